@@ -1,0 +1,467 @@
+"""Artifacts: folders that describe themselves, are finished in one move, and never change afterwards.
+
+While a stage works, its folder is called ``<name>.partial`` and holds ``plan.json``: what is being made, from what, with
+which settings and seed. When the work is done, ``artifact.json`` is written last and the folder is renamed to
+``<name>``. So a folder without the suffix is complete; and the same command again continues a partial folder, returns
+a finished one, or refuses when the plan is no longer the same, naming each difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import Field, dataclass, fields, is_dataclass
+from dataclasses import field as dataclass_field
+from enum import Enum
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from filelock import FileLock, Timeout
+
+import mammofill
+from mammofill.ground.errors import (
+    ArtifactError,
+    BusyError,
+    DamagedError,
+    MammofillError,
+    NewerFormatError,
+    PlanChangedError,
+    WrongKindError,
+)
+
+FORMAT_VERSION = 1
+"""Version of the folder format: raised when an older mammofill could no longer read a newer folder."""
+
+MANIFEST_NAME = "artifact.json"
+_PLAN_NAME = "plan.json"
+_LOCK_NAME = ".lock"
+
+
+@dataclass(frozen=True)
+class InputRecord:
+    """One thing that an artifact was made from."""
+
+    role: str
+    """What it was to the stage, for example ``patches`` or ``weights``."""
+    kind: str
+    """Kind of artifact, or ``file`` or ``folder``."""
+    path: str
+    """Where it was, relative to the artifact's folder where that is possible."""
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class LearnedFrom:
+    """Patients whose pixels or labels shaped something, and where that happened."""
+
+    through: str
+    """The way in, for example ``train-infiller`` or ``train-classifier (mask donor of a synthetic patch)``."""
+    patients: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``artifact.json`` says."""
+
+    kind: str
+    stage: str
+    format_version: int
+    package_version: str
+    settings: dict[str, Any]
+    execution: dict[str, Any]
+    """Settings that say how the work is done, not what comes out, such as the number of workers."""
+    seed: int
+    device: str | None
+    inputs: tuple[InputRecord, ...]
+    fingerprint: str
+    """SHA-256 over the payload's files: the same content has the same fingerprint, whenever and wherever it was made."""
+    files: dict[str, int]
+    """Size in bytes of each payload file, by its path inside the folder."""
+    counts: dict[str, int]
+    patients_learned_from: tuple[LearnedFrom, ...]
+    wall_seconds: float
+
+    def learned_patients(self) -> dict[str, list[str]]:
+        """Return the ways in for each patient that shaped any weights upstream: patient -> ways."""
+        ways: dict[str, list[str]] = {}
+        for record in self.patients_learned_from:
+            for patient in record.patients:
+                ways.setdefault(patient, []).append(record.through)
+        return ways
+
+
+class Artifact:
+    """A finished folder of one kind. Each room derives its own class and adds what the folder holds."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open a finished artifact of this kind.
+
+        Args:
+            folder: the artifact's folder.
+
+        Raises:
+            ArtifactError: the folder is missing, or not finished (its message says which).
+            WrongKindError: it holds another kind of artifact.
+            NewerFormatError: a newer mammofill wrote it.
+            DamagedError: a payload file is missing or has another size than when it was finished.
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        if manifest.kind != cls.kind:
+            raise WrongKindError(
+                f"{folder} holds a {manifest.kind!r} artifact (made by {manifest.stage}), "
+                f"but a {cls.kind!r} artifact is needed here."
+            )
+        _check_files(folder, manifest)
+        return cls(folder, manifest)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the payload."""
+        return self.manifest.fingerprint
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read ``artifact.json`` of a finished folder, of whatever kind.
+
+    Raises:
+        ArtifactError: the folder is missing, unfinished, or its manifest cannot be read.
+        NewerFormatError: a newer mammofill wrote it.
+    """
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        partial = _partial(folder)
+        if partial.is_dir() or folder.name.endswith(".partial"):
+            raise ArtifactError(
+                f"{folder} is not finished. Run the command that was making it again: it goes on where it stopped."
+            )
+        found = "a folder without artifact.json" if folder.is_dir() else "nothing"
+        raise ArtifactError(f"{folder} is not an artifact: found {found} there. Check the path.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = int(content["format_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(f"{path} cannot be read ({error!r}). Make the artifact again.") from error
+    if version > FORMAT_VERSION:
+        raise NewerFormatError(
+            f"{folder} has format version {version}, written by mammofill {content.get('package_version')}; this is "
+            f"mammofill {mammofill.__version__}, which reads up to version {FORMAT_VERSION}. Update mammofill."
+        )
+    try:
+        content["inputs"] = tuple(InputRecord(**record) for record in content["inputs"])
+        content["patients_learned_from"] = tuple(
+            LearnedFrom(record["through"], tuple(record["patients"])) for record in content["patients_learned_from"]
+        )
+        return Manifest(**content)
+    except (KeyError, TypeError) as error:
+        raise DamagedError(f"{path} lacks what a manifest must say ({error}). Make the artifact again.") from error
+
+
+def check_content(artifact: Artifact) -> None:
+    """Read all payload files again and compare with the fingerprint.
+
+    Raises:
+        DamagedError: the content is not what was finished.
+    """
+    found, _ = _fingerprint_folder(artifact.folder)
+    if found != artifact.fingerprint:
+        raise DamagedError(
+            f"{artifact.folder} was changed after it was finished: its fingerprint was {artifact.fingerprint[:12]}, "
+            f"its content now gives {found[:12]}. Make it again."
+        )
+
+
+def upstream(artifact: Artifact) -> dict[str, list[Artifact]]:
+    """Find the artifacts that this one was made from, near and far, by kind.
+
+    Follows the relative paths in the manifests. What is no longer at its place (or is there with another fingerprint)
+    is left out: a report then says that it could not be found.
+    """
+    found: dict[str, list[Artifact]] = {}
+    seen: set[str] = set()
+
+    def visit(folder: Path, manifest: Manifest) -> None:
+        for record in manifest.inputs:
+            place = Path(os.path.normpath(folder / record.path))
+            if record.fingerprint in seen or not (place / MANIFEST_NAME).is_file():
+                continue
+            ancestor = read_manifest(place)
+            if ancestor.fingerprint == record.fingerprint:
+                seen.add(record.fingerprint)
+                found.setdefault(ancestor.kind, []).append(Artifact(place, ancestor))
+                visit(place, ancestor)
+
+    visit(artifact.folder, artifact.manifest)
+    return found
+
+
+class Work:
+    """An artifact in the making; comes from `begin`."""
+
+    def __init__(self, out: Path, folder: Path, plan: dict[str, Any], learned: list[LearnedFrom]) -> None:
+        self.out = out
+        self.folder = folder
+        """Where the stage writes: ``<out>.partial``. What is already there was written by an earlier, stopped run."""
+        self._plan = plan
+        self._learned = learned
+        self._began = time.monotonic()
+
+    def finish(self, counts: Mapping[str, int], learned_from: Iterable[LearnedFrom] = ()) -> None:
+        """Write the manifest and move the folder to its final name.
+
+        Args:
+            counts: numbers of rows, for people and checks.
+            learned_from: patients whose pixels or labels shaped weights in this very stage. Those of the inputs are
+                added by themselves.
+        """
+        for leftover in self.folder.rglob("*.tmp"):
+            leftover.unlink()
+        fingerprint, files = _fingerprint_folder(self.folder)
+        manifest = {
+            **self._plan,
+            "package_version": mammofill.__version__,
+            "fingerprint": fingerprint,
+            "files": files,
+            "counts": {name: int(count) for name, count in counts.items()},
+            "patients_learned_from": [
+                {"through": record.through, "patients": sorted(record.patients)}
+                for record in _merged([*self._learned, *learned_from])
+            ],
+            "wall_seconds": round(time.monotonic() - self._began, 3),
+        }
+        write_atomically(self.folder / MANIFEST_NAME, _as_json(manifest))
+        _move_into_place(self.folder, self.out)
+
+
+@contextmanager
+def begin(
+    out: str | Path,
+    *,
+    kind: str,
+    stage: str,
+    settings: object,
+    seed: int,
+    inputs: Mapping[str, Artifact | Path | Sequence[Artifact]],
+    device: str | None = None,
+) -> Iterator[Work | None]:
+    """Begin an artifact, or continue one that was stopped.
+
+    Args:
+        out: folder of the finished artifact. Its parents are made.
+        kind: kind of the artifact.
+        stage: name of the stage, as the command line calls it.
+        settings: the stage's settings, a dataclass. All fields are recorded.
+        seed: the stage's seed.
+        inputs: what it is made from, by role: artifacts, or paths of plain files (known by their SHA-256) and folders
+            (known by their path alone).
+        device: where networks run, for stages that train.
+
+    Yields:
+        The work to be done; or None if a finished artifact with the very same plan is already there.
+
+    Raises:
+        PlanChangedError: the folder was begun or finished with other settings, seed, inputs or device.
+        BusyError: another process is working on it.
+        ArtifactError: something that is not ours stands at `out`.
+    """
+    out = Path(out)
+    # Paths between artifacts stay right when their common parent folder is moved, so they are kept relative.
+    plan = {
+        "kind": kind,
+        "stage": stage,
+        "format_version": FORMAT_VERSION,
+        "settings": _without_execution(settings),
+        "execution": {field.name: getattr(settings, field.name) for field in _execution_fields(settings)},
+        "seed": int(seed),
+        "device": device,
+        "inputs": [vars(record) for record in _input_records(out, inputs)],
+    }
+    if (out / MANIFEST_NAME).is_file():
+        _check_same_plan(out, vars(read_manifest(out)), plan, finished=True)
+        _check_files(out, read_manifest(out))
+        yield None
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ArtifactError(f"{out} exists and is not a mammofill artifact. Choose another --out, or move it away.")
+    partial = _partial(out)
+    partial.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(partial / _LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BusyError(f"{partial} is being written by another process. Wait for it, or stop it.") from None
+    try:
+        if (partial / MANIFEST_NAME).is_file():
+            # Killed between the last write and the rename: nothing is left to do but the rename.
+            _check_same_plan(partial, vars(read_manifest(partial)), plan)
+            _move_into_place(partial, out)
+            yield None
+            return
+        if (partial / _PLAN_NAME).is_file():
+            _check_same_plan(partial, json.loads((partial / _PLAN_NAME).read_text(encoding="utf-8")), plan)
+        else:
+            write_atomically(partial / _PLAN_NAME, _as_json(plan))
+        yield Work(out, partial, plan, _learned_upstream(inputs))
+    finally:
+        lock.release()
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file beside its place and move it there, so that a reader never sees half of it."""
+    beside = path.with_name(path.name + ".tmp")
+    with beside.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def execution(default: Any) -> Any:
+    """Declare a settings field that changes how the work is done but not what comes out.
+
+    It is recorded, but a stopped stage may go on with another value.
+    """
+    return dataclass_field(default=default, metadata={"execution": True})
+
+
+def plain(value: object) -> Any:
+    """Turn settings into what JSON can hold, walking over all fields so that none can be forgotten."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def fingerprint_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fingerprint_folder(folder: Path) -> tuple[str, dict[str, int]]:
+    """Return the fingerprint of a folder's payload, and the size of each of its files by relative path."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _not_payload)
+    lines = [f"{path.relative_to(folder).as_posix()} {fingerprint_file(path)}" for path in paths]
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest(), sizes
+
+
+_not_payload = {MANIFEST_NAME, _PLAN_NAME, _LOCK_NAME}
+
+
+def _execution_fields(settings: object) -> list[Field[Any]]:
+    return [one for one in fields(settings) if one.metadata.get("execution")]  # type: ignore[arg-type]
+
+
+def _without_execution(settings: object) -> dict[str, Any]:
+    names = {one.name for one in _execution_fields(settings)}
+    return {name: value for name, value in plain(settings).items() if name not in names}
+
+
+def _partial(out: Path) -> Path:
+    return out.with_name(out.name + ".partial")
+
+
+def _move_into_place(partial: Path, out: Path) -> None:
+    (partial / _PLAN_NAME).unlink(missing_ok=True)
+    (partial / _LOCK_NAME).unlink(missing_ok=True)
+    if out.is_dir():  # the empty folder that a user may have made there
+        out.rmdir()
+    partial.rename(out)
+
+
+def _input_records(out: Path, inputs: Mapping[str, Artifact | Path | Sequence[Artifact]]) -> list[InputRecord]:
+    records = []
+    for role, given in inputs.items():
+        several = given if isinstance(given, Sequence) else [given]
+        for one in several:
+            if isinstance(one, Artifact):
+                path, kind, fingerprint = one.folder, one.manifest.kind, one.fingerprint
+            elif one.is_dir():
+                path, kind, fingerprint = one, "folder", ""
+            elif one.is_file():
+                path, kind, fingerprint = one, "file", fingerprint_file(one)
+            else:
+                raise MammofillError(f"{one} ({role}) does not exist. Check the path.")
+            records.append(InputRecord(role, kind, Path(os.path.relpath(path, out)).as_posix(), fingerprint))
+    return records
+
+
+def _learned_upstream(inputs: Mapping[str, Artifact | Path | Sequence[Artifact]]) -> list[LearnedFrom]:
+    given = [one for item in inputs.values() for one in (item if isinstance(item, Sequence) else [item])]
+    return [record for one in given if isinstance(one, Artifact) for record in one.manifest.patients_learned_from]
+
+
+def _merged(records: Iterable[LearnedFrom]) -> list[LearnedFrom]:
+    by_way: dict[str, set[str]] = {}
+    for record in records:
+        by_way.setdefault(record.through, set()).update(record.patients)
+    return [LearnedFrom(through, tuple(sorted(patients))) for through, patients in sorted(by_way.items())]
+
+
+def _check_same_plan(place: Path, old: Mapping[str, Any], new: Mapping[str, Any], finished: bool = False) -> None:
+    differences = list(_differences(_comparable(old), _comparable(new)))
+    if differences:
+        state = "was finished" if finished else "was begun"
+        raise PlanChangedError(
+            f"{place} {state} with another plan:\n"
+            + "\n".join(f"  {name}: was {before!r}, now {after!r}" for name, before, after in differences)
+            + "\nUse the old values to go on, another --out to start anew, or delete the folder."
+        )
+
+
+def _comparable(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep of a plan or manifest what decides the result; an artifact that moved is still the same artifact."""
+    inputs: dict[str, list[str]] = {}
+    for record in plan["inputs"]:
+        record = record if isinstance(record, dict) else vars(record)
+        inputs.setdefault(record["role"], []).append(record["fingerprint"] or record["path"])
+    kept = {name: plan[name] for name in ("kind", "stage", "settings", "seed", "device")}
+    return {**kept, "inputs": inputs}
+
+
+_missing = "(not set)"
+
+
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from _differences(
+                old.get(key, _missing), new.get(key, _missing), f"{name}.{key}" if name else str(key)
+            )
+    elif old != new:
+        yield name, old, new
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    for name, size in manifest.files.items():
+        path = folder / name
+        found = path.stat().st_size if path.is_file() else None
+        if found != size:
+            state = "is missing" if found is None else f"has {found} bytes"
+            raise DamagedError(f"{path} {state}, but had {size} bytes when it was finished. Make {folder} again.")
+
+
+def _as_json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,120 @@
+"""Every error that mammofill raises on purpose.
+
+::
+
+    MammofillError                      exit code
+    |-- SettingsError                   2   a setting that makes no sense, or is not known
+    |-- SourceError                     3   a collection that cannot be read as asked
+    |   `-- ImageFileError              3   one image file that cannot be read
+    |-- TooFewError                     3   not enough patients, patches or classes to go on
+    |-- ArtifactError                   4   a folder that is not what it should be
+    |   |-- WrongKindError              4   ... an artifact of another kind
+    |   |-- NewerFormatError            4   ... written by a newer mammofill
+    |   |-- DamagedError                4   ... whose files are not those that were finished
+    |   |-- PlanChangedError            4   ... begun with other settings, seed or inputs
+    |   `-- BusyError                   4   ... that another process is working on
+    |-- LeakError                       5   a patient on both sides of a split
+    |-- WeightsError                    6   weights that are missing, or of another network
+    |-- DeviceError                     6   a device that is not there
+    `-- TrainingError                   7   training that cannot go on (values that are not finite)
+
+A message says which file or patient, what the rule is, what was found, and what to do. The command line prints
+the message alone and exits with the code above (1 is left for errors that we did not foresee).
+"""
+
+from __future__ import annotations
+
+
+class MammofillError(Exception):
+    """The base of them all: catch this to catch every foreseen error."""
+
+    exit_code = 1
+
+
+class SettingsError(MammofillError):
+    """A setting that makes no sense, or is not known."""
+
+    exit_code = 2
+
+
+class SourceError(MammofillError):
+    """A collection that cannot be read as asked."""
+
+    exit_code = 3
+
+
+class ImageFileError(SourceError):
+    """One image file that cannot be read."""
+
+
+class TooFewError(MammofillError):
+    """Not enough patients, patches or classes to go on."""
+
+    exit_code = 3
+
+
+class ArtifactError(MammofillError):
+    """A folder that is not what it should be."""
+
+    exit_code = 4
+
+
+class WrongKindError(ArtifactError):
+    """An artifact of another kind than the one asked for."""
+
+
+class NewerFormatError(ArtifactError):
+    """An artifact written by a newer mammofill."""
+
+
+class DamagedError(ArtifactError):
+    """An artifact whose files are not those that were finished."""
+
+
+class PlanChangedError(ArtifactError):
+    """An artifact begun or finished with other settings, another seed or other inputs."""
+
+
+class BusyError(ArtifactError):
+    """An artifact that another process is working on."""
+
+
+class LeakError(MammofillError):
+    """A patient on both sides of a split."""
+
+    exit_code = 5
+
+
+class WeightsError(MammofillError):
+    """Weights that are missing, or of another network."""
+
+    exit_code = 6
+
+
+class DeviceError(MammofillError):
+    """A device that is not there."""
+
+    exit_code = 6
+
+
+class TrainingError(MammofillError):
+    """Training that cannot go on, for example because a loss is not finite."""
+
+    exit_code = 7
+
+
+def check_setting(settings: object, field: str, holds: bool, rule: str) -> None:
+    """Refuse a settings value, naming the field, the rule and the value.
+
+    Args:
+        settings: the settings object that is being checked.
+        field: name of the field in it.
+        holds: whether the rule holds.
+        rule: the rule in words that follow "must be", for example "at least 1".
+
+    Raises:
+        SettingsError: if the rule does not hold.
+    """
+    if not holds:
+        value = getattr(settings, field)
+        raise SettingsError(f"{type(settings).__name__}.{field} must be {rule}, but is {value!r}.")

@@ -1,0 +1,139 @@
+"""How a stage speaks while it works: tasks that advance, and lines that are said.
+
+A stage gets one `Progress` and knows no more. The command line gives it a bar on a terminal and plain lines in a log;
+tests collect a list.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+logger = logging.getLogger("mammofill")
+
+
+class Task(Protocol):
+    """One piece of work under way."""
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        """Report that `steps` more are done; `note` is a short state such as the current loss."""
+
+
+class Progress:
+    """Says nothing. The other kinds of progress override `begin`, `end` and `say`."""
+
+    @contextmanager
+    def task(self, name: str, total: float) -> Iterator[Task]:
+        """Open a task of `total` steps; it closes when the block ends, in success or failure."""
+        task = self._begin(name, total)
+        try:
+            yield task
+        finally:
+            self._end(task)
+
+    def say(self, text: str) -> None:
+        """Say one line."""
+
+    def _begin(self, name: str, total: float) -> Task:
+        return _QuietTask()
+
+    def _end(self, task: Task) -> None:
+        pass
+
+
+class _QuietTask:
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        pass
+
+
+class LineProgress(Progress):
+    """Plain lines for a log: each task at its start, its end, and at most every `seconds_between` in between."""
+
+    def __init__(self, seconds_between: float = 20.0) -> None:
+        self.seconds_between = seconds_between
+
+    def say(self, text: str) -> None:
+        """Print one line to standard error."""
+        print(text, file=sys.stderr, flush=True)
+
+    def _begin(self, name: str, total: float) -> Task:
+        return _LineTask(self, name, total)
+
+    def _end(self, task: Task) -> None:
+        assert isinstance(task, _LineTask)
+        self.say(f"{task.name}: {task.summary()}")
+
+
+class _LineTask:
+    def __init__(self, progress: LineProgress, name: str, total: float) -> None:
+        self.progress, self.name, self.total = progress, name, total
+        self.done, self.note = 0.0, ""
+        self.began = self.spoke = time.monotonic()
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        self.done += steps
+        self.note = note or self.note
+        now = time.monotonic()
+        if now - self.spoke >= self.progress.seconds_between:
+            self.spoke = now
+            self.progress.say(f"{self.name}: {self.summary()}")
+
+    def summary(self) -> str:
+        seconds = time.monotonic() - self.began
+        note = f"  {self.note}" if self.note else ""
+        return f"{self.done:g}/{self.total:g} in {seconds:.0f} s{note}"
+
+
+class BarProgress(Progress):
+    """A live bar for a terminal, drawn by rich on standard error."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self._console = Console(stderr=True)
+
+    def say(self, text: str) -> None:
+        """Print one line above the bar."""
+        self._console.print(text, markup=False, highlight=False)
+
+    def _begin(self, name: str, total: float) -> Task:
+        return _BarTask(self._console, name, total)
+
+    def _end(self, task: Task) -> None:
+        assert isinstance(task, _BarTask)
+        task.bar.stop()
+
+
+class _BarTask:
+    def __init__(self, console: object, name: str, total: float) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self.bar = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,  # type: ignore[arg-type]
+        )
+        self.row = self.bar.add_task(name, total=total, note="")
+        self.bar.start()
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        if note:
+            self.bar.update(self.row, note=note)
+        self.bar.advance(self.row, steps)
+
+
+quiet = Progress()
+"""The progress that says nothing: the default of every stage."""
+
+
+def for_this_console() -> Progress:
+    """Return a bar where standard error is a terminal, plain lines elsewhere."""
+    return BarProgress() if sys.stderr.isatty() else LineProgress()

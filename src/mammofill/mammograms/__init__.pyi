@@ -1,0 +1,9 @@
+from .ingest import ingest as ingest
+from .mammogram_set import MammogramSet as MammogramSet
+from .settings import IngestSettings as IngestSettings
+from .vocabulary import Abnormality as Abnormality
+from .vocabulary import Laterality as Laterality
+from .vocabulary import Origin as Origin
+from .vocabulary import Pathology as Pathology
+from .vocabulary import Split as Split
+from .vocabulary import View as View

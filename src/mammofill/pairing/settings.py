@@ -1,0 +1,38 @@
+"""Settings of pairing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mammofill.ground.errors import check_setting
+
+
+@dataclass(frozen=True)
+class PairPatchesSettings:
+    """How normal patches and lesion patches are paired. Source: the paper, section 4.1.
+
+    Attributes:
+        split: whose patches are paired; synthetic patches are made for training only.
+        zoom: the lesion's mask is zoomed by a factor drawn uniformly from this range ("a small factor"; ours).
+        max_shift_share: the mask is shifted by at most this share of the patch in each direction; the paper keeps the
+            lesion's own place, which is 0.
+        tries: lesion patches tried for one normal patch before it is counted as unpaired.
+        pairs_per_patch: pairs made for each normal patch, each with another lesion patch.
+        min_mask_px: least area of the zoomed mask, in pixels.
+    """
+
+    split: str = "train"
+    zoom: tuple[float, float] = (0.8, 1.2)
+    max_shift_share: float = 0.0
+    tries: int = 50
+    pairs_per_patch: int = 1
+    min_mask_px: int = 16
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        check_setting(self, "split", self.split in ("train", "validation", "test"), "train, validation or test")
+        check_setting(self, "zoom", 0 < self.zoom[0] <= self.zoom[1], "two factors, 0 < least <= most")
+        check_setting(self, "max_shift_share", 0 <= self.max_shift_share <= 1, "in [0, 1]")
+        check_setting(self, "tries", self.tries >= 1, "at least 1")
+        check_setting(self, "pairs_per_patch", self.pairs_per_patch >= 1, "at least 1")
+        check_setting(self, "min_mask_px", self.min_mask_px >= 1, "at least 1")

@@ -1,0 +1,9 @@
+"""Patches: windows cut from mammograms and labelled from the lesion masks.
+
+`PatchSet` is the artifact (synthetic patches are kept in one, too), `extract_patches` the stage,
+`ExtractPatchesSettings` its settings.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,50 @@
+"""Settings of patch extraction, with the defaults of the paper where it states them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mammofill.ground.artifact import execution
+from mammofill.ground.errors import check_setting
+
+
+@dataclass(frozen=True)
+class ExtractPatchesSettings:
+    """How windows are cut and labelled. Source: the paper, section 4.1; where it is silent, the choice is ours.
+
+    Attributes:
+        size_px: side of the square window, in pixels of the working resolution (paper: 256).
+        stride_px: step of the sliding window, in both directions (paper: 128).
+        min_breast_share: least share of a window that breast must cover ("the majority of the breast"), in [0, 1].
+        min_lesion_inside: a window is a lesion patch if at least this share of the lesion's area lies inside, in (0, 1].
+        min_window_share: or if lesion covers at least this share of the window, in (0, 1].
+        normal_margin_px: a window is a normal patch only if no lesion pixel lies inside it or within this margin.
+        abnormality: which lesions make lesion patches; the others only keep normal patches away.
+        bits: bits per pixel in the store; 16 keeps all, 8 takes a quarter of the space.
+        mammograms_per_shard: mammograms whose patches share one file; also the unit that is redone after a stop.
+        workers: processes that work side by side; 0 works in this process. Does not change the result.
+    """
+
+    size_px: int = 256
+    stride_px: int = 128
+    min_breast_share: float = 0.5
+    min_lesion_inside: float = 0.6
+    min_window_share: float = 0.25
+    normal_margin_px: int = 16
+    abnormality: Literal["mass", "calcification", "all"] = "mass"
+    bits: Literal[8, 16] = 16
+    mammograms_per_shard: int = 32
+    workers: int = execution(0)
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        check_setting(self, "size_px", self.size_px >= 16, "at least 16")
+        check_setting(self, "stride_px", self.stride_px >= 1, "at least 1")
+        check_setting(self, "min_breast_share", 0 <= self.min_breast_share <= 1, "in [0, 1]")
+        check_setting(self, "min_lesion_inside", 0 < self.min_lesion_inside <= 1, "in (0, 1]")
+        check_setting(self, "min_window_share", 0 < self.min_window_share <= 1, "in (0, 1]")
+        check_setting(self, "normal_margin_px", self.normal_margin_px >= 0, "at least 0")
+        check_setting(self, "bits", self.bits in (8, 16), "8 or 16")
+        check_setting(self, "mammograms_per_shard", self.mammograms_per_shard >= 1, "at least 1")
+        check_setting(self, "workers", self.workers >= 0, "at least 0")
