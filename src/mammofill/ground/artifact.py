@@ -1,7 +1,7 @@
 """Artifacts: folders that describe themselves, are finished in one move, and never change afterwards.
 
-While a stage works, its folder is called ``<name>.partial`` and holds ``plan.json``: what is being made, from what, with
-which settings and seed. When the work is done, ``artifact.json`` is written last and the folder is renamed to
+While a stage works, its folder is called ``<name>.partial`` and holds ``plan.json``: what is being made, from what,
+with which settings and seed. When the work is done, ``artifact.json`` is written last and the folder is renamed to
 ``<name>``. So a folder without the suffix is complete; and the same command again continues a partial folder, returns
 a finished one, or refuses when the plan is no longer the same, naming each difference.
 """
@@ -79,7 +79,7 @@ class Manifest:
     device: str | None
     inputs: tuple[InputRecord, ...]
     fingerprint: str
-    """SHA-256 over the payload's files: the same content has the same fingerprint, whenever and wherever it was made."""
+    """SHA-256 over the payload's files: the same content has the same fingerprint, whenever and wherever made."""
     files: dict[str, int]
     """Size in bytes of each payload file, by its path inside the folder."""
     counts: dict[str, int]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +86,8 @@ def feather(mask: Mask, width_px: int) -> Image:
     if width_px == 0 or not mask.any():
         return mask.astype(np.float32)
     distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.clip(1.0 - distance / np.float32(width_px + 1), 0.0, 1.0).astype(np.float32)
+    opacity: Image = np.clip(1.0 - distance / np.float32(width_px + 1), 0.0, 1.0).astype(np.float32)
+    return opacity
 
 
 def composite(original: StoredImage, fill: Image, opacity: Image) -> StoredImage:
@@ -122,7 +125,7 @@ def encode_png(array: NDArray[np.uint16] | NDArray[np.uint8] | Mask) -> bytes:
 
     Compression level 1: a few per cent larger than the densest level, and several times faster.
     """
-    pixels = array.astype(np.uint8) * 255 if array.dtype == np.bool_ else array
+    pixels: NDArray[Any] = array.astype(np.uint8) * 255 if array.dtype == np.bool_ else array
     done, encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     if not done:
         raise ValueError(f"OpenCV could not encode an array of {array.dtype} {array.shape} as PNG.")
@@ -135,7 +138,7 @@ def decode_png(encoded: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
     Raises:
         ValueError: if the bytes are no PNG.
     """
-    array = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    array: NDArray[Any] | None = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
         raise ValueError("the bytes are not a PNG image")
     return array

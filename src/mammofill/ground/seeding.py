@@ -18,7 +18,7 @@ def derive_seed(seed: int, *names: str | int) -> int:
 
     Args:
         seed: any integer.
-        names: what the numbers are for, from the general to the particular; ``("a", 1)`` and ``("a", "1")`` are the same.
+        names: what the numbers are for, from the general to the particular; 1 and "1" are the same name.
 
     Returns:
         An integer in [0, 2**63). SHA-256 of the names makes streams independent of each other.

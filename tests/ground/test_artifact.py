@@ -1,0 +1,228 @@
+"""What artifacts promise: finished in one move, continued, returned, or refused with words that say why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from mammofill.ground.artifact import (
+    Artifact,
+    LearnedFrom,
+    begin,
+    check_content,
+    execution,
+    read_manifest,
+    upstream,
+)
+from mammofill.ground.errors import (
+    ArtifactError,
+    BusyError,
+    DamagedError,
+    NewerFormatError,
+    PlanChangedError,
+    WrongKindError,
+)
+
+
+@dataclass(frozen=True)
+class Nested:
+    sigma_px: float = 10.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    size_px: int = 4
+    nested: Nested = Nested()
+    workers: int = execution(0)
+
+
+class Loaf(Artifact):
+    kind = "loaf"
+
+
+class Crumbs(Artifact):
+    kind = "crumbs"
+
+
+def bake(
+    out: Path,
+    settings: Settings = Settings(),
+    seed: int = 0,
+    content: str = "bread",
+    inputs: dict[str, Artifact] | None = None,
+    learned: list[LearnedFrom] | None = None,
+    stop: bool = False,
+    kind: str = "loaf",
+) -> Loaf:
+    with begin(out, kind=kind, stage="bake", settings=settings, seed=seed, inputs=inputs or {}) as work:
+        if work is not None:
+            (work.folder / "content.txt").write_text(content)
+            if stop:
+                raise KeyboardInterrupt
+            work.finish({"loaves": 1}, learned or [])
+    return Loaf.open(out)
+
+
+def test_a_finished_artifact_opens_again_and_says_how_it_was_made(tmp_path: Path) -> None:
+    bake(tmp_path / "a", Settings(size_px=7), seed=3)
+    manifest = Loaf.open(tmp_path / "a").manifest
+    assert manifest.settings == {"size_px": 7, "nested": {"sigma_px": 10.0}}
+    assert manifest.execution == {"workers": 0}
+    assert (manifest.seed, manifest.counts, manifest.files) == (3, {"loaves": 1}, {"content.txt": 5})
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["artifact.json", "content.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_the_fingerprint_is_of_the_content_alone(tmp_path: Path) -> None:
+    first = bake(tmp_path / "a", seed=1)
+    same = bake(tmp_path / "b", seed=2)
+    other = bake(tmp_path / "c", content="cake!")
+    assert first.fingerprint == same.fingerprint != other.fingerprint
+
+
+def test_the_same_command_again_returns_the_finished_artifact(tmp_path: Path) -> None:
+    bake(tmp_path / "a")
+    before = (tmp_path / "a" / "artifact.json").read_bytes()
+    bake(tmp_path / "a", content="never written")
+    assert (tmp_path / "a" / "content.txt").read_text() == "bread"
+    assert (tmp_path / "a" / "artifact.json").read_bytes() == before
+
+
+def test_a_stopped_stage_leaves_a_partial_folder_and_goes_on(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bake(tmp_path / "a", stop=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.partial"]
+    with pytest.raises(ArtifactError, match="is not finished. Run the command that was making it again"):
+        Loaf.open(tmp_path / "a")
+    bake(tmp_path / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_killed_between_the_last_write_and_the_rename(tmp_path: Path) -> None:
+    finished = bake(tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "a.partial")
+    (tmp_path / "a.partial" / "plan.json").write_text("{}")
+    assert bake(tmp_path / "a", content="never written").fingerprint == finished.fingerprint
+    assert not (tmp_path / "a" / "plan.json").exists()
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_changed_settings_seed_and_inputs_are_refused_by_name(tmp_path: Path, finished: bool) -> None:
+    flour = bake(tmp_path / "flour", content="flour")
+    if finished:
+        bake(tmp_path / "a", inputs={"flour": flour})
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            bake(tmp_path / "a", inputs={"flour": flour}, stop=True)
+    rye = bake(tmp_path / "rye", content="rye")
+    with pytest.raises(PlanChangedError) as caught:
+        bake(tmp_path / "a", Settings(5, Nested(2.0)), seed=9, inputs={"flour": rye})
+    text = str(caught.value)
+    assert "settings.size_px: was 4, now 5" in text
+    assert "settings.nested.sigma_px: was 10.0, now 2.0" in text
+    assert "seed: was 0, now 9" in text
+    assert "inputs.flour" in text
+    assert "another --out to start anew" in text
+
+
+def test_settings_of_execution_may_change(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bake(tmp_path / "a", stop=True)
+    assert bake(tmp_path / "a", replace(Settings(), workers=4)).manifest.counts == {"loaves": 1}
+
+
+def test_moved_inputs_are_still_the_same_inputs(tmp_path: Path) -> None:
+    flour = bake(tmp_path / "flour")
+    bake(tmp_path / "a", inputs={"flour": flour})
+    (tmp_path / "flour").rename(tmp_path / "moved")
+    bake(tmp_path / "a", inputs={"flour": Loaf.open(tmp_path / "moved")})
+
+
+def test_the_wrong_kind_is_refused_by_name(tmp_path: Path) -> None:
+    bake(tmp_path / "a")
+    with pytest.raises(WrongKindError, match="holds a 'loaf' artifact .made by bake., but a 'crumbs' artifact"):
+        Crumbs.open(tmp_path / "a")
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    bake(tmp_path / "a")
+    path = tmp_path / "a" / "artifact.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
+    with pytest.raises(NewerFormatError, match="has format version 99.*reads up to version 1. Update mammofill"):
+        Loaf.open(tmp_path / "a")
+
+
+def test_damage_is_noticed(tmp_path: Path) -> None:
+    bake(tmp_path / "a")
+    (tmp_path / "a" / "content.txt").write_text("cream")  # as long as before
+    with pytest.raises(DamagedError, match="was changed after it was finished"):
+        check_content(Loaf.open(tmp_path / "a"))
+    (tmp_path / "a" / "content.txt").write_text("crumb!")
+    with pytest.raises(DamagedError, match="content.txt has 6 bytes, but had 5 bytes when it was finished"):
+        Loaf.open(tmp_path / "a")
+    (tmp_path / "a" / "content.txt").unlink()
+    with pytest.raises(DamagedError, match="content.txt is missing"):
+        Loaf.open(tmp_path / "a")
+    (tmp_path / "a" / "artifact.json").write_text("{")
+    with pytest.raises(DamagedError, match="artifact.json cannot be read"):
+        Loaf.open(tmp_path / "a")
+
+
+@pytest.mark.parametrize("words", ["found nothing there", "found a folder without artifact.json there"])
+def test_what_is_no_artifact_is_named(tmp_path: Path, words: str) -> None:
+    if "folder" in words:
+        (tmp_path / "a").mkdir()
+    with pytest.raises(ArtifactError, match=words):
+        Loaf.open(tmp_path / "a")
+
+
+def test_somebody_elses_folder_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "thesis.txt").write_text("precious")
+    with pytest.raises(ArtifactError, match="exists and is not a mammofill artifact"):
+        bake(tmp_path / "a")
+    assert (tmp_path / "a" / "thesis.txt").read_text() == "precious"
+
+
+def test_a_second_process_is_told(tmp_path: Path) -> None:
+    def begin_it():  # type: ignore[no-untyped-def]
+        return begin(tmp_path / "a", kind="loaf", stage="bake", settings=Settings(), seed=0, inputs={})
+
+    with begin_it() as work:
+        assert work is not None
+        with pytest.raises(BusyError, match=r"a\.partial is being written by another process"), begin_it():
+            pass
+        work.finish({})
+    assert Loaf.open(tmp_path / "a").manifest.files == {}
+
+
+def test_patients_learned_from_travel_by_themselves(tmp_path: Path) -> None:
+    infiller = bake(tmp_path / "infiller", learned=[LearnedFrom("train-infiller", ("P2", "P1"))])
+    synthetic = bake(tmp_path / "synthetic", inputs={"infiller": infiller})
+    classifier = bake(
+        tmp_path / "classifier", inputs={"patches": synthetic}, learned=[LearnedFrom("train-classifier", ("P2",))]
+    )
+    assert classifier.manifest.learned_patients() == {
+        "P1": ["train-infiller"],
+        "P2": ["train-classifier", "train-infiller"],
+    }
+
+
+def test_upstream_finds_ancestors_and_leaves_out_what_is_gone(tmp_path: Path) -> None:
+    grain = bake(tmp_path / "grain", content="grain", kind="loaf")
+    flour = bake(tmp_path / "flour", content="flour", inputs={"grain": grain})
+    bread = bake(tmp_path / "bread", inputs={"flour": flour})
+    assert [found.folder.name for found in upstream(bread)["loaf"]] == ["flour", "grain"]
+    (tmp_path / "grain" / "artifact.json").unlink()
+    assert [found.folder.name for found in upstream(bread)["loaf"]] == ["flour"]
+
+
+def test_the_manifest_of_a_folder_inside_a_renamed_parent_still_points_right(tmp_path: Path) -> None:
+    flour = bake(tmp_path / "study" / "flour")
+    bake(tmp_path / "study" / "bread", inputs={"flour": flour}, content="other")
+    (tmp_path / "study").rename(tmp_path / "archive")
+    assert read_manifest(tmp_path / "archive" / "bread").inputs[0].path == "../flour"
+    assert "loaf" in upstream(Loaf.open(tmp_path / "archive" / "bread"))
