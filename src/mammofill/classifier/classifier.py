@@ -1,0 +1,107 @@
+"""Classifier: trained weights with all that is needed to score a patch.
+
+On disk::
+
+    weights.safetensors   the tensors; of torchvision's networks under torchvision's names
+    network.json          network, input size, what it started from, threshold and how it was chosen
+    history.jsonl         one row per validation: images_seen, epoch, loss, validation_loss, validation_auc
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mammofill.ground.artifact import Artifact
+from mammofill.ground.errors import DamagedError
+from mammofill.ground.imaging import to_uint16
+
+if TYPE_CHECKING:
+    from torch import nn
+
+NETWORK_NAME = "network.json"
+
+
+class Classifier(Artifact):
+    """A network that scores lesion patches: probability of malignancy. See the module for the folder."""
+
+    kind: ClassVar[str] = "classifier"
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What ``network.json`` says."""
+        path = self.folder / NETWORK_NAME
+        try:
+            facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DamagedError(f"{path} cannot be read ({error}). Train the classifier again.") from error
+        return facts
+
+    @property
+    def label(self) -> str:
+        """The network and what it started from, in words, for example ``ResNet-50, random start``."""
+        return str(self.facts["label"])
+
+    @property
+    def threshold(self) -> float:
+        """The score in (0, 1) from which on a patch counts as malignant, frozen when the classifier was trained."""
+        return float(self.facts["threshold"])
+
+    @property
+    def input_px(self) -> int:
+        """Side of the network's square input."""
+        return int(self.facts["input_px"])
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """The rows of ``history.jsonl``."""
+        lines = (self.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        return pd.DataFrame([json.loads(line) for line in lines])
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network with its weights, on the CPU, in evaluation mode; nothing is downloaded."""
+        from mammofill.classifier.networks import build_network
+        from mammofill.ground.training import WEIGHTS_NAME, load_weights
+
+        network = build_network(self.facts["network"], self.input_px, seed=0)
+        load_weights(self.folder / WEIGHTS_NAME, network)
+        return network.eval()
+
+    def logits(self, images: NDArray[np.float32], *, device: str = "cpu", batch_size: int = 64) -> NDArray[np.float64]:
+        """Score patches in log-odds.
+
+        Args:
+            images: (N, H, W) float32 in [0, 1], bright = dense; resampled to the network's input here.
+            device: where the network runs.
+            batch_size: patches at a time. It does not change the scores beyond rounding.
+
+        Returns:
+            (N,) float64 log-odds of malignancy; 0 is a probability of 1/2.
+
+        Raises:
+            DeviceError: the device is not there.
+        """
+        from mammofill.classifier.examples import at_input_size
+        from mammofill.classifier.networks import channels
+        from mammofill.classifier.scoring import log_odds
+        from mammofill.ground.training import find_device
+
+        found = find_device(device)
+        network = self.network.to(found)
+        odds = [
+            log_odds(network, at_input_size(to_uint16(chunk), self.input_px), channels(self.facts["network"]), found)
+            for chunk in (images[start : start + batch_size] for start in range(0, len(images), batch_size))
+        ]
+        return np.concatenate(odds) if odds else np.empty(0, np.float64)
+
+    def scores(self, images: NDArray[np.float32], *, device: str = "cpu", batch_size: int = 64) -> NDArray[np.float64]:
+        """Score patches as probabilities of malignancy, (N,) float64 in [0, 1]; see `logits`."""
+        from mammofill.classifier.scoring import probability
+
+        return probability(self.logits(images, device=device, batch_size=batch_size))

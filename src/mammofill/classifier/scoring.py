@@ -1,0 +1,65 @@
+"""From network outputs to scores and to a threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from mammofill.classifier.batches import network_input
+
+
+def log_odds(
+    network: nn.Module, images: NDArray[np.uint16], channels: int, device: torch.device, batch_size: int = 64
+) -> NDArray[np.float64]:
+    """Score patches that have the network's input size already.
+
+    Args:
+        network: on `device`; it is switched to evaluation.
+        images: (N, S, S) uint16 over 0..65535.
+        channels: of the network's input.
+        device: where it runs.
+        batch_size: patches at a time.
+
+    Returns:
+        (N,) float64 log-odds of malignancy: the output for malignant minus that for benign, which is the logit of the
+        softmax probability. Subtracted in float64, since float32 probabilities saturate and tie.
+    """
+    network.eval()
+    odds = np.empty(len(images), np.float64)
+    with torch.inference_mode():
+        for start in range(0, len(images), batch_size):
+            inputs = network_input(images[start : start + batch_size], channels).to(device)
+            outputs = network(inputs).flatten(1).double().cpu().numpy()  # (n, 2)
+            odds[start : start + batch_size] = outputs[:, 1] - outputs[:, 0]
+    return odds
+
+
+def probability(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn log-odds into probabilities, without overflow at either end."""
+    return np.exp(-np.logaddexp(0.0, -odds))
+
+
+def balanced_accuracy_threshold(odds: NDArray[np.float64], malignant: NDArray[np.bool_]) -> tuple[float, float]:
+    """Find the threshold where (recall + specificity) / 2 is greatest (the point of Youden's index).
+
+    Only thresholds halfway between two neighbouring scores are tried; among equally good ones the one nearest to even
+    odds is taken, the lower of two.
+
+    Args:
+        odds: (N,) float64 log-odds.
+        malignant: (N,) bool truth, with both classes.
+
+    Returns:
+        The threshold in log-odds (at or above it counts as malignant) and the balanced accuracy there.
+    """
+    values = np.unique(odds)
+    tried = (values[:-1] + values[1:]) / 2 if len(values) > 1 else values
+    # Scores at or above each threshold, counted in each class at once.
+    recall = 1 - np.searchsorted(np.sort(odds[malignant]), tried) / malignant.sum()
+    specificity = np.searchsorted(np.sort(odds[~malignant]), tried) / (~malignant).sum()
+    balanced = (recall + specificity) / 2
+    best = np.flatnonzero(balanced >= balanced.max() - 1e-12)
+    chosen = best[np.argmin(np.abs(tried[best]))]
+    return float(tried[chosen]), float(balanced[chosen])
