@@ -1,0 +1,7 @@
+"""``python -m mammofill``: the same as the command ``mammofill``."""
+
+import sys
+
+from mammofill.cli import main
+
+sys.exit(main())

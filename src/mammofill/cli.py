@@ -1,0 +1,315 @@
+"""The command line: one command per row of the table of stages, and a few that run them all.
+
+Results go to standard output, everything else to standard error. Exit codes: 0 done; 1 an error that nobody foresaw;
+2 wrong usage or settings; 3 to 7 as drawn in `mammofill.ground.errors`; 8 the system refused (disk full, no
+permission); 130 stopped with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from argparse import ArgumentError
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mammofill
+from mammofill.experiment.stages import STAGES, Input, Stage, find
+from mammofill.ground.artifact import Artifact
+from mammofill.ground.errors import MammofillError, SettingsError
+from mammofill.ground.progress import LineProgress, Progress, for_this_console, quiet
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+SYSTEM_REFUSED = 8
+STOPPED = 130
+
+_OTHERS = {
+    "run": "run a whole study from one TOML file, up to its report",
+    "demo": "run the shipped study on practice mammograms: a few minutes, no data needed",
+    "phantom": "make practice mammograms, as DICOM files in the layout of CBIS-DDSM",
+}
+COMMANDS: dict[str, str] = {stage.name: stage.summary for stage in STAGES} | _OTHERS
+"""Every command and its line of help, in the order of the corridor."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: what follows ``mammofill``; those of the process where None.
+
+    Returns:
+        The exit code; see the module.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        return _command([one for one in given if one != "--debug"])
+    except SystemExit as request:  # --help
+        return int(request.code or 0)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (the outermost door: everything becomes a message)
+        if debug:
+            traceback.print_exc()
+        message, code = _explained(error)
+        print(message, file=sys.stderr)
+        return code
+
+
+def _command(given: list[str]) -> int:
+    name, rest = (given[0], given[1:]) if given else ("--help", [])
+    if name in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if name == "--version":
+        print(f"mammofill {mammofill.__version__}")
+        return 0
+    if name not in COMMANDS:
+        close = get_close_matches(name, COMMANDS, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise SettingsError(f"mammofill has no command {name!r}.{hint} All commands: mammofill --help")
+    special: dict[str, Callable[[list[str]], None]] = {"run": _run, "demo": _demo, "phantom": _phantom}
+    if name in special:
+        special[name](rest)
+    else:
+        _run_stage(next(stage for stage in STAGES if stage.name == name), rest)
+    return 0
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    stages = "\n".join(f"  {stage.name:<{width}}  {stage.summary}" for stage in STAGES)
+    others = "\n".join(f"  {name:<{width}}  {line}" for name, line in _OTHERS.items())
+    return f"""usage: mammofill COMMAND [OPTIONS]
+
+Paint lesions into healthy breast tissue with a conditional infilling GAN, and measure honestly whether that helps a
+mammogram classifier.
+
+Stages, in the order in which a mammogram walks through them. Each reads finished folders and makes a new one (--out);
+the same command again goes on where it was stopped.
+{stages}
+
+All at once:
+{others}
+
+mammofill COMMAND --help   shows a command's options
+mammofill --version        shows the version
+"""
+
+
+# ---- one stage ----------------------------------------------------------------------------------------------------
+
+
+def _run_stage(stage: Stage, given: list[str]) -> None:
+    parser = _stage_parser(stage, _start_settings(stage, given))
+    options = _parsed(parser, given)
+    leading = {stage.leading: getattr(options, stage.leading)} if stage.leading else {}
+    settings = _settings_in(options, stage, leading)
+    out = Path(options.out)
+    inputs = {one.role: _opened(one, getattr(options, one.role)) for one in stage.inputs}
+    device = options.device if stage.device else None
+    if options.dry_run:
+        from mammofill.experiment.plan import plan_of_stage
+
+        print(plan_of_stage(stage, inputs, settings, out, options.seed, device))
+        return
+    artifact = stage(inputs, out, settings, seed=options.seed, progress=_progress(options), device=device)
+    print(_result(artifact))
+
+
+def _settings_in(options: Namespace, stage: Stage, leading: dict[str, Any]) -> Any:
+    from mammofill.experiment.settings import settings_in
+
+    return settings_in(options, stage.settings_class(), **leading)
+
+
+def _stage_parser(stage: Stage, start: Any) -> ArgumentParser:
+    parser = _parser(stage.name, stage.summary)
+    if stage.leading:
+        from typing import get_type_hints
+
+        kind = get_type_hints(stage.settings_class())[stage.leading]
+        parser.add_argument(stage.leading, type=kind, help=f"which {stage.leading}")
+    for one in stage.inputs:
+        _add_input(parser, one)
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the new artifact")
+    parser.add_argument("--seed", type=int, default=0, help="the only source of chance")
+    if stage.device:
+        parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda or cuda:N")
+    parser.add_argument("--config", default=None, metavar="FILE.toml", help="settings from a file; flags go above it")
+    _add_ways(parser)
+    from mammofill.experiment.settings import add_settings
+
+    add_settings(parser, stage.settings_class(), start, skip=stage.leading)
+    names = [stage.leading or "", *(f"{one.role} ..." if one.several else one.role for one in stage.inputs)]
+    parser.usage = f"mammofill {stage.name} {' '.join(names).strip().upper()} --out DIR [--FIELD VALUE ...]"
+    return parser
+
+
+def _add_input(parser: ArgumentParser, one: Input) -> None:
+    kind = "folder (or table) of the collection" if one.kind == "source" else f"finished {one.role} folder"
+    if one.several:
+        parser.add_argument(one.role, nargs="+", metavar=one.role.upper(), help=f"one or more {kind}s")
+    else:
+        parser.add_argument(one.role, metavar=one.role.upper(), help=kind)
+
+
+def _start_settings(stage: Stage, given: list[str]) -> Any:
+    """Return the settings that flags then change: the defaults, a preset, or what a file says above either."""
+    from mammofill.experiment.settings import read_settings, read_toml
+
+    config = _value_of("--config", given)
+    values = read_toml(Path(config)) if config else {}
+    preset = (_value_of("--preset", given) or values.pop("preset", None)) if stage.presets else None
+    start = stage.preset(preset) if preset else None
+    return read_settings(stage.settings_class(), values, config, Path(config).parent, start) if config else start
+
+
+def _opened(one: Input, given: str | list[str]) -> Artifact | Path | list[Artifact | Path]:
+    return [one.open(path) for path in given] if isinstance(given, list) else one.open(given)
+
+
+def _result(artifact: Artifact) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in artifact.manifest.counts.items())
+    lines = [f"{artifact.folder}: {artifact.kind}" + (f" ({counts})" if counts else "")]
+    page = artifact.folder / "index.html"
+    return "\n".join([*lines, *([f"open {page}"] if page.is_file() else [])])
+
+
+# ---- whole studies ------------------------------------------------------------------------------------------------
+
+
+def _run(given: list[str]) -> None:
+    parser = _parser("run", _OTHERS["run"])
+    parser.add_argument("study", metavar="STUDY.toml", help="the study file")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder that receives one folder per artifact")
+    _add_ways(parser)
+    options = _parsed(parser, given)
+    _study(Path(options.study), Path(options.out), options)
+
+
+def _demo(given: list[str]) -> None:
+    parser = _parser("demo", _OTHERS["demo"])
+    parser.add_argument("--out", default="demo", metavar="DIR", help="folder that receives one folder per artifact")
+    _add_ways(parser)
+    options = _parsed(parser, given)
+    _study(Path(mammofill.__file__).with_name("demo.toml"), Path(options.out), options)
+
+
+def _study(path: Path, out: Path, options: Namespace) -> None:
+    from mammofill.experiment.plan import plan_of_study
+    from mammofill.experiment.run import run_study
+    from mammofill.experiment.study import read_study
+    from mammofill.experiment.summary import summary_of_run
+
+    if options.dry_run:
+        print(plan_of_study(read_study(path), out))
+        return
+    print(summary_of_run(run_study(path, out, _progress(options))))
+
+
+def _phantom(given: list[str]) -> None:
+    from mammofill.experiment.plan import settings_lines
+    from mammofill.experiment.settings import add_settings, settings_in
+
+    settings_class = find("mammofill.phantom:PhantomSettings")
+    parser = _parser("phantom", _OTHERS["phantom"])
+    parser.add_argument("out", metavar="OUT", help="folder of the new collection")
+    parser.add_argument("--seed", type=int, default=0, help="the only source of chance")
+    _add_ways(parser)
+    add_settings(parser, settings_class)
+    options = _parsed(parser, given)
+    settings = settings_in(options, settings_class)
+    if options.dry_run:
+        print("\n".join([f"out     {options.out}", f"seed    {options.seed}", "settings", *settings_lines(settings)]))
+        return
+    find("mammofill.phantom:write_collection")(
+        Path(options.out), settings, seed=options.seed, progress=_progress(options)
+    )
+    print(f"{options.out}: practice mammograms. Next: mammofill ingest cbis-ddsm {options.out} --out DIR")
+
+
+# ---- what all commands share --------------------------------------------------------------------------------------
+
+
+def _parser(command: str, summary: str) -> ArgumentParser:
+    from jsonargparse import ArgumentParser
+
+    return ArgumentParser(
+        prog=f"mammofill {command}",
+        description=summary[0].upper() + summary[1:] + ".",
+        exit_on_error=False,
+        default_env=False,
+    )
+
+
+def _add_ways(parser: ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="print the resolved plan and touch nothing")
+    parser.add_argument("--quiet", action="store_true", help="say nothing while working")
+    parser.add_argument("--plain", action="store_true", help="plain lines instead of a bar, as in a log")
+    parser.add_argument("--debug", action="store_true", help="show where in the program an error came from")
+
+
+def _parsed(parser: ArgumentParser, given: list[str]) -> Namespace:
+    """Parse a command's arguments; ``--size-px`` is as good as ``--size_px``."""
+    known = {option for action in parser._actions for option in action.option_strings}
+    try:
+        namespace = parser.parse_args([_spelt_as_known(one, known) for one in given])
+        options: Namespace = parser.instantiate(namespace)
+    except ArgumentError as error:
+        from mammofill.experiment.settings import in_plain_words
+
+        raise SettingsError(f"{in_plain_words(error)} All options: {parser.prog} --help") from error
+    return options
+
+
+def _spelt_as_known(argument: str, known: set[str]) -> str:
+    flag, equals, value = argument.partition("=")
+    if flag in known or not flag.startswith("--"):
+        return argument
+    spelt = [option for option in known if option.replace("_", "-") == flag.replace("_", "-")]
+    return spelt[0] + equals + value if spelt else argument
+
+
+def _value_of(flag: str, given: list[str]) -> str | None:
+    """Return what follows a flag (``--flag value`` or ``--flag=value``), the last time that it is given."""
+    found = None
+    for number, one in enumerate(given):
+        if one == flag and number + 1 < len(given):
+            found = given[number + 1]
+        elif one.startswith(flag + "="):
+            found = one.partition("=")[2]
+    return found
+
+
+def _progress(options: Namespace) -> Progress:
+    if options.quiet:
+        return quiet
+    return LineProgress() if options.plain else for_this_console()
+
+
+def _explained(error: BaseException) -> tuple[str, int]:
+    """Return the message for an error and the exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped; run the same command again to go on", STOPPED
+    if isinstance(error, MammofillError):
+        return f"error: {error}", error.exit_code
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" while writing {error.filename}" if error.filename else ""
+        return (
+            f"error: the disk is full{where}. The work done so far is kept: make room and run the same command again, "
+            "it goes on where it stopped.",
+            SYSTEM_REFUSED,
+        )
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        return (
+            f"error: the system refused ({error.strerror or error}{where}). Put that right and run the same command "
+            "again; the work done so far is kept.",
+            SYSTEM_REFUSED,
+        )
+    return f"error: {type(error).__name__}: {error}\nThis should not happen. Run with --debug to see where.", 1

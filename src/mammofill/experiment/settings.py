@@ -1,0 +1,134 @@
+"""Settings from flags and files: any field of any stage's settings, nested ones dotted, the others left as they are.
+
+The settings classes are the only place that knows fields, types and defaults; everything here is made from them.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from argparse import SUPPRESS, ArgumentError
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from jsonargparse import ArgumentParser
+
+from mammofill.ground.errors import SettingsError, SourceError
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        SettingsError: it is not there, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SettingsError(f"{path} does not exist. Give the path of a TOML file.") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read as TOML: {error}.") from error
+
+
+_WEIGHTS_FILES = ("weights_file", "perceptual.weights")
+"""Settings that name a file: in a TOML file they are relative to that file."""
+
+
+def read_settings(
+    settings_class: type[Any], values: Mapping[str, Any], where: str, folder: Path, start: Any = None
+) -> Any:
+    """Make settings from a table of values.
+
+    Args:
+        settings_class: a frozen settings dataclass.
+        values: field -> value; nested settings are tables. What is not there stays as in `start`.
+        where: what the table is called in messages, for example ``study.toml [synthesize]``.
+        folder: what files that settings name are relative to.
+        start: settings to begin from (a preset); the class's own defaults where None.
+
+    Returns:
+        An object of the class.
+
+    Raises:
+        SettingsError: a field is unknown (the message names those that there are), of a wrong type, or refused.
+        SourceError: a file that a setting names is not there.
+    """
+    _check_names(settings_class, values, where)
+    values = _with_files_found(values, where, folder)
+    parser = ArgumentParser(exit_on_error=False, default_env=False)
+    add_settings(parser, settings_class, start)
+    try:
+        namespace = parser.parse_object(dict(values))
+        return settings_in(parser.instantiate(namespace), settings_class)
+    except ArgumentError as error:
+        raise SettingsError(f"{where}: {in_plain_words(error)}") from error
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from error
+
+
+def add_settings(parser: ArgumentParser, settings_class: type[Any], start: Any = None, skip: str | None = None) -> None:
+    """Give a parser one flag for every field of a settings class.
+
+    Args:
+        parser: where the flags go.
+        settings_class: a settings dataclass; its docstring is the help.
+        start: settings whose values are the defaults; the class's own defaults where None.
+        skip: a field that gets no flag.
+    """
+    parser.add_class_arguments(settings_class, skip={skip} if skip else set())
+    if start is not None:
+        parser.set_defaults({name: value for name, value in flat(start) if name != skip})
+    for action in parser._actions:
+        # jsonargparse also offers a whole nested table as one flag; its parts are enough, and read better.
+        if type(action).__name__.endswith("ActionConfigLoad"):
+            action.help = SUPPRESS
+
+
+def settings_in(values: Any, settings_class: type[Any], **more: Any) -> Any:
+    """Pick a settings object's fields out of parsed values, which may hold other things beside them."""
+    names = [field.name for field in fields(settings_class) if field.name not in more]
+    return settings_class(**{name: getattr(values, name) for name in names}, **more)
+
+
+def flat(settings: Any, within: str = "") -> Iterator[tuple[str, Any]]:
+    """Walk over all fields of settings: dotted name, value."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            yield from flat(value, f"{within}{field.name}.")
+        else:
+            yield f"{within}{field.name}", value
+
+
+def in_plain_words(error: Exception) -> str:
+    """Rewrite a message of the argument parser: one line, no Python classes."""
+    text = re.sub(r"\s+", " ", str(error))
+    text = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", text)
+    text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
+    return text.strip().rstrip(".") + "."
+
+
+def _with_files_found(values: Mapping[str, Any], where: str, folder: Path, within: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found[name] = value
+        if isinstance(value, Mapping):
+            found[name] = _with_files_found(value, where, folder, f"{within}{name}.")
+        elif within + name in _WEIGHTS_FILES and isinstance(value, str):
+            file = (folder / value).resolve()
+            if not file.is_file():
+                raise SourceError(f"{where}: {within + name} {file} does not exist. It is relative to {folder}.")
+            found[name] = str(file)
+    return found
+
+
+def _check_names(settings_class: type[Any], values: Mapping[str, Any], where: str, within: str = "") -> None:
+    kinds = get_type_hints(settings_class)
+    known = [field.name for field in fields(settings_class)]
+    for name, value in values.items():
+        if name not in known:
+            raise SettingsError(f"{where} has no setting called {within + name!r}. There are: {', '.join(known)}.")
+        if isinstance(value, Mapping) and is_dataclass(kinds[name]):
+            _check_names(kinds[name], value, where, f"{within}{name}.")

@@ -1,0 +1,197 @@
+"""The table of stages: one row says all that the command line, study files, tests and docs need to know of a stage.
+
+A new stage is one row here and one room. Nothing is imported until it is used: places are written as
+``"module:name"``, so that the table itself costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mammofill.ground.artifact import Artifact
+from mammofill.ground.errors import SettingsError, SourceError
+
+
+@dataclass(frozen=True)
+class Input:
+    """One thing that a stage is made from."""
+
+    role: str
+    """Its name, on the command line and in ``artifact.json``."""
+    kind: str
+    """Place of the artifact's class, or `SOURCE`: files that somebody else made."""
+    several: bool = False
+    """Whether the stage takes one or more of them."""
+
+    def open(self, path: str | Path) -> Artifact | Path:
+        """Open what is at a path: the artifact of the right kind, or the path itself for a source.
+
+        Raises:
+            ArtifactError: there is no such artifact, or one of another kind.
+            SourceError: the source does not exist.
+        """
+        if self.kind != SOURCE:
+            artifact: Artifact = find(self.kind).open(path)
+            return artifact
+        if not Path(path).exists():
+            raise SourceError(f"{path} does not exist. Give the folder (or table) of the collection.")
+        return Path(path)
+
+
+SOURCE = "source"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the table."""
+
+    name: str
+    """What the command line calls it: verb and noun."""
+    summary: str
+    """One line for the list of commands."""
+    function: str
+    """Place of the stage function."""
+    settings: str
+    """Place of its settings class."""
+    inputs: tuple[Input, ...]
+    """In the order in which the function takes them."""
+    output: str
+    """Place of the class of artifact that it makes."""
+    device: bool = False
+    """Whether it runs networks and therefore takes a device."""
+    presets: str | None = None
+    """Place of a mapping from names to settings, for stages whose settings come in well-known sets."""
+    leading: str | None = None
+    """A settings field that the command line takes first and without a flag, as in ``ingest cbis-ddsm SOURCE``."""
+
+    def settings_class(self) -> type[Any]:
+        """Import the settings class."""
+        found: type[Any] = find(self.settings)
+        return found
+
+    def preset(self, name: str) -> Any:
+        """Return the settings of a preset.
+
+        Raises:
+            SettingsError: the stage has no preset of this name.
+        """
+        presets: Mapping[str, Any] = find(self.presets) if self.presets else {}
+        if name not in presets:
+            known = ", ".join(presets) or "none"
+            raise SettingsError(f"{self.name} has no preset called {name!r}. Its presets: {known}.")
+        return presets[name]
+
+    def __call__(self, inputs: Mapping[str, Any], out: Path, settings: Any, **how: Any) -> Artifact:
+        """Run the stage.
+
+        Args:
+            inputs: role -> opened artifact, list of them where the stage takes several, or path of a source.
+            out: folder of the new artifact.
+            settings: of the stage's settings class.
+            how: seed, progress, and device for stages that take one.
+
+        Returns:
+            The finished artifact.
+        """
+        function: Callable[..., Artifact] = find(self.function)
+        if not self.device:
+            how.pop("device", None)
+        return function(*(inputs[one.role] for one in self.inputs), out, settings, **how)
+
+
+_PATCHES = "mammofill.patches:PatchSet"
+_PAIRS = "mammofill.pairing:Pairs"
+_INFILLER = "mammofill.infilling:Infiller"
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        name="ingest",
+        summary="read a collection of mammograms: one clean set, split by patient",
+        function="mammofill.mammograms:ingest",
+        settings="mammofill.mammograms:IngestSettings",
+        inputs=(Input("source", SOURCE),),
+        output="mammofill.mammograms:MammogramSet",
+        leading="collection",
+    ),
+    Stage(
+        name="extract-patches",
+        summary="cut windows from mammograms and label them from the lesion masks",
+        function="mammofill.patches:extract_patches",
+        settings="mammofill.patches:ExtractPatchesSettings",
+        inputs=(Input("mammograms", "mammofill.mammograms:MammogramSet"),),
+        output=_PATCHES,
+    ),
+    Stage(
+        name="pair-patches",
+        summary="pair each normal patch with a lesion patch whose mask it borrows",
+        function="mammofill.pairing:pair_patches",
+        settings="mammofill.pairing:PairPatchesSettings",
+        inputs=(Input("patches", _PATCHES),),
+        output=_PAIRS,
+    ),
+    Stage(
+        name="train-infiller",
+        summary="train the conditional infilling GAN (ciGAN) on real lesion patches",
+        function="mammofill.infilling:train_infiller",
+        settings="mammofill.infilling:TrainInfillerSettings",
+        inputs=(Input("patches", _PATCHES), Input("pairs", _PAIRS)),
+        output=_INFILLER,
+        device=True,
+        presets="mammofill.infilling:PRESETS",
+    ),
+    Stage(
+        name="synthesize",
+        summary="paint benign and malignant lesions into normal patches",
+        function="mammofill.synthesis:synthesize",
+        settings="mammofill.synthesis:SynthesizeSettings",
+        inputs=(Input("infiller", _INFILLER), Input("pairs", _PAIRS), Input("patches", _PATCHES)),
+        output=_PATCHES,
+        device=True,
+    ),
+    Stage(
+        name="train-classifier",
+        summary="train a classifier, malignant against benign, on real and synthetic patches",
+        function="mammofill.classifier:train_classifier",
+        settings="mammofill.classifier:TrainClassifierSettings",
+        inputs=(Input("patches", _PATCHES, several=True),),
+        output="mammofill.classifier:Classifier",
+        device=True,
+    ),
+    Stage(
+        name="evaluate",
+        summary="score the test patches and measure, with intervals that resample patients",
+        function="mammofill.evaluation:evaluate",
+        settings="mammofill.evaluation:EvaluateSettings",
+        inputs=(Input("classifier", "mammofill.classifier:Classifier"), Input("patches", _PATCHES)),
+        output="mammofill.evaluation:Evaluation",
+        device=True,
+    ),
+    Stage(
+        name="write-report",
+        summary="write one HTML page that compares evaluations and shows what they came from",
+        function="mammofill.report:write_report",
+        settings="mammofill.report:WriteReportSettings",
+        inputs=(Input("evaluations", "mammofill.evaluation:Evaluation", several=True),),
+        output="mammofill.report:Report",
+    ),
+)
+"""The stages, in the order in which a mammogram walks through them."""
+
+
+def stage_named(name: str) -> Stage:
+    """Return the row of a stage.
+
+    Raises:
+        KeyError: there is no such stage.
+    """
+    return {stage.name: stage for stage in STAGES}[name]
+
+
+def find(place: str) -> Any:
+    """Import ``"module:name"`` and return it."""
+    module, name = place.split(":")
+    return getattr(import_module(module), name)
