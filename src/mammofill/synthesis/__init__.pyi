@@ -1,0 +1,2 @@
+from .settings import SynthesizeSettings as SynthesizeSettings
+from .fill import synthesize as synthesize

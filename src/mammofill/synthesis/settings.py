@@ -1,0 +1,71 @@
+"""Settings of synthesis."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from mammofill.ground.errors import check_setting
+
+
+@dataclass(frozen=True)
+class SynthesizeSettings:
+    """How many synthetic patches are made, of which class.
+
+    Without given counts, so many are made that real and synthetic lesion patches of the train split together are as
+    many benign as malignant, and that synthetic ones are at least `ratio` of the real ones: "relatively small amounts
+    of synthetic images while simultaneously balancing" (the paper, section 5). The smaller class gets more of them,
+    but both get some where `ratio` allows, so that being synthetic does not tell the class.
+
+    Attributes:
+        ratio: synthetic lesion patches for each real one, at least; more are made where balance needs more. The
+            default is ours.
+        balance: bring both classes to equal counts; otherwise both get the share that they have among the real ones.
+        benign: make exactly so many benign patches; unset, the number follows from ratio and balance.
+        malignant: the same for malignant patches.
+        requested_class: donor asks for the class of the lesion that lends the mask, whose outline tells the class;
+            other asks for the other class (counterfactual).
+        fills_per_pair: most fills of one pair, each with a seed of its own; a pair is used again only when all pairs of
+            its class are used up, and the number of such fills is recorded.
+        bits: bits per pixel in the store; 16 keeps all, 8 takes a quarter of the space.
+        patches_per_shard: patches that share one file; also the unit that is redone after a stop.
+    """
+
+    ratio: float = 0.25
+    balance: bool = True
+    benign: int | None = None
+    malignant: int | None = None
+    requested_class: Literal["donor", "other"] = "donor"
+    fills_per_pair: int = 4
+    bits: Literal[8, 16] = 16
+    patches_per_shard: int = 512
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        check_setting(self, "ratio", math.isfinite(self.ratio) and self.ratio >= 0, "a number, at least 0")
+        check_setting(self, "benign", self.benign is None or self.benign >= 0, "at least 0, or unset")
+        check_setting(self, "malignant", self.malignant is None or self.malignant >= 0, "at least 0, or unset")
+        check_setting(self, "requested_class", self.requested_class in ("donor", "other"), "donor or other")
+        check_setting(self, "fills_per_pair", self.fills_per_pair >= 1, "at least 1")
+        check_setting(self, "bits", self.bits in (8, 16), "8 or 16")
+        check_setting(self, "patches_per_shard", self.patches_per_shard >= 1, "at least 1")
+
+    def counts_for(self, real: dict[str, int]) -> dict[str, int]:
+        """Return how many synthetic patches of each class are to be made.
+
+        Args:
+            real: number of real lesion patches of each class in the train split, ``benign`` and ``malignant``.
+        """
+        total = round(self.ratio * sum(real.values()))
+        benign, malignant = real["benign"], real["malignant"]
+        if self.balance:
+            total = max(total, abs(benign - malignant))
+            total += (total + benign + malignant) % 2  # an odd sum cannot be halved
+            goal = (total + benign + malignant) // 2
+            wanted = {"benign": goal - benign, "malignant": goal - malignant}
+        else:
+            share = round(total * benign / max(benign + malignant, 1))
+            wanted = {"benign": share, "malignant": total - share}
+        given = {"benign": self.benign, "malignant": self.malignant}
+        return {name: wanted[name] if count is None else count for name, count in given.items()}
