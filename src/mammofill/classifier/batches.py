@@ -20,31 +20,32 @@ IMAGENET_SD = (0.229, 0.224, 0.225)
 """Their standard deviations."""
 
 
-def network_input(images: NDArray[np.uint16], channels: int) -> Tensor:
+def network_input(images: NDArray[np.uint16], channels: int, device: torch.device) -> Tensor:
     """Make network input of stored patches.
 
     Args:
         images: (N, S, S) uint16 over 0..65535.
         channels: 1: values in [0, 1] as they are. 3: the gray copied to three channels (the paper, section 5), then
             shifted and scaled as ImageNet's colours.
+        device: where it is wanted; the gray values travel once, and are copied there.
 
     Returns:
-        (N, channels, S, S) float32, on the CPU.
+        (N, channels, S, S) float32, on `device`.
     """
-    gray = torch.from_numpy(to_unit(images)).unsqueeze(1)  # (N, 1, S, S)
+    gray = torch.from_numpy(to_unit(images)).unsqueeze(1).to(device)  # (N, 1, S, S)
     if channels == 1:
         return gray
-    mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)
-    return (gray - mean) / torch.tensor(IMAGENET_SD).view(1, 3, 1, 1)  # (N, 3, S, S)
+    mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
+    return (gray - mean) / torch.tensor(IMAGENET_SD, device=device).view(1, 3, 1, 1)  # (N, 3, S, S)
 
 
 def training_batch(
-    examples: Examples, images_seen: int, settings: TrainClassifierSettings, channels: int, seed: int
-) -> tuple[Tensor, Tensor]:
+    examples: Examples, images_seen: int, settings: TrainClassifierSettings, seed: int
+) -> tuple[NDArray[np.uint16], Tensor]:
     """Return the batch that follows `images_seen` images: nothing but the arguments decides it.
 
     Returns:
-        inputs (batch, channels, S, S) float32 and classes (batch,) int64, 1 = malignant, on the CPU.
+        images (batch, S, S) uint16, augmented, and classes (batch,) int64 on the CPU, 1 = malignant.
     """
     positions = positions_at(images_seen, settings.batch, len(examples), seed, "classifier", "order")
     images = examples.images(positions)
@@ -58,4 +59,4 @@ def training_batch(
             ]
         )
     classes = torch.from_numpy(examples.malignant[positions].astype(np.int64))
-    return network_input(images, channels), classes
+    return images, classes

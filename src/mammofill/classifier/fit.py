@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from mammofill.classifier.batches import training_batch
+from mammofill.classifier.batches import network_input, training_batch
 from mammofill.classifier.classifier import NETWORK_NAME
 from mammofill.classifier.examples import Examples
 from mammofill.classifier.networks import NETWORK_WORDS, Start, build_network, channels
@@ -72,7 +73,7 @@ def fit(
     )
     history = History()
     images_seen, images_saved, loss_sum, steps = 0, 0, 0.0, 0
-    best_auc, best_weights = -1.0, None
+    best: dict[str, Any] = {"auc": -1.0}
 
     state = load_checkpoint(folder)
     if state is not None:
@@ -80,25 +81,30 @@ def fit(
         optimiser.load_state_dict(state["optimiser"])
         history = History.from_state(state["history"])
         images_seen, loss_sum, steps = state["images_seen"], state["loss_sum"], state["steps"]
-        best_auc, best_weights = state["best_auc"], state["best_weights"]
-        images_saved = images_seen
+        best, images_saved = state["best"], images_seen
         progress.say(f"Going on after {images_seen} images.")
 
     wanted = settings.images or settings.epochs * len(train)
     label = f"{NETWORK_WORDS[settings.network]}, {start.words}"
-    with progress.task(f"train {label}", wanted) as task, torch.backends.cudnn.flags(deterministic=True):
+    with (
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        ThreadPoolExecutor(1) as beside,  # makes the next batch while the network learns from this one
+        progress.task(f"train {label}", wanted) as task,
+    ):
         task.advance(min(images_seen, wanted))
+        upcoming = beside.submit(training_batch, train, images_seen, settings, seed)
         while True:
             stop = images_seen >= wanted
             epoch = images_seen // len(train)
             watched = int(history.rows[-1]["epoch"]) if history.rows else 0
             if steps and (stop or epoch > watched):
                 row = _watch(network, validation, settings, device)
+                check_finite(row, images_seen)
                 history.add(images_seen, epoch=epoch, loss=loss_sum / steps, **row)
                 loss_sum, steps = 0.0, 0
                 task.advance(0, note=_in_words(history.rows[-1]))
-                if settings.keep == "best" and row["validation_auc"] > best_auc:
-                    best_auc, best_weights = row["validation_auc"], _copy(network)
+                if settings.keep == "best" and row["validation_auc"] > best["auc"]:
+                    best = {"auc": row["validation_auc"], "images_seen": images_seen, "weights": _copy(network)}
             if stop or images_seen - images_saved >= settings.checkpoint_every_images:
                 save_checkpoint(
                     folder,
@@ -109,8 +115,7 @@ def fit(
                         "images_seen": images_seen,
                         "loss_sum": loss_sum,
                         "steps": steps,
-                        "best_auc": best_auc,
-                        "best_weights": best_weights,
+                        "best": best,
                     },
                 )
                 images_saved = images_seen
@@ -120,20 +125,23 @@ def fit(
             for group in optimiser.param_groups:
                 group["lr"] = settings.learning_rate * settings.decay ** (epoch // settings.decay_every_epochs)
             network.train()
-            inputs, classes = training_batch(train, images_seen, settings, channels(settings.network), seed)
+            images, classes = upcoming.result()
+            upcoming = beside.submit(training_batch, train, images_seen + len(images), settings, seed)
+            inputs = network_input(images, channels(settings.network), device)
             with seeded_layers(seed, "classifier", "dropout", images_seen):  # dropout knows the global generator only
-                outputs = network(inputs.to(device)).flatten(1)
+                outputs = network(inputs).flatten(1)
             loss = F.cross_entropy(outputs, classes.to(device))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            check_finite({"cross-entropy": loss.item()}, images_seen)
+            cross_entropy = loss.item()
+            check_finite({"cross-entropy": cross_entropy}, images_seen)
             optimiser.step()
             images_seen += len(classes)
-            loss_sum, steps = loss_sum + loss.item(), steps + 1
+            loss_sum, steps = loss_sum + cross_entropy, steps + 1
             task.advance(len(classes))
 
-    if best_weights is not None:
-        network.load_state_dict(best_weights)
+    if settings.keep == "best":
+        network.load_state_dict(best["weights"])
     save_weights(folder / WEIGHTS_NAME, network)
     facts = {
         "network": settings.network,
@@ -142,6 +150,7 @@ def fit(
         "input_px": settings.input_px,
         "input": _input_words[channels(settings.network)],
         "classes": ["benign", "malignant"],
+        "kept": {"rule": settings.keep, "images_seen": best.get("images_seen", images_seen)},
         **_freeze_threshold(network, validation, settings, device),
     }
     write_atomically(folder / NETWORK_NAME, json.dumps(facts, indent=2) + "\n")
@@ -150,6 +159,7 @@ def fit(
     return images_seen
 
 
+_CHUNK = 1024  # validation patches scored at once
 _input_words = {
     1: "gray in [0, 1]",
     3: "gray in [0, 1] copied to three channels, less ImageNet's mean, divided by its standard deviation",
@@ -159,8 +169,10 @@ _input_words = {
 def _validation_odds(
     network: nn.Module, validation: Examples, settings: TrainClassifierSettings, device: torch.device
 ) -> NDArray[np.float64]:
-    images = validation.images(np.arange(len(validation)))
-    return log_odds(network, images, channels(settings.network), device)
+    chunks = np.array_split(np.arange(len(validation)), -(-len(validation) // _CHUNK))
+    return np.concatenate(
+        [log_odds(network, validation.images(chunk), channels(settings.network), device) for chunk in chunks]
+    )
 
 
 def _watch(
@@ -172,7 +184,6 @@ def _watch(
     odds = _validation_odds(network, validation, settings, device)
     malignant = validation.malignant
     row = {"validation_loss": float(np.logaddexp(0, np.where(malignant, -odds, odds)).mean())}
-    check_finite(row, 0)
     if malignant.any() and not malignant.all():
         row["validation_auc"] = float(roc_auc_score(malignant, odds))
     return row

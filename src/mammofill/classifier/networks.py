@@ -132,6 +132,8 @@ def find_weights(settings: TrainClassifierSettings) -> Path | None:
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not path.is_file():
         _download(url, path, settings.network)
+    elif not fingerprint_file(path).startswith(_digits(settings.network)):
+        raise WeightsError(f"{path} is not the file that torchvision published: its hash differs. Delete it.")
     return path
 
 

@@ -30,7 +30,7 @@ def log_odds(
     odds = np.empty(len(images), np.float64)
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
-            inputs = network_input(images[start : start + batch_size], channels).to(device)
+            inputs = network_input(images[start : start + batch_size], channels, device)
             outputs = network(inputs).flatten(1).double().cpu().numpy()  # (n, 2)
             odds[start : start + batch_size] = outputs[:, 1] - outputs[:, 0]
     return odds
