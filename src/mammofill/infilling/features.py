@@ -124,7 +124,8 @@ def build_features(settings: PerceptualSettings) -> tuple[nn.Module, FeaturesRec
     import torchvision.models
 
     pools = {name: place for name, place in _POOLS[settings.features].items() if name in settings.layers}
-    network: Any = getattr(torchvision.models, settings.features)(weights=None)
+    with torch.device("meta"):  # without memory for first weights: only the layers that are used get any
+        network: Any = getattr(torchvision.models, settings.features)(weights=None)
     layers = network.features[: max(pools.values(), default=-1) + 1]
     source, tensors = _weights(settings)
     _load_layers(layers, tensors, source)
@@ -174,7 +175,7 @@ def _load_layers(layers: nn.Sequential, tensors: dict[str, Tensor], source: str)
                 f"{source} holds the weights of another network: {name!r} should be {tuple(tensor.shape)}, "
                 f"found {found}. Use torchvision's names."
             )
-    layers.load_state_dict({name.removeprefix("features."): tensors[name] for name in wanted})
+    layers.load_state_dict({name.removeprefix("features."): tensors[name] for name in wanted}, assign=True)
 
 
 def _sha256(tensors: Sequence[Tensor]) -> str:

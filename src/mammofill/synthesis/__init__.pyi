@@ -1,2 +1,2 @@
-from .settings import SynthesizeSettings as SynthesizeSettings
 from .fill import synthesize as synthesize
+from .settings import SynthesizeSettings as SynthesizeSettings

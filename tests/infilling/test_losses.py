@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from mammofill.ground.errors import TrainingError
+from mammofill.infilling.features import LaplacianFeatures, PixelFeatures
+from mammofill.infilling.losses import (
+    adversarial_loss,
+    boundary_loss,
+    boundary_weights,
+    class_loss,
+    discriminator_loss,
+    perceptual_loss,
+)
+
+
+def square(size_px: int = 64, top: int = 20, side: int = 20) -> np.ndarray:
+    mask = np.zeros((size_px, size_px), bool)
+    mask[top : top + side, top : top + side] = True
+    return mask
+
+
+def test_contour_weights_are_the_blurred_inner_contour_with_peak_one() -> None:
+    mask = square()
+    contour = mask & ~ndimage.binary_erosion(mask, np.ones((3, 3)))
+    blurred = ndimage.gaussian_filter(contour.astype(np.float64), 3.0, mode="constant", truncate=4.0)
+    weights = boundary_weights(mask, 3.0)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights, blurred / blurred.max(), atol=1e-6)
+    assert weights.max() == 1
+
+
+def test_blurred_mask_weights_are_the_blurred_mask() -> None:
+    mask = square()
+    blurred = ndimage.gaussian_filter(mask.astype(np.float64), 3.0, mode="constant", truncate=4.0)
+    np.testing.assert_allclose(boundary_weights(mask, 3.0, "blurred-mask"), blurred, atol=1e-6)
+
+
+@pytest.mark.parametrize("boundary", ["contour", "blurred-mask"])
+def test_an_empty_mask_is_an_error_and_never_nan(boundary: str) -> None:
+    with pytest.raises(TrainingError, match="The mask is empty, so it has no boundary"):
+        boundary_weights(np.zeros((8, 8), bool), 2.0, boundary)  # type: ignore[arg-type]
+
+
+def test_a_mask_of_the_whole_patch_has_its_contour_at_the_edge() -> None:
+    weights = boundary_weights(np.ones((16, 16), bool), 1.0)
+    assert np.isfinite(weights).all()
+    assert weights[0, 8] > weights[8, 8]
+
+
+def test_boundary_loss_is_the_weighted_mean_difference() -> None:
+    real, painted = torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 0.5)
+    weights = torch.zeros(2, 1, 4, 4)
+    weights[:, :, :2] = 0.2
+    assert boundary_loss(real, painted, weights).item() == pytest.approx(0.5 * 0.2 / 2)
+
+
+def test_perceptual_loss_looks_at_its_regions_only() -> None:
+    real = torch.rand(1, 1, 32, 32)
+    mask = torch.from_numpy(square(32, 8, 10)).float()[None, None]
+    outside = real + (1 - mask) * 0.3
+    inside = real + mask * 0.3
+    pixels = PixelFeatures()
+    assert perceptual_loss(pixels, real, outside, [mask]).item() == 0
+    share = mask.mean().item()
+    assert perceptual_loss(pixels, real, inside, [mask]).item() == pytest.approx(0.3 * share, rel=1e-4)
+    # Each region counts in full, whatever the number of regions.
+    assert perceptual_loss(pixels, real, inside, [mask, mask]).item() == pytest.approx(0.6 * share, rel=1e-4)
+    with_context = perceptual_loss(pixels, real, outside, [mask], context=1 - mask, context_weight=2.0)
+    assert with_context.item() == pytest.approx(2 * 0.3 * (1 - share), rel=1e-4)
+
+
+def test_perceptual_loss_of_whole_pictures() -> None:
+    real = torch.rand(2, 1, 32, 32)
+    assert perceptual_loss(PixelFeatures(), real, real + 0.25, []).item() == pytest.approx(0.25, rel=1e-4)
+    assert perceptual_loss(LaplacianFeatures(3), real, real, []).item() == 0
+
+
+def test_the_laplacian_pyramid_holds_the_whole_picture() -> None:
+    picture = torch.rand(1, 1, 32, 32)
+    levels = LaplacianFeatures(4)(picture)
+    assert [level.shape[-1] for level in levels] == [32, 16, 8, 4]
+    rebuilt = levels[-1]
+    for level in reversed(levels[:-1]):
+        rebuilt = level + torch.nn.functional.interpolate(rebuilt, scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(rebuilt, picture)
+
+
+def test_a_flat_difference_is_seen_at_the_coarsest_level_alone() -> None:
+    flat = torch.full((1, 1, 32, 32), 0.5)
+    *fine, coarse = LaplacianFeatures(3)(flat)
+    assert all(level.abs().max() < 1e-6 for level in fine)
+    assert coarse.mean().item() == pytest.approx(0.5)
+
+
+def test_adversarial_losses_of_a_coin_and_of_the_sure() -> None:
+    coin, sure = torch.zeros(4), torch.full((4,), 50.0)
+    assert discriminator_loss(coin, coin).item() == pytest.approx(math.log(2))
+    assert discriminator_loss(sure, -sure).item() == pytest.approx(0, abs=1e-6)
+    assert discriminator_loss(-sure, sure).item() == pytest.approx(50)
+    assert adversarial_loss(coin).item() == pytest.approx(math.log(2))
+    assert adversarial_loss(sure).item() == pytest.approx(0, abs=1e-6)
+    assert adversarial_loss(-1000 * sure).isfinite()
+
+
+def test_class_loss_is_the_cross_entropy() -> None:
+    logits, classes = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    assert class_loss(logits, classes).item() == pytest.approx(math.log(1 + math.exp(2)))

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+
+from mammofill.ground.errors import SettingsError
+from mammofill.infilling import PRESETS, TrainInfillerSettings, preset
+from mammofill.infilling.settings import (
+    DiscriminatorSettings,
+    GeneratorSettings,
+    LossSettings,
+    PerceptualSettings,
+    ScheduleSettings,
+)
+
+
+def test_the_paper_is_the_default() -> None:
+    assert preset("paper") == TrainInfillerSettings()
+    assert {name: settings.preset for name, settings in PRESETS.items()} == {name: name for name in PRESETS}
+
+
+def test_the_paper_preset_says_what_the_paper_says() -> None:
+    paper = preset("paper")
+    assert paper.generator.widths == (128, 128, 64, 64, 32, 32, 32)
+    assert (paper.perceptual.features, paper.perceptual.layers) == ("vgg19", ("input", "pool1", "pool2", "pool3"))
+    assert (paper.losses.boundary, paper.losses.boundary_sigma_px, paper.losses.combine) == ("contour", 10, "stepped")
+    assert (paper.schedule.pretrain_epochs, paper.schedule.adversarial_epochs) == (300, 2000)
+    assert (paper.schedule.threshold, paper.schedule.batch, paper.schedule.learning_rate) == (0.3, 8, 1e-4)
+    assert paper.discriminator.class_head
+
+
+def test_the_demo_preset_needs_no_weights() -> None:
+    assert preset("demo").perceptual.features == "laplacian"
+
+
+def test_unknown_preset() -> None:
+    with pytest.raises(SettingsError, match=r"no infiller preset 'papre'. Use one of: paper, demo"):
+        preset("papre")
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        preset("demo").feather_px = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("size_px", "widths"),
+    [(4, (128,)), (16, (128, 128, 64)), (64, (128, 128, 64, 64, 32)), (256, (128, 128, 64, 64, 32, 32, 32))],
+)
+def test_smaller_patches_leave_the_finest_scales_off(size_px: int, widths: tuple[int, ...]) -> None:
+    assert GeneratorSettings().widths_for(size_px) == widths
+
+
+def test_a_patch_beyond_the_finest_scale_names_both_sizes_and_a_way_out() -> None:
+    with pytest.raises(SettingsError, match=r"which reach 8 px, but the patches are 32 px. Give 4 widths"):
+        GeneratorSettings(widths=(8, 4)).widths_for(32)
+
+
+@pytest.mark.parametrize("size_px", [2, 48, 100])
+def test_a_patch_that_no_doubling_reaches(size_px: int) -> None:
+    with pytest.raises(SettingsError, match=rf"must be 16, 32, 64, .* but these are {size_px} px"):
+        GeneratorSettings().widths_for(size_px)
+
+
+def test_the_discriminator_refuses_patches_that_it_cannot_halve() -> None:
+    DiscriminatorSettings().check_size(48)
+    with pytest.raises(SettingsError, match=r"halves the patch 4 times, but 24 px cannot .* Give at most 4 widths"):
+        DiscriminatorSettings().check_size(24)
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "words"),
+    [
+        (GeneratorSettings(), {"widths": ()}, r"GeneratorSettings.widths must be one or more"),
+        (GeneratorSettings(), {"activation": "tanh"}, r"activation must be leaky_relu or relu, but is 'tanh'"),
+        (PerceptualSettings(), {"features": "vgg16"}, r"features must be one of vgg19"),
+        (PerceptualSettings(), {"layers": ("pool1", "pool9")}, r"layers must be some of input, pool1"),
+        (PerceptualSettings(), {"features": "laplacian", "weights": "a.pth"}, r"weights must be unset, as laplacian"),
+        (LossSettings(), {"boundary_weight": float("nan")}, r"boundary_weight must be a number, at least 0"),
+        (LossSettings(), {"boundary_sigma_px": 0.0}, r"boundary_sigma_px must be above 0"),
+        (ScheduleSettings(), {"most_steps_per_turn": 0}, r"most_steps_per_turn must be at least 1"),
+        (ScheduleSettings(), {"pretrain_epochs": 0, "adversarial_epochs": 0}, r"pretrain_epochs must be above 0"),
+        (ScheduleSettings(), {"learning_rate": 2.0}, r"learning_rate must be between 0 and 1"),
+        (TrainInfillerSettings(), {"feather_px": -1}, r"feather_px must be at least 0"),
+        (TrainInfillerSettings(), {"preview_every_images": 0}, r"preview_every_images must be at least 1"),
+    ],
+)
+def test_nonsense_is_refused_by_name(settings: object, changes: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        replace(settings, **changes)  # type: ignore[type-var]
+
+
+def test_learning_rate_falls_by_one_per_cent_every_500_batches() -> None:
+    assert ScheduleSettings().rate_at(0) == 1
+    assert ScheduleSettings().rate_at(4000) == pytest.approx(0.99)
+    assert ScheduleSettings().rate_at(8000) == pytest.approx(0.99**2)

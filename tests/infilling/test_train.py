@@ -1,0 +1,302 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import toy_infilling as toy
+from toy_infilling import SIZE_PX, World, tiny, tiny_schedule
+
+from mammofill.ground.artifact import check_content
+from mammofill.ground.errors import ArtifactError, PlanChangedError, SettingsError, TooFewError, WeightsError
+from mammofill.ground.progress import Progress, Task
+from mammofill.infilling import TrainInfillerSettings, preset, train_infiller
+from mammofill.infilling.features import PixelFeatures
+from mammofill.infilling.loop import Networks, _turns
+from mammofill.infilling.settings import PerceptualSettings
+from mammofill.pairing import Pairs
+from mammofill.patches import PatchSet
+
+
+class Listening(Progress):
+    """Keeps what is said, and stops the run after some steps as Ctrl-C would."""
+
+    def __init__(self, stop_after: float = float("inf")) -> None:
+        self.said: list[str] = []
+        self.steps, self.stop_after = 0.0, stop_after
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    @contextmanager
+    def task(self, name: str, total: float) -> Iterator[Task]:
+        yield self  # type: ignore[misc]
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        self.steps += steps
+        if self.steps >= self.stop_after:
+            raise KeyboardInterrupt
+
+
+STEPPED = replace(
+    tiny(),
+    losses=replace(tiny().losses, combine="stepped"),
+    schedule=tiny_schedule(most_steps_per_turn=2, reconstruction_steps=1),
+)
+
+
+def test_what_an_infiller_holds(world: World) -> None:
+    infiller = world.infiller
+    assert infiller.manifest.counts == {
+        "lesion_patches": 16,
+        "benign": 10,
+        "malignant": 6,
+        "patients": 16,
+        "images_seen": 48,
+    }
+    check_content(infiller)
+    names = {path.name for path in infiller.folder.iterdir()}
+    assert {"weights.safetensors", "network.json", "history.jsonl", "previews"} <= names
+    assert not {"checkpoint.pt", "plan.json"} & names
+    assert [path.name for path in infiller.previews] == ["00000016.png", "00000032.png", "00000048.png"]
+    picture = cv2.imread(str(infiller.previews[-1]), cv2.IMREAD_UNCHANGED)
+    assert picture.shape == (4 * (SIZE_PX + 2), 5 * (SIZE_PX + 2))
+    assert infiller.network["perceptual"] == {"features": "laplacian", "weights": "none", "sha256": ""}
+    assert infiller.network["generator"]["widths"] == [8, 8, 8, 8]
+
+
+def test_it_learned_from_the_lesion_patients_of_the_train_split(world: World) -> None:
+    (record,) = world.infiller.manifest.patients_learned_from
+    assert record.through == "train-infiller"
+    table = world.patches.table
+    wanted = table[(table["split"] == "train") & (table["pathology"] != "normal")]["patient_id"]
+    assert set(record.patients) == set(wanted)
+
+
+def test_history_says_each_loss_by_turn_and_place(world: World) -> None:
+    history = world.infiller.history
+    assert history["images_seen"].tolist() == [8, 16, 24, 32, 40, 48]
+    assert np.isfinite(history["pretraining.perceptual"].iloc[:2]).all()
+    later = ["discriminator.adversarial", "discriminator.class", "generator.adversarial", "generator.perceptual"]
+    assert np.isfinite(history[later].iloc[2:]).all(axis=None)
+    assert history[later].iloc[:2].isna().all(axis=None)
+
+
+def test_the_same_command_makes_the_same_infiller(world: World, tmp_path: Path) -> None:
+    again = train_infiller(world.patches, world.pairs, tmp_path / "again", tiny(), seed=1)
+    other = train_infiller(world.patches, world.pairs, tmp_path / "other", tiny(), seed=2)
+    assert again.fingerprint == world.infiller.fingerprint
+    assert other.fingerprint != world.infiller.fingerprint
+
+
+@pytest.mark.parametrize("settings", [tiny(), STEPPED], ids=["summed", "stepped"])
+@pytest.mark.parametrize("stop_after", [4, 20, 44])
+def test_stopped_and_continued_equals_uninterrupted(
+    world: World, tmp_path: Path, settings: TrainInfillerSettings, stop_after: int
+) -> None:
+    whole = train_infiller(world.patches, world.pairs, tmp_path / "whole", settings, seed=1)
+    with pytest.raises(KeyboardInterrupt):
+        train_infiller(
+            world.patches, world.pairs, tmp_path / "stopped", settings, seed=1, progress=Listening(stop_after)
+        )
+    assert not (tmp_path / "stopped").exists()
+    continued = Listening()
+    # How often a checkpoint is kept changes nothing, so it may change on the way.
+    settings = replace(settings, checkpoint_every_images=100)
+    stopped = train_infiller(world.patches, world.pairs, tmp_path / "stopped", settings, seed=1, progress=continued)
+    assert stopped.fingerprint == whole.fingerprint
+    assert continued.steps == 48
+
+
+def test_killed_and_continued_equals_uninterrupted(world: World, tmp_path: Path) -> None:
+    script = f"""
+        import os, signal, sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        import torch
+        torch.set_num_threads(1)
+        from test_train import Listening
+        from toy_infilling import tiny
+        from mammofill.infilling import train_infiller
+        from mammofill.pairing import Pairs
+        from mammofill.patches import PatchSet
+
+        class Killing(Listening):
+            def advance(self, steps=1, note=""):
+                self.steps += steps
+                if self.steps == 28:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        train_infiller(
+            PatchSet.open({str(world.patches.folder)!r}),
+            Pairs.open({str(world.pairs.folder)!r}),
+            {str(tmp_path / "killed")!r},
+            tiny(),
+            seed=1,
+            progress=Killing(),
+        )
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], env=os.environ, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "killed.partial" / "checkpoint.pt").is_file()
+    killed = train_infiller(world.patches, world.pairs, tmp_path / "killed", tiny(), seed=1)
+    assert killed.fingerprint == world.infiller.fingerprint
+
+
+def test_a_finished_infiller_is_returned_and_changed_settings_are_refused(world: World) -> None:
+    folder = world.infiller.folder
+    again = train_infiller(world.patches, world.pairs, folder, tiny(), seed=1)
+    assert again.fingerprint == world.infiller.fingerprint
+    changed = tiny(schedule=tiny_schedule(learning_rate=0.01))
+    with pytest.raises(PlanChangedError, match=r"settings.schedule.learning_rate: was 0.002, now 0.01"):
+        train_infiller(world.patches, world.pairs, folder, changed, seed=1)
+
+
+def test_turns_follow_each_other_by_threshold_and_cap() -> None:
+    networks = Networks(SIZE_PX, PixelFeatures(), STEPPED, seed=0)
+    first, later = _turns(networks, STEPPED)
+    assert [turn.name for turn in first] == ["pretraining"]
+    assert [turn.name for turn in later] == ["discriminator", "generator", "perceptual", "boundary"]
+    # The losses are stepped with an Adam of their own; pre-training goes on as the perceptual turns.
+    assert len({id(turn.optimiser) for turn in later}) == 4
+    assert first[0].optimiser is later[2].optimiser
+    judge = later[0]
+    assert not judge.is_over(1, {"discriminator.adversarial": 0.31})
+    assert judge.is_over(1, {"discriminator.adversarial": 0.29})
+    assert judge.is_over(2, {"discriminator.adversarial": 5.0})
+    assert not first[0].is_over(10**9, {"pretraining.perceptual": 0.0})
+
+
+def test_a_turn_moves_its_own_network_only(world: World) -> None:
+    import torch
+
+    from mammofill.infilling.batches import Lesions, batch_at
+
+    rows = world.patches.rows(split="train", pathology=("benign", "malignant"))
+    lesions = Lesions(*world.patches.pixels(rows), tuple(world.patches.table["pathology"].iloc[rows]))
+    networks = Networks(SIZE_PX, PixelFeatures(), STEPPED, seed=0)
+    _, later = _turns(networks, STEPPED)
+    batch = batch_at(lesions, 0, STEPPED, 0, torch.device("cpu"))
+
+    def state(network: torch.nn.Module) -> torch.Tensor:
+        return torch.cat([parameter.detach().flatten().clone() for parameter in network.parameters()])
+
+    for turn in later:
+        other = networks.generator if turn.network is networks.discriminator else networks.discriminator
+        own_before, other_before = state(turn.network), state(other)
+        turn.step(batch, rate=1.0)
+        assert not torch.equal(state(turn.network), own_before)
+        assert torch.equal(state(other), other_before)
+
+
+def test_training_paints_better_than_it_began(world: World, tmp_path: Path) -> None:
+    settings = tiny(schedule=tiny_schedule(pretrain_epochs=20, adversarial_epochs=1))
+    history = train_infiller(world.patches, world.pairs, tmp_path / "longer", settings).history
+    losses = history["pretraining.perceptual"].dropna()
+    assert losses.iloc[-5:].mean() < 0.6 * losses.iloc[0]
+
+
+@pytest.mark.parametrize(
+    "perceptual",
+    [PerceptualSettings(features="none"), PerceptualSettings(features="laplacian", region="whole")],
+    ids=["none", "whole"],
+)
+def test_other_perceptual_losses(world: World, tmp_path: Path, perceptual: PerceptualSettings) -> None:
+    settings = tiny(perceptual=perceptual, schedule=tiny_schedule(adversarial_epochs=0))
+    assert (
+        train_infiller(world.patches, world.pairs, tmp_path / "x", settings).network["perceptual"]["weights"] == "none"
+    )
+
+
+def refused(tmp_path: Path, rows: list[dict[str, object]], **settings: object) -> None:
+    patches = toy.make_patches(tmp_path / "patches", rows)
+    pairs = toy.make_pairs(tmp_path / "pairs", patches)
+    train_infiller(patches, pairs, tmp_path / "infiller", tiny(**settings))
+
+
+def test_no_lesion_patch(tmp_path: Path) -> None:
+    patches = toy.make_patches(tmp_path / "patches", [toy.patch_row(0, "normal"), toy.patch_row(0, "benign", "test")])
+    with pytest.raises(TooFewError, match="has no real lesion patch"):
+        train_infiller(patches, fake_pairs(tmp_path, patches), tmp_path / "infiller", tiny())
+
+
+def fake_pairs(tmp_path: Path, patches: PatchSet) -> Pairs:
+    import pandas as pd
+
+    from mammofill.ground.artifact import begin
+    from mammofill.pairing.pairs import PAIR_COLUMNS
+
+    with begin(
+        tmp_path / "pairs", kind="pairs", stage="toy", settings=tiny(), seed=0, inputs={"patches": patches}
+    ) as w:
+        assert w is not None
+        pd.DataFrame({name: [] for name in PAIR_COLUMNS}).to_parquet(w.folder / "pairs.parquet")
+        w.finish({})
+    return Pairs.open(tmp_path / "pairs")
+
+
+def test_one_class_only(tmp_path: Path) -> None:
+    rows = toy.rows_of(benign=0, malignant=8)
+    with pytest.raises(
+        TooFewError, match=r"has 8 lesion patches in the train split, none of them benign.*allow_one_class"
+    ):
+        refused(tmp_path, rows)
+
+
+def test_one_class_on_purpose_is_said_loudly(tmp_path: Path) -> None:
+    patches = toy.make_patches(tmp_path / "patches", toy.rows_of(benign=0, malignant=8))
+    pairs = toy.make_pairs(tmp_path / "pairs", patches)
+    progress = Listening()
+    infiller = train_infiller(patches, pairs, tmp_path / "out", tiny(allow_one_class=True), progress=progress)
+    assert infiller.manifest.counts["benign"] == 0
+    assert any("WARNING: no benign lesion among 8" in line for line in progress.said)
+
+
+def test_fewer_patches_than_a_batch(tmp_path: Path) -> None:
+    with pytest.raises(TooFewError, match=r"has 3 lesion patches in the train split, fewer than a batch of 4"):
+        refused(tmp_path, toy.rows_of(benign=2, malignant=1))
+
+
+def test_an_empty_mask_is_named(tmp_path: Path) -> None:
+    empty = {"train-malignant-2": np.zeros((SIZE_PX, SIZE_PX), bool)}
+    patches = toy.make_patches(tmp_path / "patches", toy.rows_of(), masks=empty)
+    pairs = toy.make_pairs(tmp_path / "pairs", patches)
+    with pytest.raises(ArtifactError, match=r"1 lesion patches have an empty mask, first 'train-malignant-2'"):
+        train_infiller(patches, pairs, tmp_path / "infiller", tiny())
+
+
+def test_patches_larger_than_the_networks(tmp_path: Path) -> None:
+    patches = toy.make_patches(tmp_path / "patches", toy.rows_of(), size_px=64)
+    pairs = toy.make_pairs(tmp_path / "pairs", patches)
+    with pytest.raises(SettingsError, match=r"has 4 scales, which reach 32 px, but the patches are 64 px"):
+        train_infiller(patches, pairs, tmp_path / "infiller", tiny())
+    assert not (tmp_path / "infiller.partial").exists()
+
+
+def test_pairs_of_other_patches(world: World, tmp_path: Path) -> None:
+    patches = toy.make_patches(tmp_path / "patches", toy.rows_of(benign=9))
+    with pytest.raises(ArtifactError, match=r"were not made from the patches in"):
+        train_infiller(patches, world.pairs, tmp_path / "infiller", tiny())
+
+
+def test_missing_weights_are_found_out_before_anything_is_begun(world: World, tmp_path: Path) -> None:
+    settings = replace(preset("paper"), perceptual=PerceptualSettings(weights=str(tmp_path / "vgg19.pth")))
+    with pytest.raises(WeightsError, match=r"vgg19.pth does not exist"):
+        train_infiller(world.patches, world.pairs, tmp_path / "infiller", settings)
+    assert not (tmp_path / "infiller.partial").exists()
+
+
+def test_the_resolved_settings_are_in_the_manifest(world: World) -> None:
+    content = json.loads((world.infiller.folder / "artifact.json").read_text())
+    assert content["settings"]["schedule"]["learning_rate"] == tiny().schedule.learning_rate
+    assert content["settings"]["generator"]["widths"] == [8, 8, 8, 8]
+    assert content["execution"] == {"checkpoint_every_images": 8}
