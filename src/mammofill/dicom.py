@@ -1,0 +1,353 @@
+"""One DICOM file <-> pixels and header facts. The only room that knows the DICOM library.
+
+What is read: single-frame gray images of 1 to 16 bits in any transfer syntax for which a decoder is installed. All
+else is refused with an `ImageFileError` that says what was found. Intensities come out in the order in which they are
+displayed, bright = dense, over the full 16-bit range.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+from pydicom.uid import (
+    DigitalMammographyXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
+
+from mammofill.ground.errors import ImageFileError
+from mammofill.ground.imaging import FULL_RANGE, Mask, StoredImage
+
+Window = Literal["none", "first"]
+
+_DECODERS = ("pyjpegls", "pylibjpeg", "gdcm")
+"""Plugins in the order in which they are tried, so that the same file is decoded by the same code everywhere."""
+
+
+@dataclass(frozen=True)
+class DicomHeader:
+    """What a header says about one image; None where it says nothing."""
+
+    rows: int
+    columns: int
+    frames: int
+    samples_per_pixel: int
+    bits_stored: int
+    photometric: str
+    """For example MONOCHROME2. Source: DICOM PS3.3 C.7.6.3.1.2."""
+    transfer_syntax: str
+    """Its name, for example "JPEG 2000 Image Compression"."""
+    series_description: str | None
+    patient_id: str | None
+    laterality: str | None
+    """L or R, from ImageLaterality or Laterality."""
+    view: str | None
+    """ViewPosition, for example CC or MLO."""
+    spacing_mm: tuple[float, float] | None
+    """Distance between rows and between columns: PixelSpacing, else ImagerPixelSpacing (at the detector)."""
+    has_window: bool
+    """Whether a VOI LUT or a window is present."""
+    sop_instance_uid: str | None
+
+
+def read_header(path: str | Path) -> DicomHeader:
+    """Read the facts about a file's image without reading its pixels.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ImageFileError: the file is missing, not DICOM, or holds no image.
+    """
+    path = Path(path)
+    with _refusals(path):
+        return _header(path, _dataset(path, pixels=False))
+
+
+def read_image(path: str | Path, window: Window = "none") -> StoredImage:
+    """Read the pixels of a gray single-frame image.
+
+    The order of the steps is that of DICOM PS3.4 N.2: decoding, modality transformation (PS3.3 C.11.1), values of
+    interest (C.11.2) if asked for, and last the inversion of MONOCHROME1 (C.7.6.3.1.2). Between the last two the range
+    that the transformations can reach is stretched linearly over 0..65535, so that two images of one device stay
+    comparable and no level is lost: an image of 12 bits keeps its 4096 levels.
+
+    Args:
+        path: the file.
+        window: none keeps the stored intensities whole (the default: scanned film carries windows that were chosen for
+            one screen, and clipping at them loses what a network may use). first applies the file's first VOI LUT, or
+            its first window, where it has one.
+
+    Returns:
+        (rows, columns) uint16 over 0..65535, bright = dense.
+
+    Raises:
+        ImageFileError: the file is missing, truncated, not DICOM, holds no image, a colour image or several frames,
+            cannot be decoded here, or its values do not fit its own header.
+    """
+    path = Path(path)
+    with _refusals(path):
+        dataset = _dataset(path, pixels=True)
+        header = _header(path, dataset)
+        _check_readable(path, header, dataset)
+        stored = _decode(path, dataset)
+        unit = _to_unit(path, stored, dataset, window)
+        if header.photometric == "MONOCHROME1":
+            unit = 1.0 - unit
+    return np.rint(unit * FULL_RANGE).astype(np.uint16)
+
+
+def read_mask(path: str | Path) -> Mask:
+    """Read a mask: what is not zero is lesion.
+
+    Returns:
+        (rows, columns) bool.
+
+    Raises:
+        ImageFileError: as `read_image`, and if the image has more than two values (a picture, not a mask).
+    """
+    image = read_image(path)
+    values = np.unique(image)
+    if len(values) > 2:
+        raise ImageFileError(
+            f"{path} is not a mask: a mask has two values, this image has {len(values)}. "
+            "It may be the cropped picture of the lesion; check which file is which."
+        )
+    return image > 0 if values[0] == 0 else np.zeros(image.shape, np.bool_) | (image > values[0])
+
+
+def write_image(
+    path: str | Path,
+    pixels: NDArray[np.uint16] | NDArray[np.uint8],
+    *,
+    patient_id: str,
+    uid_names: tuple[str, ...],
+    bits: int = 16,
+    monochrome1: bool = False,
+    series_description: str = "",
+    laterality: str = "",
+    view: str = "",
+    study_uid: str = "",
+    series_uid: str = "",
+) -> None:
+    """Write a gray image as an uncompressed DICOM file (Explicit VR Little Endian), the same bytes for the same input.
+
+    Args:
+        path: the file; its folder must exist.
+        pixels: (rows, columns) stored values, less than 2**bits, bright = dense. With `monochrome1` they are inverted
+            here, so that a reader gets the same picture back.
+        patient_id: PatientID and PatientName.
+        uid_names: what the instance's UID is made from; the same names give the same UID.
+        bits: bits stored, 1 to 16.
+        monochrome1: write it with low values bright.
+        series_description: SeriesDescription.
+        laterality: L or R.
+        view: CC or MLO.
+        study_uid: StudyInstanceUID; made from the names if left out.
+        series_uid: SeriesInstanceUID; likewise.
+    """
+    if int(pixels.max(initial=0)) >= 2**bits:
+        raise ValueError(f"{path}: values up to {pixels.max()} do not fit {bits} bits.")
+    allocated = 8 if bits <= 8 else 16
+    stored = pixels.astype(np.uint8 if allocated == 8 else "<u2")
+    if monochrome1:
+        stored = (2**bits - 1 - stored.astype(np.int64)).astype(stored.dtype)
+    meta = FileMetaDataset()
+    mammogram = bool(view)
+    meta.MediaStorageSOPClassUID = (
+        DigitalMammographyXRayImageStorageForPresentation if mammogram else SecondaryCaptureImageStorage
+    )
+    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[*uid_names, "instance"])
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = generate_uid(entropy_srcs=["mammofill"])
+    dataset = Dataset()
+    dataset.file_meta = meta
+    dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    dataset.StudyInstanceUID = study_uid or generate_uid(entropy_srcs=[*uid_names, "study"])
+    dataset.SeriesInstanceUID = series_uid or generate_uid(entropy_srcs=[*uid_names, "series"])
+    dataset.Modality = "MG"
+    dataset.PatientID = dataset.PatientName = patient_id
+    dataset.SeriesDescription = series_description
+    if laterality:
+        dataset.ImageLaterality = laterality
+    if view:
+        dataset.ViewPosition = view
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME1" if monochrome1 else "MONOCHROME2"
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = allocated, bits, bits - 1
+    dataset.PixelRepresentation = 0
+    content = stored.tobytes()
+    dataset.PixelData = content + b"\0" * (len(content) % 2)
+    dataset["PixelData"].VR = "OB" if allocated == 8 else "OW"
+    dataset.save_as(path, enforce_file_format=True)
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Turn whatever the library raises over a broken file into our error; its warnings are about the header only."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except ImageFileError:
+            raise
+        except InvalidDicomError as error:
+            raise ImageFileError(f"{path} is not a DICOM file: {_what_it_looks_like(path)}.") from error
+        except MemoryError:
+            raise
+        except OSError as error:
+            raise ImageFileError(f"{path} cannot be read: {error}.") from error
+        except Exception as error:  # a broken header can raise nearly anything inside the library
+            raise ImageFileError(f"{path} cannot be read as DICOM: {error}. The file is damaged.") from error
+
+
+def _dataset(path: Path, pixels: bool) -> Dataset:
+    if not path.is_file():
+        raise ImageFileError(f"{path} does not exist, or is not a file.")
+    return dcmread(path, stop_before_pixels=not pixels)
+
+
+def _header(path: Path, dataset: Dataset) -> DicomHeader:
+    missing = [name for name in ("Rows", "Columns", "BitsStored", "PhotometricInterpretation") if name not in dataset]
+    if missing:
+        kind = getattr(dataset.file_meta.get("MediaStorageSOPClassUID", None), "name", "of no named kind")
+        raise ImageFileError(f"{path} holds no image: its header ({kind}) lacks {', '.join(missing)}.")
+    syntax = dataset.file_meta.get("TransferSyntaxUID", None)
+    if syntax is None:
+        raise ImageFileError(f"{path} does not say its transfer syntax (0002,0010), so its pixels cannot be decoded.")
+    spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
+    return DicomHeader(
+        rows=int(dataset.Rows),
+        columns=int(dataset.Columns),
+        frames=int(dataset.get("NumberOfFrames") or 1),
+        samples_per_pixel=int(dataset.get("SamplesPerPixel") or 1),
+        bits_stored=int(dataset.BitsStored),
+        photometric=str(dataset.PhotometricInterpretation),
+        transfer_syntax=str(syntax.name),
+        series_description=_text(dataset.get("SeriesDescription")),
+        patient_id=_text(dataset.get("PatientID")),
+        laterality=_text(dataset.get("ImageLaterality")) or _text(dataset.get("Laterality")),
+        view=_text(dataset.get("ViewPosition")),
+        spacing_mm=(float(spacing[0]), float(spacing[1])) if spacing else None,
+        has_window="VOILUTSequence" in dataset or dataset.get("WindowWidth") is not None,
+        sop_instance_uid=_text(dataset.get("SOPInstanceUID")),
+    )
+
+
+def _text(value: object) -> str | None:
+    return str(value).strip() or None if value is not None else None
+
+
+def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
+    if "PixelData" not in dataset:
+        raise ImageFileError(f"{path} holds no pixel data, only a header.")
+    if header.samples_per_pixel != 1 or header.photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise ImageFileError(
+            f"{path} is a colour image ({header.photometric}, {header.samples_per_pixel} samples per pixel); "
+            "mammograms and masks are gray (MONOCHROME1 or MONOCHROME2)."
+        )
+    if header.frames != 1:
+        raise ImageFileError(
+            f"{path} has {header.frames} frames; one is needed. Export the frame that is the mammogram to its own file."
+        )
+    if header.bits_stored > 16 or int(dataset.BitsAllocated) > 16:
+        raise ImageFileError(f"{path} stores {header.bits_stored} bits per pixel; up to 16 can be kept.")
+
+
+def _decode(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
+    """Decode the stored values, trying the plugins in our order, never in the library's."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated:
+        return _whole(path, np.asarray(dataset.pixel_array), dataset)
+    try:
+        installed = get_decoder(syntax).available_plugins
+    except NotImplementedError as error:
+        raise ImageFileError(f"{path} is compressed as {syntax.name}, for which there is no decoder.") from error
+    wanted = [name for name in (*_DECODERS, "pydicom") if name in installed]
+    if not wanted:
+        raise ImageFileError(
+            f'{path} is compressed as {syntax.name}; no decoder for it is installed. Run: pip install "mammofill[dicom]"'
+        )
+    reasons = []
+    for plugin in wanted:
+        dataset.pixel_array_options(decoding_plugin=plugin)
+        try:
+            return _whole(path, np.asarray(dataset.pixel_array), dataset)
+        except ImageFileError:
+            raise
+        except Exception as error:  # noqa: BLE001  (each decoder has errors of its own)
+            reasons.append(f"{plugin}: {_last_line(error)}")
+    raise ImageFileError(
+        f"{path} ({syntax.name}, {dataset.BitsStored} bits) could not be decoded by {'; '.join(reasons)}. "
+        "Convert it to an uncompressed or JPEG 2000 file, for example with dcmdjpeg."
+    )
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip() if str(error).strip() else type(error).__name__
+
+
+def _whole(path: Path, stored: NDArray[np.integer[Any]], dataset: Dataset) -> NDArray[np.integer[Any]]:
+    expected = (int(dataset.Rows), int(dataset.Columns))
+    if stored.shape != expected:
+        raise ImageFileError(f"{path} says {expected[0]}x{expected[1]} pixels, but decodes to {stored.shape}.")
+    return stored
+
+
+def _to_unit(path: Path, stored: NDArray[np.integer[Any]], dataset: Dataset, window: Window) -> NDArray[np.float64]:
+    """Bring stored values to [0, 1] over the range that they can reach."""
+    bits = int(dataset.BitsStored)
+    signed = int(dataset.get("PixelRepresentation", 0)) == 1
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    if stored.size and (int(stored.min()) < low or int(stored.max()) > high):
+        raise ImageFileError(
+            f"{path} says {bits} {'signed' if signed else 'unsigned'} bits, so values from {low} to {high}, but holds "
+            f"{stored.min()} to {stored.max()}. Its header is wrong."
+        )
+    # What the transformations do to the ends of the stored range tells the range of their output.
+    values = apply_modality_lut(stored, dataset).astype(np.float64)
+    if "ModalityLUTSequence" in dataset:
+        low, high = 0, 2 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
+    else:
+        ends = apply_modality_lut(np.array([low, high]), dataset)
+        low, high = min(ends), max(ends)
+    if window == "first" and ("VOILUTSequence" in dataset or dataset.get("WindowWidth") is not None):
+        if "VOILUTSequence" in dataset:
+            values = apply_voi_lut(apply_modality_lut(stored, dataset).astype(np.int64), dataset).astype(np.float64)
+            low, high = 0, 2 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
+        else:
+            values = apply_voi_lut(values, dataset, prefer_lut=False).astype(np.float64)
+    return np.clip((values - low) / max(float(high) - float(low), 1e-300), 0.0, 1.0)
+
+
+def _what_it_looks_like(path: Path) -> str:
+    head = path.read_bytes()[:16]
+    known = {
+        b"\x89PNG": "a PNG image",
+        b"\xff\xd8\xff": "a JPEG image",
+        b"II*\0": "a TIFF image",
+        b"MM\0*": "a TIFF image",
+        b"P5": "a PGM image",
+        b"%PDF": "a PDF document",
+        b"PK": "a ZIP archive",
+        b"<": "a web page or XML",
+    }
+    for start, name in known.items():
+        if head.startswith(start):
+            return f"it looks like {name}"
+    return "it is empty" if not head else "it lacks the DICM mark and a file header"
