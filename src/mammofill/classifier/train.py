@@ -82,7 +82,9 @@ def train_classifier(
             watching = Examples(patches, validation, settings.input_px, settings.memory_gb)
             images_seen = fit(work.folder, learning, watching, start, settings, seed, progress, found_device)
             work.finish(
-                counts={**_counts(train, "train"), **_counts(validation, "validation"), "images_seen": images_seen},
+                counts=_counts(train, Split.TRAIN, (Origin.REAL, Origin.SYNTHETIC))
+                | _counts(validation, Split.VALIDATION, (Origin.REAL,))
+                | {"images_seen": images_seen},
                 learned_from=learned_from(train, validation, settings),
             )
     return Classifier.open(out)
@@ -211,10 +213,10 @@ def _in_words(table: pd.DataFrame) -> str:
     return ", ".join(f"{int(counts.get(pathology, 0))} {pathology}" for pathology in _CLASSES)
 
 
-def _counts(table: pd.DataFrame, split: str) -> dict[str, int]:
+def _counts(table: pd.DataFrame, split: Split, origins: Sequence[Origin]) -> dict[str, int]:
     """Return numbers of patches by split, origin and class."""
     return {
         f"{split}_{origin}_{pathology}": int(((table["origin"] == origin) & (table["pathology"] == pathology)).sum())
-        for origin in (Origin.REAL, Origin.SYNTHETIC)
+        for origin in origins
         for pathology in _CLASSES
     }
