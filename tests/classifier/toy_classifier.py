@@ -72,7 +72,7 @@ def make_set(out: Path, rows: Iterable[Mapping[str, Any]], learned_from: Iterabl
     masks = [np.zeros((SIZE_PX, SIZE_PX), bool)] * len(rows)
     with begin(out, kind="patches", stage="toy", settings=_Toy(), seed=0, inputs={}) as work:
         assert work is not None
-        write_shard(work.folder / "patches-00000.parquet", rows, images, masks)
+        write_shard(work.folder / "patches-00000.parquet", rows, images, masks, [~mask for mask in masks])
         pd.DataFrame({"reason": [], "split": [], "count": []}).to_parquet(work.folder / "dropped.parquet")
         work.finish({"patches": len(rows)}, learned_from)
     return PatchSet.open(out)

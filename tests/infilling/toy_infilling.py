@@ -73,7 +73,13 @@ def make_patches(
     chosen = [(masks or {}).get(row["patch_id"], mask) for row, (_, mask) in zip(rows, pixels, strict=True)]
     with begin(out, kind="patches", stage="toy", settings=_Toy(), seed=0, inputs={}) as work:
         assert work is not None
-        write_shard(work.folder / "patches-00000.parquet", rows, [image for image, _ in pixels], chosen)
+        write_shard(
+            work.folder / "patches-00000.parquet",
+            rows,
+            [image for image, _ in pixels],
+            chosen,
+            [np.ones_like(mask) for mask in chosen],
+        )
         pd.DataFrame({"reason": [], "split": [], "count": []}).to_parquet(work.folder / "dropped.parquet")
         work.finish({"patches": len(rows)})
     return PatchSet.open(out)

@@ -32,6 +32,7 @@ MAMMOGRAM_COLUMNS = {
     "bits_stored": "int64",  # of the source file
     "density": "string",  # breast density as the source gives it, or missing
     "split": "string",
+    "all_lesions_located": "bool",  # if not, no tissue of it can be called normal
     "source_file": "string",  # relative to the collection's folder
     "source_sha256": "string",
 }

@@ -3,18 +3,18 @@
 On disk::
 
     patches-00000.parquet, patches-00001.parquet, ...
-        one row per patch: the columns of `PATCH_COLUMNS`, then `image` and `mask` as PNG bytes
+        one row per patch: the columns of `PATCH_COLUMNS`, then `image`, `mask` and `breast` as PNG bytes
         (Hugging Face `Image` structs, so that `datasets.load_dataset("parquet", ...)` shows pictures)
     dropped.parquet      counts of what was considered and not kept: reason, split, count
 
 Images are 16-bit gray (0..65535, bright = dense), or 8-bit where a stage was asked for it; masks are 8-bit gray,
-255 = lesion (or filled).
+255 = lesion (or filled); `breast` is 8-bit gray, 255 = breast, as opposed to film or air.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -51,6 +51,7 @@ PATCH_COLUMNS = {
     "infiller": "string",  # fingerprint of the infiller
 }
 
+_PICTURES = ("image", "mask", "breast")
 _ROWS_PER_GROUP = 64
 _IMAGE_STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _ARROW_TYPES = {"string": pa.string(), "int64": pa.int64(), "Int64": pa.int64(), "float64": pa.float64()}
@@ -74,7 +75,8 @@ class PatchSet(Artifact):
         tables = [pq.read_table(shard, columns=columns) for shard in self.shards]
         if not tables:
             return empty_table()
-        return pa.concat_tables(tables).to_pandas().astype(PATCH_COLUMNS)
+        table: pd.DataFrame = pa.concat_tables(tables).to_pandas().astype(PATCH_COLUMNS)
+        return table
 
     @cached_property
     def dropped(self) -> pd.DataFrame:
@@ -119,42 +121,54 @@ class PatchSet(Artifact):
         rows = np.asarray(rows, dtype=np.int64)
         images = np.empty((len(rows), self.size_px, self.size_px), np.uint16)
         masks = np.empty((len(rows), self.size_px, self.size_px), np.bool_)
-        starts = np.cumsum([0, *self._shard_lengths])
-        shard_of = np.searchsorted(starts, rows, side="right") - 1
-        for shard_number in np.unique(shard_of):
-            places = np.flatnonzero(shard_of == shard_number)
-            inside = rows[places] - starts[shard_number]
-            self._decode_into(self.shards[shard_number], inside, places, images, masks)
+        for place, (image, mask) in self._decoded(rows, ["image", "mask"]):
+            images[place] = widen(image)
+            masks[place] = mask > 0
         return images, masks
+
+    def breasts(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Decode where breast is in some patches.
+
+        Args:
+            rows: row numbers in `table`, in any order.
+
+        Returns:
+            (n, H, W) bool, in the order asked for.
+
+        Raises:
+            DamagedError: a picture cannot be decoded.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        breasts = np.empty((len(rows), self.size_px, self.size_px), np.bool_)
+        for place, (breast,) in self._decoded(rows, ["breast"]):
+            breasts[place] = breast > 0
+        return breasts
 
     @cached_property
     def _shard_lengths(self) -> list[int]:
         return [pq.read_metadata(shard).num_rows for shard in self.shards]
 
-    def _decode_into(
-        self,
-        shard: Path,
-        inside: NDArray[np.int64],
-        places: NDArray[np.int64],
-        images: NDArray[np.uint16],
-        masks: NDArray[np.bool_],
-    ) -> None:
-        file = pq.ParquetFile(shard)
-        # Only the row groups that hold a wanted patch are read.
-        bounds = np.cumsum([0, *(file.metadata.row_group(k).num_rows for k in range(file.num_row_groups))])
-        group_of = np.searchsorted(bounds, inside, side="right") - 1
-        for group in np.unique(group_of):
-            table = file.read_row_group(int(group), columns=["image", "mask", "patch_id"])
-            image_bytes = table["image"].combine_chunks().field("bytes")
-            mask_bytes = table["mask"].combine_chunks().field("bytes")
-            for k in np.flatnonzero(group_of == group):
-                row = int(inside[k] - bounds[group])
-                try:
-                    images[places[k]] = widen(decode_png(image_bytes[row].as_py()))
-                    masks[places[k]] = decode_png(mask_bytes[row].as_py()) > 0
-                except ValueError as error:
-                    patch_id = table["patch_id"][row].as_py()
-                    raise DamagedError(f"{shard}: patch {patch_id} cannot be decoded ({error}).") from error
+    def _decoded(self, rows: NDArray[np.int64], columns: list[str]) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+        """Yield the place in `rows` and the decoded pictures of each; each row group is read once."""
+        starts = np.cumsum([0, *self._shard_lengths])
+        shard_of = np.searchsorted(starts, rows, side="right") - 1
+        for shard_number in np.unique(shard_of):
+            shard = self.shards[shard_number]
+            file = pq.ParquetFile(shard)
+            places = np.flatnonzero(shard_of == shard_number)
+            inside = rows[places] - starts[shard_number]
+            bounds = np.cumsum([0, *(file.metadata.row_group(k).num_rows for k in range(file.num_row_groups))])
+            group_of = np.searchsorted(bounds, inside, side="right") - 1
+            for group in np.unique(group_of):
+                table = file.read_row_group(int(group), columns=[*columns, "patch_id"])
+                pictures = [table[column].combine_chunks().field("bytes") for column in columns]
+                for k in np.flatnonzero(group_of == group):
+                    row = int(inside[k] - bounds[group])
+                    try:
+                        yield int(places[k]), [decode_png(column[row].as_py()) for column in pictures]
+                    except ValueError as error:
+                        patch_id = table["patch_id"][row].as_py()
+                        raise DamagedError(f"{shard}: patch {patch_id} cannot be decoded ({error}).") from error
 
 
 def widen(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -174,6 +188,7 @@ def write_shard(
     table: Iterable[Mapping[str, Any]],
     images: Iterable[StoredImage],
     masks: Iterable[Mask],
+    breasts: Iterable[Mask],
     bits: int = 16,
 ) -> int:
     """Write one shard, under a temporary name until it is whole.
@@ -183,6 +198,7 @@ def write_shard(
         table: one mapping per patch with the keys of `PATCH_COLUMNS`; absent keys become missing values.
         images: the patches, (H, W) uint16 over 0..65535.
         masks: their masks, (H, W) bool.
+        breasts: where breast is in them, (H, W) bool.
         bits: 16, or 8 to keep the upper half of each pixel only (a quarter of the space).
 
     Returns:
@@ -195,10 +211,11 @@ def write_shard(
     }
     columns["image"] = _as_pictures(narrow(image) if bits == 8 else encode_png(image) for image in images)
     columns["mask"] = _as_pictures(encode_png(mask) for mask in masks)
+    columns["breast"] = _as_pictures(encode_png(breast) for breast in breasts)
     arrow = pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(_hugging_face_features())})
     beside = path.with_name(path.name + ".tmp")
     # PNG is compressed already; dictionaries and compression would only cost time on those two columns.
-    plain_columns = [*(f"{name}.{part}" for name in ("image", "mask") for part in ("bytes", "path"))]
+    plain_columns = [*(f"{name}.{part}" for name in _PICTURES for part in ("bytes", "path"))]
     pq.write_table(
         arrow,
         beside,
@@ -228,5 +245,4 @@ def _hugging_face_features() -> dict[str, Any]:
     features: dict[str, Any] = {
         name: {"dtype": _HF_TYPES[kind], "_type": "Value"} for name, kind in PATCH_COLUMNS.items()
     }
-    features["image"] = features["mask"] = {"_type": "Image"}
-    return {"info": {"features": features}}
+    return {"info": {"features": features | {name: {"_type": "Image"} for name in _PICTURES}}}

@@ -17,7 +17,7 @@ class ExtractPatchesSettings:
         size_px: side of the square window, in pixels of the working resolution (paper: 256).
         stride_px: step of the sliding window, in both directions (paper: 128).
         min_breast_share: least share of a window that breast must cover ("the majority of the breast"), in [0, 1].
-        min_lesion_inside: a window is a lesion patch if at least this share of the lesion's area lies inside, in (0, 1].
+        min_lesion_inside: a window is a lesion patch if at least this share of a lesion's area is inside, in (0, 1].
         min_window_share: or if lesion covers at least this share of the window, in (0, 1].
         normal_margin_px: a window is a normal patch only if no lesion pixel lies inside it or within this margin.
         abnormality: which lesions make lesion patches; the others only keep normal patches away.

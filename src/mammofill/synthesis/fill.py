@@ -97,7 +97,7 @@ def synthesize(
                     if shard.is_file():  # finished before an earlier stop
                         task.advance(len(some))
                         continue
-                    columns: dict[str, list[Any]] = {"table": [], "images": [], "masks": []}
+                    columns: dict[str, list[Any]] = {"table": [], "images": [], "masks": [], "breasts": []}
                     for first in range(0, len(some), _CHUNK):
                         chunk = some[first : first + _CHUNK]
                         for name, values in _fill(infiller, pairs, patches, chunk, device).items():
@@ -172,7 +172,7 @@ def _order(pairs: Pairs, pair: int, pathology: str, again: int, seed: int) -> Or
 def _fill(
     infiller: Infiller, pairs: Pairs, patches: PatchSet, orders: list[Order], device: str
 ) -> dict[str, list[Any]]:
-    """Return the rows, images and masks of some synthetic patches."""
+    """Return the rows and pictures of some synthetic patches."""
     contexts, masks, context_rows, donor_rows = paired_pixels(patches, pairs.table.iloc[[one.pair for one in orders]])
     images = infiller.infill(
         contexts, masks, [one.pathology for one in orders], [one.seed for one in orders], device=device
@@ -183,7 +183,8 @@ def _fill(
             orders, context_rows.to_dict("records"), donor_rows.to_dict("records"), strict=True
         )
     ]
-    return {"table": table, "images": list(images), "masks": list(masks)}
+    breasts = patches.breasts(context_rows.index.to_numpy())
+    return {"table": table, "images": list(images), "masks": list(masks), "breasts": list(breasts)}
 
 
 def _row(order: Order, context: dict[Hashable, Any], donor: dict[Hashable, Any], infiller: Infiller) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""Your own collection: a CSV table over DICOM, PNG, TIFF, PGM or JPEG files.
+
+One row per lesion; rows with the same image are lesions of the same mammogram. A mammogram without lesions has one row
+with an empty mask and the pathology ``normal``.
+
+========== ======== ===================================================================================
+column     needed   meaning
+========== ======== ===================================================================================
+image      yes      file of the mammogram, relative to the table's folder
+patient    yes      who; all images of one person must have the same value
+pathology  yes      benign, malignant, or normal
+mask       yes      file of the lesion's mask, same size as the image; empty for normal
+laterality no       left or right
+view       no       cc or mlo
+split      no       train, validation or test; the same for all rows of a patient
+abnormality no      mass (what an empty cell means), calcification, other
+density    no       breast density, any text
+spacing_mm no       distance between pixels
+bits       no       bits that the image's values use, where a 16-bit file holds, say, 12
+========== ======== ===================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from mammofill.ground.errors import SourceError
+from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.entries import Collection, Exclusion, LesionEntry, MammogramEntry
+
+_NEEDED = ("image", "mask", "patient", "pathology")
+_OPTIONAL = ("laterality", "view", "split", "abnormality", "density", "spacing_mm", "bits")
+_PATHOLOGIES = ("normal", "benign", "malignant")
+_SIDES = {"l": "left", "left": "left", "r": "right", "right": "right", "": None}
+_SPLITS = {"train": "train", "training": "train", "validation": "validation", "test": "test", "": None}
+
+
+def read_table(source: Path, settings: IngestSettings) -> Collection:
+    """Read a table of your own. See the module for its columns.
+
+    Args:
+        source: the CSV file, or a folder that holds just one.
+        settings: not used; lesions of every abnormality are handed on.
+
+    Raises:
+        SourceError: there is no table, it lacks a column, or has values that no column knows.
+    """
+    path = _find_table(source)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
+    table.columns = [column.strip().lower() for column in table.columns]
+    missing = [column for column in _NEEDED if column not in table]
+    if missing:
+        raise SourceError(
+            f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(table.columns)}. Needed are "
+            f"{', '.join(_NEEDED)}; known besides: {', '.join(_OPTIONAL)}."
+        )
+    table = table.apply(lambda column: column.str.strip())
+    table["row"] = [f"{path.name} row {number}" for number in range(2, len(table) + 2)]
+    for column in _OPTIONAL:
+        if column not in table:
+            table[column] = ""
+    exclusions: list[Exclusion] = []
+    mammograms = [
+        entry
+        for image, rows in table.groupby("image", sort=True)
+        if (entry := _mammogram(str(image), rows, path, exclusions)) is not None
+    ]
+    return Collection(tuple(mammograms), tuple(exclusions))
+
+
+def _find_table(source: Path) -> Path:
+    if source.is_file():
+        return source
+    tables = sorted(source.glob("*.csv"))
+    if len(tables) != 1:
+        names = ", ".join(path.name for path in tables) or "none"
+        raise SourceError(f"{source} must hold just one .csv table, but holds {names}. Name the table itself.")
+    return tables[0]
+
+
+def _mammogram(image: str, rows: pd.DataFrame, table: Path, exclusions: list[Exclusion]) -> MammogramEntry | None:
+    first = rows.iloc[0]
+    where, patient = str(first["row"]), str(first["patient"])
+    for column in ("patient", "laterality", "view", "split", "density", "spacing_mm", "bits"):
+        values = sorted(set(rows[column]))
+        if len(values) > 1:
+            raise SourceError(f"{table}: the rows of {image} disagree about {column}: {', '.join(values)}.")
+    if not patient:
+        raise SourceError(f"{where} of {table} names no patient. Without one, nothing keeps a person in one split.")
+    if not (table.parent / image).is_file():
+        found = f"{where} names the image {image}, but {table.parent / image} does not exist."
+        exclusions.extend(Exclusion(str(row), patient, "file-missing", found) for row in rows["row"])
+        return None
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", str(PurePosixPath(image).with_suffix("")))
+    records: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
+    named = [row for row in records if row["pathology"].lower() != "normal"]
+    lesions = [
+        lesion
+        for number, row in enumerate(named, start=1)
+        if (lesion := _lesion(f"{name}_{number}", row, table, exclusions)) is not None
+    ]
+    return MammogramEntry(
+        mammogram_id=name,
+        patient_id=patient,
+        laterality=_one_of(_SIDES, first["laterality"], "laterality", where, table),
+        view=_one_of({"cc": "cc", "mlo": "mlo", "": None}, first["view"], "view", where, table),
+        image=(table.parent / image,),
+        lesions=tuple(lesions),
+        all_lesions_located=len(lesions) == len(named),
+        density=str(first["density"]) or None,
+        spacing_mm=_number(first["spacing_mm"], "spacing_mm", where, table),
+        bits=None if not first["bits"] else int(_number(first["bits"], "bits", where, table) or 0),
+        official_split=_one_of(_SPLITS, first["split"], "split", where, table),
+    )
+
+
+def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[Exclusion]) -> LesionEntry | None:
+    where = row["row"]
+    pathology = row["pathology"].lower()
+    if pathology not in _PATHOLOGIES:
+        found = (
+            f"{where} gives the pathology {row['pathology']!r} for {lesion_id}; known are {', '.join(_PATHOLOGIES)}."
+        )
+        exclusions.append(Exclusion(lesion_id, row["patient"], "lesion-without-pathology", found))
+        return None
+    if not row["mask"]:
+        found = f"{where} gives no mask for the lesion {lesion_id}."
+        exclusions.append(Exclusion(lesion_id, row["patient"], "lesion-without-place", found))
+        return None
+    mask = table.parent / row["mask"]
+    if not mask.is_file():
+        found = f"{where} names the mask {row['mask']}, but {mask} does not exist."
+        exclusions.append(Exclusion(lesion_id, row["patient"], "file-missing", found))
+        return None
+    kinds = {"": "mass", "mass": "mass", "calcification": "calcification", "other": "other"}
+    abnormality = _one_of(kinds, row["abnormality"], "abnormality", where, table)
+    return LesionEntry(lesion_id, pathology, str(abnormality), (mask,), where)
+
+
+def _one_of(known: dict[str, Any], value: str, column: str, where: str, table: Path) -> Any:
+    if value.lower() not in known:
+        names = ", ".join(name for name in known if name)
+        raise SourceError(f"{where} of {table} has {value!r} as {column}; known are {names}.")
+    return known[value.lower()]
+
+
+def _number(value: str, column: str, where: str, table: Path) -> float | None:
+    if not value:
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not number > 0:
+        raise SourceError(f"{where} of {table} has {value!r} as {column}, which must be a number above 0.")
+    return number

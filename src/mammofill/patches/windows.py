@@ -1,0 +1,154 @@
+"""Which windows of one mammogram become patches, and of which kind. Pure functions on arrays."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammofill.ground.imaging import Mask
+from mammofill.patches.settings import ExtractPatchesSettings
+
+
+@dataclass(frozen=True)
+class LesionOutline:
+    """One lesion as far as windows are concerned."""
+
+    lesion_id: str
+    pathology: str
+    abnormality: str
+    mask: Mask
+    """(H, W) bool, of the mammogram's size, not empty."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window that is kept."""
+
+    top: int
+    left: int
+    pathology: str
+    abnormality: str | None
+    lesion_ids: tuple[str, ...]
+    breast_share: float
+
+
+def label_windows(
+    breast: Mask,
+    lesions: Sequence[LesionOutline],
+    settings: ExtractPatchesSettings,
+    all_lesions_located: bool = True,
+) -> tuple[list[Window], Counter[str]]:
+    """Slide a window over a mammogram and say what each position is. Source: the paper, section 4.1.
+
+    The window starts at the upper left corner and moves by the stride as long as it lies wholly inside, as the paper's
+    loop does; a margin narrower than the stride is left at the right and at the bottom. A position is tested in this
+    order, and dropped with the reason named:
+
+    1. too-little-breast: breast covers less than `min_breast_share` of it;
+    2. a lesion patch if lesions of the asked abnormality belong to it: enough of their area lies inside, or they cover
+       enough of the window. both-pathologies: benign and malignant lesions belong to it, or reach into it;
+       other-abnormality: a lesion of another kind reaches into it;
+    3. lesion-partly-inside: lesion pixels lie inside, but too few;
+    4. lesion-nearby: none inside, but within `normal_margin_px`;
+    5. lesion-place-unknown: the mammogram has a lesion that nobody could place, so nothing of it can be called normal;
+    6. else a normal patch.
+
+    Args:
+        breast: (H, W) bool.
+        lesions: all lesions of the mammogram, also those of other abnormalities.
+        settings: sizes and thresholds.
+        all_lesions_located: whether `lesions` holds every lesion of the mammogram.
+
+    Returns:
+        The windows kept, row by row, and the number of positions dropped by reason.
+    """
+    size, margin = settings.size_px, settings.normal_margin_px
+    height, width = breast.shape
+    if height < size or width < size:
+        return [], Counter({"mammogram-smaller-than-window": 1})
+    tops = np.arange(0, height - size + 1, settings.stride_px)
+    lefts = np.arange(0, width - size + 1, settings.stride_px)
+    breast_share = box_sums(breast, tops, lefts, size) / size**2
+    inside = [box_sums(lesion.mask, tops, lefts, size) for lesion in lesions]
+    # The margin is a box around the window, so it is generous at the corners.
+    nearby = [box_sums(lesion.mask, tops - margin, lefts - margin, size + 2 * margin) for lesion in lesions]
+    areas = [int(lesion.mask.sum()) for lesion in lesions]
+
+    windows: list[Window] = []
+    dropped: Counter[str] = Counter()
+    for row, column in np.ndindex(breast_share.shape):
+        if breast_share[row, column] < settings.min_breast_share:
+            dropped["too-little-breast"] += 1
+            continue
+        pixels = [int(counts[row, column]) for counts in inside]
+        close = any(counts[row, column] for counts in nearby)
+        label = _label(lesions, pixels, areas, close, settings)
+        if label == () and not all_lesions_located:
+            label = "lesion-place-unknown"
+        if isinstance(label, str):
+            dropped[label] += 1
+            continue
+        members = label
+        windows.append(
+            Window(
+                top=int(tops[row]),
+                left=int(lefts[column]),
+                pathology=members[0].pathology if members else "normal",
+                abnormality=members[0].abnormality if members else None,
+                lesion_ids=tuple(sorted(lesion.lesion_id for lesion in members)),
+                breast_share=float(breast_share[row, column]),
+            )
+        )
+    return windows, dropped
+
+
+def _label(
+    lesions: Sequence[LesionOutline],
+    pixels: Sequence[int],
+    areas: Sequence[int],
+    close: bool,
+    settings: ExtractPatchesSettings,
+) -> tuple[LesionOutline, ...] | str:
+    """Return the lesions that belong to a window (none: a normal patch), or the reason to drop it."""
+    touching = [lesion for lesion, count in zip(lesions, pixels, strict=True) if count]
+    if not touching:
+        return "lesion-nearby" if close else ()
+    asked = settings.abnormality
+    members = tuple(
+        lesion
+        for lesion, count, area in zip(lesions, pixels, areas, strict=True)
+        if (asked in ("all", lesion.abnormality))
+        and (count >= settings.min_lesion_inside * area or count >= settings.min_window_share * settings.size_px**2)
+    )
+    if not members:
+        return "lesion-partly-inside"
+    if any(asked not in ("all", lesion.abnormality) for lesion in touching):
+        return "other-abnormality"
+    if len({lesion.pathology for lesion in touching}) > 1:
+        return "both-pathologies"
+    return members
+
+
+def box_sums(mask: Mask, tops: NDArray[np.int64], lefts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Count the True pixels in square boxes, from one table of running sums.
+
+    Args:
+        mask: (H, W) bool.
+        tops: first rows of the boxes; boxes may reach past the mask, where nothing counts.
+        lefts: first columns of the boxes.
+        size: side of the boxes.
+
+    Returns:
+        (len(tops), len(lefts)) int64.
+    """
+    height, width = mask.shape
+    sums = np.zeros((height + 1, width + 1), np.int64)
+    np.cumsum(np.cumsum(mask, axis=0, dtype=np.int64), axis=1, out=sums[1:, 1:])
+    top, bottom = np.clip(tops, 0, height)[:, None], np.clip(tops + size, 0, height)[:, None]
+    left, right = np.clip(lefts, 0, width)[None, :], np.clip(lefts + size, 0, width)[None, :]
+    counted: NDArray[np.int64] = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+    return counted
