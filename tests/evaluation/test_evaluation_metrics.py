@@ -1,0 +1,123 @@
+"""Measures against scikit-learn and by hand; intervals that resample patients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score, roc_auc_score
+
+from mammofill.evaluation.intervals import bootstrap_interval, patient_weights
+from mammofill.evaluation.metrics import measure_all, roc_curve, weighted_auc
+
+ONES = np.ones((1, 1))
+
+
+@pytest.mark.parametrize(
+    ("benign", "malignant", "area"),
+    [
+        ([0.0], [1.0], 1.0),
+        ([1.0], [0.0], 0.0),
+        ([0.5], [0.5], 0.5),
+        ([0.0, 1.0], [1.0], 0.75),
+        ([0.0, 1.0, 2.0], [1.0, 3.0], (1.5 + 3) / 6),
+        ([-40.0, -39.0], [-38.5], 1.0),
+    ],
+    ids=["apart", "the wrong way round", "tied", "half tied", "mixed", "so small that float32 would tie"],
+)
+def test_auc_by_hand(benign: list[float], malignant: list[float], area: float) -> None:
+    truth = np.array([False] * len(benign) + [True] * len(malignant))
+    logits = np.array(benign + malignant)
+    assert weighted_auc(truth, logits, np.ones((1, len(truth))))[0] == pytest.approx(area)
+
+
+scored = st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=2, max_size=30).filter(
+    lambda rows: len({truth for truth, _ in rows}) == 2
+)
+
+
+@given(scored)
+def test_measures_equal_those_of_scikit_learn(rows: list[tuple[bool, int]]) -> None:
+    truth = np.array([row[0] for row in rows])
+    logits = np.array([row[1] for row in rows], float)
+    called = logits >= 1
+    found = {name: value[0] for name, value in measure_all(truth, logits, called, np.ones((1, len(rows)))).items()}
+    assert found["auc"] == pytest.approx(roc_auc_score(truth, logits))
+    assert found["accuracy"] == pytest.approx(accuracy_score(truth, called))
+    assert found["recall"] == pytest.approx(recall_score(truth, called))
+    assert found["specificity"] == pytest.approx(recall_score(~truth, ~called))
+    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, called))
+
+
+@given(scored, st.integers(0, 1000))
+def test_a_weight_is_the_same_as_copies(rows: list[tuple[bool, int]], seed: int) -> None:
+    truth = np.array([row[0] for row in rows])
+    logits = np.array([row[1] for row in rows], float)
+    copies = np.random.default_rng(seed).integers(1, 4, len(rows))
+    weighted = measure_all(truth, logits, logits > 0, copies[None, :].astype(float))
+    repeated = truth.repeat(copies), logits.repeat(copies), (logits > 0).repeat(copies)
+    copied = measure_all(*repeated, np.ones((1, int(copies.sum()))))
+    for name, value in weighted.items():
+        assert value[0] == pytest.approx(copied[name][0])
+
+
+def test_a_class_without_weight_has_no_value() -> None:
+    truth, logits = np.array([True, False]), np.array([1.0, 0.0])
+    found = measure_all(truth, logits, logits > 0.5, np.array([[1.0, 0.0]]))
+    assert np.isnan(found["auc"][0])
+    assert np.isnan(found["specificity"][0])
+    assert found["recall"][0] == 1
+
+
+def test_the_papers_rows_follow_from_their_counts() -> None:
+    """160 of 260 malignant and 555 of 679 benign give the paper's last row; its "AUC" is the balanced accuracy."""
+    truth = np.array([True] * 260 + [False] * 679)
+    called = np.array([True] * 160 + [False] * 100 + [False] * 555 + [True] * 124)
+    found = measure_all(truth, called.astype(float), called, np.ones((1, 939)))
+    assert found["accuracy"][0] == pytest.approx(0.76145, abs=5e-6)
+    assert found["recall"][0] == pytest.approx(0.61538, abs=5e-6)
+    assert found["balanced_accuracy"][0] == pytest.approx(0.71638, abs=5e-6)
+
+
+def test_patches_of_one_patient_are_drawn_together() -> None:
+    patients = np.array(["a", "a", "b", "c", "c", "c"], object)
+    weights = np.concatenate(list(patient_weights(patients, 600, np.random.default_rng(0))))
+    assert weights.shape == (600, 6)
+    assert (weights[:, 0] == weights[:, 1]).all()
+    assert (weights[:, 3:] == weights[:, 3:4]).all()
+    assert (weights[:, 0] + weights[:, 2] + weights[:, 3] == 3).all()
+
+
+def interval_of_accuracy(patients: list[str], right: list[bool], resamples: int = 2000) -> tuple[float, float]:
+    correct = np.array(right, float)
+    return bootstrap_interval(
+        lambda weights: {"accuracy": weights @ correct / weights.sum(axis=1)},
+        np.array(patients, object),
+        resamples,
+        0.95,
+        np.random.default_rng(0),
+    )["accuracy"]
+
+
+def test_intervals_are_wider_where_patches_share_a_patient() -> None:
+    right = [k % 2 == 0 for k in range(40)]
+    alone = interval_of_accuracy([f"p{k}" for k in range(40)], right)
+    twins = interval_of_accuracy([f"p{k // 10 * 2 + k % 2}" for k in range(40)], right)
+    assert twins[1] - twins[0] > 1.5 * (alone[1] - alone[0])
+
+
+def test_the_interval_of_a_share_is_near_the_binomial_one() -> None:
+    low, high = interval_of_accuracy([str(k) for k in range(400)], [k % 4 != 0 for k in range(400)])
+    half = 1.96 * (0.75 * 0.25 / 400) ** 0.5
+    assert low == pytest.approx(0.75 - half, abs=0.01)
+    assert high == pytest.approx(0.75 + half, abs=0.01)
+
+
+def test_one_patient_has_no_interval() -> None:
+    assert np.isnan(interval_of_accuracy(["a"] * 9, [True] * 4 + [False] * 5)).all()
+
+
+def test_the_curve_begins_and_ends_in_its_corners() -> None:
+    false_positive, true_positive = roc_curve(np.array([False, True, False, True]), np.array([0.0, 1.0, 2.0, 3.0]))
+    assert (false_positive[0], true_positive[0], false_positive[-1], true_positive[-1]) == (0, 0, 1, 1)
