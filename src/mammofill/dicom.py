@@ -7,6 +7,7 @@ displayed, bright = dense, over the full 16-bit range.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -199,8 +200,11 @@ def write_image(
 
 @contextmanager
 def _refusals(path: Path) -> Iterator[None]:
-    """Turn whatever the library raises over a broken file into our error; its warnings are about the header only."""
-    with warnings.catch_warnings():
+    """Turn whatever the library raises over a broken file into our error.
+
+    What it warns of and logs meanwhile is kept quiet: it is about details of the header, or said again by the error.
+    """
+    with warnings.catch_warnings(), _quiet(logging.getLogger("pydicom")):
         warnings.simplefilter("ignore")
         try:
             yield
@@ -214,6 +218,16 @@ def _refusals(path: Path) -> Iterator[None]:
             raise ImageFileError(f"{path} cannot be read: {error}.") from error
         except Exception as error:  # a broken header can raise nearly anything inside the library
             raise ImageFileError(f"{path} cannot be read as DICOM: {error}. The file is damaged.") from error
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _dataset(path: Path, pixels: bool) -> Dataset:

@@ -1,0 +1,70 @@
+"""A small world for tests: practice mammograms, and a whole study on them, each made once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded; tests run side by side
+
+TINY_STUDY = """
+name = "tiny"
+seed = 3
+
+[phantom]
+patients = 30
+
+[ingest]
+height_px = 192
+
+[extract-patches]
+size_px = 32
+stride_px = 16
+
+[train-infiller]
+preset = "demo"
+generator.widths = [8, 8, 8, 8]
+discriminator.widths = [4, 8]
+schedule.pretrain_epochs = 2
+schedule.adversarial_epochs = 1
+checkpoint_every_images = 32
+preview_every_images = 64
+history_every_images = 32
+
+[synthesize]
+ratio = 0.5
+patches_per_shard = 16
+
+[train-classifier]
+network = "shallow-cnn"
+weights = "none"
+input_px = 32
+epochs = 2
+learning_rate = 1e-3
+checkpoint_every_images = 64
+
+[[arms]]
+name = "real only"
+
+[[arms]]
+name = "real and generated"
+augmentation.traditional = true
+synthetic = true
+
+[evaluate]
+resamples = 200
+"""
+"""The whole corridor with networks as small as they come; only good for tests."""
+
+
+@pytest.fixture(scope="session")
+def corridor(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201 (the class would load torch here)
+    """Return the tiny study, run to its end."""
+    from mammofill.experiment import run_study
+
+    folder = tmp_path_factory.mktemp("corridor")
+    path: Path = folder / "tiny.toml"
+    path.write_text(TINY_STUDY, encoding="utf-8")
+    return run_study(path, folder / "out")

@@ -1,0 +1,240 @@
+"""DICOM files made with pydicom itself, so that reader and writer cannot agree on the same mistake."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
+from real_data import real_data
+
+from mammofill import dicom
+from mammofill.ground.errors import ImageFileError
+
+
+def make(path: Path, stored: np.ndarray, bits: int = 16, signed: bool = False, **more: Any) -> Path:
+    """Write stored values as they are."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    syntax = more.pop("syntax", ExplicitVRLittleEndian)
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == RLELossless else syntax
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.2"
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = "1.2.3"
+    dataset.Rows, dataset.Columns = stored.shape[-2:]
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.BitsAllocated = 8 if bits <= 8 else 16
+    dataset.BitsStored, dataset.HighBit = bits, bits - 1
+    dataset.PixelRepresentation = int(signed)
+    kind = ("i" if signed else "u") + ("1" if bits <= 8 else "2")
+    content = stored.astype("<" + kind).tobytes()
+    dataset.PixelData = content + b"\0" * (len(content) % 2)
+    for name, value in more.items():
+        setattr(dataset, name, value)
+    if syntax == RLELossless:
+        dataset.compress(RLELossless)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_every_level_survives_in_its_order(tmp_path: Path, bits: int, photometric: str) -> None:
+    stored = np.arange(2**bits).reshape(2 ** (bits // 2), -1)
+    image = dicom.read_image(make(tmp_path / "a.dcm", stored, bits, PhotometricInterpretation=photometric))
+    assert image.dtype == np.uint16
+    levels = image.ravel().astype(int)
+    if photometric == "MONOCHROME1":
+        levels = levels[::-1]
+    assert (levels[0], levels[-1]) == (0, 65535)
+    assert (np.diff(levels) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("stored", "facts", "expected"),
+    [
+        ([0, 128, 255], {"bits": 8}, [0, 128 * 257, 65535]),
+        ([0, 128, 255], {"bits": 8, "PhotometricInterpretation": "MONOCHROME1"}, [65535, 127 * 257, 0]),
+        ([-2048, 0, 2047], {"bits": 12, "signed": True}, [0, 32776, 65535]),
+        ([0, 4095], {"bits": 12, "RescaleSlope": 2, "RescaleIntercept": -1000}, [0, 65535]),
+        ([0, 4095], {"bits": 12, "RescaleSlope": -1, "RescaleIntercept": 4095}, [65535, 0]),
+        ([0, 4096 + 4095], {"bits": 12}, [0, 65535]),
+        ([0, 1000, 3000, 4095], {"bits": 12, "WindowCenter": 2000.5, "WindowWidth": 2001}, [0, 16004, 48011, 65535]),
+    ],
+    ids=[
+        "8 bit",
+        "MONOCHROME1",
+        "signed",
+        "rescale",
+        "falling rescale",
+        "bits above those stored are not pixels",
+        "a window is not applied unless asked for",
+    ],
+)
+def test_values(tmp_path: Path, stored: list[int], facts: dict[str, Any], expected: list[int]) -> None:
+    assert dicom.read_image(make(tmp_path / "a.dcm", np.array([stored]), **facts)).tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("photometric", "expected"), [("MONOCHROME2", [0, 0, 65535, 65535]), ("MONOCHROME1", [65535, 65535, 0, 0])]
+)
+def test_a_window_clips_and_monochrome1_is_inverted_after_it(
+    tmp_path: Path, photometric: str, expected: list[int]
+) -> None:
+    path = make(
+        tmp_path / "a.dcm",
+        np.array([[0, 999, 3001, 4095]]),
+        12,
+        WindowCenter=2000.5,
+        WindowWidth=2001,
+        PhotometricInterpretation=photometric,
+    )
+    assert dicom.read_image(path, window="first").tolist() == [expected]
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, DeflatedExplicitVRLittleEndian])
+def test_lossless_transfer_syntaxes(tmp_path: Path, syntax: str) -> None:
+    stored = np.random.default_rng(0).integers(0, 4096, (17, 23))
+    plain = dicom.read_image(make(tmp_path / "a.dcm", stored, 12))
+    assert np.array_equal(dicom.read_image(make(tmp_path / "b.dcm", stored, 12, syntax=syntax)), plain)
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(ImageFileError) as caught:
+        dicom.read_image(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_is_refused_is_named(tmp_path: Path) -> None:
+    image = np.zeros((4, 6), int)
+    assert "does not exist" in refused(tmp_path / "nowhere.dcm")
+    (tmp_path / "picture.dcm").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(200))
+    assert "is not a DICOM file: it looks like a PNG image" in refused(tmp_path / "picture.dcm")
+    (tmp_path / "empty.dcm").touch()
+    assert "is not a DICOM file: it is empty" in refused(tmp_path / "empty.dcm")
+    assert "has 3 frames; one is needed" in refused(
+        make(tmp_path / "frames.dcm", np.zeros((3, 4, 6), int), NumberOfFrames=3)
+    )
+    colour = make(
+        tmp_path / "colour.dcm", np.zeros((4, 6 * 3), int), 8, SamplesPerPixel=3, PhotometricInterpretation="RGB",
+        Columns=6, PlanarConfiguration=0,
+    )  # fmt: skip
+    assert "is a colour image (RGB, 3 samples per pixel)" in refused(colour)
+    whole = make(tmp_path / "whole.dcm", np.zeros((64, 64), int)).read_bytes()
+    (tmp_path / "truncated.dcm").write_bytes(whole[:-1000])
+    assert "less than expected" in refused(tmp_path / "truncated.dcm")
+    header = pydicom.dcmread(make(tmp_path / "header.dcm", image))
+    del header.PixelData
+    header.save_as(tmp_path / "header.dcm")
+    assert "holds no pixel data, only a header" in refused(tmp_path / "header.dcm")
+    del header.Rows
+    header.save_as(tmp_path / "report.dcm")
+    assert "holds no image: its header (Digital Mammography" in refused(tmp_path / "report.dcm")
+
+
+def test_a_missing_decoder_is_named_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoPlugins:
+        available_plugins = ()
+
+    path = make(tmp_path / "a.dcm", np.zeros((4, 6), int), 12, syntax=RLELossless)
+    monkeypatch.setattr(dicom, "get_decoder", lambda syntax: NoPlugins())
+    text = refused(path)
+    assert "is compressed as RLE Lossless; no decoder for it is installed" in text
+    assert 'pip install "mammofill[dicom]"' in text
+
+
+def test_a_mask_has_two_values(tmp_path: Path) -> None:
+    mask = np.zeros((4, 6), bool)
+    mask[1, 2:4] = True
+    assert np.array_equal(dicom.read_mask(make(tmp_path / "a.dcm", mask * 255, 8)), mask)
+    assert not dicom.read_mask(make(tmp_path / "b.dcm", mask * 0, 8)).any()
+    with pytest.raises(ImageFileError, match="is not a mask: a mask has two values, this image has 24"):
+        dicom.read_mask(make(tmp_path / "c.dcm", np.arange(24).reshape(4, 6), 8))
+
+
+@given(st.sampled_from([8, 12, 16]), st.booleans(), st.integers(0, 100))
+def test_what_is_written_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, bits: int, monochrome1: bool, seed: int
+) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 2**bits, (5, 7)).astype(np.uint16)
+    folder = tmp_path_factory.mktemp("written")
+    for name in ("a.dcm", "b.dcm"):
+        dicom.write_image(
+            folder / name, pixels, patient_id="P_1", uid_names=("x",), bits=bits, monochrome1=monochrome1,
+            laterality="L", view="CC", series_description="full mammogram images",
+        )  # fmt: skip
+    expected = np.rint(pixels * (65535 / (2**bits - 1))).astype(np.uint16)
+    assert np.array_equal(dicom.read_image(folder / "a.dcm"), expected)
+    assert (folder / "a.dcm").read_bytes() == (folder / "b.dcm").read_bytes()
+    header = dicom.read_header(folder / "a.dcm")
+    assert (header.rows, header.columns, header.bits_stored) == (5, 7, bits)
+    assert (header.patient_id, header.laterality, header.view) == ("P_1", "L", "CC")
+    assert header.series_description == "full mammogram images"
+    assert header.photometric == ("MONOCHROME1" if monochrome1 else "MONOCHROME2")
+
+
+def test_an_image_that_does_not_fit_its_bits_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="values up to 300 do not fit 8 bits"):
+        dicom.write_image(tmp_path / "a.dcm", np.array([[300]], np.uint16), patient_id="P", uid_names=("x",), bits=8)
+
+
+@pytest.mark.real_data
+def test_real_edge_cases_are_read_right_or_refused_by_name() -> None:
+    read, refused_names = 0, []
+    for path in sorted(real_data("dicom_edge_cases").iterdir()):
+        try:
+            image = dicom.read_image(path).astype(np.int64)
+        except ImageFileError as error:
+            refused_names.append((path.name, str(path) in str(error)))
+            continue
+        dataset = pydicom.dcmread(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            stored = dataset.pixel_array.astype(np.int64)
+        if dataset.PhotometricInterpretation == "MONOCHROME1":
+            stored = -stored
+        order = np.argsort(stored, axis=None)
+        steps, levels = np.diff(stored.ravel()[order]), np.diff(image.ravel()[order])
+        assert ((levels > 0) == (steps > 0)).all(), path.name
+        read += 1
+    assert read >= 18
+    assert {"MR_truncated.dcm", "SC_rgb_rle.dcm", "rtdose.dcm", "no_meta.dcm", "MG1_JPLY"} <= {
+        name for name, _ in refused_names
+    }
+    assert all(named for _, named in refused_names)
+
+
+@pytest.mark.real_data
+def test_a_real_mammogram_of_12_bits() -> None:
+    path = real_data("dicom_edge_cases", "MG1_J2KI")
+    header = dicom.read_header(path)
+    assert (header.rows, header.columns, header.bits_stored) == (4664, 3064, 12)
+    image = dicom.read_image(path)
+    assert image.shape == (4664, 3064)
+    assert len(np.unique(image)) == len(np.unique(pydicom.dcmread(path).pixel_array))
+
+
+@pytest.mark.real_data
+def test_a_transfer_syntax_that_cannot_be_decoded_is_named() -> None:
+    path = real_data("dicom_edge_cases", "MG1_JPLY")
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == JPEGExtended12Bit
+    text = refused(path)
+    assert "JPEG Extended" in text
+    assert "12 bits" in text
+    assert "Convert it to an uncompressed or JPEG 2000 file" in text
+
+
+@pytest.mark.real_data
+def test_real_monochrome1_is_bright_where_dense() -> None:
+    path = real_data("dicom_edge_cases", "RG3_J2KR.dcm")
+    stored = pydicom.dcmread(path).pixel_array
+    image = dicom.read_image(path)
+    assert image[np.unravel_index(stored.argmin(), stored.shape)] == image.max()

@@ -1,0 +1,294 @@
+"""Collections of every kind, with the faults that they come with, through ingest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from collections_on_disk import COLUMNS, ROWS, Case, breast_picture, lesion_mask, write_cbis, write_mini_mias
+from PIL import Image
+from real_data import real_data
+
+from mammofill.ground.errors import ImageFileError, LeakError, SourceError, TooFewError
+from mammofill.ground.progress import Progress
+from mammofill.mammograms import IngestSettings, MammogramSet, ingest
+from mammofill.mammograms.reading import read_image, read_mask
+from mammofill.mammograms.sources.cbis_ddsm import _read_tables
+from mammofill.mammograms.sources.mini_mias import read_mini_mias
+
+CBIS = IngestSettings(height_px=None)
+MIAS = IngestSettings(collection="mini-mias", abnormality="all", height_px=None)
+TABLE = IngestSettings(collection="table", height_px=None)
+
+
+def excluded(found: MammogramSet) -> dict[str, str]:
+    return dict(zip(found.exclusions["what"], found.exclusions["rule"], strict=True))
+
+
+@pytest.mark.parametrize("layout", ["tables", "tcia"])
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("described", [False, True])
+def test_cbis_masks_are_told_apart_by_content(tmp_path: Path, layout: str, swapped: bool, described: bool) -> None:
+    case = Case(swapped=swapped, described=described)
+    source = write_cbis(tmp_path / "cbis", [case, replace(case, view="MLO")], layout)
+    found = ingest(source, tmp_path / "out", CBIS)
+    assert excluded(found) == {}
+    assert np.array_equal(found.mask("Mass-Training_P_00001_LEFT_CC_1"), lesion_mask(case))
+    assert np.array_equal(found.image("Mass-Training_P_00001_LEFT_CC"), breast_picture())
+    first = found.mammograms.iloc[0]
+    assert (first["patient_id"], first["laterality"], first["view"]) == ("P_00001", "left", "cc")
+    assert (first["bits_stored"], first["density"], first["all_lesions_located"]) == (16, "3", True)
+    lesion = found.lesions.iloc[0]
+    assert (lesion["pathology"], lesion["abnormality"], lesion["area_px"]) == ("malignant", "mass", 96)
+    assert json.loads(lesion["attributes"])["mass margins"] == "CIRCUMSCRIBED"
+
+
+def test_every_fault_is_a_row_and_the_rest_goes_on(tmp_path: Path) -> None:
+    cases = [
+        Case("P_00001"),
+        Case("P_00001", number=2, pathology="BENIGN_WITHOUT_CALLBACK"),
+        Case("P_00002", mask_shape=(ROWS + 6, COLUMNS)),
+        Case("P_00003", empty_mask=True),
+        Case("P_00004", pathology=""),
+        Case("P_00005", without="image"),
+        Case("P_00006", without="mask"),
+        Case("P_00007", truncated=True),
+        Case("P_00008", pathology="BENIGN", split="test"),
+    ]
+    found = ingest(write_cbis(tmp_path / "cbis", cases), tmp_path / "out", CBIS)
+    rules = excluded(found)
+    assert rules == {
+        "Mass-Training_P_00002_LEFT_CC_1": "mask-size",
+        "Mass-Training_P_00003_LEFT_CC_1": "mask-empty",
+        "Mass-Training_P_00004_LEFT_CC_1": "lesion-without-pathology",
+        "mass_case_description_train_set.csv row 7": "file-missing",
+        "Mass-Training_P_00006_LEFT_CC_1": "file-missing",
+        "Mass-Training_P_00007_LEFT_CC": "unreadable",
+    }
+    stories = dict(zip(found.exclusions["rule"], found.exclusions["found"], strict=True))
+    assert "is 66x40, its mammogram 60x40" in stories["mask-size"]
+    assert "marks no pixel" in stories["mask-empty"]
+    assert "less than expected" in stories["unreadable"]
+    assert "gives the pathology ''" in stories["lesion-without-pathology"]
+    located = dict(zip(found.mammograms["patient_id"], found.mammograms["all_lesions_located"], strict=True))
+    assert located == {
+        "P_00001": True, "P_00002": False, "P_00003": False, "P_00004": False, "P_00006": False, "P_00008": True,
+    }  # fmt: skip
+    assert found.lesions["pathology"].tolist() == ["benign", "malignant", "benign"]
+    assert found.manifest.counts == {"mammograms": 6, "lesions": 3, "exclusions": 6}
+
+
+def test_a_collection_of_faults_alone_is_refused(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case(truncated=True), Case("P_00002", without="image")])
+    with pytest.raises(TooFewError, match="no mammogram is left. Excluded: file-missing 1, unreadable 1"):
+        ingest(source, tmp_path / "out", CBIS)
+
+
+def test_tables_and_columns_that_are_missing_are_named(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case()])
+    with pytest.raises(SourceError, match="lacks calc_case_description_train_set.csv, calc_case_description_test_set"):
+        ingest(source, tmp_path / "out", replace(CBIS, abnormality="all"))
+    table = source / "mass_case_description_train_set.csv"
+    table.write_text(table.read_text().replace("pathology", "diagnosis"))
+    with pytest.raises(SourceError, match="lacks the columns pathology; it has patient_id"):
+        ingest(source, tmp_path / "out", CBIS)
+    with pytest.raises(SourceError, match="nowhere does not exist"):
+        ingest(tmp_path / "nowhere", tmp_path / "out", CBIS)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_patient_in_both_official_splits_stops_before_any_pixel(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case(), Case(split="test", view="MLO")])
+    with pytest.raises(LeakError, match="1 patients are in more than one split of the collection: P_00001"):
+        ingest(source, tmp_path / "out", CBIS)
+    assert not list(tmp_path.glob("out*"))
+
+
+class Stop(Progress):
+    """Stops the work after some mammograms, as a kill would."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def _begin(self, name: str, total: float) -> Stop:
+        return self
+
+    def _end(self, task: object) -> None:
+        pass
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        if steps:
+            self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+def test_stopped_and_continued_in_several_processes_equals_uninterrupted(tmp_path: Path) -> None:
+    cases = [Case(f"P_{k:05d}", empty_mask=k == 3) for k in range(6)] + [Case("P_00009", split="test")]
+    source = write_cbis(tmp_path / "cbis", cases)
+    whole = ingest(source, tmp_path / "whole", CBIS)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(source, tmp_path / "stopped", CBIS, progress=Stop(after=3))
+    assert (tmp_path / "stopped.partial").is_dir()
+    continued = ingest(source, tmp_path / "stopped", replace(CBIS, workers=2))
+    assert continued.fingerprint == whole.fingerprint
+    assert sorted(path.name for path in continued.folder.iterdir()) == [
+        "artifact.json", "exclusions.parquet", "images", "lesions.parquet", "mammograms.parquet", "masks",
+    ]  # fmt: skip
+
+
+def test_the_working_resolution_keeps_proportions_and_never_enlarges(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case()])
+    small = ingest(source, tmp_path / "small", IngestSettings(height_px=30))
+    assert small.image("Mass-Training_P_00001_LEFT_CC").shape == (30, 20)
+    assert small.mask("Mass-Training_P_00001_LEFT_CC_1").sum() == 4 * 7  # columns 5 to 16: half pixels belong to it
+    assert small.mammograms["scale"].tolist() == [0.5]
+    large = ingest(source, tmp_path / "large", IngestSettings(height_px=2750))
+    assert large.image("Mass-Training_P_00001_LEFT_CC").shape == (ROWS, COLUMNS)
+
+
+def test_mini_mias_circles_count_from_the_bottom(tmp_path: Path) -> None:
+    lines = ["mdb001 G CIRC B 100 900 20", "mdb002 G CALC M 50 1000 60", "mdb003 D NORM", "mdb004 F MISC B",
+             "mdb005 F CALC B *NOTE 3*", "mdb006 G SPIC M 10 10 5"]  # fmt: skip
+    source = write_mini_mias(tmp_path, lines, [f"mdb00{k}" for k in range(1, 6)])
+    found = ingest(source, tmp_path / "out", MIAS)
+    assert excluded(found) == {
+        "mdb004_1": "lesion-without-place", "mdb005_1": "lesion-without-place", "mdb006": "file-missing",
+    }  # fmt: skip
+    rows, columns = np.nonzero(found.mask("mdb001_1"))
+    assert (rows.mean(), columns.mean()) == (1023 - 900, 100)
+    assert (rows.min(), rows.max()) == (1023 - 920, 1023 - 880)
+    clipped = found.mask("mdb002_1")  # its circle runs past the corner
+    assert clipped[0, 0]
+    assert clipped.sum() < np.pi * 60**2 * 0.75
+    table = found.mammograms.set_index("mammogram_id")
+    assert table["patient_id"].tolist() == ["mias-001", "mias-001", "mias-002", "mias-002", "mias-003"]
+    assert table["all_lesions_located"].tolist() == [True, True, True, False, False]
+    assert table["spacing_mm"].tolist() == [0.2] * 5
+    assert dict(zip(found.lesions["lesion_id"], found.lesions["abnormality"], strict=True)) == {
+        "mdb001_1": "mass", "mdb002_1": "calcification",
+    }  # fmt: skip
+
+
+def test_mini_mias_without_its_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="lacks Info.txt"):
+        ingest(tmp_path, tmp_path / "out", MIAS)
+    (tmp_path / "Info.txt").write_text("nothing here")
+    with pytest.raises(SourceError, match="has no row like"):
+        ingest(tmp_path, tmp_path / "out", MIAS)
+
+
+def write_table(folder: Path, rows: list[dict[str, object]]) -> Path:
+    path = folder / "own.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["png", "tif", "pgm"])
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_a_table_over_common_files_keeps_every_level(tmp_path: Path, kind: str, bits: int) -> None:
+    levels = np.arange(2**bits).reshape(2 ** (bits // 2), -1).astype(np.uint8 if bits == 8 else np.uint16)
+    cv2.imwrite(str(tmp_path / f"a.{kind}"), levels)
+    cv2.imwrite(str(tmp_path / "mask.png"), (levels > levels.max() // 2).astype(np.uint8) * 255)
+    row = {"image": f"a.{kind}", "mask": "mask.png", "patient": "x", "pathology": "benign", "bits": bits}
+    found = ingest(write_table(tmp_path, [row]), tmp_path / "out", TABLE)
+    values = found.image("a").ravel().astype(int)
+    assert (values[0], values[-1]) == (0, 65535)
+    assert (np.diff(values) > 0).all()
+    assert found.mask("a_1").sum() == levels.size // 2
+    assert found.mammograms["bits_stored"].tolist() == [bits]
+
+
+def test_a_table_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8), np.uint8))
+    good: dict[str, object] = {"image": "a.png", "mask": "", "patient": "x", "pathology": "normal", "view": "CC"}
+    for rows, words in [
+        ([{"image": "a.png", "person": "x"}], "lacks the columns mask, patient, pathology; it has image, person"),
+        ([good, good | {"patient": "y"}], "the rows of a.png disagree about patient: x, y"),
+        ([good | {"patient": ""}], "row 2 of .*names no patient"),
+        ([good | {"view": "AP"}], "has 'AP' as view; known are cc, mlo"),
+        ([good | {"spacing_mm": "-1"}], "has '-1' as spacing_mm, which must be a number above 0"),
+    ]:
+        with pytest.raises(SourceError, match=words):
+            ingest(write_table(tmp_path, rows), tmp_path / "out", TABLE)
+    (tmp_path / "second.csv").touch()
+    with pytest.raises(SourceError, match="must hold just one .csv table, but holds own.csv, second.csv"):
+        ingest(tmp_path, tmp_path / "out", TABLE)
+
+
+def test_faults_of_a_table_are_rows(tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d"):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((8, 8), np.uint8))
+    whole = (tmp_path / "d.png").read_bytes()
+    (tmp_path / "d.png").write_bytes(whole[: len(whole) // 2])
+    rows: list[dict[str, object]] = [
+        {"image": "a.png", "mask": "", "patient": "1", "pathology": "malignant"},
+        {"image": "b.png", "mask": "nowhere.png", "patient": "2", "pathology": "malignant"},
+        {"image": "c.png", "mask": "a.png", "patient": "3", "pathology": "unsure"},
+        {"image": "d.png", "mask": "", "patient": "4", "pathology": "normal"},
+        {"image": "e.png", "mask": "", "patient": "5", "pathology": "normal"},
+    ]
+    found = ingest(write_table(tmp_path, rows), tmp_path / "out", TABLE)
+    assert excluded(found) == {
+        "a_1": "lesion-without-place", "b_1": "file-missing", "c_1": "lesion-without-pathology", "d": "unreadable",
+        "own.csv row 6": "file-missing",
+    }  # fmt: skip
+
+
+def test_files_that_are_no_gray_single_picture_are_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "colour.png")
+    pages = [Image.new("L", (8, 8)) for _ in range(2)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    (tmp_path / "text.png").write_text("no picture")
+    cv2.imwrite(str(tmp_path / "deep.png"), np.full((8, 8), 5000, np.uint16))
+    cv2.imwrite(str(tmp_path / "many.png"), np.arange(64, dtype=np.uint8).reshape(8, 8))
+    for name, words in [
+        ("colour.png", "is a colour picture .mode RGB."),
+        ("pages.tif", "has 2 frames; one is needed"),
+        ("text.png", "is no DICOM, PNG, TIFF, PGM or JPEG image"),
+        ("nowhere.png", "does not exist"),
+        ("deep.png", "holds values up to 5000, more than the 12 bits"),
+    ]:
+        with pytest.raises(ImageFileError, match=words):
+            read_image(tmp_path / name, 12 if name == "deep.png" else None, "none")
+    with pytest.raises(ImageFileError, match="is not a mask: a mask has two values, this picture has 64"):
+        read_mask(tmp_path / "many.png")
+
+
+@pytest.mark.real_data
+def test_the_real_tables_of_cbis_ddsm() -> None:
+    folder = real_data("cbis_ddsm_csv")
+    tables = {
+        (kind, split): folder / f"{kind}_case_description_{split}_set.csv"
+        for kind in ("mass", "calc")
+        for split in ("train", "test")
+    }
+    rows = _read_tables(folder, tables, "all")
+    rows["kind"] = rows["mammogram_id"].str.split("-").str[0]
+    groups = rows.groupby(["kind", "split"])["patient_id"]
+    assert groups.size().to_dict() == {
+        ("Calc", "test"): 326, ("Calc", "train"): 1546, ("Mass", "test"): 378, ("Mass", "train"): 1318,
+    }  # fmt: skip
+    assert groups.nunique().to_dict() == {
+        ("Calc", "test"): 151, ("Calc", "train"): 602, ("Mass", "test"): 201, ("Mass", "train"): 691,
+    }  # fmt: skip
+    assert rows["patient_id"].nunique() == 1566
+    splits = rows.groupby("patient_id")["split"].nunique()
+    assert int((splits > 1).sum()) == 31
+    assert rows["ROI mask file path"].str.endswith(".dcm").all()
+
+
+@pytest.mark.real_data
+def test_the_real_mini_mias() -> None:
+    found = read_mini_mias(real_data("mini_mias"), MIAS)
+    lesions = [lesion for entry in found.mammograms for lesion in entry.lesions]
+    assert len(found.mammograms) == 242
+    assert len({entry.patient_id for entry in found.mammograms}) == 121
+    counts = pd.Series([lesion.pathology for lesion in lesions]).value_counts().to_dict()
+    assert sum(exclusion.rule == "file-missing" for exclusion in found.exclusions) == 80
+    assert counts == {"benign": 49, "malignant": 38}
