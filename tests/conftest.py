@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from mammofill.experiment import StudyRun
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded; tests run side by side
 
@@ -60,7 +64,7 @@ resamples = 200
 
 
 @pytest.fixture(scope="session")
-def corridor(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201 (the class would load torch here)
+def corridor(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
     """Return the tiny study, run to its end."""
     from mammofill.experiment import run_study
 

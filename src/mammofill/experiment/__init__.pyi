@@ -1,3 +1,4 @@
+from .run import StudyRun as StudyRun
 from .run import run_study as run_study
 from .settings import read_settings as read_settings
 from .stages import STAGES as STAGES

@@ -62,9 +62,26 @@ def run_study(path: str | Path, out: str | Path, progress: Progress = quiet) -> 
     return StudyRun(study, out, artifacts, seconds)
 
 
-def _run_step(step: Step, study: Study, out: Path, progress: Progress) -> Artifact:
+def open_inputs(step: Step, out: Path) -> dict[str, Any]:
+    """Open what a step is made from.
+
+    Args:
+        step: of a study.
+        out: the study's output folder.
+
+    Returns:
+        Role -> artifact, list of artifacts, or path; as `Stage` takes them.
+
+    Raises:
+        ArtifactError: an input is not there, or of another kind.
+    """
     inputs: dict[str, Any] = {}
     for one in step.stage.inputs:
         opened = [one.open(out / place) for place in step.inputs[one.role]]
         inputs[one.role] = opened if one.several else opened[0]
-    return step.stage(inputs, out / step.out, step.settings, seed=study.seed, progress=progress, device=study.device)
+    return inputs
+
+
+def _run_step(step: Step, study: Study, out: Path, progress: Progress) -> Artifact:
+    how = {"seed": study.seed, "progress": progress, "device": study.device}
+    return step.stage(open_inputs(step, out), out / step.out, step.settings, **how)

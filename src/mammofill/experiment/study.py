@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,8 @@ def read_study(path: str | Path) -> Study:
     settings = {
         stage.name: _stage_settings(stage, tables[stage.name], path) for stage in STAGES if stage.name in _PLACES
     }
+    if "arm" in tables["evaluate"]:
+        raise SettingsError(f"{path} [evaluate]: arm is not set here; it is the name in each of [[arms]].")
     settings["evaluate"] = _stage_settings(stage_named("evaluate"), tables["evaluate"], path)
     arms = _arms(content.get("arms", PAPER_ARMS), tables["train-classifier"], path)
     return Study(
@@ -149,6 +151,9 @@ def _check_keys(content: Mapping[str, Any], path: Path) -> None:
         if not isinstance(value, wanted) or isinstance(value, bool):
             word = {str: "a text", int: "a whole number", list: "a list of tables ([[arms]])", dict: "a table"}[wanted]
             raise SettingsError(f"{path}: {key} must be {word}, but is {value!r}.")
+    arms = content.get("arms", PAPER_ARMS)
+    if not arms or not all(isinstance(arm, Mapping) for arm in arms):
+        raise SettingsError(f"{path}: arms must be one or more tables ([[arms]]), but are {arms!r}.")
 
 
 def _origin(tables: Mapping[str, dict[str, Any]], has_phantom: bool, path: Path) -> tuple[Any, Path]:
@@ -221,6 +226,7 @@ def _steps(source: Path, settings: Mapping[str, Any], arms: list[Arm]) -> Iterat
         yield Step(stage_named("train-classifier"), {"patches": learns_from}, out, arm.settings)
     for arm in arms:
         inputs = {"classifier": (Path("classifiers") / arm.slug,), "patches": (patches,)}
-        yield Step(stage_named("evaluate"), inputs, Path("evaluations") / arm.slug, settings["evaluate"])
+        named = replace(settings["evaluate"], arm=arm.name)
+        yield Step(stage_named("evaluate"), inputs, Path("evaluations") / arm.slug, named)
     evaluations = tuple(Path("evaluations") / arm.slug for arm in arms)
     yield Step(stage_named("write-report"), {"evaluations": evaluations}, Path("report"), settings["write-report"])

@@ -1,0 +1,168 @@
+"""Write docs/commands.md from the table of stages and the settings classes: python docs/make_commands.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import docstring_parser
+
+from mammofill.cli import COMMANDS
+from mammofill.experiment.stages import STAGES, Stage, find
+from mammofill.experiment.study import PHANTOM_SETTINGS
+
+PAGE = Path(__file__).with_name("commands.md")
+
+HEAD = """# Commands
+
+<!-- Made by docs/make_commands.py; a test compares. Change the table of stages or the settings classes instead. -->
+
+Each stage reads finished folders and makes one new folder, `--out`. While it works the folder is called
+`<out>.partial`; a folder without that ending is complete and never changes again. The same command again goes on where
+it was stopped, returns at once when all is done, and refuses, naming each difference, when settings, seed or inputs
+are not those of the folder.
+
+| command | what it does | from | makes |
+| --- | --- | --- | --- |
+"""
+
+SHARED = """
+## What all commands share
+
+| option | meaning |
+| --- | --- |
+| `--out DIR` | folder of the new artifact (`phantom` takes it without the flag) |
+| `--seed N` | the only source of chance (default 0); a study file has its own |
+| `--device NAME` | where networks run: `cpu`, `cuda` or `cuda:N`; never changed silently; a study file has its own |
+| `--config FILE.toml` | settings from a file, under the names below; flags go above it |
+| `--dry-run` | print the resolved plan (inputs, all settings, what stands at `--out`) and touch nothing |
+| `--quiet`, `--plain` | say nothing; or plain lines instead of a bar, as is usual where standard error is no terminal |
+| `--debug` | show where in the program an error came from |
+
+Every field of a stage's settings is a flag, nested ones dotted: `--losses.boundary_weight 500`. `--size-px` is as good
+as `--size_px`. Lists are written `'[0.8, 1.2]'`. What is not given keeps its default, or its value in the preset or
+file. Results go to standard output, everything else to standard error.
+
+| exit code | meaning |
+| --- | --- |
+| 0 | done |
+| 1 | an error that nobody foresaw (`--debug` shows where) |
+| 2 | wrong usage or settings |
+| 3 | a source that cannot be read as asked, or too few patients or patches |
+| 4 | a folder that is not what it should be: another kind, damaged, made with other settings, in use |
+| 5 | a leak: a patient on both sides of a split |
+| 6 | weights or a device that are not there |
+| 7 | training that cannot go on |
+| 8 | the system refused: disk full, no permission; what was done so far is kept |
+| 130 | stopped with Ctrl-C; the same command again goes on |
+
+## Study files: `run` and `demo`
+
+`mammofill run STUDY.toml --out DIR` runs all stages into `DIR`: `phantoms`, `mammograms`, `patches`, `pairs`,
+`infiller`, `synthetic`, `classifiers/<arm>`, `evaluations/<arm>`, `report`. The file is checked from end to end before
+anything runs. `mammofill demo` does the same with the file that is shipped in the package (`demo.toml`), on practice
+mammograms.
+
+```toml
+name = "masses, the paper's four experiments"
+seed = 0
+device = "cuda"
+
+[ingest]                         # or a [phantom] table, to make practice mammograms first
+collection = "cbis-ddsm"
+source = "../CBIS-DDSM"          # paths are relative to this file
+
+[extract-patches]                # one table per stage, fields as below; what is left out keeps its default
+size_px = 256
+
+[train-infiller]
+preset = "paper"
+
+[train-classifier]               # what all arms share
+epochs = 50
+
+[[arms]]                         # one classifier each; a study without arms runs the paper's four
+name = "ResNet-50 + traditional"
+augmentation.traditional = true
+
+[[arms]]
+name = "ResNet-50 + traditional + generated"
+augmentation.traditional = true
+synthetic = true                 # learns from the synthetic patches as well
+```
+
+If no arm is synthetic, pairing, infiller and synthesis are left out.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    return HEAD + "".join(_rows()) + SHARED + "".join(_section(stage) for stage in STAGES) + _phantom()
+
+
+def _rows() -> Iterator[str]:
+    stages = {stage.name: stage for stage in STAGES}
+    others = {
+        "run": ("a study file", "one folder per artifact"),
+        "demo": ("nothing", "the same"),
+        "phantom": ("nothing", "DICOM files and tables"),
+    }
+    for name, summary in COMMANDS.items():
+        if name in stages:
+            taken, made = ", ".join(_input(one) for one in stages[name].inputs), f"`{_class(stages[name].output)}`"
+        else:
+            taken, made = others[name]
+        yield f"| `{name}` | {summary} | {taken} | {made} |\n"
+
+
+def _input(one: Any) -> str:
+    kind = "files of a collection" if one.kind == "source" else f"`{_class(one.kind)}`"
+    return f"{kind}, one or more" if one.several else kind
+
+
+def _class(place: str) -> str:
+    return place.split(":")[1]
+
+
+def _section(stage: Stage) -> str:
+    inputs = " ".join(f"{one.role.upper()} ..." if one.several else one.role.upper() for one in stage.inputs)
+    leading = f"{stage.leading.upper()} " if stage.leading else ""
+    device = " [--device NAME]" if stage.device else ""
+    presets = f"\nPresets: {', '.join(f'`{name}`' for name in find(stage.presets))}.\n" if stage.presets else ""
+    return (
+        f"\n## `{stage.name}`\n\n{stage.summary[0].upper()}{stage.summary[1:]}.\n\n"
+        f"    mammofill {stage.name} {leading}{inputs} --out DIR [--seed N]{device} [--FIELD VALUE ...]\n{presets}\n"
+        + _settings_table(stage.settings_class())
+    )
+
+
+def _phantom() -> str:
+    return (
+        f"\n## `phantom`\n\n{COMMANDS['phantom'][0].upper()}{COMMANDS['phantom'][1:]}.\n\n"
+        "    mammofill phantom OUT [--seed N] [--FIELD VALUE ...]\n\n" + _settings_table(find(PHANTOM_SETTINGS))
+    )
+
+
+def _settings_table(settings_class: type[Any]) -> str:
+    return "| setting | default | meaning |\n| --- | --- | --- |\n" + "".join(_settings_rows(settings_class))
+
+
+def _settings_rows(settings_class: type[Any], start: Any = None, within: str = "") -> Iterator[str]:
+    kinds = get_type_hints(settings_class)
+    meanings = {
+        one.arg_name: one.description or "" for one in docstring_parser.parse(settings_class.__doc__ or "").params
+    }
+    for field in fields(settings_class):
+        default = getattr(start, field.name) if start is not None else field.default
+        if is_dataclass(kinds[field.name]):
+            yield from _settings_rows(kinds[field.name], default, f"{within}{field.name}.")
+        else:
+            meaning = " ".join(meanings[field.name].split()).replace("|", "\\|")
+            shown = f"`{default!r}`" if default is not MISSING else "(must be given)"
+            yield f"| `{within}{field.name}` | {shown} | {meaning} |\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mammofill.classifier import TrainClassifierSettings
+from mammofill.experiment import STAGES, read_settings, read_study, stage_named
+from mammofill.experiment.study import PAPER_ARMS
+from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.infilling import PRESETS, TrainInfillerSettings
+from mammofill.patches import ExtractPatchesSettings
+
+
+def write_study(folder: Path, text: str, source: bool = True) -> Path:
+    (folder / "collection").mkdir(exist_ok=True)
+    ingest = '[ingest]\ncollection = "cbis-ddsm"\nsource = "collection"\n' if source else ""
+    path = folder / "study.toml"
+    path.write_text(text + "\n" + ingest, encoding="utf-8")
+    return path
+
+
+# ---- settings -----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_table_does_not_name_keeps_its_default() -> None:
+    settings = read_settings(ExtractPatchesSettings, {"size_px": 64}, "here", Path())
+    assert settings == replace(ExtractPatchesSettings(), size_px=64)
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_one_nested_field_leaves_the_preset_around_it(preset: str) -> None:
+    start = PRESETS[preset]
+    settings = read_settings(TrainInfillerSettings, {"losses": {"class_weight": 0.125}}, "here", Path(), start)
+    assert settings == replace(start, losses=replace(start.losses, class_weight=0.125))
+
+
+def test_toml_lists_become_tuples_and_whole_numbers_become_floats() -> None:
+    table = {"betas": [0.5, 0.9], "augmentation": {"zoom": [1, 2]}}
+    settings = read_settings(TrainClassifierSettings, table, "here", Path())
+    assert settings.betas == (0.5, 0.9)
+    assert settings.augmentation.zoom == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"sise_px": 64}, r"here has no setting called 'sise_px'. There are: size_px, stride_px"),
+        ({"size_px": "wide"}, r"here: size_px: .*int.*wide"),
+        ({"size_px": 3}, r"here: ExtractPatchesSettings.size_px must be at least 16, but is 3"),
+    ],
+)
+def test_settings_refused_by_name(table: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        read_settings(ExtractPatchesSettings, table, "here", Path())
+
+
+def test_an_unknown_nested_setting_is_refused_by_name() -> None:
+    with pytest.raises(SettingsError, match=r"no setting called 'losses.weight'. There are: combine, "):
+        read_settings(TrainInfillerSettings, {"losses": {"weight": 1}}, "here", Path())
+
+
+def test_files_in_settings_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
+    (tmp_path / "vgg.pth").write_bytes(b"")
+    table = {"perceptual": {"weights": "vgg.pth"}}
+    settings = read_settings(TrainInfillerSettings, table, "here", tmp_path)
+    assert settings.perceptual.weights == str(tmp_path / "vgg.pth")
+    with pytest.raises(SourceError, match=r"here: weights_file .*no.pth does not exist. It is relative to"):
+        read_settings(TrainClassifierSettings, {"weights_file": "no.pth"}, "here", tmp_path)
+
+
+# ---- the table of stages ------------------------------------------------------------------------------------------
+
+
+def test_stage_names_are_unique_and_settings_can_be_made() -> None:
+    assert len({stage.name for stage in STAGES}) == len(STAGES)
+    for stage in STAGES:
+        assert stage.settings_class().__dataclass_params__.frozen
+        assert stage_named(stage.name) is stage
+
+
+def test_an_unknown_preset_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(SettingsError, match=r"train-infiller has no preset called 'tiny'. Its presets: paper, demo"):
+        stage_named("train-infiller").preset("tiny")
+
+
+# ---- study files --------------------------------------------------------------------------------------------------
+
+
+def test_a_study_without_arms_runs_the_papers_four(tmp_path: Path) -> None:
+    study = read_study(write_study(tmp_path, ""))
+    classifiers = [step for step in study.steps if step.stage.name == "train-classifier"]
+    assert [step.out.name for step in classifiers] == [
+        "shallow-cnn",
+        "resnet-50",
+        "resnet-50-traditional",
+        "resnet-50-traditional-generated",
+    ]
+    assert len(classifiers) == len(PAPER_ARMS)
+    assert classifiers[-1].inputs["patches"] == (Path("patches"), Path("synthetic"))
+    assert classifiers[-2].inputs["patches"] == (Path("patches"),)
+    assert classifiers[-1].settings == classifiers[-2].settings
+    assert classifiers[-2].settings == replace(
+        classifiers[-3].settings, augmentation=replace(classifiers[-3].settings.augmentation, traditional=True)
+    )
+    assert [step.stage.name for step in study.steps] == [
+        "ingest",
+        "extract-patches",
+        "pair-patches",
+        "train-infiller",
+        "synthesize",
+        *["train-classifier"] * 4,
+        *["evaluate"] * 4,
+        "write-report",
+    ]
+
+
+def test_arms_share_and_override(tmp_path: Path) -> None:
+    text = """
+[train-classifier]
+network = "squeezenet1_1"
+epochs = 3
+augmentation.rotation_degrees = 5.0
+
+[[arms]]
+name = "A"
+
+[[arms]]
+name = "B"
+epochs = 7
+augmentation.flip = true
+"""
+    study = read_study(write_study(tmp_path, text))
+    first, second = (step.settings for step in study.steps if step.stage.name == "train-classifier")
+    assert (first.network, first.epochs, first.augmentation.rotation_degrees) == ("squeezenet1_1", 3, 5.0)
+    assert second == replace(first, epochs=7, augmentation=replace(first.augmentation, flip=True))
+    assert "train-infiller" not in [step.stage.name for step in study.steps]  # no arm asks for synthetic patches
+
+
+def test_a_preset_in_a_study_is_changed_only_where_asked(tmp_path: Path) -> None:
+    text = '[train-infiller]\npreset = "demo"\nschedule.batch = 4\n'
+    step = next(step for step in read_study(write_study(tmp_path, text)).steps if step.stage.name == "train-infiller")
+    assert step.settings == replace(PRESETS["demo"], schedule=replace(PRESETS["demo"].schedule, batch=4))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sead = 1", r"has an entry 'sead' that no study knows. Keys: name, seed, device; tables: phantom, ingest"),
+        ('seed = "one"', r"seed must be a whole number, but is 'one'"),
+        ("seed = true", r"seed must be a whole number, but is True"),
+        ("[extract-patch]\nsize_px = 64", r"has an entry 'extract-patch'"),
+        ("[extract-patches]\nsize = 64", r"\[extract-patches\] has no setting called 'size'. There are: size_px"),
+        ("[evaluate]\nnonsense = 1", r"\[evaluate\] has no setting called 'nonsense'"),
+        ('[[arms]]\nnetwork = "resnet50"', r"\[\[arms\]\] number 1 must have a name"),
+        ('[[arms]]\nname = "A"\nepoch = 4', r"\[\[arms\]\] 'A' has no setting called 'epoch'"),
+        ('[[arms]]\nname = "A b"\n[[arms]]\nname = "a-B"', r"'a-B' and 'A b' would share a folder"),
+        ('[[arms]]\nname = "A"\nsynthetic = 1', r"'A': synthetic must be true or false, but is 1"),
+        ('[train-infiller]\npreset = "tiny"', r"no preset called 'tiny'"),
+        ("[phantom]\npatients = 5", r"either a \[phantom\] table or a source in \[ingest\], but has both"),
+        ("arms = []", r"arms must be one or more tables"),
+        ("arms = [1]", r"arms must be one or more tables"),
+        ("seed = ", r"cannot be read as TOML"),
+    ],
+)
+def test_study_files_are_refused_whole(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        read_study(write_study(tmp_path, text))
+
+
+def test_a_study_without_a_source_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="but has neither"):
+        read_study(write_study(tmp_path, "", source=False))
+
+
+def test_a_source_that_is_not_there_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    path = write_study(tmp_path, "")
+    (tmp_path / "collection").rmdir()
+    with pytest.raises(SourceError, match=r"the source .*collection does not exist. It is relative to the study file"):
+        read_study(path)
+
+
+def test_a_missing_study_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nothing.toml does not exist"):
+        read_study(tmp_path / "nothing.toml")

@@ -1,0 +1,160 @@
+"""What every stage promises, checked on every row of the table of stages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mammofill.experiment import STAGES, Stage, StudyRun
+from mammofill.experiment.run import open_inputs
+from mammofill.experiment.stages import SOURCE, find
+from mammofill.experiment.study import Step
+from mammofill.ground.artifact import Artifact, check_content
+from mammofill.ground.errors import ArtifactError, PlanChangedError, WrongKindError
+from mammofill.ground.progress import Progress, Task
+
+CHANGED: dict[str, dict[str, Any]] = {
+    "ingest": {"height_px": 100},
+    "extract-patches": {"stride_px": 24},
+    "pair-patches": {"tries": 3},
+    "train-infiller": {"feather_px": 3},
+    "synthesize": {"ratio": 0.75},
+    "train-classifier": {"batch": 5},
+    "evaluate": {"resamples": 150},
+    "write-report": {},
+}
+"""One setting of each stage, and another value for it."""
+
+each_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+
+
+class Killed(BaseException):
+    """What a stage cannot catch."""
+
+
+class KilledAfter(Progress):
+    """Counts steps, and kills the stage after some of them."""
+
+    def __init__(self, most: float = float("inf")) -> None:
+        self.most, self.steps = most, 0
+
+    @contextmanager
+    def task(self, name: str, total: float) -> Iterator[Task]:
+        yield self
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        self.steps += 1
+        if self.steps >= self.most:
+            raise Killed
+
+
+def step_of(run: StudyRun, stage: Stage) -> Step:
+    """Return the last step of a stage: the arm with synthetic patches, where there are arms."""
+    return [step for step in run.study.steps if step.stage.name == stage.name][-1]
+
+
+def run_again(run: StudyRun, step: Step, out: Path, progress: Progress | None = None, **changes: Any) -> Artifact:
+    settings = replace(step.settings, **changes.pop("settings", {}))
+    how = {"seed": run.study.seed, "progress": progress or Progress(), "device": "cpu", **changes}
+    return step.stage(open_inputs(step, run.out), out, settings, **how)
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [
+        path.name for path in folder.rglob("*") if path.suffix in (".tmp", ".pt") or path.name in (".lock", "plan.json")
+    ]
+
+
+@each_stage
+def test_the_same_seed_gives_the_same_bytes(corridor: StudyRun, stage: Stage, tmp_path: Path) -> None:
+    step = step_of(corridor, stage)
+    again = run_again(corridor, step, tmp_path / "again")
+    assert again.fingerprint == corridor.artifacts[step.out].fingerprint
+    assert again.folder != corridor.artifacts[step.out].folder
+
+
+@each_stage
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0], ids=["at-once", "half-way", "at-the-end"])
+def test_a_killed_stage_goes_on_to_the_same_bytes(
+    corridor: StudyRun, stage: Stage, share: float, tmp_path: Path
+) -> None:
+    step, out = step_of(corridor, stage), tmp_path / "out"
+    counted = KilledAfter()
+    run_again(corridor, step, tmp_path / "counted", counted)
+    assert counted.steps > 0, "a stage reports its progress"
+
+    with pytest.raises(Killed):
+        run_again(corridor, step, out, KilledAfter(max(1, round(share * counted.steps))))
+    assert not out.exists()
+    with pytest.raises(ArtifactError, match="is not finished"):
+        find(stage.output).open(out)
+
+    assert run_again(corridor, step, out).fingerprint == corridor.artifacts[step.out].fingerprint
+    assert not out.with_name("out.partial").exists()
+    assert leftovers(out) == []
+
+
+@each_stage
+def test_a_finished_artifact_is_returned_at_once_and_unchanged(corridor: StudyRun, stage: Stage) -> None:
+    step = step_of(corridor, stage)
+    out = corridor.out / step.out
+    before = {path: os.stat(path).st_mtime_ns for path in out.rglob("*")}
+    counted = KilledAfter()
+    artifact = run_again(corridor, step, out, counted)
+    assert artifact.fingerprint == corridor.artifacts[step.out].fingerprint
+    assert counted.steps == 0
+    assert {path: os.stat(path).st_mtime_ns for path in out.rglob("*")} == before
+
+
+@each_stage
+def test_changed_settings_are_refused_by_name(corridor: StudyRun, stage: Stage) -> None:
+    step = step_of(corridor, stage)
+    (name, value), *_ = CHANGED[stage.name].items()
+    before = getattr(step.settings, name)
+    with pytest.raises(PlanChangedError, match=rf"settings.{name}: was {before!r}, now {value!r}"):
+        run_again(corridor, step, corridor.out / step.out, settings={name: value})
+
+
+@each_stage
+def test_another_seed_is_refused_by_name(corridor: StudyRun, stage: Stage) -> None:
+    step = step_of(corridor, stage)
+    with pytest.raises(PlanChangedError, match=r"seed: was 3, now 4"):
+        run_again(corridor, step, corridor.out / step.out, seed=4)
+
+
+@each_stage
+def test_the_wrong_kind_of_input_is_refused_by_name(corridor: StudyRun, stage: Stage) -> None:
+    for one in stage.inputs:
+        if one.kind != SOURCE:
+            wanted = find(one.kind).kind
+            wrong = next(made for made in corridor.artifacts.values() if made.manifest.kind != wanted)
+            with pytest.raises(WrongKindError, match=rf"holds a '{wrong.manifest.kind}' .* but a '{wanted}' artifact"):
+                one.open(wrong.folder)
+
+
+@each_stage
+def test_the_result_opens_again_and_holds_what_was_finished(corridor: StudyRun, stage: Stage) -> None:
+    step = step_of(corridor, stage)
+    made = corridor.artifacts[step.out]
+    opened = find(stage.output).open(made.folder)
+    assert type(opened) is type(made)
+    assert opened.manifest == made.manifest
+    assert opened.manifest.stage == stage.name
+    assert opened.manifest.counts
+    check_content(opened)
+    assert leftovers(made.folder) == []
+
+
+@each_stage
+def test_all_settings_are_recorded(corridor: StudyRun, stage: Stage) -> None:
+    from dataclasses import fields
+
+    step = step_of(corridor, stage)
+    manifest = corridor.artifacts[step.out].manifest
+    assert {**manifest.settings, **manifest.execution}.keys() == {field.name for field in fields(step.settings)}
