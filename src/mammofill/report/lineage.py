@@ -1,0 +1,91 @@
+"""What evaluations came from: every artifact upstream that can still be found, and the names of those that cannot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import pandas as pd
+
+from mammofill.evaluation import Evaluation
+from mammofill.ground.artifact import Artifact, InputRecord, upstream
+from mammofill.patches import PatchSet
+
+_ORDER = ("mammograms", "patches", "pairs", "infiller", "classifier", "evaluation")
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The artifacts behind some evaluations, each once, in the order of the corridor."""
+
+    artifacts: tuple[Artifact, ...]
+    missing: tuple[InputRecord, ...]
+    """Inputs that are no longer where they were, or are there with another content."""
+
+    def of_kind(self, kind: str) -> list[Artifact]:
+        """Return the artifacts of one kind."""
+        return [one for one in self.artifacts if one.manifest.kind == kind]
+
+    @property
+    def patch_sets(self) -> list[PatchSet]:
+        """All patch sets, the real ones first."""
+        return [PatchSet.open(one.folder) for one in self.of_kind("patches")]
+
+    def inputs_of(self, artifact: Artifact) -> list[Artifact]:
+        """Return the direct inputs of an artifact, as far as they were found."""
+        wanted = {record.fingerprint for record in artifact.manifest.inputs}
+        return [one for one in self.artifacts if one.fingerprint in wanted]
+
+
+def find_lineage(evaluations: Sequence[Evaluation]) -> Lineage:
+    """Follow the manifests from evaluations back to the mammograms.
+
+    Args:
+        evaluations: where to begin; they are in the lineage themselves, in the order given.
+    """
+    found: dict[str, Artifact] = {}
+    for evaluation in evaluations:
+        for several in upstream(evaluation).values():
+            found.update((one.fingerprint, one) for one in several)
+    # A synthetic patch set comes after the infiller that painted it, so what has most ancestors comes last.
+    ancestry = {key: sum(map(len, upstream(one).values())) for key, one in found.items()}
+    ordered = sorted(found.values(), key=lambda one: (_ORDER.index(one.manifest.kind), ancestry[one.fingerprint]))
+    artifacts = (*ordered, *evaluations)
+
+    missing: dict[str, InputRecord] = {}
+    for artifact in artifacts:
+        for record in artifact.manifest.inputs:
+            if record.kind not in ("file", "folder") and record.fingerprint not in found:
+                missing[record.fingerprint] = record
+    return Lineage(artifacts, tuple(missing.values()))
+
+
+def read_history(artifact: Artifact) -> pd.DataFrame:
+    """Read ``history.jsonl`` of an infiller or a classifier: one row per line, ``images_seen`` among the columns."""
+    path = artifact.folder / "history.jsonl"
+    if not path.is_file():
+        return pd.DataFrame()
+    return pd.DataFrame([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
+
+
+def flat_settings(settings: dict[str, Any], within: str = "") -> list[tuple[str, str]]:
+    """Return all settings of a manifest, nested ones dotted: name, value in words."""
+    rows: list[tuple[str, str]] = []
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            rows += flat_settings(value, f"{within}{name}.")
+        else:
+            rows.append((within + name, _in_words(value)))
+    return rows
+
+
+def _in_words(value: Any) -> str:
+    if value is None or value == "":
+        return "not set"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    # A page that is passed on should not tell where files lie on somebody's disk.
+    return PurePath(value).name if isinstance(value, str) and PurePath(value).is_absolute() else str(value)

@@ -1,0 +1,27 @@
+"""Report: a page for people, with its tables and figures as files of their own.
+
+On disk::
+
+    index.html           the whole report in one file; opens offline
+    table1.csv           every measure of every arm with its interval, and the paper's rows
+    differences.csv      each arm against the one before, on the same resamples of patients
+    figures/*.svg        the figures of the page
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from mammofill.ground.artifact import Artifact
+
+
+class Report(Artifact):
+    """A written report. See the module for the folder."""
+
+    kind: ClassVar[str] = "report"
+
+    @property
+    def page(self) -> Path:
+        """The page to open in a browser."""
+        return self.folder / "index.html"

@@ -1,0 +1,173 @@
+"""The report's tables: results with intervals, differences between arms, counts of patches and of what was left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pandas as pd
+
+from mammofill.evaluation import MEASURES, Evaluation, paired_difference
+from mammofill.patches import PatchSet
+from mammofill.report.paper import PAPER_TABLE
+
+MEASURE_WORDS = {
+    "accuracy": "accuracy",
+    "recall": "recall",
+    "specificity": "specificity",
+    "auc": "AUC",
+    "balanced_accuracy": "balanced accuracy",
+}
+"""The measures in the words of tables, in the order of their columns."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval; NaN ends where an interval cannot be had."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    def excludes(self, value: float) -> bool:
+        """Whether the interval lies wholly on one side of a value; without an interval it never does."""
+        return self.has_interval and (self.low > value or self.high < value)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much greater the measures of one arm are than those of the arm before it."""
+
+    before: str
+    after: str
+    estimates: dict[str, Estimate]
+    """Measure -> difference, measured on the same resamples of patients."""
+
+
+def estimates(evaluation: Evaluation, threshold_rule: str = "frozen") -> dict[str, Estimate]:
+    """Return the measures of an evaluation: measure -> number with interval.
+
+    Args:
+        evaluation: whose.
+        threshold_rule: ``frozen`` or ``half``; the AUC needs no threshold and is the same for both.
+    """
+    table = evaluation.metrics
+    rows = table[table["threshold_rule"].isin([threshold_rule, "none"])]
+    found = {row["measure"]: Estimate(row["value"], row["low"], row["high"]) for row in rows.to_dict("records")}
+    return {measure: found[measure] for measure in MEASURES}
+
+
+def differences(evaluations: Sequence[Evaluation], seed: int) -> list[Difference]:
+    """Compare each arm with the one before it, on the same resamples of patients.
+
+    Args:
+        evaluations: on the same test set, in order.
+        seed: decides the resamples.
+    """
+    found = []
+    for before, after in pairwise(evaluations):
+        resamples = int(before.manifest.settings["resamples"])
+        confidence = float(before.facts["confidence"])
+        found.append(
+            Difference(
+                before.arm,
+                after.arm,
+                {
+                    measure: Estimate(*paired_difference(before, after, measure, resamples, confidence, seed))
+                    for measure in MEASURES
+                },
+            )
+        )
+    return found
+
+
+def results_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
+    """Return table 1 in long form: what was measured here, then the paper's rows, which have no intervals.
+
+    Returns:
+        source (this study / paper), arm, measure, threshold_rule, value, low, high.
+    """
+    tables = [one.metrics.assign(source="this study", arm=one.arm) for one in evaluations]
+    printed = [
+        ("paper", row.name, measure, "unknown", value, math.nan, math.nan)
+        for row in PAPER_TABLE
+        for measure, value in (
+            ("accuracy", row.accuracy),
+            ("recall", row.recall),
+            ("specificity", row.specificity),
+            ("balanced_accuracy", row.printed_auc),
+        )
+    ]
+    columns = ["source", "arm", "measure", "threshold_rule", "value", "low", "high"]
+    return pd.concat([*(one[columns] for one in tables), pd.DataFrame(printed, columns=columns)], ignore_index=True)
+
+
+def differences_table(found: Sequence[Difference]) -> pd.DataFrame:
+    """Return the differences in long form: after, before, measure, difference, low, high."""
+    rows = [
+        (one.after, one.before, measure, estimate.value, estimate.low, estimate.high)
+        for one in found
+        for measure, estimate in one.estimates.items()
+    ]
+    return pd.DataFrame(rows, columns=["after", "before", "measure", "difference", "low", "high"])
+
+
+def count_patches(patches: Sequence[PatchSet]) -> pd.DataFrame:
+    """Count patches and patients.
+
+    Returns:
+        One row per origin and split: origin, split, normal, benign, malignant, patches, patients.
+    """
+    table = pd.concat([one.table[["patient_id", "split", "origin", "pathology"]] for one in patches])
+    rows = []
+    for origin in ("real", "synthetic"):
+        for split in ("train", "validation", "test"):
+            some = table[(table["origin"] == origin) & (table["split"] == split)]
+            if len(some):
+                counts = [int((some["pathology"] == kind).sum()) for kind in ("normal", "benign", "malignant")]
+                rows.append((origin, split, *counts, len(some), int(some["patient_id"].nunique())))
+    return pd.DataFrame(rows, columns=["origin", "split", "normal", "benign", "malignant", "patches", "patients"])
+
+
+def format_table(evaluations: Sequence[Evaluation]) -> str:
+    """Return the arms with their measures and intervals as plain text, columns aligned.
+
+    Args:
+        evaluations: one row each.
+    """
+    rows = [["", *MEASURE_WORDS.values()]]
+    for one in evaluations:
+        found = estimates(one)
+        rows.append([one.arm, *(in_words(found[measure]) for measure in MEASURE_WORDS)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines)
+
+
+def in_words(estimate: Estimate, signed: bool = False) -> str:
+    """Return an estimate in words, for example ``0.731 [0.672, 0.790]``.
+
+    Args:
+        estimate: the number.
+        signed: whether a plus sign is written, for differences.
+    """
+    return f"{number(estimate.value, signed)} {interval(estimate, signed)}"
+
+
+def number(value: float, signed: bool = False) -> str:
+    """Return a number with three decimals and a true minus sign."""
+    return f"{value:{'+' if signed else ''}.3f}".replace("-", "−")
+
+
+def interval(estimate: Estimate, signed: bool = False) -> str:
+    """Return the interval in brackets, or say that there is none."""
+    if not estimate.has_interval:
+        return "[no interval]"
+    return f"[{number(estimate.low, signed)}, {number(estimate.high, signed)}]"
