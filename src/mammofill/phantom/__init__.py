@@ -1,0 +1,8 @@
+"""Phantoms: practice mammograms with known lesions, written as DICOM and tables in the layout of CBIS-DDSM.
+
+`write_phantoms` writes a collection, `draw_patient` draws one patient's views as arrays, `PhantomSettings` says how.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

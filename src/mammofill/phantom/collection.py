@@ -1,0 +1,161 @@
+"""Phantoms on disk: DICOM files and four tables, as CBIS-DDSM is distributed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammofill import dicom
+from mammofill.ground.artifact import Artifact, begin, write_atomically
+from mammofill.ground.imaging import crop, mask_box
+from mammofill.ground.progress import Progress, quiet
+from mammofill.ground.seeding import derive_seed, stream
+from mammofill.phantom.draw import DrawnView, draw_patient, is_malignant
+from mammofill.phantom.settings import PhantomSettings
+
+_MASS_HEADER = (
+    "patient_id,breast_density,left or right breast,image view,abnormality id,abnormality type,mass shape,"
+    "mass margins,assessment,pathology,subtlety,image file path,cropped image file path,ROI mask file path"
+)
+_CALC_HEADER = (
+    "patient_id,breast density,left or right breast,image view,abnormality id,abnormality type,calc type,"
+    "calc distribution,assessment,pathology,subtlety,image file path,cropped image file path,ROI mask file path"
+)
+
+
+class PhantomCollection(Artifact):
+    """A folder that `ingest` reads as it reads CBIS-DDSM."""
+
+    kind: ClassVar[str] = "phantoms"
+
+
+def write_phantoms(
+    out: str | Path,
+    settings: PhantomSettings = PhantomSettings(),
+    *,
+    seed: int = 0,
+    progress: Progress = quiet,
+) -> PhantomCollection:
+    """Write practice mammograms in the layout of CBIS-DDSM.
+
+    The tables have what trips everyone in the real ones: a newline inside the quotes of a path, mask and cropped
+    picture swapped in some rows, some files without SeriesDescription, some with low values bright.
+
+    Args:
+        out: folder of the new collection.
+        settings: how many, how large, how difficult.
+        seed: decides everything; patient k is the same whatever the number of patients is.
+        progress: told after each patient.
+
+    Returns:
+        The collection.
+    """
+    with begin(out, kind=PhantomCollection.kind, stage="phantom", settings=settings, seed=seed, inputs={}) as work:
+        if work is not None:
+            rows: dict[tuple[str, str], list[str]] = {
+                (kind, split): [] for kind in ("mass", "calc") for split in ("train", "test")
+            }
+            with progress.task("drawing phantoms", settings.patients) as task:
+                for number in range(settings.patients):
+                    split = "test" if _is_test(number, settings) else "train"
+                    for view in draw_patient(number, settings, seed):
+                        kind = "mass" if view.abnormality == "mass" else "calc"
+                        rows[kind, split].extend(_write_view(work.folder, number, split, view, settings, seed))
+                    task.advance()
+            for (kind, split), lines in rows.items():
+                header = _MASS_HEADER if kind == "mass" else _CALC_HEADER
+                content = "\r\n".join([header, *lines, ""])
+                write_atomically(work.folder / f"{kind}_case_description_{split}_set.csv", content)
+            work.finish({"patients": settings.patients, "lesions": sum(map(len, rows.values()))})
+    return PhantomCollection.open(out)
+
+
+def _is_test(number: int, settings: PhantomSettings) -> bool:
+    """Spread the test patients evenly over each class, whatever the number of patients."""
+    malignant = is_malignant(number, settings)
+    place = sum(is_malignant(before, settings) == malignant for before in range(number))
+    return int((place + 1) * settings.test_share + 1e-9) > int(place * settings.test_share + 1e-9)
+
+
+def _write_view(
+    folder: Path, number: int, split: str, view: DrawnView, settings: PhantomSettings, seed: int
+) -> list[str]:
+    """Write one mammogram and its lesions; return the rows of the table."""
+    patient = f"P_{number + 1:05d}"
+    random = stream(seed, "phantom files", number, view.view)
+    words = ("Mass" if view.abnormality == "mass" else "Calc", "Training" if split == "train" else "Test")
+    name = f"{words[0]}-{words[1]}_{patient}_{view.laterality.upper()}_{view.view.upper()}"
+    pixels = np.rint(view.image.astype(np.float64) * (2**settings.bits - 1)).astype(np.uint16)
+    monochrome1 = bool(random.random() < settings.monochrome1_share)
+    described = bool(random.random() < 0.8)
+    facts = _Facts(folder, settings, seed, patient, view.laterality[0].upper(), view.view.upper(), described)
+
+    image_path = facts.write(name, 0, pixels, "full mammogram images", monochrome1)
+    rows = []
+    for lesion, mask in enumerate(view.lesions, start=1):
+        swapped = bool(random.random() < 0.4)
+        top, left, height, width = mask_box(mask)
+        margin = max(height, width) // 2
+        cut = crop(pixels, (top - margin, left - margin, height + 2 * margin, width + 2 * margin))
+        files = [
+            facts.write(f"{name}_{lesion}", int(not swapped), mask.astype(np.uint8) * 255, "ROI mask images", bits=8),
+            facts.write(f"{name}_{lesion}", int(swapped), np.asarray(cut, np.uint16), "cropped images"),
+        ]
+        mask_path, crop_path = files[::-1] if swapped else files  # the tables are wrong about swapped ones
+        shape = ("IRREGULAR", "SPICULATED") if view.malignant else ("OVAL", "CIRCUMSCRIBED")
+        if view.abnormality != "mass":
+            shape = ("PLEOMORPHIC", "CLUSTERED") if view.malignant else ("PUNCTATE", "CLUSTERED")
+        rows.append(
+            f"{patient},{view.density},{view.laterality.upper()},{view.view.upper()},{lesion},{view.abnormality},"
+            f"{shape[0]},{shape[1]},{5 if view.malignant else 3},{'MALIGNANT' if view.malignant else 'BENIGN'},4,"
+            f'{image_path},{crop_path},"{mask_path}\n"'
+        )
+    return rows
+
+
+class _Facts:
+    """What all files of one view share, and where they go."""
+
+    def __init__(
+        self, folder: Path, settings: PhantomSettings, seed: int, patient: str, side: str, view: str, described: bool
+    ) -> None:
+        self.folder, self.settings, self.seed = folder, settings, seed
+        self.patient, self.side, self.view, self.described = patient, side, view, described
+
+    def write(
+        self,
+        name: str,
+        number: int,
+        pixels: NDArray[np.uint8] | NDArray[np.uint16],
+        description: str,
+        monochrome1: bool = False,
+        bits: int | None = None,
+    ) -> str:
+        """Write one file and return its path as the tables give it."""
+        study, series = (
+            f"1.3.6.1.4.1.9590.100.1.2.{derive_seed(self.seed, name, kind)}" for kind in ("study", "series")
+        )
+        in_table = f"{name}/{study}/{series}/{number:06d}.dcm"
+        if self.settings.layout == "tables":
+            path = self.folder / in_table
+        else:
+            place = self.folder / "CBIS-DDSM" / name / "07-21-2016-DDSM-1" / f"1.000000-{description}-1"
+            path = place / f"1-{number + 1}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dicom.write_image(
+            path,
+            pixels,
+            patient_id=self.patient,
+            uid_names=(str(self.seed), name, str(number)),
+            bits=bits or self.settings.bits,
+            monochrome1=monochrome1,
+            series_description=description if self.described else "",
+            laterality=self.side,
+            view=self.view,
+            study_uid=study,
+            series_uid=series,
+        )
+        return in_table

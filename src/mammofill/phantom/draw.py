@@ -1,0 +1,131 @@
+"""One patient: the same lesion in two views of one breast, on film."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mammofill.ground.imaging import Image, Mask
+from mammofill.ground.seeding import stream
+from mammofill.phantom.breast import draw_breast
+from mammofill.phantom.lesion import draw_shape, place_cluster, place_mass
+from mammofill.phantom.settings import PhantomSettings
+
+VIEWS = ("cc", "mlo")
+
+
+@dataclass(frozen=True)
+class DrawnView:
+    """One mammogram as arrays, with the truth about it."""
+
+    image: Image
+    """(H, W) float32 in [0, 1], bright = dense."""
+    breast: Mask
+    """(H, W) bool, the true breast."""
+    lesions: tuple[Mask, ...]
+    """One mask per lesion."""
+    view: str
+    laterality: str
+    density: int
+    abnormality: str
+    malignant: bool
+
+
+def is_malignant(number: int, settings: PhantomSettings) -> bool:
+    """Say whether patient `number` (from 0) has a malignant lesion: evenly spread, whatever the number of patients."""
+    share = settings.malignant_share
+    return int((number + 1) * share + 1e-9) > int(number * share + 1e-9)
+
+
+def draw_patient(number: int, settings: PhantomSettings, seed: int) -> tuple[DrawnView, ...]:
+    """Draw both views of one patient.
+
+    Patient `number` is the same whatever the number of patients is.
+
+    Args:
+        number: from 0.
+        settings: size and difficulty.
+        seed: of the collection.
+
+    Returns:
+        The CC and the MLO view.
+    """
+    random = stream(seed, "phantom", number)
+    malignant = is_malignant(number, settings)
+    laterality = "left" if random.random() < 0.5 else "right"
+    density = int(random.choice([1, 2, 3, 4], p=[0.15, 0.4, 0.35, 0.1]))
+    abnormality = "calcification" if settings.calcifications and random.random() < 1 / 3 else "mass"
+    count = 2 if abnormality == "mass" and random.random() < 0.15 else 1
+    shapes = [draw_shape(malignant, settings.difference, random) for _ in range(count)]
+    views = []
+    for view in VIEWS:
+        own = stream(seed, "phantom", number, view)
+        breast = draw_breast((settings.height_px, settings.width_px), view, density, own)
+        image, taken = breast.image, np.zeros(breast.inside.shape, np.bool_)
+        masks: list[Mask] = []
+        for shape in shapes:
+            if abnormality == "mass":
+                placed = place_mass(breast, shape, own, taken)
+            else:
+                placed = place_cluster(breast, malignant, settings.difference, own)
+            if placed is None:
+                continue  # a second lesion that found no room; the first one always does
+            added, mask = placed
+            image = image + added
+            taken = taken | cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(np.bool_)
+            masks.append(mask)
+        film = _on_film(image, breast.inside, view, laterality, settings.labels_and_edges, own)
+        flip = laterality == "right"
+        views.append(
+            DrawnView(
+                image=np.ascontiguousarray(film[:, ::-1]) if flip else film,
+                breast=np.ascontiguousarray(breast.inside[:, ::-1]) if flip else breast.inside,
+                lesions=tuple(np.ascontiguousarray(mask[:, ::-1]) if flip else mask for mask in masks),
+                view=view,
+                laterality=laterality,
+                density=density,
+                abnormality=abnormality,
+                malignant=malignant,
+            )
+        )
+    return tuple(views)
+
+
+def _on_film(
+    image: Image, inside: Mask, view: str, laterality: str, labels: bool, random: np.random.Generator
+) -> Image:
+    """Lay a breast on film: dark background, noise, and, where asked for, a label and bright edges."""
+    height, width = image.shape
+    base = 0.03 + 0.02 * random.random()
+    film = np.where(inside, np.maximum(image, base), base).astype(np.float32)
+    if labels:
+        edge = max(1, round(width * random.uniform(0.004, 0.012)))
+        film[:, -edge:] = random.uniform(0.75, 0.95)
+        film[: max(1, edge // 2)] = np.where(inside[: max(1, edge // 2)], film[: max(1, edge // 2)], 0.8)
+        _label(film, f"{laterality[0].upper()} {view.upper()}", inside, random)
+    # Quantum and film noise grow with the signal.
+    noise = random.standard_normal(image.shape, dtype=np.float32)
+    noisy = film + noise * (0.004 + 0.008 * np.sqrt(np.clip(film, 0, 1)))
+    return np.asarray(np.clip(noisy, 0, 1), np.float32)
+
+
+def _label(film: Image, text: str, inside: Mask, random: np.random.Generator) -> None:
+    """Burn a bright label with dark letters into the film, where no breast is."""
+    height, width = film.shape
+    rows, columns = round(0.05 * height), round(0.2 * width)
+    left = width - columns - round(0.04 * width)
+    for top in (round(0.03 * height), round(0.92 * height)):
+        if not inside[top : top + rows, left : left + columns].any():
+            paper = random.uniform(0.85, 1.0)
+            block = np.full((rows, columns), 255, np.uint8)
+            scale = rows / 34
+            cv2.putText(
+                block, text, (round(columns * 0.08), round(rows * 0.75)), cv2.FONT_HERSHEY_SIMPLEX, scale * 0.75, 40,
+                max(1, round(scale * 1.5)), cv2.LINE_AA,
+            )  # fmt: skip
+            if text.startswith("R"):
+                block = block[:, ::-1]  # the film is mirrored afterwards, and its letters should be readable then
+            film[top : top + rows, left : left + columns] = block * np.float32(paper / 255)
+            return
