@@ -157,7 +157,7 @@ def test_a_finished_infiller_is_returned_and_changed_settings_are_refused(world:
     again = train_infiller(world.patches, world.pairs, folder, tiny(), seed=1)
     assert again.fingerprint == world.infiller.fingerprint
     changed = tiny(schedule=tiny_schedule(learning_rate=0.01))
-    with pytest.raises(PlanChangedError, match=r"settings.schedule.learning_rate: was 0.002, now 0.01"):
+    with pytest.raises(PlanChangedError, match=r"settings.schedule.learning_rate: was 0.001, now 0.01"):
         train_infiller(world.patches, world.pairs, folder, changed, seed=1)
 
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from mammofill.infilling.generator import LEAK
+from mammofill.infilling.generator import LEAK, start_layers
 from mammofill.infilling.settings import CLASSES, DiscriminatorSettings
 
 
@@ -27,6 +27,7 @@ class Discriminator(nn.Module):
         for before, width in pairwise(widths):
             layers += [nn.Conv2d(before, width, kernel_size=3, padding=1), nn.MaxPool2d(2), nn.LeakyReLU(LEAK)]
         self.trunk = nn.Sequential(*layers)
+        start_layers(self.trunk)
         last_side = size_px // 2 ** (len(widths) - 1)
         self.judge = nn.Linear(widths[-1] * last_side**2, 1 + len(CLASSES))
         self.class_head = nn.Linear(widths[-1], len(CLASSES)) if settings.class_head else None

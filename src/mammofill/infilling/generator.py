@@ -33,6 +33,7 @@ class Generator(nn.Module):
             self.scales.append(_refinement(before + stack, width, settings))
             before = width
         self.to_image = nn.Conv2d(before, 1, kernel_size=1)
+        start_layers(self)
         self.bound = {"sigmoid": nn.Sigmoid(), "relu": nn.ReLU(), "linear": nn.Identity()}[settings.head]
 
     def forward(self, context: Tensor, mask: Tensor, classes: Tensor) -> Tensor:
@@ -68,3 +69,15 @@ def _refinement(channels: int, width: int, settings: GeneratorSettings) -> nn.Se
         layers.append(nn.Conv2d(channels if number == 0 else width, width, kernel_size=3, padding=1))
         layers.append(nn.LeakyReLU(LEAK) if settings.activation == "leaky_relu" else nn.ReLU())
     return nn.Sequential(*layers)
+
+
+def start_layers(network: nn.Module) -> None:
+    """Draw first weights that keep the spread of signals from layer to layer, there being no normalisation.
+
+    Source: He et al., "Delving deep into rectifiers", 2015, equation 15 with the slope of our leaky ReLU.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, a=LEAK)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

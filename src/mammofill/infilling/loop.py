@@ -258,14 +258,15 @@ def _turns(networks: Networks, settings: TrainInfillerSettings) -> tuple[list[Tu
         "perceptual": weigh.perceptual_weight,
         "boundary": weigh.boundary_weight,
         "adversarial": weigh.adversarial_weight,
-        "class": weigh.class_weight,
+        # For the generator the class head is a part of the discriminator's verdict.
+        "class": weigh.adversarial_weight * weigh.class_weight,
     }
     judge = Turn(
         "discriminator",
         discriminator,
         _adam(discriminator, schedule.discriminator_learning_rate or schedule.learning_rate, settings),
         networks.judging,
-        weights | {"adversarial": 1.0},
+        {"adversarial": 1.0, "class": weigh.class_weight},
         schedule.most_steps_per_turn,
         "adversarial",
         schedule.threshold,

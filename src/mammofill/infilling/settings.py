@@ -160,8 +160,8 @@ class LossSettings:
         boundary: where the boundary loss looks: contour, the mask's inner contour, blurred and scaled to peak 1 (the
             method's authors' code), or blurred-mask, the whole mask blurred (the paper's sentence).
         boundary_sigma_px: standard deviation of that blur, in pixels (paper: 10).
-        adversarial_weight: weight of the generator's adversarial loss.
-        class_weight: weight of the class head's loss, for the discriminator and for the generator.
+        adversarial_weight: weight of all that the discriminator says of a fill, against the generator's other losses.
+        class_weight: weight of the class head's loss against the adversarial loss, for both networks.
     """
 
     combine: Literal["stepped", "summed"] = "stepped"
@@ -290,15 +290,15 @@ _DEMO = TrainInfillerSettings(
     generator=GeneratorSettings(widths=(64, 64, 48, 32, 16, 16, 16)),
     discriminator=DiscriminatorSettings(widths=(16, 32, 64, 64), sees="composite"),
     perceptual=PerceptualSettings(features="laplacian"),
-    losses=LossSettings(combine="summed", boundary_weight=1.0, boundary_sigma_px=2.5, adversarial_weight=0.02),
+    losses=LossSettings(combine="summed", boundary_weight=1.0, boundary_sigma_px=2.5, adversarial_weight=0.006),
     schedule=ScheduleSettings(
-        pretrain_epochs=30,
-        adversarial_epochs=30,
+        pretrain_epochs=20,
+        adversarial_epochs=20,
         most_steps_per_turn=1,
-        learning_rate=2e-3,
-        discriminator_learning_rate=4e-4,
-        beta1=0.5,
-        beta2=0.99,
+        learning_rate=1e-3,
+        discriminator_learning_rate=2e-3,
+        decay=0.9,
+        decay_every_images=1000,
     ),
     feather_px=2,
     augment=True,

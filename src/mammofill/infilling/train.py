@@ -24,7 +24,7 @@ def train_infiller(
     patches: PatchSet,
     pairs: Pairs,
     out: str | Path,
-    settings: TrainInfillerSettings = TrainInfillerSettings(),  # noqa: B008 (frozen)
+    settings: TrainInfillerSettings = TrainInfillerSettings(),
     *,
     seed: int = 0,
     progress: Progress = quiet,

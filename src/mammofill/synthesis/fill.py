@@ -41,7 +41,7 @@ def synthesize(
     pairs: Pairs,
     patches: PatchSet,
     out: str | Path,
-    settings: SynthesizeSettings = SynthesizeSettings(),  # noqa: B008 (frozen)
+    settings: SynthesizeSettings = SynthesizeSettings(),
     *,
     seed: int = 0,
     progress: Progress = quiet,
