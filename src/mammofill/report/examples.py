@@ -1,9 +1,10 @@
-"""Example patches as pictures: real ones of every pathology, generated ones beside the tissue they were painted into."""
+"""Example patches as pictures: real ones of every pathology, generated ones beside the tissue they lie in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -121,9 +122,10 @@ def _picture(image: StoredImage, mask: Mask, window: tuple[float, float]) -> byt
     """Return a PNG: gray between the ends of the window, with the mask's outline where there is a mask."""
     low, high = window
     gray = np.rint(np.clip((image.astype(np.float64) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+    shown: NDArray[Any] = gray
     if mask.any():
         contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         colour = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
-        gray = cv2.drawContours(colour, contours, -1, _OUTLINE[::-1], 1)
-    encoded = cv2.imencode(".png", gray)[1]
+        shown = cv2.drawContours(colour, contours, -1, _OUTLINE[::-1], 1)
+    encoded = cv2.imencode(".png", shown)[1]
     return encoded.tobytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -17,7 +18,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#
 
 _DASHES = ("-", "--", "-.", ":")
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.hashsalt": "mammofill",
     "svg.fonttype": "path",
     "font.size": 9,
@@ -73,7 +74,9 @@ def draw_history(history: pd.DataFrame) -> bytes:
     Returns:
         SVG.
     """
-    numbers = history.select_dtypes("number").drop(columns=list(_CLOCK_COLUMNS), errors="ignore").dropna(how="all", axis=1)
+    numbers = (
+        history.select_dtypes("number").drop(columns=list(_CLOCK_COLUMNS), errors="ignore").dropna(how="all", axis=1)
+    )
     panels: dict[str, list[str]] = {}
     for column in numbers.columns:
         panels.setdefault(_quantity(column), []).append(column)
@@ -93,7 +96,9 @@ def _draw_panel(axes: Axes, history: pd.DataFrame, quantity: str, lines: Sequenc
         marker = "o" if len(known) <= 20 else None
         colour = _COLOURS[number % len(_COLOURS)]
         label = line.replace("_", " ").removesuffix("." + quantity)
-        axes.plot(known["images_seen"], known[line], color=colour, marker=marker, markersize=3, linewidth=1.2, label=label)
+        axes.plot(
+            known["images_seen"], known[line], color=colour, marker=marker, markersize=3, linewidth=1.2, label=label
+        )
     axes.set_title(quantity.replace("_", " "), fontsize=9, loc="left")
     axes.set_xlabel("images seen")
     if len(lines) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
@@ -29,7 +30,7 @@ class Lineage:
         """Return the artifacts of one kind."""
         return [one for one in self.artifacts if one.manifest.kind == kind]
 
-    @property
+    @cached_property
     def patch_sets(self) -> list[PatchSet]:
         """All patch sets, the real ones first."""
         return [PatchSet.open(one.folder) for one in self.of_kind("patches")]

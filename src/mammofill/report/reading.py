@@ -54,7 +54,7 @@ def _against_guessing(evaluation: Evaluation) -> str:
     elif not auc.excludes(0.5):
         verdict = "the interval holds 0.5, so on these patients it cannot be told from guessing"
     elif auc.low > 0.5:
-        verdict = "the interval lies above 0.5: it tells malignant from benign better than guessing"
+        verdict = "the interval lies above 0.5: it ranks malignant above benign patches more often than guessing does"
     else:
         verdict = "the interval lies below 0.5: it ranks benign patches above malignant ones, which asks for a look"
     return f"{evaluation.arm}: AUC {in_words(auc)}; {verdict}."
@@ -76,8 +76,8 @@ def _verdict(auc: Estimate) -> str:
         return "an interval cannot be had, so nothing can be said"
     if not auc.excludes(0):
         return (
-            f"the interval holds zero, so no difference was shown; between {number(auc.low, True)} and "
-            f"{number(auc.high, True)}, anything is compatible with these patients"
+            f"cannot tell: the interval holds zero, so no difference was shown; anything between "
+            f"{number(auc.low, True)} and {number(auc.high, True)} fits these patients"
         )
     side = "higher" if auc.low > 0 else "lower"
     return f"the interval {interval(auc, True)} lies on one side of zero: on this test set the AUC was {side}"

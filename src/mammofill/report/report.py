@@ -1,11 +1,11 @@
-"""Report: a page for people, with its tables and figures as files of their own.
+"""Report: a page for people, with its main tables and its ROC curves as files of their own.
 
 On disk::
 
     index.html           the whole report in one file; opens offline
     table1.csv           every measure of every arm with its interval, and the paper's rows
     differences.csv      each arm against the one before, on the same resamples of patients
-    figures/*.svg        the figures of the page
+    roc.svg              the ROC curves
 """
 
 from __future__ import annotations

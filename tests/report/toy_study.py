@@ -1,0 +1,152 @@
+"""A small finished study, made of folders only: no network is trained for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from mammofill.evaluation import EvaluateSettings, Evaluation
+from mammofill.evaluation.evaluate import measure_scores
+from mammofill.ground.artifact import Artifact, begin, read_manifest, write_atomically
+from mammofill.ground.imaging import encode_png
+from mammofill.ground.seeding import stream
+from mammofill.patches import PatchSet, write_shard
+
+SIZE_PX = 32
+
+
+@dataclass(frozen=True)
+class Toy:
+    rate: float = 0.5
+    name: str = ""
+
+
+def make(folder: Path, kind: str, inputs: Mapping[str, Any], files: Mapping[str, Any], **counts: int) -> Artifact:
+    with begin(folder, kind=kind, stage=f"toy-{kind}", settings=Toy(), seed=3, inputs=inputs) as work:
+        assert work is not None
+        for name, content in files.items():
+            path = work.folder / name
+            path.parent.mkdir(exist_ok=True)
+            if isinstance(content, pd.DataFrame):
+                content.to_parquet(path, index=False)
+            else:
+                write_atomically(path, content)
+        work.finish(counts)
+    return Artifact(folder, read_manifest(folder))
+
+
+def make_patches(folder: Path, rows: list[dict[str, Any]], inputs: Mapping[str, Any]) -> PatchSet:
+    with begin(folder, kind="patches", stage="toy-patches", settings=Toy(), seed=0, inputs=inputs) as work:
+        assert work is not None
+        random = stream(0, folder.name)
+        images = [random.integers(0, 65535, (SIZE_PX, SIZE_PX)).astype(np.uint16) for _ in rows]
+        masks = [np.zeros((SIZE_PX, SIZE_PX), bool) for _ in rows]
+        for row, mask in zip(rows, masks, strict=True):
+            mask[8:20, 10:24] = row["pathology"] != "normal"
+        breasts = [np.ones_like(mask) for mask in masks]
+        write_shard(work.folder / "patches-00000.parquet", rows, images, masks, breasts)
+        dropped = pd.DataFrame({"reason": ["too-little-breast"], "split": ["train"], "count": [1234]})
+        dropped.to_parquet(work.folder / "dropped.parquet", index=False)
+        work.finish({"patches": len(rows)})
+    return PatchSet.open(folder)
+
+
+def patch_row(number: int, pathology: str, split: str = "train", **more: Any) -> dict[str, Any]:
+    row = {
+        "patch_id": f"{split}-{pathology}-{number}",
+        "patient_id": f"{split}-{number}",
+        "mammogram_id": "m",
+        "top": 0,
+    }
+    row |= {"left": 0, "height": SIZE_PX, "width": SIZE_PX, "pathology": pathology, "split": split, "origin": "real"}
+    return row | {"abnormality": "mass", "lesion_ids": "", "breast_share": 1.0} | more
+
+
+def make_evaluation(
+    folder: Path,
+    arm: str,
+    skill: float,
+    inputs: Mapping[str, Any],
+    *,
+    test_set: str = "a" * 64,
+    patients: int = 40,
+    noise: str = "shared",
+) -> Evaluation:
+    """Scores whose malignant patches lie `skill` standard deviations above the benign ones."""
+    malignant = np.arange(patients) % 2 == 0
+    logits = stream(1, noise).standard_normal(patients) + skill * malignant
+    scores = pd.DataFrame(
+        {
+            "patch_id": [f"patch-{k}" for k in range(patients)],
+            "patient_id": [f"patient-{k}" for k in range(patients)],
+            "pathology": np.where(malignant, "malignant", "benign"),
+            "logit": logits,
+            "score": expit(logits),
+        }
+    )
+    settings = EvaluateSettings(resamples=200)
+    facts = {
+        "arm": arm,
+        "label": "Shallow CNN, random start",
+        "threshold": 0.6,
+        "test_set": test_set,
+        "confidence": 0.95,
+    }
+    with begin(folder, kind="evaluation", stage="evaluate", settings=settings, seed=0, inputs=inputs) as work:
+        assert work is not None
+        scores.to_parquet(work.folder / "scores.parquet", index=False)
+        measure_scores(scores, 0.6, settings, 0).to_parquet(work.folder / "metrics.parquet", index=False)
+        write_atomically(work.folder / "evaluation.json", json.dumps(facts))
+        benign = int((~malignant).sum())
+        work.finish({"benign_patches": benign, "malignant_patches": int(malignant.sum()), "patients": patients})
+    return Evaluation.open(folder)
+
+
+def make_study(folder: Path, arms: Mapping[str, float]) -> list[Evaluation]:
+    """Make everything from mammograms to evaluations."""
+    folder.mkdir(parents=True, exist_ok=True)
+    exclusions = pd.DataFrame({"what": ["x", "y"], "patient_id": ["p", "p"], "rule": ["file-missing"] * 2, "found": ""})
+    mammograms = make(folder / "mammograms", "mammograms", {}, {"exclusions.parquet": exclusions}, mammograms=9)
+    kinds = ("normal", "benign", "malignant")
+    rows = [patch_row(k, kind, split) for split in ("train", "test") for kind in kinds for k in range(4)]
+    patches = make_patches(folder / "patches", rows, {"mammograms": mammograms})
+    unpaired = pd.DataFrame({"reason": ["try-mask-off-the-breast"], "count": [77]})
+    pairs = make(folder / "pairs", "pairs", {"patches": patches}, {"unpaired.parquet": unpaired}, pairs=4)
+    history = "".join(
+        json.dumps({"images_seen": 100 * k, "generator.class": 1 / k, "discriminator.class": 0.5 / k}) + "\n"
+        for k in (1, 2, 3)
+    )
+    preview = encode_png(np.full((20, 100), 90, np.uint8))
+    files = {"history.jsonl": history, "previews/00000300.png": preview}
+    infiller = make(folder / "infiller", "infiller", {"patches": patches, "pairs": pairs}, files)
+    fills = [
+        patch_row(
+            k,
+            kind,
+            patch_id=f"fill-{kind}-{k}",
+            origin="synthetic",
+            context_patch_id=f"train-normal-{k}",
+            mask_donor_patch_id=f"train-{kind}-{k}",
+            mask_donor_patient_id=f"train-{k}",
+            seed=k,
+        )
+        for kind in kinds[1:]
+        for k in range(2)
+    ]
+    synthetic = make_patches(folder / "synthetic", fills, {"infiller": infiller, "pairs": pairs, "patches": patches})
+    evaluations = []
+    for number, (arm, skill) in enumerate(arms.items()):
+        history = json.dumps({"images_seen": 10, "epoch": 1, "loss": 0.7 + number, "validation_loss": 0.8}) + "\n"
+        name = f"classifier-{number}"
+        sets = [patches, synthetic] if number else [patches]
+        classifier = make(folder / name, "classifier", {"patches": sets}, {"history.jsonl": history})
+        inputs = {"classifier": classifier, "patches": patches}
+        evaluations.append(make_evaluation(folder / f"evaluation-{number}", arm, skill, inputs))
+    return evaluations
