@@ -1,0 +1,221 @@
+"""The stage: which patches are the test set, who is refused and in which words, what is measured and written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mammofill.classifier import Classifier
+from mammofill.evaluation import EvaluateSettings, Evaluation, evaluate, paired_difference
+from mammofill.ground.artifact import Artifact, LearnedFrom, begin
+from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
+from mammofill.patches import PatchSet, write_shard
+
+SIZE_PX = 16
+FEW = EvaluateSettings(resamples=200)
+
+
+@dataclass(frozen=True)
+class Toy:
+    name: str = "toy"
+
+
+class Brightness(Artifact):
+    """Stands in for a classifier: the brighter a patch, the more malignant."""
+
+    kind = "classifier"
+    label = "mean brightness"
+    threshold = 0.6
+    slope = 10.0
+
+    def logits(self, images: np.ndarray, *, device: str = "cpu", batch_size: int = 64) -> np.ndarray:
+        assert images.dtype == np.float32
+        assert images.max() <= 1
+        return self.slope * (images.mean(axis=(1, 2)).astype(np.float64) - 0.5)
+
+
+def classifier(folder: Path, learned: Sequence[LearnedFrom] = ()) -> Classifier:
+    with begin(folder, kind="classifier", stage="toy", settings=Toy(), seed=0, inputs={}) as work:
+        assert work is not None
+        (work.folder / "weights.txt").write_text(folder.name)
+        work.finish({"patches": 1}, learned)
+    return cast(Classifier, Brightness.open(folder))
+
+
+def row(patient: str, pathology: str, bright: float, number: int = 0, **more: Any) -> dict[str, Any]:
+    named = {"patch_id": f"{patient}-{pathology}-{number}", "patient_id": patient, "mammogram_id": patient}
+    box = {"top": 0, "left": 0, "height": SIZE_PX, "width": SIZE_PX, "breast_share": 1.0}
+    kind = {"pathology": pathology, "lesion_ids": "", "split": "test", "origin": "real"}
+    return named | box | kind | {"bright": bright} | more
+
+
+def patches(folder: Path, rows: Sequence[dict[str, Any]]) -> PatchSet:
+    images = [np.full((SIZE_PX, SIZE_PX), round(one["bright"] * 65535), np.uint16) for one in rows]
+    masks = [np.zeros((SIZE_PX, SIZE_PX), bool)] * len(rows)
+    with begin(folder, kind="patches", stage="toy", settings=Toy(), seed=0, inputs={}) as work:
+        assert work is not None
+        write_shard(work.folder / "patches-00000.parquet", rows, images, masks, masks)
+        pd.DataFrame({"reason": [], "split": [], "count": []}).to_parquet(work.folder / "dropped.parquet")
+        work.finish({"patches": len(rows)})
+    return PatchSet.open(folder)
+
+
+ROWS = [
+    row("T1", "benign", 0.3),
+    row("T1", "benign", 0.52, 1),
+    row("T2", "benign", 0.4),
+    row("T3", "malignant", 0.52),
+    row("T4", "malignant", 0.7),
+    row("T4", "normal", 0.9),
+    row("L1", "malignant", 0.1, split="train"),
+    row("V1", "benign", 0.9, split="validation"),
+]
+"""Scores at a slope of 10: 0.12, 0.55 (tied with T3), 0.27 benign; 0.55, 0.88 malignant; the threshold is 0.6."""
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Evaluation:
+    found = classifier(tmp_path / "classifier", [LearnedFrom("train-classifier", ("L1", "V1"))])
+    return evaluate(found, patches(tmp_path / "patches", ROWS), tmp_path / "evaluation", FEW)
+
+
+def test_the_test_set_is_the_real_lesion_patches_of_the_split(judged: Evaluation) -> None:
+    assert list(judged.scores["patch_id"]) == [one["patch_id"] for one in ROWS[:5]]
+    assert list(judged.scores["patient_id"]) == ["T1", "T1", "T2", "T3", "T4"]
+    assert judged.manifest.counts == {"benign_patches": 3, "malignant_patches": 2, "patients": 4}
+    np.testing.assert_allclose(judged.scores["logit"], [-2.0, 0.2, -1.0, 0.2, 2.0], atol=1e-3)
+    np.testing.assert_allclose(judged.scores["score"], 1 / (1 + np.exp(-judged.scores["logit"])))
+
+
+@pytest.mark.parametrize(
+    ("measure", "rule", "value"),
+    [
+        ("accuracy", "frozen", 4 / 5),
+        ("recall", "frozen", 1 / 2),
+        ("specificity", "frozen", 1.0),
+        ("balanced_accuracy", "frozen", 3 / 4),
+        ("accuracy", "half", 4 / 5),
+        ("recall", "half", 1.0),
+        ("specificity", "half", 2 / 3),
+        ("balanced_accuracy", "half", 5 / 6),
+        ("auc", "none", 5.5 / 6),
+    ],
+)
+def test_both_thresholds_are_measured(judged: Evaluation, measure: str, rule: str, value: float) -> None:
+    table = judged.metrics.set_index(["measure", "threshold_rule"])
+    assert len(table) == 9
+    assert table.loc[(measure, rule), "value"] == pytest.approx(value)
+
+
+def test_intervals_hold_their_value(judged: Evaluation) -> None:
+    table = judged.metrics
+    assert (table["low"] <= table["value"]).all()
+    assert (table["value"] <= table["high"]).all()
+
+
+def test_an_arm_without_a_name_takes_the_classifiers_label(judged: Evaluation) -> None:
+    assert judged.arm == "mean brightness"
+
+
+def test_one_test_patient_gives_numbers_without_intervals(tmp_path: Path) -> None:
+    alone = patches(tmp_path / "p", [row("T1", "benign", 0.3), row("T1", "malignant", 0.7)])
+    table = evaluate(classifier(tmp_path / "c"), alone, tmp_path / "e", FEW).metrics
+    assert table["value"].notna().all()
+    assert table[["low", "high"]].isna().all(axis=None)
+
+
+# ---- leaks ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_test_patient_that_was_learned_from_is_refused_with_every_way_in(tmp_path: Path) -> None:
+    learned = [LearnedFrom("train-classifier", ("T3", "L1")), LearnedFrom("train-infiller", ("T1", "T3"))]
+    with pytest.raises(LeakError) as caught:
+        evaluate(classifier(tmp_path / "c", learned), patches(tmp_path / "p", ROWS), tmp_path / "e", FEW)
+    words = str(caught.value)
+    assert "learned from 2 patients of the test split" in words
+    assert "T1: through train-infiller\n" in words
+    assert "T3: through train-classifier, train-infiller\n" in words
+    assert "L1" not in words
+    assert "Train the classifier and its infiller on patches of the same ingest" in words
+    assert not list(tmp_path.glob("e*"))
+
+
+def test_many_leaking_patients_are_counted_and_ten_are_named(tmp_path: Path) -> None:
+    names = tuple(f"P{number:02d}" for number in range(13))
+    rows = [row(name, ("benign", "malignant")[k % 2], 0.5) for k, name in enumerate(names)]
+    found = classifier(tmp_path / "c", [LearnedFrom("train-infiller", names)])
+    with pytest.raises(LeakError, match=r"P09: through train-infiller\n  \.\.\. and 3 more\n") as caught:
+        evaluate(found, patches(tmp_path / "p", rows), tmp_path / "e", FEW)
+    assert "P10" not in str(caught.value)
+
+
+def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
+    rows = [*ROWS, row("T4", "benign", 0.5, 7, split="train")]
+    with pytest.raises(LeakError, match="1 patients are in more than one split, first T4"):
+        evaluate(classifier(tmp_path / "c"), patches(tmp_path / "p", rows), tmp_path / "e", FEW)
+
+
+def test_a_generated_patch_in_the_test_split_is_refused(tmp_path: Path) -> None:
+    rows = [*ROWS, row("T9", "benign", 0.5, origin="synthetic")]
+    with pytest.raises(LeakError, match="has 1 generated patches in the test split, first T9-benign-0"):
+        evaluate(classifier(tmp_path / "c"), patches(tmp_path / "p", rows), tmp_path / "e", FEW)
+
+
+@pytest.mark.parametrize("absent", ["benign", "malignant"])
+def test_a_missing_class_is_refused(absent: str, tmp_path: Path) -> None:
+    rows = [one for one in ROWS if one["split"] != "test" or one["pathology"] != absent]
+    with pytest.raises(TooFewError, match=f"has no {absent} patch in the test split"):
+        evaluate(classifier(tmp_path / "c"), patches(tmp_path / "p", rows), tmp_path / "e", FEW)
+
+
+# ---- comparing ------------------------------------------------------------------------------------------------------
+
+
+def test_one_test_set_has_one_name_whoever_is_judged_on_it(judged: Evaluation, tmp_path: Path) -> None:
+    same = evaluate(classifier(tmp_path / "other"), PatchSet.open(tmp_path / "patches"), tmp_path / "e2", FEW)
+    assert same.test_set == judged.test_set
+    changed = [row("T1", "benign", 0.31), *ROWS[1:]]  # one pixel value differs
+    other = evaluate(classifier(tmp_path / "c3"), patches(tmp_path / "p3", changed), tmp_path / "e3", FEW)
+    assert other.test_set != judged.test_set
+    with pytest.raises(ArtifactError, match="measured on different test sets"):
+        paired_difference(judged, other, "auc")
+
+
+def test_a_classifier_does_not_differ_from_itself(judged: Evaluation) -> None:
+    assert paired_difference(judged, judged, "auc", resamples=200) == (0.0, 0.0, 0.0)
+
+
+def test_a_difference_is_that_of_the_two_values_and_turns_its_sign(judged: Evaluation, tmp_path: Path) -> None:
+    reversed_scores = cast(Any, classifier(tmp_path / "reversed"))
+    reversed_scores.slope = -10.0
+    worse = evaluate(reversed_scores, PatchSet.open(tmp_path / "patches"), tmp_path / "worse", FEW)
+    value, low, high = paired_difference(judged, worse, "auc", resamples=200)
+    assert value == pytest.approx(0.5 / 6 - 5.5 / 6)
+    assert low <= value <= high <= 0
+    turned = paired_difference(worse, judged, "auc", resamples=200)
+    np.testing.assert_allclose(turned, (-value, -high, -low), atol=1e-12)
+
+
+def test_an_unknown_measure_is_refused(judged: Evaluation) -> None:
+    with pytest.raises(SettingsError, match="no measure 'f1'; known are accuracy, recall"):
+        paired_difference(judged, judged, "f1")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("split", "holdout", "train, validation or test"),
+        ("resamples", 99, "at least 100"),
+        ("confidence", 1.0, r"in \(0, 1\)"),
+        ("batch", 0, "at least 1"),
+    ],
+)
+def test_settings_without_sense_are_refused(field: str, value: Any, rule: str) -> None:
+    with pytest.raises(SettingsError, match=f"EvaluateSettings.{field} must be {rule}, but is"):
+        EvaluateSettings(**{field: value})
