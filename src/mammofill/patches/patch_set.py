@@ -86,9 +86,8 @@ class PatchSet(Artifact):
     @cached_property
     def size_px(self) -> int:
         """Side of the (square) patches, read from the first one."""
-        file = pq.ParquetFile(self.shards[0])
-        first = file.read_row_group(0, columns=["image"])["image"].combine_chunks().field("bytes")[0].as_py()
-        return int(decode_png(first).shape[0])
+        _, (image,) = next(self._decoded(np.zeros(1, np.int64), ["image"]))
+        return int(image.shape[0])
 
     def rows(self, **values: str | Iterable[str]) -> NDArray[np.int64]:
         """Return the row numbers whose columns have the given values.

@@ -97,7 +97,7 @@ def _on_film(
     image: Image, inside: Mask, view: str, laterality: str, labels: bool, random: np.random.Generator
 ) -> Image:
     """Lay a breast on film: dark background, noise, and, where asked for, a label and bright edges."""
-    height, width = image.shape
+    width = image.shape[1]
     base = 0.03 + 0.02 * random.random()
     film = np.where(inside, np.maximum(image, base), base).astype(np.float32)
     if labels:

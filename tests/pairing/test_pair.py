@@ -1,0 +1,128 @@
+"""Pairs of a normal patch and a borrowed mask."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mammofill.ground.artifact import begin
+from mammofill.ground.errors import TooFewError
+from mammofill.pairing import PairPatchesSettings, Pairs, borrowed_mask, pair_patches
+from mammofill.pairing.pair import check_placement
+from mammofill.patches import PatchSet, write_shard
+
+SIZE = 32
+
+
+def disc(radius: float, row: float = 15.5, column: float = 15.5) -> np.ndarray:
+    rows, columns = np.mgrid[0:SIZE, 0:SIZE]
+    return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+
+
+def make_patches(out: Path, normals: int = 12, donors: int = 3, split: str = "train", breast_from: int = 0) -> PatchSet:
+    rows, masks, breasts = [], [], []
+    for number in range(normals + donors):
+        pathology = "normal" if number < normals else ("benign", "malignant")[number % 2]
+        rows.append({
+            "patch_id": f"{pathology}-{number}", "patient_id": f"p{number}", "mammogram_id": f"m{number}", "top": 0,
+            "left": 0, "height": SIZE, "width": SIZE, "pathology": pathology, "lesion_ids": "", "breast_share": 1.0,
+            "split": split, "origin": "real",
+        })  # fmt: skip
+        masks.append(disc(4 + number % 3) & (pathology != "normal"))
+        breast = np.ones((SIZE, SIZE), bool)
+        breast[:, :breast_from] = False
+        breasts.append(breast)
+    with begin(out, kind="patches", stage="toy", settings=PairPatchesSettings(), seed=0, inputs={}) as work:
+        assert work is not None
+        images = [np.full((SIZE, SIZE), 30000, np.uint16)] * len(rows)
+        write_shard(work.folder / "patches-00000.parquet", rows, images, masks, breasts)
+        work.finish({})
+    return PatchSet.open(out)
+
+
+@given(st.floats(3, 10), st.floats(0.6, 1.4))
+def test_a_zoomed_mask_keeps_its_centre_and_scales_its_area(radius: float, zoom: float) -> None:
+    mask = disc(radius)
+    zoomed = borrowed_mask(mask, zoom, (0, 0))
+    assert np.abs(np.argwhere(zoomed).mean(axis=0) - np.argwhere(mask).mean(axis=0)).max() < 0.5
+    assert zoomed.sum() == pytest.approx(mask.sum() * zoom**2, rel=0.3, abs=14)
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, 0), (0, -4), (-5, 6)])
+def test_a_shifted_mask_is_the_mask_shifted(shift: tuple[int, int]) -> None:
+    mask = disc(5.3, 14.2, 16.8)
+    assert np.array_equal(borrowed_mask(mask, 1.0, shift), np.roll(mask, shift, axis=(0, 1)))
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        (disc(6), None),
+        (disc(1), "mask-too-small"),
+        (disc(6, 5), "mask-at-the-border"),
+        (disc(6, 15, 12), "mask-off-the-breast"),
+    ],
+)
+def test_where_a_mask_may_lie(mask: np.ndarray, reason: str | None) -> None:
+    breast = np.ones((SIZE, SIZE), bool)
+    breast[:, :8] = False
+    assert check_placement(mask, breast, 16) == reason
+
+
+def test_every_pair_fits(tmp_path: Path) -> None:
+    patches = make_patches(tmp_path / "p", breast_from=9)
+    settings = PairPatchesSettings(max_shift_share=0.2, pairs_per_patch=3, zoom=(0.7, 1.5))
+    pairs = pair_patches(patches, tmp_path / "r", settings, seed=1)
+    rows = {name: row for row, name in enumerate(patches.table["patch_id"])}
+    assert len(pairs.table) + pairs.manifest.counts["unpaired"] == 36
+    assert pairs.table["pair_id"].is_unique
+    for pair in pairs.table.to_dict("records"):
+        donor, context = rows[pair["mask_donor_patch_id"]], rows[pair["context_patch_id"]]
+        mask = borrowed_mask(
+            patches.pixels([donor])[1][0], pair["zoom"], (pair["shift_rows_px"], pair["shift_columns_px"])
+        )
+        assert check_placement(mask, patches.breasts([context])[0], settings.min_mask_px) is None
+        assert pair["requested_pathology"] == patches.table["pathology"][donor]
+        assert pair["context_patient_id"] == patches.table["patient_id"][context]
+        assert pair["mask_donor_patient_id"] == patches.table["patient_id"][donor]
+        assert 0.7 <= pair["zoom"] <= 1.5
+
+
+def test_the_seed_decides_and_other_patches_do_not(tmp_path: Path) -> None:
+    patches = make_patches(tmp_path / "p")
+    first = pair_patches(patches, tmp_path / "a", seed=1)
+    assert pair_patches(patches, tmp_path / "b", seed=1).fingerprint == first.fingerprint
+    assert pair_patches(patches, tmp_path / "c", seed=2).fingerprint != first.fingerprint
+
+
+def test_what_cannot_be_paired_is_counted_and_refused(tmp_path: Path) -> None:
+    patches = make_patches(tmp_path / "p", breast_from=20)
+    with pytest.raises(
+        TooFewError, match="None of the 12 normal patches .* patch-unpaired 12, try-mask-off-the-breast 60"
+    ):
+        pair_patches(patches, tmp_path / "r", PairPatchesSettings(tries=5, zoom=(1, 1)))
+    assert not (tmp_path / "r").exists()
+
+
+def test_missing_kinds_are_named(tmp_path: Path) -> None:
+    for name, counts, words in [
+        ("a", {"normals": 0}, "has no normal patch in the train split.*Its patches: train benign"),
+        ("b", {"donors": 0}, "has no lesion patch in the train split.*Its patches: train normal 12"),
+        ("c", {"split": "test"}, "has no normal patch in the train split"),
+    ]:
+        patches = make_patches(tmp_path / name, **counts)  # type: ignore[arg-type]
+        with pytest.raises(TooFewError, match=words):
+            pair_patches(patches, tmp_path / "r")
+
+
+def test_zoom_must_make_sense() -> None:
+    from mammofill.ground.errors import SettingsError
+
+    with pytest.raises(SettingsError, match="PairPatchesSettings.zoom must be two factors"):
+        replace(PairPatchesSettings(), zoom=(1.2, 0.8))
+    assert Pairs.kind == "pairs"

@@ -1,0 +1,123 @@
+"""From mammograms to patches, on disk."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from collections_of_patches import SHOTS, Shot, make_mammograms, picture
+from PIL import Image
+
+from mammofill.ground.errors import DamagedError, LeakError, TooFewError
+from mammofill.ground.progress import Progress
+from mammofill.patches import ExtractPatchesSettings, extract_patches, write_shard
+
+SETTINGS = ExtractPatchesSettings(size_px=32, stride_px=16, normal_margin_px=2, mammograms_per_shard=2)
+
+
+class Lines(Progress):
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.lines: list[str] = []
+        self.left = stop_after
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def _begin(self, name: str, total: float) -> Lines:
+        return self
+
+    def _end(self, task: object) -> None:
+        pass
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        if self.left is not None and steps:
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+
+
+def test_patches_are_cut_where_the_table_says(tmp_path: Path) -> None:
+    lines = Lines()
+    patches = extract_patches(make_mammograms(tmp_path / "m"), tmp_path / "p", SETTINGS, progress=lines)
+    table = patches.table
+    assert len(patches.shards) == 4
+    images, masks = patches.pixels(range(len(table)))
+    breasts = patches.breasts(range(len(table)))
+    for row, image, mask, breast in zip(table.to_dict("records"), images, masks, breasts, strict=True):
+        place = np.s_[row["top"] : row["top"] + 32, row["left"] : row["left"] + 32]
+        assert np.array_equal(image, picture(row["mammogram_id"])[place])
+        assert mask.any() == (row["pathology"] != "normal")
+        assert breast.mean() == pytest.approx(row["breast_share"])
+        assert row["origin"] == "real"
+    first = table[(table["mammogram_id"] == "a") & (table["pathology"] == "benign")].iloc[0]
+    assert (first["top"], first["left"], first["lesion_ids"]) == (0, 0, "a_1")
+    assert masks[first.name][20:30, 20:30].all()
+    assert masks[first.name].sum() == 100
+    assert set(table.loc[table["mammogram_id"] == "g", "pathology"]) == {"benign"}
+    assert set(patches.dropped["reason"]) == {"lesion-place-unknown"}
+    assert any(line.startswith("train: ") and "malignant" in line for line in lines.lines)
+    order = np.random.default_rng(0).permutation(len(table))
+    assert np.array_equal(patches.pixels(order)[0], images[order])
+
+
+def test_8_bits_keep_the_upper_half(tmp_path: Path) -> None:
+    mammograms = make_mammograms(tmp_path / "m", SHOTS[:2])
+    full = extract_patches(mammograms, tmp_path / "p16", SETTINGS).pixels([0, 1])[0].astype(int)
+    half = extract_patches(mammograms, tmp_path / "p8", replace(SETTINGS, bits=8)).pixels([0, 1])[0].astype(int)
+    assert np.abs(full - half).max() <= 129
+    assert len(np.unique(half)) <= 256
+
+
+def test_other_programs_read_the_shards(tmp_path: Path) -> None:
+    patches = extract_patches(make_mammograms(tmp_path / "m"), tmp_path / "p", SETTINGS)
+    table = pd.read_parquet(patches.shards[0])
+    opened = np.asarray(Image.open(io.BytesIO(table["image"][0]["bytes"])))
+    assert np.array_equal(opened, patches.pixels([0])[0][0])
+
+
+def test_stopped_and_continued_in_several_processes_equals_uninterrupted(tmp_path: Path) -> None:
+    mammograms = make_mammograms(tmp_path / "m")
+    whole = extract_patches(mammograms, tmp_path / "whole", SETTINGS)
+    with pytest.raises(KeyboardInterrupt):
+        extract_patches(mammograms, tmp_path / "p", SETTINGS, progress=Lines(stop_after=2))
+    made = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "p.partial").glob("patches-*")}
+    assert 0 < len(made) < 4
+    continued = extract_patches(mammograms, tmp_path / "p", replace(SETTINGS, workers=2))
+    assert continued.fingerprint == whole.fingerprint
+    assert all((tmp_path / "p" / name).stat().st_mtime_ns == when for name, when in made.items())
+
+
+def test_nothing_kept_says_why(tmp_path: Path) -> None:
+    mammograms = make_mammograms(tmp_path / "m")
+    with pytest.raises(TooFewError, match="Not one window .* Dropped by reason: mammogram-smaller-than-window 7"):
+        extract_patches(mammograms, tmp_path / "p", replace(SETTINGS, size_px=256))
+
+
+def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
+    mammograms = make_mammograms(tmp_path / "m", [*SHOTS, Shot("h", "p1", "test")])
+    with pytest.raises(LeakError, match="1 patients are in more than one split, first p1"):
+        extract_patches(mammograms, tmp_path / "p", SETTINGS)
+    assert not list(tmp_path.glob("p*"))
+
+
+def test_a_patch_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    patches = extract_patches(make_mammograms(tmp_path / "m", SHOTS[:1]), tmp_path / "p", SETTINGS)
+    table = pd.read_parquet(patches.shards[0])
+    content = patches.shards[0].read_bytes()
+    patches.shards[0].write_bytes(content.replace(table["image"][0]["bytes"][:8], b"\0" * 8))
+    with pytest.raises(DamagedError, match=f"patch {table['patch_id'][0]} cannot be decoded"):
+        patches.pixels([0])
+
+
+def test_no_shard_is_left_half_written(tmp_path: Path) -> None:
+    def failing():  # type: ignore[no-untyped-def]
+        yield picture("a")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_shard(tmp_path / "patches-00000.parquet", [{}, {}], failing(), [], [])
+    assert not list(tmp_path.iterdir())
