@@ -20,6 +20,7 @@ from mammofill.ground.seeding import stream
 from mammofill.patches import PatchSet, write_shard
 
 SIZE_PX = 32
+SCRIPT = "ResNet-50 <script>alert(1)</script> & co"
 
 
 @dataclass(frozen=True)

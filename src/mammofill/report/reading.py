@@ -9,16 +9,19 @@ from mammofill.report.tables import Difference, Estimate, estimates, in_words, i
 
 
 def read_results(evaluations: Sequence[Evaluation], found: Sequence[Difference]) -> list[str]:
-    """Put into sentences what was measured: each arm against guessing, each arm against the one before.
+    """Put into words what was measured: each arm against the one before, and each against guessing.
 
     Args:
         evaluations: the arms, in order.
         found: their differences, from `tables.differences`.
+
+    Returns:
+        Paragraphs, the shortest answer first.
     """
-    sentences = [_against_guessing(one) for one in evaluations]
-    for one in found:
-        sentences.append(_against_the_one_before(one))
-    return sentences
+    paragraphs = [_against_the_one_before(one) for one in found]
+    if found:
+        paragraphs.insert(0, _in_short(found))
+    return [*paragraphs, " ".join(_against_guessing(one) for one in evaluations)]
 
 
 def cautions(evaluations: Sequence[Evaluation], found: Sequence[Difference]) -> list[str]:
@@ -47,14 +50,27 @@ def cautions(evaluations: Sequence[Evaluation], found: Sequence[Difference]) -> 
     return texts
 
 
+def _in_short(found: Sequence[Difference]) -> str:
+    shown = [one for one in found if one.estimates["auc"].excludes(0)]
+    which = "; ".join(f"{one.after} against {one.before}" for one in shown)
+    if not shown:
+        answer = "none shows a difference in AUC. Whether any of these arms differ, these patients cannot tell."
+    elif len(shown) == len(found):
+        answer = f"every one shows a difference in AUC: {which}."
+    else:
+        answer = f"{len(shown)} shows a difference in AUC: {which}. For the others, these patients cannot tell."
+    comparisons = "comparison" if len(found) == 1 else "comparisons"
+    return f"In short: of {len(found)} {comparisons} of an arm with the one before it, {answer}"
+
+
 def _against_guessing(evaluation: Evaluation) -> str:
     auc = estimates(evaluation)["auc"]
     if not auc.has_interval:
         verdict = "an interval cannot be had: the test set has too few patients"
     elif not auc.excludes(0.5):
-        verdict = "the interval holds 0.5, so on these patients it cannot be told from guessing"
+        verdict = "cannot be told from guessing: the interval holds 0.5"
     elif auc.low > 0.5:
-        verdict = "the interval lies above 0.5: it ranks malignant above benign patches more often than guessing does"
+        verdict = "above guessing: the interval lies above 0.5"
     else:
         verdict = "the interval lies below 0.5: it ranks benign patches above malignant ones, which asks for a look"
     return f"{evaluation.arm}: AUC {in_words(auc)}; {verdict}."
@@ -68,7 +84,9 @@ def _against_the_one_before(difference: Difference) -> str:
         for measure, name in (("balanced_accuracy", "balanced accuracy"), ("accuracy", "accuracy"))
         if difference.estimates[measure].excludes(0)
     ]
-    return f"{words} At the frozen thresholds, {' and '.join(others)} differ from zero." if others else words
+    if not others:
+        return words
+    return f"{words} At the frozen thresholds, intervals that leave out zero: {' and '.join(others)}."
 
 
 def _verdict(auc: Estimate) -> str:

@@ -162,7 +162,9 @@ def in_words(estimate: Estimate, signed: bool = False) -> str:
 
 
 def number(value: float, signed: bool = False) -> str:
-    """Return a number with three decimals and a true minus sign."""
+    """Return a number with three decimals and a true minus sign; what is exactly zero has no sign."""
+    if value == 0:
+        return "0.000"
     return f"{value:{'+' if signed else ''}.3f}".replace("-", "−")
 
 
