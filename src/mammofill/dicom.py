@@ -23,7 +23,6 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import (
-    DigitalMammographyXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
     generate_uid,
@@ -33,6 +32,8 @@ from mammofill.ground.errors import ImageFileError
 from mammofill.ground.imaging import FULL_RANGE, Mask, StoredImage
 
 Window = Literal["none", "first"]
+
+_logger = logging.getLogger("mammofill.dicom")
 
 _DECODERS = ("pyjpegls", "pylibjpeg", "gdcm")
 """Plugins in the order in which they are tried, so that the same file is decoded by the same code everywhere."""
@@ -101,8 +102,8 @@ def read_image(path: str | Path, window: Window = "none") -> StoredImage:
     """
     path = Path(path)
     with _refusals(path):
+        header = _header(path, _dataset(path, pixels=False))
         dataset = _dataset(path, pixels=True)
-        header = _header(path, dataset)
         _check_readable(path, header, dataset)
         stored = _decode(path, dataset)
         unit = _to_unit(path, stored, dataset, window)
@@ -112,7 +113,7 @@ def read_image(path: str | Path, window: Window = "none") -> StoredImage:
 
 
 def read_mask(path: str | Path) -> Mask:
-    """Read a mask: what is not zero is lesion.
+    """Read a mask: the brighter of its two values is lesion, and zero never is.
 
     Returns:
         (rows, columns) bool.
@@ -127,7 +128,7 @@ def read_mask(path: str | Path) -> Mask:
             f"{path} is not a mask: a mask has two values, this image has {len(values)}. "
             "It may be the cropped picture of the lesion; check which file is which."
         )
-    return image > 0 if values[0] == 0 else np.zeros(image.shape, np.bool_) | (image > values[0])
+    return np.asarray((image == values[-1]) & (image > 0), np.bool_)
 
 
 def write_image(
@@ -167,10 +168,7 @@ def write_image(
     if monochrome1:
         stored = (2**bits - 1 - stored.astype(np.int64)).astype(stored.dtype)
     meta = FileMetaDataset()
-    mammogram = bool(view)
-    meta.MediaStorageSOPClassUID = (
-        DigitalMammographyXRayImageStorageForPresentation if mammogram else SecondaryCaptureImageStorage
-    )
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[*uid_names, "instance"])
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = generate_uid(entropy_srcs=["mammofill"])
@@ -180,7 +178,13 @@ def write_image(
     dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     dataset.StudyInstanceUID = study_uid or generate_uid(entropy_srcs=[*uid_names, "study"])
     dataset.SeriesInstanceUID = series_uid or generate_uid(entropy_srcs=[*uid_names, "series"])
-    dataset.Modality = "MG"
+    # Not from a detector, so not of the digital mammography class, whose exposure facts it could only make up.
+    # Source: DICOM PS3.3 A.8.1 and C.8.6.1; empty where the standard wants the element but not a value.
+    dataset.Modality, dataset.ConversionType = "MG", "SYN"
+    for unknown in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID"):
+        setattr(dataset, unknown, "")
+    dataset.ReferringPhysicianName, dataset.PatientOrientation = "", ""
+    dataset.SeriesNumber = dataset.InstanceNumber = 1
     dataset.PatientID = dataset.PatientName = patient_id
     dataset.SeriesDescription = series_description
     if laterality:
@@ -202,10 +206,10 @@ def write_image(
 def _refusals(path: Path) -> Iterator[None]:
     """Turn whatever the library raises over a broken file into our error.
 
-    What it warns of and logs meanwhile is kept quiet: it is about details of the header, or said again by the error.
+    What it warns of meanwhile is about details of the header; it goes to our log at level INFO, with the file's name.
     """
-    with warnings.catch_warnings(), _quiet(logging.getLogger("pydicom")):
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(record=True) as remarks, _quiet(logging.getLogger("pydicom")):
+        warnings.simplefilter("always")
         try:
             yield
         except ImageFileError:
@@ -218,6 +222,9 @@ def _refusals(path: Path) -> Iterator[None]:
             raise ImageFileError(f"{path} cannot be read: {error}.") from error
         except Exception as error:  # a broken header can raise nearly anything inside the library
             raise ImageFileError(f"{path} cannot be read as DICOM: {error}. The file is damaged.") from error
+        finally:
+            for remark in remarks:
+                _logger.info("%s: %s", path, remark.message)
 
 
 @contextmanager
@@ -268,6 +275,8 @@ def _text(value: object) -> str | None:
 
 
 def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
+    if "Rows" not in dataset:  # the library gives up on all of a compressed file whose end is missing
+        raise ImageFileError(f"{path} is truncated: it ends before its pixels do. Fetch it again.")
     if "PixelData" not in dataset:
         raise ImageFileError(f"{path} holds no pixel data, only a header.")
     if header.samples_per_pixel != 1 or header.photometric not in ("MONOCHROME1", "MONOCHROME2"):
@@ -281,6 +290,18 @@ def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
         )
     if header.bits_stored > 16 or int(dataset.BitsAllocated) > 16:
         raise ImageFileError(f"{path} stores {header.bits_stored} bits per pixel; up to 16 can be kept.")
+    high_bit = int(dataset.get("HighBit", header.bits_stored - 1))
+    if high_bit != header.bits_stored - 1:
+        raise ImageFileError(
+            f"{path} keeps its {header.bits_stored} bits up to bit {high_bit}; the standard wants them lowest (HighBit "
+            f"{header.bits_stored - 1}, DICOM PS3.5 section 8.1.1). Convert it first."
+        )
+    needed = -(-header.rows * header.columns * int(dataset.BitsAllocated) // 8)
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and len(dataset.PixelData) < needed:
+        raise ImageFileError(
+            f"{path} is truncated: {header.rows}x{header.columns} pixels of {dataset.BitsAllocated} bits take {needed} "
+            f"bytes, but it holds {len(dataset.PixelData)}. Fetch it again."
+        )
 
 
 def _decode(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
@@ -295,7 +316,7 @@ def _decode(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     wanted = [name for name in (*_DECODERS, "pydicom") if name in installed]
     if not wanted:
         raise ImageFileError(
-            f'{path} is compressed as {syntax.name}; no decoder for it is installed. Run: pip install "mammofill[dicom]"'
+            f'{path} is compressed as {syntax.name}; no decoder for it is installed. Run pip install "mammofill[dicom]"'
         )
     reasons = []
     for plugin in wanted:
@@ -305,7 +326,7 @@ def _decode(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
         except ImageFileError:
             raise
         except Exception as error:  # noqa: BLE001  (each decoder has errors of its own)
-            reasons.append(f"{plugin}: {_last_line(error)}")
+            reasons.append(f"{plugin}: {_last_line(error).removeprefix(f'{plugin}: ')}")
     raise ImageFileError(
         f"{path} ({syntax.name}, {dataset.BitsStored} bits) could not be decoded by {'; '.join(reasons)}. "
         "Convert it to an uncompressed or JPEG 2000 file, for example with dcmdjpeg."

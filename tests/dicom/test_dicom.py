@@ -130,7 +130,13 @@ def test_what_is_refused_is_named(tmp_path: Path) -> None:
     assert "is a colour image (RGB, 3 samples per pixel)" in refused(colour)
     whole = make(tmp_path / "whole.dcm", np.zeros((64, 64), int)).read_bytes()
     (tmp_path / "truncated.dcm").write_bytes(whole[:-1000])
-    assert "less than expected" in refused(tmp_path / "truncated.dcm")
+    assert "is truncated: 64x64 pixels of 16 bits take 8192 bytes, but it holds 7" in refused(
+        tmp_path / "truncated.dcm"
+    )
+    packed = make(tmp_path / "packed.dcm", np.arange(64 * 64).reshape(64, 64), syntax=RLELossless).read_bytes()
+    (tmp_path / "cut.dcm").write_bytes(packed[:-1000])
+    assert "is truncated: it ends before its pixels do" in refused(tmp_path / "cut.dcm")
+    assert "keeps its 12 bits up to bit 15" in refused(make(tmp_path / "high.dcm", image, 12, HighBit=15))
     header = pydicom.dcmread(make(tmp_path / "header.dcm", image))
     del header.PixelData
     header.save_as(tmp_path / "header.dcm")
@@ -138,6 +144,14 @@ def test_what_is_refused_is_named(tmp_path: Path) -> None:
     del header.Rows
     header.save_as(tmp_path / "report.dcm")
     assert "holds no image: its header (Digital Mammography" in refused(tmp_path / "report.dcm")
+
+
+def test_what_the_library_warns_of_is_logged_with_the_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = make(tmp_path / "padded.dcm", np.arange(6).reshape(2, 3), PixelData=bytes(range(12)) + bytes(8))
+    with caplog.at_level("INFO", logger="mammofill.dicom"):
+        assert dicom.read_image(path).shape == (2, 3)
+    assert f"{path}: The pixel data" in caplog.text
+    assert "8 bytes of excess padding" in caplog.text
 
 
 def test_a_missing_decoder_is_named_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,6 +170,7 @@ def test_a_mask_has_two_values(tmp_path: Path) -> None:
     mask[1, 2:4] = True
     assert np.array_equal(dicom.read_mask(make(tmp_path / "a.dcm", mask * 255, 8)), mask)
     assert not dicom.read_mask(make(tmp_path / "b.dcm", mask * 0, 8)).any()
+    assert dicom.read_mask(make(tmp_path / "d.dcm", np.full((4, 6), 255), 8)).all()
     with pytest.raises(ImageFileError, match="is not a mask: a mask has two values, this image has 24"):
         dicom.read_mask(make(tmp_path / "c.dcm", np.arange(24).reshape(4, 6), 8))
 

@@ -73,7 +73,7 @@ def test_every_fault_is_a_row_and_the_rest_goes_on(tmp_path: Path) -> None:
     stories = dict(zip(found.exclusions["rule"], found.exclusions["found"], strict=True))
     assert "is 66x40, its mammogram 60x40" in stories["mask-size"]
     assert "marks no pixel" in stories["mask-empty"]
-    assert "less than expected" in stories["unreadable"]
+    assert "is truncated: 60x40 pixels" in stories["unreadable"]
     assert "gives the pathology ''" in stories["lesion-without-pathology"]
     located = dict(zip(found.mammograms["patient_id"], found.mammograms["all_lesions_located"], strict=True))
     assert located == {
