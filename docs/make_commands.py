@@ -10,8 +10,7 @@ from typing import Any, get_type_hints
 import docstring_parser
 
 from mammofill.cli import COMMANDS
-from mammofill.experiment.stages import STAGES, Stage, find
-from mammofill.experiment.study import PHANTOM_SETTINGS
+from mammofill.experiment.stages import PHANTOM, STAGES, Stage, find
 
 PAGE = Path(__file__).with_name("commands.md")
 
@@ -141,7 +140,7 @@ def _section(stage: Stage) -> str:
 def _phantom() -> str:
     return (
         f"\n## `phantom`\n\n{COMMANDS['phantom'][0].upper()}{COMMANDS['phantom'][1:]}.\n\n"
-        "    mammofill phantom OUT [--seed N] [--FIELD VALUE ...]\n\n" + _settings_table(find(PHANTOM_SETTINGS))
+        "    mammofill phantom OUT [--seed N] [--FIELD VALUE ...]\n\n" + _settings_table(PHANTOM.settings_class())
     )
 
 

@@ -31,6 +31,7 @@ def fingerprints(artifacts: dict[Path, Artifact]) -> dict[str, str]:
 def test_phantoms_walk_through_every_room(corridor: StudyRun) -> None:
     places = [str(place) for place in corridor.artifacts]
     assert places == [
+        "phantoms",
         "mammograms",
         "patches",
         "pairs",

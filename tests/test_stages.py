@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mammofill.experiment import STAGES, Stage, StudyRun
+from mammofill.experiment import PHANTOM, STAGES, Stage, StudyRun
 from mammofill.experiment.run import open_inputs
 from mammofill.experiment.stages import SOURCE, find
 from mammofill.experiment.study import Step
@@ -19,7 +19,9 @@ from mammofill.ground.artifact import Artifact, check_content
 from mammofill.ground.errors import ArtifactError, PlanChangedError, WrongKindError
 from mammofill.ground.progress import Progress, Task
 
+ALL = (PHANTOM, *STAGES)
 CHANGED: dict[str, dict[str, Any]] = {
+    "phantom": {"patients": 2},
     "ingest": {"height_px": 100},
     "extract-patches": {"stride_px": 24},
     "pair-patches": {"tries": 3},
@@ -27,11 +29,11 @@ CHANGED: dict[str, dict[str, Any]] = {
     "synthesize": {"ratio": 0.75},
     "train-classifier": {"batch": 5},
     "evaluate": {"resamples": 150},
-    "write-report": {},
+    "write-report": {"examples": 2},
 }
 """One setting of each stage, and another value for it."""
 
-each_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+each_stage = pytest.mark.parametrize("stage", ALL, ids=lambda stage: stage.name)
 
 
 class Killed(BaseException):

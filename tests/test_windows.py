@@ -15,7 +15,7 @@ import pytest
 import mammofill
 from mammofill import cli
 from mammofill.cli import COMMANDS, main
-from mammofill.experiment import STAGES, Stage
+from mammofill.experiment import PHANTOM, STAGES, Stage
 from mammofill.experiment.settings import flat
 from mammofill.ground import errors
 from mammofill.infilling import PRESETS
@@ -58,7 +58,7 @@ def test_the_overview_lists_every_command_in_the_order_of_the_corridor(capsys: p
     assert main([]) == 0
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("stage", [PHANTOM, *STAGES], ids=lambda stage: stage.name)
 def test_help_names_every_setting(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([stage.name, "--help"]) == 0
     shown = capsys.readouterr().out

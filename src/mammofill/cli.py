@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mammofill
-from mammofill.experiment.stages import STAGES, Input, Stage, find
+from mammofill.experiment.stages import PHANTOM, STAGES, Input, Stage, stage_named
 from mammofill.ground.artifact import Artifact
 from mammofill.ground.errors import MammofillError, SettingsError
 from mammofill.ground.progress import LineProgress, Progress, for_this_console, quiet
@@ -31,7 +31,7 @@ STOPPED = 130
 _OTHERS = {
     "run": "run a whole study from one TOML file, up to its report",
     "demo": "run the shipped study on practice mammograms: a few minutes, no data needed",
-    "phantom": "make practice mammograms, as DICOM files in the layout of CBIS-DDSM",
+    PHANTOM.name: PHANTOM.summary,
 }
 COMMANDS: dict[str, str] = {stage.name: stage.summary for stage in STAGES} | _OTHERS
 """Every command and its line of help, in the order of the corridor."""
@@ -72,11 +72,11 @@ def _command(given: list[str]) -> int:
         close = get_close_matches(name, COMMANDS, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise SettingsError(f"mammofill has no command {name!r}.{hint} All commands: mammofill --help")
-    special: dict[str, Callable[[list[str]], None]] = {"run": _run, "demo": _demo, "phantom": _phantom}
+    special: dict[str, Callable[[list[str]], None]] = {"run": _run, "demo": _demo}
     if name in special:
         special[name](rest)
     else:
-        _run_stage(next(stage for stage in STAGES if stage.name == name), rest)
+        _run_stage(stage_named(name), rest)
     return 0
 
 
@@ -136,7 +136,10 @@ def _stage_parser(stage: Stage, start: Any) -> ArgumentParser:
         parser.add_argument(stage.leading, type=kind, help=f"which {stage.leading}")
     for one in stage.inputs:
         _add_input(parser, one)
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the new artifact")
+    if stage.inputs:
+        parser.add_argument("--out", required=True, metavar="DIR", help="folder of the new artifact")
+    else:
+        parser.add_argument("out", metavar="OUT", help="folder of the new collection")
     parser.add_argument("--seed", type=int, default=0, help="the only source of chance")
     if stage.device:
         parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda or cuda:N")
@@ -146,7 +149,8 @@ def _stage_parser(stage: Stage, start: Any) -> ArgumentParser:
 
     add_settings(parser, stage.settings_class(), start, skip=stage.leading)
     names = [stage.leading or "", *(f"{one.role} ..." if one.several else one.role for one in stage.inputs)]
-    parser.usage = f"mammofill {stage.name} {' '.join(names).strip().upper()} --out DIR [--FIELD VALUE ...]"
+    taken = f"{' '.join(names).strip().upper()} --out DIR" if stage.inputs else "OUT"
+    parser.usage = f"mammofill {stage.name} {taken} [--FIELD VALUE ...]"
     return parser
 
 
@@ -210,27 +214,6 @@ def _study(path: Path, out: Path, options: Namespace) -> None:
         print(plan_of_study(read_study(path), out))
         return
     print(summary_of_run(run_study(path, out, _progress(options))))
-
-
-def _phantom(given: list[str]) -> None:
-    from mammofill.experiment.plan import settings_lines
-    from mammofill.experiment.settings import add_settings, settings_in
-
-    settings_class = find("mammofill.phantom:PhantomSettings")
-    parser = _parser("phantom", _OTHERS["phantom"])
-    parser.add_argument("out", metavar="OUT", help="folder of the new collection")
-    parser.add_argument("--seed", type=int, default=0, help="the only source of chance")
-    _add_ways(parser)
-    add_settings(parser, settings_class)
-    options = _parsed(parser, given)
-    settings = settings_in(options, settings_class)
-    if options.dry_run:
-        print("\n".join([f"out     {options.out}", f"seed    {options.seed}", "settings", *settings_lines(settings)]))
-        return
-    find("mammofill.phantom:write_collection")(
-        Path(options.out), settings, seed=options.seed, progress=_progress(options)
-    )
-    print(f"{options.out}: practice mammograms. Next: mammofill ingest cbis-ddsm {options.out} --out DIR")
 
 
 # ---- what all commands share --------------------------------------------------------------------------------------

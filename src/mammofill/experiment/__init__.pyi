@@ -1,6 +1,7 @@
 from .run import StudyRun as StudyRun
 from .run import run_study as run_study
 from .settings import read_settings as read_settings
+from .stages import PHANTOM as PHANTOM
 from .stages import STAGES as STAGES
 from .stages import Stage as Stage
 from .stages import stage_named as stage_named

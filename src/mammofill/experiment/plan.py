@@ -20,13 +20,14 @@ def plan_of_study(study: Study, out: Path) -> str:
         f"seed    {study.seed}",
         f"device  {study.device}",
     ]
-    if study.phantom is not None:
-        state = "done" if (out / "phantoms").is_dir() else "will run"
-        lines += ["", f"phantom -> {out / 'phantoms'}  ({state})", *settings_lines(study.phantom)]
     for step in study.steps:
         inputs = ", ".join(str(out / place) for places in step.inputs.values() for place in places)
         state = state_of(out / step.out, step.settings, study.seed)
-        lines += ["", f"{step.stage.name}: {inputs} -> {out / step.out}  ({state})", *settings_lines(step.settings)]
+        lines += [
+            "",
+            f"{step.stage.name}: {inputs}{' -> ' if inputs else ''}{out / step.out}  ({state})",
+            *settings_lines(step.settings),
+        ]
     return "\n".join(lines)
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mammofill.experiment.stages import find
 from mammofill.experiment.study import Step, Study, read_study
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact, write_atomically
 from mammofill.ground.progress import Progress, quiet
@@ -49,8 +48,6 @@ def run_study(path: str | Path, out: str | Path, progress: Progress = quiet) -> 
     study, out = read_study(path), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "study.toml", study.path.read_bytes())
-    if study.phantom is not None:
-        find("mammofill.phantom:write_collection")(out / "phantoms", study.phantom, seed=study.seed, progress=progress)
     artifacts: dict[Path, Artifact] = {}
     seconds: dict[Path, float | None] = {}
     for number, step in enumerate(study.steps, start=1):

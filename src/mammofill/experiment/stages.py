@@ -181,6 +181,16 @@ STAGES: tuple[Stage, ...] = (
 )
 """The stages, in the order in which a mammogram walks through them."""
 
+PHANTOM = Stage(
+    name="phantom",
+    summary="make practice mammograms, as DICOM files in the layout of CBIS-DDSM",
+    function="mammofill.phantom:write_phantoms",
+    settings="mammofill.phantom:PhantomSettings",
+    inputs=(),
+    output="mammofill.phantom:PhantomCollection",
+)
+"""Where mammograms come from when nobody has any; not on the way of a real one, but of the same shape."""
+
 
 def stage_named(name: str) -> Stage:
     """Return the row of a stage.
@@ -188,7 +198,7 @@ def stage_named(name: str) -> Stage:
     Raises:
         KeyError: there is no such stage.
     """
-    return {stage.name: stage for stage in STAGES}[name]
+    return {stage.name: stage for stage in (PHANTOM, *STAGES)}[name]
 
 
 def find(place: str) -> Any:

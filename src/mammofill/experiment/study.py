@@ -34,10 +34,8 @@ from pathlib import Path
 from typing import Any
 
 from mammofill.experiment.settings import read_settings, read_toml
-from mammofill.experiment.stages import STAGES, Stage, find, stage_named
+from mammofill.experiment.stages import PHANTOM, STAGES, Stage, stage_named
 from mammofill.ground.errors import SettingsError, SourceError
-
-PHANTOM_SETTINGS = "mammofill.phantom:PhantomSettings"
 
 PAPER_ARMS: tuple[dict[str, Any], ...] = (
     {"name": "shallow CNN", "network": "shallow-cnn", "weights": "none"},
@@ -53,6 +51,7 @@ PAPER_ARMS: tuple[dict[str, Any], ...] = (
 """The four experiments of the paper, section 5: what a study without ``[[arms]]`` runs."""
 
 _PLACES = {
+    "phantom": "phantoms",
     "ingest": "mammograms",
     "extract-patches": "patches",
     "pair-patches": "pairs",
@@ -60,9 +59,8 @@ _PLACES = {
     "synthesize": "synthetic",
     "write-report": "report",
 }
-_PHANTOMS = Path("phantoms")
 _STUDY_KEYS = ("name", "seed", "device")
-_TABLES = ("phantom", *(stage.name for stage in STAGES), "arms")
+_TABLES = (PHANTOM.name, *(stage.name for stage in STAGES), "arms")
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,6 @@ class Study:
     name: str
     seed: int
     device: str
-    phantom: Any
-    """`PhantomSettings` of the practice mammograms to make first, or None where the study has a source."""
     steps: tuple[Step, ...]
     """In the order in which they run."""
 
@@ -122,20 +118,20 @@ def read_study(path: str | Path) -> Study:
     content = read_toml(path)
     _check_keys(content, path)
     tables = {name: dict(content.get(name, {})) for name in _TABLES if name != "arms"}
-    phantom, source = _origin(tables, "phantom" in content, path)
-    settings = {
-        stage.name: _stage_settings(stage, tables[stage.name], path) for stage in STAGES if stage.name in _PLACES
-    }
+    source = _source(tables["ingest"], "phantom" in content, path)
+    once = [stage for stage in (PHANTOM, *STAGES) if stage.name in _PLACES or stage.name == "evaluate"]
     if "arm" in tables["evaluate"]:
         raise SettingsError(f"{path} [evaluate]: arm is not set here; it is the name in each of [[arms]].")
-    settings["evaluate"] = _stage_settings(stage_named("evaluate"), tables["evaluate"], path)
+    settings = {stage.name: _stage_settings(stage, tables[stage.name], path) for stage in once}
     arms = _arms(content.get("arms", PAPER_ARMS), tables["train-classifier"], path)
+    name = str(content.get("name", path.stem))
+    if "title" not in tables["write-report"]:
+        settings["write-report"] = replace(settings["write-report"], title=name)
     return Study(
         path=path,
-        name=str(content.get("name", path.stem)),
+        name=name,
         seed=int(content.get("seed", 0)),
         device=str(content.get("device", "cpu")),
-        phantom=phantom,
         steps=tuple(_steps(source, settings, arms)),
     )
 
@@ -156,23 +152,19 @@ def _check_keys(content: Mapping[str, Any], path: Path) -> None:
         raise SettingsError(f"{path}: arms must be one or more tables ([[arms]]), but are {arms!r}.")
 
 
-def _origin(tables: Mapping[str, dict[str, Any]], has_phantom: bool, path: Path) -> tuple[Any, Path]:
-    """Say where the mammograms come from: settings of phantoms (or None), and the source folder."""
-    ingest = tables["ingest"]
+def _source(ingest: dict[str, Any], phantoms: bool, path: Path) -> Path | None:
+    """Take the source out of the table of ingest: a folder, or None for practice mammograms."""
     source = ingest.pop("source", None)
-    if has_phantom == (source is not None):
-        found = "both" if has_phantom else "neither"
+    if phantoms == (source is not None):
+        found = "both" if phantoms else "neither"
         raise SettingsError(f"{path} must have either a [phantom] table or a source in [ingest], but has {found}.")
-    if has_phantom:
+    if source is None:
         ingest.setdefault("collection", "cbis-ddsm")
-        return (
-            read_settings(find(PHANTOM_SETTINGS), tables["phantom"], f"{path} [phantom]", path.parent),
-            _PHANTOMS,
-        )
+        return None
     place = (path.parent / str(source)).resolve()
     if not place.exists():
         raise SourceError(f"{path} [ingest]: the source {place} does not exist. It is relative to the study file.")
-    return None, place
+    return place
 
 
 def _stage_settings(stage: Stage, table: Mapping[str, Any], path: Path, where: str = "") -> Any:
@@ -207,13 +199,12 @@ def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     return result
 
 
-def _steps(source: Path, settings: Mapping[str, Any], arms: list[Arm]) -> Iterator[Step]:
-    mammograms, patches, pairs = Path("mammograms"), Path("patches"), Path("pairs")
+def _steps(source: Path | None, settings: Mapping[str, Any], arms: list[Arm]) -> Iterator[Step]:
+    phantoms, mammograms, patches, pairs = Path("phantoms"), Path("mammograms"), Path("patches"), Path("pairs")
     infiller, synthetic = Path("infiller"), Path("synthetic")
-    wanted: dict[str, dict[str, tuple[Path, ...]]] = {
-        "ingest": {"source": (source,)},
-        "extract-patches": {"mammograms": (mammograms,)},
-    }
+    wanted: dict[str, dict[str, tuple[Path, ...]]] = {} if source else {"phantom": {}}
+    wanted["ingest"] = {"source": (source or phantoms,)}
+    wanted["extract-patches"] = {"mammograms": (mammograms,)}
     if any(arm.synthetic for arm in arms):
         wanted["pair-patches"] = {"patches": (patches,)}
         wanted["train-infiller"] = {"patches": (patches,), "pairs": (pairs,)}
