@@ -14,7 +14,7 @@ from collections_on_disk import COLUMNS, ROWS, Case, breast_picture, lesion_mask
 from PIL import Image
 from real_data import real_data
 
-from mammofill.ground.errors import ImageFileError, LeakError, SourceError, TooFewError
+from mammofill.ground.errors import ImageFileError, LeakError, SettingsError, SourceError, TooFewError
 from mammofill.ground.progress import Progress
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.mammograms.reading import read_image, read_mask
@@ -175,6 +175,68 @@ def test_mini_mias_circles_count_from_the_bottom(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_renamed_tables_are_known_by_their_content(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case(), Case("P_00002", split="test")])
+    (source / "csv").mkdir()
+    for split in ("train", "test"):
+        (source / f"mass_case_description_{split}_set.csv").rename(source / "csv" / f"my {split}.csv")
+    (source / "metadata.csv").write_text("Series UID,Collection\n1.2,CBIS-DDSM\n")
+    found = ingest(source, tmp_path / "out", CBIS)
+    assert found.mammograms["split"].tolist() == ["test", "train"]
+    copy = (source / "csv" / "my train.csv").read_bytes()
+    (source / "csv" / "other.csv").write_bytes(copy)  # the same once more does no harm
+    ingest(source, tmp_path / "again", CBIS)
+    (source / "csv" / "other.csv").write_bytes(copy.replace(b"MALIGNANT", b"BENIGN"))
+    with pytest.raises(SourceError, match="are both the table of mass train, and differ"):
+        ingest(source, tmp_path / "third", CBIS)
+
+
+def test_repeated_rows_count_once_and_contradictions_not_at_all(tmp_path: Path) -> None:
+    cases = [Case(), Case(), Case("P_00002"), Case("P_00002", pathology="BENIGN"), Case("P_00003", split="test")]
+    found = ingest(write_cbis(tmp_path / "cbis", cases), tmp_path / "out", CBIS)
+    assert excluded(found) == {
+        "mass_case_description_train_set.csv row 3": "row-repeated",
+        "Mass-Training_P_00002_LEFT_CC_1": "rows-disagree",
+    }
+    assert found.mammograms["all_lesions_located"].tolist() == [True, True, False]
+    assert found.lesions["lesion_id"].tolist() == ["Mass-Test_P_00003_LEFT_CC_1", "Mass-Training_P_00001_LEFT_CC_1"]
+
+
+def test_linked_folders_are_followed_and_circles_of_links_end(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case(), Case("P_00002", split="test")])
+    elsewhere = tmp_path / "disk"
+    (source / "Mass-Test_P_00002_LEFT_CC").rename(elsewhere)
+    (source / "Mass-Test_P_00002_LEFT_CC").symlink_to(elsewhere)
+    (source / "again").symlink_to(source)
+    assert excluded(ingest(source, tmp_path / "out", CBIS)) == {}
+
+
+def test_the_set_is_the_same_wherever_the_collection_lies(tmp_path: Path) -> None:
+    cases = [Case(), Case("P_00002", truncated=True), Case("P_00003", mask_shape=(ROWS, COLUMNS + 1)), Case("P_00004")]
+    sets = [ingest(write_cbis(tmp_path / name, cases), tmp_path / f"out {name}", CBIS) for name in ("here", "there")]
+    assert sets[0].fingerprint == sets[1].fingerprint
+    assert not sets[0].exclusions["found"].str.contains(str(tmp_path), regex=False).any()
+    assert len(sets[0].exclusions) == 2
+
+
+def test_a_repaired_file_is_read_when_a_stopped_ingest_goes_on(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case(truncated=True), Case("P_00002", truncated=True)])
+    with pytest.raises(TooFewError, match="Excluded: unreadable 2"):
+        ingest(source, tmp_path / "out", CBIS)
+    write_cbis(source, [Case(), Case("P_00002")])
+    found = ingest(source, tmp_path / "out", CBIS)
+    assert excluded(found) == {}
+    assert found.fingerprint == ingest(source, tmp_path / "fresh", CBIS).fingerprint
+
+
+def test_a_changed_copy_of_mini_mias_is_not_given_circles(tmp_path: Path) -> None:
+    source = write_mini_mias(tmp_path, ["mdb001 G CIRC B 100 900 20", "mdb002 D NORM"], ["mdb001", "mdb002"])
+    cv2.imwrite(str(source / "mdb001.pgm"), np.zeros((512, 512), np.uint8))
+    found = ingest(source, tmp_path / "out", MIAS)
+    assert excluded(found) == {"mdb001": "unreadable"}
+    assert "has 512x512 pixels, but the collection's have 1024x1024" in found.exclusions["found"][0]
+
+
 def test_mini_mias_without_its_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="lacks Info.txt"):
         ingest(tmp_path, tmp_path / "out", MIAS)
@@ -212,13 +274,47 @@ def test_a_table_says_what_is_wrong_with_it(tmp_path: Path) -> None:
         ([good, good | {"patient": "y"}], "the rows of a.png disagree about patient: x, y"),
         ([good | {"patient": ""}], "row 2 of .*names no patient"),
         ([good | {"view": "AP"}], "has 'AP' as view; known are cc, mlo"),
+        ([good | {"bits": "17"}], "has '17' as bits, which must be a whole number from 1 to 16"),
+        ([good | {"mask": "a.png"}], "row 2 of .* is normal, yet has the mask a.png"),
+        ([good, good | {"image": "a.tif"}], "the images a.png and a.tif would both be called a"),
         ([good | {"spacing_mm": "-1"}], "has '-1' as spacing_mm, which must be a number above 0"),
     ]:
         with pytest.raises(SourceError, match=words):
             ingest(write_table(tmp_path, rows), tmp_path / "out", TABLE)
+    half = [good | {"split": "test"}, good | {"image": "b.png", "patient": "y", "split": ""}]
+    cv2.imwrite(str(tmp_path / "b.png"), np.zeros((8, 8), np.uint8))
+    with pytest.raises(SettingsError, match="split is auto, but the collection gives no split for b"):
+        ingest(write_table(tmp_path, half), tmp_path / "out", TABLE)
+    (tmp_path / "own.csv").write_bytes(b"image,mask\n\xff\xfe,\n")
+    with pytest.raises(SourceError, match="own.csv cannot be read as a CSV table"):
+        ingest(tmp_path, tmp_path / "out", TABLE)
+    (tmp_path / "own.csv").write_text("")
+    with pytest.raises(SourceError, match="own.csv cannot be read as a CSV table: No columns"):
+        ingest(tmp_path, tmp_path / "out", TABLE)
     (tmp_path / "second.csv").touch()
     with pytest.raises(SourceError, match="must hold just one .csv table, but holds own.csv, second.csv"):
         ingest(tmp_path, tmp_path / "out", TABLE)
+
+
+def test_mammograms_of_a_table_are_named_without_the_folders_they_share(tmp_path: Path) -> None:
+    for folder in ("pictures/one", "pictures/two"):
+        (tmp_path / folder).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / folder / "l cc.png"), np.zeros((8, 8), np.uint8))
+    rows: list[dict[str, object]] = [
+        {"Image": f"pictures/{name}/l cc.png", "Mask": "", "Patient": name, "Pathology": "normal"}
+        for name in ("one", "two")
+    ]
+    found = ingest(write_table(tmp_path, rows), tmp_path / "out", TABLE)
+    assert found.mammograms["mammogram_id"].tolist() == ["one-l-cc", "two-l-cc"]
+    assert found.mammograms["source_file"].tolist() == ["pictures/one/l cc.png", "pictures/two/l cc.png"]
+
+
+def test_jpeg_masks_are_cut_at_half(tmp_path: Path) -> None:
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:48, 20:44] = 255
+    cv2.imwrite(str(tmp_path / "mask.jpg"), mask, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    (tmp_path / "mask.jpg").rename(tmp_path / "mask")  # told by content, not by name
+    assert np.array_equal(read_mask(tmp_path / "mask"), mask > 0)
 
 
 def test_faults_of_a_table_are_rows(tmp_path: Path) -> None:
@@ -245,6 +341,8 @@ def test_files_that_are_no_gray_single_picture_are_refused(tmp_path: Path) -> No
     pages = [Image.new("L", (8, 8)) for _ in range(2)]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     (tmp_path / "text.png").write_text("no picture")
+    Image.fromarray(np.zeros((8, 8), np.float32)).save(tmp_path / "fractions.tif")
+    Image.fromarray(np.full((8, 8), -5, np.int32)).save(tmp_path / "signed.tif")
     cv2.imwrite(str(tmp_path / "deep.png"), np.full((8, 8), 5000, np.uint16))
     cv2.imwrite(str(tmp_path / "many.png"), np.arange(64, dtype=np.uint8).reshape(8, 8))
     for name, words in [
@@ -252,6 +350,8 @@ def test_files_that_are_no_gray_single_picture_are_refused(tmp_path: Path) -> No
         ("pages.tif", "has 2 frames; one is needed"),
         ("text.png", "is no DICOM, PNG, TIFF, PGM or JPEG image"),
         ("nowhere.png", "does not exist"),
+        ("fractions.tif", "is a picture of fractions .mode F."),
+        ("signed.tif", "holds values down to -5; intensities start at 0"),
         ("deep.png", "holds values up to 5000, more than the 12 bits"),
     ]:
         with pytest.raises(ImageFileError, match=words):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mammofill.ground.errors import ImageFileError, SourceError, TooFewError
 from mammofill.ground.imaging import Mask, encode_png, resample, resample_mask
 from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms.mammogram_set import EXCLUSION_COLUMNS, LESION_COLUMNS, MAMMOGRAM_COLUMNS, MammogramSet
+from mammofill.mammograms.processes import in_processes
 from mammofill.mammograms.reading import draw_circle, find_mask, read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.cbis_ddsm import read_cbis_ddsm
@@ -92,46 +94,53 @@ def _make_all(
     settings: IngestSettings,
     progress: Progress,
 ) -> None:
-    missing = [entry for entry in entries if not _rows_path(folder, entry.mammogram_id).is_file()]
+    # What an earlier, stopped run left out is tried again: the file may have been repaired meanwhile.
+    missing = [entry for entry in entries if not _is_whole(_rows_path(folder, entry.mammogram_id))]
+    make = partial(_make, source, folder, split_of, settings)
     with progress.task("reading mammograms", len(entries)) as task:
         task.advance(len(entries) - len(missing))
         if settings.workers == 0:
             for entry in missing:
-                _make(source, folder, entry, split_of[entry.patient_id], settings)
+                make(entry)
                 task.advance()
             return
-        with ProcessPoolExecutor(settings.workers) as pool:
-            running = [
-                pool.submit(_make, source, folder, entry, split_of[entry.patient_id], settings) for entry in missing
-            ]
-            for done in as_completed(running):
-                done.result()
-                task.advance()
+        for entry, done in in_processes(make, missing, settings.workers):
+            if not done:
+                found = (
+                    f"The process that read {' or '.join(str(path) for path in entry.image)} or its masks died twice: "
+                    "a decoder crashed over a damaged file, or the memory was not enough (then use fewer workers)."
+                )
+                _write_rows(
+                    folder, entry, exclusions=[Exclusion(entry.mammogram_id, entry.patient_id, "reader-died", found)]
+                )
+            task.advance()
 
 
-def _make(source: Path, folder: Path, entry: MammogramEntry, split: str, settings: IngestSettings) -> None:
+def _make(
+    source: Path, folder: Path, split_of: Mapping[str, str], settings: IngestSettings, entry: MammogramEntry
+) -> None:
     """Make one mammogram and its masks, and write its rows last: where they are, the mammogram is whole."""
-    rows: dict[str, list[dict[str, Any]]] = {"mammograms": [], "lesions": [], "exclusions": []}
     try:
         image_path = _find_image(entry)
         pixels, bits = read_image(image_path, entry.bits, settings.window)
+        _check_shape(entry, image_path, pixels.shape)
     except ImageFileError as error:
-        rows["exclusions"].append(asdict(Exclusion(entry.mammogram_id, entry.patient_id, "unreadable", str(error))))
-        write_atomically(_rows_path(folder, entry.mammogram_id), json.dumps(rows))
+        unreadable = Exclusion(entry.mammogram_id, entry.patient_id, "unreadable", str(error))
+        _write_rows(folder, entry, exclusions=[unreadable])
         return
+    lesions: list[dict[str, Any]] = []
+    exclusions: list[Exclusion] = []
     source_shape = (pixels.shape[0], pixels.shape[1])
     scale = min(1.0, settings.height_px / source_shape[0]) if settings.height_px else 1.0
     shape = (max(1, round(source_shape[0] * scale)), max(1, round(source_shape[1] * scale)))
     write_atomically(folder / "images" / f"{entry.mammogram_id}.png", encode_png(resample(pixels, shape)))
-    all_located = entry.all_lesions_located
     for lesion in entry.lesions:
         mask, mask_file, problem = _make_mask(lesion, source_shape, shape)
         if mask is None:
-            rows["exclusions"].append(asdict(Exclusion(lesion.lesion_id, entry.patient_id, *problem)))
-            all_located = False
+            exclusions.append(Exclusion(lesion.lesion_id, entry.patient_id, *problem))
             continue
         write_atomically(folder / "masks" / f"{lesion.lesion_id}.png", encode_png(mask))
-        rows["lesions"].append({
+        lesions.append({
             "lesion_id": lesion.lesion_id,
             "mammogram_id": entry.mammogram_id,
             "patient_id": entry.patient_id,
@@ -141,7 +150,7 @@ def _make(source: Path, folder: Path, entry: MammogramEntry, split: str, setting
             "area_px": int(mask.sum()),
             "source_file": _relative(mask_file, source) if mask_file else lesion.source,
         })  # fmt: skip
-    rows["mammograms"].append({
+    mammogram = {
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,
         "laterality": entry.laterality,
@@ -152,21 +161,30 @@ def _make(source: Path, folder: Path, entry: MammogramEntry, split: str, setting
         "columns": shape[1],
         "bits_stored": bits,
         "density": entry.density,
-        "split": split,
-        "all_lesions_located": all_located,
+        "split": split_of[entry.patient_id],
+        "all_lesions_located": entry.all_lesions_located and not exclusions,
         "source_file": _relative(image_path, source),
         "source_sha256": fingerprint_file(image_path),
-    })  # fmt: skip
-    write_atomically(_rows_path(folder, entry.mammogram_id), json.dumps(rows))
+    }
+    _write_rows(folder, entry, [mammogram], lesions, exclusions)
 
 
 def _find_image(entry: MammogramEntry) -> Path:
     if len(entry.image) > 1:
         names = ", ".join(path.name for path in entry.image)
         raise ImageFileError(
-            f"{entry.image[0].parent} should hold one file, the mammogram {entry.mammogram_id}, but holds several: {names}."
+            f"{entry.image[0].parent} should hold one file, the mammogram {entry.mammogram_id}, "
+            f"but holds several: {names}."
         )
     return entry.image[0]
+
+
+def _check_shape(entry: MammogramEntry, path: Path, found: tuple[int, ...]) -> None:
+    if entry.source_shape is not None and found != entry.source_shape:
+        raise ImageFileError(
+            f"{path} has {found[0]}x{found[1]} pixels, but the collection's have {entry.source_shape[0]}x"
+            f"{entry.source_shape[1]}: it is a changed copy, on which the places of lesions do not hold."
+        )
 
 
 def _make_mask(
@@ -199,6 +217,9 @@ def _write_tables(folder: Path, source: Path, excluded: Sequence[Exclusion], pro
     for path in sorted((folder / "rows").glob("*.json")):
         for name, rows in json.loads(path.read_text(encoding="utf-8")).items():
             gathered[name].extend(rows)
+    for row in gathered["exclusions"]:
+        # The set must be the same wherever the collection lies on this machine.
+        row["found"] = row["found"].replace(f"{_base(source)}{os.sep}", "")
     rules = Counter(row["rule"] for row in gathered["exclusions"])
     told = ", ".join(f"{rule} {count}" for rule, count in rules.most_common())
     if not gathered["mammograms"]:
@@ -219,10 +240,33 @@ def _write_tables(folder: Path, source: Path, excluded: Sequence[Exclusion], pro
     return {name: len(rows) for name, rows in gathered.items()}
 
 
+def _write_rows(
+    folder: Path,
+    entry: MammogramEntry,
+    mammograms: Sequence[dict[str, Any]] = (),
+    lesions: Sequence[dict[str, Any]] = (),
+    exclusions: Sequence[Exclusion] = (),
+) -> None:
+    rows = {
+        "mammograms": list(mammograms),
+        "lesions": list(lesions),
+        "exclusions": [asdict(exclusion) for exclusion in exclusions],
+    }
+    write_atomically(_rows_path(folder, entry.mammogram_id), json.dumps(rows))
+
+
+def _is_whole(rows_path: Path) -> bool:
+    return rows_path.is_file() and not json.loads(rows_path.read_text(encoding="utf-8"))["exclusions"]
+
+
 def _rows_path(folder: Path, mammogram_id: str) -> Path:
     return folder / "rows" / f"{mammogram_id}.json"
 
 
 def _relative(path: Path, source: Path) -> str:
-    base = source if source.is_dir() else source.parent
+    base = _base(source)
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
+
+
+def _base(source: Path) -> Path:
+    return source if source.is_dir() else source.parent

@@ -35,9 +35,11 @@ def read_image(path: Path, bits: int | None, window: dicom.Window) -> tuple[Stor
     """
     if _is_dicom(path):
         return dicom.read_image(path, window), dicom.read_header(path).bits_stored
-    values, file_bits = _read_picture(path)
+    values, file_bits, _ = _read_picture(path)
     bits = bits or file_bits
     highest = 2**bits - 1
+    if int(values.min(initial=0)) < 0:
+        raise ImageFileError(f"{path} holds values down to {values.min()}; intensities start at 0. Shift them first.")
     if int(values.max(initial=0)) > highest:
         raise ImageFileError(f"{path} holds values up to {values.max()}, more than the {bits} bits that it should use.")
     stretched = np.rint(values.astype(np.float64) * (FULL_RANGE / highest))
@@ -52,9 +54,9 @@ def read_mask(path: Path) -> Mask:
     """
     if _is_dicom(path):
         return dicom.read_mask(path)
-    values, _ = _read_picture(path)
+    values, _, kind = _read_picture(path)
     found = np.unique(values)
-    if len(found) > 2 and path.suffix.lower() not in (".jpg", ".jpeg"):
+    if len(found) > 2 and kind != "JPEG":
         raise ImageFileError(f"{path} is not a mask: a mask has two values, this picture has {len(found)}.")
     return np.asarray(values > found[-1] / 2, np.bool_) if found[-1] > 0 else np.zeros(values.shape, np.bool_)
 
@@ -114,23 +116,30 @@ def draw_circle(circle: Circle, shape: tuple[int, int], scale: tuple[float, floa
 def _is_dicom(path: Path) -> bool:
     if not path.is_file():
         raise ImageFileError(f"{path} does not exist, or is not a file.")
-    with path.open("rb") as file:
-        head = file.read(132)
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+    except OSError as error:
+        raise ImageFileError(f"{path} cannot be read: {error}.") from error
     return head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
 
 
-def _read_picture(path: Path) -> tuple[NDArray[np.integer], int]:
+def _read_picture(path: Path) -> tuple[NDArray[np.integer], int, str]:
+    """Return the values (H, W), their bits, and the kind of file, for example PNG."""
     try:
         with PillowImage.open(path) as picture:
             frames = getattr(picture, "n_frames", 1)
             if frames != 1:
                 raise ImageFileError(f"{path} has {frames} frames; one is needed.")
             if picture.mode not in _BITS_OF_MODE:
+                kind = "a picture of fractions" if picture.mode == "F" else "a colour picture"
                 raise ImageFileError(
-                    f"{path} is a colour picture (mode {picture.mode}); mammograms and masks are gray."
+                    f"{path} is {kind} (mode {picture.mode}); mammograms and masks are gray, of whole numbers."
                 )
-            return np.asarray(picture).astype(np.int64), _BITS_OF_MODE[picture.mode]
+            return np.asarray(picture).astype(np.int64), _BITS_OF_MODE[picture.mode], str(picture.format)
     except UnidentifiedImageError as error:
         raise ImageFileError(f"{path} is no DICOM, PNG, TIFF, PGM or JPEG image.") from error
+    except PillowImage.DecompressionBombError as error:
+        raise ImageFileError(f"{path} is far larger than any mammogram: {error}.") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageFileError(f"{path} cannot be read: {error}. It may be truncated.") from error

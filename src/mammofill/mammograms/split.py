@@ -27,12 +27,12 @@ def split_patients(
 
     Raises:
         LeakError: the official split has a patient on two sides.
-        SettingsError: an official split was asked for, but the collection has none.
+        SettingsError: an official split was asked for, but the collection has none; or only some mammograms have one.
     """
-    given = [entry.official_split for entry in entries]
     kind = settings.split
     if kind == "auto":
-        kind = "official" if given and all(given) else "patients"
+        # One entry with a split is enough: the others are then named as lacking theirs, not drawn over its head.
+        kind = "official" if any(entry.official_split for entry in entries) else "patients"
     if kind == "official":
         return _official(entries, settings, seed), kind
     findings = worst_findings(entries)
@@ -79,8 +79,8 @@ def _official(entries: Sequence[MammogramEntry], settings: IngestSettings, seed:
     for entry in entries:
         if entry.official_split is None:
             raise SettingsError(
-                f"IngestSettings.split is official, but the collection gives no split for {entry.mammogram_id}. "
-                "Use patients to draw one."
+                f"IngestSettings.split is {settings.split}, but the collection gives no split for "
+                f"{entry.mammogram_id}. Give every mammogram one, or use patients to draw it."
             )
         splits.setdefault(entry.patient_id, set()).add(entry.official_split)
     leaking = sorted(patient for patient, found in splits.items() if len(found) > 1)

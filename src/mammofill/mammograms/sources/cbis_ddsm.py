@@ -7,7 +7,9 @@ What trips everyone, and what is done here:
   same everywhere, so files are found by it;
 - mask and cropped picture are swapped in many rows, so all files of a lesion's folder are handed on, and ingest tells
   them apart by content;
-- one mammogram can have several lesions, a row each, of both pathologies.
+- one mammogram can have several lesions, a row each, of both pathologies;
+- 71 views of the real collection are there twice, once in the mass and once in the calcification part, as separate
+  files with only the lesions of that kind marked.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import pandas as pd
 
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.csv_table import read_csv_table
 from mammofill.mammograms.sources.entries import Collection, Exclusion, LesionEntry, MammogramEntry
 
 _TABLES = {"mass": "mass", "calcification": "calc"}
@@ -64,20 +67,45 @@ def read_cbis_ddsm(source: Path, settings: IngestSettings) -> Collection:
 
 
 def _find(source: Path) -> tuple[dict[tuple[str, str], Path], dict[str, list[Path]]]:
-    """Walk the source once: the tables by (kind, split), and the DICOM files by the folder name that all layouts share."""
+    """Walk the source once: tables by (kind, split), and DICOM files by the folder name that all layouts share."""
     tables: dict[tuple[str, str], Path] = {}
     files: dict[str, list[Path]] = {}
-    for folder, folders, names in os.walk(source):
+    walked: set[str] = set()
+    for folder, folders, names in os.walk(source, followlinks=True):
+        if (real := os.path.realpath(folder)) in walked:  # a link that leads in a circle
+            folders.clear()
+            continue
+        walked.add(real)
         folders.sort()
         owner = next((part for part in reversed(Path(folder).parts) if _FOLDER.fullmatch(part)), None)
         for name in sorted(names):
+            path = Path(folder) / name
             if name.lower().endswith(".csv"):
-                found = re.match(r"(mass|calc)_case_description_(train|test)_set", name.lower())
-                if found:
-                    tables[found[1], found[2]] = Path(folder) / name
+                _note_table(path, tables)
             elif owner is not None and name.lower().endswith((".dcm", ".dicom")):
-                files.setdefault(owner, []).append(Path(folder) / name)
+                files.setdefault(owner, []).append(path)
     return tables, files
+
+
+def _note_table(path: Path, tables: dict[tuple[str, str], Path]) -> None:
+    """Note a table by what it is for: its name says so, or where it was renamed, its first row."""
+    kind_split = _kind_of_table(path)
+    if kind_split is None:
+        return
+    other = tables.setdefault(kind_split, path)
+    if other != path and other.read_bytes() != path.read_bytes():
+        raise SourceError(f"{other} and {path} are both the table of {' '.join(kind_split)}, and differ. Remove one.")
+
+
+def _kind_of_table(path: Path) -> tuple[str, str] | None:
+    named = re.match(r"(mass|calc)_case_description_(train|test)_set", path.name.lower())
+    if named:
+        return named[1], named[2]
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        if _COLUMNS[-1] not in lines.readline():
+            return None  # some other table, such as a download's list of files
+        first = re.search(r"\b(Mass|Calc)-(Training|Test)_P_", lines.readline())
+    return (first[1].lower(), {"Training": "train", "Test": "test"}[first[2]]) if first else None
 
 
 def _read_tables(source: Path, tables: dict[tuple[str, str], Path], abnormality: str) -> pd.DataFrame:
@@ -86,22 +114,16 @@ def _read_tables(source: Path, tables: dict[tuple[str, str], Path], abnormality:
     missing = [f"{kind}_case_description_{split}_set.csv" for kind, split in needed if (kind, split) not in tables]
     if missing:
         raise SourceError(
-            f"{source} lacks {', '.join(missing)}. The four tables come with CBIS-DDSM's page at TCIA; put them anywhere "
-            "under this folder."
+            f"{source} lacks {', '.join(missing)}. The four tables come with CBIS-DDSM's page at TCIA; "
+            "put them anywhere under this folder."
         )
     parts = []
     for kind, split in needed:
         path = tables[kind, split]
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        table.columns = [column.strip() for column in table.columns]
-        table = table.rename(columns={"breast_density": "breast density"})
-        lacking = [column for column in _COLUMNS if column not in table]
-        if lacking:
-            raise SourceError(f"{path} lacks the columns {', '.join(lacking)}; it has {', '.join(table.columns)}.")
-        table = table.apply(lambda column: column.str.strip())
-        table["row"] = [f"{path.name} row {number}" for number in range(2, len(table) + 2)]
+        table = read_csv_table(path, _COLUMNS).rename(columns={"breast_density": "breast density"})
         table["split"] = split
         table["mammogram_id"] = table["image file path"].str.split("/").str[0]
+        table["lesion_id"] = table["mammogram_id"] + "_" + table["abnormality id"]
         table["lesion_folder"] = table["ROI mask file path"].str.split("/").str[0]
         parts.append(table)
     rows: pd.DataFrame = pd.concat(parts, ignore_index=True)
@@ -122,8 +144,9 @@ def _mammogram(
         )
         return None
     lesions = []
-    for row in rows.to_dict("records"):
-        lesion = _lesion(name, {str(key): str(value) for key, value in row.items()}, files, exclusions)
+    for lesion_id, same in rows.groupby("lesion_id", sort=True):
+        row = _only_row(str(lesion_id), same, exclusions)
+        lesion = _lesion(row, files, exclusions) if row is not None else None
         if lesion is not None:
             lesions.append(lesion)
     density = str(first.get("breast density", ""))
@@ -134,16 +157,33 @@ def _mammogram(
         view=str(first["image view"]).lower(),
         image=tuple(files[name]),
         lesions=tuple(lesions),
-        all_lesions_located=len(lesions) == len(rows),
+        all_lesions_located=len(lesions) == rows["lesion_id"].nunique(),
         density=density or None,
         official_split=str(first["split"]),
     )
 
 
-def _lesion(
-    mammogram: str, row: dict[str, str], files: dict[str, list[Path]], exclusions: list[Exclusion]
-) -> LesionEntry | None:
-    lesion_id = f"{mammogram}_{row['abnormality id']}"
+def _only_row(lesion_id: str, rows: pd.DataFrame, exclusions: list[Exclusion]) -> dict[str, str] | None:
+    """Return the row of a lesion; of repeated rows the first, or none where they disagree about the pathology."""
+    records = [{str(key): str(value) for key, value in row.items()} for row in rows.to_dict("records")]
+    pathologies = sorted({row["pathology"] for row in records})
+    if len(pathologies) > 1:
+        found = (
+            f"{', '.join(row['row'] for row in records)} all describe {lesion_id}, as {' and as '.join(pathologies)}."
+        )
+        exclusions.append(Exclusion(lesion_id, records[0]["patient_id"], "rows-disagree", found))
+        return None
+    exclusions.extend(
+        Exclusion(
+            row["row"], row["patient_id"], "row-repeated", f"{row['row']} repeats {records[0]['row']}: {lesion_id}."
+        )
+        for row in records[1:]
+    )
+    return records[0]
+
+
+def _lesion(row: dict[str, str], files: dict[str, list[Path]], exclusions: list[Exclusion]) -> LesionEntry | None:
+    lesion_id = row["lesion_id"]
     pathology = _PATHOLOGIES.get(row["pathology"].upper())
     if pathology is None:
         known = ", ".join(_PATHOLOGIES)

@@ -48,6 +48,8 @@ class MammogramEntry:
     bits: int | None = None
     """Bits that the image's values use, where the file holds more; None takes what the file says."""
     official_split: str | None = None
+    source_shape: tuple[int, int] | None = None
+    """(rows, columns) that the file must have, where the places of lesions hold for that size only."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """mini-MIAS: 322 films of 161 women, 1024x1024 at 0.2 mm, lesions marked by circles (Suckling et al., 1994).
 
-Checked on the pictures: the y of a circle counts from the bottom, and ``mdb(2k-1)`` and ``mdb(2k)`` are the two breasts
-of one woman. All views are mediolateral oblique.
+Checked on the pictures: the y of a circle counts from the bottom, and ``mdb(2k-1)`` and ``mdb(2k)`` are the left and
+the right breast of one woman: the letters on the films say so (they lie mirrored), though ``Info.txt`` has it the other
+way round. All views are mediolateral oblique.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def read_mini_mias(source: Path, settings: IngestSettings) -> Collection:
         raise SourceError(
             f'{table} has no row like "mdb001 G CIRC B 535 425 197". Is it the file that was distributed?'
         )
-    images = {path.stem: path for end in (".png", ".pgm") for path in source.rglob(f"mdb*{end}")}
+    images = {path.stem: path for end in (".png", ".pgm") for path in sorted(source.rglob(f"mdb*{end}"))}
 
     exclusions: list[Exclusion] = []
     mammograms = []
@@ -114,4 +115,5 @@ def _mammogram(
         all_lesions_located=len(lesions) == len(named),
         density=rows[0][1],
         spacing_mm=_SPACING_MM,
+        source_shape=(_SIZE_PX, _SIZE_PX),
     )

@@ -6,7 +6,7 @@ with an empty mask and the pathology ``normal``.
 ========== ======== ===================================================================================
 column     needed   meaning
 ========== ======== ===================================================================================
-image      yes      file of the mammogram, relative to the table's folder
+image      yes      file of the mammogram, relative to the table's folder (or absolute)
 patient    yes      who; all images of one person must have the same value
 pathology  yes      benign, malignant, or normal
 mask       yes      file of the lesion's mask, same size as the image; empty for normal
@@ -22,7 +22,9 @@ bits       no       bits that the image's values use, where a 16-bit file holds,
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,6 +32,7 @@ import pandas as pd
 
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.csv_table import read_csv_table
 from mammofill.mammograms.sources.entries import Collection, Exclusion, LesionEntry, MammogramEntry
 
 _NEEDED = ("image", "mask", "patient", "pathology")
@@ -50,24 +53,16 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
         SourceError: there is no table, it lacks a column, or has values that no column knows.
     """
     path = _find_table(source)
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    table.columns = [column.strip().lower() for column in table.columns]
-    missing = [column for column in _NEEDED if column not in table]
-    if missing:
-        raise SourceError(
-            f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(table.columns)}. Needed are "
-            f"{', '.join(_NEEDED)}; known besides: {', '.join(_OPTIONAL)}."
-        )
-    table = table.apply(lambda column: column.str.strip())
-    table["row"] = [f"{path.name} row {number}" for number in range(2, len(table) + 2)]
+    table = read_csv_table(path, _NEEDED, any_case=True)
     for column in _OPTIONAL:
         if column not in table:
             table[column] = ""
     exclusions: list[Exclusion] = []
+    names = _names(sorted(set(table["image"])), path)
     mammograms = [
         entry
         for image, rows in table.groupby("image", sort=True)
-        if (entry := _mammogram(str(image), rows, path, exclusions)) is not None
+        if (entry := _mammogram(names[str(image)], str(image), rows, path, exclusions)) is not None
     ]
     return Collection(tuple(mammograms), tuple(exclusions))
 
@@ -82,7 +77,26 @@ def _find_table(source: Path) -> Path:
     return tables[0]
 
 
-def _mammogram(image: str, rows: pd.DataFrame, table: Path, exclusions: list[Exclusion]) -> MammogramEntry | None:
+def _names(images: Sequence[str], table: Path) -> dict[str, str]:
+    """Name each mammogram by its file, without the suffix and the folders that all of them share."""
+    parents = [PurePosixPath("/", image).parent for image in images if image]
+    shared = os.path.commonpath(parents) if parents else "/"
+    names = {
+        image: re.sub(r"[^A-Za-z0-9_.-]+", "-", str(PurePosixPath("/", image).relative_to(shared).with_suffix("")))
+        for image in images
+        if image
+    }
+    image_of: dict[str, str] = {}
+    for image, name in names.items():
+        other = image_of.setdefault(name, image)
+        if other != image:
+            raise SourceError(f"{table}: the images {other} and {image} would both be called {name}. Rename one.")
+    return names | {"": ""}
+
+
+def _mammogram(
+    name: str, image: str, rows: pd.DataFrame, table: Path, exclusions: list[Exclusion]
+) -> MammogramEntry | None:
     first = rows.iloc[0]
     where, patient = str(first["row"]), str(first["patient"])
     for column in ("patient", "laterality", "view", "split", "density", "spacing_mm", "bits"):
@@ -91,11 +105,13 @@ def _mammogram(image: str, rows: pd.DataFrame, table: Path, exclusions: list[Exc
             raise SourceError(f"{table}: the rows of {image} disagree about {column}: {', '.join(values)}.")
     if not patient:
         raise SourceError(f"{where} of {table} names no patient. Without one, nothing keeps a person in one split.")
+    for row in rows.to_dict("records"):
+        if row["pathology"].lower() == "normal" and row["mask"]:
+            raise SourceError(f"{row['row']} of {table} is normal, yet has the mask {row['mask']}. Which is right?")
     if not (table.parent / image).is_file():
         found = f"{where} names the image {image}, but {table.parent / image} does not exist."
         exclusions.extend(Exclusion(str(row), patient, "file-missing", found) for row in rows["row"])
         return None
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", str(PurePosixPath(image).with_suffix("")))
     records: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
     named = [row for row in records if row["pathology"].lower() != "normal"]
     lesions = [
@@ -113,7 +129,7 @@ def _mammogram(image: str, rows: pd.DataFrame, table: Path, exclusions: list[Exc
         all_lesions_located=len(lesions) == len(named),
         density=str(first["density"]) or None,
         spacing_mm=_number(first["spacing_mm"], "spacing_mm", where, table),
-        bits=None if not first["bits"] else int(_number(first["bits"], "bits", where, table) or 0),
+        bits=_bits(first["bits"], where, table),
         official_split=_one_of(_SPLITS, first["split"], "split", where, table),
     )
 
@@ -146,6 +162,14 @@ def _one_of(known: dict[str, Any], value: str, column: str, where: str, table: P
         names = ", ".join(name for name in known if name)
         raise SourceError(f"{where} of {table} has {value!r} as {column}; known are {names}.")
     return known[value.lower()]
+
+
+def _bits(value: str, where: str, table: Path) -> int | None:
+    if not value:
+        return None
+    if not (value.isdecimal() and 1 <= int(value) <= 16):
+        raise SourceError(f"{where} of {table} has {value!r} as bits, which must be a whole number from 1 to 16.")
+    return int(value)
 
 
 def _number(value: str, column: str, where: str, table: Path) -> float | None:

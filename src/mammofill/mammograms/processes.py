@@ -1,0 +1,61 @@
+"""Working side by side in processes, of which one may die over a bad file without taking the rest with it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+Job = TypeVar("Job")
+
+
+def in_processes(work: Callable[[Job], None], jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, bool]]:
+    """Do jobs in worker processes.
+
+    Decoders written in C can crash on a damaged file, and the system can kill a process that takes too much memory.
+    The jobs under way at that moment are then tried again, each in a process of its own; one that dies again is given
+    up, and all the others go on.
+
+    Args:
+        work: does one job; it and the jobs can be pickled. What it raises is raised here.
+        jobs: what there is to do.
+        workers: processes at a time, at least 1.
+
+    Yields:
+        Each job when it is over, in any order, and whether it was done: False if its process died twice.
+    """
+    waiting = deque(jobs)
+    while waiting:
+        for job in (yield from _until_one_dies(work, waiting, workers)):
+            yield job, _survives(work, job)
+
+
+def _until_one_dies(
+    work: Callable[[Job], None], waiting: deque[Job], workers: int
+) -> Generator[tuple[Job, bool], None, list[Job]]:
+    """Take jobs from `waiting` until none is left or a process dies; return those that were under way then."""
+    running: dict[Future[None], Job] = {}
+    with ProcessPoolExecutor(workers) as pool:
+        while waiting or running:
+            try:
+                while waiting and len(running) < workers:
+                    running[pool.submit(work, waiting[0])] = waiting[0]
+                    waiting.popleft()
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    future.result()
+                    yield running.pop(future), True
+            except BrokenProcessPool:
+                # Nothing was under way if the pool could not even take its first job: that job is the suspect then.
+                return list(running.values()) or [waiting.popleft()]
+    return []
+
+
+def _survives(work: Callable[[Job], None], job: Job) -> bool:
+    with ProcessPoolExecutor(1) as pool:
+        try:
+            pool.submit(work, job).result()
+        except BrokenProcessPool:
+            return False
+    return True
