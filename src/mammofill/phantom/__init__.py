@@ -1,6 +1,7 @@
 """Phantoms: practice mammograms with known lesions, written as DICOM and tables in the layout of CBIS-DDSM.
 
-`write_phantoms` writes a collection, `draw_patient` draws one patient's views as arrays, `PhantomSettings` says how.
+`write_phantoms` writes a collection, `draw_mammogram` draws one view as arrays,
+`draw_patient` both views of a patient, `PhantomSettings` says how.
 """
 
 import lazy_loader

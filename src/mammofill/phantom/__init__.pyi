@@ -1,5 +1,6 @@
 from .collection import PhantomCollection as PhantomCollection
 from .collection import write_phantoms as write_phantoms
 from .draw import DrawnView as DrawnView
+from .draw import draw_mammogram as draw_mammogram
 from .draw import draw_patient as draw_patient
 from .settings import PhantomSettings as PhantomSettings

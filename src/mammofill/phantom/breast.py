@@ -1,9 +1,9 @@
-"""A breast without a lesion: outline, tissue, ducts, film. Chest wall at the left border, nipple to the right.
+"""A breast without a lesion, in one view. Chest wall at the left border, nipple to the right.
 
 Sources: Burgess, Jacobson and Judy, "Human observer detection experiments with mammograms and power-law noise", Medical
-Physics 28 (2001): mammographic texture has a power spectrum that falls about as 1/f^3. Bakic et al., "Mammogram
-synthesis using a 3D simulation", Medical Physics 29 (2002): glandular tissue around the nipple, ducts that branch from
-it, thickness that falls off towards the skin.
+Physics 28 (2001): mammographic texture has a power spectrum that falls about as 1/f^3. Bakic, Albert, Brzakovic and
+Maidment, "Mammogram synthesis using a 3D simulation", Medical Physics 29 (2002): a breast is fat and a glandular region
+behind the nipple, crossed by ducts and ligaments. Brightnesses were matched by eye to film mammograms.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from mammofill.ground.imaging import Image, Mask
 SPECTRAL_EXPONENT = 3.0
 """Power of the texture falls as 1/f to this. Source: Burgess et al. (2001), who find 2.8 to 3."""
 
-_GLANDULAR_SHARE = {1: 0.12, 2: 0.3, 3: 0.5, 4: 0.75}
-"""Share of the inner breast that is glandular, by density class. Source: the quartiles of BI-RADS, 4th edition."""
+_GLANDULAR_SHARE = {1: 0.10, 2: 0.30, 3: 0.55, 4: 0.80}
+"""Share of the region behind the nipple that is glandular, by density class. Source: about the middles of the quartiles
+of BI-RADS, 4th edition (below 25, 25-50, 51-75, above 75 per cent)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Breast:
     """A breast in one view."""
 
     image: Image
-    """(H, W) float32 in [0, 1], without film noise."""
+    """(H, W) float32 in [0, 1], without film noise; 0 outside of the breast."""
     inside: Mask
     """Where breast is, the pectoral muscle included."""
     muscle: Mask
@@ -50,102 +51,157 @@ def draw_breast(size: tuple[int, int], view: str, density: int, random: np.rando
         random: where chance comes from.
     """
     height, width = size
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    middle = height * random.uniform(0.47, 0.53) if view == "cc" else height * random.uniform(0.56, 0.62)
-    depth = width * random.uniform(0.68, 0.82)
-    reach = _reach(np.arange(height, dtype=np.float32), view, height, middle, depth, random)
-    inside = columns < reach[:, None]
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    reach, nipple = _outline(size, view, random)
+    inside = np.asarray(columns < reach[:, None], np.bool_)
     muscle = _muscle(rows, columns, size, random) if view == "mlo" else np.zeros(size, np.float32)
-    nipple = (middle, float(depth))
     texture = power_law_texture(size, random)
-    to_skin = cv2.distanceTransform(np.pad(inside.astype(np.uint8), ((0, 0), (1, 0)), mode="edge"), cv2.DIST_L2, 5)
-    to_skin = to_skin[:, 1:] / height
+    smooth: Image = cv2.GaussianBlur(texture, (0, 0), 0.008 * height)
 
-    # Compressed thickness is even inside and falls off over the last centimetre or so before the skin.
-    thickness = 1 - np.exp(-to_skin / 0.025)
-    skin = np.exp(-(((to_skin - 0.004) / 0.004) ** 2))
-    # Glandular tissue lies in a cone from the nipple towards the chest wall, with a ragged border.
-    across = (rows - middle) / (0.34 * height)
-    along = (columns - 0.55 * depth) / (0.5 * depth)
-    cone = 1.0 - np.sqrt(across**2 + along**2)
-    field = cone + 0.55 * texture
-    core = inside & (cone > 0)
-    cut = np.quantile(field[core], 1 - _GLANDULAR_SHARE[density]) if core.any() else 0.0
-    gland = 1 / (1 + np.exp(-np.clip((field - cut) / 0.3, -30, 30)))
+    fibres = _fibres(rows, columns, nipple, smooth, random)
+    gland = _gland(rows, columns, nipple, smooth, inside, density, random)
+    fat = 0.33 + 0.03 * texture + (0.05 + 0.02 * density) * fibres
+    tissue = fat + gland * (0.16 + 0.06 * texture + 0.12 * fibres)
+    tissue += _ducts(size, nipple, random)
+    streaks = 0.05 * cv2.GaussianBlur(fibres, (0, 0), 0.006 * height)
+    tissue += muscle * (0.66 - 0.12 * rows / height + 0.02 * texture + streaks - tissue)
 
-    tissue = 0.24 + 0.045 * texture + gland * (0.24 + 0.05 * texture) + 0.06 * skin
-    tissue = tissue + _ducts(size, nipple, inside, random)
-    tissue = tissue * (0.25 + 0.75 * thickness)
-    tissue = tissue * (1 - muscle) + muscle * (0.62 + 0.05 * texture)
-    image = np.where(inside, np.clip(tissue, 0.05, 0.95), 0.0).astype(np.float32)
-    image = np.asarray(cv2.GaussianBlur(image, (0, 0), max(0.4, height / 2500)), np.float32)
-    return Breast(image, np.asarray(inside, np.bool_), np.asarray((muscle > 0.5) & inside, np.bool_), nipple, texture)
+    sharp = np.where(inside, np.clip(tissue * _thickness(inside), 0.0, 0.92), 0.0).astype(np.float32)
+    # The focal spot and the scanner blur what is finer than about a thousandth of the height.
+    image: Image = cv2.GaussianBlur(sharp, (0, 0), max(0.45, height / 1600))
+    return Breast(image, inside, np.asarray((muscle > 0.3) & inside, np.bool_), nipple, texture)
 
 
 def power_law_texture(size: tuple[int, int], random: np.random.Generator) -> Image:
-    """Draw a Gaussian field whose radial power spectrum falls as 1/f^3, zero mean and unit spread, (H, W) float32."""
+    """Draw a Gaussian field whose radial power spectrum falls as 1/f^3, zero mean and unit spread, (H, W) float32.
+
+    Below three cycles per image, where the breast's own shape takes over, the spectrum is flat.
+    """
     rows, columns = (fft.next_fast_len(number, real=True) for number in size)
     white = random.standard_normal((rows, columns), dtype=np.float32)
     frequency = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None, :]).astype(np.float32)
-    frequency[0, 0] = np.inf  # no mean
-    # Below a few cycles per image the breast's own shape takes over, so the spectrum is flat there.
-    frequency = np.maximum(frequency, np.float32(2.0 / max(size)))
-    field = fft.irfft2(fft.rfft2(white) * frequency ** np.float32(-SPECTRAL_EXPONENT / 2), s=(rows, columns))
-    field = field[: size[0], : size[1]]
-    return np.asarray((field - field.mean()) / field.std(), np.float32)
+    amplitude = np.maximum(frequency, np.float32(3.0 / max(size))) ** np.float32(-SPECTRAL_EXPONENT / 2)
+    field = fft.irfft2(fft.rfft2(white) * amplitude, s=(rows, columns))[: size[0], : size[1]]
+    texture: Image = ((field - field.mean()) / field.std()).astype(np.float32)
+    return texture
 
 
-def _reach(
-    rows: NDArray[np.float32], view: str, height: int, middle: float, depth: float, random: np.random.Generator
-) -> NDArray[np.float32]:
-    """Return how far the breast reaches from the chest wall in each row, in pixels."""
-    up = height * random.uniform(0.4, 0.46) if view == "cc" else middle * random.uniform(1.02, 1.12)
-    down = height * (random.uniform(0.4, 0.46) if view == "cc" else random.uniform(0.34, 0.38))
-    away = np.where(rows < middle, (middle - rows) / up, (rows - middle) / down)
-    curve = np.sqrt(np.clip(1 - np.abs(away) ** 2.1, 0, None))
-    if view == "mlo":  # the tail towards the armpit does not close
-        tail = random.uniform(0.35, 0.5)
-        curve = np.where(rows < middle, tail + (1 - tail) * curve, curve)
-    waves = sum(
-        random.uniform(-0.012, 0.012) * np.sin(rows / height * k * np.pi + random.uniform(0, 6)) for k in (2, 3, 5)
-    )
-    bump = 0.035 * np.exp(-(((rows - middle) / (0.02 * height)) ** 2))  # the nipple
-    reach: NDArray[np.float32] = (depth * (curve * (1 + waves) + bump)).astype(np.float32)
-    return reach
+def _outline(
+    size: tuple[int, int], view: str, random: np.random.Generator
+) -> tuple[NDArray[np.float32], tuple[float, float]]:
+    """Return how far the breast reaches from the chest wall in each row, in pixels, and where the nipple is."""
+    height, width = size
+    rows = np.arange(height, dtype=np.float32) / height
+    depth = width * random.uniform(0.62, 0.8)
+    if view == "cc":
+        middle, up, down, tail = random.uniform(0.46, 0.54), random.uniform(0.38, 0.43), random.uniform(0.38, 0.43), 0.0
+    else:
+        middle, up, down = random.uniform(0.58, 0.64), random.uniform(0.5, 0.56), random.uniform(0.32, 0.35)
+        tail = random.uniform(0.42, 0.55)
+    above = rows < middle
+    away = np.clip(np.where(above, (middle - rows) / up, (rows - middle) / down), 0, 1)
+    curve = np.sqrt(1 - away ** random.uniform(1.9, 2.3))
+    if view == "mlo":
+        # Towards the armpit the breast runs out in a concave slope, which goes on to the film's upper border.
+        slope = np.cos(0.5 * np.pi * away).clip(0, 1) ** random.uniform(1.0, 1.3)
+        curve = np.where(above, tail + (1 - tail) * slope, curve)
+    for waves in (2, 3, 5):
+        curve = curve * (1 + random.uniform(-0.012, 0.012) * np.sin(np.pi * waves * rows + random.uniform(0, 6)))
+    nipple = random.uniform(0.02, 0.045) * np.exp(-(((rows - middle) / random.uniform(0.014, 0.02)) ** 2))
+    return (depth * (curve + nipple)).astype(np.float32), (float(middle * height), float(depth))
+
+
+def _thickness(inside: Mask) -> Image:
+    """Return how thick the compressed breast is, in [0, 1]: even inside, rolling off to the skin, a bright line.
+
+    Source of the form: the uncompressed rim of the breast bulges, so its thickness falls as the quarter of an ellipse.
+    """
+    height = inside.shape[0]
+    # Only the skin is an edge: the film's borders, beyond which the body goes on, are not.
+    padded = np.pad(inside.astype(np.uint8), ((1, 1), (1, 0)), mode="edge")
+    to_skin = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:] / np.float32(height)
+    rim = np.clip(1 - to_skin / np.float32(0.085), 0, 1)
+    rolled = np.sqrt(1 - rim * rim)
+    skin = np.exp(-(((to_skin - np.float32(0.004)) / np.float32(0.003)) ** 2))
+    thickness: Image = np.float32(0.16) + np.float32(0.84) * rolled + np.float32(0.12) * skin * (1 - rolled)
+    return thickness
+
+
+def _gland(
+    rows: Image,
+    columns: Image,
+    nipple: tuple[float, float],
+    smooth: Image,
+    inside: Mask,
+    density: int,
+    random: np.random.Generator,
+) -> Image:
+    """Return the share of glandular tissue, (H, W) in [0, 1]: a ragged disc behind the nipple, by class."""
+    height = rows.shape[0]
+    across = (rows - (nipple[0] - random.uniform(-0.02, 0.05) * height)) / np.float32(0.33 * height)
+    along = (columns - np.float32(0.56 * nipple[1])) / np.float32(0.5 * nipple[1])
+    away = np.sqrt(across * across + along * along)
+    field = 0.32 * smooth - away * np.float32(0.9)
+    share = _GLANDULAR_SHARE[density]
+    cut = np.quantile(field[inside & (away < 1)][::7], 1 - share)  # a seventh of the pixels is plenty for a quantile
+    gland: Image = 1 / (1 + np.exp(np.clip((np.float32(cut) - field) / np.float32(0.11), -30, 30)))
+    return gland
+
+
+def _fibres(
+    rows: Image, columns: Image, nipple: tuple[float, float], smooth: Image, random: np.random.Generator
+) -> Image:
+    """Return the fibrous pattern, (H, W) in [0, 1]: thin, bent bright lines, most of which run towards the nipple.
+
+    They are the zero crossings of smooth noise. Drawn in polar coordinates about the nipple, with cells that are long
+    along the radius, the crossings become strands that converge at it.
+    """
+    height = np.float32(rows.shape[0])
+    bent = cv2.GaussianBlur(smooth, (0, 0), 0.02 * float(height))
+    down, left = (rows - np.float32(nipple[0])) / height, (np.float32(nipple[1]) - columns) / height
+    radius = np.hypot(down, left + np.float32(0.04))
+    angle = np.arctan2(down, left + np.float32(0.04)) + np.float32(0.045) * bent
+    fibres = np.zeros(rows.shape, np.float32)
+    for around, outwards, weight in ((26, 9, 0.5), (55, 14, 0.35), (100, 22, 0.3)):
+        cells = random.standard_normal((2 * around + 8, 3 * outwards), dtype=np.float32)
+        at_angle = (angle / np.float32(np.pi) + 1) * np.float32(around) + 3
+        at_radius = (radius + np.float32(0.02) * bent) * np.float32(outwards) + 1
+        noise = cv2.remap(cells, at_radius, at_angle, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+        fibres += np.float32(weight) * np.exp(-((noise / np.float32(0.28)) ** 2))
+    strength = 0.6 + 0.4 * np.clip(smooth, -1.5, 1.5)  # strands come and go
+    woven: Image = np.clip(fibres * strength, 0, 1).astype(np.float32)
+    return woven
 
 
 def _muscle(rows: Image, columns: Image, size: tuple[int, int], random: np.random.Generator) -> Image:
-    """Return the pectoral muscle of an MLO view: a wedge from the upper corner, with a slightly bent, soft edge."""
+    """Return the pectoral muscle of an MLO view, (H, W) in [0, 1]: a wedge with a bent, soft edge."""
     height, width = size
-    across, down = width * random.uniform(0.38, 0.5), height * random.uniform(0.55, 0.72)
-    bend = random.uniform(-0.08, 0.12)
-    share = np.clip(rows / down, 0, 1)
-    edge = across * (1 - share + bend * np.sin(np.pi * share))
-    soft = 0.006 * height
-    wedge = 1 / (1 + np.exp(np.clip((columns - edge) / soft, -30, 30)))
-    faded: Image = (wedge * (rows < down)).astype(np.float32)
+    across, down = width * random.uniform(0.3, 0.42), height * random.uniform(0.45, 0.66)
+    bend = random.uniform(-0.02, 0.14)
+    share = np.clip(rows / np.float32(down), 0, 1)
+    edge = np.float32(across) * (1 - share + np.float32(bend) * np.sin(np.float32(np.pi) * share))
+    soft = 0.003 + 0.012 * share  # sharper above, fading below
+    wedge: Image = 1 / (1 + np.exp(np.clip((columns - edge) / (soft * height), -30, 30)))
+    faded: Image = (wedge * np.clip((1 - share) / 0.12, 0, 1)).astype(np.float32)
     return faded
 
 
-def _ducts(size: tuple[int, int], nipple: tuple[float, float], inside: Mask, random: np.random.Generator) -> Image:
-    """Return thin bright lines: ducts that come together at the nipple, and ligaments that cross the breast."""
+def _ducts(size: tuple[int, int], nipple: tuple[float, float], random: np.random.Generator) -> Image:
+    """Return a few longer lines, (H, W) in [0, 0.11]: ducts from behind the nipple, vessels across the breast."""
     height, width = size
-    lines = np.zeros(size, np.float32)
-    steps = np.linspace(0, 1, 24)
-    for number in range(34):
-        if number < 16:
-            start = np.array(nipple) + random.normal(0, 0.01 * height, 2)
-            angle = np.pi + random.uniform(-1.1, 1.1)
+    lines = np.zeros(size, np.uint8)
+    for number in range(18):
+        if number < 9:
+            start = np.array(nipple) + random.normal(0, 0.012 * height, 2)
+            angle = np.pi + random.uniform(-0.9, 0.9)
         else:
             start = np.array([random.uniform(0.1, 0.9) * height, random.uniform(0, 0.75) * width])
             angle = random.uniform(0, 2 * np.pi)
-        length = random.uniform(0.15, 0.55) * height
-        bend = random.normal(0, 0.5)
-        heading = angle + bend * steps
-        path = start + np.cumsum(np.stack([np.sin(heading), np.cos(heading)], axis=1), axis=0) * length / len(steps)
+        heading = angle + np.cumsum(random.normal(0, 0.08, 32)) + random.normal(0, 0.5) * np.linspace(0, 1, 32)
+        length = random.uniform(0.15, 0.5) * height
+        path = start + np.cumsum(np.stack([np.sin(heading), np.cos(heading)], axis=1), axis=0) * length / 32
         points = np.rint(path[:, ::-1] * 8).astype(np.int32).reshape(-1, 1, 2)
-        thickness = max(1, round(height / 900 * random.uniform(0.7, 1.8)))
-        layer = np.zeros(size, np.uint8)
-        cv2.polylines(layer, [points], isClosed=False, color=255, thickness=thickness, lineType=cv2.LINE_AA, shift=3)
-        lines = np.maximum(lines, layer * np.float32(random.uniform(0.03, 0.1) / 255))
-    return np.asarray(cv2.GaussianBlur(lines, (0, 0), max(0.5, height / 1400)) * inside, np.float32)
+        thick = max(1, round(height / 700 * random.uniform(0.6, 1.8)))
+        cv2.polylines(lines, [points], False, int(random.integers(70, 256)), thick, cv2.LINE_AA, shift=3)
+    blurred: Image = cv2.GaussianBlur(lines.astype(np.float32), (0, 0), max(0.5, height / 700)) * np.float32(0.11 / 255)
+    return blurred

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from mammofill import dicom
 from mammofill.ground.artifact import Artifact, begin, write_atomically
-from mammofill.ground.imaging import crop, mask_box
+from mammofill.ground.imaging import Mask, mask_box
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.seeding import derive_seed, stream
 from mammofill.phantom.draw import DrawnView, draw_patient, is_malignant
@@ -86,44 +87,54 @@ def _write_view(
     """Write one mammogram and its lesions; return the rows of the table."""
     patient = f"P_{number + 1:05d}"
     random = stream(seed, "phantom files", number, view.view)
-    words = ("Mass" if view.abnormality == "mass" else "Calc", "Training" if split == "train" else "Test")
-    name = f"{words[0]}-{words[1]}_{patient}_{view.laterality.upper()}_{view.view.upper()}"
+    is_mass = view.abnormality == "mass"
+    kind, use = "Mass" if is_mass else "Calc", "Training" if split == "train" else "Test"
+    name = f"{kind}-{use}_{patient}_{view.laterality.upper()}_{view.view.upper()}"
     pixels = np.rint(view.image.astype(np.float64) * (2**settings.bits - 1)).astype(np.uint16)
     monochrome1 = bool(random.random() < settings.monochrome1_share)
     described = bool(random.random() < 0.8)
-    facts = _Facts(folder, settings, seed, patient, view.laterality[0].upper(), view.view.upper(), described)
+    files = _Files(folder, settings, seed, patient, view.laterality[0].upper(), view.view.upper(), described)
 
-    image_path = facts.write(name, 0, pixels, "full mammogram images", monochrome1)
+    image_path = files.write(name, 0, pixels, "full mammogram images", monochrome1=monochrome1)
     rows = []
-    for lesion, mask in enumerate(view.lesions, start=1):
-        swapped = bool(random.random() < 0.4)
-        top, left, height, width = mask_box(mask)
-        margin = max(height, width) // 2
-        cut = crop(pixels, (top - margin, left - margin, height + 2 * margin, width + 2 * margin))
-        files = [
-            facts.write(f"{name}_{lesion}", int(not swapped), mask.astype(np.uint8) * 255, "ROI mask images", bits=8),
-            facts.write(f"{name}_{lesion}", int(swapped), np.asarray(cut, np.uint16), "cropped images"),
-        ]
-        mask_path, crop_path = files[::-1] if swapped else files  # the tables are wrong about swapped ones
-        shape = ("IRREGULAR", "SPICULATED") if view.malignant else ("OVAL", "CIRCUMSCRIBED")
-        if view.abnormality != "mass":
-            shape = ("PLEOMORPHIC", "CLUSTERED") if view.malignant else ("PUNCTATE", "CLUSTERED")
+    for lesion, (mask, words) in enumerate(zip(view.lesions, view.words, strict=True), start=1):
+        mask_number, together = int(random.random() < 0.6), bool(random.random() < 0.5)
+        of_lesion = f"{name}_{lesion}"
+        masked = mask.astype(np.uint8) * 255
+        paths = {
+            mask_number: files.write(of_lesion, mask_number, masked, "ROI mask images", together, bits=8),
+            1 - mask_number: files.write(of_lesion, 1 - mask_number, _cut(pixels, mask), "cropped images", together),
+        }
+        # The tables always call the same number the mask, be it or not, and the path that ends in 000001.dcm runs on
+        # into a newline: both as in the real ones.
+        first, second = paths[0], f'"{paths[1]}\n"'
+        crop_path, mask_path = (first, second) if is_mass else (second, first)
         rows.append(
             f"{patient},{view.density},{view.laterality.upper()},{view.view.upper()},{lesion},{view.abnormality},"
-            f"{shape[0]},{shape[1]},{5 if view.malignant else 3},{'MALIGNANT' if view.malignant else 'BENIGN'},4,"
-            f'{image_path},{crop_path},"{mask_path}\n"'
+            f"{words[0]},{words[1]},{5 if view.malignant else 3},{'MALIGNANT' if view.malignant else 'BENIGN'},4,"
+            f"{image_path},{crop_path},{mask_path}"
         )
     return rows
 
 
-class _Facts:
+def _cut(pixels: NDArray[np.uint16], mask: Mask) -> NDArray[np.uint16]:
+    """Return the picture of a lesion: its box and half as much again around it, as far as the film goes."""
+    top, left, height, width = mask_box(mask)
+    margin = max(height, width) // 2
+    return pixels[max(0, top - margin) : top + height + margin, max(0, left - margin) : left + width + margin]
+
+
+@dataclass(frozen=True)
+class _Files:
     """What all files of one view share, and where they go."""
 
-    def __init__(
-        self, folder: Path, settings: PhantomSettings, seed: int, patient: str, side: str, view: str, described: bool
-    ) -> None:
-        self.folder, self.settings, self.seed = folder, settings, seed
-        self.patient, self.side, self.view, self.described = patient, side, view, described
+    folder: Path
+    settings: PhantomSettings
+    seed: int
+    patient: str
+    side: str
+    view: str
+    described: bool
 
     def write(
         self,
@@ -131,19 +142,23 @@ class _Facts:
         number: int,
         pixels: NDArray[np.uint8] | NDArray[np.uint16],
         description: str,
+        together: bool = False,
+        *,
         monochrome1: bool = False,
         bits: int | None = None,
     ) -> str:
-        """Write one file and return its path as the tables give it."""
+        """Write one file, maybe together with the lesion's other; return its path as the tables give it."""
         study, series = (
             f"1.3.6.1.4.1.9590.100.1.2.{derive_seed(self.seed, name, kind)}" for kind in ("study", "series")
         )
         in_table = f"{name}/{study}/{series}/{number:06d}.dcm"
-        if self.settings.layout == "tables":
-            path = self.folder / in_table
-        else:
-            place = self.folder / "CBIS-DDSM" / name / "07-21-2016-DDSM-1" / f"1.000000-{description}-1"
-            path = place / f"1-{number + 1}.dcm"
+        path = self.folder / "CBIS-DDSM" / (in_table if self.settings.layout == "tables" else "")
+        if self.settings.layout == "tcia":
+            day, count = 1 + derive_seed(self.seed, name, "day") % 28, derive_seed(self.seed, name, "count") % 90000
+            shown = "ROI mask images" if together else description
+            series_folder = f"1.000000-{shown}-{10000 + derive_seed(self.seed, name, shown) % 90000}"
+            file = f"1-{number + 1}.dcm" if together else "1-1.dcm"
+            path = path / name / f"07-{day:02d}-2016-DDSM-{10000 + count}" / series_folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         dicom.write_image(
             path,

@@ -1,19 +1,29 @@
-"""One patient: the same lesion in two views of one breast, on film."""
+"""One patient: the same lesion in two views of one breast, on film. Pure functions of number, settings and seed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from mammofill.ground.errors import TooFewError
 from mammofill.ground.imaging import Image, Mask
 from mammofill.ground.seeding import stream
 from mammofill.phantom.breast import draw_breast
 from mammofill.phantom.lesion import draw_shape, place_cluster, place_mass
 from mammofill.phantom.settings import PhantomSettings
 
-VIEWS = ("cc", "mlo")
+Drawn = TypeVar("Drawn", bound=np.generic)
+
+VIEWS: tuple[Literal["cc"], Literal["mlo"]] = ("cc", "mlo")
+
+_DENSITY_SHARES = [0.15, 0.4, 0.35, 0.1]
+"""Share of the breasts in density class 1 to 4: about as in screening (10, 40, 40 and 10 per cent)."""
+
+_CLUSTER_WORDS = {False: ("PUNCTATE", "CLUSTERED"), True: ("PLEOMORPHIC", "CLUSTERED")}
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,9 @@ class DrawnView:
     breast: Mask
     """(H, W) bool, the true breast."""
     lesions: tuple[Mask, ...]
-    """One mask per lesion."""
+    """One mask per lesion: exactly its body. Spicules that reach out of it are not in the mask."""
+    words: tuple[tuple[str, str], ...]
+    """Per lesion, shape and margins of a mass, or type and distribution of calcifications, in CBIS-DDSM's words."""
     view: str
     laterality: str
     density: int
@@ -39,58 +51,72 @@ def is_malignant(number: int, settings: PhantomSettings) -> bool:
     return int((number + 1) * share + 1e-9) > int(number * share + 1e-9)
 
 
-def draw_patient(number: int, settings: PhantomSettings, seed: int) -> tuple[DrawnView, ...]:
-    """Draw both views of one patient.
+def draw_patient(number: int, settings: PhantomSettings = PhantomSettings(), seed: int = 0) -> tuple[DrawnView, ...]:
+    """Draw both views of one patient: the CC and the MLO view, see `draw_mammogram`."""
+    return tuple(draw_mammogram(number, view, settings, seed) for view in VIEWS)
+
+
+def draw_mammogram(
+    number: int, view: Literal["cc", "mlo"], settings: PhantomSettings = PhantomSettings(), seed: int = 0
+) -> DrawnView:
+    """Draw one view of one patient's breast, with the lesion that both views share.
 
     Patient `number` is the same whatever the number of patients is.
 
     Args:
-        number: from 0.
+        number: of the patient, from 0.
+        view: cc or mlo.
         settings: size and difficulty.
         seed: of the collection.
 
     Returns:
-        The CC and the MLO view.
+        The mammogram and the truth about it; at least one lesion.
+
+    Raises:
+        TooFewError: the first lesion found no room, which takes a breast of unheard-of shape.
     """
     random = stream(seed, "phantom", number)
     malignant = is_malignant(number, settings)
     laterality = "left" if random.random() < 0.5 else "right"
-    density = int(random.choice([1, 2, 3, 4], p=[0.15, 0.4, 0.35, 0.1]))
-    abnormality = "calcification" if settings.calcifications and random.random() < 1 / 3 else "mass"
-    count = 2 if abnormality == "mass" and random.random() < 0.15 else 1
-    shapes = [draw_shape(malignant, settings.difference, random) for _ in range(count)]
-    views = []
-    for view in VIEWS:
-        own = stream(seed, "phantom", number, view)
-        breast = draw_breast((settings.height_px, settings.width_px), view, density, own)
-        image, taken = breast.image, np.zeros(breast.inside.shape, np.bool_)
-        masks: list[Mask] = []
-        for shape in shapes:
-            if abnormality == "mass":
-                placed = place_mass(breast, shape, own, taken)
-            else:
-                placed = place_cluster(breast, malignant, settings.difference, own)
-            if placed is None:
-                continue  # a second lesion that found no room; the first one always does
-            added, mask = placed
-            image = image + added
-            taken = taken | cv2.dilate(mask.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(np.bool_)
-            masks.append(mask)
-        film = _on_film(image, breast.inside, view, laterality, settings.labels_and_edges, own)
-        flip = laterality == "right"
-        views.append(
-            DrawnView(
-                image=np.ascontiguousarray(film[:, ::-1]) if flip else film,
-                breast=np.ascontiguousarray(breast.inside[:, ::-1]) if flip else breast.inside,
-                lesions=tuple(np.ascontiguousarray(mask[:, ::-1]) if flip else mask for mask in masks),
-                view=view,
-                laterality=laterality,
-                density=density,
-                abnormality=abnormality,
-                malignant=malignant,
-            )
-        )
-    return tuple(views)
+    density = int(random.choice([1, 2, 3, 4], p=_DENSITY_SHARES))
+    is_cluster = settings.calcifications and random.random() < 1 / 3
+    shapes = [draw_shape(malignant, settings.difference, random) for _ in range(2 if random.random() < 0.15 else 1)]
+
+    own = stream(seed, "phantom", number, view)
+    breast = draw_breast((settings.height_px, settings.width_px), view, density, own)
+    image, taken = breast.image, np.zeros(breast.inside.shape, np.bool_)
+    masks: list[Mask] = []
+    words: list[tuple[str, str]] = []
+    for shape in shapes:
+        if is_cluster:
+            placed = place_cluster(breast, malignant, settings.difference, shape.from_nipple, own, taken)
+        else:
+            placed = place_mass(breast, shape, own, taken)
+        if placed is None:
+            continue  # a second lesion that found no room beside the first
+        image = image + placed[0]
+        taken = taken | cv2.dilate(placed[1].astype(np.uint8), np.ones((9, 9), np.uint8)).astype(np.bool_)
+        masks.append(placed[1])
+        words.append(_CLUSTER_WORDS[malignant] if is_cluster else shape.words)
+    if not masks:
+        raise TooFewError(f"Phantom patient {number}, view {view}: no room for a lesion. Draw larger mammograms.")
+    film = _on_film(image, breast.inside, view, laterality, settings.labels_and_edges, own)
+    return DrawnView(
+        image=_turned(film, laterality),
+        breast=_turned(breast.inside, laterality),
+        lesions=tuple(_turned(mask, laterality) for mask in masks),
+        words=tuple(words),
+        view=view,
+        laterality=laterality,
+        density=density,
+        abnormality="calcification" if is_cluster else "mass",
+        malignant=malignant,
+    )
+
+
+def _turned(array: NDArray[Drawn], laterality: str) -> NDArray[Drawn]:
+    """Mirror a right breast, whose chest wall is at the film's right border."""
+    return np.ascontiguousarray(array[:, ::-1]) if laterality == "right" else array
 
 
 def _on_film(

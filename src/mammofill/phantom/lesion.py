@@ -1,9 +1,9 @@
 """Lesions with exact masks: masses from smooth to spiculated, and clusters of calcifications.
 
 Source of the shapes: the BI-RADS lexicon for masses (shape round, oval, irregular; margin circumscribed to spiculated;
-density). The outline is a random Fourier series of the radius, as in Rashidnasab et al., "Simulation and assessment of
-realistic breast lesions using fractal growth models", Physics in Medicine and Biology 58 (2013), stands for the ragged
-border of invasive growth; theirs grows by diffusion-limited aggregation, ours does not.
+density). A random Fourier series of the radius stands for the ragged border of invasive growth; models that grow a
+lesion are closer to nature (Rashidnasab et al., "Simulation and assessment of realistic breast lesions using fractal
+growth models", Physics in Medicine and Biology 58, 2013). Sizes and contrasts were chosen by eye.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from mammofill.ground.imaging import Image, Mask
 from mammofill.phantom.breast import Breast
 
-_BENIGN = {"irregularity": 0.03, "contrast": 0.10, "softness": 0.06, "spicules": 0.0}
-_MALIGNANT = {"irregularity": 0.16, "contrast": 0.20, "softness": 0.2, "spicules": 16.0}
+_BENIGN = {"irregularity": 0.03, "contrast": 0.13, "softness": 0.06, "spicules": 0.0}
+_MALIGNANT = {"irregularity": 0.13, "contrast": 0.24, "softness": 0.22, "spicules": 18.0}
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,14 @@ class MassShape:
     softness: float
     """Width of its margin, as a share of the radius."""
     spicules: int
+    from_nipple: float
+    """Distance of its centre from the nipple, as a share of the mammogram's height; about the same in both views."""
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """Shape and margins as CBIS-DDSM's tables call them, from what is drawn, not from the class."""
+        shape = "IRREGULAR" if self.irregularity > 0.08 else "OVAL"
+        return shape, "SPICULATED" if self.spicules > 8 else "CIRCUMSCRIBED"
 
 
 def draw_shape(malignant: bool, difference: float, random: np.random.Generator) -> MassShape:
@@ -58,6 +66,7 @@ def draw_shape(malignant: bool, difference: float, random: np.random.Generator) 
         contrast=drawn["contrast"],
         softness=drawn["softness"],
         spicules=max(0, round(drawn["spicules"])),
+        from_nipple=float(random.uniform(0.1, 0.42)),
     )
 
 
@@ -65,6 +74,9 @@ def place_mass(
     breast: Breast, shape: MassShape, random: np.random.Generator, away_from: Mask
 ) -> tuple[Image, Mask] | None:
     """Find a place for a mass wholly in breast tissue, and draw it.
+
+    It lies about as far from the nipple as its shape says, as one mass does in both views of a breast; it is drawn
+    smaller where it would not fit otherwise.
 
     Args:
         breast: where it goes.
@@ -74,32 +86,32 @@ def place_mass(
 
     Returns:
         The brightness that it adds, (H, W) float32, and its mask: the body of the mass, without its spicules. None if
-        no place was found.
+        there is no room for half its size.
     """
-    height, width = breast.image.shape
-    radius = shape.radius * height
+    size = breast.image.shape
     angles = np.linspace(0, 2 * np.pi, 256, endpoint=False)
-    outline = _outline(angles, radius, shape.irregularity, random)
-    forbidden = (~breast.inside | breast.muscle | away_from).astype(np.uint8)
-    forbidden[:, : max(1, int(0.02 * width))] = 1
-    room = cv2.distanceTransform(1 - np.pad(forbidden, 1, constant_values=1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    places = np.argwhere(room > outline.max() * 1.25 + 2)
-    if not len(places):
+    outline = _outline(angles, shape.radius * size[0], shape.irregularity, random)
+    found = _place(breast, 1.15 * float(outline.max()) + 2, shape.from_nipple * size[0], away_from, random)
+    if found is None:
         return None
-    center = places[int(random.integers(len(places)))]
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    rows, columns = rows - center[0], columns - center[1]
+    center, scale = found
+    outline = outline * scale
+    window, rows, columns = _window(size, center, 3.2 * float(outline.max()) + 4)
     distance, angle = np.hypot(rows, columns), np.mod(np.arctan2(rows, columns), 2 * np.pi)
     border = np.interp(angle, np.append(angles, 2 * np.pi), np.append(outline, outline[0])).astype(np.float32)
-    mask = distance <= border
-    margin = 1 / (1 + np.exp(np.clip((distance - border) / max(shape.softness * radius / 2, 0.5), -30, 30)))
-    body = margin * (1 - 0.25 * (distance / np.maximum(border, 1)) ** 2).clip(0.4, 1) * (1 + 0.15 * breast.texture)
-    added = shape.contrast * (body + 0.7 * _spicules(breast, center, outline, shape.spicules, random))
-    return added.astype(np.float32), np.asarray(mask, np.bool_)
+    soft = max(shape.softness * float(outline.mean()) / 2, 0.5)
+    margin = 1 / (1 + np.exp(np.clip((distance - border) / soft, -30, 30)))
+    thick = np.sqrt(np.clip(1 - 0.6 * (distance / border) ** 2, 0.25, 1))  # thinner towards its border, as a lens is
+    body = margin * thick * (1 + 0.12 * breast.texture[window])
+    spicules = _spicules(rows.shape, center - [window[0].start, window[1].start], outline, shape.spicules, random)
+    added, mask = np.zeros(size, np.float32), np.zeros(size, np.bool_)
+    added[window] = shape.contrast * (body + 0.6 * spicules * (1 - margin)) * breast.inside[window]
+    mask[window] = distance <= border
+    return added, mask
 
 
 def place_cluster(
-    breast: Breast, malignant: bool, difference: float, random: np.random.Generator
+    breast: Breast, malignant: bool, difference: float, from_nipple: float, random: np.random.Generator, away_from: Mask
 ) -> tuple[Image, Mask] | None:
     """Find a place for a cluster of calcifications, and draw it.
 
@@ -109,12 +121,12 @@ def place_cluster(
         As `place_mass`; the mask is the disc that holds all specks.
     """
     height, _ = breast.image.shape
-    radius = height * float(random.uniform(0.02, 0.035))
-    room = cv2.distanceTransform((breast.inside & ~breast.muscle).astype(np.uint8), cv2.DIST_L2, 5)
-    places = np.argwhere(room > radius * 1.3 + 2)
-    if not len(places):
+    radius = height * float(random.uniform(0.025, 0.04))
+    found = _place(breast, 1.15 * radius + 2, from_nipple * height, away_from, random)
+    if found is None:
         return None
-    center = places[int(random.integers(len(places)))]
+    center, scale = found
+    radius *= scale
     lean = difference * (0.5 if malignant else -0.5)
     count = round((14 + 16 * lean) * random.uniform(0.8, 1.25))
     layer = np.zeros(breast.image.shape, np.float32)
@@ -131,38 +143,67 @@ def place_cluster(
     return added, np.asarray(mask, np.bool_)
 
 
+def _place(
+    breast: Breast, radius: float, from_nipple: float, away_from: Mask, random: np.random.Generator
+) -> tuple[NDArray[np.int64], float] | None:
+    """Return a center whose disc of a radius lies in tissue, near a distance from the nipple, and how far it shrank."""
+    tissue = breast.inside & ~breast.muscle & ~away_from
+    # Nothing lies beyond the film, so its borders are as good as skin.
+    room = cv2.distanceTransform(np.pad(tissue.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    scale = min(1.0, 0.98 * float(room.max()) / radius)
+    if scale < 0.5:
+        return None
+    places = np.argwhere(room >= scale * radius)
+    off = np.abs(np.hypot(*(places - np.array(breast.nipple)).T) - from_nipple)
+    near = places[off <= np.quantile(off, 0.12)]
+    return near[int(random.integers(len(near)))], scale
+
+
+def _window(size: tuple[int, ...], center: NDArray[np.int64], reach: float) -> tuple[tuple[slice, slice], Image, Image]:
+    """Return the part of an image around a center, and its rows and columns counted from there."""
+    low, high = np.maximum(center - int(reach), 0), np.minimum(center + int(reach) + 1, size)
+    window = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])))
+    columns, rows = np.meshgrid(
+        np.arange(low[1], high[1], dtype=np.float32) - np.float32(center[1]),
+        np.arange(low[0], high[0], dtype=np.float32) - np.float32(center[0]),
+    )
+    return window, rows, columns
+
+
 def _outline(
     angles: NDArray[np.float64], radius: float, irregularity: float, random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return the radius at each angle: an oval, roughened by a Fourier series."""
-    stretch, turn = random.uniform(1.0, 1.35), random.uniform(0, np.pi)
+    """Return the radius at each angle: an oval, roughened by a Fourier series of the given spread."""
+    stretch, turn = random.uniform(1.0, 1.3), random.uniform(0, np.pi)
     oval = 1 / np.hypot(np.cos(angles - turn) / np.sqrt(stretch), np.sin(angles - turn) * np.sqrt(stretch))
     rough = np.zeros_like(angles)
-    for k in range(3, 12):
-        rough += (3 / k) * random.normal() * np.cos(k * angles + random.uniform(0, 2 * np.pi))
+    for k in range(2, 12):
+        rough += k**-0.7 * random.normal() * np.cos(k * angles + random.uniform(0, 2 * np.pi))
     rough *= irregularity / max(float(rough.std()), 1e-6)
     outline: NDArray[np.float64] = radius * oval * np.clip(1 + rough, 0.5, 1.6)
     return outline
 
 
 def _spicules(
-    breast: Breast, center: NDArray[np.int64], outline: NDArray[np.float64], count: int, random: np.random.Generator
+    size: tuple[int, ...],
+    center: NDArray[np.int64],
+    outline: NDArray[np.float64],
+    count: int,
+    random: np.random.Generator,
 ) -> Image:
-    """Return thin lines that radiate from the border of a mass and fade, (H, W) in [0, 1]."""
-    layer = np.zeros(breast.image.shape, np.float32)
-    thickness = max(1, round(breast.image.shape[0] / 700))
+    """Return thin, bent lines that radiate from the border of a mass and fade, (H, W) in [0, 1]."""
+    layer = np.zeros(size, np.uint8)
+    thick = max(1, round(float(outline.mean()) / 30))
+    pieces = 10
     for _ in range(count):
         at = int(random.integers(len(outline)))
-        angle = 2 * np.pi * at / len(outline)
-        bend, length = random.normal(0, 0.25), outline[at] * random.uniform(0.5, 1.5)
-        pieces = 8
-        reach = np.linspace(0.6 * outline[at], outline[at] + length, pieces + 1)
-        heading = angle + bend * np.linspace(0, 1, pieces + 1)
+        heading = 2 * np.pi * at / len(outline) + random.normal(0, 0.25) * np.linspace(0, 1, pieces + 1)
+        reach = outline[at] * np.linspace(0.7, 1 + random.uniform(0.5, 1.8), pieces + 1)
         points = center + reach[:, None] * np.stack([np.sin(heading), np.cos(heading)], axis=1)
+        ends = np.rint(points[:, ::-1] * 8).astype(int).tolist()
+        strength = random.uniform(120, 255)
         for piece in range(pieces):
-            one = np.zeros(layer.shape, np.uint8)
-            ends = np.rint(points[piece : piece + 2, ::-1] * 8).astype(int)
-            cv2.line(one, tuple(ends[0].tolist()), tuple(ends[1].tolist()), 255, thickness, cv2.LINE_AA, shift=3)
-            layer = np.maximum(layer, one * np.float32((1 - piece / pieces) / 255))
-    blurred = cv2.GaussianBlur(layer, (0, 0), max(0.5, breast.image.shape[0] / 1600))
-    return np.asarray(blurred * breast.inside, np.float32)
+            gray = round(strength * (1 - piece / pieces))
+            cv2.line(layer, ends[piece], ends[piece + 1], gray, thick, cv2.LINE_AA, shift=3)
+    blurred: Image = cv2.GaussianBlur(layer.astype(np.float32), (0, 0), max(0.6, 0.45 * thick)) * np.float32(1 / 255)
+    return blurred
