@@ -392,3 +392,24 @@ def test_the_real_mini_mias() -> None:
     counts = pd.Series([lesion.pathology for lesion in lesions]).value_counts().to_dict()
     assert sum(exclusion.rule == "file-missing" for exclusion in found.exclusions) == 80
     assert counts == {"benign": 49, "malignant": 38}
+
+
+@pytest.mark.real_data
+def test_real_masks_through_a_table(tmp_path: Path) -> None:
+    cbis, cesm = real_data("cbis_ddsm_p00001"), real_data("cddcesm_dm")
+    rows: list[dict[str, object]] = [
+        {"image": cbis / f"{name}_FULL.png", "mask": cbis / f"{name}_MASK.png", "patient": "P_00001", "view": view}
+        for view in ("CC", "MLO")
+        for name in [f"Mass-Training_P_00001_LEFT_{view}"]
+    ] + [
+        {"image": path, "mask": cesm / "masks" / path.name, "patient": path.stem[:4], "view": ""}
+        for path in sorted((cesm / "images").iterdir())[:4]
+    ]
+    table = write_table(tmp_path, [row | {"pathology": "malignant"} for row in rows])
+    found = ingest(table, tmp_path / "out", TABLE)
+    assert excluded(found) == {}
+    areas = found.lesions.set_index("mammogram_id")["area_px"]
+    for mammogram_id in found.mammograms["mammogram_id"]:
+        image, mask = found.image(mammogram_id), found.mask(f"{mammogram_id}_1")
+        assert 50 < areas[mammogram_id] < 0.3 * image.size  # a JPEG mask of two values leaves no specks behind
+        assert image[mask].mean() > image[~mask].mean()  # lesions lie in the breast, and are dense
