@@ -180,7 +180,7 @@ def _training(artifact: Artifact, previews: int) -> Training:
 
 
 def _source(artifact: Artifact, lineage: Lineage) -> dict[str, Any]:
-    """Return what the manifest says, without paths, which differ from machine to machine."""
+    """Return what the manifest says, without paths and wall times, which differ from machine to machine."""
     manifest = artifact.manifest
     facts = [
         ("stage", manifest.stage),
@@ -188,7 +188,6 @@ def _source(artifact: Artifact, lineage: Lineage) -> dict[str, Any]:
         ("seed", str(manifest.seed)),
         ("mammofill", manifest.package_version),
         ("device", manifest.device or "none needed"),
-        ("wall time", f"{manifest.wall_seconds:.1f} s"),
         ("made from", ", ".join(f"{one.role}: {Path(one.path).name}" for one in manifest.inputs) or "nothing"),
         ("patients learned from", str(len(manifest.learned_patients()))),
         *((f"{name.replace('_', ' ')}", _cell(count)) for name, count in manifest.counts.items()),
