@@ -29,7 +29,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "synthesize": {"ratio": 0.75},
     "train-classifier": {"batch": 5},
     "evaluate": {"resamples": 150},
-    "write-report": {"examples": 2},
+    "write-report": {"examples_per_kind": 2},
 }
 """One setting of each stage, and another value for it."""
 

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from toy_study import SCRIPT, make_evaluation, make_patches, make_study, patch_row
+from toy_study import SCRIPT, make, make_evaluation, make_patches, make_study, patch_row
 
 from mammofill.evaluation import Evaluation
 from mammofill.ground.errors import ArtifactError, SettingsError
 from mammofill.ground.imaging import decode_png
 from mammofill.report import PAPER_TABLE, Report, WriteReportSettings, format_table, write_report
 from mammofill.report.examples import real_examples, synthetic_examples
+from mammofill.report.lineage import find_lineage
 
 
 class Reader(HTMLParser):
@@ -151,6 +152,14 @@ def test_what_is_gone_is_named(tmp_path: Path) -> None:
     assert "infiller “infiller” with fingerprint" in words
     assert "classifier “classifier-0” with fingerprint" in words
     assert report.manifest.counts["missing_upstream"] == 2
+
+
+def test_arms_that_came_out_alike_are_shown_apart(tmp_path: Path) -> None:
+    twin = make(tmp_path / "twin", "classifier", {}, {"history.jsonl": "{}\n"})
+    again = make(tmp_path / "again", "classifier", {}, {"history.jsonl": "{}\n"})
+    assert twin.fingerprint == again.fingerprint
+    arms = [make_evaluation(tmp_path / f"of-{one.folder.name}", "arm", 1, {"classifier": one}) for one in (twin, again)]
+    assert [one.folder.name for one in find_lineage(arms).of_kind("classifier")] == ["twin", "again"]
 
 
 def test_one_evaluation_with_nothing_upstream(tmp_path: Path) -> None:

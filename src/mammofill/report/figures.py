@@ -99,7 +99,9 @@ def _draw_panel(axes: Axes, history: pd.DataFrame, quantity: str, lines: Sequenc
         axes.plot(
             known["images_seen"], known[line], color=colour, marker=marker, markersize=3, linewidth=1.2, label=label
         )
-    axes.set_title(quantity.replace("_", " "), fontsize=9, loc="left")
+    # One line needs no legend, so the title says whose it is.
+    title = quantity if len(lines) > 1 else lines[0]
+    axes.set_title(title.replace("_", " ").replace(".", ", ").replace("auc", "AUC"), fontsize=9, loc="left")
     axes.set_xlabel("images seen")
     if len(lines) > 1:
         axes.legend(fontsize=7)

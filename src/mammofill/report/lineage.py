@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import pandas as pd
@@ -32,13 +32,9 @@ class Lineage:
 
     @cached_property
     def patch_sets(self) -> list[PatchSet]:
-        """All patch sets, the real ones first."""
-        return [PatchSet.open(one.folder) for one in self.of_kind("patches")]
-
-    def inputs_of(self, artifact: Artifact) -> list[Artifact]:
-        """Return the direct inputs of an artifact, as far as they were found."""
-        wanted = {record.fingerprint for record in artifact.manifest.inputs}
-        return [one for one in self.artifacts if one.fingerprint in wanted]
+        """All patch sets, the real ones first; a set that lies in two places is counted once."""
+        places = {one.fingerprint: one.folder for one in self.of_kind("patches")}
+        return [PatchSet.open(place) for place in places.values()]
 
 
 def find_lineage(evaluations: Sequence[Evaluation]) -> Lineage:
@@ -47,19 +43,21 @@ def find_lineage(evaluations: Sequence[Evaluation]) -> Lineage:
     Args:
         evaluations: where to begin; they are in the lineage themselves, in the order given.
     """
-    found: dict[str, Artifact] = {}
+    # Known by their place, not their content: two arms may have come out alike, and are two arms still.
+    found: dict[Path, Artifact] = {}
     for evaluation in evaluations:
         for several in upstream(evaluation).values():
-            found.update((one.fingerprint, one) for one in several)
+            found.update((one.folder.resolve(), one) for one in several)
     # A synthetic patch set comes after the infiller that painted it, so what has most ancestors comes last.
-    ancestry = {key: sum(map(len, upstream(one).values())) for key, one in found.items()}
-    ordered = sorted(found.values(), key=lambda one: (_ORDER.index(one.manifest.kind), ancestry[one.fingerprint]))
-    artifacts = (*ordered, *evaluations)
+    ancestry = {place: sum(map(len, upstream(one).values())) for place, one in found.items()}
+    places = sorted(found, key=lambda place: (_ORDER.index(found[place].manifest.kind), ancestry[place]))
+    artifacts = (*(found[place] for place in places), *evaluations)
+    fingerprints = {one.fingerprint for one in artifacts}
 
     missing: dict[str, InputRecord] = {}
     for artifact in artifacts:
         for record in artifact.manifest.inputs:
-            if record.kind not in ("file", "folder") and record.fingerprint not in found:
+            if record.kind not in ("file", "folder") and record.fingerprint not in fingerprints:
                 missing[record.fingerprint] = record
     return Lineage(artifacts, tuple(missing.values()))
 

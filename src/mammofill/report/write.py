@@ -49,15 +49,18 @@ def write_report(
     inputs = {"evaluations": list(evaluations)}
     with begin(out, kind=Report.kind, stage="write-report", settings=settings, seed=seed, inputs=inputs) as work:
         if work is not None:
-            progress.say("comparing the arms")
-            found = differences(evaluations, seed)
-            _write_csv(work.folder / "table1.csv", results_table(evaluations))
-            _write_csv(work.folder / "differences.csv", differences_table(found))
-            roc = draw_roc(evaluations)
-            write_atomically(work.folder / "roc.svg", roc)
-            progress.say("collecting what the evaluations came from")
-            lineage = find_lineage(evaluations)
-            write_atomically(work.folder / "index.html", render_page(evaluations, found, lineage, roc, settings, seed))
+            with progress.task("writing the report", 3) as task:
+                found = differences(evaluations, seed)
+                _write_csv(work.folder / "table1.csv", results_table(evaluations))
+                _write_csv(work.folder / "differences.csv", differences_table(found))
+                task.advance(1, "tables")
+                roc = draw_roc(evaluations)
+                write_atomically(work.folder / "roc.svg", roc)
+                task.advance(1, "curves")
+                lineage = find_lineage(evaluations)
+                page = render_page(evaluations, found, lineage, roc, settings, seed)
+                write_atomically(work.folder / "index.html", page)
+                task.advance(1, "page")
             work.finish({"arms": len(evaluations), "missing_upstream": len(lineage.missing)})
     return Report.open(out)
 
