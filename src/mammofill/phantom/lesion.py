@@ -18,7 +18,7 @@ from mammofill.ground.imaging import Image, Mask
 from mammofill.phantom.breast import Breast
 
 _BENIGN = {"irregularity": 0.03, "contrast": 0.13, "softness": 0.06, "spicules": 0.0}
-_MALIGNANT = {"irregularity": 0.13, "contrast": 0.24, "softness": 0.22, "spicules": 18.0}
+_MALIGNANT = {"irregularity": 0.13, "contrast": 0.26, "softness": 0.22, "spicules": 18.0}
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,11 @@ def place_mass(
     body = margin * thick * (1 + 0.12 * breast.texture[window])
     spicules = _spicules(rows.shape, center - [window[0].start, window[1].start], outline, shape.spicules, random)
     added, mask = np.zeros(size, np.float32), np.zeros(size, np.bool_)
-    added[window] = shape.contrast * (body + 0.6 * spicules * (1 - margin)) * breast.inside[window]
     mask[window] = distance <= border
+    # A mass pushes tissue aside, so less of the pattern under it shows through.
+    under = breast.image[window]
+    displaced = 0.6 * margin * (under[mask[window]].mean() - under)
+    added[window] = (displaced + shape.contrast * (body + 0.8 * spicules * (1 - margin))) * breast.inside[window]
     return added, mask
 
 
