@@ -308,8 +308,8 @@ _DEMO = TrainInfillerSettings(
 )
 
 PRESETS: dict[str, TrainInfillerSettings] = {"paper": _PAPER, "demo": _DEMO}
-"""Settings by name. ``paper`` follows the paper. ``demo`` is small and needs no weights: on some 160 lesion patches of 64 px
-it trains in about a minute on two CPU cores, on more in proportion (lower its epochs then)."""
+"""Settings by name. ``paper`` follows the paper. ``demo`` is small and needs no weights: on some 160 lesion patches of
+64 px it trains in about a minute on two CPU cores, on more in proportion (lower its epochs then)."""
 
 
 def preset(name: str) -> TrainInfillerSettings:
