@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +25,15 @@ def disc(radius: float, row: float = 15.5, column: float = 15.5) -> np.ndarray:
     return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
 
 
-def make_patches(out: Path, normals: int = 12, donors: int = 3, split: str = "train", breast_from: int = 0) -> PatchSet:
-    rows, masks, breasts = [], [], []
+def make_patches(
+    out: Path,
+    normals: int = 12,
+    donors: int = 3,
+    split: str = "train",
+    breast_from: int = 0,
+    masks: Mapping[int, np.ndarray] | None = None,
+) -> PatchSet:
+    rows, drawn, breasts = [], [], []
     for number in range(normals + donors):
         pathology = "normal" if number < normals else ("benign", "malignant")[number % 2]
         rows.append({
@@ -33,14 +41,14 @@ def make_patches(out: Path, normals: int = 12, donors: int = 3, split: str = "tr
             "left": 0, "height": SIZE, "width": SIZE, "pathology": pathology, "lesion_ids": "", "breast_share": 1.0,
             "split": split, "origin": "real",
         })  # fmt: skip
-        masks.append(disc(4 + number % 3) & (pathology != "normal"))
+        drawn.append((masks or {}).get(number, disc(4 + number % 3)) & (pathology != "normal"))
         breast = np.ones((SIZE, SIZE), bool)
         breast[:, :breast_from] = False
         breasts.append(breast)
     with begin(out, kind="patches", stage="toy", settings=PairPatchesSettings(), seed=0, inputs={}) as work:
         assert work is not None
         images = [np.full((SIZE, SIZE), 30000, np.uint16)] * len(rows)
-        write_shard(work.folder / "patches-00000.parquet", rows, images, masks, breasts)
+        write_shard(work.folder / "patches-00000.parquet", rows, images, drawn, breasts)
         work.finish({})
     return PatchSet.open(out)
 
@@ -107,6 +115,17 @@ def test_what_cannot_be_paired_is_counted_and_refused(tmp_path: Path) -> None:
     ):
         pair_patches(patches, tmp_path / "r", PairPatchesSettings(tries=5, zoom=(1, 1)))
     assert not (tmp_path / "r").exists()
+
+
+def test_a_mask_that_its_window_cuts_off_is_not_lent(tmp_path: Path) -> None:
+    cut = disc(6, 15, 2)
+    patches = make_patches(tmp_path / "p", donors=4, masks={12: cut, 13: cut, 14: cut})
+    pairs = pair_patches(patches, tmp_path / "r", PairPatchesSettings(zoom=(0.3, 0.4), min_mask_px=4))
+    assert set(pairs.table["mask_donor_patch_id"]) == {"malignant-15"}
+    assert dict(zip(pairs.unpaired["reason"], pairs.unpaired["count"], strict=True))["donor-mask-cut"] == 3
+    all_cut = make_patches(tmp_path / "all", masks=dict.fromkeys(range(12, 15), cut))
+    with pytest.raises(TooFewError, match="All 3 lesion patches .* hold only a part of their lesion"):
+        pair_patches(all_cut, tmp_path / "none")
 
 
 def test_missing_kinds_are_named(tmp_path: Path) -> None:

@@ -34,10 +34,11 @@ def pair_patches(
 ) -> Pairs:
     """Draw a lesion patch for each normal patch until its mask fits. Source: the paper, section 4.1.
 
-    For a normal patch, a lesion patch of the same split is drawn, and a zoom (and shift) for its mask. The pair is
+    A mask that its own window cuts off does not lend itself: zoomed out, it would lie in the tissue with a straight
+    edge. For a normal patch, one of the other lesion patches of the same split is drawn, and a zoom (and shift) for its mask. The pair is
     kept if the whole mask lies on breast tissue and inside the patch, without touching the border; otherwise the next
     one is drawn, at most `tries` times. Every patch has its own stream of chance, so a pair does not depend on which
-    other patches there are before it. Context and donor may be the same patient's: both are in the same split.
+    other normal patches there are. Context and donor may be the same patient's: both are in the same split.
 
     Args:
         patches: real patches.
@@ -66,7 +67,14 @@ def pair_patches(
     ) as work:
         if work is not None:
             _, masks = patches.pixels(donors)
-            unpaired: Counter[str] = Counter()
+            whole = ~np.array([touches_border(mask) for mask in masks])
+            unpaired: Counter[str] = Counter({"donor-mask-cut": int((~whole).sum())} if not whole.all() else {})
+            if not whole.any():
+                raise TooFewError(
+                    f"All {len(donors)} lesion patches of {patches.folder} in the {settings.split} split hold only a "
+                    "part of their lesion, so none can lend its mask. Use larger patches or a smaller stride."
+                )
+            donors, masks = donors[whole], masks[whole]
             found = list(_pairs(patches, normals, donors, masks, settings, seed, unpaired, progress))
             if not found:
                 reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(unpaired.items()))
@@ -149,6 +157,11 @@ def _draw_donor(
     return None
 
 
+def touches_border(mask: Mask) -> bool:
+    """Say whether a mask (H, W) reaches the border of its patch."""
+    return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
+
+
 def check_placement(mask: Mask, breast: Mask, min_mask_px: int) -> str | None:
     """Say why a mask may not be painted into a patch; None if it may.
 
@@ -162,7 +175,7 @@ def check_placement(mask: Mask, breast: Mask, min_mask_px: int) -> str | None:
     """
     if int(mask.sum()) < min_mask_px:
         return "mask-too-small"
-    if mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any():
+    if touches_border(mask):
         return "mask-at-the-border"
     if not breast[mask].all():
         return "mask-off-the-breast"

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mammofill.ground.artifact import Artifact
-from mammofill.ground.errors import DamagedError
+from mammofill.ground.errors import DamagedError, TooFewError
 from mammofill.ground.imaging import FULL_RANGE, Mask, StoredImage, decode_png, encode_png
 
 PATCH_COLUMNS = {
@@ -86,6 +86,8 @@ class PatchSet(Artifact):
     @cached_property
     def size_px(self) -> int:
         """Side of the (square) patches, read from the first one."""
+        if not len(self.table):
+            raise TooFewError(f"{self.folder} holds no patches. Make it again with settings that keep some.")
         _, (image,) = next(self._decoded(np.zeros(1, np.int64), ["image"]))
         return int(image.shape[0])
 
