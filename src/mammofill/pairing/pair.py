@@ -35,10 +35,11 @@ def pair_patches(
     """Draw a lesion patch for each normal patch until its mask fits. Source: the paper, section 4.1.
 
     A mask that its own window cuts off does not lend itself: zoomed out, it would lie in the tissue with a straight
-    edge. For a normal patch, one of the other lesion patches of the same split is drawn, and a zoom (and shift) for its mask. The pair is
-    kept if the whole mask lies on breast tissue and inside the patch, without touching the border; otherwise the next
-    one is drawn, at most `tries` times. Every patch has its own stream of chance, so a pair does not depend on which
-    other normal patches there are. Context and donor may be the same patient's: both are in the same split.
+    edge. For a normal patch, one of the other lesion patches of the same split is drawn, and a zoom (and shift) for its
+    mask. The pair is kept if the whole mask lies on breast tissue and inside the patch, without touching the border;
+    otherwise the next one is drawn, at most `tries` times. Every patch has its own stream of chance, so a pair does not
+    depend on which other normal patches there are. Context and donor may be the same patient's: both are in the same
+    split.
 
     Args:
         patches: real patches.
