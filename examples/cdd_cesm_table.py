@@ -1,8 +1,8 @@
 """Write the table for CDD-CESM's low-energy mammograms with masks, so that `mammofill ingest table` reads them.
 
-Expects a folder with `images/P###_<side>_DM_<view>.jpg` and masks of the same names in `masks/` (Khaled et al., Scientific
-Data, 2022, doi:10.1038/s41597-022-01238-0). All of these lesions are malignant: they can train an infiller, but say
-nothing about benign against malignant.
+Expects a folder with `images/P###_<side>_DM_<view>.jpg` and masks of the same names in `masks/` (Khaled et al.,
+Scientific Data, 2022, doi:10.1038/s41597-022-01238-0). All of these lesions are malignant: they can train an infiller,
+but say nothing about benign against malignant.
 
     python examples/cdd_cesm_table.py FOLDER TABLE.csv
 """

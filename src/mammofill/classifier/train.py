@@ -23,7 +23,7 @@ _CLASSES = (Pathology.BENIGN, Pathology.MALIGNANT)
 def train_classifier(
     patches: Sequence[PatchSet],
     out: str | Path,
-    settings: TrainClassifierSettings = TrainClassifierSettings(),  # noqa: B008 (frozen)
+    settings: TrainClassifierSettings = TrainClassifierSettings(),
     *,
     seed: int = 0,
     progress: Progress = quiet,

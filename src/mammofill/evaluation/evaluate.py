@@ -112,8 +112,8 @@ def check_no_leak(classifier: Classifier, test: pd.DataFrame, split: str) -> Non
         more = f"\n  ... and {len(leaking) - 10} more" if len(leaking) > 10 else ""
         raise LeakError(
             f"The classifier in {classifier.folder} learned from {len(leaking)} patients of the {split} split:{shown}"
-            f"{more}\nIts scores on them would say nothing. Train the classifier and its infiller on patches of the same "
-            "ingest, whose split keeps every patient on one side."
+            f"{more}\nIts scores on them would say nothing. Train the classifier and its infiller on patches of the "
+            "same ingest, whose split keeps every patient on one side."
         )
 
 
@@ -155,8 +155,8 @@ def _test_rows(patches: PatchSet, split: str) -> NDArray[np.int64]:
     if len(generated):
         first = patches.table["patch_id"].iloc[int(generated[0])]
         raise LeakError(
-            f"{patches.folder} has {len(generated)} generated patches in the {split} split, first {first}. A classifier "
-            "is judged on real patches only."
+            f"{patches.folder} has {len(generated)} generated patches in the {split} split, first {first}. "
+            "A classifier is judged on real patches only."
         )
     splits = patches.table.groupby("patient_id")["split"].nunique()
     both = sorted(str(patient) for patient in splits.index[splits > 1])
