@@ -19,6 +19,8 @@ seed = 3
 
 [phantom]
 patients = 30
+height_px = 256
+width_px = 160
 
 [ingest]
 height_px = 192

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,9 +16,10 @@ import pytest
 import mammofill
 from mammofill import cli
 from mammofill.cli import COMMANDS, main
-from mammofill.experiment import PHANTOM, STAGES, Stage
+from mammofill.experiment import PHANTOM, STAGES, Stage, StudyRun
 from mammofill.experiment.settings import flat
 from mammofill.ground import errors
+from mammofill.ground.artifact import read_manifest
 from mammofill.infilling import PRESETS
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -227,3 +229,63 @@ def test_flat_settings_name_every_nested_field() -> None:
     names = dict(flat(PRESETS["paper"]))
     assert names["schedule.batch"] == PRESETS["paper"].schedule.batch
     assert set(names) == set(_names(type(PRESETS["paper"])))
+
+
+# ---- the same artifact from both windows ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", [PHANTOM, *STAGES], ids=lambda stage: stage.name)
+def test_the_command_line_makes_what_python_makes(
+    corridor: StudyRun, stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = [step for step in corridor.study.steps if step.stage.name == stage.name][-1]
+    out = tmp_path / "out"
+    inputs = [str(corridor.out / place) for one in stage.inputs for place in step.inputs[one.role]]
+    flags = [f"--{name}={as_flag(value)}" for name, value in flat(step.settings) if name != stage.leading]
+    leading = [str(getattr(step.settings, stage.leading))] if stage.leading else []
+    where = ["--out", str(out)] if stage.inputs else [str(out)]
+    command = [stage.name, *leading, *inputs, *where, "--seed", str(corridor.study.seed), "--quiet", *flags]
+
+    assert main([*command, "--dry-run"]) == 0
+    assert "(will run)" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+    assert main(command) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"{out}: {corridor.artifacts[step.out].kind}")
+    assert shown.err == ""
+    assert read_manifest(out).fingerprint == corridor.artifacts[step.out].fingerprint
+
+    assert main([*command, "--dry-run"]) == 0
+    assert "(done)" in capsys.readouterr().out
+
+
+def as_flag(value: object) -> str:
+    """Write a value as the command line takes it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def test_the_plan_of_a_study_says_what_is_done_and_touches_nothing(
+    corridor: StudyRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(corridor.study.path), "--out", str(tmp_path / "new"), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("(will run)") == len(corridor.study.steps)
+    assert list(tmp_path.iterdir()) == []
+    assert main(["run", str(corridor.study.path), "--out", str(corridor.out), "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("(done)") == len(corridor.study.steps)
+
+
+def test_a_study_ends_with_its_table_and_report(corridor: StudyRun, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(corridor.study.path), "--out", str(corridor.out), "--quiet"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("balanced accuracy", "AUC", "real only", "real and generated", "in all", "index.html"):
+        assert words in shown
+
+
+def test_the_shipped_demo_is_a_study_that_needs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("train-classifier: ") == 4
+    assert "perceptual.weights = None" in shown
+    assert shown.count("weights = 'none'") == 4
