@@ -128,6 +128,20 @@ def test_a_mask_that_its_window_cuts_off_is_not_lent(tmp_path: Path) -> None:
         pair_patches(all_cut, tmp_path / "none")
 
 
+def test_a_normal_patch_borrows_from_another_donor_each_time(tmp_path: Path) -> None:
+    patches = make_patches(tmp_path / "p", normals=8, donors=3)
+    one = pair_patches(patches, tmp_path / "one", seed=1).table
+    pairs = pair_patches(patches, tmp_path / "r", PairPatchesSettings(pairs_per_patch=4), seed=1)
+    donors = pairs.table.groupby("context_patch_id")["mask_donor_patch_id"]
+    assert (donors.nunique() == donors.size()).all()
+    assert set(donors.size()) == {3}
+    unpaired = dict(zip(pairs.unpaired["reason"], pairs.unpaired["count"], strict=True))
+    assert unpaired["patch-unpaired"] == 8
+    assert unpaired["try-donor-lent-already"] >= 8 * 50
+    first = pairs.table[pairs.table["pair_id"].str.endswith("_p0")]
+    assert first.reset_index(drop=True).equals(one), "more pairs leave the first ones as they are"
+
+
 def test_missing_kinds_are_named(tmp_path: Path) -> None:
     for name, counts, words in [
         ("a", {"normals": 0}, "has no normal patch in the train split.*Its patches: train benign"),

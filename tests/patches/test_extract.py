@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from collections_of_patches import SHOTS, Shot, make_mammograms, picture
 from PIL import Image
 
 from mammofill.ground.errors import DamagedError, LeakError, TooFewError
+from mammofill.ground.imaging import encode_png
 from mammofill.ground.progress import Progress
+from mammofill.mammograms import MammogramSet
 from mammofill.patches import ExtractPatchesSettings, extract_patches, write_shard
 
 SETTINGS = ExtractPatchesSettings(size_px=32, stride_px=16, normal_margin_px=2, mammograms_per_shard=2)
@@ -62,6 +65,8 @@ def test_patches_are_cut_where_the_table_says(tmp_path: Path) -> None:
     assert any(line.startswith("train: ") and "malignant" in line for line in lines.lines)
     order = np.random.default_rng(0).permutation(len(table))
     assert np.array_equal(patches.pixels(order)[0], images[order])
+    assert np.array_equal(patches.masks(order), masks[order])
+    assert np.array_equal(patches.breasts(order), breasts[order])
 
 
 def test_8_bits_keep_the_upper_half(tmp_path: Path) -> None:
@@ -102,6 +107,24 @@ def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LeakError, match="1 patients are in more than one split, first p1"):
         extract_patches(mammograms, tmp_path / "p", SETTINGS)
     assert not list(tmp_path.glob("p*"))
+
+
+@pytest.mark.parametrize(
+    ("mask", "found"), [(np.ones((80, 96), bool), "is 80 x 96 px"), (np.zeros((96, 80), bool), "is empty")]
+)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_mask_that_does_not_fit_its_mammogram_is_named(
+    mask: np.ndarray, found: str, workers: int, tmp_path: Path
+) -> None:
+    mammograms = make_mammograms(tmp_path / "m")
+    (mammograms.folder / "masks" / "b_1.png").write_bytes(png := encode_png(mask))
+    manifest = mammograms.folder / "artifact.json"
+    content = json.loads(manifest.read_text())
+    content["files"]["masks/b_1.png"] = len(png)
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(DamagedError, match=f"mask of lesion b_1 {found}.* 96 x 80 px of its mammogram b"):
+        extract_patches(MammogramSet.open(mammograms.folder), tmp_path / "p", replace(SETTINGS, workers=workers))
+    assert not (tmp_path / "p").exists()
 
 
 def test_a_patch_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:

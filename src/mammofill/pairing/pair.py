@@ -37,9 +37,9 @@ def pair_patches(
     A mask that its own window cuts off does not lend itself: zoomed out, it would lie in the tissue with a straight
     edge. For a normal patch, one of the other lesion patches of the same split is drawn, and a zoom (and shift) for its
     mask. The pair is kept if the whole mask lies on breast tissue and inside the patch, without touching the border;
-    otherwise the next one is drawn, at most `tries` times. Every patch has its own stream of chance, so a pair does not
-    depend on which other normal patches there are. Context and donor may be the same patient's: both are in the same
-    split.
+    otherwise the next one is drawn, at most `tries` times; a lesion patch lends its mask to a normal patch only once.
+    Every patch has its own stream of chance, so a pair does not depend on which other normal patches there are. Context
+    and donor may be the same patient's: both are in the same split.
 
     Args:
         patches: real patches.
@@ -67,7 +67,7 @@ def pair_patches(
         out, kind=Pairs.kind, stage="pair-patches", settings=settings, seed=seed, inputs={"patches": patches}
     ) as work:
         if work is not None:
-            _, masks = patches.pixels(donors)
+            masks = patches.masks(donors)
             whole = ~np.array([touches_border(mask) for mask in masks])
             unpaired: Counter[str] = Counter({"donor-mask-cut": int((~whole).sum())} if not whole.all() else {})
             if not whole.any():
@@ -117,13 +117,15 @@ def _pairs(
         for start in range(0, len(normals), _AT_ONCE):
             chunk = normals[start : start + _AT_ONCE]
             for row, breast in zip(chunk, patches.breasts(chunk), strict=True):
+                lent: set[int] = set()
                 for number in range(settings.pairs_per_patch):
                     random = stream(seed, "pairing", str(names[row]), number)
-                    found = _draw_donor(breast, masks, settings, random, unpaired)
+                    found = _draw_donor(breast, masks, lent, settings, random, unpaired)
                     if found is None:
                         unpaired["patch-unpaired"] += 1
                         continue
                     donor, zoom, shift = found
+                    lent.add(donor)
                     lender = donors[donor]
                     yield {
                         "pair_id": f"{names[row]}_p{number}",
@@ -142,6 +144,7 @@ def _pairs(
 def _draw_donor(
     breast: Mask,
     masks: NDArray[np.bool_],
+    lent: set[int],
     settings: PairPatchesSettings,
     random: np.random.Generator,
     unpaired: Counter[str],
@@ -151,6 +154,9 @@ def _draw_donor(
         donor = int(random.integers(len(masks)))
         zoom = float(random.uniform(*settings.zoom))
         shift = (int(random.integers(-most_shift, most_shift + 1)), int(random.integers(-most_shift, most_shift + 1)))
+        if donor in lent:
+            unpaired["try-donor-lent-already"] += 1
+            continue
         reason = check_placement(borrowed_mask(masks[donor], zoom, shift), breast, settings.min_mask_px)
         if reason is None:
             return donor, zoom, shift

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mammofill.ground.artifact import begin, write_atomically
-from mammofill.ground.errors import LeakError, TooFewError
+from mammofill.ground.errors import DamagedError, LeakError, TooFewError
 from mammofill.ground.imaging import Mask, StoredImage
 from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms import MammogramSet
@@ -50,6 +50,7 @@ def extract_patches(
     Raises:
         LeakError: a patient is in two splits.
         TooFewError: not one window could be kept; the message says why.
+        DamagedError: a lesion's mask is empty, or has not the size of its mammogram.
     """
     table = mammograms.mammograms.sort_values("mammogram_id")
     _check_splits(table)
@@ -109,9 +110,13 @@ def _make_shards(
             running: dict[Future[None], int] = {
                 pool.submit(_make_shard, source, folder, k, shards[k], settings): k for k in missing
             }
-            for done in as_completed(running):
-                done.result()
-                task.advance(len(shards[running[done]]))
+            try:
+                for done in as_completed(running):
+                    done.result()
+                    task.advance(len(shards[running[done]]))
+            finally:
+                # After a failure, shards that nobody has begun are left for the next run.
+                pool.shutdown(cancel_futures=True)
 
 
 def _make_shard(
@@ -128,7 +133,7 @@ def _make_shard(
         facts = by_id.loc[mammogram_id]
         image = mammograms.image(mammogram_id)
         breast = find_breast(image)
-        lesions = _outlines(mammograms, mammogram_id)
+        lesions = _outlines(mammograms, mammogram_id, image.shape)
         windows, reasons = label_windows(breast, lesions, settings, bool(facts["all_lesions_located"]))
         dropped.update({(reason, str(facts["split"])): count for reason, count in reasons.items()})
         for window in windows:
@@ -143,11 +148,18 @@ def _make_shard(
     write_atomically(_dropped_path(folder, number), json.dumps(counts))
 
 
-def _outlines(mammograms: MammogramSet, mammogram_id: str) -> list[LesionOutline]:
-    return [
-        LesionOutline(row["lesion_id"], row["pathology"], row["abnormality"], mammograms.mask(row["lesion_id"]))
-        for row in mammograms.lesions_of(mammogram_id).to_dict("records")
-    ]
+def _outlines(mammograms: MammogramSet, mammogram_id: str, shape: tuple[int, ...]) -> list[LesionOutline]:
+    outlines = []
+    for row in mammograms.lesions_of(mammogram_id).to_dict("records"):
+        mask = mammograms.mask(row["lesion_id"])
+        if mask.shape != shape or not mask.any():
+            found = "is empty" if mask.shape == shape else f"is {mask.shape[0]} x {mask.shape[1]} px"
+            raise DamagedError(
+                f"{mammograms.folder}: the mask of lesion {row['lesion_id']} {found}; it must mark some of the "
+                f"{shape[0]} x {shape[1]} px of its mammogram {mammogram_id}. Ingest the collection again."
+            )
+        outlines.append(LesionOutline(row["lesion_id"], row["pathology"], row["abnormality"], mask))
+    return outlines
 
 
 def _window_mask(window: Window, lesions: Sequence[LesionOutline], place: Any, size: int) -> Mask:

@@ -127,6 +127,20 @@ class PatchSet(Artifact):
             masks[place] = mask > 0
         return images, masks
 
+    def masks(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Decode the masks alone of some patches.
+
+        Args:
+            rows: row numbers in `table`, in any order.
+
+        Returns:
+            (n, H, W) bool, in the order asked for.
+
+        Raises:
+            DamagedError: a mask cannot be decoded.
+        """
+        return self._masks_in("mask", rows)
+
     def breasts(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
         """Decode where breast is in some patches.
 
@@ -139,11 +153,14 @@ class PatchSet(Artifact):
         Raises:
             DamagedError: a picture cannot be decoded.
         """
+        return self._masks_in("breast", rows)
+
+    def _masks_in(self, column: str, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
         rows = np.asarray(rows, dtype=np.int64)
-        breasts = np.empty((len(rows), self.size_px, self.size_px), np.bool_)
-        for place, (breast,) in self._decoded(rows, ["breast"]):
-            breasts[place] = breast > 0
-        return breasts
+        masks = np.empty((len(rows), self.size_px, self.size_px), np.bool_)
+        for place, (mask,) in self._decoded(rows, [column]):
+            masks[place] = mask > 0
+        return masks
 
     @cached_property
     def _shard_lengths(self) -> list[int]:

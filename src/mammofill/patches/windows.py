@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -146,8 +147,7 @@ def box_sums(mask: Mask, tops: NDArray[np.int64], lefts: NDArray[np.int64], size
         (len(tops), len(lefts)) int64.
     """
     height, width = mask.shape
-    sums = np.zeros((height + 1, width + 1), np.int64)
-    np.cumsum(np.cumsum(mask, axis=0, dtype=np.int64), axis=1, out=sums[1:, 1:])
+    sums = cv2.integral(mask.astype(np.uint8)).astype(np.int64)  # (H + 1, W + 1)
     top, bottom = np.clip(tops, 0, height)[:, None], np.clip(tops + size, 0, height)[:, None]
     left, right = np.clip(lefts, 0, width)[None, :], np.clip(lefts + size, 0, width)[None, :]
     counted: NDArray[np.int64] = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
