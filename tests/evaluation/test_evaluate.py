@@ -14,7 +14,7 @@ import pytest
 from mammofill.classifier import Classifier
 from mammofill.evaluation import EvaluateSettings, Evaluation, evaluate, paired_difference
 from mammofill.ground.artifact import Artifact, LearnedFrom, begin
-from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
+from mammofill.ground.errors import ArtifactError, DeviceError, LeakError, SettingsError, TooFewError
 from mammofill.patches import PatchSet, write_shard
 
 SIZE_PX = 16
@@ -143,6 +143,12 @@ def test_a_test_patient_that_was_learned_from_is_refused_with_every_way_in(tmp_p
     assert "T3: through train-classifier, train-infiller\n" in words
     assert "L1" not in words
     assert "Train the classifier and its infiller on patches of the same ingest" in words
+    assert not list(tmp_path.glob("e*"))
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="'cuda:63' was asked for"):
+        evaluate(classifier(tmp_path / "c", []), patches(tmp_path / "p", ROWS), tmp_path / "e", FEW, device="cuda:63")
     assert not list(tmp_path.glob("e*"))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mammofill.ground.artifact import begin
 from mammofill.ground.errors import TooFewError
-from mammofill.pairing import PairPatchesSettings, Pairs, borrowed_mask, pair_patches
+from mammofill.pairing import PairPatchesSettings, borrowed_mask, pair_patches
 from mammofill.pairing.pair import check_placement
 from mammofill.patches import PatchSet, write_shard
 
@@ -158,4 +158,3 @@ def test_zoom_must_make_sense() -> None:
 
     with pytest.raises(SettingsError, match="PairPatchesSettings.zoom must be two factors"):
         replace(PairPatchesSettings(), zoom=(1.2, 0.8))
-    assert Pairs.kind == "pairs"

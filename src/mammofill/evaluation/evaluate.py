@@ -60,6 +60,9 @@ def evaluate(
     table = patches.table.iloc[rows]
     check_no_leak(classifier, table, settings.split)
 
+    from mammofill.ground.training import find_device  # torch, which the settings and the help do not need
+
+    find_device(device)
     with begin(
         out,
         kind=Evaluation.kind,
