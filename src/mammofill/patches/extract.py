@@ -19,7 +19,7 @@ from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms import MammogramSet
 from mammofill.patches.patch_set import PatchSet, write_shard
 from mammofill.patches.settings import ExtractPatchesSettings
-from mammofill.patches.tissue import find_breast
+from mammofill.mammograms.tissue import find_breast
 from mammofill.patches.windows import LesionOutline, Window, label_windows
 
 

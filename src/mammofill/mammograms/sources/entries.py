@@ -17,14 +17,40 @@ class Circle:
 
 
 @dataclass(frozen=True)
+class Outline:
+    """A lesion that the source marks by contours, in pixels of the source image.
+
+    Each contour is a closed polygon of (row, column) points; a contour of one or two points marks single pixels or the
+    pixels of a line, as for calcifications. The lesion is the union of all contours.
+    """
+
+    contours: tuple[tuple[tuple[float, float], ...], ...]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A lesion that the source marks by an upright box, in pixels of the source image."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+
+Files = tuple[Path, ...]
+"""The files among which a lesion's mask is; ingest finds it by content."""
+
+Place = Circle | Outline | Box | Files
+
+
+@dataclass(frozen=True)
 class LesionEntry:
     """One lesion of a mammogram."""
 
     lesion_id: str
     pathology: str
     abnormality: str
-    place: Circle | tuple[Path, ...]
-    """A circle, or the files among which the mask is; ingest finds it by content."""
+    place: Place
     source: str
     """Table row or file that it comes from, for messages."""
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -38,7 +64,7 @@ class MammogramEntry:
     patient_id: str
     laterality: str | None
     view: str | None
-    image: tuple[Path, ...]
+    image: Files
     """The files among which the mammogram is: nearly always one."""
     lesions: tuple[LesionEntry, ...]
     all_lesions_located: bool = True
@@ -65,8 +91,51 @@ class Exclusion:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """Something that was not as it should be, and was kept all the same."""
+
+    what: str
+    patient_id: str | None
+    rule: str
+    """Short name, for counts: for example ``mask-resampled``."""
+    found: str
+    """What was found, for people."""
+    done: str
+    """What was done about it, for people."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One lesion (or one mammogram without lesions) as the tables list it, whether or not its files are there.
+
+    None where the tables say nothing, or nothing that is known.
+    """
+
+    row: str
+    """Where it stands, for messages: "own.csv row 2"."""
+    patient_id: str
+    mammogram_id: str
+    lesion_id: str | None
+    laterality: str | None
+    view: str | None
+    pathology: str | None
+    """normal, benign or malignant."""
+    abnormality: str | None
+    """mass, calcification or other."""
+    density: str | None
+    official_split: str | None
+    """train, validation or test."""
+    missing: tuple[str, ...] = ()
+    """Names of the columns that this row should fill and leaves empty."""
+
+
+@dataclass(frozen=True)
 class Collection:
     """A collection as its tables describe it."""
 
     mammograms: tuple[MammogramEntry, ...]
+    """Those whose files are there."""
     exclusions: tuple[Exclusion, ...]
+    decisions: tuple[Decision, ...] = ()
+    listed: tuple[Listed, ...] = ()
+    """Every row of the tables that were read."""

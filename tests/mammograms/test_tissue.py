@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from real_data import real_data
 
-from mammofill.patches.tissue import find_breast
+from mammofill.mammograms.tissue import find_breast
 from mammofill.phantom import PhantomSettings, draw_patient
 
 
