@@ -102,14 +102,8 @@ def read_image(path: str | Path, window: Window = "none") -> StoredImage:
     """
     path = Path(path)
     with _refusals(path):
-        header = _header(path, _dataset(path, pixels=False))
-        dataset = _dataset(path, pixels=True)
-        _check_readable(path, header, dataset)
-        stored = _decode(path, dataset)
-        unit = _to_unit(path, stored, dataset, window)
-        if header.photometric == "MONOCHROME1":
-            unit = 1.0 - unit
-    return np.rint(unit * FULL_RANGE).astype(np.uint16)
+        stored, dataset = _stored(path)
+        return _shown(path, stored, dataset, window)
 
 
 def read_mask(path: str | Path) -> Mask:
@@ -121,14 +115,19 @@ def read_mask(path: str | Path) -> Mask:
     Raises:
         ImageFileError: as `read_image`, and if the image has more than two values (a picture, not a mask).
     """
-    image = read_image(path)
-    values = np.unique(image)
-    if len(values) > 2:
+    path = Path(path)
+    with _refusals(path):
+        stored, dataset = _stored(path)
+        ends = np.array([stored.min(), stored.max()], stored.dtype)
+        shown = _shown(path, ends, dataset, "none")
+    mask = np.asarray(stored == ends[int(shown.argmax())], np.bool_)
+    # Counted, not sorted: the mask of a whole mammogram has 17 million pixels.
+    if np.count_nonzero(mask) + np.count_nonzero(stored == ends[int(shown.argmin())]) < stored.size:
         raise ImageFileError(
-            f"{path} is not a mask: a mask has two values, this image has {len(values)}. "
+            f"{path} is not a mask: a mask has two values, this image has {len(np.unique(stored))}. "
             "It may be the cropped picture of the lesion; check which file is which."
         )
-    return np.asarray((image == values[-1]) & (image > 0), np.bool_)
+    return mask if shown.max() > 0 else np.zeros(stored.shape, np.bool_)
 
 
 def write_image(
@@ -243,6 +242,18 @@ def _dataset(path: Path, pixels: bool) -> Dataset:
     return dcmread(path, stop_before_pixels=not pixels)
 
 
+def _stored(path: Path) -> tuple[NDArray[np.integer[Any]], Dataset]:
+    """Decode the values as they are stored, (rows, columns), of a file that is as it should be."""
+    dataset = _dataset(path, pixels=True)
+    _check_readable(path, _header_of_whole(path, dataset), dataset)
+    return _decode(path, dataset), dataset
+
+
+def _header_of_whole(path: Path, dataset: Dataset) -> DicomHeader:
+    """Return the header's facts; the library gives up on all of a compressed file whose end is missing."""
+    return _header(path, dataset if "Rows" in dataset else _dataset(path, pixels=False))
+
+
 def _header(path: Path, dataset: Dataset) -> DicomHeader:
     missing = [name for name in ("Rows", "Columns", "BitsStored", "PhotometricInterpretation") if name not in dataset]
     if missing:
@@ -344,8 +355,13 @@ def _whole(path: Path, stored: NDArray[np.integer[Any]], dataset: Dataset) -> ND
     return stored
 
 
-def _to_unit(path: Path, stored: NDArray[np.integer[Any]], dataset: Dataset, window: Window) -> NDArray[np.float64]:
-    """Bring stored values to [0, 1] over the range that they can reach."""
+def _shown(path: Path, stored: NDArray[np.integer[Any]], dataset: Dataset, window: Window) -> StoredImage:
+    """Bring stored values to what is shown, over 0..65535.
+
+    All steps act on single values, so they are done once for each value that the bits can hold, in float64, and the
+    pixels are looked up. Where nothing changes (16 bits without any transformation, as in scanned film) they are
+    handed on as they are.
+    """
     bits = int(dataset.BitsStored)
     signed = int(dataset.get("PixelRepresentation", 0)) == 1
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
@@ -354,13 +370,25 @@ def _to_unit(path: Path, stored: NDArray[np.integer[Any]], dataset: Dataset, win
             f"{path} says {bits} {'signed' if signed else 'unsigned'} bits, so values from {low} to {high}, but holds "
             f"{stored.min()} to {stored.max()}. Its header is wrong."
         )
-    # What the transformations do to the ends of the stored range tells the range of their output.
+    possible = np.arange(low, high + 1).astype(stored.dtype)
+    unit = _to_unit(possible, dataset, window)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        unit = 1.0 - unit
+    shown = np.rint(unit * FULL_RANGE).astype(np.uint16)
+    if stored.dtype == np.uint16 and np.array_equal(shown, possible):
+        return stored
+    places = stored if low == 0 else stored.astype(np.int32) - low
+    return np.asarray(shown[places])
+
+
+def _to_unit(stored: NDArray[np.integer[Any]], dataset: Dataset, window: Window) -> NDArray[np.float64]:
+    """Bring all values that can be stored, in ascending order, to [0, 1] over the range that they can reach."""
     values = apply_modality_lut(stored, dataset).astype(np.float64)
+    # What the transformations do to the ends of the stored range tells the range of their output.
     if "ModalityLUTSequence" in dataset:
         low, high = 0, 2 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
     else:
-        ends = apply_modality_lut(np.array([low, high]), dataset)
-        low, high = min(ends), max(ends)
+        low, high = min(values[0], values[-1]), max(values[0], values[-1])
     if window == "first" and ("VOILUTSequence" in dataset or dataset.get("WindowWidth") is not None):
         if "VOILUTSequence" in dataset:
             values = apply_voi_lut(apply_modality_lut(stored, dataset).astype(np.int64), dataset).astype(np.float64)

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ FORMAT_VERSION = 1
 MANIFEST_NAME = "artifact.json"
 _PLAN_NAME = "plan.json"
 _LOCK_NAME = ".lock"
+_SCRATCH_NAME = ".scratch"
 
 
 @dataclass(frozen=True)
@@ -218,17 +220,34 @@ class Work:
         self._learned = learned
         self._began = time.monotonic()
 
-    def finish(self, counts: Mapping[str, int], learned_from: Iterable[LearnedFrom] = ()) -> None:
+    @property
+    def scratch(self) -> Path:
+        """A folder for what the stage itself needs to go on after a stop; it is gone when the artifact is finished."""
+        folder = self.folder / _SCRATCH_NAME
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def finish(
+        self,
+        counts: Mapping[str, int],
+        learned_from: Iterable[LearnedFrom] = (),
+        known: Mapping[str, str] | None = None,
+    ) -> None:
         """Write the manifest and move the folder to its final name.
 
         Args:
             counts: numbers of rows, for people and checks.
             learned_from: patients whose pixels or labels shaped weights in this very stage. Those of the inputs are
                 added by themselves.
+            known: SHA-256 of files by relative path, where whoever wrote them took it meanwhile: these are not read
+                again.
         """
+        shutil.rmtree(self.folder / _SCRATCH_NAME, ignore_errors=True)
         for leftover in self.folder.rglob("*.tmp"):
             leftover.unlink()
-        fingerprint, files = _fingerprint_folder(self.folder)
+        fingerprint, files = _fingerprint_folder(self.folder, known or {})
+        for name in files:
+            _flush(self.folder / name)
         manifest = {
             **self._plan,
             "package_version": mammofill.__version__,
@@ -318,14 +337,28 @@ def begin(
         lock.release()
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file beside its place and move it there, so that a reader never sees half of it."""
+def write_atomically(path: Path, content: bytes | str | memoryview, durable: bool = True) -> None:
+    """Write a file beside its place and move it there, so that a reader never sees half of it.
+
+    Args:
+        path: the file; its folder must exist.
+        content: all of it.
+        durable: wait until it is on the disk, so that it survives a power cut too. Without, it survives whatever
+            happens to the process; an artifact's files are all brought to the disk before it is finished.
+    """
     beside = path.with_name(path.name + ".tmp")
     with beside.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
     beside.replace(path)
+
+
+def _flush(path: Path) -> None:
+    """Bring a file that was written without waiting to the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def execution(default: Any) -> Any:
@@ -359,11 +392,13 @@ def fingerprint_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fingerprint_folder(folder: Path) -> tuple[str, dict[str, int]]:
+def _fingerprint_folder(folder: Path, known: Mapping[str, str] | None = None) -> tuple[str, dict[str, int]]:
     """Return the fingerprint of a folder's payload, and the size of each of its files by relative path."""
+    known = known or {}
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _not_payload)
-    lines = [f"{path.relative_to(folder).as_posix()} {fingerprint_file(path)}" for path in paths]
-    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    lines = [f"{name} {known.get(name) or fingerprint_file(path)}" for name, path in zip(names, paths, strict=True)]
+    sizes = {name: path.stat().st_size for name, path in zip(names, paths, strict=True)}
     return hashlib.sha256("\n".join(lines).encode()).hexdigest(), sizes
 
 

@@ -18,7 +18,7 @@ from mammofill.ground.errors import ImageFileError, SourceError, TooFewError
 from mammofill.ground.imaging import Mask, encode_png, resample, resample_mask
 from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms.mammogram_set import EXCLUSION_COLUMNS, LESION_COLUMNS, MAMMOGRAM_COLUMNS, MammogramSet
-from mammofill.mammograms.processes import in_processes
+from mammofill.ground.processes import in_processes
 from mammofill.mammograms.reading import draw_circle, find_mask, read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.cbis_ddsm import read_cbis_ddsm

@@ -8,6 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+import cv2
+
 Job = TypeVar("Job")
 
 
@@ -37,10 +39,11 @@ def _until_one_dies(
 ) -> Generator[tuple[Job, bool], None, list[Job]]:
     """Take jobs from `waiting` until none is left or a process dies; return those that were under way then."""
     running: dict[Future[None], Job] = {}
-    with ProcessPoolExecutor(workers) as pool:
+    with _pool(workers) as pool:
         while waiting or running:
             try:
-                while waiting and len(running) < workers:
+                # One job more than there are workers lies ready, so that none of them waits for this process.
+                while waiting and len(running) <= workers:
                     running[pool.submit(work, waiting[0])] = waiting[0]
                     waiting.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -53,9 +56,18 @@ def _until_one_dies(
 
 
 def _survives(work: Callable[[Job], None], job: Job) -> bool:
-    with ProcessPoolExecutor(1) as pool:
+    with _pool(1) as pool:
         try:
             pool.submit(work, job).result()
         except BrokenProcessPool:
             return False
     return True
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, initializer=one_thread)
+
+
+def one_thread() -> None:
+    """Keep this process to one thread: the others beside it have the other cores."""
+    cv2.setNumThreads(1)

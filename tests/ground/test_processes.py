@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mammofill.mammograms.processes import in_processes
+from mammofill.ground.processes import in_processes
 
 
 def mark(folder: Path, name: str) -> None:

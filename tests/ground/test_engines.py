@@ -1,0 +1,94 @@
+"""Every engine does all jobs, survives a worker that dies, and hands on our errors in their own words."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from mammofill.ground.engines import check_engine, work_through
+from mammofill.ground.errors import ImageFileError, SettingsError
+
+NEEDS = {"processes": "concurrent.futures", "submitit-local": "submitit", "dask": "distributed"}
+each_engine = pytest.mark.parametrize("engine", NEEDS)
+# What those libraries leave open when a worker of theirs was killed is theirs to close.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _jobs_can_be_imported_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+
+def mark(folder: Path, name: str) -> None:
+    """Mark a job as done, once; the poison kills its process each time, the frail one the first time only."""
+    if (folder / name).exists():
+        return
+    with (folder / f"{name}.tries").open("a") as file:
+        file.write("x")
+    if name == "poison" or (name == "frail" and (folder / "frail.tries").stat().st_size == 1):
+        os._exit(1)
+    if name == "refused":
+        raise ImageFileError("refused.dcm is truncated. Fetch it again.")
+    (folder / name).touch()
+
+
+@pytest.fixture(autouse=True)
+def _short_wait_for_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    with suppress(ImportError):
+        from submitit.core.core import Job
+
+        monkeypatch.setattr(Job, "_results_timeout_s", 0.5)
+
+
+@each_engine
+def test_a_worker_that_dies_takes_no_other_job_with_it(tmp_path: Path, engine: str) -> None:
+    pytest.importorskip(NEEDS[engine])
+    jobs = ["a", "b", "frail", "c", "poison", "d", "e"]
+    over = dict(work_through(partial(mark, tmp_path), jobs, 2, engine, logs=tmp_path / "logs"))
+    assert over == {name: name != "poison" for name in jobs}
+    assert {name for name in jobs if (tmp_path / name).exists()} == set(jobs) - {"poison"}
+
+
+@each_engine
+def test_our_errors_arrive_as_they_are(tmp_path: Path, engine: str) -> None:
+    pytest.importorskip(NEEDS[engine])
+    with pytest.raises(ImageFileError, match=r"refused.dcm is truncated. Fetch it again."):
+        list(work_through(partial(mark, tmp_path), ["a", "refused"], 1, engine, logs=tmp_path / "logs"))
+
+
+def test_without_workers_the_jobs_are_done_here_in_their_order(tmp_path: Path) -> None:
+    over = list(work_through(partial(mark, tmp_path), ["b", "a"], logs=tmp_path))
+    assert over == [("b", True), ("a", True)]
+
+
+@dataclass
+class Settings:
+    engine: str
+    workers: int
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (Settings("spark", 1), r"Settings.engine must be one of processes, slurm, submitit-local, dask, .* is 'spark'"),
+        (Settings("processes", -1), r"Settings.workers must be at least 0, but is -1"),
+        (Settings("slurm:timeout_min=5", 0), r"Settings.workers must be at least 1 with the engine slurm, but is 0"),
+    ],
+)
+def test_an_engine_that_makes_no_sense_is_refused(settings: Settings, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        check_engine(settings)
+
+
+def test_an_option_without_a_value_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    with pytest.raises(SettingsError, match=r"engine has the option 'fast'; options are name=value"):
+        list(work_through(partial(mark, tmp_path), ["a"], 1, "submitit-local:fast", logs=tmp_path))
