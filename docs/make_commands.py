@@ -55,6 +55,7 @@ file. Results go to standard output, everything else to standard error.
 | 6 | weights or a device that are not there |
 | 7 | training that cannot go on |
 | 8 | the system refused: disk full, no permission; what was done so far is kept |
+| 9 | `audit --strict` found something serious |
 | 130 | stopped with Ctrl-C; the same command again goes on |
 
 ## Study files: `run` and `demo`
@@ -98,12 +99,13 @@ If no arm is synthetic, pairing, infiller and synthesis are left out.
 
 def page() -> str:
     """Return the whole page."""
-    return HEAD + "".join(_rows()) + SHARED + "".join(_section(stage) for stage in STAGES) + _phantom()
+    return HEAD + "".join(_rows()) + SHARED + "".join(_section(stage) for stage in STAGES) + _phantom() + _audit()
 
 
 def _rows() -> Iterator[str]:
     stages = {stage.name: stage for stage in STAGES}
     others = {
+        "audit": ("files of a collection", "a summary; with `--out` a page and `audit.json`"),
         "run": ("a study file", "one folder per artifact"),
         "demo": ("nothing", "the same"),
         "phantom": ("nothing", "DICOM files and tables"),
@@ -141,6 +143,18 @@ def _phantom() -> str:
     return (
         f"\n## `phantom`\n\n{COMMANDS['phantom'][0].upper()}{COMMANDS['phantom'][1:]}.\n\n"
         "    mammofill phantom OUT [--seed N] [--FIELD VALUE ...]\n\n" + _settings_table(PHANTOM.settings_class())
+    )
+
+
+def _audit() -> str:
+    from mammofill.audit import AuditSettings
+
+    summary = COMMANDS["audit"]
+    return (
+        f"\n## `audit`\n\n{summary[0].upper()}{summary[1:]}. See [audit.md](audit.md).\n\n"
+        "    mammofill audit SOURCE [--tables-only] [--out DIR] [--pictures N] [--strict] [--FIELD VALUE ...]\n\n"
+        "`--tables-only` is a flag without a value. The exit code is 0 whatever is found, except with `--strict`.\n\n"
+        + _settings_table(AuditSettings)
     )
 
 

@@ -2,7 +2,7 @@
 
 Results go to standard output, everything else to standard error. Exit codes: 0 done; 1 an error that nobody foresaw;
 2 wrong usage or settings; 3 to 7 as drawn in `mammofill.ground.errors`; 8 the system refused (disk full, no
-permission); 130 stopped with Ctrl-C.
+permission); 9 a strict audit found something serious; 130 stopped with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
 SYSTEM_REFUSED = 8
+SERIOUS_FOUND = 9
 STOPPED = 130
 
 _OTHERS = {
+    "audit": "look for what is wrong with a collection before anything is learned from it; it is only read",
     "run": "run a whole study from one TOML file, up to its report",
     "demo": "run the shipped study on practice mammograms: a few minutes, no data needed",
     PHANTOM.name: PHANTOM.summary,
@@ -76,11 +78,10 @@ def _command(given: list[str]) -> int:
         close = get_close_matches(name, COMMANDS, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise SettingsError(f"mammofill has no command {name!r}.{hint} All commands: mammofill --help")
-    special: dict[str, Callable[[list[str]], None]] = {"run": _run, "demo": _demo}
+    special: dict[str, Callable[[list[str]], int]] = {"audit": _audit, "run": _run, "demo": _demo}
     if name in special:
-        special[name](rest)
-    else:
-        _run_stage(stage_named(name), rest)
+        return special[name](rest)
+    _run_stage(stage_named(name), rest)
     return 0
 
 
@@ -97,7 +98,7 @@ Stages, in the order in which a mammogram walks through them. Each reads finishe
 the same command again goes on where it was stopped.
 {stages}
 
-All at once:
+Beside them:
 {others}
 
 mammofill COMMAND --help   shows a command's options
@@ -188,27 +189,68 @@ def _result(artifact: Artifact) -> str:
     return "\n".join([*lines, *([f"open {page}"] if page.is_file() else [])])
 
 
+# ---- a look at a collection ---------------------------------------------------------------------------------------
+
+
+def _audit(given: list[str]) -> int:
+    from mammofill.audit.settings import AuditSettings
+
+    parser = _parser("audit", _OTHERS["audit"])
+    parser.add_argument("source", metavar="SOURCE", help="folder (or table) of the collection")
+    parser.add_argument("--tables-only", action="store_true", help="look at the tables alone; no image is read")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for index.html and audit.json; without it, none is written"
+    )
+    parser.add_argument("--pictures", type=int, default=6, help="cases of each finding that are drawn on the page")
+    parser.add_argument(
+        "--strict", action="store_true", help=f"exit with {SERIOUS_FOUND} if a serious finding is there"
+    )
+    _add_ways(parser, dry_run=False)
+    from mammofill.experiment.settings import add_settings, settings_in
+
+    add_settings(parser, AuditSettings, skip="tables_only")
+    options = _parsed(parser, given)
+    settings = settings_in(options, AuditSettings, tables_only=options.tables_only)
+    return _look_through(Path(options.source), options, settings)
+
+
+def _look_through(source: Path, options: Namespace, settings: Any) -> int:
+    from mammofill.audit import audit, summarise, write_audit
+    from mammofill.audit.write import check_out
+
+    if options.out is not None:
+        check_out(Path(options.out), source)
+    progress = _progress(options)
+    found = audit(source, settings, progress=progress)
+    print(summarise(found))
+    if options.out is not None:
+        page = write_audit(found, options.out, pictures=options.pictures, progress=progress)
+        print(f"\nopen {page}")
+    serious = any(finding.severity == "serious" for finding in found.found)
+    return SERIOUS_FOUND if options.strict and serious else 0
+
+
 # ---- whole studies ------------------------------------------------------------------------------------------------
 
 
-def _run(given: list[str]) -> None:
+def _run(given: list[str]) -> int:
     parser = _parser("run", _OTHERS["run"])
     parser.add_argument("study", metavar="STUDY.toml", help="the study file")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder that receives one folder per artifact")
     _add_ways(parser)
     options = _parsed(parser, given)
-    _study(Path(options.study), Path(options.out), options)
+    return _study(Path(options.study), Path(options.out), options)
 
 
-def _demo(given: list[str]) -> None:
+def _demo(given: list[str]) -> int:
     parser = _parser("demo", _OTHERS["demo"])
     parser.add_argument("--out", default="demo", metavar="DIR", help="folder that receives one folder per artifact")
     _add_ways(parser)
     options = _parsed(parser, given)
-    _study(Path(mammofill.__file__).with_name("demo.toml"), Path(options.out), options)
+    return _study(Path(mammofill.__file__).with_name("demo.toml"), Path(options.out), options)
 
 
-def _study(path: Path, out: Path, options: Namespace) -> None:
+def _study(path: Path, out: Path, options: Namespace) -> int:
     from mammofill.experiment.plan import plan_of_study
     from mammofill.experiment.run import run_study
     from mammofill.experiment.study import read_study
@@ -216,8 +258,9 @@ def _study(path: Path, out: Path, options: Namespace) -> None:
 
     if options.dry_run:
         print(plan_of_study(read_study(path), out))
-        return
+        return 0
     print(summary_of_run(run_study(path, out, _progress(options))))
+    return 0
 
 
 # ---- what all commands share --------------------------------------------------------------------------------------
@@ -234,8 +277,9 @@ def _parser(command: str, summary: str) -> ArgumentParser:
     )
 
 
-def _add_ways(parser: ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="print the resolved plan and touch nothing")
+def _add_ways(parser: ArgumentParser, dry_run: bool = True) -> None:
+    if dry_run:
+        parser.add_argument("--dry-run", action="store_true", help="print the resolved plan and touch nothing")
     parser.add_argument("--quiet", action="store_true", help="say nothing while working")
     parser.add_argument("--plain", action="store_true", help="plain lines instead of a bar, as in a log")
     parser.add_argument("--debug", action="store_true", help="show where in the program an error came from")

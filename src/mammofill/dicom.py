@@ -8,6 +8,7 @@ displayed, bright = dense, over the full 16-bit range.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
@@ -34,6 +36,9 @@ from mammofill.ground.imaging import FULL_RANGE, Mask, StoredImage
 Window = Literal["none", "first"]
 
 _logger = logging.getLogger("mammofill.dicom")
+
+_VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
+"""Views by their codes in SNOMED CT and in SNOMED RT. Source: DICOM PS3.16, context group 4014."""
 
 _DECODERS = ("pyjpegls", "pylibjpeg", "gdcm")
 """Plugins in the order in which they are tried, so that the same file is decoded by the same code everywhere."""
@@ -57,12 +62,14 @@ class DicomHeader:
     laterality: str | None
     """L or R, from ImageLaterality or Laterality."""
     view: str | None
-    """ViewPosition, for example CC or MLO."""
+    """ViewPosition, for example CC or MLO; else CC or MLO from ViewCodeSequence."""
     spacing_mm: tuple[float, float] | None
     """Distance between rows and between columns: PixelSpacing, else ImagerPixelSpacing (at the detector)."""
     has_window: bool
     """Whether a VOI LUT or a window is present."""
     sop_instance_uid: str | None
+    series_uid: str | None = None
+    """SeriesInstanceUID."""
 
 
 def read_header(path: str | Path) -> DicomHeader:
@@ -94,7 +101,8 @@ def read_image(path: str | Path, window: Window = "none") -> StoredImage:
             its first window, where it has one.
 
     Returns:
-        (rows, columns) uint16 over 0..65535, bright = dense.
+        (rows, columns) uint16 over 0..65535, bright = dense; not to be written to: it may be the file itself, mapped
+        into memory.
 
     Raises:
         ImageFileError: the file is missing, truncated, not DICOM, holds no image, a colour image or several frames,
@@ -122,12 +130,18 @@ def read_mask(path: str | Path) -> Mask:
         shown = _shown(path, ends, dataset, "none")
     mask = np.asarray(stored == ends[int(shown.argmax())], np.bool_)
     # Counted, not sorted: the mask of a whole mammogram has 17 million pixels.
-    if np.count_nonzero(mask) + np.count_nonzero(stored == ends[int(shown.argmin())]) < stored.size:
+    if _count(stored, ends[0]) + _count(stored, ends[1]) < stored.size:
         raise ImageFileError(
             f"{path} is not a mask: a mask has two values, this image has {len(np.unique(stored))}. "
             "It may be the cropped picture of the lesion; check which file is which."
         )
     return mask if shown.max() > 0 else np.zeros(stored.shape, np.bool_)
+
+
+def _count(stored: NDArray[np.integer[Any]], value: np.integer[Any]) -> int:
+    if value == 0:
+        return stored.size - cv2.countNonZero(np.asarray(stored))
+    return int(np.count_nonzero(stored == value))
 
 
 def write_image(
@@ -244,9 +258,46 @@ def _dataset(path: Path, pixels: bool) -> Dataset:
 
 def _stored(path: Path) -> tuple[NDArray[np.integer[Any]], Dataset]:
     """Decode the values as they are stored, (rows, columns), of a file that is as it should be."""
+    if not path.is_file():
+        raise ImageFileError(f"{path} does not exist, or is not a file.")
+    mapped = _mapped(path)
+    if mapped is not None:
+        return mapped
     dataset = _dataset(path, pixels=True)
-    _check_readable(path, _header_of_whole(path, dataset), dataset)
+    header = _header_of_whole(path, dataset)
+    if "Rows" not in dataset:  # the library gives up on all of a compressed file whose end is missing
+        raise ImageFileError(f"{path} is truncated: it ends before its pixels do. Fetch it again.")
+    if "PixelData" not in dataset:
+        raise ImageFileError(f"{path} holds no pixel data, only a header.")
+    _check_readable(path, header, dataset)
+    _check_length(path, header, dataset)
     return _decode(path, dataset), dataset
+
+
+def _mapped(path: Path) -> tuple[NDArray[np.integer[Any]], Dataset] | None:
+    """Map the pixels of an uncompressed file into memory, as scanned film is kept, without copying them.
+
+    Returns:
+        The values and the header; None for any file that is not of the plainest kind, or ends too early.
+    """
+    with path.open("rb") as file:
+        dataset = dcmread(file, stop_before_pixels=True)
+        # Source of this element's layout: DICOM PS3.5 section 7.1.2, Explicit VR, tag (7FE0,0010).
+        element, length = file.read(8), int.from_bytes(file.read(4), "little")
+        offset, size = file.tell(), os.fstat(file.fileno()).st_size
+    if dataset.file_meta.get("TransferSyntaxUID") != ExplicitVRLittleEndian:
+        return None
+    if element not in (b"\xe0\x7f\x10\x00OW\0\0", b"\xe0\x7f\x10\x00OB\0\0"):
+        return None
+    header = _header(path, dataset)
+    _check_readable(path, header, dataset)
+    bits, signed = int(dataset.BitsAllocated), int(dataset.get("PixelRepresentation", 0))
+    needed = header.rows * header.columns * bits // 8
+    plain = bits in (8, 16) and header.bits_stored == bits and needed > 0
+    if not plain or length != needed + needed % 2 or length > size - offset:
+        return None
+    kind = np.dtype(f"<{'i' if signed else 'u'}{bits // 8}")
+    return np.memmap(path, kind, "r", offset, (header.rows, header.columns)), dataset
 
 
 def _header_of_whole(path: Path, dataset: Dataset) -> DicomHeader:
@@ -274,11 +325,17 @@ def _header(path: Path, dataset: Dataset) -> DicomHeader:
         series_description=_text(dataset.get("SeriesDescription")),
         patient_id=_text(dataset.get("PatientID")),
         laterality=_text(dataset.get("ImageLaterality")) or _text(dataset.get("Laterality")),
-        view=_text(dataset.get("ViewPosition")),
+        view=_text(dataset.get("ViewPosition")) or _view_by_code(dataset),
         spacing_mm=(float(spacing[0]), float(spacing[1])) if spacing else None,
         has_window="VOILUTSequence" in dataset or dataset.get("WindowWidth") is not None,
         sop_instance_uid=_text(dataset.get("SOPInstanceUID")),
+        series_uid=_text(dataset.get("SeriesInstanceUID")),
     )
+
+
+def _view_by_code(dataset: Dataset) -> str | None:
+    codes = (_text(item.get("CodeValue")) for item in dataset.get("ViewCodeSequence") or ())
+    return next((_VIEW_CODES[code] for code in codes if code in _VIEW_CODES), None)
 
 
 def _text(value: object) -> str | None:
@@ -286,10 +343,6 @@ def _text(value: object) -> str | None:
 
 
 def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
-    if "Rows" not in dataset:  # the library gives up on all of a compressed file whose end is missing
-        raise ImageFileError(f"{path} is truncated: it ends before its pixels do. Fetch it again.")
-    if "PixelData" not in dataset:
-        raise ImageFileError(f"{path} holds no pixel data, only a header.")
     if header.samples_per_pixel != 1 or header.photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise ImageFileError(
             f"{path} is a colour image ({header.photometric}, {header.samples_per_pixel} samples per pixel); "
@@ -307,6 +360,9 @@ def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
             f"{path} keeps its {header.bits_stored} bits up to bit {high_bit}; the standard wants them lowest (HighBit "
             f"{header.bits_stored - 1}, DICOM PS3.5 section 8.1.1). Convert it first."
         )
+
+
+def _check_length(path: Path, header: DicomHeader, dataset: Dataset) -> None:
     needed = -(-header.rows * header.columns * int(dataset.BitsAllocated) // 8)
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and len(dataset.PixelData) < needed:
         raise ImageFileError(
@@ -376,7 +432,7 @@ def _shown(path: Path, stored: NDArray[np.integer[Any]], dataset: Dataset, windo
         unit = 1.0 - unit
     shown = np.rint(unit * FULL_RANGE).astype(np.uint16)
     if stored.dtype == np.uint16 and np.array_equal(shown, possible):
-        return stored
+        return np.asarray(stored, np.uint16)
     places = stored if low == 0 else stored.astype(np.int32) - low
     return np.asarray(shown[places])
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,6 +17,11 @@ HEADER = (
     "patient_id,breast_density,left or right breast,image view,abnormality id,abnormality type,mass shape,"
     "mass margins,assessment,pathology,subtlety,image file path,cropped image file path,ROI mask file path"
 )
+CALC_HEADER = HEADER.replace("breast_density", "breast density").replace("mass shape", "calc type")
+CALC_HEADER = CALC_HEADER.replace("mass margins", "calc distribution")
+
+Layout = Literal["tables", "tcia", "nbia", "series", "one folder", "jpeg"]
+LAYOUTS: tuple[Layout, ...] = ("tables", "tcia", "nbia", "series", "one folder", "jpeg")
 
 
 @dataclass(frozen=True)
@@ -27,17 +34,27 @@ class Case:
     number: int = 1
     pathology: str = "MALIGNANT"
     split: str = "train"
+    kind: str = "mass"
     swapped: bool = False
+    separate: bool = False  # mask and crop in series of their own
     described: bool = True
     mask_shape: tuple[int, int] = (ROWS, COLUMNS)
     empty_mask: bool = False
-    without: str = ""  # "image" or "mask": the file is not there
+    without: str = ""  # "image", "mask" (no file of the lesion), "mask alone" or "crop": the file is not there
     truncated: bool = False
+    truncated_mask: bool = False
+    picture: np.ndarray | None = field(default=None, compare=False)
+    mask: np.ndarray | None = field(default=None, compare=False)
+    crop: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
         words = {"train": "Training", "test": "Test"}
-        return f"Mass-{words[self.split]}_{self.patient}_{self.side}_{self.view}"
+        return f"{self.kind.capitalize()}-{words[self.split]}_{self.patient}_{self.side}_{self.view}"
+
+    @property
+    def lesion(self) -> str:
+        return f"{self.name}_{self.number}"
 
 
 def breast_picture(seed: int = 0) -> np.ndarray:
@@ -54,49 +71,137 @@ def lesion_mask(case: Case) -> np.ndarray:
     return mask
 
 
-def write_cbis(folder: Path, cases: list[Case], layout: str = "tables") -> Path:
-    """Write tables and DICOM files; layout tables has the paths of the tables, tcia those of today's downloads."""
-    rows: dict[str, list[str]] = {"train": [], "test": []}
+FILM_ROWS, FILM_COLUMNS = 300, 180
+"""Size of `film`: large enough for a cut-out to have one place."""
+
+
+def film(seed: int = 0, rows: int = FILM_ROWS, columns: int = FILM_COLUMNS) -> np.ndarray:
+    """Draw half a disc of grain and broad shades on an even dark background."""
+    grain = np.random.default_rng(seed).normal(0, 1, (rows, columns))
+    shades = cv2.GaussianBlur(grain, (0, 0), 15) * 30000 + cv2.GaussianBlur(grain, (0, 0), 1) * 4000
+    down, across = np.ogrid[-1 : 1 : rows * 1j, 0 : 1 : columns * 1j]
+    breast = down**2 + (across / 0.8) ** 2 < 1
+    return np.where(breast, np.clip(24000 + shades, 8000, 60000), 500).astype(np.uint16)
+
+
+def ellipse(box: tuple[int, int, int, int], shape: tuple[int, int] = (FILM_ROWS, FILM_COLUMNS)) -> np.ndarray:
+    """Draw the mask that fills a box (top, left, height, width)."""
+    top, left, height, width = box
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    down, across = (rows - top - (height - 1) / 2) / (height / 2), (columns - left - (width - 1) / 2) / (width / 2)
+    return np.asarray(down**2 + across**2 <= 1)
+
+
+def cut(array: np.ndarray, box: tuple[int, int, int, int], margin: int = 0) -> np.ndarray:
+    top, left, height, width = box
+    return array[top - margin : top + height + margin, left - margin : left + width + margin]
+
+
+def write_cbis(folder: Path, cases: list[Case], layout: Layout = "tables", kinds: tuple[str, ...] = ("mass",)) -> Path:
+    """Write tables and images in one of the layouts in which the collection is found."""
+    rows: dict[tuple[str, str], list[str]] = {(kind, split): [] for kind in kinds for split in ("train", "test")}
+    info = ["file_path,image_path,PatientID,SeriesDescription,SeriesInstanceUID"]
     for case in cases:
-        lesion = f"{case.name}_{case.number}"
-        image_path, lesion_path = f"{case.name}/1.2/1.3", f"{lesion}/1.4/1.5"
-        on_disk = {
-            "tables": (folder / image_path, folder / lesion_path),
-            "tcia": (
-                folder / "CBIS-DDSM" / case.name / "08-07-2016-DDSM-1" / "1.000000-full mammogram images-2",
-                folder / "CBIS-DDSM" / lesion / "08-07-2016-DDSM-1" / "1.000000-ROI mask images-2",
+        picture = breast_picture() if case.picture is None else case.picture
+        mask = lesion_mask(case) if case.mask is None else case.mask
+        crop = breast_picture()[5:20, 3:20] if case.crop is None else case.crop
+        mask_number = 0 if case.separate or case.swapped else 1
+        crop_number = 0 if case.separate else 1 - mask_number
+        image_file = _File(case.name, "full mammogram images", 0, layout)
+        mask_file = _File(case.lesion, "ROI mask images", mask_number, layout)
+        crop_file = _File(case.lesion, "cropped images", crop_number, layout, own_series=case.separate)
+        writes = [
+            (image_file, picture, 16, case.without != "image", case.truncated),
+            (
+                mask_file,
+                mask.astype(np.uint8) * 255,
+                8,
+                case.without not in ("mask", "mask alone"),
+                case.truncated_mask,
             ),
-        }[layout]
-        names = {"tables": ("000000.dcm", "000001.dcm"), "tcia": ("1-1.dcm", "1-2.dcm")}[layout]
-        for place in on_disk:
-            place.mkdir(parents=True, exist_ok=True)
-        if case.without != "image":
-            write(on_disk[0] / names[0], breast_picture(), case, "full mammogram images")
-            if case.truncated:
-                whole = (on_disk[0] / names[0]).read_bytes()
-                (on_disk[0] / names[0]).write_bytes(whole[: len(whole) // 2])
-        if case.without != "mask":
-            mask_name, crop_name = names if case.swapped else names[::-1]
-            write(on_disk[1] / mask_name, lesion_mask(case).astype(np.uint8) * 255, case, "ROI mask images", bits=8)
-            write(on_disk[1] / crop_name, breast_picture()[5:20, 3:20], case, "cropped images")
-        rows[case.split].append(
-            f"{case.patient},3,{case.side},{case.view},{case.number},mass,OVAL,CIRCUMSCRIBED,4,{case.pathology},4,"
-            f'{image_path}/000000.dcm,{lesion_path}/000000.dcm,"{lesion_path}/000001.dcm\n"'
+            (crop_file, crop, 16, case.without not in ("mask", "crop"), False),
+        ]
+        for file, pixels, bits, there, truncated in writes:
+            if there:
+                info.append(file.write(folder, pixels, case, bits))
+                if truncated:
+                    whole = (folder / file.path).read_bytes()
+                    (folder / file.path).write_bytes(whole[: len(whole) // 2])
+        first, second = (mask_file, crop_file) if case.swapped else (crop_file, mask_file)
+        rows[case.kind, case.split].append(
+            f"{case.patient},3,{case.side},{case.view},{case.number},"
+            f"{'mass' if case.kind == 'mass' else 'calcification'},OVAL,CIRCUMSCRIBED,4,{case.pathology},4,"
+            f'{image_file.in_table},{first.in_table},"{second.in_table}\n"'
         )
-    for split, lines in rows.items():
-        (folder / f"mass_case_description_{split}_set.csv").write_bytes("\r\n".join([HEADER, *lines, ""]).encode())
+    tables = folder / "csv" if layout == "jpeg" else folder
+    tables.mkdir(parents=True, exist_ok=True)
+    for (kind, split), lines in rows.items():
+        header = HEADER if kind == "mass" else CALC_HEADER
+        table = tables / f"{kind}_case_description_{split}_set.csv"
+        table.write_bytes("\r\n".join([header, *lines, ""]).encode())
+    if layout == "jpeg":
+        (tables / "dicom_info.csv").write_text("\n".join(info))
     return folder
 
 
-def write(path: Path, pixels: np.ndarray, case: Case, description: str, bits: int = 16) -> None:
-    dicom.write_image(
-        path,
-        pixels,
-        patient_id=case.patient,
-        uid_names=(str(path.parent.name), path.name),
-        bits=bits,
-        series_description=description if case.described else "",
-    )
+@dataclass(frozen=True)
+class _File:
+    """One file, and where it lies in a layout."""
+
+    name: str
+    description: str
+    number: int
+    layout: Layout
+    own_series: bool = False
+
+    @property
+    def uids(self) -> tuple[str, str]:
+        """Study and series."""
+        study, series = (
+            f"1.3.6.1.4.1.9590.100.1.2.{zlib.crc32(f'{self.name}{self.own_series}{what}'.encode())}"
+            for what in ("study", "series")
+        )
+        return study, series
+
+    @property
+    def in_table(self) -> str:
+        return f"{self.name}/{self.uids[0]}/{self.uids[1]}/{self.number:06d}.dcm"
+
+    @property
+    def path(self) -> Path:
+        study, series = self.uids
+        tail = series[-5:]
+        return Path({
+            "tables": self.in_table,
+            "tcia": f"CBIS-DDSM/{self.name}/07-20-2016-DDSM-NA-{study[-5:]}/1.000000-{self.description}-{tail}/"
+            f"1-{self.number + 1}.dcm",
+            "nbia": f"CBIS-DDSM/{self.name}/{study}/{series}/{series}.{self.number}",  # no .dcm
+            "series": f"{series}/1-{self.number + 1}.dcm",
+            "one folder": f"all/{zlib.crc32(self.in_table.encode()):08x}.dcm",
+            "jpeg": f"jpeg/{series}/{self.number + 1}-263.jpg",
+        }[self.layout])  # fmt: skip
+
+    def write(self, folder: Path, pixels: np.ndarray, case: Case, bits: int) -> str:
+        """Write the file, and return its row of dicom_info.csv."""
+        path = folder / self.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        study, series = self.uids
+        if self.layout == "jpeg":
+            eight = pixels if bits == 8 else np.rint(pixels / max(int(pixels.max()), 1) * 255).astype(np.uint8)
+            cv2.imwrite(str(path), eight, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        else:
+            dicom.write_image(
+                path,
+                pixels,
+                patient_id=self.name,
+                uid_names=(self.name, self.description, str(self.number)),
+                bits=bits,
+                series_description=self.description if case.described else "",
+                study_uid=study,
+                series_uid=series,
+            )
+        description = self.description if case.described else ""
+        return f"CBIS-DDSM/dicom/{series}/x.dcm,CBIS-DDSM/{self.path.as_posix()},{self.name},{description},{series}"
 
 
 def write_mini_mias(folder: Path, lines: list[str], names: list[str]) -> Path:

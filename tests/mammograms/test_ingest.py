@@ -18,7 +18,6 @@ from mammofill.ground.errors import ImageFileError, LeakError, SettingsError, So
 from mammofill.ground.progress import Progress
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.mammograms.reading import read_image, read_mask
-from mammofill.mammograms.sources.cbis_ddsm import _read_tables
 from mammofill.mammograms.sources.mini_mias import read_mini_mias
 
 CBIS = IngestSettings(height_px=None)
@@ -59,6 +58,8 @@ def test_every_fault_is_a_row_and_the_rest_goes_on(tmp_path: Path) -> None:
         Case("P_00006", without="mask"),
         Case("P_00007", truncated=True),
         Case("P_00008", pathology="BENIGN", split="test"),
+        Case("P_00009", without="mask alone"),
+        Case("P_00010", truncated_mask=True),
     ]
     found = ingest(write_cbis(tmp_path / "cbis", cases), tmp_path / "out", CBIS)
     rules = excluded(found)
@@ -69,6 +70,8 @@ def test_every_fault_is_a_row_and_the_rest_goes_on(tmp_path: Path) -> None:
         "mass_case_description_train_set.csv row 7": "file-missing",
         "Mass-Training_P_00006_LEFT_CC_1": "file-missing",
         "Mass-Training_P_00007_LEFT_CC": "unreadable",
+        "Mass-Training_P_00009_LEFT_CC_1": "mask-missing",
+        "Mass-Training_P_00010_LEFT_CC_1": "mask-unreadable",
     }
     stories = dict(zip(found.exclusions["rule"], found.exclusions["found"], strict=True))
     assert "is 66x40, its mammogram 60x40" in stories["mask-size"]
@@ -78,9 +81,10 @@ def test_every_fault_is_a_row_and_the_rest_goes_on(tmp_path: Path) -> None:
     located = dict(zip(found.mammograms["patient_id"], found.mammograms["all_lesions_located"], strict=True))
     assert located == {
         "P_00001": True, "P_00002": False, "P_00003": False, "P_00004": False, "P_00006": False, "P_00008": True,
+        "P_00009": False, "P_00010": False,
     }  # fmt: skip
     assert found.lesions["pathology"].tolist() == ["benign", "malignant", "benign"]
-    assert found.manifest.counts == {"mammograms": 6, "lesions": 3, "exclusions": 6}
+    assert found.manifest.counts == {"mammograms": 8, "lesions": 3, "exclusions": 8, "decisions": 1}
 
 
 def test_a_collection_of_faults_alone_is_refused(tmp_path: Path) -> None:
@@ -105,7 +109,7 @@ def test_tables_and_columns_that_are_missing_are_named(tmp_path: Path) -> None:
 def test_a_patient_in_both_official_splits_stops_before_any_pixel(tmp_path: Path) -> None:
     source = write_cbis(tmp_path / "cbis", [Case(), Case(split="test", view="MLO")])
     with pytest.raises(LeakError, match="1 patients are in more than one split of the collection: P_00001"):
-        ingest(source, tmp_path / "out", CBIS)
+        ingest(source, tmp_path / "out", replace(CBIS, split="official"))
     assert not list(tmp_path.glob("out*"))
 
 
@@ -138,7 +142,8 @@ def test_stopped_and_continued_in_several_processes_equals_uninterrupted(tmp_pat
     continued = ingest(source, tmp_path / "stopped", replace(CBIS, workers=2))
     assert continued.fingerprint == whole.fingerprint
     assert sorted(path.name for path in continued.folder.iterdir()) == [
-        "artifact.json", "exclusions.parquet", "images", "lesions.parquet", "mammograms.parquet", "masks",
+        "artifact.json", "decisions.parquet", "exclusions.parquet", "images", "lesions.parquet", "mammograms.parquet",
+        "masks", "tissue",
     ]  # fmt: skip
 
 
@@ -212,7 +217,7 @@ def test_linked_folders_are_followed_and_circles_of_links_end(tmp_path: Path) ->
 
 
 def test_the_set_is_the_same_wherever_the_collection_lies(tmp_path: Path) -> None:
-    cases = [Case(), Case("P_00002", truncated=True), Case("P_00003", mask_shape=(ROWS, COLUMNS + 1)), Case("P_00004")]
+    cases = [Case(), Case("P_00002", truncated=True), Case("P_00003", mask_shape=(ROWS + 6, COLUMNS)), Case("P_00004")]
     sets = [ingest(write_cbis(tmp_path / name, cases), tmp_path / f"out {name}", CBIS) for name in ("here", "there")]
     assert sets[0].fingerprint == sets[1].fingerprint
     assert not sets[0].exclusions["found"].str.contains(str(tmp_path), regex=False).any()
@@ -358,29 +363,6 @@ def test_files_that_are_no_gray_single_picture_are_refused(tmp_path: Path) -> No
             read_image(tmp_path / name, 12 if name == "deep.png" else None, "none")
     with pytest.raises(ImageFileError, match="is not a mask: a mask has two values, this picture has 64"):
         read_mask(tmp_path / "many.png")
-
-
-@pytest.mark.real_data
-def test_the_real_tables_of_cbis_ddsm() -> None:
-    folder = real_data("cbis_ddsm_csv")
-    tables = {
-        (kind, split): folder / f"{kind}_case_description_{split}_set.csv"
-        for kind in ("mass", "calc")
-        for split in ("train", "test")
-    }
-    rows = _read_tables(folder, tables, "all")
-    rows["kind"] = rows["mammogram_id"].str.split("-").str[0]
-    groups = rows.groupby(["kind", "split"])["patient_id"]
-    assert groups.size().to_dict() == {
-        ("Calc", "test"): 326, ("Calc", "train"): 1546, ("Mass", "test"): 378, ("Mass", "train"): 1318,
-    }  # fmt: skip
-    assert groups.nunique().to_dict() == {
-        ("Calc", "test"): 151, ("Calc", "train"): 602, ("Mass", "test"): 201, ("Mass", "train"): 691,
-    }  # fmt: skip
-    assert rows["patient_id"].nunique() == 1566
-    splits = rows.groupby("patient_id")["split"].nunique()
-    assert int((splits > 1).sum()) == 31
-    assert rows["ROI mask file path"].str.endswith(".dcm").all()
 
 
 @pytest.mark.real_data

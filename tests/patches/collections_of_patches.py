@@ -9,9 +9,15 @@ import numpy as np
 import pandas as pd
 
 from mammofill.ground.artifact import begin
-from mammofill.ground.imaging import encode_png
-from mammofill.mammograms import MammogramSet
-from mammofill.mammograms.mammogram_set import EXCLUSION_COLUMNS, LESION_COLUMNS, MAMMOGRAM_COLUMNS
+from mammofill.ground.imaging import encode_png, encode_tiff
+from mammofill.mammograms import MammogramSet, Tissue
+from mammofill.mammograms.mammogram_set import (
+    DECISION_COLUMNS,
+    EXCLUSION_COLUMNS,
+    LESION_COLUMNS,
+    MAMMOGRAM_COLUMNS,
+    encode_tissue,
+)
 
 
 @dataclass(frozen=True)
@@ -43,31 +49,41 @@ def picture(name: str) -> np.ndarray:
     return image
 
 
+def tissue() -> np.ndarray:
+    """Breast where the picture is bright, and muscle in its upper corner."""
+    found = np.full((96, 80), Tissue.FILM, np.uint8)
+    found[:, :64] = Tissue.BREAST
+    found[:40, :16] = Tissue.PECTORAL
+    return found
+
+
 def make_mammograms(out: Path, shots: list[Shot] = SHOTS) -> MammogramSet:
     with begin(out, kind="mammograms", stage="toy", settings=shots[0], seed=0, inputs={}) as work:
         assert work is not None
-        for folder in ("images", "masks"):
+        for folder in ("images", "masks", "tissue"):
             (work.folder / folder).mkdir()
         mammograms, lesions = [], []
         for shot in shots:
-            (work.folder / "images" / f"{shot.name}.png").write_bytes(encode_png(picture(shot.name)))
+            (work.folder / "images" / f"{shot.name}.tiff").write_bytes(encode_tiff(picture(shot.name)))
+            (work.folder / "tissue" / f"{shot.name}.png").write_bytes(encode_tissue(tissue()))
             facts = {"laterality": "left", "view": "cc", "scale": 1.0, "rows": 96, "columns": 80, "bits_stored": 16}
             mammograms.append({
                 "mammogram_id": shot.name, "patient_id": shot.patient, "split": shot.split,
                 "all_lesions_located": shot.located, **facts,
             })  # fmt: skip
             if shot.pathology:
-                mask = np.zeros((96, 80), bool)
-                mask[20:30, 20:30] = True
+                mask = np.ones((10, 10), bool)
                 (work.folder / "masks" / f"{shot.name}_1.png").write_bytes(encode_png(mask))
                 lesions.append({
                     "lesion_id": f"{shot.name}_1", "mammogram_id": shot.name, "patient_id": shot.patient,
                     "pathology": shot.pathology, "abnormality": "mass", "area_px": 100,
+                    "top": 20, "left": 20, "height": 10, "width": 10,
                 })  # fmt: skip
         for name, rows, columns in (
             ("mammograms", mammograms, MAMMOGRAM_COLUMNS),
             ("lesions", lesions, LESION_COLUMNS),
             ("exclusions", [], EXCLUSION_COLUMNS),
+            ("decisions", [], DECISION_COLUMNS),
         ):
             table = pd.DataFrame(rows, columns=list(columns)).astype(columns)
             table.to_parquet(work.folder / f"{name}.parquet", index=False)

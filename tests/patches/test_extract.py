@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from collections_of_patches import SHOTS, Shot, make_mammograms, picture
+from collections_of_patches import SHOTS, Shot, make_mammograms, picture, tissue
 from PIL import Image
 
 from mammofill.ground.errors import DamagedError, LeakError, TooFewError
 from mammofill.ground.imaging import encode_png
 from mammofill.ground.progress import Progress
-from mammofill.mammograms import MammogramSet
-from mammofill.patches import ExtractPatchesSettings, extract_patches, write_shard
+from mammofill.mammograms import MammogramSet, Tissue
+from mammofill.patches import ExtractPatchesSettings, PatchSet, extract_patches, write_shard
 
-SETTINGS = ExtractPatchesSettings(size_px=32, stride_px=16, normal_margin_px=2, mammograms_per_shard=2)
+SETTINGS = ExtractPatchesSettings(
+    size_px=32, stride_px=16, normal_margin_px=2, normals_per_mammogram=None, mammograms_per_shard=2
+)
 
 
 class Lines(Progress):
@@ -55,6 +57,7 @@ def test_patches_are_cut_where_the_table_says(tmp_path: Path) -> None:
         assert np.array_equal(image, picture(row["mammogram_id"])[place])
         assert mask.any() == (row["pathology"] != "normal")
         assert breast.mean() == pytest.approx(row["breast_share"])
+        assert np.array_equal(breast, (tissue() != Tissue.FILM)[place])
         assert row["origin"] == "real"
     first = table[(table["mammogram_id"] == "a") & (table["pathology"] == "benign")].iloc[0]
     assert (first["top"], first["left"], first["lesion_ids"]) == (0, 0, "a_1")
@@ -110,7 +113,7 @@ def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mask", "found"), [(np.ones((80, 96), bool), "is 80 x 96 px"), (np.zeros((96, 80), bool), "is empty")]
+    ("mask", "found"), [(np.ones((12, 10), bool), "is 12 x 10 px"), (np.zeros((10, 10), bool), "is empty")]
 )
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_mask_that_does_not_fit_its_mammogram_is_named(
@@ -122,7 +125,7 @@ def test_a_mask_that_does_not_fit_its_mammogram_is_named(
     content = json.loads(manifest.read_text())
     content["files"]["masks/b_1.png"] = len(png)
     manifest.write_text(json.dumps(content))
-    with pytest.raises(DamagedError, match=f"mask of lesion b_1 {found}.* 96 x 80 px of its mammogram b"):
+    with pytest.raises(DamagedError, match=rf"mask of lesion b_1 {found}.* 10 x 10 px .* its mammogram b \(96 x 80 px"):
         extract_patches(MammogramSet.open(mammograms.folder), tmp_path / "p", replace(SETTINGS, workers=workers))
     assert not (tmp_path / "p").exists()
 
@@ -134,6 +137,79 @@ def test_a_patch_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
     patches.shards[0].write_bytes(content.replace(table["image"][0]["bytes"][:8], b"\0" * 8))
     with pytest.raises(DamagedError, match=f"patch {table['patch_id'][0]} cannot be decoded"):
         patches.pixels([0])
+
+
+def test_normals_are_as_many_as_asked_for_and_lesions_all(tmp_path: Path) -> None:
+    mammograms = make_mammograms(tmp_path / "m")
+    every = extract_patches(mammograms, tmp_path / "all", SETTINGS)
+    some = extract_patches(mammograms, tmp_path / "some", replace(SETTINGS, normals_per_mammogram=2))
+    chosen = some.table[some.table["pathology"] == "normal"]
+    assert set(chosen.groupby("mammogram_id").size()) == {2}
+    assert set(some.table["patch_id"]) < set(every.table["patch_id"])
+    lesions = [one.table.loc[one.table["pathology"] != "normal", "patch_id"].tolist() for one in (every, some)]
+    assert lesions[0] == lesions[1]
+    left_out = some.dropped.loc[some.dropped["reason"] == "more-normals-than-asked-for", "count"].sum()
+    assert left_out == len(every.table) - len(some.table)
+    for _, rows in chosen.groupby("mammogram_id"):  # four windows fit side by side without overlap
+        (a, b) = rows[["top", "left"]].to_numpy()
+        assert max(abs(a - b)) >= 32
+    other = extract_patches(mammograms, tmp_path / "other", replace(SETTINGS, normals_per_mammogram=2), seed=1)
+    assert set(other.table["patch_id"]) != set(some.table["patch_id"])
+
+
+def test_pectoral_muscle_is_left_out_where_asked_for(tmp_path: Path) -> None:
+    mammograms = make_mammograms(tmp_path / "m", SHOTS[2:3])
+    whole = extract_patches(mammograms, tmp_path / "whole", SETTINGS)
+    without = extract_patches(mammograms, tmp_path / "without", replace(SETTINGS, max_pectoral_share=0.0))
+    muscle = tissue() == Tissue.PECTORAL
+    reached = [
+        bool(muscle[top : top + 32, left : left + 32].any())
+        for top, left in zip(whole.table["top"], whole.table["left"], strict=True)
+    ]
+    assert any(reached)
+    assert without.table["patch_id"].tolist() == whole.table["patch_id"][~np.array(reached)].tolist()
+    assert without.dropped.to_dict("records") == [
+        {"reason": "pectoral-muscle", "split": "train", "count": sum(reached)}
+    ]
+
+
+@pytest.mark.parametrize("groups", [1, 8])
+def test_a_stream_gives_each_patch_once_in_another_order_each_time(tmp_path: Path, groups: int) -> None:
+    patches = extract_patches(make_mammograms(tmp_path / "m"), tmp_path / "p", SETTINGS)
+    rows = patches.rows(split="train")
+    images, masks = patches.pixels(rows)
+    seen = list(patches.stream(rows, np.random.default_rng(0), groups=groups))
+    order = [row for row, _, _ in seen]
+    assert sorted(order) == rows.tolist() != order
+    place = {row: number for number, row in enumerate(rows.tolist())}
+    for row, image, mask in seen:
+        assert np.array_equal(image, images[place[row]])
+        assert np.array_equal(mask, masks[place[row]])
+    assert order == [row for row, _, _ in patches.stream(rows, np.random.default_rng(0), groups=groups)]
+    assert order != [row for row, _, _ in patches.stream(rows, np.random.default_rng(1), groups=groups)]
+
+
+def test_patches_in_memory_are_those_of_the_set(tmp_path: Path) -> None:
+    patches = extract_patches(make_mammograms(tmp_path / "m"), tmp_path / "p", SETTINGS)
+    loaded = patches.load(patches.rows(pathology="malignant"))
+    positions = np.array([2, 0, 0])
+    images, masks = loaded.batch(positions)
+    expected = patches.pixels(loaded.rows[positions])
+    assert np.array_equal(images, expected[0])
+    assert np.array_equal(masks, expected[1])
+
+
+def test_a_set_without_a_table_of_its_own_opens_all_the_same(tmp_path: Path) -> None:
+    patches = extract_patches(make_mammograms(tmp_path / "m"), tmp_path / "p", SETTINGS)
+    images, _ = patches.pixels(range(len(patches.table)))
+    manifest = patches.folder / "artifact.json"
+    content = json.loads(manifest.read_text())
+    del content["files"]["table.parquet"]
+    manifest.write_text(json.dumps(content))
+    (patches.folder / "table.parquet").unlink()
+    again = PatchSet.open(patches.folder)
+    pd.testing.assert_frame_equal(again.table, patches.table)
+    assert np.array_equal(again.pixels(range(len(again.table)))[0], images)
 
 
 def test_no_shard_is_left_half_written(tmp_path: Path) -> None:

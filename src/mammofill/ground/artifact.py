@@ -15,6 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import Field, dataclass, fields, is_dataclass
 from dataclasses import field as dataclass_field
@@ -246,8 +247,8 @@ class Work:
         for leftover in self.folder.rglob("*.tmp"):
             leftover.unlink()
         fingerprint, files = _fingerprint_folder(self.folder, known or {})
-        for name in files:
-            _flush(self.folder / name)
+        with ThreadPoolExecutor(8) as threads:  # disks take many such wishes at once
+            list(threads.map(_flush, (self.folder / name for name in files)))
         manifest = {
             **self._plan,
             "package_version": mammofill.__version__,
@@ -346,7 +347,8 @@ def write_atomically(path: Path, content: bytes | str | memoryview, durable: boo
         durable: wait until it is on the disk, so that it survives a power cut too. Without, it survives whatever
             happens to the process; an artifact's files are all brought to the disk before it is finished.
     """
-    beside = path.with_name(path.name + ".tmp")
+    # A name of its own for each process, in case that one which should be dead is still writing the same file.
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with beside.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         if durable:

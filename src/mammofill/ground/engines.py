@@ -181,11 +181,11 @@ def _in_dask(work: Callable[[Job], None], jobs: Sequence[Job], workers: int, add
             waiting = {client.submit(_in_one_thread, work, job, pure=False): job for job in jobs}
             for future in as_completed(list(waiting)):
                 job = waiting.pop(future)
-                error = future.exception()
-                if error is not None and not isinstance(error, KilledWorker):
-                    raise error
+                failure = future.exception()
+                if failure is not None and not isinstance(failure, KilledWorker):
+                    raise failure
                 future.release()
-                yield job, error is None
+                yield job, failure is None
     finally:
         if cluster is not None:
             cluster.close()

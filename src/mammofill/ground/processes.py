@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for_any
 from typing import TypeVar
 
 import cv2
@@ -28,10 +33,17 @@ def in_processes(work: Callable[[Job], None], jobs: Sequence[Job], workers: int)
     Yields:
         Each job when it is over, in any order, and whether it was done: False if its process died twice.
     """
-    waiting = deque(jobs)
-    while waiting:
-        for job in (yield from _until_one_dies(work, waiting, workers)):
-            yield job, _survives(work, job)
+    threads = cv2.getNumThreads()
+    # A worker begins as a copy of this process, but without its threads: if OpenCV had some here, the copy would wait
+    # for them for ever. With one, there are none to wait for.
+    one_thread()
+    try:
+        waiting = deque(jobs)
+        while waiting:
+            for job in (yield from _until_one_dies(work, waiting, workers)):
+                yield job, _survives(work, job)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _until_one_dies(
@@ -39,7 +51,7 @@ def _until_one_dies(
 ) -> Generator[tuple[Job, bool], None, list[Job]]:
     """Take jobs from `waiting` until none is left or a process dies; return those that were under way then."""
     running: dict[Future[None], Job] = {}
-    with _pool(workers) as pool:
+    with _one_thread_to_inherit(), _pool(workers) as pool:
         while waiting or running:
             try:
                 # One job more than there are workers lies ready, so that none of them waits for this process.
@@ -56,7 +68,7 @@ def _until_one_dies(
 
 
 def _survives(work: Callable[[Job], None], job: Job) -> bool:
-    with _pool(1) as pool:
+    with _one_thread_to_inherit(), _pool(1) as pool:
         try:
             pool.submit(work, job).result()
         except BrokenProcessPool:
@@ -65,7 +77,35 @@ def _survives(work: Callable[[Job], None], job: Job) -> bool:
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, initializer=one_thread)
+    return ProcessPoolExecutor(workers, initializer=_begin_worker)
+
+
+@contextmanager
+def _one_thread_to_inherit() -> Iterator[None]:
+    """Keep OpenCV to one thread while workers are forked off: they inherit its setting, but not its threads.
+
+    A worker that is told so only after the fork would wait for threads that are not there.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _begin_worker() -> None:
+    if cv2.getNumThreads() != 1:  # where processes are not forked, each begins anew
+        cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that began it is gone: killed, it cannot tell its workers to stop."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for_any([parent.sentinel])
+        os._exit(1)
 
 
 def one_thread() -> None:

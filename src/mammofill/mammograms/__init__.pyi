@@ -1,6 +1,9 @@
 from .ingest import ingest as ingest
 from .mammogram_set import MammogramSet as MammogramSet
 from .settings import IngestSettings as IngestSettings
+from .tissue import Tissue as Tissue
+from .tissue import enlarge_tissue as enlarge_tissue
+from .tissue import find_breast as find_breast
 from .vocabulary import Abnormality as Abnormality
 from .vocabulary import Laterality as Laterality
 from .vocabulary import Origin as Origin

@@ -5,20 +5,26 @@ On disk::
     mammograms.parquet   one row per mammogram
     lesions.parquet      one row per lesion
     exclusions.parquet   one row per file or table row that was left out: what, rule, found
-    images/<mammogram_id>.png    16-bit gray, 0..65535, bright = dense, at the working resolution
-    masks/<lesion_id>.png        8-bit gray, 255 = lesion, same size as its mammogram
+    decisions.parquet    one row per thing that was not as it should be and was kept: what, rule, found, done
+    images/<mammogram_id>.tiff   16-bit gray, 0..65535, bright = dense, at the working resolution, uncompressed:
+                                 film noise fills the lower bits, so PNG saves a fifth and costs twenty times the time
+    masks/<lesion_id>.png        8-bit gray, 255 = lesion, of the lesion's box alone (its place is in the table)
+    tissue/<mammogram_id>.png    8-bit gray, small: 0 = film, 127 = breast, 254 = pectoral muscle
 """
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mammofill.ground.artifact import Artifact
-from mammofill.ground.imaging import Mask, StoredImage, decode_png
+from mammofill.ground.errors import DamagedError
+from mammofill.ground.imaging import Mask, StoredImage, decode_png, encode_png, read_tiff
+from mammofill.mammograms.tissue import TissueMap
 
 MAMMOGRAM_COLUMNS = {
     "mammogram_id": "string",
@@ -32,6 +38,7 @@ MAMMOGRAM_COLUMNS = {
     "bits_stored": "int64",  # of the source file
     "density": "string",  # breast density as the source gives it, or missing
     "split": "string",
+    "official_split": "string",  # what the collection says, or missing
     "all_lesions_located": "bool",  # if not, no tissue of it can be called normal
     "source_file": "string",  # relative to the collection's folder
     "source_sha256": "string",
@@ -44,6 +51,10 @@ LESION_COLUMNS = {
     "pathology": "string",  # benign / malignant
     "abnormality": "string",  # mass / calcification / other
     "attributes": "string",  # JSON of what else the source says (shape, margins, assessment, subtlety, ...)
+    "top": "int64",  # its box in the mammogram, at the working resolution
+    "left": "int64",
+    "height": "int64",
+    "width": "int64",
     "area_px": "int64",  # at the working resolution
     "source_file": "string",  # the mask's file, or the table that gives its circle
 }
@@ -54,6 +65,17 @@ EXCLUSION_COLUMNS = {
     "rule": "string",  # short machine-readable name, for example "mask-empty"
     "found": "string",  # the whole story, for people
 }
+
+DECISION_COLUMNS = {
+    "what": "string",  # mammogram, lesion, patient or file
+    "patient_id": "string",
+    "rule": "string",  # short machine-readable name, for example "mask-resampled"
+    "found": "string",  # what was not as it should be, for people
+    "done": "string",  # what was done about it, for people
+}
+
+_TISSUE_STEP = 127
+"""Gray levels between the kinds of tissue in a picture, so that people can see them."""
 
 
 class MammogramSet(Artifact):
@@ -76,15 +98,69 @@ class MammogramSet(Artifact):
         """One row per thing left out, columns of `EXCLUSION_COLUMNS`."""
         return pd.read_parquet(self.folder / "exclusions.parquet")
 
+    @cached_property
+    def decisions(self) -> pd.DataFrame:
+        """One row per thing that was repaired or noted, columns of `DECISION_COLUMNS`."""
+        return pd.read_parquet(self.folder / "decisions.parquet")
+
+    @cached_property
+    def _facts(self) -> dict[str, dict[str, Any]]:
+        records = self.mammograms.astype(object).where(self.mammograms.notna(), None).to_dict("records")
+        return {row["mammogram_id"]: {str(name): value for name, value in row.items()} for row in records}
+
+    def facts(self, mammogram_id: str) -> dict[str, Any]:
+        """Return the row of `mammograms` of one mammogram; None where nothing is known."""
+        return self._facts[mammogram_id]
+
     def image(self, mammogram_id: str) -> StoredImage:
-        """Return one mammogram's pixels, (rows, columns) uint16."""
-        pixels = decode_png((self.folder / "images" / f"{mammogram_id}.png").read_bytes())
-        return pixels.astype(np.uint16, copy=False)
+        """Return one mammogram's pixels, (rows, columns) uint16; read from the disk as they are looked at.
+
+        Raises:
+            DamagedError: the file is not the image that it was.
+        """
+        path = self.folder / "images" / f"{mammogram_id}.tiff"
+        try:
+            return read_tiff(path)
+        except (OSError, ValueError) as error:
+            raise DamagedError(f"{path} cannot be read: {error}. Ingest the collection again.") from error
+
+    def tissue(self, mammogram_id: str) -> TissueMap:
+        """Return what is film, breast and pectoral muscle, small; `enlarge_tissue` brings it to the mammogram's size."""
+        return decode_png((self.folder / "tissue" / f"{mammogram_id}.png").read_bytes()) // np.uint8(_TISSUE_STEP)
+
+    def mask_in_box(self, lesion_id: str) -> Mask:
+        """Return one lesion's mask inside its box (top, left, height, width in `lesions`): (height, width) bool."""
+        return decode_png((self.folder / "masks" / f"{lesion_id}.png").read_bytes()) > 0
 
     def mask(self, lesion_id: str) -> Mask:
         """Return one lesion's mask, bool, of its mammogram's size."""
-        return decode_png((self.folder / "masks" / f"{lesion_id}.png").read_bytes()) > 0
+        lesion = self.lesions[self.lesions["lesion_id"] == lesion_id].to_dict("records")[0]
+        facts = self.facts(lesion["mammogram_id"])
+        mask = np.zeros((facts["rows"], facts["columns"]), np.bool_)
+        top, left, height, width = (lesion[name] for name in ("top", "left", "height", "width"))
+        mask[top : top + height, left : left + width] = self.mask_in_box(lesion_id)
+        return mask
+
+    def lesion_mask(self, mammogram_id: str) -> Mask:
+        """Return the union of the masks of all lesions of one mammogram, bool, of its size; empty without lesions."""
+        facts = self.facts(mammogram_id)
+        union = np.zeros((facts["rows"], facts["columns"]), np.bool_)
+        for lesion_id in self.lesions_of(mammogram_id)["lesion_id"]:
+            union |= self.mask(lesion_id)
+        return union
+
+    @cached_property
+    def _lesion_rows(self) -> dict[str, NDArray[np.int64]]:
+        rows = self.lesions.groupby("mammogram_id").indices
+        return {str(mammogram_id): np.asarray(numbers, np.int64) for mammogram_id, numbers in rows.items()}
 
     def lesions_of(self, mammogram_id: str) -> pd.DataFrame:
         """Return the rows of `lesions` that lie on one mammogram."""
-        return self.lesions[self.lesions["mammogram_id"] == mammogram_id]
+        none = np.empty(0, np.int64)
+        rows: pd.DataFrame = self.lesions.iloc[self._lesion_rows.get(mammogram_id, none)]
+        return rows
+
+
+def encode_tissue(tissue: TissueMap) -> bytes:
+    """Encode a map of tissue as it is kept: see the module."""
+    return encode_png(tissue * np.uint8(_TISSUE_STEP))

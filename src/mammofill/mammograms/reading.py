@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from PIL import UnidentifiedImageError
 from mammofill import dicom
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.imaging import FULL_RANGE, Mask, StoredImage
-from mammofill.mammograms.sources.entries import Circle
 
 _BITS_OF_MODE = {"1": 1, "L": 8, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 16}
+
+_MOST_BETWEEN = 0.1
+"""Largest share of a JPEG mask's values that may lie between an eighth and seven eighths of the greatest. Blurred edges
+of a mask make up a few per cent; of the picture of a lesion it is nearly all, of a whole mammogram about a third."""
 
 
 def read_image(path: Path, bits: int | None, window: dicom.Window) -> tuple[StoredImage, int]:
@@ -42,75 +46,58 @@ def read_image(path: Path, bits: int | None, window: dicom.Window) -> tuple[Stor
         raise ImageFileError(f"{path} holds values down to {values.min()}; intensities start at 0. Shift them first.")
     if int(values.max(initial=0)) > highest:
         raise ImageFileError(f"{path} holds values up to {values.max()}, more than the {bits} bits that it should use.")
-    stretched = np.rint(values.astype(np.float64) * (FULL_RANGE / highest))
-    return stretched.astype(np.uint16), bits
+    if bits == 16:
+        return values.astype(np.uint16, copy=False), bits
+    stretched = np.rint(np.arange(highest + 1) * (FULL_RANGE / highest)).astype(np.uint16)
+    return np.asarray(stretched[values]), bits  # looked up: there are far fewer values than pixels
+
+
+def read_size(path: Path) -> tuple[tuple[int, int], str]:
+    """Return the (rows, columns) of an image file, and its SeriesDescription in lower case, without reading pixels.
+
+    Only DICOM has a description; for other files, and where the header leaves it out, it is "".
+
+    Raises:
+        ImageFileError: the file is missing, or its header cannot be read.
+    """
+    if _is_dicom(path):
+        header = dicom.read_header(path)
+        return (header.rows, header.columns), (header.series_description or "").lower()
+    with _picture(path) as picture:
+        return (picture.height, picture.width), ""
 
 
 def read_mask(path: Path) -> Mask:
-    """Read a mask: the brighter of two values is lesion. A JPEG's values are cut at half of the greatest.
+    """Read a mask: the brighter of two values is lesion, and zero never is.
+
+    A JPEG blurs the edges of a mask: its values are cut at half of the greatest. It is a mask if nearly all of them
+    are near to zero or to the greatest; in a picture of tissue most lie between.
+
+    Returns:
+        (H, W) bool.
 
     Raises:
-        ImageFileError: as `read_image`; or the picture has more than two values and is no JPEG.
+        ImageFileError: as `read_image`; or the file holds a picture and not a mask.
     """
     if _is_dicom(path):
         return dicom.read_mask(path)
     values, _, kind = _read_picture(path)
-    found = np.unique(values)
-    if len(found) > 2 and kind != "JPEG":
-        raise ImageFileError(f"{path} is not a mask: a mask has two values, this picture has {len(found)}.")
-    return np.asarray(values > found[-1] / 2, np.bool_) if found[-1] > 0 else np.zeros(values.shape, np.bool_)
-
-
-def find_mask(paths: Sequence[Path], shape: tuple[int, int]) -> tuple[Mask, Path]:
-    """Find the mask among the files of a lesion, by content.
-
-    In CBIS-DDSM a lesion comes with its mask and with its cropped picture, in either order. The mask says so in its
-    SeriesDescription, or has only two values.
-
-    Args:
-        paths: the candidates.
-        shape: (rows, columns) of the mammogram.
-
-    Returns:
-        The mask, and its file. It may still be of another size: ingest decides what to do then.
-
-    Raises:
-        ImageFileError: none of the files is a mask; says what was wrong with each.
-    """
-    if len(paths) == 1:
-        return read_mask(paths[0]), paths[0]
-    candidates: list[tuple[bool, Mask, Path]] = []
-    reasons = []
-    for path in paths:
-        try:
-            described = (dicom.read_header(path).series_description or "").lower()
-            if "crop" in described:
-                reasons.append(f"{path.name} is the cropped picture")
-                continue
-            candidates.append(("mask" in described, read_mask(path), path))
-        except ImageFileError as error:
-            reasons.append(str(error))
-    if not candidates:
-        raise ImageFileError(f"None of the files in {paths[0].parent} is a mask: {'; '.join(reasons)}")
-    # Described as a mask first, then of the mammogram's size, then the larger one.
-    _, mask, path = max(candidates, key=lambda one: (one[0], one[1].shape == shape, one[1].size))
-    return mask, path
-
-
-def draw_circle(circle: Circle, shape: tuple[int, int], scale: tuple[float, float]) -> Mask:
-    """Draw a circle as a mask at the working resolution; what lies outside the image is cut off.
-
-    Args:
-        circle: in pixels of the source image.
-        shape: (rows, columns) of the working image.
-        scale: working pixels per source pixel, for rows and columns.
-
-    Returns:
-        (rows, columns) bool; a pixel belongs to it if its centre lies within the radius.
-    """
-    rows = (np.arange(shape[0]) + 0.5) / scale[0] - 0.5 - circle.row
-    columns = (np.arange(shape[1]) + 0.5) / scale[1] - 0.5 - circle.column
-    return np.asarray(rows[:, None] ** 2 + columns[None, :] ** 2 <= circle.radius**2, np.bool_)
+    highest = int(values.max(initial=0))
+    if highest == 0:
+        return np.zeros(values.shape, np.bool_)
+    if kind == "JPEG":
+        between = np.count_nonzero((values > highest // 8) & (values < highest - highest // 8))
+        if between > _MOST_BETWEEN * values.size:
+            share = f"{100 * between / values.size:.0f} %"
+            raise ImageFileError(
+                f"{path} is not a mask: a mask has two values, but {share} of this JPEG lie well between its extremes."
+            )
+        return np.asarray(values > highest / 2, np.bool_)
+    mask = np.asarray(values == highest, np.bool_)
+    # Counted, not sorted: the mask of a whole mammogram has 17 million pixels.
+    if np.count_nonzero(mask) + np.count_nonzero(values == values.min()) < values.size and not mask.all():
+        raise ImageFileError(f"{path} is not a mask: a mask has two values, this picture has {len(np.unique(values))}.")
+    return mask
 
 
 def _is_dicom(path: Path) -> bool:
@@ -124,8 +111,9 @@ def _is_dicom(path: Path) -> bool:
     return head[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
 
 
-def _read_picture(path: Path) -> tuple[NDArray[np.integer], int, str]:
-    """Return the values (H, W), their bits, and the kind of file, for example PNG."""
+@contextmanager
+def _picture(path: Path) -> Iterator[PillowImage.Image]:
+    """Open a picture of one gray frame; whatever goes wrong while it is open becomes our error."""
     try:
         with PillowImage.open(path) as picture:
             frames = getattr(picture, "n_frames", 1)
@@ -136,10 +124,20 @@ def _read_picture(path: Path) -> tuple[NDArray[np.integer], int, str]:
                 raise ImageFileError(
                     f"{path} is {kind} (mode {picture.mode}); mammograms and masks are gray, of whole numbers."
                 )
-            return np.asarray(picture).astype(np.int64), _BITS_OF_MODE[picture.mode], str(picture.format)
+            yield picture
     except UnidentifiedImageError as error:
         raise ImageFileError(f"{path} is no DICOM, PNG, TIFF, PGM or JPEG image.") from error
     except PillowImage.DecompressionBombError as error:
         raise ImageFileError(f"{path} is far larger than any mammogram: {error}.") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageFileError(f"{path} cannot be read: {error}. It may be truncated.") from error
+
+
+def _read_picture(path: Path) -> tuple[NDArray[np.integer], int, str]:
+    """Return the values (H, W), in the type in which they are stored, their bits, and the kind of file, say PNG."""
+    with _picture(path) as picture:
+        values = np.asarray(picture)
+        if values.dtype == np.bool_:
+            values = values.astype(np.uint8)
+        native = values.astype(values.dtype.newbyteorder("="), copy=False)
+        return native, _BITS_OF_MODE[picture.mode], str(picture.format)

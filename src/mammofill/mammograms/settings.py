@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from mammofill.ground.artifact import execution
+from mammofill.ground.engines import check_engine
 from mammofill.ground.errors import check_setting
 
-CollectionName = Literal["cbis-ddsm", "mini-mias", "table"]
+CollectionName = Literal["cbis-ddsm", "inbreast", "cdd-cesm", "vindr-mammo", "cmmd", "mini-mias", "table"]
+SplitKind = Literal["auto", "official", "official-patient-safe", "patients", "kfold"]
 
 
 @dataclass(frozen=True)
@@ -16,41 +18,54 @@ class IngestSettings:
     """How a collection becomes a set of mammograms.
 
     Attributes:
-        collection: which collection the source is: cbis-ddsm (DICOM and its four tables), mini-mias (images and
-            Info.txt), or table (your own CSV; see docs/sources.md).
+        collection: which collection the source is: one of the public ones that docs/sources.md lists, or table (your
+            own CSV).
         abnormality: which lesions are taken: mass (the paper), calcification, or all. CBIS-DDSM keeps its masses and
             its calcifications in tables of their own, and only the tables asked for are read.
-        split: official takes the collection's own; patients draws one by patient, stratified by the worst finding;
-            auto takes the official one where there is one.
-        validation_share: share of the patients for validation; with an official split without validation, of its
-            training patients.
-        test_share: share of the patients for test; without meaning with an official split.
+        split: official takes the collection's own, and refuses it where a patient is on two sides;
+            official-patient-safe keeps such a patient for the strictest of its splits (test before validation before
+            train); patients draws a split by patient, and kfold deals the patients out to folds of which one tests,
+            both in proportion of pathology, abnormality and density; auto takes official-patient-safe where the
+            collection has a split, else patients.
+        validation_share: share of the patients for validation; with an official split without validation, and with
+            kfold, of those who do not test.
+        test_share: share of the patients for test, with patients.
+        folds: number of folds, with kfold.
+        fold: which fold tests, from 0, with kfold.
         height_px: mammograms are brought to this number of rows, keeping their proportions, and never enlarged; unset
             keeps them as they are. The method's authors work at about 2750.
         window: for DICOM: none keeps the stored intensities whole; first applies the file's first window or LUT.
-        workers: processes that work side by side; 0 works in this process. Does not change the result.
+        workers: how many work side by side; 0 works in this process. Does not change the result.
+        engine: where the workers are: processes on this machine, or slurm, submitit-local or dask, with options after
+            a colon (docs/scaling.md). Does not change the result.
     """
 
     collection: CollectionName = "cbis-ddsm"
     abnormality: Literal["mass", "calcification", "all"] = "mass"
-    split: Literal["auto", "official", "patients"] = "auto"
+    split: SplitKind = "auto"
     validation_share: float = 0.15
     test_share: float = 0.2
+    folds: int = 5
+    fold: int = 0
     height_px: int | None = 2750
     window: Literal["none", "first"] = "none"
     workers: int = execution(0)
+    engine: str = execution("processes")
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
-        collections = ("cbis-ddsm", "mini-mias", "table")
+        collections = get_args(CollectionName)
         check_setting(self, "collection", self.collection in collections, f"one of {', '.join(collections)}")
         kinds = ("mass", "calcification", "all")
         check_setting(self, "abnormality", self.abnormality in kinds, f"one of {', '.join(kinds)}")
-        check_setting(self, "split", self.split in ("auto", "official", "patients"), "auto, official or patients")
+        splits = get_args(SplitKind)
+        check_setting(self, "split", self.split in splits, f"one of {', '.join(splits)}")
         check_setting(self, "validation_share", 0 <= self.validation_share < 1, "in [0, 1)")
         check_setting(self, "test_share", 0 <= self.test_share < 1, "in [0, 1)")
         room = self.validation_share + self.test_share < 1
         check_setting(self, "test_share", room, "less than 1 together with validation_share")
         check_setting(self, "height_px", self.height_px is None or self.height_px >= 16, "at least 16, or unset")
         check_setting(self, "window", self.window in ("none", "first"), "none or first")
-        check_setting(self, "workers", self.workers >= 0, "at least 0")
+        check_setting(self, "folds", self.folds >= 2, "at least 2")
+        check_setting(self, "fold", 0 <= self.fold < self.folds, "at least 0 and less than folds")
+        check_engine(self)

@@ -2,79 +2,151 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from mammofill.ground.errors import LeakError, SettingsError
+import numpy as np
+from numpy.typing import NDArray
+
+from mammofill.ground.errors import LeakError, SettingsError, TooFewError
 from mammofill.ground.seeding import stream
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.entries import MammogramEntry
+from mammofill.mammograms.sources.entries import Decision, MammogramEntry
 
 _WORST_FIRST = ("malignant", "benign", "normal")
 
+Stratum = tuple[str, str, str]
+"""Worst pathology, abnormality and breast density of a patient: what a drawn split keeps in proportion."""
 
-def split_patients(
-    entries: Sequence[MammogramEntry], settings: IngestSettings, seed: int
-) -> tuple[dict[str, str], str]:
+
+@dataclass(frozen=True)
+class PatientSplit:
+    """Where each patient belongs."""
+
+    split_of: dict[str, str]
+    """patient -> train, validation or test."""
+    kind: str
+    """How it was made: official, official-patient-safe, patients or kfold."""
+    decisions: tuple[Decision, ...] = ()
+    """Patients for whom the collection's own split could not be followed."""
+
+
+def split_patients(entries: Sequence[MammogramEntry], settings: IngestSettings, seed: int) -> PatientSplit:
     """Give each patient a split.
 
     Args:
         entries: all mammograms of the collection.
-        settings: `split`, `validation_share`, `test_share`.
+        settings: `split`, `validation_share`, `test_share`, `folds`, `fold`.
         seed: decides what the collection does not.
 
-    Returns:
-        patient -> train, validation or test; and which kind of split was taken, official or patients.
-
     Raises:
-        LeakError: the official split has a patient on two sides.
+        LeakError: the official split was asked for as it is, and has a patient on two sides.
         SettingsError: an official split was asked for, but the collection has none; or only some mammograms have one.
+        TooFewError: there are fewer patients than folds.
     """
     kind = settings.split
     if kind == "auto":
         # One entry with a split is enough: the others are then named as lacking theirs, not drawn over its head.
-        kind = "official" if any(entry.official_split for entry in entries) else "patients"
-    if kind == "official":
-        return _official(entries, settings, seed), kind
-    findings = worst_findings(entries)
+        kind = "official-patient-safe" if any(entry.official_split for entry in entries) else "patients"
+    if kind in ("official", "official-patient-safe"):
+        return _official(entries, settings, seed, kind)
+    strata = strata_of(entries)
+    if kind == "kfold":
+        return PatientSplit(_fold(strata, settings, seed), kind)
     shares = {"test": settings.test_share, "validation": settings.validation_share}
-    return draw_split(findings, shares, seed), kind
+    return PatientSplit(draw_split(strata, shares, seed), kind)
 
 
-def worst_findings(entries: Iterable[MammogramEntry]) -> dict[str, str]:
-    """Return the worst pathology of each patient: malignant before benign before normal."""
+def strata_of(entries: Iterable[MammogramEntry]) -> dict[str, Stratum]:
+    """Return what each patient is counted as when a split is drawn.
+
+    The worst pathology over all mammograms (malignant before benign before normal), the kinds of abnormality, and the
+    density that most mammograms have.
+    """
     worst: dict[str, str] = {}
+    kinds: dict[str, set[str]] = {}
+    densities: dict[str, Counter[str]] = {}
     for entry in entries:
         found = [worst.get(entry.patient_id, "normal"), *(lesion.pathology for lesion in entry.lesions)]
         worst[entry.patient_id] = min(found, key=_WORST_FIRST.index)
-    return worst
+        kinds.setdefault(entry.patient_id, set()).update(lesion.abnormality for lesion in entry.lesions)
+        densities.setdefault(entry.patient_id, Counter())[entry.density or ""] += 1
+    return {
+        patient: (worst[patient], " ".join(sorted(kinds[patient])), min(seen, key=lambda one: (-seen[one], one)))
+        for patient, seen in densities.items()
+    }
 
 
-def draw_split(findings: Mapping[str, str], shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    """Draw a split by patient, stratified by finding.
+def draw_split(strata: Mapping[str, Stratum], shares: Mapping[str, float], seed: int) -> dict[str, str]:
+    """Draw a split by patient that keeps pathology, abnormality and density in proportion.
+
+    Within each pathology the patients are put in order of abnormality and density, in random order within those, and
+    every so-manieth is taken (systematic sampling). So the shares hold for each pathology to the nearest patient, and
+    for each smaller group about as well as whole patients allow.
 
     Args:
-        findings: patient -> worst pathology.
+        strata: patient -> stratum.
         shares: split -> share of the patients; all others train.
         seed: decides the draw, whatever the order of the patients.
 
     Returns:
-        patient -> split. Within each finding the shares are kept to the nearest patient; where a share is not 0, a
-        finding of at least three patients gives it at least one.
+        patient -> split. Where a share is not 0, a pathology of at least three patients gives it at least one.
     """
     split_of: dict[str, str] = {}
-    for finding in _WORST_FIRST:
-        patients = sorted(patient for patient, found in findings.items() if found == finding)
-        order = [patients[k] for k in stream(seed, "split", finding).permutation(len(patients))]
+    for pathology in _WORST_FIRST:
+        order = _in_order(strata, pathology, seed)
+        total = len(order)
         for split, share in shares.items():
-            least = 1 if share > 0 and len(patients) >= 3 else 0
-            count = max(least, round(share * len(patients)))
-            split_of.update(dict.fromkeys(order[:count], split))
-            order = order[count:]
+            least = 1 if share > 0 and total >= 3 else 0
+            taken = _spread(len(order), max(least, round(share * total)), stream(seed, "split", pathology, split))
+            split_of.update((order[place], split) for place in taken)
+            order = [patient for place, patient in enumerate(order) if place not in set(taken)]
         split_of.update(dict.fromkeys(order, "train"))
     return split_of
 
 
-def _official(entries: Sequence[MammogramEntry], settings: IngestSettings, seed: int) -> dict[str, str]:
+def draw_folds(strata: Mapping[str, Stratum], folds: int, seed: int) -> dict[str, int]:
+    """Deal the patients out to folds that keep pathology, abnormality and density in proportion.
+
+    Args:
+        strata: patient -> stratum.
+        folds: how many.
+        seed: decides the draw, whatever the order of the patients.
+
+    Returns:
+        patient -> fold, 0..folds-1; any two folds differ by at most one patient in all and of each pathology.
+    """
+    order = [patient for pathology in _WORST_FIRST for patient in _in_order(strata, pathology, seed)]
+    return {patient: place % folds for place, patient in enumerate(order)}
+
+
+def _in_order(strata: Mapping[str, Stratum], pathology: str, seed: int) -> list[str]:
+    patients = sorted(patient for patient, stratum in strata.items() if stratum[0] == pathology)
+    drawn = [patients[k] for k in stream(seed, "split", pathology).permutation(len(patients))]
+    return sorted(drawn, key=lambda patient: strata[patient])
+
+
+def _spread(places: int, count: int, random: np.random.Generator) -> list[int]:
+    """Return `count` of the numbers 0..places-1, evenly spread from a random start."""
+    count = min(count, places)
+    start = random.random()
+    spread: NDArray[np.int64] = np.floor((np.arange(count) + start) * places / max(count, 1)).astype(np.int64)
+    return [int(place) for place in spread]
+
+
+def _fold(strata: Mapping[str, Stratum], settings: IngestSettings, seed: int) -> dict[str, str]:
+    if len(strata) < settings.folds:
+        raise TooFewError(
+            f"IngestSettings.folds is {settings.folds}, but the collection has {len(strata)} patients. Take fewer folds."
+        )
+    fold_of = draw_folds(strata, settings.folds, seed)
+    rest = {patient: strata[patient] for patient in strata if fold_of[patient] != settings.fold}
+    split_of = draw_split(rest, {"validation": settings.validation_share}, seed)
+    return {patient: split_of.get(patient, "test") for patient in strata}
+
+
+def _official(entries: Sequence[MammogramEntry], settings: IngestSettings, seed: int, kind: str) -> PatientSplit:
     splits: dict[str, set[str]] = {}
     for entry in entries:
         if entry.official_split is None:
@@ -84,15 +156,30 @@ def _official(entries: Sequence[MammogramEntry], settings: IngestSettings, seed:
             )
         splits.setdefault(entry.patient_id, set()).add(entry.official_split)
     leaking = sorted(patient for patient, found in splits.items() if len(found) > 1)
-    if leaking:
+    if leaking and kind == "official":
         shown = ", ".join(leaking[:10]) + (", ..." if len(leaking) > 10 else "")
         raise LeakError(
             f"{len(leaking)} patients are in more than one split of the collection: {shown}. A classifier tested on "
-            "them would have seen them. Use --split patients, or take masses or calcifications alone."
+            "them would have seen them. Use --split official-patient-safe, which keeps them for the strictest of their "
+            "splits, --split patients, or take masses or calcifications alone."
         )
-    split_of = {patient: next(iter(found)) for patient, found in splits.items()}
-    if "validation" in split_of.values():
-        return split_of
-    training = {entry.patient_id for entry in entries if split_of[entry.patient_id] == "train"}
-    findings = worst_findings(entry for entry in entries if entry.patient_id in training)
-    return split_of | draw_split(findings, {"validation": settings.validation_share}, seed)
+    split_of = {patient: _strictest(found) for patient, found in splits.items()}
+    decisions = tuple(
+        Decision(
+            patient,
+            patient,
+            f"patient-kept-for-{split_of[patient]}",
+            f"The collection has {patient} in {' and in '.join(sorted(splits[patient]))}.",
+            f"All mammograms of {patient} are used for {split_of[patient]} alone.",
+        )
+        for patient in leaking
+    )
+    if "validation" not in split_of.values():
+        training = strata_of(entry for entry in entries if split_of[entry.patient_id] == "train")
+        split_of |= draw_split(training, {"validation": settings.validation_share}, seed)
+    return PatientSplit(split_of, kind, decisions)
+
+
+def _strictest(found: set[str]) -> str:
+    """Return test before validation before train: nothing that was meant to be unseen is ever learned from."""
+    return next(split for split in ("test", "validation", "train") if split in found)

@@ -1,50 +1,352 @@
-"""Where is breast? Film labels, tape and the bright edges of a scan are not."""
+"""Where is breast, and where is the pectoral muscle? Film labels, tape and the bright edges of a scan are neither.
+
+Everything is looked for in a small copy of at most 256 rows: outlines need no more, noise averages out, and the map is
+small enough to be kept beside every mammogram. `enlarge_tissue` brings it to the mammogram's size.
+"""
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import cv2
 import numpy as np
-from scipy import ndimage
+from numpy.typing import NDArray
 
-from mammofill.ground.imaging import Mask, StoredImage, resample, resample_mask
+from mammofill.ground.imaging import Image, Mask, StoredImage, to_unit
+from mammofill.mammograms.pectoral import find_pectoral
 
-_WORKING_ROWS = 256
-"""The breast is looked for in a small copy of this height: its outline needs no more, and noise averages out."""
+TissueMap = NDArray[np.uint8]
+"""(h, w) uint8, values of `Tissue`."""
 
-_FLOOR_SHARE = 0.35
-"""The threshold lies this far from the film's background towards Otsu's threshold: dim skin lies below Otsu's."""
+
+class Tissue(IntEnum):
+    """What a pixel of a mammogram shows."""
+
+    FILM = 0
+    """Film, air, labels, tape, the bright edges of a scan, and what pads a picture."""
+    BREAST = 1
+    PECTORAL = 2
+    """The pectoral muscle of a mediolateral oblique view."""
+
+
+_ROWS = 256
+"""Rows of the map of tissue. The lengths below are in its pixels; in a lower picture they shrink with it."""
+
+_WHITE = 0.9
+"""From this share of the picture's brightest value on, something may be a label or the light box beside the film."""
+
+_RIM_SHARE = 0.05
+"""The breast begins where a pixel is brighter than the film by this share of what typical tissue is brighter."""
+
+_MOST_LIGHT = 0.3
+"""If more than this share of the picture is white, it is tissue that is white, and no light box."""
+
+_MOST_LABEL = 0.06
+"""A region larger than this share of the film is no label."""
+
+_LEAST_BREAST = 0.02
+"""A region smaller than this share of the picture is no breast."""
+
+
+def map_tissue(image: StoredImage, view: str | None = None, laterality: str | None = None) -> TissueMap:
+    """Map what a mammogram shows, in a small copy of at most 256 rows and of its proportions.
+
+    Args:
+        image: (H, W) uint16, bright = dense.
+        view: "cc" or "mlo"; None if it is not known. A craniocaudal view gets no pectoral muscle; in an unknown one it
+            must be clearer than in a mediolateral oblique view.
+        laterality: "left" or "right". The side of the chest wall is read from the picture, since films lie mirrored in
+            some collections; this only decides where the picture does not tell.
+
+    Returns:
+        (h, w) uint8, values of `Tissue`; all FILM if nothing stands out from the film.
+    """
+    picture = _shrink(image)
+    breast = _find_small_breast(picture, laterality)
+    tissue: TissueMap = np.where(breast, np.uint8(Tissue.BREAST), np.uint8(Tissue.FILM))
+    if view != "cc" and breast.any():
+        facing = slice(None) if _chest_wall_is_left(breast, laterality) else slice(None, None, -1)
+        muscle = find_pectoral(picture[:, facing], breast[:, facing], oblique=view == "mlo")
+        tissue[:, facing][muscle] = Tissue.PECTORAL
+    return tissue
+
+
+def enlarge_tissue(tissue: TissueMap, shape: tuple[int, int]) -> TissueMap:
+    """Bring a map of tissue to a size (rows, columns), with smooth outlines.
+
+    Args:
+        tissue: (h, w) uint8, from `map_tissue`.
+        shape: (rows, columns), as a rule those of the mammogram.
+
+    Returns:
+        (rows, columns) uint8, values of `Tissue`.
+    """
+    if tissue.shape == shape:
+        return tissue
+    method = cv2.INTER_AREA if shape[0] <= tissue.shape[0] and shape[1] <= tissue.shape[1] else cv2.INTER_LINEAR
+    enlarged, share = (_class_share(tissue, least, shape, method) for least in (Tissue.BREAST, Tissue.PECTORAL))
+    for part in (enlarged, share):
+        cv2.threshold(part, 127, 1, cv2.THRESH_BINARY, dst=part)
+    enlarged += share
+    return enlarged
+
+
+def _class_share(tissue: TissueMap, least: Tissue, shape: tuple[int, int], method: int) -> NDArray[np.uint8]:
+    """Return how much of each pixel of an enlarged map has a value of at least `least`, in 0..255.
+
+    Blurred a little, a staircase of cells becomes a slope, whose middle is a smooth line.
+    """
+    share = np.where(tissue >= least, np.uint8(255), np.uint8(0))
+    share = cv2.GaussianBlur(share, (0, 0), 1.2, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(share, (shape[1], shape[0]), interpolation=method), np.uint8)
 
 
 def find_breast(image: StoredImage) -> Mask:
-    """Find the breast: the largest connected region that is brighter than the film around it, holes filled.
-
-    The threshold lies between the background's most frequent value and Otsu's threshold (Otsu, IEEE Transactions on
-    Systems, Man, and Cybernetics, 1979). An opening cuts labels and tape off the outline before the largest region is
-    taken. The pectoral muscle of an MLO view counts as breast here.
+    """Find the breast, the pectoral muscle included; see `map_tissue`.
 
     Args:
         image: (H, W) uint16, bright = dense.
 
     Returns:
-        (H, W) bool; all False if nothing stands out from the background.
+        (H, W) bool; all False if nothing stands out from the film.
     """
-    scale = min(1.0, _WORKING_ROWS / image.shape[0])
-    size = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
-    small = cv2.GaussianBlur(resample(image, size).astype(np.float32), (0, 0), 1.0)
-    small8 = np.rint(small / 257).astype(np.uint8)
-    if small8.max() == small8.min():
-        return np.zeros(image.shape, np.bool_)
-    otsu, _ = cv2.threshold(small8, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    counts = np.bincount(small8.ravel(), minlength=256)
-    background = int(counts[: max(1, int(otsu))].argmax())
-    bright = small8 > background + max(2.0, _FLOOR_SHARE * (otsu - background))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
-    # Padding with the border's own values keeps the opening from rounding off the side at the chest wall.
-    padded = np.pad(bright.astype(np.uint8), 9, mode="edge")
-    opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, disc)[9:-9, 9:-9] > 0
-    labels, found = ndimage.label(opened)
-    if not found:
-        return np.zeros(image.shape, np.bool_)
-    areas = np.bincount(labels.ravel())[1:]
-    breast = ndimage.binary_fill_holes(labels == int(areas.argmax()) + 1)
-    return resample_mask(np.asarray(breast, np.bool_), (image.shape[0], image.shape[1]))
+    tissue = map_tissue(image, view="cc")
+    return np.asarray(enlarge_tissue(tissue, (image.shape[0], image.shape[1])) != Tissue.FILM, np.bool_)
+
+
+def _shrink(image: StoredImage) -> Image:
+    """Return a copy of at most 256 rows, float32 in [0, 1].
+
+    Of a large picture only every n-th row and column is read, which still leaves nine or more pixels per cell.
+    """
+    rows, columns = image.shape
+    if rows <= _ROWS:
+        return to_unit(image)
+    step = max(1, rows // (3 * _ROWS))
+    size = (max(1, round(columns * _ROWS / rows)), _ROWS)
+    return to_unit(np.asarray(cv2.resize(image[::step, ::step].copy(), size, interpolation=cv2.INTER_AREA), np.uint16))
+
+
+def _find_small_breast(picture: Image, laterality: str | None) -> Mask:
+    """Find the breast in a small picture, (h, w) float32 in [0, 1]."""
+    unit = picture.shape[0] / _ROWS
+    breast = np.zeros(picture.shape, np.bool_)
+    box = _film_box(picture)
+    if picture[box].size == 0:
+        return breast
+    film = _blur(picture[box], max(0.5, unit))
+    if film.max() - film.min() < 2 / 255:
+        return breast
+    labels = _find_labels(film, _otsu(film), unit)
+    film[labels] = film.min()
+    level = _otsu(film)
+    bare = _bare_film(film, level, unit)
+    bright = film > _rim_level(film, bare, level, unit)
+    found = _without_thin_parts(_without_dark_parts(bright, bare | labels), unit)
+    if found.sum() >= _LEAST_BREAST * picture.size and _stands_out(film, found):
+        breast[box] = _fill_towards_chest(found, laterality)
+    return breast
+
+
+def _stands_out(film: Image, found: Mask) -> bool:
+    """Say whether what was found is clearly brighter than the rest of the film: noise is not."""
+    rest = film[~found]
+    if not len(rest):
+        return True
+    level = float(np.median(rest))
+    return float(np.median(film[found])) > level + 2 * float(np.median(np.abs(rest - level)))
+
+
+def _film_box(picture: Image) -> tuple[slice, slice]:
+    """Return the rows and columns of the film, without padding and the light box around it.
+
+    From each border, lines are taken off while nearly all of a line is white, or as black as the picture gets. White
+    lines may follow upon black ones. The line next to a white one is half white: it goes as well.
+    """
+    white = picture > _WHITE * picture.max()
+    if white.mean() > _MOST_LIGHT:
+        white[:] = False
+    framing = white | (picture < picture.min() + 1 / 512)
+    spans = []
+    for axis in (0, 1):
+        inner = np.flatnonzero(framing.mean(axis=1 - axis) < 0.95)
+        if not len(inner):
+            return slice(0, 0), slice(0, 0)
+        lights = white.mean(axis=1 - axis) > 0.5
+        first, last = int(inner[0]), int(inner[-1])
+        first += int(first > 0 and lights[first - 1])
+        last -= int(last + 1 < len(lights) and lights[last + 1])
+        spans.append(slice(first, last + 1))
+    return spans[0], spans[1]
+
+
+def _otsu(values: Image) -> float:
+    """Return the threshold of Otsu (IEEE Transactions on Systems, Man, and Cybernetics, 1979) between two classes."""
+    low, high = float(values.min()), float(values.max())
+    scaled = np.rint((values - low) * np.float32(255 / (high - low))).astype(np.uint8)
+    level, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return low + (float(level) + 0.5) * (high - low) / 255
+
+
+def _find_labels(film: Image, level: float, unit: float) -> Mask:
+    """Return where labels and bright tape are: small, for the most part white, amid empty film.
+
+    A label that lies free is found with its glow, above Otsu's level. Where one touches the breast, only its white part
+    can be told from it, and only some of what surrounds that is film.
+    """
+    found, darkest = np.zeros(film.shape, np.bool_), float(film.min())
+    empty = film < darkest + 0.6 * (level - darkest)
+    white = _WHITE * float(film.max())
+    near, far = _disc(2, unit), _disc(5, unit)
+    margin = far.shape[0]
+    for least, share_of_film in ((level, 0.8), (white, 0.4)):
+        number, labels, stats, _ = cv2.connectedComponentsWithStats((film > least).astype(np.uint8))
+        for label in range(1, number):
+            left, top, width, height, area = (int(value) for value in stats[label])
+            if not 15 * unit**2 <= area <= _MOST_LABEL * film.size:
+                continue
+            part = (_around(top, height, margin), _around(left, width, margin))
+            body = labels[part] == label
+            if np.quantile(film[part][body], 0.75) < 0.75 * white:
+                continue
+            grown = cv2.dilate(body.astype(np.uint8), near) > 0
+            ring = (cv2.dilate(body.astype(np.uint8), far) > 0) & ~grown
+            if ring.any() and empty[part][ring].mean() > share_of_film:
+                found[part][grown] = True
+    return found
+
+
+def _around(start: int, length: int, margin: int) -> slice:
+    return slice(max(0, start - margin), start + length + margin)
+
+
+def _rim_level(film: Image, bare: Mask, level: float, unit: float) -> Image:
+    """Return the value from which on a pixel is breast: a little above what the film near it is, and above its noise.
+
+    Otsu's level between dark and bright serves to find out what is surely film and what is surely tissue. It is no
+    outline itself: skin is far darker, and so is fat in pictures that were processed for display.
+    """
+    local = np.full(film.shape, film.min(), np.float32)
+    noise = 0.0
+    if bare.any():
+        size = (2 * _length(3, unit) + 1,) * 2
+        share, total = (cv2.blur(part, size) for part in (bare.astype(np.float32), np.where(bare, film, np.float32(0))))
+        local[bare] = total[bare] / share[bare]
+        noise = 1.4826 * float(np.median(np.abs(film - local)[bare]))
+    # Where no film is bare, as along the skin, the brightest of the film around counts.
+    reach = 2 * _length(12, unit) + 1
+    local = _blur(np.asarray(cv2.dilate(local, np.ones((reach, reach), np.uint8)), np.float32), 4 * unit)
+    inside = float(np.median(film[film > level]))
+    return np.asarray(local + np.maximum(4 * noise, _RIM_SHARE * (inside - local)), np.float32)
+
+
+def _bare_film(film: Image, level: float, unit: float) -> Mask:
+    """Return where the film is surely empty: dark, flat, joined to its border away from the chest wall, and even.
+
+    Even means near to one plane, which allows for film that is brighter at one end.
+    """
+    range_ = level - float(film.min())
+    dark = film < film.min() + 0.8 * range_
+    steps = np.hypot(cv2.Sobel(film, cv2.CV_32F, 1, 0), cv2.Sobel(film, cv2.CV_32F, 0, 1)) / 8
+    usual = float(np.quantile(steps[dark], 0.3))  # noise makes steps as well
+    flat = dark & (steps < max(0.01 / unit * range_, 2 * usual))
+    size = 2 * _length(2, unit) + 1
+    flat = cv2.erode(flat.astype(np.uint8), np.ones((size, size), np.uint8)) > 0
+    _, labels = cv2.connectedComponents(flat.astype(np.uint8))
+    band = max(1, film.shape[1] // 10)
+    wall_is_left = np.median(film[:, :band]) > np.median(film[:, -band:])
+    outer = np.zeros(int(labels.max()) + 1, np.bool_)
+    for line in (labels[0], labels[-1], labels[:, -1 if wall_is_left else 0]):
+        outer[line] = True
+    outer[0] = False
+    bare = np.asarray(outer[labels], np.bool_)
+    for _ in range(2):  # what is not even bends the first plane
+        bare &= film < _plane(film, bare) + 0.1 * range_
+    return bare
+
+
+def _plane(film: Image, where: Mask) -> Image:
+    """Return the plane that is nearest to some pixels of a film, in the sense of least squares."""
+    rows, columns = np.nonzero(where)
+    if len(rows) < 3:
+        return np.full(film.shape, film.min(), np.float32)
+    design = np.stack([np.ones(len(rows)), rows, columns], axis=1)
+    start, down, across = np.linalg.lstsq(design.T @ design, design.T @ film[where].astype(np.float64))[0]
+    plane = start + down * np.arange(film.shape[0])[:, None] + across * np.arange(film.shape[1])
+    return np.asarray(plane, np.float32)
+
+
+def _without_dark_parts(bright: Mask, bare: Mask) -> Mask:
+    """Fill dark fat: what is not bright, and not joined to bare film or labels either."""
+    if not bare.any():
+        return bright
+    number, labels = cv2.connectedComponents((~bright).astype(np.uint8), connectivity=4)
+    empty = np.zeros(number, np.bool_)
+    empty[labels[bare & ~bright]] = True
+    return np.asarray(~empty[labels], np.bool_)
+
+
+def _without_thin_parts(mask: Mask, unit: float) -> Mask:
+    """Return the largest region without what is thin: tape and lines along the borders, bridges to labels.
+
+    Nipples stay, and the outline is smoothed.
+    """
+    thin = _length(13, unit)
+    out = mask.astype(np.uint8)
+    for shape in ((1, thin), (thin, 1)):  # beyond the picture counts as film here, so that thin edges of it go
+        out = _open(out, np.ones(shape, np.uint8), cv2.BORDER_CONSTANT)
+    # Here the border's own values go on: the breast does not end at the chest wall.
+    out = _largest(_open(out, _disc(5, unit), cv2.BORDER_REPLICATE))
+    kept = (cv2.dilate(out, _disc(4, unit)) > 0) & mask
+    return np.asarray(_blur(kept.astype(np.float32), 2 * unit) > 0.5, np.bool_)
+
+
+def _open(mask: NDArray[np.uint8], shape: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:
+    """Return the opening of a mask of 0 and 1, continued over its borders in some way, 0 if it is constant."""
+    edge = max(shape.shape)
+    padded = cv2.copyMakeBorder(mask, edge, edge, edge, edge, border, value=0)
+    return np.asarray(cv2.morphologyEx(padded, cv2.MORPH_OPEN, shape)[edge:-edge, edge:-edge], np.uint8)
+
+
+def _largest(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the largest connected region of a mask of 0 and 1."""
+    number, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    if number == 1:
+        return mask
+    return np.asarray(labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()), np.uint8)
+
+
+def _fill_towards_chest(breast: Mask, laterality: str | None) -> Mask:
+    """Fill holes, and dark fat at the chest wall: each row that has breast is breast from the wall to the skin."""
+    facing = slice(None) if _chest_wall_is_left(breast, laterality) else slice(None, None, -1)
+    turned = breast[:, facing]
+    filled = np.logical_or.accumulate(turned[:, ::-1], axis=1)[:, ::-1]
+    wall = int(np.flatnonzero(turned.any(axis=0))[0])
+    filled[:, :wall] = False
+    return np.asarray(filled[:, facing], np.bool_)
+
+
+def _chest_wall_is_left(breast: Mask, laterality: str | None) -> bool:
+    """Say on which side of the breast's box it runs along more rows: the chest wall is straight, the skin is round."""
+    columns = np.flatnonzero(breast.any(axis=0))
+    first, last = int(columns[0]), int(columns[-1])
+    band = max(1, round(0.04 * (last - first + 1)))
+    on_left = int(breast[:, first : first + band].any(axis=1).sum())
+    on_right = int(breast[:, last - band + 1 : last + 1].any(axis=1).sum())
+    if laterality is not None and abs(on_left - on_right) < 0.1 * max(on_left, on_right):
+        return laterality == "left"
+    return on_left >= on_right
+
+
+def _blur(picture: Image, sigma: float) -> Image:
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def _length(length: float, unit: float) -> int:
+    """Bring a length from a picture of 256 rows to whole pixels of this one."""
+    return max(1, round(length * unit))
+
+
+def _disc(radius: float, unit: float) -> NDArray[np.uint8]:
+    size = 2 * _length(radius, unit) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)

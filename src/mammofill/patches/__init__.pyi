@@ -1,4 +1,5 @@
 from .extract import extract_patches as extract_patches
 from .patch_set import PatchSet as PatchSet
+from .patch_set import write_index as write_index
 from .patch_set import write_shard as write_shard
 from .settings import ExtractPatchesSettings as ExtractPatchesSettings

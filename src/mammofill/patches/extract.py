@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mammofill.ground.artifact import begin, write_atomically
+from mammofill.ground.artifact import Work, begin, fingerprint_file, write_atomically
+from mammofill.ground.engines import work_through
 from mammofill.ground.errors import DamagedError, LeakError, TooFewError
-from mammofill.ground.imaging import Mask, StoredImage
+from mammofill.ground.imaging import Mask, crop, encode_png
 from mammofill.ground.progress import Progress, quiet
-from mammofill.mammograms import MammogramSet
-from mammofill.patches.patch_set import PatchSet, write_shard
+from mammofill.ground.seeding import stream
+from mammofill.mammograms import MammogramSet, Tissue, enlarge_tissue
+from mammofill.patches.patch_set import PatchSet, encode_patch, write_index, write_shard
 from mammofill.patches.settings import ExtractPatchesSettings
-from mammofill.mammograms.tissue import find_breast
-from mammofill.patches.windows import LesionOutline, Window, label_windows
+from mammofill.patches.windows import LesionOutline, Window, choose_normals, label_windows
 
 
 def extract_patches(
@@ -41,7 +43,7 @@ def extract_patches(
         mammograms: where the patches are cut from.
         out: folder of the new patch set.
         settings: sizes and thresholds.
-        seed: recorded; nothing is left to chance here.
+        seed: decides which normal patches of a mammogram are kept, where there are more than asked for.
         progress: told after each shard.
 
     Returns:
@@ -50,7 +52,7 @@ def extract_patches(
     Raises:
         LeakError: a patient is in two splits.
         TooFewError: not one window could be kept; the message says why.
-        DamagedError: a lesion's mask is empty, or has not the size of its mammogram.
+        DamagedError: a lesion's mask is empty, or does not lie inside its mammogram; or worker processes keep dying.
     """
     table = mammograms.mammograms.sort_values("mammogram_id")
     _check_splits(table)
@@ -64,25 +66,42 @@ def extract_patches(
         inputs={"mammograms": mammograms},
     ) as work:
         if work is not None:
-            identifiers = table["mammogram_id"].tolist()
-            size = settings.mammograms_per_shard
-            shards = [identifiers[first : first + size] for first in range(0, len(identifiers), size)]
-            _make_shards(mammograms.folder, work.folder, shards, settings, progress)
-            dropped = _gather_dropped(work.folder, len(shards))
+            progress.say(f"{len(table)} mammograms in shards of {settings.mammograms_per_shard}")
+            shards = _plan_shards(table["mammogram_id"].tolist(), settings.mammograms_per_shard)
+            _make_shards(mammograms.folder, work, shards, settings, seed, progress)
+            made = [_read_made(work.scratch, shard) for shard in shards]
+            dropped = _dropped_table(made)
             dropped.to_parquet(work.folder / "dropped.parquet", index=False)
-            patches = _read_labels(work.folder)
+            patches = write_index(work.folder)
             _check_any(patches, dropped, mammograms.folder)
-            for number in range(len(shards)):
-                _dropped_path(work.folder, number).unlink()
             _say_counts(patches, progress)
             work.finish(
                 {
                     "patches": len(patches),
                     **{name: int((patches["pathology"] == name).sum()) for name in ("normal", "benign", "malignant")},
                     "windows_dropped": int(dropped["count"].sum()),
-                }
+                },
+                known={shard.file_name: one["sha256"] for shard, one in zip(shards, made, strict=True)},
             )
     return PatchSet.open(out)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some mammograms whose patches share one file; who makes it does not matter."""
+
+    number: int
+    mammogram_ids: tuple[str, ...]
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file inside the patch set."""
+        return f"patches-{self.number:05d}.parquet"
+
+
+def _plan_shards(mammogram_ids: Sequence[str], size: int) -> list[Shard]:
+    starts = range(0, len(mammogram_ids), size)
+    return [Shard(number, tuple(mammogram_ids[first : first + size])) for number, first in enumerate(starts)]
 
 
 def _check_splits(table: pd.DataFrame) -> None:
@@ -96,78 +115,99 @@ def _check_splits(table: pd.DataFrame) -> None:
 
 
 def _make_shards(
-    source: Path, folder: Path, shards: Sequence[list[str]], settings: ExtractPatchesSettings, progress: Progress
+    source: Path, work: Work, shards: Sequence[Shard], settings: ExtractPatchesSettings, seed: int, progress: Progress
 ) -> None:
-    missing = [k for k in range(len(shards)) if not _dropped_path(folder, k).is_file()]
-    with progress.task("extracting patches", sum(map(len, shards))) as task:
-        task.advance(sum(len(shards[k]) for k in range(len(shards)) if k not in missing))
-        if settings.workers == 0:
-            for number in missing:
-                _make_shard(source, folder, number, shards[number], settings)
-                task.advance(len(shards[number]))
-            return
-        with ProcessPoolExecutor(settings.workers) as pool:
-            running: dict[Future[None], int] = {
-                pool.submit(_make_shard, source, folder, k, shards[k], settings): k for k in missing
-            }
-            try:
-                for done in as_completed(running):
-                    done.result()
-                    task.advance(len(shards[running[done]]))
-            finally:
-                # After a failure, shards that nobody has begun are left for the next run.
-                pool.shutdown(cancel_futures=True)
+    missing = [shard for shard in shards if not _made_path(work.scratch, shard).is_file()]
+    make = partial(_make_shard, source, work.folder, work.scratch, settings, seed)
+    with progress.task("extracting patches", sum(len(shard.mammogram_ids) for shard in shards)) as task:
+        task.advance(sum(len(shard.mammogram_ids) for shard in shards if shard not in missing))
+        for shard, done in work_through(make, missing, settings.workers, settings.engine, logs=work.scratch):
+            if not done:
+                raise DamagedError(
+                    f"The process that cut the mammograms {shard.mammogram_ids[0]} to {shard.mammogram_ids[-1]} of "
+                    f"{source} died twice. Perhaps the memory was not enough: use fewer workers, or a smaller "
+                    "mammograms_per_shard. The other shards are kept; run the same command again to go on."
+                )
+            task.advance(len(shard.mammogram_ids))
 
 
 def _make_shard(
-    source: Path, folder: Path, number: int, identifiers: list[str], settings: ExtractPatchesSettings
+    source: Path, folder: Path, scratch: Path, settings: ExtractPatchesSettings, seed: int, shard: Shard
 ) -> None:
-    mammograms = MammogramSet.open(source)
-    rows: list[dict[str, Any]] = []
-    images: list[StoredImage] = []
-    masks: list[Mask] = []
-    breasts: list[Mask] = []
+    """Make one shard, and note what was dropped last: where that note is, the shard is whole."""
+    if _made_path(scratch, shard).is_file():
+        return
+    mammograms = _opened(source)
+    patches: list[dict[str, Any]] = []
     dropped: Counter[tuple[str, str]] = Counter()
-    by_id = mammograms.mammograms.set_index("mammogram_id")
-    for mammogram_id in identifiers:
-        facts = by_id.loc[mammogram_id]
-        image = mammograms.image(mammogram_id)
-        breast = find_breast(image)
-        lesions = _outlines(mammograms, mammogram_id, image.shape)
-        windows, reasons = label_windows(breast, lesions, settings, bool(facts["all_lesions_located"]))
-        dropped.update({(reason, str(facts["split"])): count for reason, count in reasons.items()})
-        for window in windows:
-            place = np.s_[window.top : window.top + settings.size_px, window.left : window.left + settings.size_px]
-            rows.append(_row(window, mammogram_id, facts, settings.size_px))
-            images.append(image[place])
-            masks.append(_window_mask(window, lesions, place, settings.size_px))
-            breasts.append(breast[place])
-    write_shard(folder / f"patches-{number:05d}.parquet", rows, images, masks, breasts, bits=settings.bits)
-    # Written last: where it is, the shard is whole.
+    for mammogram_id in shard.mammogram_ids:
+        of_one, reasons = _cut(mammograms, mammogram_id, settings, seed)
+        patches.extend(of_one)
+        dropped.update(reasons)
+    columns = {name: [patch.pop(name) for patch in patches] for name in ("image", "mask", "breast")}
+    path = folder / shard.file_name
+    write_shard(path, patches, columns["image"], columns["mask"], columns["breast"], bits=settings.bits)
     counts = [[reason, split, count] for (reason, split), count in sorted(dropped.items())]
-    write_atomically(_dropped_path(folder, number), json.dumps(counts))
+    made = {"sha256": fingerprint_file(path), "dropped": counts}
+    write_atomically(_made_path(scratch, shard), json.dumps(made), durable=False)
+
+
+@lru_cache(maxsize=1)
+def _opened(source: Path) -> MammogramSet:
+    """Open the mammograms once in each process: their tables are the same for all shards."""
+    return MammogramSet.open(source)
+
+
+def _cut(
+    mammograms: MammogramSet, mammogram_id: str, settings: ExtractPatchesSettings, seed: int
+) -> tuple[list[dict[str, Any]], Counter[tuple[str, str]]]:
+    """Return the patches of one mammogram, rows with their pictures, and what was dropped by reason and split."""
+    facts = mammograms.facts(mammogram_id)
+    image = mammograms.image(mammogram_id)
+    tissue = enlarge_tissue(mammograms.tissue(mammogram_id), (image.shape[0], image.shape[1]))
+    breast = tissue != Tissue.FILM
+    muscle = tissue == Tissue.PECTORAL if settings.max_pectoral_share < 1 else None
+    lesions = _outlines(mammograms, mammogram_id, image.shape)
+    windows, reasons = label_windows(breast, lesions, settings, bool(facts["all_lesions_located"]), muscle)
+    if settings.normals_per_mammogram is not None:
+        most, random = settings.normals_per_mammogram, stream(seed, "normals", mammogram_id)
+        windows, left_out = choose_normals(windows, most, settings.size_px, random)
+        reasons.update({"more-normals-than-asked-for": left_out} if left_out else {})
+    patches = []
+    for window in windows:
+        place = np.s_[window.top : window.top + settings.size_px, window.left : window.left + settings.size_px]
+        pictures = {
+            "image": encode_patch(image[place], settings.bits),
+            "mask": encode_png(_window_mask(window, lesions, settings.size_px)),
+            "breast": encode_png(breast[place]),
+        }
+        patches.append(_row(window, mammogram_id, facts, settings.size_px) | pictures)
+    return patches, Counter({(reason, str(facts["split"])): count for reason, count in reasons.items()})
 
 
 def _outlines(mammograms: MammogramSet, mammogram_id: str, shape: tuple[int, ...]) -> list[LesionOutline]:
     outlines = []
     for row in mammograms.lesions_of(mammogram_id).to_dict("records"):
-        mask = mammograms.mask(row["lesion_id"])
-        if mask.shape != shape or not mask.any():
-            found = "is empty" if mask.shape == shape else f"is {mask.shape[0]} x {mask.shape[1]} px"
+        mask = mammograms.mask_in_box(row["lesion_id"])
+        top, left, height, width = (int(row[name]) for name in ("top", "left", "height", "width"))
+        inside = 0 <= top <= shape[0] - height and 0 <= left <= shape[1] - width
+        if mask.shape != (height, width) or not inside or not mask.any():
+            found = "is empty" if not mask.any() else f"is {mask.shape[0]} x {mask.shape[1]} px"
             raise DamagedError(
                 f"{mammograms.folder}: the mask of lesion {row['lesion_id']} {found}; it must mark some of the "
-                f"{shape[0]} x {shape[1]} px of its mammogram {mammogram_id}. Ingest the collection again."
+                f"{height} x {width} px at row {top}, column {left} of its mammogram {mammogram_id} ({shape[0]} x "
+                f"{shape[1]} px). Ingest the collection again."
             )
-        outlines.append(LesionOutline(row["lesion_id"], row["pathology"], row["abnormality"], mask))
+        outlines.append(LesionOutline(row["lesion_id"], row["pathology"], row["abnormality"], mask, top, left))
     return outlines
 
 
-def _window_mask(window: Window, lesions: Sequence[LesionOutline], place: Any, size: int) -> Mask:
+def _window_mask(window: Window, lesions: Sequence[LesionOutline], size: int) -> Mask:
     """Return all lesion pixels of a lesion patch; no lesion of the other pathology reaches into it."""
     mask = np.zeros((size, size), np.bool_)
     if window.lesion_ids:
         for lesion in lesions:
-            mask |= lesion.mask[place]
+            mask |= crop(lesion.mask, (window.top - lesion.top, window.left - lesion.left, size, size)).astype(bool)
     return mask
 
 
@@ -189,24 +229,24 @@ def _row(window: Window, mammogram_id: str, facts: Any, size: int) -> dict[str, 
     }
 
 
-def _dropped_path(folder: Path, number: int) -> Path:
-    return folder / f"dropped-{number:05d}.json"
+def _made_path(scratch: Path, shard: Shard) -> Path:
+    return scratch / f"made-{shard.number:05d}.json"
 
 
-def _gather_dropped(folder: Path, shards: int) -> pd.DataFrame:
+def _read_made(scratch: Path, shard: Shard) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(_made_path(scratch, shard).read_text(encoding="utf-8"))
+    return made
+
+
+def _dropped_table(made: Sequence[dict[str, Any]]) -> pd.DataFrame:
     counts: Counter[tuple[str, str]] = Counter()
-    for number in range(shards):
-        for reason, split, count in json.loads(_dropped_path(folder, number).read_text()):
+    for one in made:
+        for reason, split, count in one["dropped"]:
             counts[reason, split] += count
     return pd.DataFrame(
         [(reason, split, count) for (reason, split), count in sorted(counts.items())],
         columns=["reason", "split", "count"],
     ).astype({"reason": "string", "split": "string", "count": "int64"})
-
-
-def _read_labels(folder: Path) -> pd.DataFrame:
-    columns = ["split", "pathology"]
-    return pd.concat([pd.read_parquet(path, columns=columns) for path in sorted(folder.glob("patches-*.parquet"))])
 
 
 def _check_any(patches: pd.DataFrame, dropped: pd.DataFrame, folder: Path) -> None:

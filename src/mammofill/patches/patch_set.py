@@ -5,6 +5,8 @@ On disk::
     patches-00000.parquet, patches-00001.parquet, ...
         one row per patch: the columns of `PATCH_COLUMNS`, then `image`, `mask` and `breast` as PNG bytes
         (Hugging Face `Image` structs, so that `datasets.load_dataset("parquet", ...)` shows pictures)
+    table.parquet        the same rows without the pictures, and `shard`, the number of the file that each is in:
+                         what opens at once, however many patches there are
     dropped.parquet      counts of what was considered and not kept: reason, split, count
 
 Images are 16-bit gray (0..65535, bright = dense), or 8-bit where a stage was asked for it; masks are 8-bit gray,
@@ -14,7 +16,9 @@ Images are 16-bit gray (0..65535, bright = dense), or 8-bit where a stage was as
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -53,6 +57,7 @@ PATCH_COLUMNS = {
 
 _PICTURES = ("image", "mask", "breast")
 _ROWS_PER_GROUP = 64
+_OPEN_FILES = 64
 _IMAGE_STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _ARROW_TYPES = {"string": pa.string(), "int64": pa.int64(), "Int64": pa.int64(), "float64": pa.float64()}
 _HF_TYPES = {"string": "string", "int64": "int64", "Int64": "int64", "float64": "float64"}
@@ -69,14 +74,17 @@ class PatchSet(Artifact):
         return sorted(self.folder.glob("patches-*.parquet"))
 
     @cached_property
+    def _index(self) -> pd.DataFrame:
+        """The table and the column `shard`; of a set that somebody else made without one, gathered from the shards."""
+        path = self.folder / "table.parquet"
+        if not path.is_file():
+            return read_index(self.shards)
+        return _to_pandas(pq.read_table(path))
+
+    @cached_property
     def table(self) -> pd.DataFrame:
         """One row per patch, columns of `PATCH_COLUMNS`, index 0..N-1; no pixel is read for it."""
-        columns = list(PATCH_COLUMNS)
-        tables = [pq.read_table(shard, columns=columns) for shard in self.shards]
-        if not tables:
-            return empty_table()
-        table: pd.DataFrame = pa.concat_tables(tables).to_pandas().astype(PATCH_COLUMNS)
-        return table
+        return self._index[list(PATCH_COLUMNS)]
 
     @cached_property
     def dropped(self) -> pd.DataFrame:
@@ -163,30 +171,137 @@ class PatchSet(Artifact):
         return masks
 
     @cached_property
-    def _shard_lengths(self) -> list[int]:
-        return [pq.read_metadata(shard).num_rows for shard in self.shards]
+    def _shard_lengths(self) -> NDArray[np.int64]:
+        return np.bincount(self._index["shard"].to_numpy(), minlength=len(self.shards))
+
+    def stream(
+        self, rows: Sequence[int] | NDArray[np.int64], random: np.random.Generator, *, groups: int = 8
+    ) -> Iterator[tuple[int, NDArray[np.uint16], NDArray[np.bool_]]]:
+        """Decode some patches once each, in random order, without holding more than a few of them.
+
+        Row groups (of 64 patches) are drawn at random, some at a time, and the patches of those are shuffled. Several
+        processes share a set by taking different rows.
+
+        Args:
+            rows: row numbers in `table`.
+            random: decides the order.
+            groups: row groups held at a time, still encoded: more shuffle better and take more memory (about 8 MB
+                each, for 256 px and 16 bits).
+
+        Yields:
+            The row, its image (H, W) uint16 over 0..65535, and its mask (H, W) bool.
+
+        Raises:
+            DamagedError: an image cannot be decoded.
+        """
+        parts = list(self._by_group(np.asarray(rows, dtype=np.int64)))
+        order = random.permutation(len(parts))
+        for first in range(0, len(parts), groups):
+            held = [
+                (row, encoded)
+                for k in order[first : first + groups]
+                for row, encoded in self._encoded(parts[k], ["image", "mask"])
+            ]
+            for k in random.permutation(len(held)):
+                row, encoded = held[k]
+                image, mask = self._decode(row, encoded)
+                yield row, widen(image), mask > 0
+
+    def load(self, rows: Sequence[int] | NDArray[np.int64]) -> PatchesInMemory:
+        """Decode some patches once and keep them; see `pixels` for the errors."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return PatchesInMemory(rows, *self.pixels(rows))
 
     def _decoded(self, rows: NDArray[np.int64], columns: list[str]) -> Iterator[tuple[int, list[NDArray[Any]]]]:
         """Yield the place in `rows` and the decoded pictures of each; each row group is read once."""
+        places: dict[int, list[int]] = {}
+        for place, row in enumerate(rows.tolist()):
+            places.setdefault(row, []).append(place)
+        for part in self._by_group(np.array(sorted(places), np.int64)):
+            for row, encoded in self._encoded(part, columns):
+                pictures = self._decode(row, encoded)
+                for place in places[row]:
+                    yield place, pictures
+
+    def _by_group(self, rows: NDArray[np.int64]) -> Iterator[_Part]:
+        """Sort rows by the row group that they are in."""
         starts = np.cumsum([0, *self._shard_lengths])
+        rows = np.sort(rows)
         shard_of = np.searchsorted(starts, rows, side="right") - 1
-        for shard_number in np.unique(shard_of):
-            shard = self.shards[shard_number]
-            file = pq.ParquetFile(shard)
-            places = np.flatnonzero(shard_of == shard_number)
-            inside = rows[places] - starts[shard_number]
-            bounds = np.cumsum([0, *(file.metadata.row_group(k).num_rows for k in range(file.num_row_groups))])
+        # Groups have the same number of rows in every shard that `write_shard` wrote; others say it in their footer.
+        for shard in np.unique(shard_of):
+            inside = rows[shard_of == shard] - starts[shard]
+            bounds = self._group_bounds(int(shard))
             group_of = np.searchsorted(bounds, inside, side="right") - 1
             for group in np.unique(group_of):
-                table = file.read_row_group(int(group), columns=[*columns, "patch_id"])
-                pictures = [table[column].combine_chunks().field("bytes") for column in columns]
-                for k in np.flatnonzero(group_of == group):
-                    row = int(inside[k] - bounds[group])
-                    try:
-                        yield int(places[k]), [decode_png(column[row].as_py()) for column in pictures]
-                    except ValueError as error:
-                        patch_id = table["patch_id"][row].as_py()
-                        raise DamagedError(f"{shard}: patch {patch_id} cannot be decoded ({error}).") from error
+                numbers = inside[group_of == group]
+                yield _Part(int(shard), int(group), numbers + starts[shard], numbers - bounds[group])
+
+    def _group_bounds(self, shard: int) -> NDArray[np.int64]:
+        metadata = self._file(shard).metadata
+        return np.cumsum([0, *(metadata.row_group(k).num_rows for k in range(metadata.num_row_groups))])
+
+    def _encoded(self, part: _Part, columns: list[str]) -> list[tuple[int, list[pa.Buffer]]]:
+        """Read one row group; return rows and their pictures as PNG, in the order of `columns`."""
+        table = self._file(part.shard).read_row_group(part.group, columns=[f"{name}.bytes" for name in columns])
+        pictures = [table[name].combine_chunks().field("bytes") for name in columns]
+        return [
+            (int(row), [column[int(place)].as_buffer() for column in pictures])
+            for row, place in zip(part.rows, part.places, strict=True)
+        ]
+
+    def _decode(self, row: int, encoded: list[pa.Buffer]) -> list[NDArray[Any]]:
+        try:
+            return [decode_png(memoryview(one)) for one in encoded]
+        except ValueError as error:
+            facts = self._index.iloc[row]
+            raise DamagedError(
+                f"{self.shards[facts['shard']]}: patch {facts['patch_id']} cannot be decoded ({error})."
+            ) from error
+
+    def _file(self, shard: int) -> pq.ParquetFile:
+        """Open a shard; the last few stay open."""
+        files = self._open_files
+        if shard not in files:
+            while len(files) >= _OPEN_FILES:
+                files.pop(next(iter(files))).close()
+            files[shard] = pq.ParquetFile(self.shards[shard], memory_map=True)
+        return files[shard]
+
+    @cached_property
+    def _open_files(self) -> dict[int, pq.ParquetFile]:
+        return {}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some rows of one row group."""
+
+    shard: int
+    group: int
+    rows: NDArray[np.int64]
+    """In the whole set."""
+    places: NDArray[np.int64]
+    """In the group."""
+
+
+@dataclass(frozen=True)
+class PatchesInMemory:
+    """Some patches of a set, decoded."""
+
+    rows: NDArray[np.int64]
+    """(n,) their rows in the set's table."""
+    images: NDArray[np.uint16]
+    """(n, H, W) over 0..65535."""
+    masks: NDArray[np.bool_]
+    """(n, H, W)."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+        """Return the images and masks at some positions in 0..len - 1, in the order asked for."""
+        return self.images[positions], self.masks[positions]
 
 
 def widen(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -194,6 +309,36 @@ def widen(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint16]:
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint16) * np.uint16(FULL_RANGE // 255)
     return pixels.astype(np.uint16, copy=False)
+
+
+def read_index(shards: Sequence[Path]) -> pd.DataFrame:
+    """Gather the tables of some shards, in their order, without reading a picture.
+
+    Returns:
+        The columns of `PATCH_COLUMNS`, and ``shard``, int32, the number of the file.
+    """
+    tables = []
+    for number, shard in enumerate(shards):
+        table = pq.read_table(shard, columns=list(PATCH_COLUMNS))
+        tables.append(table.append_column("shard", pa.array(np.full(len(table), number, np.int32))))
+    return _to_pandas(pa.concat_tables(tables)) if tables else empty_table().assign(shard=pd.Series(dtype="int32"))
+
+
+def write_index(folder: Path) -> pd.DataFrame:
+    """Write ``table.parquet`` of a set whose shards are all there.
+
+    Returns:
+        What `read_index` does.
+    """
+    index = read_index(sorted(folder.glob("patches-*.parquet")))
+    index.to_parquet(folder / "table.parquet", index=False)
+    return index
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    kinds = {name: pd.Int64Dtype() if kind == "Int64" else kind for name, kind in PATCH_COLUMNS.items()}
+    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
+    return frame.astype({name: kind for name, kind in kinds.items() if str(frame[name].dtype) != kind})
 
 
 def empty_table() -> pd.DataFrame:
@@ -204,9 +349,9 @@ def empty_table() -> pd.DataFrame:
 def write_shard(
     path: Path,
     table: Iterable[Mapping[str, Any]],
-    images: Iterable[StoredImage],
-    masks: Iterable[Mask],
-    breasts: Iterable[Mask],
+    images: Iterable[StoredImage | bytes],
+    masks: Iterable[Mask | bytes],
+    breasts: Iterable[Mask | bytes],
     bits: int = 16,
 ) -> int:
     """Write one shard, under a temporary name until it is whole.
@@ -214,7 +359,7 @@ def write_shard(
     Args:
         path: ``<folder>/patches-<number>.parquet``.
         table: one mapping per patch with the keys of `PATCH_COLUMNS`; absent keys become missing values.
-        images: the patches, (H, W) uint16 over 0..65535.
+        images: the patches, (H, W) uint16 over 0..65535; here and in the next two, bytes are PNG already.
         masks: their masks, (H, W) bool.
         breasts: where breast is in them, (H, W) bool.
         bits: 16, or 8 to keep the upper half of each pixel only (a quarter of the space).
@@ -227,11 +372,11 @@ def write_shard(
         name: pa.array([_value(row.get(name)) for row in rows], _ARROW_TYPES[kind])
         for name, kind in PATCH_COLUMNS.items()
     }
-    columns["image"] = _as_pictures(narrow(image) if bits == 8 else encode_png(image) for image in images)
-    columns["mask"] = _as_pictures(encode_png(mask) for mask in masks)
-    columns["breast"] = _as_pictures(encode_png(breast) for breast in breasts)
+    columns["image"] = _as_pictures(one if isinstance(one, bytes) else encode_patch(one, bits) for one in images)
+    columns["mask"] = _as_pictures(one if isinstance(one, bytes) else encode_png(one) for one in masks)
+    columns["breast"] = _as_pictures(one if isinstance(one, bytes) else encode_png(one) for one in breasts)
     arrow = pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(_hugging_face_features())})
-    beside = path.with_name(path.name + ".tmp")
+    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     # PNG is compressed already; dictionaries and compression would only cost time on those two columns.
     plain_columns = [*(f"{name}.{part}" for name in _PICTURES for part in ("bytes", "path"))]
     pq.write_table(
@@ -245,10 +390,9 @@ def write_shard(
     return len(rows)
 
 
-def narrow(image: StoredImage) -> bytes:
-    """Encode an image in 8 bits, each value rounded to the nearest."""
-    pixels = np.rint(image / (FULL_RANGE / 255)).astype(np.uint8)
-    return encode_png(pixels)
+def encode_patch(image: StoredImage, bits: int = 16) -> bytes:
+    """Encode a patch, (H, W) uint16 over 0..65535, as PNG of 16 bits, or of 8 with each value rounded to the nearest."""
+    return encode_png(image if bits == 16 else np.rint(image / (FULL_RANGE / 255)).astype(np.uint8))
 
 
 def _value(value: Any) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mammofill.ground.artifact import execution
+from mammofill.ground.engines import check_engine
 from mammofill.ground.errors import check_setting
 
 
@@ -20,10 +21,16 @@ class ExtractPatchesSettings:
         min_lesion_inside: a window is a lesion patch if at least this share of a lesion's area is inside, in (0, 1].
         min_window_share: or if lesion covers at least this share of the window, in (0, 1].
         normal_margin_px: a window is a normal patch only if no lesion pixel lies inside it or within this margin.
+        max_pectoral_share: a normal patch may be covered by pectoral muscle up to this share, in [0, 1]; 1 keeps all, 0
+            keeps none that any muscle reaches into.
+        normals_per_mammogram: normal patches kept of one mammogram, drawn at random, windows that do not overlap first;
+            unset keeps all, as the paper's loop does (over a hundred of a full-size mammogram).
         abnormality: which lesions make lesion patches; the others only keep normal patches away.
         bits: bits per pixel in the store; 16 keeps all, 8 takes a quarter of the space.
         mammograms_per_shard: mammograms whose patches share one file; also the unit that is redone after a stop.
-        workers: processes that work side by side; 0 works in this process. Does not change the result.
+        workers: how many work side by side; 0 works in this process. Does not change the result.
+        engine: where the workers are: processes on this machine, or slurm, submitit-local or dask, with options after
+            a colon (docs/scaling.md). Does not change the result.
     """
 
     size_px: int = 256
@@ -32,10 +39,13 @@ class ExtractPatchesSettings:
     min_lesion_inside: float = 0.6
     min_window_share: float = 0.25
     normal_margin_px: int = 16
+    max_pectoral_share: float = 1.0
+    normals_per_mammogram: int | None = 8
     abnormality: Literal["mass", "calcification", "all"] = "mass"
     bits: Literal[8, 16] = 16
     mammograms_per_shard: int = 32
     workers: int = execution(0)
+    engine: str = execution("processes")
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
@@ -47,4 +57,8 @@ class ExtractPatchesSettings:
         check_setting(self, "normal_margin_px", self.normal_margin_px >= 0, "at least 0")
         check_setting(self, "bits", self.bits in (8, 16), "8 or 16")
         check_setting(self, "mammograms_per_shard", self.mammograms_per_shard >= 1, "at least 1")
-        check_setting(self, "workers", self.workers >= 0, "at least 0")
+        share = 0 <= self.max_pectoral_share <= 1
+        check_setting(self, "max_pectoral_share", share, "in [0, 1]")
+        most = self.normals_per_mammogram
+        check_setting(self, "normals_per_mammogram", most is None or most >= 0, "at least 0, or unset")
+        check_engine(self)

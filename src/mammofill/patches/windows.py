@@ -22,7 +22,10 @@ class LesionOutline:
     pathology: str
     abnormality: str
     mask: Mask
-    """(H, W) bool, of the mammogram's size, not empty."""
+    """bool, not empty: the mask inside its box."""
+    top: int = 0
+    """Of the box, in the mammogram."""
+    left: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ def label_windows(
     lesions: Sequence[LesionOutline],
     settings: ExtractPatchesSettings,
     all_lesions_located: bool = True,
+    muscle: Mask | None = None,
 ) -> tuple[list[Window], Counter[str]]:
     """Slide a window over a mammogram and say what each position is. Source: the paper, section 4.1.
 
@@ -56,13 +60,15 @@ def label_windows(
     3. lesion-partly-inside: lesion pixels lie inside, but too few;
     4. lesion-nearby: none inside, but within `normal_margin_px`;
     5. lesion-place-unknown: the mammogram has a lesion that nobody could place, so nothing of it can be called normal;
-    6. else a normal patch.
+    6. pectoral-muscle: more than `max_pectoral_share` of it is pectoral muscle;
+    7. else a normal patch.
 
     Args:
         breast: (H, W) bool.
         lesions: all lesions of the mammogram, also those of other abnormalities.
         settings: sizes and thresholds.
         all_lesions_located: whether `lesions` holds every lesion of the mammogram.
+        muscle: (H, W) bool, pectoral muscle; None where none was looked for.
 
     Returns:
         The windows kept, row by row, and the number of positions dropped by reason.
@@ -74,10 +80,11 @@ def label_windows(
     tops = np.arange(0, height - size + 1, settings.stride_px)
     lefts = np.arange(0, width - size + 1, settings.stride_px)
     breast_share = box_sums(breast, tops, lefts, size) / size**2
-    inside = [box_sums(lesion.mask, tops, lefts, size) for lesion in lesions]
+    muscle_share = box_sums(muscle, tops, lefts, size) / size**2 if muscle is not None else np.zeros(breast_share.shape)
+    inside = [_lesion_sums(lesion, tops, lefts, size) for lesion in lesions]
     # The margin is a box around the window, so it is generous at the corners.
-    nearby = [box_sums(lesion.mask, tops - margin, lefts - margin, size + 2 * margin) for lesion in lesions]
-    areas = [int(lesion.mask.sum()) for lesion in lesions]
+    nearby = [_lesion_sums(lesion, tops - margin, lefts - margin, size + 2 * margin) for lesion in lesions]
+    areas = [int(np.count_nonzero(lesion.mask)) for lesion in lesions]
 
     windows: list[Window] = []
     dropped: Counter[str] = Counter()
@@ -90,6 +97,8 @@ def label_windows(
         label = _label(lesions, pixels, areas, close, settings)
         if label == () and not all_lesions_located:
             label = "lesion-place-unknown"
+        if label == () and muscle_share[row, column] > settings.max_pectoral_share:
+            label = "pectoral-muscle"
         if isinstance(label, str):
             dropped[label] += 1
             continue
@@ -134,6 +143,12 @@ def _label(
     return members
 
 
+def _lesion_sums(
+    lesion: LesionOutline, tops: NDArray[np.int64], lefts: NDArray[np.int64], size: int
+) -> NDArray[np.int64]:
+    return box_sums(lesion.mask, tops - lesion.top, lefts - lesion.left, size)
+
+
 def box_sums(mask: Mask, tops: NDArray[np.int64], lefts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
     """Count the True pixels in square boxes, from one table of running sums.
 
@@ -147,8 +162,43 @@ def box_sums(mask: Mask, tops: NDArray[np.int64], lefts: NDArray[np.int64], size
         (len(tops), len(lefts)) int64.
     """
     height, width = mask.shape
-    sums = cv2.integral(mask.astype(np.uint8)).astype(np.int64)  # (H + 1, W + 1)
+    sums = cv2.integral(mask.view(np.uint8))  # (H + 1, W + 1) int32
     top, bottom = np.clip(tops, 0, height)[:, None], np.clip(tops + size, 0, height)[:, None]
     left, right = np.clip(lefts, 0, width)[None, :], np.clip(lefts + size, 0, width)[None, :]
-    counted: NDArray[np.int64] = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
-    return counted
+    counted = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
+    return np.asarray(counted, np.int64)
+
+
+def choose_normals(
+    windows: Sequence[Window], most: int, size_px: int, random: np.random.Generator
+) -> tuple[list[Window], int]:
+    """Keep all lesion windows and at most some normal ones, drawn at random; those that overlap none go first.
+
+    Neighbouring windows share three quarters of their pixels or half of them, so a few apart say more than many close
+    together, and cost less.
+
+    Args:
+        windows: the windows of one mammogram.
+        most: normal windows to keep.
+        size_px: side of the windows.
+        random: where the draw comes from.
+
+    Returns:
+        The windows kept, in their order, and the number of normal ones left out.
+    """
+    normals = [number for number, window in enumerate(windows) if window.pathology == "normal"]
+    if len(normals) <= most:
+        return list(windows), 0
+    drawn = [normals[k] for k in random.permutation(len(normals))]
+    apart: list[int] = []
+    for number in drawn:
+        window = windows[number]
+        if all(_apart(window, windows[other], size_px) for other in apart):
+            apart.append(number)
+    chosen = set([*apart, *(number for number in drawn if number not in set(apart))][:most])
+    kept = [window for number, window in enumerate(windows) if window.pathology != "normal" or number in chosen]
+    return kept, len(normals) - most
+
+
+def _apart(one: Window, other: Window, size_px: int) -> bool:
+    return abs(one.top - other.top) >= size_px or abs(one.left - other.left) >= size_px

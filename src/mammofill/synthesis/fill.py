@@ -18,7 +18,7 @@ from mammofill.infilling import Infiller
 from mammofill.infilling.paired import check_same_patches, paired_pixels
 from mammofill.infilling.settings import CLASSES
 from mammofill.pairing import Pairs
-from mammofill.patches import PatchSet, write_shard
+from mammofill.patches import PatchSet, write_index, write_shard
 from mammofill.synthesis.settings import SynthesizeSettings
 
 _CHUNK = 64
@@ -104,6 +104,7 @@ def synthesize(
                             columns[name].extend(values)
                         task.advance(len(chunk))
                     write_shard(shard, **columns, bits=settings.bits)
+            write_index(work.folder)
             nothing = {"reason": pd.Series([], dtype="string"), "split": pd.Series([], dtype="string")}
             pd.DataFrame(nothing | {"count": pd.Series([], dtype="int64")}).to_parquet(work.folder / "dropped.parquet")
             work.finish(counts={"patches": len(orders), **wanted, "fills_of_used_pairs": reused})

@@ -3,29 +3,43 @@
 What trips everyone, and what is done here:
 
 - the tables' paths end in a newline inside the quotes, and name ``000000.dcm`` where today's downloads hold ``1-1.dcm``
-  in folders named after dates and series. Only the first folder of a path (``Mass-Training_P_00001_LEFT_CC``) is the
-  same everywhere, so files are found by it;
-- mask and cropped picture are swapped in many rows, so all files of a lesion's folder are handed on, and ingest tells
-  them apart by content;
+  in folders named after dates and series. `cbis_files` finds the files in every known layout;
+- mask and cropped picture are swapped in many rows, and of 104 lesions they lie in two series. All files of a lesion
+  are handed on, and `find_lesion_mask` tells them apart by content;
 - one mammogram can have several lesions, a row each, of both pathologies;
-- 71 views of the real collection are there twice, once in the mass and once in the calcification part, as separate
-  files with only the lesions of that kind marked.
+- 71 views are there twice, once in the mass and once in the calcification part, as separate files with only the lesions
+  of that kind marked: twins. Read alone, a mass mammogram gets its twin's calcifications too, so that they are not
+  taken for normal tissue.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import pandas as pd
 
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.cbis_files import NAME, Walked, find_files, walk
 from mammofill.mammograms.sources.csv_table import read_csv_table
-from mammofill.mammograms.sources.entries import Collection, Exclusion, LesionEntry, MammogramEntry
+from mammofill.mammograms.sources.entries import (
+    Collection,
+    Decision,
+    Exclusion,
+    LesionEntry,
+    Listed,
+    MammogramEntry,
+)
+
+Row = Mapping[str, str]
+"""A row of a table, with its mammogram, lesion, kind and split beside the table's own columns."""
 
 _TABLES = {"mass": "mass", "calcification": "calc"}
+_ABNORMALITIES = {"mass": "mass", "calc": "calcification"}
+_TABLE_NAME = re.compile(r"(mass|calc)_case_description_(train|test)_set")
+_PATHS = ("image file path", "cropped image file path", "ROI mask file path")
 _COLUMNS = (
     "patient_id",
     "left or right breast",
@@ -33,173 +47,332 @@ _COLUMNS = (
     "abnormality id",
     "abnormality type",
     "pathology",
-    "image file path",
-    "cropped image file path",
-    "ROI mask file path",
+    *_PATHS,
 )
 _ATTRIBUTES = ("mass shape", "mass margins", "calc type", "calc distribution", "assessment", "subtlety", "pathology")
-_FOLDER = re.compile(r"(Mass|Calc)-(Training|Test)_P_\d+_(LEFT|RIGHT)_(CC|MLO)(_\d+)?")
+_TO_FILL = ("breast density", *_ATTRIBUTES, *_COLUMNS)
 _PATHOLOGIES = {"MALIGNANT": "malignant", "BENIGN": "benign", "BENIGN_WITHOUT_CALLBACK": "benign"}
+_EMPTY = ("", "N/A", "nan")
+
+_DEPTH_TO_RECOGNISE = 3
+"""Folders below the source in which a collection is recognised: deep enough for every layout."""
 
 
 def read_cbis_ddsm(source: Path, settings: IngestSettings) -> Collection:
     """Read the tables of CBIS-DDSM and find the files that they speak of.
 
     Args:
-        source: folder that holds the tables and the DICOM files, at any depth.
+        source: folder that holds the tables and the images, at any depth and in any layout of `cbis_files`; or one
+            table, which is then listed, with all its images missing.
         settings: which abnormalities.
 
     Returns:
-        One entry per mammogram that has a file.
+        One entry per mammogram that has a file, and every row in `listed`, even if there is no image at all.
 
     Raises:
         SourceError: tables or columns are missing.
     """
-    tables, files = _find(source)
-    rows = _read_tables(source, tables, settings.abnormality)
-    exclusions: list[Exclusion] = []
-    mammograms = []
-    for name, group in rows.groupby("mammogram_id", sort=True):
-        entry = _mammogram(str(name), group, files, exclusions)
-        if entry is not None:
-            mammograms.append(entry)
-    return Collection(tuple(mammograms), tuple(exclusions))
+    walked = walk(source) if source.is_dir() else Walked([source])
+    tables = _tables(walked.tables)
+    asked = _asked(source, tables, settings.abnormality)
+    rows = {kind_split: read_rows(path, *kind_split) for kind_split, path in tables.items()}
+    every_row = [row for part in rows.values() for row in part]
+    files, decisions = find_files(
+        walked,
+        _names_of_uids(every_row),
+        {row["mammogram"]: _uids(row["image file path"])[-1] for row in every_row if _uids(row["image file path"])},
+    )
+    reader = _Reader(files, _by_view(rows, asked), {kind for kind, _ in asked})
+    chosen = [row for kind_split in asked for row in rows[kind_split]]
+    mammograms = reader.mammograms(chosen)
+    both = {kind for kind, _ in tables} == set(_ABNORMALITIES)
+    if not both and mammograms:
+        reader.decisions.append(_about_unknown_twins(asked))
+    return Collection(
+        mammograms, tuple(reader.exclusions), (*decisions, *reader.decisions), tuple(_listed(row) for row in chosen)
+    )
 
 
-def _find(source: Path) -> tuple[dict[tuple[str, str], Path], dict[str, list[Path]]]:
-    """Walk the source once: tables by (kind, split), and DICOM files by the folder name that all layouts share."""
-    tables: dict[tuple[str, str], Path] = {}
-    files: dict[str, list[Path]] = {}
-    walked: set[str] = set()
-    for folder, folders, names in os.walk(source, followlinks=True):
-        if (real := os.path.realpath(folder)) in walked:  # a link that leads in a circle
+def recognises(source: Path) -> bool:
+    """Say whether a folder, or a table, is CBIS-DDSM: by the tables, or by the names of its folders.
+
+    Looks at names down to three folders deep and at the first lines of tables, never at an image.
+    """
+    if source.is_file():
+        return source.suffix.lower() == ".csv" and _kind_of_table(source) is not None
+    base = len(source.parts)
+    for folder, folders, names in os.walk(source):
+        if any(NAME.fullmatch(name) for name in folders):
+            return True
+        if any(name.lower().endswith(".csv") and _kind_of_table(Path(folder, name)) for name in names):
+            return True
+        if len(Path(folder).parts) - base >= _DEPTH_TO_RECOGNISE:
             folders.clear()
+    return False
+
+
+def read_rows(path: Path, kind: str, split: str) -> list[Row]:
+    """Read one table.
+
+    Args:
+        path: the file.
+        kind: mass or calc.
+        split: train or test.
+
+    Returns:
+        Its rows, with the keys row (where it stands), mammogram, lesion, kind and split added.
+
+    Raises:
+        SourceError: it is no table, or lacks columns.
+    """
+    table = read_csv_table(path, _COLUMNS).rename(columns={"breast_density": "breast density"})
+    rows: list[Row] = []
+    for record in table.to_dict("records"):
+        row = {str(column): str(value) for column, value in record.items()}
+        use = {"train": "Training", "test": "Test"}[split]
+        from_columns = "_".join(
+            (f"{kind.capitalize()}-{use}", row["patient_id"], row["left or right breast"], row["image view"])
+        )
+        row["mammogram"] = _name_in(row["image file path"]) or from_columns
+        row["lesion"] = f"{row['mammogram']}_{row['abnormality id']}"
+        row |= {"kind": kind, "split": split}
+        rows.append(row)
+    return rows
+
+
+def _tables(paths: Iterable[Path]) -> dict[tuple[str, str], Path]:
+    """Return the tables by (kind, split): their names say so, or where they were renamed, their first row."""
+    tables: dict[tuple[str, str], Path] = {}
+    for path in paths:
+        kind_split = _kind_of_table(path)
+        if kind_split is None:
             continue
-        walked.add(real)
-        folders.sort()
-        owner = next((part for part in reversed(Path(folder).parts) if _FOLDER.fullmatch(part)), None)
-        for name in sorted(names):
-            path = Path(folder) / name
-            if name.lower().endswith(".csv"):
-                _note_table(path, tables)
-            elif owner is not None and name.lower().endswith((".dcm", ".dicom")):
-                files.setdefault(owner, []).append(path)
-    return tables, files
-
-
-def _note_table(path: Path, tables: dict[tuple[str, str], Path]) -> None:
-    """Note a table by what it is for: its name says so, or where it was renamed, its first row."""
-    kind_split = _kind_of_table(path)
-    if kind_split is None:
-        return
-    other = tables.setdefault(kind_split, path)
-    if other != path and other.read_bytes() != path.read_bytes():
-        raise SourceError(f"{other} and {path} are both the table of {' '.join(kind_split)}, and differ. Remove one.")
+        other = tables.setdefault(kind_split, path)
+        if other != path and other.read_bytes() != path.read_bytes():
+            raise SourceError(
+                f"{other} and {path} are both the table of {' '.join(kind_split)}, and differ. Remove one."
+            )
+    return dict(sorted(tables.items()))
 
 
 def _kind_of_table(path: Path) -> tuple[str, str] | None:
-    named = re.match(r"(mass|calc)_case_description_(train|test)_set", path.name.lower())
-    if named:
+    if named := _TABLE_NAME.match(path.name.lower()):
         return named[1], named[2]
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        if _COLUMNS[-1] not in lines.readline():
-            return None  # some other table, such as a download's list of files
-        first = re.search(r"\b(Mass|Calc)-(Training|Test)_P_", lines.readline())
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            if _PATHS[-1] not in lines.readline():
+                return None  # some other table, such as a download's list of files
+            first = NAME.search(lines.readline())
+    except OSError:
+        return None
     return (first[1].lower(), {"Training": "train", "Test": "test"}[first[2]]) if first else None
 
 
-def _read_tables(source: Path, tables: dict[tuple[str, str], Path], abnormality: str) -> pd.DataFrame:
+def _asked(source: Path, tables: Mapping[tuple[str, str], Path], abnormality: str) -> list[tuple[str, str]]:
+    if source.is_file() and tables:
+        return list(tables)
     kinds = _TABLES.values() if abnormality == "all" else [_TABLES[abnormality]]
-    needed = [(kind, split) for kind in kinds for split in ("train", "test")]
-    missing = [f"{kind}_case_description_{split}_set.csv" for kind, split in needed if (kind, split) not in tables]
+    asked = [(kind, split) for kind in kinds for split in ("train", "test")]
+    missing = [f"{kind}_case_description_{split}_set.csv" for kind, split in asked if (kind, split) not in tables]
     if missing:
         raise SourceError(
             f"{source} lacks {', '.join(missing)}. The four tables come with CBIS-DDSM's page at TCIA; "
             "put them anywhere under this folder."
         )
-    parts = []
-    for kind, split in needed:
-        path = tables[kind, split]
-        table = read_csv_table(path, _COLUMNS).rename(columns={"breast_density": "breast density"})
-        table["split"] = split
-        table["mammogram_id"] = table["image file path"].str.split("/").str[0]
-        table["lesion_id"] = table["mammogram_id"] + "_" + table["abnormality id"]
-        table["lesion_folder"] = table["ROI mask file path"].str.split("/").str[0]
-        parts.append(table)
-    rows: pd.DataFrame = pd.concat(parts, ignore_index=True)
-    return rows
+    return asked
 
 
-def _mammogram(
-    name: str, rows: pd.DataFrame, files: dict[str, list[Path]], exclusions: list[Exclusion]
-) -> MammogramEntry | None:
-    first = rows.iloc[0]
-    patient = str(first["patient_id"])
-    if name not in files:
-        exclusions.extend(
-            Exclusion(
-                str(row), patient, "file-missing", f"{row} names the mammogram {name}, but no such folder holds a file."
-            )
-            for row in rows["row"]
+def _name_in(path: str) -> str | None:
+    return next((part for part in re.split(r"[/\\]", path) if NAME.fullmatch(part)), None)
+
+
+def _uids(path: str) -> list[str]:
+    """Return the study and the series identifier of a path of the tables."""
+    return [part for part in re.split(r"[/\\]", path)[:-1] if part[:1].isdigit()]
+
+
+def _names_of_uids(rows: Iterable[Row]) -> dict[str, str]:
+    """Return the image or lesion that each identifier belongs to, without those that are said of several."""
+    names: dict[str, set[str]] = {}
+    for row in rows:
+        for column in _PATHS:
+            name = row["mammogram"] if column == _PATHS[0] else row["lesion"]
+            for uid in _uids(row[column]):
+                names.setdefault(uid, set()).add(name)
+    return {uid: min(found) for uid, found in names.items() if len(found) == 1}
+
+
+View = tuple[str, str, str]
+"""(patient, side, view)."""
+
+
+def _view(row: Row) -> View:
+    return row["patient_id"], row["left or right breast"], row["image view"]
+
+
+def _by_view(rows: Mapping[tuple[str, str], Sequence[Row]], asked: Sequence[tuple[str, str]]) -> dict[View, list[Row]]:
+    """Return the rows of both kinds by view, for the views that both kinds have."""
+    kinds: dict[View, set[str]] = {}
+    views: dict[View, list[Row]] = {}
+    for part in rows.values():
+        for row in part:
+            kinds.setdefault(_view(row), set()).add(row["kind"])
+            views.setdefault(_view(row), []).append(row)
+    return {view: found for view, found in views.items() if len(kinds[view]) > 1}
+
+
+@dataclass
+class _Reader:
+    """Makes entries of rows, and notes what was left out and what was decided on the way."""
+
+    files: Mapping[str, tuple[Path, ...]]
+    twins: Mapping[View, Sequence[Row]]
+    """All rows of the views that are in both parts."""
+    kinds: set[str]
+    """Kinds that were asked for."""
+    exclusions: list[Exclusion] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+
+    def mammograms(self, rows: Sequence[Row]) -> tuple[MammogramEntry, ...]:
+        by_mammogram = _grouped(rows, "mammogram")
+        entries = (self._mammogram(name, by_mammogram[name]) for name in sorted(by_mammogram))
+        return tuple(entry for entry in entries if entry is not None)
+
+    def _mammogram(self, name: str, rows: Sequence[Row]) -> MammogramEntry | None:
+        first = rows[0]
+        patient = first["patient_id"]
+        if name not in self.files:
+            for row in rows:
+                found = f"{row['row']} names the mammogram {name}, but no file of it is there."
+                self.exclusions.append(Exclusion(row["row"], patient, "file-missing", found))
+            return None
+        lesions, located = self._lesions(rows)
+        of_twin, twin_located = self._lesions_of_twin(name, first)
+        density = first.get("breast density", "")
+        return MammogramEntry(
+            mammogram_id=name,
+            patient_id=patient,
+            laterality=_known(first["left or right breast"], ("left", "right")),
+            view=_known(first["image view"], ("cc", "mlo")),
+            image=self.files[name],
+            lesions=(*lesions, *of_twin),
+            all_lesions_located=located and twin_located,
+            density=None if density in _EMPTY else density,
+            official_split=first["split"],
         )
-        return None
-    lesions = []
-    for lesion_id, same in rows.groupby("lesion_id", sort=True):
-        row = _only_row(str(lesion_id), same, exclusions)
-        lesion = _lesion(row, files, exclusions) if row is not None else None
-        if lesion is not None:
-            lesions.append(lesion)
-    density = str(first.get("breast density", ""))
-    return MammogramEntry(
-        mammogram_id=name,
-        patient_id=patient,
-        laterality=str(first["left or right breast"]).lower(),
-        view=str(first["image view"]).lower(),
-        image=tuple(files[name]),
-        lesions=tuple(lesions),
-        all_lesions_located=len(lesions) == rows["lesion_id"].nunique(),
-        density=density or None,
-        official_split=str(first["split"]),
-    )
+
+    def _lesions(self, rows: Sequence[Row]) -> tuple[list[LesionEntry], bool]:
+        """Return the lesions of a mammogram that have a place, and whether these are all."""
+        lesions = []
+        by_lesion = _grouped(rows, "lesion")
+        for lesion_id in sorted(by_lesion):
+            row = self._only_row(lesion_id, by_lesion[lesion_id])
+            lesion = self._lesion(row) if row is not None else None
+            if lesion is not None:
+                lesions.append(lesion)
+        return lesions, len(lesions) == len(by_lesion)
+
+    def _only_row(self, lesion_id: str, rows: Sequence[Row]) -> Row | None:
+        """Return the row of a lesion; of repeated rows the first, or none where they disagree about the pathology."""
+        first = rows[0]
+        pathologies = sorted({row["pathology"] for row in rows})
+        if len(pathologies) > 1:
+            where = ", ".join(row["row"] for row in rows)
+            found = f"{where} all describe {lesion_id}, as {' and as '.join(pathologies)}."
+            self.exclusions.append(Exclusion(lesion_id, first["patient_id"], "rows-disagree", found))
+            return None
+        for row in rows[1:]:
+            found = f"{row['row']} repeats {first['row']}: {lesion_id}."
+            self.exclusions.append(Exclusion(row["row"], row["patient_id"], "row-repeated", found))
+        return first
+
+    def _lesion(self, row: Row) -> LesionEntry | None:
+        lesion_id, patient = row["lesion"], row["patient_id"]
+        if _pathology(row) is None:
+            known = ", ".join(_PATHOLOGIES)
+            found = f"{row['row']} gives the pathology {row['pathology']!r} for {lesion_id}; known are {known}."
+            self.exclusions.append(Exclusion(lesion_id, patient, "lesion-without-pathology", found))
+            return None
+        if lesion_id not in self.files:
+            found = f"{row['row']} names the lesion {lesion_id}, but no file of it is there."
+            self.exclusions.append(Exclusion(lesion_id, patient, "file-missing", found))
+            return None
+        return _entry(row, lesion_id, self.files[lesion_id])
+
+    def _lesions_of_twin(self, name: str, first: Row) -> tuple[list[LesionEntry], bool]:
+        """Return the lesions that the other part marks on this view, and whether their places are all known.
+
+        Where both parts are read, each file keeps its own lesions, or they would count twice; then tissue of neither
+        can be called normal.
+        """
+        rows = [row for row in self.twins.get(_view(first), ()) if row["kind"] != first["kind"]]
+        if not rows:
+            return [], True
+        twin, patient = rows[0]["mammogram"], first["patient_id"]
+        story = f"{name} and {twin} show the same view, each with only its own kind of lesions marked"
+        if rows[0]["kind"] in self.kinds:
+            done = "Each keeps its own lesions, and neither gives normal patches."
+            self.decisions.append(Decision(name, patient, "twin-views", f"{story}.", done))
+            return [], False
+        lesions = []
+        by_lesion = {row["lesion"]: row for row in reversed(rows)}
+        for lesion_id, row in sorted(by_lesion.items()):
+            if lesion_id in self.files and _pathology(row) is not None:
+                own_id = f"{name}_{row['kind']}_{row['abnormality id']}"
+                lesions.append(_entry(row, own_id, self.files[lesion_id], drawn_on=twin))
+        done = f"{len(lesions)} of the {len(by_lesion)} lesions of {twin} are added, each if its mask proves to fit."
+        self.decisions.append(Decision(name, patient, "twin-lesions-added", f"{story}.", done))
+        return lesions, len(lesions) == len(by_lesion)
 
 
-def _only_row(lesion_id: str, rows: pd.DataFrame, exclusions: list[Exclusion]) -> dict[str, str] | None:
-    """Return the row of a lesion; of repeated rows the first, or none where they disagree about the pathology."""
-    records = [{str(key): str(value) for key, value in row.items()} for row in rows.to_dict("records")]
-    pathologies = sorted({row["pathology"] for row in records})
-    if len(pathologies) > 1:
-        found = (
-            f"{', '.join(row['row'] for row in records)} all describe {lesion_id}, as {' and as '.join(pathologies)}."
-        )
-        exclusions.append(Exclusion(lesion_id, records[0]["patient_id"], "rows-disagree", found))
-        return None
-    exclusions.extend(
-        Exclusion(
-            row["row"], row["patient_id"], "row-repeated", f"{row['row']} repeats {records[0]['row']}: {lesion_id}."
-        )
-        for row in records[1:]
-    )
-    return records[0]
-
-
-def _lesion(row: dict[str, str], files: dict[str, list[Path]], exclusions: list[Exclusion]) -> LesionEntry | None:
-    lesion_id = row["lesion_id"]
-    pathology = _PATHOLOGIES.get(row["pathology"].upper())
-    if pathology is None:
-        known = ", ".join(_PATHOLOGIES)
-        found = f"{row['row']} gives the pathology {row['pathology']!r} for {lesion_id}; known are {known}."
-        exclusions.append(Exclusion(lesion_id, row["patient_id"], "lesion-without-pathology", found))
-        return None
-    place = files.get(row["lesion_folder"], [])
-    if not place:
-        found = f"{row['row']} names {row['lesion_folder']}, but no such folder holds a file."
-        exclusions.append(Exclusion(lesion_id, row["patient_id"], "file-missing", found))
-        return None
+def _entry(row: Row, lesion_id: str, files: tuple[Path, ...], drawn_on: str | None = None) -> LesionEntry:
     return LesionEntry(
         lesion_id=lesion_id,
-        pathology=pathology,
-        abnormality="mass" if row["abnormality type"].lower() == "mass" else "calcification",
-        place=tuple(place),
+        pathology=_PATHOLOGIES[row["pathology"].upper()],
+        abnormality=_ABNORMALITIES[row["kind"]],
+        place=files,
         source=row["row"],
-        attributes={name: row[name] for name in _ATTRIBUTES if row.get(name) and row[name] != "nan"},
+        attributes={name: row[name] for name in _ATTRIBUTES if row.get(name, "") not in _EMPTY},
+        drawn_on=drawn_on,
     )
+
+
+def _listed(row: Row) -> Listed:
+    density = row.get("breast density", "")
+    return Listed(
+        row=row["row"],
+        patient_id=row["patient_id"],
+        mammogram_id=row["mammogram"],
+        lesion_id=row["lesion"],
+        laterality=_known(row["left or right breast"], ("left", "right")),
+        view=_known(row["image view"], ("cc", "mlo")),
+        pathology=_pathology(row),
+        abnormality=_ABNORMALITIES[row["kind"]],
+        density=None if density in _EMPTY else density,
+        official_split=row["split"],
+        missing=tuple(column for column in _TO_FILL if column in row and row[column] in _EMPTY),
+    )
+
+
+def _about_unknown_twins(asked: Sequence[tuple[str, str]]) -> Decision:
+    read, other = ("masses", "calcifications") if asked[0][0] == "mass" else ("calcifications", "masses")
+    found = (
+        f"The tables of {other} are not there. In the real collection 71 views are in both parts, and {other} lie on "
+        f"mammograms of {read} without being marked."
+    )
+    return Decision("tables", None, "twins-unknown", found, "Kept. Put the other tables beside these to know them.")
+
+
+def _grouped(rows: Iterable[Row], key: str) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row[key], []).append(row)
+    return groups
+
+
+def _pathology(row: Row) -> str | None:
+    return _PATHOLOGIES.get(row["pathology"].upper())
+
+
+def _known(value: str, words: Sequence[str]) -> str | None:
+    return value.lower() if value.lower() in words else None

@@ -54,6 +54,8 @@ class LesionEntry:
     source: str
     """Table row or file that it comes from, for messages."""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    drawn_on: str | None = None
+    """Name of another file of the same view that the place was drawn on; that it fits this file has to be proved."""
 
 
 @dataclass(frozen=True)

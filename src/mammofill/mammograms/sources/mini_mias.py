@@ -8,11 +8,22 @@ way round. All views are mediolateral oblique.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.entries import Circle, Collection, Exclusion, LesionEntry, MammogramEntry
+from mammofill.mammograms.sources.csv_table import files_under
+from mammofill.mammograms.sources.entries import (
+    Circle,
+    Collection,
+    Exclusion,
+    LesionEntry,
+    Listed,
+    MammogramEntry,
+)
 
 _SIZE_PX = 1024
 _SPACING_MM = 0.2
@@ -26,6 +37,10 @@ _ABNORMALITIES = {
 }
 _PATHOLOGIES = {"B": "benign", "M": "malignant"}
 _ROW = re.compile(r"(mdb\d{3})\s+([FGD])\s+([A-Z]{4})\b(.*)")
+_TABLE = "Info.txt"
+
+_DEPTH_TO_RECOGNISE = 2
+"""Folders below the source into which one looks to recognise the collection."""
 
 
 def read_mini_mias(source: Path, settings: IngestSettings) -> Collection:
@@ -34,38 +49,95 @@ def read_mini_mias(source: Path, settings: IngestSettings) -> Collection:
     Lesions of another abnormality than the one asked for are handed on as well: they keep normal patches away.
 
     Args:
-        source: folder that holds ``Info.txt`` and the images (``mdb001.pgm`` or ``.png``), at any depth.
+        source: folder that holds ``Info.txt`` and the images (``mdb001.pgm`` or ``.png``), at any depth; or
+            ``Info.txt`` alone, which is then listed, with all its images missing.
         settings: not used; the collection has one table.
 
     Returns:
-        One entry per image that is there.
+        One entry per image that is there, and every row in `listed`.
 
     Raises:
         SourceError: there is no ``Info.txt``, or it has no rows of the kind expected.
     """
-    table = next(iter(sorted(source.rglob("Info.txt"))), None)
+    table = source if source.is_file() else next(_tables(source), None)
     if table is None:
-        raise SourceError(f"{source} lacks Info.txt, which comes with mini-MIAS and says where the lesions are.")
-    rows: dict[str, list[tuple[int, str, str, list[str]]]] = {}
-    for number, line in enumerate(table.read_text(encoding="latin-1").splitlines(), start=1):
-        found = _ROW.match(line)
-        if found:
-            rows.setdefault(found[1], []).append((number, found[2], found[3], found[4].split()))
+        raise SourceError(f"{source} lacks {_TABLE}, which comes with mini-MIAS and says where the lesions are.")
+    rows = _read_rows(table)
     if not rows:
         raise SourceError(
             f'{table} has no row like "mdb001 G CIRC B 535 425 197". Is it the file that was distributed?'
         )
-    images = {path.stem: path for end in (".png", ".pgm") for path in sorted(source.rglob(f"mdb*{end}"))}
+    of_image: dict[str, list[_Row]] = {}
+    for row in rows:
+        of_image.setdefault(row.name, []).append(row)
+    images = {path.stem: path for end in (".png", ".pgm") for path in files_under(source, (end,))}
 
     exclusions: list[Exclusion] = []
     mammograms = []
-    for name in sorted(rows):
+    for name in sorted(of_image):
         if name not in images:
-            found_words = f"{table.name} lists {name}, but {source} holds no {name}.pgm or {name}.png."
-            exclusions.append(Exclusion(name, _patient(name), "file-missing", found_words))
+            found = f"{table.name} lists {name}, but no {name}.pgm or {name}.png is there."
+            exclusions.append(Exclusion(name, _patient(name), "file-missing", found))
             continue
-        mammograms.append(_mammogram(name, rows[name], images[name], table.name, exclusions))
-    return Collection(tuple(mammograms), tuple(exclusions))
+        mammograms.append(_mammogram(name, of_image[name], images[name], exclusions))
+    return Collection(tuple(mammograms), tuple(exclusions), (), tuple(_listed(row) for row in rows))
+
+
+def recognises(source: Path) -> bool:
+    """Say whether a folder holds, or a file is, the table of mini-MIAS."""
+    if source.is_file():
+        return source.name.lower() == _TABLE.lower() and bool(_read_rows(source))
+    return any(_read_rows(path) for path in _tables(source, _DEPTH_TO_RECOGNISE))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A line of the table that describes a lesion, or an image without."""
+
+    where: str
+    name: str
+    density: str
+    kind: str
+    rest: tuple[str, ...]
+    """Severity, x, y and radius, as far as they are given."""
+    number: int
+    """Which lesion of its image; 0 for none."""
+
+    @property
+    def lesion_id(self) -> str | None:
+        return f"{self.name}_{self.number}" if self.number else None
+
+    @property
+    def pathology(self) -> str | None:
+        return _PATHOLOGIES.get(self.rest[0]) if self.rest else None
+
+    @property
+    def circle(self) -> Circle | None:
+        if len(self.rest) < 4 or not all(re.fullmatch(r"\d+", value) for value in self.rest[1:4]):
+            return None
+        x, y, radius = (int(value) for value in self.rest[1:4])
+        return Circle(row=_SIZE_PX - 1 - y, column=x, radius=radius)
+
+    @property
+    def abnormality(self) -> str:
+        return _ABNORMALITIES.get(self.kind, "other")
+
+
+def _tables(source: Path, depth: int | None = None) -> Iterator[Path]:
+    return (path for path in files_under(source, (".txt",), depth) if path.name.lower() == _TABLE.lower())
+
+
+def _read_rows(table: Path) -> list[_Row]:
+    rows: list[_Row] = []
+    counts: Counter[str] = Counter()
+    for number, line in enumerate(table.read_text(encoding="latin-1").splitlines(), start=1):
+        if found := _ROW.match(line):
+            name, density, kind, rest = found.groups()
+            is_lesion = kind != "NORM"
+            counts[name] += is_lesion
+            where = f"{table.name} line {number}"
+            rows.append(_Row(where, name, density, kind, tuple(rest.split()), counts[name] if is_lesion else 0))
+    return rows
 
 
 def _patient(name: str) -> str:
@@ -73,47 +145,62 @@ def _patient(name: str) -> str:
     return f"mias-{(int(name[3:]) + 1) // 2:03d}"
 
 
-def _mammogram(
-    name: str,
-    rows: list[tuple[int, str, str, list[str]]],
-    image: Path,
-    table: str,
-    exclusions: list[Exclusion],
-) -> MammogramEntry:
-    lesions = []
-    named = [row for row in rows if row[2] != "NORM"]
-    for count, (number, _, kind, rest) in enumerate(named, start=1):
-        lesion_id = f"{name}_{count}"
-        source = f"{table} line {number}"
-        pathology = _PATHOLOGIES.get(rest[0]) if rest else None
-        if pathology is None:
-            found = f"{source} gives no severity (B or M) for {lesion_id}."
-            exclusions.append(Exclusion(lesion_id, _patient(name), "lesion-without-pathology", found))
-            continue
-        if len(rest) < 4 or not all(re.fullmatch(r"\d+", value) for value in rest[1:4]):
-            found = f"{source} gives no circle for {lesion_id}: {' '.join(rest) or 'nothing'}."
-            exclusions.append(Exclusion(lesion_id, _patient(name), "lesion-without-place", found))
-            continue
-        x, y, radius = (int(value) for value in rest[1:4])
-        lesions.append(
-            LesionEntry(
-                lesion_id=lesion_id,
-                pathology=pathology,
-                abnormality=_ABNORMALITIES.get(kind, "other"),
-                place=Circle(row=_SIZE_PX - 1 - y, column=x, radius=radius),
-                source=source,
-                attributes={"class": kind},
-            )
-        )
+def _laterality(name: str) -> str:
+    return "left" if int(name[3:]) % 2 else "right"
+
+
+def _mammogram(name: str, rows: Sequence[_Row], image: Path, exclusions: list[Exclusion]) -> MammogramEntry:
+    named = [row for row in rows if row.number]
+    lesions = [lesion for row in named if (lesion := _lesion(row, exclusions)) is not None]
     return MammogramEntry(
         mammogram_id=name,
         patient_id=_patient(name),
-        laterality="left" if int(name[3:]) % 2 else "right",
+        laterality=_laterality(name),
         view="mlo",
         image=(image,),
         lesions=tuple(lesions),
         all_lesions_located=len(lesions) == len(named),
-        density=rows[0][1],
+        density=rows[0].density,
         spacing_mm=_SPACING_MM,
         source_shape=(_SIZE_PX, _SIZE_PX),
+    )
+
+
+def _lesion(row: _Row, exclusions: list[Exclusion]) -> LesionEntry | None:
+    lesion_id, patient = str(row.lesion_id), _patient(row.name)
+    if row.pathology is None:
+        found = f"{row.where} gives no severity (B or M) for {lesion_id}."
+        exclusions.append(Exclusion(lesion_id, patient, "lesion-without-pathology", found))
+        return None
+    if row.circle is None:
+        found = f"{row.where} gives no circle for {lesion_id}: {' '.join(row.rest)}."
+        exclusions.append(Exclusion(lesion_id, patient, "lesion-without-place", found))
+        return None
+    return LesionEntry(
+        lesion_id=lesion_id,
+        pathology=row.pathology,
+        abnormality=row.abnormality,
+        place=row.circle,
+        source=row.where,
+        attributes={"class": row.kind},
+    )
+
+
+def _listed(row: _Row) -> Listed:
+    missing: tuple[str, ...] = ()
+    if row.number:
+        missing += () if row.pathology else ("severity",)
+        missing += () if row.circle else ("x", "y", "radius")
+    return Listed(
+        row=row.where,
+        patient_id=_patient(row.name),
+        mammogram_id=row.name,
+        lesion_id=row.lesion_id,
+        laterality=_laterality(row.name),
+        view="mlo",
+        pathology=row.pathology if row.number else "normal",
+        abnormality=row.abnormality if row.number else None,
+        density=row.density,
+        official_split=None,
+        missing=missing,
     )

@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,12 +34,14 @@ import pandas as pd
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.csv_table import read_csv_table
-from mammofill.mammograms.sources.entries import Collection, Exclusion, LesionEntry, MammogramEntry
+from mammofill.mammograms.sources.entries import Collection, Exclusion, LesionEntry, Listed, MammogramEntry
 
 _NEEDED = ("image", "mask", "patient", "pathology")
 _OPTIONAL = ("laterality", "view", "split", "abnormality", "density", "spacing_mm", "bits")
 _PATHOLOGIES = ("normal", "benign", "malignant")
 _SIDES = {"l": "left", "left": "left", "r": "right", "right": "right", "": None}
+_VIEWS = {"cc": "cc", "mlo": "mlo", "": None}
+_ABNORMALITIES = {"": "mass", "mass": "mass", "calcification": "calcification", "other": "other"}
 _SPLITS = {"train": "train", "training": "train", "validation": "validation", "test": "test", "": None}
 
 
@@ -64,7 +67,16 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
         for image, rows in table.groupby("image", sort=True)
         if (entry := _mammogram(names[str(image)], str(image), rows, path, exclusions)) is not None
     ]
-    return Collection(tuple(mammograms), tuple(exclusions))
+    return Collection(tuple(mammograms), tuple(exclusions), (), tuple(_listed(table, names)))
+
+
+def recognises(source: Path) -> bool:
+    """Say whether a file is, or a folder holds just one, table with the columns needed."""
+    try:
+        read_csv_table(_find_table(source), _NEEDED, any_case=True)
+    except SourceError:
+        return False
+    return True
 
 
 def _find_table(source: Path) -> Path:
@@ -123,7 +135,7 @@ def _mammogram(
         mammogram_id=name,
         patient_id=patient,
         laterality=_one_of(_SIDES, first["laterality"], "laterality", where, table),
-        view=_one_of({"cc": "cc", "mlo": "mlo", "": None}, first["view"], "view", where, table),
+        view=_one_of(_VIEWS, first["view"], "view", where, table),
         image=(table.parent / image,),
         lesions=tuple(lesions),
         all_lesions_located=len(lesions) == len(named),
@@ -152,9 +164,32 @@ def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[E
         found = f"{where} names the mask {row['mask']}, but {mask} does not exist."
         exclusions.append(Exclusion(lesion_id, row["patient"], "file-missing", found))
         return None
-    kinds = {"": "mass", "mass": "mass", "calcification": "calcification", "other": "other"}
-    abnormality = _one_of(kinds, row["abnormality"], "abnormality", where, table)
+    abnormality = _one_of(_ABNORMALITIES, row["abnormality"], "abnormality", where, table)
     return LesionEntry(lesion_id, pathology, str(abnormality), (mask,), where)
+
+
+def _listed(table: pd.DataFrame, names: dict[str, str]) -> Iterator[Listed]:
+    """Hand out every row as it stands, with None for words that are not known."""
+    counts: Counter[str] = Counter()
+    for record in table.to_dict("records"):
+        row = {str(key): str(value) for key, value in record.items()}
+        name, pathology = names[row["image"]], row["pathology"].lower()
+        is_lesion = pathology != "normal"
+        counts[name] += is_lesion
+        needed = _NEEDED if is_lesion else tuple(column for column in _NEEDED if column != "mask")
+        yield Listed(
+            row=row["row"],
+            patient_id=row["patient"],
+            mammogram_id=name,
+            lesion_id=f"{name}_{counts[name]}" if is_lesion else None,
+            laterality=_SIDES.get(row["laterality"].lower()),
+            view=_VIEWS.get(row["view"].lower()),
+            pathology=pathology if pathology in _PATHOLOGIES else None,
+            abnormality=_ABNORMALITIES.get(row["abnormality"].lower()) if is_lesion else None,
+            density=row["density"] or None,
+            official_split=_SPLITS.get(row["split"].lower()),
+            missing=tuple(column for column in needed if not row[column]),
+        )
 
 
 def _one_of(known: dict[str, Any], value: str, column: str, where: str, table: Path) -> Any:

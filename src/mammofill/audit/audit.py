@@ -1,0 +1,177 @@
+"""The audit: read the tables, look at every image side by side, and put together what was found."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from mammofill.audit.examine import Facts, examine, read_facts, read_small_copy
+from mammofill.audit.findings import SEVERITIES, Case, Finding
+from mammofill.audit.images import Looked, image_findings
+from mammofill.audit.overview import Overview, count_all, listed_rows
+from mammofill.audit.recognise import recognise
+from mammofill.audit.rules import OF_FILES, rule_findings
+from mammofill.audit.settings import AuditSettings
+from mammofill.audit.tables import table_findings
+from mammofill.ground.errors import SourceError
+from mammofill.ground.processes import in_processes
+from mammofill.ground.progress import Progress, quiet
+from mammofill.mammograms.ingest import read_collection
+from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.entries import Collection, Exclusion, MammogramEntry
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found in a collection."""
+
+    source: Path
+    settings: AuditSettings
+    collection: str
+    """Name of the collection."""
+    recognised: bool
+    """Whether the collection was recognised by its content, and not named."""
+    overview: Overview
+    findings: tuple[Finding, ...]
+    """Everything that was looked for: the serious first; without cases where there was none."""
+    entries: tuple[MammogramEntry, ...]
+    """The mammograms whose files are there."""
+
+    @property
+    def found(self) -> tuple[Finding, ...]:
+        """What was there."""
+        return tuple(one for one in self.findings if one.cases)
+
+    @property
+    def not_found(self) -> tuple[Finding, ...]:
+        """What was looked for, and was not there."""
+        return tuple(one for one in self.findings if not one.cases)
+
+    @property
+    def ingest_settings(self) -> IngestSettings:
+        """What ingest would be run with."""
+        return _ingest_settings(self.collection, self.settings)
+
+
+def audit(source: str | Path, settings: AuditSettings = AuditSettings(), *, progress: Progress = quiet) -> Audit:
+    """Look for what is wrong with a collection. It is only read.
+
+    What `ingest` would leave out, repair or note is not guessed: its own functions are run on every mammogram, with
+    their default settings, and what they make is thrown away. Images are read in worker processes, so that a decoder
+    that crashes over a damaged file is a case and not the end; of each, only a few facts and a small copy (about 12 kB,
+    in a temporary folder) are kept.
+
+    Args:
+        source: folder (or table) of the collection.
+        settings: which collection, which lesions, and whether images are looked at.
+        progress: told after each mammogram.
+
+    Returns:
+        What was found.
+
+    Raises:
+        SourceError: the source is missing or not recognised, or its tables are missing or cannot be read.
+        SettingsError: several collections recognise it.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise SourceError(f"{source} does not exist. Give the folder (or table) of the collection.")
+    name = settings.collection or recognise(source)
+    ingest_settings = _ingest_settings(name, settings)
+    collection = read_collection(source, ingest_settings)
+    findings = [*table_findings(collection)]
+    if settings.tables_only:
+        findings += _without_images(collection)
+    else:
+        findings += _with_images(source, collection, ingest_settings, settings.workers, progress)
+    shown = _Shown(source, collection)
+    return Audit(
+        source=source,
+        settings=settings,
+        collection=name,
+        recognised=settings.collection is None,
+        overview=count_all(collection),
+        findings=tuple(shown.with_pictures(one) for one in sorted(findings, key=_by_severity)),
+        entries=collection.mammograms,
+    )
+
+
+def _ingest_settings(name: str, settings: AuditSettings) -> IngestSettings:
+    return IngestSettings(collection=name, abnormality=settings.abnormality)  # type: ignore[arg-type]
+
+
+def _without_images(collection: Collection) -> list[Finding]:
+    if collection.mammograms:
+        return rule_findings(collection.exclusions, collection.decisions, OF_FILES)
+    # That files are missing is no news where there is none at all: only the tables were meant to be looked at.
+    exclusions = [exclusion for exclusion in collection.exclusions if exclusion.rule != "file-missing"]
+    return rule_findings(exclusions, collection.decisions, ())
+
+
+def _with_images(
+    source: Path, collection: Collection, settings: IngestSettings, workers: int, progress: Progress
+) -> list[Finding]:
+    with tempfile.TemporaryDirectory(prefix="mammofill-audit-") as scratch:
+        folder = Path(scratch)
+        exclusions, decisions = [*collection.exclusions], [*collection.decisions]
+        looked = []
+        for entry, facts in _look_at_all(source, folder, collection.mammograms, settings, workers, progress):
+            exclusions.extend(facts.exclusions)
+            decisions.extend(facts.decisions)
+            if facts.pixels is not None:
+                looked.append(Looked(entry, facts, facts.pixels))
+        looked.sort(key=lambda one: one.entry.mammogram_id)
+        with progress.task("comparing pictures", 1) as task:
+            of_images = image_findings(looked, partial(read_small_copy, folder))
+            task.advance()
+    return [*rule_findings(exclusions, decisions), *of_images]
+
+
+def _look_at_all(
+    source: Path,
+    folder: Path,
+    entries: Sequence[MammogramEntry],
+    settings: IngestSettings,
+    workers: int,
+    progress: Progress,
+) -> Iterator[tuple[MammogramEntry, Facts]]:
+    look = partial(examine, source, folder, settings)
+    with progress.task("looking at mammograms", len(entries)) as task:
+        jobs = in_processes(look, entries, workers) if workers else ((entry, look(entry)) for entry in entries)
+        for entry, _ in jobs:
+            task.advance()
+            yield entry, read_facts(folder, entry) or _died(entry)
+
+
+def _died(entry: MammogramEntry) -> Facts:
+    found = f"The process that read {' or '.join(str(path) for path in entry.image)} or its masks died twice."
+    return Facts((Exclusion(entry.mammogram_id, entry.patient_id, "reader-died", found),), (), None)
+
+
+class _Shown:
+    """Knows which mammogram shows a case that ingest names by its lesion, and says paths from the collection on."""
+
+    def __init__(self, source: Path, collection: Collection) -> None:
+        self._base = f"{source if source.is_dir() else source.parent}{os.sep}"
+        self._there = {entry.mammogram_id for entry in collection.mammograms}
+        self._mammogram_of = {row.lesion_id: row.mammogram_id for row in listed_rows(collection) if row.lesion_id}
+        for entry in collection.mammograms:
+            self._mammogram_of |= {lesion.lesion_id: entry.mammogram_id for lesion in entry.lesions}
+
+    def with_pictures(self, finding: Finding) -> Finding:
+        """Return a finding whose cases name the mammograms that show them, as far as their files are there."""
+        return replace(finding, cases=tuple(self._case(case) for case in finding.cases))
+
+    def _case(self, case: Case) -> Case:
+        lesion = case.what if case.what in self._mammogram_of else case.lesion_id
+        named = (*case.mammogram_ids, case.what, self._mammogram_of.get(lesion or "", ""))
+        there = tuple(dict.fromkeys(name for name in named if name in self._there))
+        return replace(case, words=case.words.replace(self._base, ""), mammogram_ids=there, lesion_id=lesion)
+
+
+def _by_severity(finding: Finding) -> tuple[int, bool]:
+    return SEVERITIES.index(finding.severity), not finding.cases

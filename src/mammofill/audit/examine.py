@@ -1,0 +1,143 @@
+"""What one mammogram's files reveal: read in a worker process, which hands on a few facts and a small copy."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mammofill.audit.likeness import SmallCopy, hash_picture, small_copy
+from mammofill.ground.imaging import Mask, StoredImage, decode_png, encode_png, mask_box
+from mammofill.mammograms.ingest import make_one
+from mammofill.mammograms.reading import read_image
+from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.entries import Decision, Exclusion, LesionEntry, MammogramEntry
+from mammofill.mammograms.tissue import Tissue, enlarge_tissue, map_tissue
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What the pixels of a mammogram are like."""
+
+    sha256: str
+    """Of size and values: the same for the same picture in another file format."""
+    bits: int
+    """Bits that the file says its values use."""
+    levels: int
+    """How many different values there are."""
+    share_brightest: float
+    """Share of the breast that has the brightest value of the picture, in [0, 1]; 0 where no breast was found."""
+    lean: float
+    """On which side the breast is straight, in [-1, 1]: below 0 its chest wall is on the left; see `_lean`."""
+    hash: str
+    mirrored_hash: str
+    """Of `hash_picture`, as hexadecimal digits."""
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """Which of a lesion's files is its mask."""
+
+    lesion_id: str
+    number: int
+    """Its place among the files, from 1 on."""
+    files: int
+    folders: int
+    """Over how many folders the files are spread."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What became of one mammogram when ingest's own functions made it."""
+
+    exclusions: tuple[Exclusion, ...]
+    decisions: tuple[Decision, ...]
+    pixels: Pixels | None
+    """None where the mammogram is left out."""
+    mask_files: tuple[MaskFile, ...] = ()
+
+
+def examine(source: Path, folder: Path, settings: IngestSettings, entry: MammogramEntry) -> None:
+    """Look at one mammogram and its masks.
+
+    Args:
+        source: the collection; only read.
+        folder: gets ``<mammogram_id>.json``, the facts, and ``<mammogram_id>.png``, a small copy.
+        settings: what ingest would be run with.
+        entry: the mammogram.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        made = make_one(source, entry, settings, Path(scratch))
+    pixels = None
+    if made.mammogram is not None:
+        image, bits = read_image(entry.image[0], entry.bits, settings.window)
+        pixels = _pixels(image, bits, entry)
+        (folder / f"{entry.mammogram_id}.png").write_bytes(encode_png(small_copy(image)))
+    mask_files = tuple(_mask_files(source, entry, made.lesions))
+    facts = Facts(tuple(made.exclusions), tuple(made.decisions), pixels, mask_files)
+    (folder / f"{entry.mammogram_id}.json").write_text(json.dumps(asdict(facts)), encoding="utf-8")
+
+
+def read_facts(folder: Path, entry: MammogramEntry) -> Facts | None:
+    """Return what `examine` found; None where it never came to its end."""
+    path = folder / f"{entry.mammogram_id}.json"
+    if not path.is_file():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return Facts(
+        tuple(Exclusion(**row) for row in found["exclusions"]),
+        tuple(Decision(**row) for row in found["decisions"]),
+        Pixels(**found["pixels"]) if found["pixels"] else None,
+        tuple(MaskFile(**row) for row in found["mask_files"]),
+    )
+
+
+def read_small_copy(folder: Path, mammogram_id: str) -> SmallCopy:
+    """Return the small copy that `examine` left: (128, 128) uint8."""
+    return decode_png((folder / f"{mammogram_id}.png").read_bytes()).astype(np.uint8, copy=False)
+
+
+def _pixels(image: StoredImage, bits: int, entry: MammogramEntry) -> Pixels:
+    breast = enlarge_tissue(map_tissue(image, entry.view, entry.laterality), image.shape) != Tissue.FILM
+    return Pixels(
+        sha256=sha256(str(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest(),
+        bits=bits,
+        levels=int(np.count_nonzero(np.bincount(image.ravel(), minlength=2**16))),
+        share_brightest=float(np.mean(image[breast] == image.max())) if breast.any() else 0.0,
+        lean=_lean(breast),
+        hash=hash_picture(image).tobytes().hex(),
+        mirrored_hash=hash_picture(image[:, ::-1]).tobytes().hex(),
+    )
+
+
+def _lean(breast: Mask) -> float:
+    """Return how much nearer the breast's left line is to the left side of its box than its right line to the right.
+
+    At the chest wall the breast is cut off straight, so that its line there runs along the box; on the other side it
+    is round. Means over all rows, by the width of the box.
+    """
+    top, left, height, width = mask_box(breast)
+    rows = breast[top : top + height, left : left + width]
+    rows = rows[rows.any(axis=1)]
+    if not rows.size:
+        return 0.0
+    left_gap, right_gap = rows.argmax(axis=1).mean(), rows[:, ::-1].argmax(axis=1).mean()
+    return float(left_gap - right_gap) / width
+
+
+def _mask_files(source: Path, entry: MammogramEntry, lesions: Sequence[Mapping[str, Any]]) -> list[MaskFile]:
+    places: dict[str, LesionEntry] = {lesion.lesion_id: lesion for lesion in entry.lesions}
+    base = source if source.is_dir() else source.parent
+    found = []
+    for made in lesions:
+        place = places[made["lesion_id"]].place
+        if isinstance(place, tuple) and len(place) > 1:
+            number = [str(path) for path in place].index(str(base / made["source_file"])) + 1
+            found.append(MaskFile(made["lesion_id"], number, len(place), len({path.parent for path in place})))
+    return found

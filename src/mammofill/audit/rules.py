@@ -1,0 +1,220 @@
+"""What ingest leaves out and decides, as findings: the rules are ingest's own, and here they are explained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mammofill.audit.findings import Case, Finding, Severity
+from mammofill.mammograms.sources.entries import Decision, Exclusion
+
+_NO_NORMALS = (
+    "It is left out; its mammogram stays, but gives no normal patches, since nobody can say where it is healthy."
+)
+_OPEN = "Open the files named in an image viewer."
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What one of ingest's rules means."""
+
+    title: str
+    severity: Severity
+    consequence: str
+    ingest: str
+    look_up: str = _OPEN
+
+
+_LEFT_OUT: dict[str, _Rule] = {
+    "file-missing": _Rule(
+        "Rows whose file is not there",
+        "moderate",
+        "A download that stopped halfway looks like a smaller collection. If what is missing is not a matter of "
+        "chance, say one table's worth, the results are of another collection.",
+        "Every row is left out with its name. Other layouts of the paths are tried first (docs/sources.md).",
+        "Compare the names of the folders with the table.",
+    ),
+    "unreadable": _Rule(
+        "Mammograms that cannot be read",
+        "moderate",
+        "The mammogram and its lesions are lost.",
+        "Left out with what was found; the next run of `ingest` tries again.",
+        "Download the file again, and compare its size with the publisher's list.",
+    ),
+    "reader-died": _Rule(
+        "Mammograms over which the reading process died",
+        "moderate",
+        "The mammogram and its lesions are lost.",
+        "Left out after a second try; all others are read.",
+        "Download the file again; if it is the publisher's, another decoder may read it.",
+    ),
+    "mask-unreadable": _Rule(
+        "Lesions whose files cannot be read",
+        "moderate",
+        "The lesion is lost, and the tissue of its mammogram is of no known health.",
+        _NO_NORMALS,
+    ),
+    "mask-missing": _Rule(
+        "Lesions with a picture but no mask",
+        "moderate",
+        "The lesion is lost; a reader who takes the picture for the mask gets nonsense.",
+        _NO_NORMALS,
+    ),
+    "mask-empty": _Rule(
+        "Masks that mark nothing",
+        "moderate",
+        "A loss that is averaged over the mask is not a number.",
+        _NO_NORMALS,
+    ),
+    "mask-ambiguous": _Rule("Lesions with two masks that differ", "moderate", "One of them is wrong.", _NO_NORMALS),
+    "mask-size": _Rule(
+        "Masks of another size than their mammogram, that could not be placed",
+        "moderate",
+        "Stretched to fit, such a mask marks the wrong tissue.",
+        f"Their place is not certain, and nothing is guessed. {_NO_NORMALS}",
+    ),
+    "mask-not-of-this-film": _Rule(
+        "Lesions drawn on another file of the view, that could not be placed on this one",
+        "note",
+        "The lesion is known to be somewhere on this picture.",
+        _NO_NORMALS,
+    ),
+    "mask-outside": _Rule(
+        "Lesions marked outside of the image", "moderate", "The mark is wrong, or the image is cut.", _NO_NORMALS
+    ),
+    "lesion-without-place": _Rule(
+        "Lesions without a place",
+        "moderate",
+        "The lesion is lost for everything that works on patches, and lies unmarked on its mammogram.",
+        _NO_NORMALS,
+        "Read the row or the file of outlines.",
+    ),
+    "outline-unreadable": _Rule(
+        "Files of outlines that cannot be read",
+        "moderate",
+        "All lesions of the mammogram are lost.",
+        _NO_NORMALS,
+    ),
+}
+
+_DECIDED: dict[str, _Rule] = {
+    "mask-resampled": _Rule(
+        "Masks of another size, brought to their mammogram's",
+        "note",
+        "Laid over the mammogram as they are, they would mark the wrong tissue.",
+        "Resampled, since the proportions are the same, and checked against the cropped picture where there is one.",
+    ),
+    "mask-placed-by-crop": _Rule(
+        "Masks of another size, put where their cropped picture was found",
+        "note",
+        "Stretched to fit, they would mark the wrong tissue.",
+        "Put at the one place of the mammogram where the cropped picture fits.",
+    ),
+    "mask-outside-breast": _Rule(
+        "Masks that lie mostly outside of the breast",
+        "moderate",
+        "Either the mask is at a wrong place, or the breast was not found whole: look.",
+        "Kept and noted. `extract-patches` keeps windows with enough breast only, so most such lesions give no patch.",
+    ),
+    "files-of-no-row": _Rule(
+        "Image files that no row speaks of",
+        "moderate",
+        "Something was downloaded that the tables do not describe, or a table is missing.",
+        "Not read.",
+        "Compare the names with the tables.",
+    ),
+    "breast-of-no-row": _Rule(
+        "Mammograms that no row speaks of",
+        "note",
+        "Nobody says whether they are healthy.",
+        "Kept, and not taken for normal.",
+        "Look for the patient in the table.",
+    ),
+    "file-twice": _Rule(
+        "Files that are there more than once", "note", "Read twice, they would count twice.", "One of each is read."
+    ),
+    "file-of-another-series": _Rule(
+        "Mammograms with a file too many", "note", "One of the files is not the mammogram.",
+        "The one of the series that the tables name is read.",
+    ),
+    "dicom-and-picture": _Rule(
+        "Images that are there as DICOM and as pictures", "note", "Pictures hold 8 of the 16 bits.", "DICOM is read."
+    ),
+    "jpeg-copy": _Rule(
+        "Images that are there as JPEG only",
+        "moderate",
+        "Of the film's 16 bits 8 are left, compressed with loss: faint calcifications and textures differ from the "
+        "original's, and results are not those of the collection.",
+        "Read as they are; masks are cut at half of their range.",
+        "Get the DICOM files from the publisher.",
+    ),
+    "twins-unknown": _Rule(
+        "Tables of the other kind of lesions that are not there",
+        "moderate",
+        "Lesions of the other kind lie unmarked on these mammograms and pass for normal tissue.",
+        "Kept. With the other tables beside these, the lesions are known.",
+        "Put all four tables into the folder.",
+    ),
+}  # fmt: skip
+
+_TOLD_BY_TABLES = ("row-repeated", "rows-disagree", "twin-views", "twin-lesions-added", "lesion-without-pathology")
+"""Rules that are told from the tables themselves, whether or not files are there."""
+
+
+_TOLD_TOGETHER = ("files-of-no-row", "dicom-and-picture", "jpeg-copy", "subtracted", "name-unknown")
+"""Rules that have one row for all their cases."""
+
+OF_FILES = ("file-missing", "lesion-without-place")
+"""Rules that need files to be there, but no pixel of them."""
+
+OF_IMAGES = (
+    *OF_FILES,
+    *("unreadable", "reader-died", "mask-unreadable", "mask-missing", "mask-empty", "mask-ambiguous", "mask-size"),
+    *("mask-outside", "mask-outside-breast", "mask-resampled", "mask-placed-by-crop"),
+)
+"""Rules that ingest looks for in every collection once it reads images. Others are those of single readers."""
+
+
+def rule_findings(
+    exclusions: Sequence[Exclusion], decisions: Sequence[Decision], looked_for: Sequence[str] = OF_IMAGES
+) -> list[Finding]:
+    """Explain what ingest leaves out and decides.
+
+    Args:
+        exclusions: ingest's own.
+        decisions: ingest's own.
+        looked_for: rules that become a finding without cases if there are none.
+
+    Returns:
+        One finding per rule. One that is not known here is told in ingest's own words.
+    """
+    every: list[Exclusion | Decision] = [*exclusions, *decisions]
+    rows = [row for row in every if row.rule not in _TOLD_BY_TABLES]
+    rules = list(dict.fromkeys([*looked_for, *(row.rule for row in rows)]))
+    return [_finding(rule, [row for row in rows if row.rule == rule]) for rule in rules]
+
+
+def _finding(rule: str, rows: Iterable[Exclusion | Decision]) -> Finding:
+    cases = tuple(Case(row.what, row.patient_id, _words(row), stands_for=_stands_for(row)) for row in rows)
+    known = _LEFT_OUT.get(rule) or _DECIDED.get(rule) or _unknown(rule)
+    return Finding(rule, known.title, known.severity, known.consequence, known.ingest, known.look_up, cases)
+
+
+def _words(row: Exclusion | Decision) -> str:
+    return f"{row.found} {row.done}" if isinstance(row, Decision) else row.found
+
+
+def _stands_for(row: Exclusion | Decision) -> int:
+    """Return how many things a row is about: those that are told in one line begin with their number."""
+    number = row.found.split(" ", 1)[0]
+    return int(number) if row.rule in _TOLD_TOGETHER and number.isdecimal() else 1
+
+
+def _unknown(rule: str) -> _Rule:
+    return _Rule(
+        f"Ingest's rule {rule}",
+        "moderate",
+        "See what was found.",
+        f"See docs/sources.md for the rule `{rule}`.",
+        "Look up what is named.",
+    )

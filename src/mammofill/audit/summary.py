@@ -1,0 +1,113 @@
+"""What was found, in lines for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from mammofill.audit.audit import Audit
+from mammofill.audit.findings import SEVERITIES, Case, Finding
+from mammofill.audit.overview import Overview, Sheet
+
+_WIDTH = 110
+_CASES = {"serious": 5, "moderate": 3, "note": 0}
+"""Cases of a finding that are named here; all of them are in audit.json. Patients in several splits are all named."""
+
+
+def summarise(audit: Audit) -> str:
+    """Return a readable summary: the collection in numbers, then what was found, the serious first."""
+    lines = [_heading(audit), "", *_totals(audit.overview)]
+    for severity in SEVERITIES:
+        of_kind = [finding for finding in audit.found if finding.severity == severity]
+        if of_kind:
+            lines += ["", severity.upper()]
+        for finding in of_kind:
+            lines += _finding(finding)
+    if not audit.found:
+        lines += ["", "Nothing was found."]
+    if audit.not_found:
+        names = ", ".join(finding.finding for finding in audit.not_found)
+        lines += ["", *_wrapped(f"Looked for and not found: {names}.", "")]
+    if audit.settings.tables_only:
+        lines += ["", "No image was looked at. Without --tables-only, files, masks and pictures are looked at too."]
+    return "\n".join(lines)
+
+
+def headline(audit: Audit) -> str:
+    """Say in one sentence what was looked at."""
+    how = "recognised by its content" if audit.recognised else "as named"
+    lesions = {"all": "all lesions", "mass": "masses only", "calcification": "calcifications only"}
+    return f"{audit.collection} ({how}), {lesions[audit.settings.abnormality]}"
+
+
+def files_there(overview: Overview) -> str:
+    """Say how many of the mammograms that the tables list have a file."""
+    if overview.mammograms_with_file == 0:
+        return "no image is there: the tables alone were looked at"
+    if overview.mammograms_with_file > overview.mammograms:  # the tables list breasts, or do not list all
+        return f"{overview.mammograms_with_file:,} mammograms have a file"
+    return f"{overview.mammograms_with_file:,} of {overview.mammograms:,} mammograms have a file"
+
+
+def _heading(audit: Audit) -> str:
+    counts = audit.overview
+    return (
+        f"{audit.source}: {headline(audit)}\n{counts.lesions:,} lesions on {counts.mammograms:,} mammograms of "
+        f"{counts.patients:,} patients; {files_there(counts)}."
+    )
+
+
+def _totals(overview: Overview) -> Iterator[str]:
+    for sheet in overview.sheets[:2]:
+        yield from _sheet(sheet)
+        yield ""
+
+
+def _sheet(sheet: Sheet) -> Iterator[str]:
+    rows = [sheet.columns, *sheet.rows]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(sheet.columns))]
+    words = sum(not is_count(name) for name in sheet.columns)
+    for row in rows:
+        cells = (
+            cell.ljust(width) if place < words else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield f"  {'  '.join(cells)}".rstrip()
+
+
+def is_count(column: str) -> bool:
+    """Whether a column of an overview holds counts, and not words."""
+    return column in ("train", "validation", "test", "no split", "all")
+
+
+def _finding(finding: Finding) -> Iterator[str]:
+    yield f"- {finding.title}: {finding.count:,}"
+    for line in finding.summary:
+        yield f"    {line}"
+    if finding.finding == "patients-in-several-splits":
+        named = finding.cases
+        yield from _by_words(named)
+    else:
+        named = finding.cases[: _CASES[finding.severity]]
+        for case in named:
+            yield from _wrapped(f"{case.what}: {case.words}", "    ")
+    if 0 < len(named) < len(finding.cases):
+        yield f"    and {len(finding.cases) - len(named):,} more"
+    yield from _wrapped(f"Consequence: {finding.consequence}", "    ")
+    yield from _wrapped(f"What ingest does: {finding.ingest}", "    ")
+
+
+def _by_words(cases: Sequence[Case]) -> Iterator[str]:
+    """Name many short cases in few lines: those of which the same is said, together."""
+    groups: dict[str, list[str]] = {}
+    for case in cases:
+        groups.setdefault(case.words, []).append(case.what)
+    for words, names in groups.items():
+        yield from _wrapped(f"{words}: {', '.join(names)}", "    ")
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip

@@ -1,0 +1,97 @@
+"""Circles, outlines and boxes, as the tables give them, to masks at the working resolution.
+
+The source frame has the centres of its pixels at whole numbers: pixel (3, 5) reaches from 2.5 to 3.5 and from 4.5 to
+5.5. A working pixel lies where `resample` puts it: its centre (r, c) is ((r + 0.5) / s - 0.5, (c + 0.5) / t - 0.5) in
+the source frame, with the scales s of rows and t of columns.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mammofill.ground.imaging import Mask
+from mammofill.mammograms.sources.entries import Box, Circle, Outline
+
+
+def draw_place(place: Circle | Outline | Box, shape: tuple[int, int], scale: tuple[float, float]) -> Mask:
+    """Draw a place of a lesion: a pixel belongs to it if the pixel's centre lies inside.
+
+    - Circle: on the line counts as inside.
+    - Box: its top and left line count as inside, its bottom and right line do not: a box of 3 by 4 pixels has 12.
+    - Outline: its winding number is not zero (an outline that runs over its own beginning has no hole there); of
+      points on the line those on the upper and left side count as inside, as for a box.
+
+    A place in the image that holds no centre is not lost: a circle or a box becomes the pixel nearest to its middle,
+    and a contour the pixels along its line. So does a contour of one or two points.
+
+    Args:
+        place: in pixels of the source image.
+        shape: (H, W) of the mask.
+        scale: working pixels per source pixel, by rows and by columns; both above 0.
+
+    Returns:
+        (H, W) bool. What runs beyond the border is cut off; a place that lies wholly beyond leaves the mask empty.
+    """
+    rows = (np.arange(shape[0]) + 0.5) / scale[0] - 0.5
+    columns = (np.arange(shape[1]) + 0.5) / scale[1] - 0.5
+    if isinstance(place, Outline):
+        return _outline(place, shape, scale)
+    if isinstance(place, Circle):
+        inside = (rows[:, None] - place.row) ** 2 + (columns - place.column) ** 2 <= place.radius**2
+        middle = (place.row, place.column)
+    else:
+        inside = _within(rows, place.top, place.height)[:, None] & _within(columns, place.left, place.width)
+        middle = (place.top + (place.height - 1) / 2, place.left + (place.width - 1) / 2)
+    return inside if inside.any() else _line(_to_working(np.array([middle]), scale), shape)
+
+
+def _within(centres: NDArray[np.floating], start: float, length: float) -> Mask:
+    return np.asarray((centres >= start) & (centres < start + length), np.bool_)
+
+
+def _to_working(points: NDArray[np.float64], scale: tuple[float, float]) -> NDArray[np.float64]:
+    """Bring points (n, 2) from the source frame to the frame whose whole numbers are centres of working pixels."""
+    return np.asarray((points + 0.5) * np.array(scale) - 0.5, np.float64)
+
+
+def _outline(place: Outline, shape: tuple[int, int], scale: tuple[float, float]) -> Mask:
+    mask = np.zeros(shape, np.bool_)
+    for contour in place.contours:
+        points = _to_working(np.array(contour, np.float64).reshape(-1, 2), scale)
+        # Only the part that the contour spans is drawn: an image can have hundreds of calcifications of a few pixels.
+        low = np.clip(np.floor(points.min(axis=0)), 0, shape).astype(np.intp)
+        high = np.clip(np.ceil(points.max(axis=0)) + 1, 0, shape).astype(np.intp)
+        size = (int(high[0] - low[0]), int(high[1] - low[1]))
+        if min(size) > 0:
+            inside = _inside(points - low, size)
+            mask[low[0] : high[0], low[1] : high[1]] |= inside if inside.any() else _line(points - low, size)
+    return mask
+
+
+def _inside(points: NDArray[np.float64], shape: tuple[int, int]) -> Mask:
+    """Fill a closed polygon (n, 2) in working pixels.
+
+    A ray from the left to a pixel crosses the polygon's sides downwards or upwards; the difference is the winding
+    number (Foley et al., Computer Graphics, 1990, section 19.5). Each side notes its crossing with each row of centres
+    at the first centre behind it, and sums along the rows do the rest.
+    """
+    crossings = np.zeros((shape[0], shape[1] + 1), np.int32)
+    for (row, column), (next_row, next_column) in zip(points, np.roll(points, -1, axis=0), strict=True):
+        upper, lower = sorted((row, next_row))
+        rows = np.arange(max(0, int(np.ceil(upper))), min(shape[0], int(np.ceil(lower))))
+        if not len(rows):
+            continue
+        at = column + (rows - row) * (next_column - column) / (next_row - row)
+        first = np.clip(np.ceil(at), 0, shape[1]).astype(np.intp)
+        crossings[rows, first] += 1 if next_row > row else -1
+    return np.asarray(crossings.cumsum(axis=1)[:, :-1] != 0, np.bool_)
+
+
+def _line(points: NDArray[np.float64], shape: tuple[int, int]) -> Mask:
+    """Mark the pixels along the closed line through points (n, 2) in working pixels; nothing beyond the border."""
+    canvas = np.zeros(shape, np.uint8)
+    corners = np.rint(points[:, ::-1]).astype(np.int32)
+    cv2.polylines(canvas, [corners.reshape(-1, 1, 2)], isClosed=True, color=1)
+    return canvas.astype(np.bool_)

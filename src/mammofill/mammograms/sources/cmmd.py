@@ -1,0 +1,173 @@
+"""CMMD, the Chinese Mammography Database: digital mammograms, DICOM, proven by biopsy, without any place of a lesion.
+
+Source: Cui et al., The Cancer Imaging Archive, 2021, doi:10.7937/tcia.eqde-4b16.
+
+What has to be known:
+
+- ``CMMD_clinicaldata_revision`` has a row for each breast: benign or malignant; a mass, calcifications or both. Where
+  on the mammogram that is, nothing says. So no patch can be called lesion or normal: every row becomes an exclusion
+  (``lesion-without-place``), and its mammograms are kept for uses that need no places;
+- the table comes as a spreadsheet and has to be saved as CSV;
+- side and view stand in the headers of the files only. Some women have views of both breasts and a row for one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from mammofill import dicom
+from mammofill.ground.errors import ImageFileError
+from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.csv_table import Row, files_under, find_table, read_rows, recognises_table
+from mammofill.mammograms.sources.entries import Collection, Decision, Exclusion, Listed, MammogramEntry
+
+_TABLE = "CMMD_clinicaldata_revision.csv"
+_COLUMNS = ("ID1", "LeftRight", "abnormality", "classification")
+_PATIENT = re.compile(r"D[12]-\d{4}")
+_SIDES = {"L": "left", "R": "right"}
+_VIEWS = {"CC": "cc", "MLO": "mlo"}
+_PATHOLOGIES = {"benign": "benign", "malignant": "malignant"}
+_ABNORMALITIES = {"mass": "mass", "calcification": "calcification", "both": "mass"}
+
+Breast = tuple[str, str | None]
+"""(patient, side)."""
+
+
+def read_cmmd(source: Path, settings: IngestSettings) -> Collection:
+    """Read the clinical table, and the headers of the DICOM files for side and view.
+
+    Args:
+        source: folder that holds the table, as CSV, and the folders of the patients (``D1-0001/...``), at any depth; or
+            the table alone, which is then listed, with all its images missing, and no header is read.
+        settings: not used; the collection has one table.
+
+    Returns:
+        One entry per file of a patient in the table, without lesions, and `all_lesions_located` false.
+
+    Raises:
+        SourceError: the table is missing, still a spreadsheet, or lacks columns.
+    """
+    rows = _numbered(read_rows(find_table(source, _COLUMNS, _TABLE), _COLUMNS))
+    patients = {row["ID1"] for row in rows}
+    exclusions: list[Exclusion] = []
+    mammograms: list[MammogramEntry] = []
+    strangers: list[Path] = []
+    ids: Counter[str] = Counter()
+    for path in files_under(source, (".dcm", ".dicom")):
+        try:
+            header = dicom.read_header(path)
+        except ImageFileError as error:
+            exclusions.append(Exclusion(path.name, _patient_in(path), "unreadable", str(error)))
+            continue
+        patient = _patient_in(path) or header.patient_id
+        if patient not in patients:
+            strangers.append(path)
+            continue
+        ids[f"{patient}_{path.stem}"] += 1
+        number = ids[f"{patient}_{path.stem}"]
+        mammograms.append(_mammogram(path, patient, header, f"-{number}" if number > 1 else ""))
+    exclusions += _about_rows(rows, mammograms)
+    return Collection(
+        tuple(mammograms),
+        tuple(exclusions),
+        (*_about_breasts_of_no_row(rows, mammograms), *_about_strangers(strangers)),
+        tuple(_listed(row) for row in rows),
+    )
+
+
+def recognises(source: Path) -> bool:
+    """Say whether a folder holds, or a table is, that of CMMD; looks at the first lines of tables only."""
+    return recognises_table(source, _COLUMNS, _TABLE)
+
+
+def _numbered(rows: list[Row]) -> list[Row]:
+    """Name the lesion of each row, under `lesion`."""
+    counts: Counter[str] = Counter()
+    numbered: list[Row] = []
+    for row in rows:
+        breast = f"{row['ID1']}_{row['LeftRight']}"
+        counts[breast] += 1
+        numbered.append({**row, "lesion": f"{breast}_{counts[breast]}"})
+    return numbered
+
+
+def _breast(row: Row) -> Breast:
+    return row["ID1"], _SIDES.get(row["LeftRight"].upper())
+
+
+def _patient_in(path: Path) -> str | None:
+    return next((part for part in reversed(path.parts) if _PATIENT.fullmatch(part)), None)
+
+
+def _mammogram(path: Path, patient: str, header: dicom.DicomHeader, suffix: str) -> MammogramEntry:
+    return MammogramEntry(
+        mammogram_id=f"{patient}_{path.stem}{suffix}",
+        patient_id=patient,
+        laterality=_SIDES.get((header.laterality or "").upper()),
+        view=_VIEWS.get((header.view or "").upper()),
+        image=(path,),
+        lesions=(),
+        all_lesions_located=False,
+        spacing_mm=header.spacing_mm[0] if header.spacing_mm else None,
+    )
+
+
+def _about_rows(rows: list[Row], mammograms: list[MammogramEntry]) -> list[Exclusion]:
+    """Return why the lesion of each row is left out: there is no file of its breast, or no place in it."""
+    there = {(entry.patient_id, entry.laterality) for entry in mammograms}
+    seen: dict[tuple[str, ...], Row] = {}
+    exclusions = []
+    for row in rows:
+        breast = f"the {_breast(row)[1] or 'unknown'} breast of {row['ID1']}"
+        earlier = seen.setdefault(tuple(row[column] for column in _COLUMNS), row)
+        if earlier is not row:
+            found = f"{row['row']} repeats {earlier['row']}: {breast}."
+            exclusions.append(Exclusion(row["row"], row["ID1"], "row-repeated", found))
+        elif _breast(row) not in there:
+            found = f"{row['row']} lists {breast}, but no file of it is there."
+            exclusions.append(Exclusion(row["row"], row["ID1"], "file-missing", found))
+        else:
+            kind, pathology = row["abnormality"] or "unknown kind", row["classification"] or "of unknown pathology"
+            found = f"{row['row']} calls a lesion ({kind}) of {breast} {pathology}, but CMMD does not say where it is."
+            exclusions.append(Exclusion(row["lesion"], row["ID1"], "lesion-without-place", found))
+    return exclusions
+
+
+def _about_breasts_of_no_row(rows: list[Row], mammograms: list[MammogramEntry]) -> list[Decision]:
+    known = {_breast(row) for row in rows}
+    return [
+        Decision(
+            entry.mammogram_id,
+            entry.patient_id,
+            "breast-of-no-row",
+            f"{entry.mammogram_id} shows the {entry.laterality or 'unknown'} breast, of which the table says nothing.",
+            "Kept, and not taken for normal.",
+        )
+        for entry in mammograms
+        if (entry.patient_id, entry.laterality) not in known
+    ]
+
+
+def _about_strangers(paths: list[Path]) -> list[Decision]:
+    if not paths:
+        return []
+    found = f"{len(paths)} images belong to no patient of the table, the first {paths[0]}."
+    return [Decision(paths[0].name, None, "files-of-no-row", found, "They were not read.")]
+
+
+def _listed(row: Row) -> Listed:
+    return Listed(
+        row=row["row"],
+        patient_id=row["ID1"],
+        mammogram_id=f"{row['ID1']}_{row['LeftRight']}",
+        lesion_id=row["lesion"],
+        laterality=_breast(row)[1],
+        view=None,
+        pathology=_PATHOLOGIES.get(row["classification"].lower()),
+        abnormality=_ABNORMALITIES.get(row["abnormality"].lower()),
+        density=None,
+        official_split=None,
+        missing=tuple(column for column in _COLUMNS if not row[column]),
+    )

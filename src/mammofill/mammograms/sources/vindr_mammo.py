@@ -1,0 +1,237 @@
+"""VinDr-Mammo: 5,000 screening exams of four views, DICOM, findings in boxes (Nguyen et al., Scientific Data, 2023).
+
+What has to be known:
+
+- ``finding_annotations.csv`` has a row for each finding, and one with ``['No Finding']`` for each image without. It
+  repeats what ``breast-level_annotations.csv`` says, which is not read;
+- a finding has a BI-RADS category of 3, 4 or 5, a radiologist's judgement and no biopsy; some (skin thickening,
+  retractions, lymph nodes) have none. Classes by `PATHOLOGY_OF_BIRADS`;
+- benign findings (BI-RADS 2) are not marked. So of the images without a box only those of breasts with BI-RADS 1 are
+  known to be normal all over;
+- boxes are generous, reach beyond the border here and there, and hold for images of the listed size only.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.csv_table import Row, files_under, find_table, read_rows, recognises_table
+from mammofill.mammograms.sources.entries import Box, Collection, Exclusion, LesionEntry, Listed, MammogramEntry
+
+PATHOLOGY_OF_BIRADS = {
+    "BI-RADS 3": "benign",  # "probably benign": at most 2 % turn out malignant
+    "BI-RADS 4": "malignant",  # "suspicious": 2 to 95 % turn out malignant
+    "BI-RADS 5": "malignant",
+}
+"""The class of a finding by its BI-RADS category; one without has none. Source: as in `inbreast`."""
+
+_TABLE = "finding_annotations.csv"
+_NORMAL = "BI-RADS 1"
+_NO_FINDING = "No Finding"
+_BOX = ("xmin", "ymin", "xmax", "ymax")
+_IMAGE_COLUMNS = (
+    "study_id",
+    "image_id",
+    "laterality",
+    "view_position",
+    "height",
+    "width",
+    "breast_birads",
+    "breast_density",
+    "split",
+)
+_COLUMNS = (*_IMAGE_COLUMNS, "finding_categories", "finding_birads", *_BOX)
+_SIDES = {"L": "left", "R": "right"}
+_VIEWS = {"CC": "cc", "MLO": "mlo"}
+_SPLITS = {"training": "train", "test": "test"}
+_ABNORMALITIES = {"Mass": "mass", "Suspicious Calcification": "calcification"}
+"""By category; the first that is among those of a finding counts. All else is other."""
+
+_ENDINGS = (".dicom", ".dcm", ".png", ".tif", ".tiff")
+
+
+def read_vindr_mammo(source: Path, settings: IngestSettings) -> Collection:
+    """Read ``finding_annotations.csv`` and find the images.
+
+    Args:
+        source: folder that holds the table and the images (``<study>/<image>.dicom``), at any depth; or the table
+            alone, which is then listed, with all its images missing.
+        settings: not used; lesions of every abnormality are handed on, since they keep normal patches away.
+
+    Returns:
+        One entry per image that is there. An exam is a patient: the collection has one of each woman.
+
+    Raises:
+        SourceError: the table is missing, or lacks columns.
+    """
+    rows = read_rows(find_table(source, _COLUMNS, _TABLE), _COLUMNS)
+    by_image: dict[str, list[Row]] = {}
+    for row in rows:
+        by_image.setdefault(row["image_id"], []).append(row)
+    images: dict[str, list[Path]] = {}
+    for path in files_under(source, _ENDINGS):
+        if path.stem in by_image:
+            images.setdefault(path.stem, []).append(path)
+    exclusions: list[Exclusion] = []
+    mammograms = [
+        entry
+        for image_id in sorted(by_image)
+        if (entry := _mammogram(by_image[image_id], images.get(image_id), exclusions)) is not None
+    ]
+    listed = [_listed(row, count) for group in by_image.values() for count, row in enumerate(group, start=1)]
+    return Collection(tuple(mammograms), tuple(exclusions), (), tuple(listed))
+
+
+def recognises(source: Path) -> bool:
+    """Say whether a folder holds, or a table is, that of VinDr-Mammo; looks at the first lines of tables only."""
+    return recognises_table(source, _COLUMNS, _TABLE)
+
+
+def _mammogram(
+    rows: Sequence[Row], images: Sequence[Path] | None, exclusions: list[Exclusion]
+) -> MammogramEntry | None:
+    first = rows[0]
+    image_id, patient = first["image_id"], first["study_id"]
+    if images is None:
+        for row in rows:
+            found = f"{row['row']} names the image {image_id}, but no {image_id}.dicom is there."
+            exclusions.append(Exclusion(row["row"], patient, "file-missing", found))
+        return None
+    differing = [column for column in _IMAGE_COLUMNS if len({row[column] for row in rows}) > 1]
+    if differing:
+        where = ", ".join(row["row"] for row in rows)
+        found = f"{where} all describe the image {image_id}, and disagree about {', '.join(differing)}."
+        exclusions.append(Exclusion(image_id, patient, "rows-disagree", found))
+        return None
+    lesions, located = _lesions(rows, exclusions)
+    dicoms = tuple(path for path in images if path.suffix.lower() in (".dicom", ".dcm"))
+    return MammogramEntry(
+        mammogram_id=image_id,
+        patient_id=patient,
+        laterality=_SIDES.get(first["laterality"].upper()),
+        view=_VIEWS.get(first["view_position"].upper()),
+        image=dicoms or tuple(images),
+        lesions=lesions,
+        all_lesions_located=located,
+        density=_density(first),
+        official_split=_SPLITS.get(first["split"].lower()),
+        source_shape=_shape(first),
+    )
+
+
+def _lesions(rows: Sequence[Row], exclusions: list[Exclusion]) -> tuple[tuple[LesionEntry, ...], bool]:
+    """Return the lesions of an image, and whether these are all."""
+    first = rows[0]
+    findings = [(count, row) for count, row in enumerate(rows, start=1) if _categories(row) != [_NO_FINDING]]
+    if not findings:
+        if first["breast_birads"] == _NORMAL:
+            return (), True
+        found = (
+            f"{first['row']}: the breast has {first['breast_birads'] or 'no BI-RADS'}, but no finding is marked on the "
+            f"image {first['image_id']}."
+        )
+        exclusions.append(Exclusion(first["image_id"], first["study_id"], "lesion-without-place", found))
+        return (), False
+    lesions = []
+    seen: dict[tuple[str, ...], Row] = {}
+    repeated = 0
+    for count, row in findings:
+        facts = tuple(row[column] for column in _COLUMNS)
+        earlier = seen.setdefault(facts, row)
+        if earlier is not row:
+            repeated += 1
+            found = f"{row['row']} repeats {earlier['row']}."
+            exclusions.append(Exclusion(row["row"], row["study_id"], "row-repeated", found))
+        elif (lesion := _lesion(row, count, exclusions)) is not None:
+            lesions.append(lesion)
+    return tuple(lesions), len(lesions) == len(findings) - repeated
+
+
+def _lesion(row: Row, count: int, exclusions: list[Exclusion]) -> LesionEntry | None:
+    lesion_id = f"{row['image_id']}_{count}"
+    categories = _categories(row)
+    pathology, box = PATHOLOGY_OF_BIRADS.get(row["finding_birads"]), _box(row)
+    if pathology is None:
+        found = (
+            f"{row['row']} gives {row['finding_birads']!r} as finding_birads of {lesion_id} ({', '.join(categories)}); "
+            f"known are {', '.join(PATHOLOGY_OF_BIRADS)}."
+        )
+        exclusions.append(Exclusion(lesion_id, row["study_id"], "lesion-without-pathology", found))
+        return None
+    if box is None:
+        numbers = ", ".join(f"{side} {row[side]!r}" for side in _BOX)
+        found = f"{row['row']} gives no box for {lesion_id}: {numbers}."
+        exclusions.append(Exclusion(lesion_id, row["study_id"], "lesion-without-place", found))
+        return None
+    return LesionEntry(
+        lesion_id=lesion_id,
+        pathology=pathology,
+        abnormality=_abnormality(categories),
+        place=box,
+        source=row["row"],
+        attributes={
+            "categories": ", ".join(categories),
+            "birads": row["finding_birads"],
+            "breast birads": row["breast_birads"],
+        },
+    )
+
+
+def _categories(row: Row) -> list[str]:
+    """Return the words of a cell like "['Mass', 'Skin Thickening']"; a cell without brackets is one word."""
+    text = row["finding_categories"]
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return [text]
+    return [str(word) for word in found] if isinstance(found, list) else [text]
+
+
+def _abnormality(categories: Sequence[str]) -> str:
+    return next((kind for category, kind in _ABNORMALITIES.items() if category in categories), "other")
+
+
+def _box(row: Row) -> Box | None:
+    try:
+        left, top, right, bottom = (float(row[side]) for side in _BOX)
+    except ValueError:
+        return None
+    if not all(math.isfinite(number) for number in (left, top, right, bottom)) or right <= left or bottom <= top:
+        return None
+    return Box(top=top, left=left, height=bottom - top, width=right - left)
+
+
+def _shape(row: Row) -> tuple[int, int] | None:
+    height, width = row["height"], row["width"]
+    return (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
+
+
+def _density(row: Row) -> str | None:
+    return row["breast_density"].upper().removeprefix("DENSITY").strip() or None
+
+
+def _listed(row: Row, count: int) -> Listed:
+    categories = _categories(row)
+    is_finding = categories != [_NO_FINDING]
+    if is_finding:
+        pathology = PATHOLOGY_OF_BIRADS.get(row["finding_birads"])
+    else:
+        pathology = "normal" if row["breast_birads"] == _NORMAL else None
+    to_fill = _COLUMNS if is_finding else (*_IMAGE_COLUMNS, "finding_categories")
+    return Listed(
+        row=row["row"],
+        patient_id=row["study_id"],
+        mammogram_id=row["image_id"],
+        lesion_id=f"{row['image_id']}_{count}" if is_finding else None,
+        laterality=_SIDES.get(row["laterality"].upper()),
+        view=_VIEWS.get(row["view_position"].upper()),
+        pathology=pathology,
+        abnormality=_abnormality(categories) if is_finding else None,
+        density=_density(row),
+        official_split=_SPLITS.get(row["split"].lower()),
+        missing=tuple(column for column in to_fill if not row[column]),
+    )
