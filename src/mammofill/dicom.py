@@ -128,9 +128,11 @@ def read_mask(path: str | Path) -> Mask:
         stored, dataset = _stored(path)
         ends = np.array([stored.min(), stored.max()], stored.dtype)
         shown = _shown(path, ends, dataset, "none")
-    mask = np.asarray(stored == ends[int(shown.argmax())], np.bool_)
+    bright, dark = ends[int(shown.argmax())], ends[int(shown.argmin())]
+    mask = np.asarray(stored == bright, np.bool_)
     # Counted, not sorted: the mask of a whole mammogram has 17 million pixels.
-    if _count(stored, ends[0]) + _count(stored, ends[1]) < stored.size:
+    others = _nonzero(stored) if dark == 0 else _nonzero(stored != dark)
+    if bright != dark and others > _nonzero(mask):
         raise ImageFileError(
             f"{path} is not a mask: a mask has two values, this image has {len(np.unique(stored))}. "
             "It may be the cropped picture of the lesion; check which file is which."
@@ -138,10 +140,8 @@ def read_mask(path: str | Path) -> Mask:
     return mask if shown.max() > 0 else np.zeros(stored.shape, np.bool_)
 
 
-def _count(stored: NDArray[np.integer[Any]], value: np.integer[Any]) -> int:
-    if value == 0:
-        return stored.size - cv2.countNonZero(np.asarray(stored))
-    return int(np.count_nonzero(stored == value))
+def _nonzero(values: NDArray[Any]) -> int:
+    return int(cv2.countNonZero(np.asarray(values).view(np.uint8 if values.dtype == np.bool_ else values.dtype)))
 
 
 def write_image(
@@ -421,7 +421,8 @@ def _shown(path: Path, stored: NDArray[np.integer[Any]], dataset: Dataset, windo
     bits = int(dataset.BitsStored)
     signed = int(dataset.get("PixelRepresentation", 0)) == 1
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    if stored.size and (int(stored.min()) < low or int(stored.max()) > high):
+    fits = np.iinfo(stored.dtype)
+    if (fits.min < low or fits.max > high) and stored.size and (int(stored.min()) < low or int(stored.max()) > high):
         raise ImageFileError(
             f"{path} says {bits} {'signed' if signed else 'unsigned'} bits, so values from {low} to {high}, but holds "
             f"{stored.min()} to {stored.max()}. Its header is wrong."

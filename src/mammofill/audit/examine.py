@@ -137,7 +137,8 @@ def _mask_files(source: Path, entry: MammogramEntry, lesions: Sequence[Mapping[s
     found = []
     for made in lesions:
         place = places[made["lesion_id"]].place
-        if isinstance(place, tuple) and len(place) > 1:
-            number = [str(path) for path in place].index(str(base / made["source_file"])) + 1
+        mask = base / made["source_file"]
+        if isinstance(place, tuple) and len(place) > 1 and mask in place:
+            number = place.index(mask) + 1
             found.append(MaskFile(made["lesion_id"], number, len(place), len({path.parent for path in place})))
     return found

@@ -170,7 +170,9 @@ def _as_parameters(options: str) -> dict[str, Any]:
 # ---- dask ---------------------------------------------------------------------------------------------------------
 
 
-def _in_dask(work: Callable[[Job], None], jobs: Sequence[Job], workers: int, address: str) -> Iterator[tuple[Job, bool]]:
+def _in_dask(
+    work: Callable[[Job], None], jobs: Sequence[Job], workers: int, address: str
+) -> Iterator[tuple[Job, bool]]:
     try:
         from dask.distributed import Client, KilledWorker, LocalCluster, as_completed
     except ImportError as error:

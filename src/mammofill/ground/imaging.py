@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +83,13 @@ def resample_mask_to_box(mask: Mask, size: tuple[int, int]) -> tuple[Mask, tuple
     inside = mask[top : top + height, left : left + width].astype(np.float64)
     first_row, shares = _area_means(inside, mask.shape[0], size[0], top)
     first_column, shares = _area_means(shares.T, mask.shape[1], size[1], left)
-    resized = shares.T >= min(_HALF, float(shares.max()))
+    resized = min(_HALF, float(shares.max())) <= shares.T
     inner = mask_box(resized)
     box = (first_row + inner[0], first_column + inner[1], inner[2], inner[3])
     return resized[inner[0] : inner[0] + inner[2], inner[1] : inner[1] + inner[3]], box
 
 
-def _area_means(
-    values: NDArray[np.float64], length: int, target: int, start: int
-) -> tuple[int, NDArray[np.float64]]:
+def _area_means(values: NDArray[np.float64], length: int, target: int, start: int) -> tuple[int, NDArray[np.float64]]:
     """Shrink the first axis of an array that is a part of a longer one, 0 elsewhere, by averaging areas.
 
     Args:
@@ -190,12 +189,9 @@ def encode_png(array: NDArray[np.uint16] | NDArray[np.uint8] | Mask) -> bytes:
 
 def encode_tiff(pixels: NDArray[np.uint16]) -> bytes:
     """Encode an image, (H, W) uint16, as an uncompressed gray TIFF whose pixels lie in one piece."""
-    parameters = [cv2.IMWRITE_TIFF_COMPRESSION, cv2.IMWRITE_TIFF_COMPRESSION_NONE]
-    parameters += [cv2.IMWRITE_TIFF_ROWSPERSTRIP, pixels.shape[0]]
-    done, encoded = cv2.imencode(".tiff", pixels, parameters)
-    if not done:
-        raise ValueError(f"OpenCV could not encode an array of {pixels.dtype} {pixels.shape} as TIFF.")
-    return encoded.tobytes()
+    encoded = io.BytesIO()
+    PillowImage.fromarray(pixels).save(encoded, "TIFF", strip_size=pixels.nbytes)
+    return encoded.getvalue()
 
 
 def read_tiff(path: Path) -> NDArray[np.uint16]:

@@ -280,9 +280,7 @@ def _find_mask(
     return *resample_mask_to_box(drawn, shape), None
 
 
-def _share_in_breast(
-    mask: Mask, box: tuple[int, int, int, int], shape: tuple[int, int], tissue: TissueMap
-) -> float:
+def _share_in_breast(mask: Mask, box: tuple[int, int, int, int], shape: tuple[int, int], tissue: TissueMap) -> float:
     """Return the share of a mask, given inside its box, that lies on breast or muscle in the small map."""
     rows, columns = np.nonzero(mask)
     rows = (rows + box[0]) * tissue.shape[0] // shape[0]

@@ -125,7 +125,7 @@ class MammogramSet(Artifact):
             raise DamagedError(f"{path} cannot be read: {error}. Ingest the collection again.") from error
 
     def tissue(self, mammogram_id: str) -> TissueMap:
-        """Return what is film, breast and pectoral muscle, small; `enlarge_tissue` brings it to the mammogram's size."""
+        """Return what is film, breast and muscle, small; `enlarge_tissue` brings it to the mammogram's size."""
         return decode_png((self.folder / "tissue" / f"{mammogram_id}.png").read_bytes()) // np.uint8(_TISSUE_STEP)
 
     def mask_in_box(self, lesion_id: str) -> Mask:

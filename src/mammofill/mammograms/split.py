@@ -138,7 +138,8 @@ def _spread(places: int, count: int, random: np.random.Generator) -> list[int]:
 def _fold(strata: Mapping[str, Stratum], settings: IngestSettings, seed: int) -> dict[str, str]:
     if len(strata) < settings.folds:
         raise TooFewError(
-            f"IngestSettings.folds is {settings.folds}, but the collection has {len(strata)} patients. Take fewer folds."
+            f"IngestSettings.folds is {settings.folds}, but the collection has {len(strata)} patients. "
+            "Take fewer folds."
         )
     fold_of = draw_folds(strata, settings.folds, seed)
     rest = {patient: strata[patient] for patient in strata if fold_of[patient] != settings.fold}

@@ -385,13 +385,15 @@ def write_shard(
         row_group_size=_ROWS_PER_GROUP,
         compression=dict.fromkeys(PATCH_COLUMNS, "zstd") | dict.fromkeys(plain_columns, "none"),
         use_dictionary=[name for name, kind in PATCH_COLUMNS.items() if kind == "string"],
+        # The smallest and the greatest picture of a group say nothing, and take a third of the time to find.
+        write_statistics=list(PATCH_COLUMNS),
     )
     beside.replace(path)
     return len(rows)
 
 
 def encode_patch(image: StoredImage, bits: int = 16) -> bytes:
-    """Encode a patch, (H, W) uint16 over 0..65535, as PNG of 16 bits, or of 8 with each value rounded to the nearest."""
+    """Encode a patch, (H, W) uint16 over 0..65535, as PNG of 16 bits, or of 8, each value rounded to the nearest."""
     return encode_png(image if bits == 16 else np.rint(image / (FULL_RANGE / 255)).astype(np.uint8))
 
 
@@ -400,7 +402,8 @@ def _value(value: Any) -> Any:
 
 
 def _as_pictures(encoded: Iterable[bytes]) -> pa.Array:
-    return pa.array([{"bytes": png, "path": None} for png in encoded], _IMAGE_STRUCT)
+    pictures = pa.array(list(encoded), pa.binary())
+    return pa.StructArray.from_arrays([pictures, pa.nulls(len(pictures), pa.string())], fields=list(_IMAGE_STRUCT))
 
 
 def _hugging_face_features() -> dict[str, Any]:
