@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image
 
 from mammofill.ground import imaging
 
@@ -99,3 +102,42 @@ def test_png_keeps_16_bits(pixels: np.ndarray) -> None:
 def test_bytes_that_are_no_png_are_refused() -> None:
     with pytest.raises(ValueError, match="not a PNG image"):
         imaging.decode_png(b"no picture")
+
+
+@given(st.data())
+def test_a_mask_resampled_to_its_box_is_the_whole_mask_resampled(data: st.DataObject) -> None:
+    rows, columns = data.draw(st.integers(8, 60)), data.draw(st.integers(8, 60))
+    size = (data.draw(st.integers(4, 70)), data.draw(st.integers(4, 70)))
+    mask = np.zeros((rows, columns), bool)
+    top, left = data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, columns - 1))
+    patch = mask[top : top + 12, left : left + 12]
+    patch[:] = data.draw(arrays.arrays(np.bool_, patch.shape))
+    mask[top, left] = True
+    inside, (row, column, height, width) = imaging.resample_mask_to_box(mask, size)
+    assert inside.shape == (height, width)
+    assert inside.any(axis=0)[[0, -1]].all(), "the box is tight"
+    assert inside.any(axis=1)[[0, -1]].all(), "the box is tight"
+    whole = np.zeros(size, bool)
+    whole[row : row + height, column : column + width] = inside
+    assert np.array_equal(whole, imaging.resample_mask(mask, size))
+
+
+def test_a_tiff_is_mapped_and_holds_what_was_encoded(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (37, 23)).astype(np.uint16)
+    path = tmp_path / "film.tiff"
+    path.write_bytes(imaging.encode_tiff(pixels))
+    read = imaging.read_tiff(path)
+    assert isinstance(read, np.memmap)
+    assert np.array_equal(read, pixels)
+
+
+def test_a_tiff_that_another_program_compressed_is_read_too(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (37, 23)).astype(np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "film.tiff", compression="tiff_lzw")
+    assert np.array_equal(imaging.read_tiff(tmp_path / "film.tiff"), pixels)
+
+
+def test_an_8_bit_picture_is_not_taken_for_a_mammogram(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "film.tiff")
+    with pytest.raises(ValueError, match=r"film.tiff is not a 16-bit gray TIFF image"):
+        imaging.read_tiff(tmp_path / "film.tiff")
