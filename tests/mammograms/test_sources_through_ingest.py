@@ -9,10 +9,10 @@ import pytest
 from published_layouts import SHAPE, breast, write_cesm, write_cmmd, write_inbreast, write_vindr
 
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
-from mammofill.mammograms.ingest import COLLECTIONS
 from mammofill.mammograms.settings import CollectionName
 from mammofill.mammograms.sources.cdd_cesm import read_cdd_cesm
 from mammofill.mammograms.sources.cmmd import read_cmmd
+from mammofill.mammograms.sources.collections import COLLECTIONS
 from mammofill.mammograms.sources.inbreast import read_inbreast
 from mammofill.mammograms.sources.vindr_mammo import read_vindr_mammo
 

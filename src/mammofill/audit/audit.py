@@ -20,8 +20,8 @@ from mammofill.audit.tables import table_findings
 from mammofill.ground.errors import SourceError
 from mammofill.ground.processes import in_processes
 from mammofill.ground.progress import Progress, quiet
-from mammofill.mammograms.ingest import read_collection
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.collections import read_collection
 from mammofill.mammograms.sources.entries import Collection, Exclusion, MammogramEntry
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from mammofill.audit.likeness import SmallCopy, hash_picture, small_copy
 from mammofill.ground.imaging import Mask, StoredImage, decode_png, encode_png, mask_box
-from mammofill.mammograms.ingest import make_one
+from mammofill.mammograms.prepare import prepare_alone
 from mammofill.mammograms.reading import read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.entries import Decision, Exclusion, LesionEntry, MammogramEntry
@@ -73,9 +73,9 @@ def examine(source: Path, folder: Path, settings: IngestSettings, entry: Mammogr
         entry: the mammogram.
     """
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        made = make_one(source, entry, settings, Path(scratch))
+        made = prepare_alone(source, entry, settings, Path(scratch))
     pixels = None
-    if made.mammogram is not None:
+    if made.mammograms:
         image, bits = read_image(entry.image[0], entry.bits, settings.window)
         pixels = _pixels(image, bits, entry)
         (folder / f"{entry.mammogram_id}.png").write_bytes(encode_png(small_copy(image)))

@@ -19,7 +19,7 @@ from mammofill.ground.errors import ImageFileError
 from mammofill.ground.imaging import StoredImage, decode_png, read_tiff, resample, resample_mask
 from mammofill.ground.processes import in_processes
 from mammofill.ground.progress import Progress
-from mammofill.mammograms.ingest import make_one
+from mammofill.mammograms.prepare import prepare_alone
 from mammofill.mammograms.reading import read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.entries import MammogramEntry
@@ -98,8 +98,8 @@ def _example(case: Case, folder: Path) -> Example:
 def _draw(source: Path, folder: Path, settings: IngestSettings, entry: MammogramEntry) -> None:
     """Draw one mammogram with its outlines, and beside it the files of its lesions that have no mask."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        made = make_one(source, entry, settings, Path(scratch))
-        if made.mammogram is None:
+        made = prepare_alone(source, entry, settings, Path(scratch))
+        if not made.mammograms:
             return
         image = read_tiff(Path(scratch) / "images" / f"{entry.mammogram_id}.tiff")
         masks = {

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from mammofill.ground.errors import SettingsError, SourceError
-from mammofill.mammograms.ingest import COLLECTIONS
+from mammofill.mammograms.sources.collections import COLLECTIONS
 
 _LAST = "table"
 """Asked last: a table of one's own has no more than columns of common names."""
