@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import resource
 import shutil
 import statistics
@@ -62,8 +63,11 @@ def _stages(source: Path, out: Path, workers: int, normals: str) -> None:
     settings = ExtractPatchesSettings(workers=workers, normals_per_mammogram=most, mammograms_per_shard=4)
     extract_patches(mammograms, out / "patches", settings)
     seconds = time.perf_counter() - began
-    peak = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)]
-    print(json.dumps([seconds, *peak]))
+    # The kernel's high-water marks. A process inherits ru_maxrss from whoever began it, so its own is read from /proc.
+    worker_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text()
+    own_mb = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024  # type: ignore[index]
+    print(json.dumps([seconds, worker_mb, own_mb]))
 
 
 # ---- the other sides ----------------------------------------------------------------------------------------------

@@ -310,3 +310,22 @@ def test_craniocaudal_views_of_unknown_view_get_no_muscle() -> None:
     for name in ("P102_R_DM_CC", "P113_L_DM_CC", "P215_L_DM_CC", "P254_R_DM_CC", "P26_L_DM_CC", "P154_L_DM_CC"):
         image = np.asarray(cv2.imread(str(folder / f"{name}.jpg"), cv2.IMREAD_GRAYSCALE), np.uint16) * 257
         assert not (map_tissue(image) == Tissue.PECTORAL).any(), name
+
+
+def test_a_name_painted_black_on_gray_film_does_not_make_the_film_breast() -> None:
+    view = draw_mammogram(1, "mlo", PhantomSettings(height_px=512, width_px=320, labels_and_edges=False), seed=0)
+    film = 0.13 + 0.85 * view.image
+    wall_is_left = view.laterality == "left"
+    film[60:110, slice(280, 300) if wall_is_left else slice(20, 40)] = 0.0
+    found = find_breast(to_uint16(film))
+    dice = 2 * (found & view.breast).sum() / (found.sum() + view.breast.sum())
+    assert dice > 0.95
+
+
+@pytest.mark.real_data
+def test_the_breast_on_a_real_film_with_a_name_painted_black() -> None:
+    image = dicom.read_image(next(real_data("dicom_edge_cases").rglob("MG1_J2KI")))
+    tissue = map_tissue(image, "mlo")
+    shares = [float((tissue == kind).mean()) for kind in Tissue]
+    assert shares[Tissue.FILM] == pytest.approx(0.45, abs=0.03)
+    assert shares[Tissue.PECTORAL] == pytest.approx(0.11, abs=0.03)

@@ -95,10 +95,11 @@ def _prepare_all(
     rows = work.scratch
     # What an earlier, stopped run could not read is tried again: the file may have been repaired meanwhile.
     missing = [entry for entry in entries if not is_whole(rows_path(rows, entry.mammogram_id))]
-    make = partial(prepare, source, work.folder, rows, split_of, settings)
+    make = partial(prepare, source, work.folder, rows, settings)
+    jobs = [(entry, split_of[entry.patient_id]) for entry in missing]
     with progress.task("reading mammograms", len(entries)) as task:
         task.advance(len(entries) - len(missing))
-        for entry, done in work_through(make, missing, settings.workers, settings.engine, logs=rows):
+        for (entry, _), done in work_through(make, jobs, settings.workers, settings.engine, logs=rows):
             if not done:
                 found = (
                     f"The process that read {' or '.join(str(path) for path in entry.image)} or its masks died twice: "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,9 +59,8 @@ def prepare(
     source: Path,
     folder: Path,
     rows_folder: Path,
-    split_of: Mapping[str, str],
     settings: IngestSettings,
-    entry: MammogramEntry,
+    entry_and_split: tuple[MammogramEntry, str],
 ) -> None:
     """Make one mammogram and its masks, and write its rows last: where they are, the mammogram is whole.
 
@@ -70,10 +68,10 @@ def prepare(
         source: folder (or table) of the collection.
         folder: of the set in the making.
         rows_folder: where the rows of each mammogram are noted.
-        split_of: patient -> split.
         settings: of ingest.
-        entry: the mammogram.
+        entry_and_split: the mammogram, and the split of its patient.
     """
+    entry, split = entry_and_split
     rows = Prepared()
     path = rows_path(rows_folder, entry.mammogram_id)
     if is_whole(path):
@@ -106,7 +104,7 @@ def prepare(
         "columns": shape[1],
         "bits_stored": bits,
         "density": entry.density,
-        "split": split_of[entry.patient_id],
+        "split": split,
         "official_split": entry.official_split,
         "all_lesions_located": entry.all_lesions_located and not rows.exclusions,
         "source_file": relative_path(image_path, source),
@@ -193,7 +191,7 @@ def prepare_alone(source: Path, entry: MammogramEntry, settings: IngestSettings,
     """
     for name in (*FOLDERS, "rows"):
         (folder / name).mkdir()
-    prepare(source, folder, folder / "rows", {entry.patient_id: "train"}, settings, entry)
+    prepare(source, folder, folder / "rows", settings, (entry, "train"))
     return Prepared.read(rows_path(folder / "rows", entry.mammogram_id))
 
 

@@ -134,7 +134,7 @@ def _find_small_breast(picture: Image, laterality: str | None) -> Mask:
     box = _film_box(picture)
     if picture[box].size == 0:
         return breast
-    film = _blur(picture[box], max(0.5, unit))
+    film = _blur(_without_blackened(picture[box], unit), max(0.5, unit))
     if film.max() - film.min() < 2 / 255:
         return breast
     labels = _find_labels(film, _otsu(film), unit)
@@ -146,6 +146,23 @@ def _find_small_breast(picture: Image, laterality: str | None) -> Mask:
     if found.sum() >= _LEAST_BREAST * picture.size and _stands_out(film, found):
         breast[box] = _fill_towards_chest(found, laterality)
     return breast
+
+
+def _without_blackened(film: Image, unit: float) -> Image:
+    """Bring what was painted black, as names are to hide them, to the darkest value that the film has elsewhere.
+
+    Such a part has the lowest value of the picture, lies inside it, and is small; where it is all that is black, the film
+    around it would seem bright.
+    """
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((film < film.min() + 1 / 512).astype(np.uint8))
+    left, top, width, height, area = stats.T
+    inside = (left > 0) & (top > 0) & (left + width < film.shape[1]) & (top + height < film.shape[0])
+    painted = inside & (area >= 15 * unit**2) & (area <= _MOST_LABEL * film.size)
+    painted[0] = False
+    where = cv2.dilate(painted[labels].astype(np.uint8), _disc(2, unit)) > 0
+    if not painted.any() or where.all():
+        return film
+    return np.where(where, np.maximum(film, film[~where].min()), film)
 
 
 def _stands_out(film: Image, found: Mask) -> bool:
