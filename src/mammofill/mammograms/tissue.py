@@ -151,8 +151,8 @@ def _find_small_breast(picture: Image, laterality: str | None) -> Mask:
 def _without_blackened(film: Image, unit: float) -> Image:
     """Bring what was painted black, as names are to hide them, to the darkest value that the film has elsewhere.
 
-    Such a part has the lowest value of the picture, lies inside it, and is small; where it is all that is black, the film
-    around it would seem bright.
+    Such a part has the lowest value of the picture, lies inside it, and is small; where it is all that is black, the
+    film around it would seem bright.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats((film < film.min() + 1 / 512).astype(np.uint8))
     left, top, width, height, area = stats.T
