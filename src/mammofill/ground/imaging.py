@@ -20,7 +20,8 @@ Mask = NDArray[np.bool_]
 
 FULL_RANGE = 65535
 
-_HALF = 0.5 - 1e-6
+_ROUNDING = 1e-6
+_HALF = 0.5 - _ROUNDING
 """Half of a pixel's area, whatever rounding does to it."""
 
 
@@ -58,7 +59,7 @@ def resample_mask(mask: Mask, size: tuple[int, int]) -> Mask:
     share = cv2.resize(mask.astype(np.float32), (size[1], size[0]), interpolation=method)
     resized = share >= _HALF
     if mask.any() and not resized.any():
-        resized = share >= share.max()
+        resized = share >= share.max() - _ROUNDING
     return np.asarray(resized, dtype=np.bool_)
 
 
@@ -83,7 +84,7 @@ def resample_mask_to_box(mask: Mask, size: tuple[int, int]) -> tuple[Mask, tuple
     inside = mask[top : top + height, left : left + width].astype(np.float64)
     first_row, shares = _area_means(inside, mask.shape[0], size[0], top)
     first_column, shares = _area_means(shares.T, mask.shape[1], size[1], left)
-    resized = min(_HALF, float(shares.max())) <= shares.T
+    resized = min(_HALF, float(shares.max()) - _ROUNDING) <= shares.T
     inner = mask_box(resized)
     box = (first_row + inner[0], first_column + inner[1], inner[2], inner[3])
     return resized[inner[0] : inner[0] + inner[2], inner[1] : inner[1] + inner[3]], box
@@ -129,6 +130,11 @@ def mask_box(mask: Mask) -> tuple[int, int, int, int]:
         return 0, 0, 0, 0
     top, left = int(rows[0]), int(columns[0])
     return top, left, int(rows[-1]) - top + 1, int(columns[-1]) - left + 1
+
+
+def touches_border(mask: Mask) -> bool:
+    """Say whether a mask (H, W) reaches the border of its patch."""
+    return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
 
 
 def feather(mask: Mask, width_px: int) -> Image:
