@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
@@ -53,16 +54,21 @@ def write_audit(audit: Audit, out: str | Path, *, pictures: int = 6, progress: P
 
 
 def check_out(out: Path, source: Path) -> None:
-    """Refuse to write into the collection.
+    """Refuse a folder for the page that lies in the collection or cannot be one, before any image is read.
 
     Raises:
-        SettingsError: names both.
+        SettingsError: says which.
     """
     base = source if source.is_dir() else source.parent
     if out.resolve().is_relative_to(base.resolve()):
         raise SettingsError(
             f"--out {out} lies in the collection {base}, which an audit only reads. Name another folder."
         )
+    there = next((place for place in (out, *out.parents) if place.exists()), Path())
+    if not there.is_dir():
+        raise SettingsError(f"--out {out} cannot be a folder: {there} is a file. Name another one.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise SettingsError(f"--out {out} cannot be written: {there} does not allow it. Name another folder.")
 
 
 def as_json(audit: Audit) -> dict[str, object]:

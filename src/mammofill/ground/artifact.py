@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import Field, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from dataclasses import field as dataclass_field
 from enum import Enum
 from pathlib import Path
@@ -303,7 +303,7 @@ def begin(
         "stage": stage,
         "format_version": FORMAT_VERSION,
         "settings": _without_execution(settings),
-        "execution": {field.name: getattr(settings, field.name) for field in _execution_fields(settings)},
+        "execution": _execution(settings),
         "seed": int(seed),
         "device": device,
         "inputs": [vars(record) for record in _input_records(out, inputs)],
@@ -330,7 +330,7 @@ def begin(
             yield None
             return
         if (partial / _PLAN_NAME).is_file():
-            _check_same_plan(partial, json.loads((partial / _PLAN_NAME).read_text(encoding="utf-8")), plan)
+            _check_same_plan(partial, _read_plan(partial), plan)
         else:
             write_atomically(partial / _PLAN_NAME, _as_json(plan))
         yield Work(out, partial, plan, _learned_upstream(inputs))
@@ -407,13 +407,25 @@ def _fingerprint_folder(folder: Path, known: Mapping[str, str] | None = None) ->
 _not_payload = {MANIFEST_NAME, _PLAN_NAME, _LOCK_NAME}
 
 
-def _execution_fields(settings: object) -> list[Field[Any]]:
-    return [one for one in fields(settings) if one.metadata.get("execution")]  # type: ignore[arg-type]
+def _execution(settings: object) -> dict[str, Any]:
+    """Return the values of all execution fields; those of settings within settings under dotted names."""
+    found: dict[str, Any] = {}
+    for field in fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, field.name)
+        if field.metadata.get("execution"):
+            found[field.name] = plain(value)
+        elif is_dataclass(value):
+            found |= {f"{field.name}.{name}": inner for name, inner in _execution(value).items()}
+    return found
 
 
 def _without_execution(settings: object) -> dict[str, Any]:
-    names = {one.name for one in _execution_fields(settings)}
-    return {name: value for name, value in plain(settings).items() if name not in names}
+    kept: dict[str, Any] = {}
+    for field in fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, field.name)
+        if not field.metadata.get("execution"):
+            kept[field.name] = _without_execution(value) if is_dataclass(value) else plain(value)
+    return kept
 
 
 def _partial(out: Path) -> Path:
@@ -468,13 +480,24 @@ def _check_same_plan(place: Path, old: Mapping[str, Any], new: Mapping[str, Any]
         )
 
 
+def _read_plan(partial: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((partial / _PLAN_NAME).read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise DamagedError(
+            f"{partial / _PLAN_NAME} cannot be read ({error}), so nobody can say what {partial} was to become. "
+            "Delete the folder and begin again."
+        ) from error
+
+
 def _comparable(plan: Mapping[str, Any]) -> dict[str, Any]:
     """Keep of a plan or manifest what decides the result; an artifact that moved is still the same artifact."""
     inputs: dict[str, list[str]] = {}
-    for record in plan["inputs"]:
+    for record in plan.get("inputs", ()):
         record = record if isinstance(record, dict) else vars(record)
         inputs.setdefault(record["role"], []).append(record["fingerprint"] or record["path"])
-    kept = {name: plan[name] for name in ("kind", "stage", "settings", "seed", "device")}
+    # What an older mammofill did not write down yet is a difference like any other.
+    kept = {name: plan.get(name, _missing) for name in ("kind", "stage", "settings", "seed", "device")}
     return {**kept, "inputs": inputs}
 
 

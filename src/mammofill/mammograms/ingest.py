@@ -94,7 +94,7 @@ def _prepare_all(
 ) -> None:
     rows = work.scratch
     # What an earlier, stopped run could not read is tried again: the file may have been repaired meanwhile.
-    missing = [entry for entry in entries if not is_whole(rows_path(rows, entry.mammogram_id))]
+    missing = [entry for entry in entries if not is_whole(source, work.folder, rows, entry, split_of[entry.patient_id])]
     make = partial(prepare, source, work.folder, rows, settings)
     jobs = [(entry, split_of[entry.patient_id]) for entry in missing]
     with progress.task("reading mammograms", len(entries)) as task:

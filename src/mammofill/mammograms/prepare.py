@@ -41,6 +41,10 @@ class Prepared:
     exclusions: list[Exclusion] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Bytes of each of these files."""
+    made_for: str = ""
+    """The entry and the split, as a hash: a stopped run goes on only with what the tables still say."""
 
     def write(self, path: Path) -> None:
         """Note them in a file, in one move."""
@@ -72,10 +76,10 @@ def prepare(
         entry_and_split: the mammogram, and the split of its patient.
     """
     entry, split = entry_and_split
-    rows = Prepared()
-    path = rows_path(rows_folder, entry.mammogram_id)
-    if is_whole(path):
+    if is_whole(source, folder, rows_folder, entry, split):
         return
+    rows = Prepared(made_for=_made_for(source, entry, split))
+    path = rows_path(rows_folder, entry.mammogram_id)
     try:
         image_path = _find_image(entry)
         pixels, bits = read_image(image_path, entry.bits, settings.window)
@@ -195,11 +199,45 @@ def prepare_alone(source: Path, entry: MammogramEntry, settings: IngestSettings,
     return Prepared.read(rows_path(folder / "rows", entry.mammogram_id))
 
 
-def is_whole(path: Path) -> bool:
-    """Say whether a mammogram is done: its rows are noted, and nothing was left out that another try may read."""
-    if not path.is_file():
+def is_whole(source: Path, folder: Path, rows_folder: Path, entry: MammogramEntry, split: str) -> bool:
+    """Say whether a mammogram is done.
+
+    It is if its rows are noted, for this very entry and split; its files are there, whole; and nothing was left out
+    that another try may read.
+
+    Args:
+        source: folder (or table) of the collection.
+        folder: of the set in the making.
+        rows_folder: where the rows of each mammogram are noted.
+        entry: the mammogram.
+        split: of its patient.
+    """
+    try:
+        rows = Prepared.read(rows_path(rows_folder, entry.mammogram_id))
+    except (
+        FileNotFoundError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ):  # not there, lost in a power cut, or of another version
         return False
-    return not any(exclusion.rule in _TRIED_AGAIN for exclusion in Prepared.read(path).exclusions)
+    if rows.made_for != _made_for(source, entry, split) or rows.sizes.keys() != rows.hashes.keys():
+        return False
+    if any(_size(folder / name) != size for name, size in rows.sizes.items()):
+        return False
+    return not any(exclusion.rule in _TRIED_AGAIN for exclusion in rows.exclusions)
+
+
+def _made_for(source: Path, entry: MammogramEntry, split: str) -> str:
+    def relative(path: Any) -> str:
+        return relative_path(path, source) if isinstance(path, Path) else str(path)
+
+    told = json.dumps([asdict(entry), split], sort_keys=True, default=relative)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def rows_path(folder: Path, mammogram_id: str) -> Path:
@@ -219,9 +257,10 @@ def base_folder(source: Path) -> Path:
 
 
 def _write(folder: Path, name: str, content: bytes, rows: Prepared) -> None:
-    """Write a file and note its hash. A power cut may lose it, not its being missed: sizes are checked in the end."""
+    """Write a file, note its hash and its size. A power cut may lose it; that it is missed, `is_whole` sees."""
     write_atomically(folder / name, content, durable=False)
     rows.hashes[name] = hashlib.sha256(content).hexdigest()
+    rows.sizes[name] = len(content)
 
 
 def _find_image(entry: MammogramEntry) -> Path:

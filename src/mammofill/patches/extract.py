@@ -68,7 +68,7 @@ def extract_patches(
         if work is not None:
             progress.say(f"{len(table)} mammograms in shards of {settings.mammograms_per_shard}")
             shards = _plan_shards(table["mammogram_id"].tolist(), settings.mammograms_per_shard)
-            _make_shards(mammograms.folder, work, shards, settings, seed, progress)
+            _make_shards(mammograms, work, shards, settings, seed, progress)
             made = [_read_made(work.scratch, shard) for shard in shards]
             dropped = _dropped_table(made)
             dropped.to_parquet(work.folder / "dropped.parquet", index=False)
@@ -115,9 +115,15 @@ def _check_splits(table: pd.DataFrame) -> None:
 
 
 def _make_shards(
-    source: Path, work: Work, shards: Sequence[Shard], settings: ExtractPatchesSettings, seed: int, progress: Progress
+    mammograms: MammogramSet,
+    work: Work,
+    shards: Sequence[Shard],
+    settings: ExtractPatchesSettings,
+    seed: int,
+    progress: Progress,
 ) -> None:
-    missing = [shard for shard in shards if not _made_path(work.scratch, shard).is_file()]
+    missing = [shard for shard in shards if not _is_made(work.folder, work.scratch, shard)]
+    source = (mammograms.folder, mammograms.fingerprint)
     make = partial(_make_shard, source, work.folder, work.scratch, settings, seed)
     with progress.task("extracting patches", sum(len(shard.mammogram_ids) for shard in shards)) as task:
         task.advance(sum(len(shard.mammogram_ids) for shard in shards if shard not in missing))
@@ -125,19 +131,19 @@ def _make_shards(
             if not done:
                 raise DamagedError(
                     f"The process that cut the mammograms {shard.mammogram_ids[0]} to {shard.mammogram_ids[-1]} of "
-                    f"{source} died twice. Perhaps the memory was not enough: use fewer workers, or a smaller "
-                    "mammograms_per_shard. The other shards are kept; run the same command again to go on."
+                    f"{mammograms.folder} died twice. Perhaps the memory was not enough: use fewer workers, or a "
+                    "smaller mammograms_per_shard. The other shards are kept; run the same command again to go on."
                 )
             task.advance(len(shard.mammogram_ids))
 
 
 def _make_shard(
-    source: Path, folder: Path, scratch: Path, settings: ExtractPatchesSettings, seed: int, shard: Shard
+    source: tuple[Path, str], folder: Path, scratch: Path, settings: ExtractPatchesSettings, seed: int, shard: Shard
 ) -> None:
-    """Make one shard, and note what was dropped last: where that note is, the shard is whole."""
-    if _made_path(scratch, shard).is_file():
+    """Make one shard of the mammograms in a folder with a fingerprint, and note last what was dropped."""
+    if _is_made(folder, scratch, shard):
         return
-    mammograms = _opened(source)
+    mammograms = _opened(*source)
     patches: list[dict[str, Any]] = []
     dropped: Counter[tuple[str, str]] = Counter()
     for mammogram_id in shard.mammogram_ids:
@@ -148,13 +154,16 @@ def _make_shard(
     path = folder / shard.file_name
     write_shard(path, patches, columns["image"], columns["mask"], columns["breast"], bits=settings.bits)
     counts = [[reason, split, count] for (reason, split), count in sorted(dropped.items())]
-    made = {"sha256": fingerprint_file(path), "dropped": counts}
+    made = {"sha256": fingerprint_file(path), "bytes": path.stat().st_size, "dropped": counts}
     write_atomically(_made_path(scratch, shard), json.dumps(made), durable=False)
 
 
 @lru_cache(maxsize=1)
-def _opened(source: Path) -> MammogramSet:
-    """Open the mammograms once in each process: their tables are the same for all shards."""
+def _opened(source: Path, fingerprint: str) -> MammogramSet:
+    """Open the mammograms once in each process: their tables are the same for all shards.
+
+    The fingerprint tells them from others that were at the same place earlier in this process.
+    """
     return MammogramSet.open(source)
 
 
@@ -224,6 +233,7 @@ def _row(window: Window, mammogram_id: str, facts: Any, size: int) -> dict[str, 
         "abnormality": window.abnormality,
         "lesion_ids": " ".join(window.lesion_ids),
         "breast_share": window.breast_share,
+        "density": facts["density"],
         "split": facts["split"],
         "origin": "real",
     }
@@ -231,6 +241,15 @@ def _row(window: Window, mammogram_id: str, facts: Any, size: int) -> dict[str, 
 
 def _made_path(scratch: Path, shard: Shard) -> Path:
     return scratch / f"made-{shard.number:05d}.json"
+
+
+def _is_made(folder: Path, scratch: Path, shard: Shard) -> bool:
+    """Say whether a shard is whole: what was dropped is noted, and the file has the size that it was written with."""
+    path = folder / shard.file_name
+    try:
+        return path.is_file() and bool(_read_made(scratch, shard).get("bytes") == path.stat().st_size)
+    except (FileNotFoundError, ValueError):  # not noted, or lost in a power cut
+        return False
 
 
 def _read_made(scratch: Path, shard: Shard) -> dict[str, Any]:

@@ -45,6 +45,7 @@ PATCH_COLUMNS = {
     "abnormality": "string",  # of the lesion inside, or missing
     "lesion_ids": "string",  # lesions inside, separated by spaces; empty for a normal patch
     "breast_share": "float64",  # share of the window that breast covers
+    "density": "string",  # of the breast, as the source of the mammogram gives it, or missing
     "split": "string",
     "origin": "string",  # real / synthetic
     # For synthetic patches only; missing in real ones.
@@ -319,7 +320,7 @@ def read_index(shards: Sequence[Path]) -> pd.DataFrame:
     """
     tables = []
     for number, shard in enumerate(shards):
-        table = pq.read_table(shard, columns=list(PATCH_COLUMNS))
+        table = pq.read_table(shard, columns=[name for name in pq.read_schema(shard).names if name in PATCH_COLUMNS])
         tables.append(table.append_column("shard", pa.array(np.full(len(table), number, np.int32))))
     return _to_pandas(pa.concat_tables(tables)) if tables else empty_table().assign(shard=pd.Series(dtype="int32"))
 
@@ -338,6 +339,8 @@ def write_index(folder: Path) -> pd.DataFrame:
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     kinds = {name: pd.Int64Dtype() if kind == "Int64" else kind for name, kind in PATCH_COLUMNS.items()}
     frame: pd.DataFrame = table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
+    if "density" not in frame:  # a set that was made before there was this column
+        frame["density"] = pd.Series(pd.NA, frame.index, "string")
     return frame.astype({name: kind for name, kind in kinds.items() if str(frame[name].dtype) != kind})
 
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from mammofill import dicom
@@ -54,7 +56,7 @@ def read_cmmd(source: Path, settings: IngestSettings) -> Collection:
     exclusions: list[Exclusion] = []
     mammograms: list[MammogramEntry] = []
     strangers: list[Path] = []
-    ids: Counter[str] = Counter()
+    names: set[str] = set()
     for path in files_under(source, (".dcm", ".dicom")):
         try:
             header = dicom.read_header(path)
@@ -65,9 +67,9 @@ def read_cmmd(source: Path, settings: IngestSettings) -> Collection:
         if patient not in patients:
             strangers.append(path)
             continue
-        ids[f"{patient}_{path.stem}"] += 1
-        number = ids[f"{patient}_{path.stem}"]
-        mammograms.append(_mammogram(path, patient, header, f"-{number}" if number > 1 else ""))
+        name = next(name for name in _possible_names(f"{patient}_{path.stem}") if name not in names)
+        names.add(name)
+        mammograms.append(_mammogram(name, path, patient, header))
     exclusions += _about_rows(rows, mammograms)
     return Collection(
         tuple(mammograms),
@@ -101,9 +103,15 @@ def _patient_in(path: Path) -> str | None:
     return next((part for part in reversed(path.parts) if _PATIENT.fullmatch(part)), None)
 
 
-def _mammogram(path: Path, patient: str, header: dicom.DicomHeader, suffix: str) -> MammogramEntry:
+def _possible_names(name: str) -> Iterator[str]:
+    """Hand out a name for a file, then others for further files that are called the same."""
+    yield name
+    yield from (f"{name}-{number}" for number in count(2))
+
+
+def _mammogram(name: str, path: Path, patient: str, header: dicom.DicomHeader) -> MammogramEntry:
     return MammogramEntry(
-        mammogram_id=f"{patient}_{path.stem}{suffix}",
+        mammogram_id=name,
         patient_id=patient,
         laterality=_SIDES.get((header.laterality or "").upper()),
         view=_VIEWS.get((header.view or "").upper()),

@@ -51,6 +51,9 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
     except (OSError, ValueError) as error:  # pandas' own errors of parsing and decoding are ValueErrors
         raise SourceError(f"{path} cannot be read as a CSV table: {str(error).strip()}.") from error
     table.columns = [str(column).strip().lower() if any_case else str(column).strip() for column in table.columns]
+    twice = sorted({str(name) for name in table.columns[table.columns.duplicated()]})
+    if twice:
+        raise SourceError(f"{path} has more than one column called {', '.join(twice)}. Rename or remove the others.")
     missing = [column for column in needed if column not in table]
     if missing:
         raise SourceError(
@@ -160,6 +163,9 @@ def files_under(source: Path, endings: Collection[str], depth: int | None = None
             folders.clear()
             continue
         walked.add((about.st_dev, about.st_ino))
+        if {"images", "tissue"}.issubset(folders) and not {"artifact.json", "plan.json"}.isdisjoint(names):
+            folders.clear()  # a set of ours, made inside the collection: its pictures have the names of the sources
+            continue
         folders.sort()
         if depth is not None and len(Path(folder).relative_to(source).parts) >= depth:
             folders.clear()

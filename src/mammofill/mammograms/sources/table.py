@@ -22,6 +22,8 @@ bits       no       bits that the image's values use, where a 16-bit file holds,
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 import re
 from collections import Counter
@@ -35,6 +37,9 @@ from mammofill.ground.errors import SourceError
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.csv_table import read_csv_table
 from mammofill.mammograms.sources.entries import Collection, Exclusion, LesionEntry, Listed, MammogramEntry
+
+_LONGEST_NAME = 160
+"""Letters of a mammogram's name; of a longer one a hash takes the rest. File systems end at 255 with all additions."""
 
 _NEEDED = ("image", "mask", "patient", "pathology")
 _OPTIONAL = ("laterality", "view", "split", "abnormality", "density", "spacing_mm", "bits")
@@ -90,20 +95,32 @@ def _find_table(source: Path) -> Path:
 
 
 def _names(images: Sequence[str], table: Path) -> dict[str, str]:
-    """Name each mammogram by its file, without the suffix and the folders that all of them share."""
+    """Name each mammogram by its file, without the suffix and the folders that all of them share.
+
+    A last part that is a number is no suffix but belongs to the name, as in files called by their UID.
+    """
     parents = [PurePosixPath("/", image).parent for image in images if image]
     shared = os.path.commonpath(parents) if parents else "/"
-    names = {
-        image: re.sub(r"[^A-Za-z0-9_.-]+", "-", str(PurePosixPath("/", image).relative_to(shared).with_suffix("")))
-        for image in images
-        if image
-    }
+    names = {image: _name(PurePosixPath("/", image).relative_to(shared)) for image in images if image}
+    spelt: dict[str, str] = {}
+    for image in names:
+        other = spelt.setdefault(os.path.normpath(table.parent / image), image)
+        if other != image:
+            raise SourceError(f"{table}: the images {other} and {image} are the same file. Write it in one way.")
     image_of: dict[str, str] = {}
     for image, name in names.items():
         other = image_of.setdefault(name, image)
         if other != image:
             raise SourceError(f"{table}: the images {other} and {image} would both be called {name}. Rename one.")
     return names | {"": ""}
+
+
+def _name(path: PurePosixPath) -> str:
+    named = str(path) if path.suffix[1:].isdecimal() else str(path).removesuffix(path.suffix)
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", named)
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:_LONGEST_NAME]}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
 def _mammogram(
@@ -126,10 +143,11 @@ def _mammogram(
         return None
     records: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
     named = [row for row in records if row["pathology"].lower() != "normal"]
+    told = _told_once({f"{name}_{number}": row for number, row in enumerate(named, start=1)}, exclusions)
     lesions = [
         lesion
-        for number, row in enumerate(named, start=1)
-        if (lesion := _lesion(f"{name}_{number}", row, table, exclusions)) is not None
+        for lesion_id, row in told.items()
+        if row is not None and (lesion := _lesion(lesion_id, row, table, exclusions)) is not None
     ]
     return MammogramEntry(
         mammogram_id=name,
@@ -138,12 +156,41 @@ def _mammogram(
         view=_one_of(_VIEWS, first["view"], "view", where, table),
         image=(table.parent / image,),
         lesions=tuple(lesions),
-        all_lesions_located=len(lesions) == len(named),
+        all_lesions_located=len(lesions) == len(told),
         density=str(first["density"]) or None,
         spacing_mm=_number(first["spacing_mm"], "spacing_mm", where, table),
         bits=_bits(first["bits"], where, table),
         official_split=_one_of(_SPLITS, first["split"], "split", where, table),
     )
+
+
+def _told_once(rows: dict[str, dict[str, Any]], exclusions: list[Exclusion]) -> dict[str, dict[str, Any] | None]:
+    """Return the row of each lesion by its name, without rows that say again what another says.
+
+    Rows that give the same mask different pathologies leave None: nobody can say which is right.
+    """
+    same_mask: dict[str, list[str]] = {}
+    for lesion_id, row in rows.items():
+        same_mask.setdefault(os.path.normpath(row["mask"]) if row["mask"] else f"{lesion_id} without", []).append(
+            lesion_id
+        )
+    told: dict[str, dict[str, Any] | None] = {}
+    for lesion_ids in same_mask.values():
+        first = rows[lesion_ids[0]]
+        if len({rows[lesion_id]["pathology"].lower() for lesion_id in lesion_ids}) > 1:
+            where = ", ".join(str(rows[lesion_id]["row"]) for lesion_id in lesion_ids)
+            found = f"{where} all name the mask {first['mask']}, and disagree about pathology."
+            exclusions.append(Exclusion(lesion_ids[0], first["patient"], "rows-disagree", found))
+            told[lesion_ids[0]] = None
+            continue
+        for lesion_id in lesion_ids:
+            row = rows[lesion_id]
+            if row is not first and row["abnormality"].lower() == first["abnormality"].lower():
+                found = f"{row['row']} repeats {first['row']}: the mask {row['mask']}."
+                exclusions.append(Exclusion(row["row"], row["patient"], "row-repeated", found))
+            else:
+                told[lesion_id] = row
+    return told
 
 
 def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[Exclusion]) -> LesionEntry | None:
@@ -214,6 +261,6 @@ def _number(value: str, column: str, where: str, table: Path) -> float | None:
         number = float(value)
     except ValueError:
         number = float("nan")
-    if not number > 0:
+    if not (number > 0 and math.isfinite(number)):
         raise SourceError(f"{where} of {table} has {value!r} as {column}, which must be a number above 0.")
     return number
