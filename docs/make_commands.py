@@ -1,4 +1,4 @@
-"""Write docs/commands.md from the table of stages and the settings classes: python docs/make_commands.py."""
+"""Write the tables of docs/commands.md and docs/presets.md from the settings: python docs/make_commands.py."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mammofill.cli import COMMANDS
 from mammofill.experiment.stages import PHANTOM, STAGES, Stage, find
 
 PAGE = Path(__file__).with_name("commands.md")
+PRESETS_PAGE = Path(__file__).with_name("presets.md")
 
 HEAD = """# Commands
 
@@ -93,7 +94,9 @@ augmentation.traditional = true
 synthetic = true                 # learns from the synthetic patches as well
 ```
 
-If no arm is synthetic, pairing, infiller and synthesis are left out.
+If no arm is synthetic, pairing, infiller and synthesis are left out. With a table `[judge-infiller]`, which may be
+empty, the infiller is judged on pairs of the test split (`test-pairs`, `judgement`), with the classifier of the last
+arm that learned from real patches only, and the report shows it: [judging.md](judging.md).
 """
 
 
@@ -120,7 +123,13 @@ def _rows() -> Iterator[str]:
 
 def _input(one: Any) -> str:
     kind = "files of a collection" if one.kind == "source" else f"`{_class(one.kind)}`"
-    return f"{kind}, one or more" if one.several else kind
+    several = f"{kind}, one or more" if one.several else kind
+    return f"{several} (optional)" if one.optional else several
+
+
+def _as_typed(one: Any) -> str:
+    typed = f"{one.role.upper()} ..." if one.several else str(one.role.upper())
+    return f"[--{one.role} {typed}]" if one.optional else typed
 
 
 def _class(place: str) -> str:
@@ -128,7 +137,7 @@ def _class(place: str) -> str:
 
 
 def _section(stage: Stage) -> str:
-    inputs = " ".join(f"{one.role.upper()} ..." if one.several else one.role.upper() for one in stage.inputs)
+    inputs = " ".join(_as_typed(one) for one in stage.inputs)
     leading = f"{stage.leading.upper()} " if stage.leading else ""
     device = " [--device NAME]" if stage.device else ""
     presets = f"\nPresets: {', '.join(f'`{name}`' for name in find(stage.presets))}.\n" if stage.presets else ""
@@ -177,5 +186,41 @@ def _settings_rows(settings_class: type[Any], start: Any = None, within: str = "
             yield f"| `{within}{field.name}` | {shown} | {meaning} |\n"
 
 
+PRESETS_TABLE = "<!-- What follows is made by docs/make_commands.py; a test compares. -->\n\n"
+
+
+def presets_page() -> str:
+    """Return the page that compares the presets of the infiller."""
+    presets = {name: one for name, one in find("mammofill.infilling:PRESETS").items() if one.method == "gan"}
+    flat = {name: dict(_values(settings)) for name, settings in presets.items()}
+    said = PRESETS_PAGE.read_text(encoding="utf-8").partition(PRESETS_TABLE)[0]
+    head = f"| setting | {' | '.join(f'`{name}`' for name in presets)} |\n|{' --- |' * (len(presets) + 1)}\n"
+    rows = [_preset_row(field, [values[field] for values in flat.values()]) for field in flat["paper"]]
+    return said + PRESETS_TABLE + head + "".join(rows)
+
+
+def _values(settings: Any, within: str = "") -> Iterator[tuple[str, Any]]:
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            yield from _values(value, f"{within}{field.name}.")
+        elif field.name != "preset" and not field.metadata.get("execution"):
+            yield within + field.name, value
+
+
+def _preset_row(field: str, values: list[Any]) -> str:
+    shown = [_shown(value) if value == values[0] else f"**{_shown(value)}**" for value in values]
+    return f"| `{field}` | {' | '.join(shown)} |\n"
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "unset", True: "yes", False: "no"}[value]
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    PRESETS_PAGE.write_text(presets_page(), encoding="utf-8")

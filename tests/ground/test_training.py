@@ -103,9 +103,10 @@ def test_a_history_is_written_as_it_was_kept(tmp_path: Path) -> None:
     history = training.History()
     history.add(8, phase="pretrain", loss=0.5)
     again = training.History.from_state(history.state())
-    again.add(16, phase="pretrain", loss=0.25)
+    again.add(16, loss=0.25, distance=0.1)
     again.write(tmp_path)
-    assert (tmp_path / "history.jsonl").read_text().splitlines() == [
-        '{"images_seen": 8, "phase": "pretrain", "loss": 0.5}',
-        '{"images_seen": 16, "phase": "pretrain", "loss": 0.25}',
+    assert (tmp_path / "history.csv").read_text().splitlines() == [
+        "images_seen,phase,loss,distance",
+        "8,pretrain,0.5,",
+        "16,,0.25,0.1",
     ]

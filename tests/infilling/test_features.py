@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 
 import pytest
 import torch
 import torchvision.models
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from toy_infilling import World, tiny, tiny_schedule
 
-from mammofill.ground.errors import WeightsError
-from mammofill.infilling.features import build_features
+from mammofill.ground.artifact import Artifact, LearnedFrom, begin, read_manifest
+from mammofill.ground.errors import PlanChangedError, WeightsError
+from mammofill.infilling import Infiller, train_infiller
+from mammofill.infilling.features import IMAGENET_MEAN, IMAGENET_SPREAD, build_features, find_weights
 from mammofill.infilling.settings import PerceptualSettings
 
 
@@ -51,12 +55,95 @@ def test_feature_maps_are_those_after_the_pools(features: str, shapes: list[tupl
     assert not any(parameter.requires_grad for parameter in extractor.parameters())
 
 
+def colour(values: tuple[float, ...]) -> torch.Tensor:
+    return torch.tensor(values).view(1, 3, 1, 1)
+
+
 def test_normalisation_is_that_of_imagenet(random_squeezenet: Path) -> None:
     plain, _ = build_features(squeezenet(random_squeezenet, layers=("pool1",)))
     normalised, _ = build_features(squeezenet(random_squeezenet, layers=("pool1",), normalise=True))
     gray = torch.rand(1, 1, 32, 32)
-    colours = (gray.expand(-1, 3, -1, -1) - normalised.mean) / normalised.spread
+    colours = (gray.expand(-1, 3, -1, -1) - colour(IMAGENET_MEAN)) / colour(IMAGENET_SPREAD)
     torch.testing.assert_close(normalised(gray)[0], plain.layers(colours))
+
+
+def test_pixels_as_the_methods_authors_feed_them(random_squeezenet: Path) -> None:
+    plain, _ = build_features(squeezenet(random_squeezenet, layers=("pool1",)))
+    centred, _ = build_features(squeezenet(random_squeezenet, layers=("pool1",), pixels="centred255"))
+    gray = torch.rand(1, 1, 32, 32)
+    torch.testing.assert_close(centred(gray)[0], plain.layers((gray * 255 - 127.5).expand(-1, 3, -1, -1)))
+
+
+def test_average_pooling(random_squeezenet: Path) -> None:
+    most, _ = build_features(squeezenet(random_squeezenet, layers=("pool1", "pool2")))
+    average, _ = build_features(squeezenet(random_squeezenet, layers=("pool1", "pool2"), pooling="average"))
+    gray = torch.rand(1, 1, 32, 32)
+    first = most.layers[:2](gray.expand(-1, 3, -1, -1))
+    torch.testing.assert_close(average(gray)[0], torch.nn.functional.avg_pool2d(first, 3, 2, ceil_mode=True))
+    assert [one.shape for one in average(gray)] == [one.shape for one in most(gray)]
+
+
+# ---- ResNet-50 ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def random_resnet() -> dict[str, torch.Tensor]:
+    """ResNet-50 up to the end of layer2, as a file holds it that ends there."""
+    torch.manual_seed(0)
+    network = torchvision.models.resnet50(weights=None)
+    kept = ("conv1.", "bn1.", "layer1.", "layer2.")
+    return {name: tensor for name, tensor in network.state_dict().items() if name.startswith(kept)}
+
+
+def resnet(path: Path, *layers: str) -> PerceptualSettings:
+    return PerceptualSettings(features="resnet50", weights=str(path), layers=layers)
+
+
+def test_resnet_gives_its_stem_and_layers(random_resnet: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "part.safetensors"
+    save_file({name: one for name, one in random_resnet.items() if "tracked" not in name}, path)
+    extractor, record = build_features(resnet(path, "input", "stem", "layer1", "layer2"))
+    images = torch.rand(2, 1, 64, 64)
+    maps = extractor(images)
+    assert [tuple(one.shape[1:]) for one in maps] == [(1, 64, 64), (64, 32, 32), (256, 16, 16), (512, 8, 8)]
+    assert (record.features, record.weights) == ("resnet50", "part.safetensors")
+    whole = torchvision.models.resnet50(weights=None)
+    whole.load_state_dict(random_resnet, strict=False)
+    whole.eval()
+    with torch.no_grad():
+        stem = whole.relu(whole.bn1(whole.conv1(images.expand(-1, 3, -1, -1))))
+        torch.testing.assert_close(maps[1], stem)
+        torch.testing.assert_close(maps[3], whole.layer2(whole.layer1(whole.maxpool(stem))))
+
+
+def test_a_file_that_ends_too_early(random_resnet: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "part.safetensors"
+    save_file(random_resnet, path)
+    with pytest.raises(WeightsError, match=r"ends before layer3: leave layer3 and what follows out of perceptual.lay"):
+        build_features(resnet(path, "layer3"))
+
+
+@dataclass(frozen=True)
+class Toy:
+    what: str = "a classifier"
+
+
+def test_features_of_a_classifier_bring_its_patients(random_resnet: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    with begin(tmp_path / "skilled", kind="classifier", stage="toy", settings=Toy(), seed=0, inputs={}) as work:
+        assert work is not None
+        head = {"fc.weight": torch.zeros(2, 2048), "fc.bias": torch.zeros(2)}
+        save_file(random_resnet | head, work.folder / "weights.safetensors")
+        work.finish({}, [LearnedFrom("train-classifier", ("P_7",))])
+    chosen = resnet(tmp_path / "skilled" / "weights.safetensors", "stem", "layer1")
+    _, record = build_features(chosen)
+    source = find_weights(chosen)
+    assert isinstance(source, Artifact)
+    assert record.weights == f"weights.safetensors of the classifier skilled ({source.fingerprint[:12]})"
+    # As an input of the stage it is an artifact, whose patients are remembered by all that is made from it.
+    with begin(tmp_path / "next", kind="toy", stage="toy", settings=Toy(), seed=0, inputs={"weights": source}) as work:
+        assert work is not None
+        work.finish({})
+    assert read_manifest(tmp_path / "next").learned_patients() == {"P_7": ["train-classifier"]}
 
 
 def test_gradients_reach_the_picture(random_squeezenet: Path) -> None:
@@ -68,7 +155,7 @@ def test_gradients_reach_the_picture(random_squeezenet: Path) -> None:
 
 
 def test_a_missing_weights_file() -> None:
-    with pytest.raises(WeightsError, match=r"nowhere.pth does not exist, but PerceptualSettings.weights names it"):
+    with pytest.raises(WeightsError, match=r"nowhere.pth does not exist, but perceptual.weights names it"):
         build_features(PerceptualSettings(weights="nowhere.pth"))
 
 
@@ -106,3 +193,36 @@ def test_the_real_squeezenet() -> None:
     difference = (extractor(edge)[1] - extractor(flat)[1]).abs().mean(dim=(0, 1, 2))
     assert difference[7] > difference[2]
     assert record.weights == "squeezenet1_1.safetensors"
+
+
+@pytest.mark.real_data
+def test_the_real_part_of_a_resnet() -> None:
+    data = Path(os.environ.get("MAMMOFILL_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    path = data.parent / "weights" / "resnet50_tv_v1_to_layer2.safetensors"
+    if not path.is_file():
+        pytest.skip(f"no real weights at {path}")
+    extractor, record = build_features(resnet(path, "stem", "layer1", "layer2"))
+    flat, edge = torch.full((1, 1, 64, 64), 0.5), torch.full((1, 1, 64, 64), 0.5)
+    edge[:, :, :, 32:] = 0.8
+    difference = (extractor(edge)[0] - extractor(flat)[0]).abs().mean(dim=(0, 1, 2))
+    assert difference[16] > difference[4]
+    assert record.weights == "resnet50_tv_v1_to_layer2.safetensors"
+
+
+def test_a_file_of_weights_may_be_moved_but_not_changed(world: World, random_squeezenet: Path, tmp_path: Path) -> None:
+    def train(path: Path) -> Infiller:
+        settings = tiny(
+            perceptual=squeezenet(path, layers=("pool1",)),
+            schedule=tiny_schedule(pretrain_epochs=0.25, adversarial_epochs=0),
+        )
+        return train_infiller(world.patches, world.pairs, tmp_path / "infiller", settings, seed=1)
+
+    first = train(random_squeezenet)
+    assert first.network["perceptual"]["weights"] == "squeezenet.safetensors"
+    moved = tmp_path / "moved.safetensors"
+    moved.write_bytes(random_squeezenet.read_bytes())
+    assert train(moved).fingerprint == first.fingerprint
+    changed = tmp_path / "changed.safetensors"
+    save_file({name: one + 1 for name, one in load_file(random_squeezenet).items()}, changed)
+    with pytest.raises(PlanChangedError, match="perceptual weights"):
+        train(changed)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +10,7 @@ import pytest
 from toy_infilling import SIZE_PX, World, toy_patch
 
 from mammofill.ground.errors import DamagedError, DeviceError, MammofillError, WeightsError
+from mammofill.ground.imaging import to_unit
 from mammofill.infilling import Infiller
 
 N = 8
@@ -88,16 +89,61 @@ def test_patches_of_another_size(world: World, cases: tuple) -> None:
         world.infiller.infill(images[:, :16, :16], masks[:, :16, :16], pathologies, seeds)
 
 
+def test_masks_that_touch_the_border(world: World, cases: tuple) -> None:
+    images, masks, pathologies, seeds = cases
+    masks[2, 10, -1] = True
+    with pytest.raises(MammofillError, match="The mask of image 2 touches the border of the patch, so that its lesion"):
+        world.infiller.infill(images, masks, pathologies, seeds)
+    assert world.infiller.infill(images, masks, pathologies, seeds, allow_border=True).shape == images.shape
+
+
+def test_a_mask_outside_the_patch(world: World, cases: tuple) -> None:
+    images, masks, pathologies, seeds = cases
+    wide = np.pad(masks, ((0, 0), (0, 8), (0, 8)))
+    with pytest.raises(MammofillError, match=r"fills patches of 32x32 px, but got masks of shape \(8, 40, 40\)"):
+        world.infiller.infill(images, wide, pathologies, seeds)
+
+
 def test_an_unknown_pathology(world: World, cases: tuple) -> None:
     images, masks, pathologies, seeds = cases
-    with pytest.raises(MammofillError, match="Image 1 asks for the pathology 'normal'. An infiller paints benign or"):
+    with pytest.raises(MammofillError, match="Picture 1 asks for the pathology 'normal'. Use benign or malignant"):
         world.infiller.infill(images, masks, [pathologies[0], "normal", *pathologies[2:]], seeds)
+
+
+def test_a_fact_that_the_infiller_does_not_know(world: World, cases: tuple) -> None:
+    with pytest.raises(MammofillError, match="'density' was asked for, but this infiller is conditioned on pathology"):
+        world.infiller.infill(*cases, facts={"density": ["1"] * N})
+
+
+def test_floats_between_0_and_1_are_as_good(world: World, cases: tuple) -> None:
+    images, *rest = cases
+    assert np.array_equal(world.infiller.infill(to_unit(images), *rest), world.infiller.infill(images, *rest))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (np.nan, r"Image 5 holds values that are no numbers \(NaN or infinity\)"),
+        (np.inf, r"Image 5 holds values that are no numbers"),
+        (1.5, r"Image 5 holds values from .* to 1.5, outside \[0, 1\]. Divide by the largest value"),
+        (-0.25, r"Image 5 holds values from -0.25 to .*, outside \[0, 1\]"),
+    ],
+)
+def test_values_that_no_pixel_has(world: World, cases: tuple, value: float, words: str) -> None:
+    images = to_unit(cases[0])
+    images[5, 3, 4] = value
+    with pytest.raises(MammofillError, match=words):
+        world.infiller.infill(images, *cases[1:])
 
 
 def test_pixels_of_another_type(world: World, cases: tuple) -> None:
     images, masks, pathologies, seeds = cases
-    with pytest.raises(MammofillError, match="needs images of type uint16, but got float64"):
-        world.infiller.infill(images / 65535, masks, pathologies, seeds)
+    with pytest.raises(
+        MammofillError, match=r"images of type uint16 over 0..65535, or float in \[0, 1\], but got uint8"
+    ):
+        world.infiller.infill((images >> 8).astype(np.uint8), masks, pathologies, seeds)
+    with pytest.raises(MammofillError, match="needs masks of type bool, but got uint8"):
+        world.infiller.infill(images, masks.astype(np.uint8), pathologies, seeds)
     with pytest.raises(MammofillError, match="8 images, 8 masks, 8 pathologies and 2 seeds"):
         world.infiller.infill(images, masks, pathologies, seeds[:2])
 
@@ -107,16 +153,63 @@ def test_a_device_that_is_not_there(world: World, cases: tuple) -> None:
         world.infiller.infill(*cases, device="cuda:7")
 
 
-def test_damaged_folders(world: World, cases: tuple, tmp_path: Path) -> None:
-    folder = tmp_path / "infiller"
-    shutil.copytree(world.infiller.folder, folder)
-    network = folder / "network.json"
-    text = network.read_text()
-    network.write_text(text.replace('"size_px": 32', '"size_px": 16'))
-    with pytest.raises(WeightsError, match="belongs to another network than Generator"):
-        Infiller(folder, world.infiller.manifest).infill(
-            *(array[:, 8:24, 8:24] for array in cases[:2]), cases[2], cases[3]
-        )
-    network.write_text(text[:-9])
-    with pytest.raises(DamagedError, match=r"network.json cannot be read"):
-        Infiller(folder, replace(world.infiller.manifest)).infill(*cases)
+def changed(infiller: Infiller, folder: Path, old: str, new: str) -> Infiller:
+    """A copy of an infiller with another network.json."""
+    shutil.copytree(infiller.folder, folder)
+    text = (folder / "network.json").read_text()
+    assert old in text
+    (folder / "network.json").write_text(text.replace(old, new))
+    return Infiller(folder, infiller.manifest)
+
+
+def test_weights_of_another_network(world: World, cases: tuple, tmp_path: Path) -> None:
+    infiller = changed(world.infiller, tmp_path / "infiller", '"size_px": 32', '"size_px": 16')
+    with pytest.raises(WeightsError, match=r"weights.safetensors belongs to another network than Generator"):
+        infiller.infill(*(array[:, 8:24, 8:24] for array in cases[:2]), cases[2], cases[3], allow_border=True)
+
+
+def test_no_weights(world: World, cases: tuple, tmp_path: Path) -> None:
+    infiller = changed(world.infiller, tmp_path / "infiller", "{", "{")
+    (infiller.folder / "weights.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"weights.safetensors does not exist"):
+        infiller.infill(*cases)
+    with pytest.raises(DamagedError, match=r"weights.safetensors is missing"):
+        Infiller.open(infiller.folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"size_px"', '"side"', r"network.json does not say size_px"),
+        ('"size_px": 32', '"size_px": "32"', r"does not say size_px, or not as int"),
+        (
+            '"method": "gan"',
+            '"method": "diffusion"',
+            r"names the method 'diffusion'; this version knows gan, copy-paste",
+        ),
+        ('"pathology"', '"mood"', r"names conditions that this version does not know: mood"),
+        ("{", "[", r"network.json cannot be read .* Train the infiller again"),
+        ('"activation"', '"squashing"', r"network.json describes no generator that can be built .*squashing"),
+        ('"leaky_relu"', '"tanh"', r"describes no generator that can be built .*activation must be"),
+    ],
+)
+def test_a_foreign_network_file(world: World, cases: tuple, tmp_path: Path, old: str, new: str, words: str) -> None:
+    infiller = changed(world.infiller, tmp_path / "infiller", old, new)
+    with pytest.raises(DamagedError, match=words):
+        infiller.infill(*cases)
+
+
+def test_a_folder_without_its_network_file_does_not_open(world: World, tmp_path: Path) -> None:
+    infiller = changed(world.infiller, tmp_path / "infiller", "{", "{")
+    manifest = json.loads((infiller.folder / "artifact.json").read_text())
+    del manifest["files"]["network.json"]
+    (infiller.folder / "artifact.json").write_text(json.dumps(manifest))
+    (infiller.folder / "network.json").unlink()
+    with pytest.raises(DamagedError, match=r"network.json cannot be read .*No such file"):
+        Infiller.open(infiller.folder)
+
+
+def test_an_infiller_that_says_no_method_is_a_gan(world: World, cases: tuple, tmp_path: Path) -> None:
+    infiller = changed(world.infiller, tmp_path / "infiller", '"method": "gan",', "")
+    assert infiller.method == "gan"
+    assert np.array_equal(infiller.infill(*cases), world.infiller.infill(*cases))

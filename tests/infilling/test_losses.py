@@ -8,14 +8,16 @@ import torch
 from scipy import ndimage
 
 from mammofill.ground.errors import TrainingError
-from mammofill.infilling.features import LaplacianFeatures, PixelFeatures
+from mammofill.infilling.features import LaplacianFeatures
 from mammofill.infilling.losses import (
     adversarial_loss,
     boundary_loss,
     boundary_weights,
     class_loss,
     discriminator_loss,
-    perceptual_loss,
+    feature_matching_loss,
+    gradient_penalty,
+    variety_loss,
 )
 
 
@@ -60,27 +62,6 @@ def test_boundary_loss_is_the_weighted_mean_difference() -> None:
     assert boundary_loss(real, painted, weights).item() == pytest.approx(0.5 * 0.2 / 2)
 
 
-def test_perceptual_loss_looks_at_its_regions_only() -> None:
-    real = torch.rand(1, 1, 32, 32)
-    mask = torch.from_numpy(square(32, 8, 10)).float()[None, None]
-    outside = real + (1 - mask) * 0.3
-    inside = real + mask * 0.3
-    pixels = PixelFeatures()
-    assert perceptual_loss(pixels, real, outside, [mask]).item() == 0
-    share = mask.mean().item()
-    assert perceptual_loss(pixels, real, inside, [mask]).item() == pytest.approx(0.3 * share, rel=1e-4)
-    # Each region counts in full, whatever the number of regions.
-    assert perceptual_loss(pixels, real, inside, [mask, mask]).item() == pytest.approx(0.6 * share, rel=1e-4)
-    with_context = perceptual_loss(pixels, real, outside, [mask], context=1 - mask, context_weight=2.0)
-    assert with_context.item() == pytest.approx(2 * 0.3 * (1 - share), rel=1e-4)
-
-
-def test_perceptual_loss_of_whole_pictures() -> None:
-    real = torch.rand(2, 1, 32, 32)
-    assert perceptual_loss(PixelFeatures(), real, real + 0.25, []).item() == pytest.approx(0.25, rel=1e-4)
-    assert perceptual_loss(LaplacianFeatures(3), real, real, []).item() == 0
-
-
 def test_the_laplacian_pyramid_holds_the_whole_picture() -> None:
     picture = torch.rand(1, 1, 32, 32)
     levels = LaplacianFeatures(4)(picture)
@@ -111,3 +92,42 @@ def test_adversarial_losses_of_a_coin_and_of_the_sure() -> None:
 def test_class_loss_is_the_cross_entropy() -> None:
     logits, classes = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     assert class_loss(logits, classes).item() == pytest.approx(math.log(1 + math.exp(2)))
+
+
+def test_hinge_losses() -> None:
+    sure, unsure = torch.tensor([3.0]), torch.tensor([0.5])
+    assert discriminator_loss(sure, -sure, "hinge") == 0
+    assert discriminator_loss(unsure, -unsure, "hinge") == pytest.approx(0.5)
+    assert adversarial_loss(unsure, "hinge") == pytest.approx(-0.5)
+
+
+def test_the_gradient_penalty_is_half_the_squared_slope() -> None:
+    pictures = torch.rand(2, 1, 4, 4, requires_grad=True)
+    assert gradient_penalty(3 * pictures[:, 0, 0, 0], pictures).item() == pytest.approx(4.5)
+
+
+def test_matching_features_compares_means_near_the_mask() -> None:
+    real, painted = torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)
+    near = torch.zeros(1, 1, 4, 4)
+    near[..., 0, :2] = 0.5
+    real[..., 0, 0], painted[..., 0, 1] = 1, 1  # the same on average, at another place
+    assert feature_matching_loss([real], [painted], lambda side: near) == 0
+    painted[..., 3, 3] = 9  # far from the mask
+    assert feature_matching_loss([real], [painted], lambda side: near) == 0
+    painted[..., 0, 0] = 1
+    assert feature_matching_loss([real], [painted], lambda side: near) == pytest.approx(0.5)
+
+
+def test_variety_is_wanted_up_to_its_target() -> None:
+    mask = torch.zeros(1, 1, 4, 4)
+    mask[..., :2, :] = 1
+    real = torch.tensor([0.4, 0.6]).repeat(8).view(1, 1, 4, 4)  # spread 0.1
+    painted = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    alike = variety_loss(painted, torch.zeros(1, 1, 4, 4), real, mask, 0.5)
+    assert alike.item() == pytest.approx(1, abs=1e-3)
+    assert variety_loss(painted, mask * 0.025, real, mask, 0.5).item() == pytest.approx(0.5, abs=1e-3)
+    assert variety_loss(painted, mask * 0.05, real, mask, 0.5).item() == pytest.approx(0, abs=1e-3)
+    assert variety_loss(painted, 1 - mask, real, mask, 0.5).item() == pytest.approx(1, abs=1e-3)
+    alike.backward()
+    assert painted.grad is not None
+    assert painted.grad.isfinite().all()

@@ -35,7 +35,7 @@ def test_the_demo_preset_needs_no_weights() -> None:
 
 
 def test_unknown_preset() -> None:
-    with pytest.raises(SettingsError, match=r"no infiller preset 'papre'. Use one of: paper, demo"):
+    with pytest.raises(SettingsError, match=r"no infiller preset 'papre'. Use one of: paper, authors, modern"):
         preset("papre")
 
 
@@ -74,9 +74,16 @@ def test_the_discriminator_refuses_patches_that_it_cannot_halve() -> None:
     [
         (GeneratorSettings(), {"widths": ()}, r"GeneratorSettings.widths must be one or more"),
         (GeneratorSettings(), {"activation": "tanh"}, r"activation must be leaky_relu or relu, but is 'tanh'"),
-        (PerceptualSettings(), {"features": "vgg16"}, r"features must be one of vgg19"),
+        (PerceptualSettings(), {"features": "vgg16"}, r"features must be vgg19, squeezenet1_1, resnet50"),
         (PerceptualSettings(), {"layers": ("pool1", "pool9")}, r"layers must be some of input, pool1"),
         (PerceptualSettings(), {"features": "laplacian", "weights": "a.pth"}, r"weights must be unset, as laplacian"),
+        (
+            PerceptualSettings(),
+            {"features": "resnet50"},
+            r"layers must be some of input, stem, layer1, .* for resnet50",
+        ),
+        (PerceptualSettings(), {"features": "none", "pooling": "average"}, r"pooling must be max for none"),
+        (PerceptualSettings(), {"pixels": "centred255", "normalise": True}, r"pixels must be unit where pixels are"),
         (LossSettings(), {"boundary_weight": float("nan")}, r"boundary_weight must be a number, at least 0"),
         (LossSettings(), {"boundary_sigma_px": 0.0}, r"boundary_sigma_px must be above 0"),
         (ScheduleSettings(), {"most_steps_per_turn": 0}, r"most_steps_per_turn must be at least 1"),

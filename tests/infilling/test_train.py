@@ -22,7 +22,8 @@ from mammofill.ground.errors import ArtifactError, PlanChangedError, SettingsErr
 from mammofill.ground.progress import Progress, Task
 from mammofill.infilling import TrainInfillerSettings, preset, train_infiller
 from mammofill.infilling.features import PixelFeatures
-from mammofill.infilling.loop import Networks, _turns
+from mammofill.infilling.loop import _turns
+from mammofill.infilling.networks import Networks
 from mammofill.infilling.settings import PerceptualSettings
 from mammofill.pairing import Pairs
 from mammofill.patches import PatchSet
@@ -66,7 +67,7 @@ def test_what_an_infiller_holds(world: World) -> None:
     }
     check_content(infiller)
     names = {path.name for path in infiller.folder.iterdir()}
-    assert {"weights.safetensors", "network.json", "history.jsonl", "previews"} <= names
+    assert {"weights.safetensors", "network.json", "history.csv", "previews"} <= names
     assert not {"checkpoint.pt", "plan.json"} & names
     assert [path.name for path in infiller.previews] == ["00000016.png", "00000032.png", "00000048.png"]
     picture = cv2.imread(str(infiller.previews[-1]), cv2.IMREAD_UNCHANGED)
@@ -178,6 +179,7 @@ def test_turns_follow_each_other_by_threshold_and_cap() -> None:
 
 def test_a_turn_moves_its_own_network_only(world: World) -> None:
     import torch
+    from lightning_fabric import Fabric
 
     from mammofill.infilling.batches import Lesions, batch_at
 
@@ -185,7 +187,7 @@ def test_a_turn_moves_its_own_network_only(world: World) -> None:
     lesions = Lesions(*world.patches.pixels(rows), tuple(world.patches.table["pathology"].iloc[rows]))
     networks = Networks(SIZE_PX, PixelFeatures(), STEPPED, seed=0)
     _, later = _turns(networks, STEPPED)
-    batch = batch_at(lesions, 0, STEPPED, 0, torch.device("cpu"))
+    batch = batch_at(lesions, 0, STEPPED, 0)
 
     def state(network: torch.nn.Module) -> torch.Tensor:
         return torch.cat([parameter.detach().flatten().clone() for parameter in network.parameters()])
@@ -193,7 +195,7 @@ def test_a_turn_moves_its_own_network_only(world: World) -> None:
     for turn in later:
         other = networks.generator if turn.network is networks.discriminator else networks.discriminator
         own_before, other_before = state(turn.network), state(other)
-        turn.step(batch, rate=1.0)
+        turn.step(Fabric(accelerator="cpu"), [batch], images_seen=0, rate=1.0)
         assert not torch.equal(state(turn.network), own_before)
         assert torch.equal(state(other), other_before)
 
@@ -299,4 +301,6 @@ def test_the_resolved_settings_are_in_the_manifest(world: World) -> None:
     content = json.loads((world.infiller.folder / "artifact.json").read_text())
     assert content["settings"]["schedule"]["learning_rate"] == tiny().schedule.learning_rate
     assert content["settings"]["generator"]["widths"] == [8, 8, 8, 8]
-    assert content["execution"] == {"checkpoint_every_images": 8}
+    execution = {"checkpoint_every_images": 8, "engine.processes": 1, "engine.at_once": None, "tensorboard": None}
+    assert execution.items() <= content["execution"].items()
+    assert "processes" not in content["settings"]["engine"]

@@ -155,8 +155,8 @@ def test_what_is_gone_is_named(tmp_path: Path) -> None:
 
 
 def test_arms_that_came_out_alike_are_shown_apart(tmp_path: Path) -> None:
-    twin = make(tmp_path / "twin", "classifier", {}, {"history.jsonl": "{}\n"})
-    again = make(tmp_path / "again", "classifier", {}, {"history.jsonl": "{}\n"})
+    twin = make(tmp_path / "twin", "classifier", {}, {"history.csv": "images_seen\n"})
+    again = make(tmp_path / "again", "classifier", {}, {"history.csv": "images_seen\n"})
     assert twin.fingerprint == again.fingerprint
     arms = [make_evaluation(tmp_path / f"of-{one.folder.name}", "arm", 1, {"classifier": one}) for one in (twin, again)]
     assert [one.folder.name for one in find_lineage(arms).of_kind("classifier")] == ["twin", "again"]

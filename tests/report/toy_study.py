@@ -120,12 +120,9 @@ def make_study(folder: Path, arms: Mapping[str, float]) -> list[Evaluation]:
     patches = make_patches(folder / "patches", rows, {"mammograms": mammograms})
     unpaired = pd.DataFrame({"reason": ["try-mask-off-the-breast"], "count": [77]})
     pairs = make(folder / "pairs", "pairs", {"patches": patches}, {"unpaired.parquet": unpaired}, pairs=4)
-    history = "".join(
-        json.dumps({"images_seen": 100 * k, "generator.class": 1 / k, "discriminator.class": 0.5 / k}) + "\n"
-        for k in (1, 2, 3)
-    )
+    history = "images_seen,generator.class,discriminator.class\n100,1,0.5\n200,0.5,0.25\n300,0.3,0.2\n"
     preview = encode_png(np.full((20, 100), 90, np.uint8))
-    files = {"history.jsonl": history, "previews/00000300.png": preview}
+    files = {"history.csv": history, "previews/00000300.png": preview}
     infiller = make(folder / "infiller", "infiller", {"patches": patches, "pairs": pairs}, files)
     fills = [
         patch_row(
@@ -144,10 +141,10 @@ def make_study(folder: Path, arms: Mapping[str, float]) -> list[Evaluation]:
     synthetic = make_patches(folder / "synthetic", fills, {"infiller": infiller, "pairs": pairs, "patches": patches})
     evaluations = []
     for number, (arm, skill) in enumerate(arms.items()):
-        history = json.dumps({"images_seen": 10, "epoch": 1, "loss": 0.7 + number, "validation_loss": 0.8}) + "\n"
+        history = f"images_seen,epoch,loss,validation_loss\n10,1,{0.7 + number},0.8\n"
         name = f"classifier-{number}"
         sets = [patches, synthetic] if number else [patches]
-        classifier = make(folder / name, "classifier", {"patches": sets}, {"history.jsonl": history})
+        classifier = make(folder / name, "classifier", {"patches": sets}, {"history.csv": history})
         inputs = {"classifier": classifier, "patches": patches}
         evaluations.append(make_evaluation(folder / f"evaluation-{number}", arm, skill, inputs))
     return evaluations

@@ -14,7 +14,8 @@ from toy_infilling import World, tiny
 
 from mammofill.ground.errors import ArtifactError, DeviceError, LeakError, PlanChangedError, SettingsError, TooFewError
 from mammofill.ground.progress import Progress, Task
-from mammofill.infilling import train_infiller
+from mammofill.infilling import preset, train_infiller
+from mammofill.pairing import Pairs
 from mammofill.patches import PatchSet
 from mammofill.synthesis import SynthesizeSettings, synthesize
 
@@ -160,6 +161,60 @@ def test_the_other_class(world: World, tmp_path: Path) -> None:
         assert {row["pathology"], truth[row["mask_donor_patch_id"]]} == {"benign", "malignant"}
 
 
+def test_both_classes_of_a_pair_differ_in_nothing_else(world: World, tmp_path: Path) -> None:
+    settings = SynthesizeSettings(benign=2, malignant=3, requested_class="both")
+    made = synthesize(world.infiller, world.pairs, world.patches, tmp_path / "out", settings)
+    assert made.manifest.counts == {"patches": 10, "benign": 5, "malignant": 5, "fills_of_used_pairs": 0}
+    assert made.table["patch_id"].is_unique
+    images, masks = made.pixels(range(10))
+    for _, two in made.table.groupby("seed"):
+        assert sorted(two["pathology"]) == ["benign", "malignant"]
+        for name in ("context_patch_id", "mask_donor_patch_id", "abnormality"):
+            assert two[name].nunique() == 1
+        one, other = two.index
+        assert np.array_equal(masks[one], masks[other])
+        assert (images[one][masks[one]] != images[other][masks[one]]).any()
+
+
+@pytest.mark.parametrize("method", ["copy-paste", "texture"])
+def test_every_method_makes_both_classes(world: World, tmp_path: Path, method: str) -> None:
+    infiller = train_infiller(world.patches, world.pairs, tmp_path / "infiller", preset(method))
+    made = synthesize(infiller, world.pairs, world.patches, tmp_path / "made", SOME, seed=3)
+    assert made.table["pathology"].value_counts().to_dict() == {"malignant": 4, "benign": 3}
+    assert made.manifest.patients_learned_from == infiller.manifest.patients_learned_from
+    test_pixels_outside_the_soft_edge_are_the_context(World(world.patches, world.pairs, infiller), made)
+
+
+def test_what_the_infiller_is_told_of_the_donor_and_the_breast(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny(conditions=("pathology", "abnormality"))
+    infiller = train_infiller(world.patches, world.pairs, tmp_path / "infiller", settings)
+    asked: list[object] = []
+    paint = infiller.infill
+    monkeypatch.setattr(infiller, "infill", lambda *args, **more: asked.append(more["facts"]) or paint(*args, **more))
+    made = synthesize(infiller, world.pairs, world.patches, tmp_path / "made", SOME)
+    assert [len(facts["abnormality"]) for facts in asked] == [2, 2, 2, 1]
+    assert all(set(facts) == {"abnormality"} and set(facts["abnormality"]) == {"mass"} for facts in asked)
+    assert set(made.table["abnormality"]) == {"mass"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"shift_rows_px": 14}, r"the mask of the pair 'pair-\d+' touches the border of the patch, so that no whole"),
+        ({"shift_rows_px": 99}, r"the mask of the pair 'pair-\d+' is empty, so that no whole lesion"),
+    ],
+)
+def test_pairs_of_another_program_whose_masks_do_not_fit(
+    world: World, tmp_path: Path, change: dict[str, int], words: str
+) -> None:
+    pairs = Pairs(world.pairs.folder, world.pairs.manifest)
+    pairs.table = world.pairs.table.assign(**change)  # type: ignore[misc]
+    with pytest.raises(ArtifactError, match=words):
+        synthesize(world.infiller, pairs, world.patches, tmp_path / "out", SOME)
+
+
 def test_pairs_are_used_again_only_when_they_run_out(world: World, tmp_path: Path) -> None:
     available = int((world.pairs.table["requested_pathology"] == "malignant").sum())
     settings = SynthesizeSettings(benign=0, malignant=available + 2)
@@ -218,7 +273,7 @@ def test_a_device_that_is_not_there(world: World, tmp_path: Path) -> None:
     [
         ({"ratio": -1.0}, "ratio must be a number, at least 0"),
         ({"benign": -1}, "benign must be at least 0"),
-        ({"requested_class": "any"}, "requested_class must be donor or other, but is 'any'"),
+        ({"requested_class": "any"}, "requested_class must be donor, other or both, but is 'any'"),
         ({"fills_per_pair": 0}, "fills_per_pair must be at least 1"),
     ],
 )

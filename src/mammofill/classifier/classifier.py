@@ -4,7 +4,7 @@ On disk::
 
     weights.safetensors   the tensors; of torchvision's networks under torchvision's names
     network.json          network, input size, what it started from, threshold and how it was chosen
-    history.jsonl         one row per validation: images_seen, epoch, loss, validation_loss, validation_auc
+    history.csv           one row per validation: images_seen, epoch, loss, validation_loss, validation_auc
 """
 
 from __future__ import annotations
@@ -59,9 +59,8 @@ class Classifier(Artifact):
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """The rows of ``history.jsonl``."""
-        lines = (self.folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
-        return pd.DataFrame([json.loads(line) for line in lines])
+        """The rows of ``history.csv``."""
+        return pd.read_csv(self.folder / "history.csv")
 
     @cached_property
     def network(self) -> nn.Module:

@@ -118,3 +118,12 @@ def check_setting(settings: object, field: str, holds: bool, rule: str) -> None:
     if not holds:
         value = getattr(settings, field)
         raise SettingsError(f"{type(settings).__name__}.{field} must be {rule}, but is {value!r}.")
+
+
+def check_choice(settings: object, field: str, *words: str) -> None:
+    """Refuse a settings value that is none of some words; see `check_setting`.
+
+    Raises:
+        SettingsError: it is none of them.
+    """
+    check_setting(settings, field, getattr(settings, field) in words, " or ".join((", ".join(words[:-1]), words[-1])))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors.torch import load_file, save
 from torch import nn
@@ -25,7 +26,7 @@ from mammofill.ground.errors import DamagedError, DeviceError, TrainingError, We
 from mammofill.ground.seeding import derive_seed, stream
 
 CHECKPOINT_NAME = "checkpoint.pt"
-HISTORY_NAME = "history.jsonl"
+HISTORY_NAME = "history.csv"
 WEIGHTS_NAME = "weights.safetensors"
 
 
@@ -158,7 +159,7 @@ def check_finite(losses: Mapping[str, float], images_seen: int) -> None:
 
 
 class History:
-    """Rows of numbers over a training run, one JSON object a line, readable with pandas.
+    """Rows of numbers over a training run, one line of CSV each; columns that a row does not have are empty.
 
     The rows belong to the checkpoint: `state` goes into it, so that a continued run holds each row once.
     """
@@ -171,14 +172,15 @@ class History:
         self.rows.append({"images_seen": images_seen, **values})
 
     def state(self) -> str:
-        """Return all rows as JSON lines."""
-        return "".join(json.dumps(row) + "\n" for row in self.rows)
+        """Return all rows as JSON."""
+        return json.dumps(self.rows)
 
     @classmethod
     def from_state(cls, state: str) -> History:
         """Return the history that `state` described."""
-        return cls([json.loads(line) for line in state.splitlines()])
+        return cls(json.loads(state))
 
     def write(self, folder: Path) -> None:
-        """Write all rows to ``history.jsonl`` in a folder."""
-        write_atomically(folder / HISTORY_NAME, self.state())
+        """Write all rows to ``history.csv`` in a folder, in place of what was there."""
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        write_atomically(folder / HISTORY_NAME, pd.DataFrame(self.rows, columns=columns).to_csv(index=False))

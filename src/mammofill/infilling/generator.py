@@ -5,79 +5,179 @@ Source: the paper, section 3.3; Chen and Koltun, "Photographic image synthesis w
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mammofill.infilling.settings import CLASSES, COARSEST_PX, GeneratorSettings
+from mammofill.infilling.conditions import count_planes
+from mammofill.infilling.settings import COARSEST_PX, GeneratorSettings
 
 LEAK = 0.2
 """Slope of the leaky ReLU below zero. Source: Chen and Koltun, section 4."""
 
+_NOISE_SPREAD = math.sqrt(1 / 12)
+"""Standard deviation of the uniform noise over [0, 1] that the hole holds."""
+
 
 class Generator(nn.Module):
-    """Paints a patch from its context, a mask and a class.
+    """Paints a patch from its context, a mask and what is asked for.
 
-    At every scale the input stack (context, mask, class planes) is resized to that scale and joined to what came from
-    the coarser one, two 3x3 convolutions refine it, and nearest-neighbour doubling hands it on.
+    At every scale what there is to see (`GeneratorSettings.stack`) is joined to what came from the coarser one, 3x3
+    convolutions refine it, and doubling hands it on.
     """
 
-    def __init__(self, size_px: int, settings: GeneratorSettings) -> None:
+    def __init__(self, size_px: int, settings: GeneratorSettings, facts: tuple[str, ...] = ("pathology",)) -> None:
         """Build the scales that patches of `size_px` need; see `GeneratorSettings.widths_for` for the errors."""
         super().__init__()
-        self.size_px = size_px
-        stack = 2 + len(CLASSES)
+        self.size_px, self.settings, self.facts = size_px, settings, facts
+        widths = settings.widths_for(size_px)
+        self.sides = [COARSEST_PX * 2**number for number in range(len(widths))]
+        planes = count_planes(facts)
+        told = planes + settings.latent if settings.latent else 0
         self.scales = nn.ModuleList()
         before = 0
-        for width in settings.widths_for(size_px):
-            self.scales.append(_refinement(before + stack, width, settings))
+        for number, width in enumerate(widths):
+            seen = _channels_seen(settings, planes, halvings=len(widths) - 1 - number)
+            self.scales.append(Refinement(before + seen, width, told, settings))
             before = width
         self.to_image = nn.Conv2d(before, 1, kernel_size=1)
         start_layers(self)
-        self.bound = {"sigmoid": nn.Sigmoid(), "relu": nn.ReLU(), "linear": nn.Identity()}[settings.head]
+        if settings.head == "residual":  # begins as the smooth filling alone
+            nn.init.zeros_(self.to_image.weight)
+        self.bound = {"sigmoid": nn.Sigmoid(), "relu": nn.ReLU()}.get(settings.head, nn.Identity())
 
-    def forward(self, context: Tensor, mask: Tensor, classes: Tensor) -> Tensor:
+    def forward(self, context: Tensor, mask: Tensor, conditions: Tensor, latent: Tensor | None = None) -> Tensor:
         """Paint.
 
         Args:
-            context: (N, 1, H, W) in [0, 1], noise where the mask is.
+            context: (N, 1, H, W) in [0, 1], uniform noise where the mask is.
             mask: (N, 1, H, W), 1 = to be filled, 0 elsewhere.
-            classes: (N, C), one-hot in the order of `CLASSES`.
+            conditions: (N, K), what is asked for, from `conditions.encode`.
+            latent: (N, Z) standard normal numbers; needed where `GeneratorSettings.latent` is Z.
 
         Returns:
             (N, 1, H, W): the whole patch, painted anew.
         """
-        pictures = torch.cat([context, mask], dim=1)  # (N, 2, H, W)
+        seen = self._pyramid(context, mask, conditions)
+        told = None if latent is None or not self.settings.latent else torch.cat([conditions, latent], dim=1)
         features: Tensor | None = None
-        side = COARSEST_PX
-        for scale in self.scales:
-            # Averaging over areas keeps a small lesion visible at the coarse scales.
-            small = pictures if side == self.size_px else F.adaptive_avg_pool2d(pictures, side)
-            planes = classes[:, :, None, None].expand(-1, -1, side, side)  # (N, C, side, side)
-            joined = [small, planes]
-            if features is not None:
-                joined.insert(0, F.interpolate(features, scale_factor=2, mode="nearest"))
-            features = scale(torch.cat(joined, dim=1))  # (N, width, side, side)
-            side *= 2
+        for scale, pictures in zip(self.scales, seen, strict=True):
+            joined = [pictures] if features is None else [self._double(features), pictures]
+            features = scale(torch.cat(joined, dim=1), told)  # (N, width, side, side)
         painted: Tensor = self.bound(self.to_image(features))
+        if self.settings.head == "residual":
+            painted = painted + seen[-1][:, :1]
         return painted
 
+    def _pyramid(self, context: Tensor, mask: Tensor, conditions: Tensor) -> list[Tensor]:
+        """Return what each scale is shown, coarsest first: (N, channels, side, side)."""
+        if self.settings.stack == "accumulating":
+            return _accumulating(torch.cat([context, mask], dim=1), conditions, self.sides)
+        if self.settings.stack == "filled":
+            noise = (context - 0.5) / _NOISE_SPREAD * mask
+            # Noise that is averaged over areas of n pixels loses a factor sqrt(n) of its spread, and gets it back.
+            noises = [F.adaptive_avg_pool2d(noise, side) * (self.size_px / side) for side in self.sides]
+            filled = fill_smoothly(context, mask, self.sides)
+            masks = [F.adaptive_avg_pool2d(mask, side) for side in self.sides]
+            parts = [torch.cat(three, dim=1) for three in zip(filled, masks, noises, strict=True)]
+        else:
+            # Averaging over areas keeps a small lesion visible at the coarse scales.
+            both = torch.cat([context, mask], dim=1)
+            parts = [both if side == self.size_px else F.adaptive_avg_pool2d(both, side) for side in self.sides]
+        return [torch.cat([part, _as_planes(conditions, part.shape[-1])], dim=1) for part in parts]
 
-def _refinement(channels: int, width: int, settings: GeneratorSettings) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for number in range(settings.convolutions):
-        layers.append(nn.Conv2d(channels if number == 0 else width, width, kernel_size=3, padding=1))
-        layers.append(nn.LeakyReLU(LEAK) if settings.activation == "leaky_relu" else nn.ReLU())
-    return nn.Sequential(*layers)
+    def _double(self, features: Tensor) -> Tensor:
+        if self.settings.upsampling == "nearest":
+            return F.interpolate(features, scale_factor=2, mode="nearest")
+        return F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class Refinement(nn.Module):
+    """The convolutions of one scale, each followed by its norm, what it is told, and its activation."""
+
+    def __init__(self, channels: int, width: int, told: int, settings: GeneratorSettings) -> None:
+        """Build it for inputs of so many channels; `told` numbers scale and shift its channels, 0 for none."""
+        super().__init__()
+        self.settings = settings
+        before = [channels] + [width] * (settings.convolutions - 1)
+        self.convolutions = nn.ModuleList(nn.Conv2d(count, width, kernel_size=3, padding=1) for count in before)
+        self.telling = nn.ModuleList(nn.Linear(told, 2 * width) for _ in before) if told else None
+
+    def forward(self, features: Tensor, told: Tensor | None) -> Tensor:
+        """Refine (N, channels, side, side) to (N, width, side, side)."""
+        for number, convolution in enumerate(self.convolutions):
+            features = self._normalise(convolution(features))
+            if self.telling is not None and told is not None:
+                scale, shift = self.telling[number](told)[:, :, None, None].chunk(2, dim=1)  # (N, width, 1, 1) each
+                features = features * (1 + scale) + shift
+            features = F.leaky_relu(features, LEAK) if self.settings.activation == "leaky_relu" else F.relu(features)
+        return features
+
+    def _normalise(self, features: Tensor) -> Tensor:
+        if self.settings.norm == "pixel":
+            return features * torch.rsqrt(features.square().mean(dim=1, keepdim=True) + 1e-8)
+        # One pixel a channel has no spread, so the norm of a picture begins at 2x2; here sides are 4 or more.
+        return F.instance_norm(features) if self.settings.norm == "instance" else features
+
+
+def _channels_seen(settings: GeneratorSettings, planes: int, halvings: int) -> int:
+    if settings.stack == "accumulating":
+        return 2 + planes * halvings
+    return (3 if settings.stack == "filled" else 2) + planes
+
+
+def _as_planes(conditions: Tensor, side: int) -> Tensor:
+    return conditions[:, :, None, None].expand(-1, -1, side, side)  # (N, K, side, side)
+
+
+def _accumulating(pictures: Tensor, conditions: Tensor, sides: list[int]) -> list[Tensor]:
+    seen = [pictures]
+    for side in reversed(sides[:-1]):
+        # Every second pixel, as TensorFlow's nearest neighbour takes them.
+        seen.append(torch.cat([seen[-1][:, :, ::2, ::2], _as_planes(conditions, side)], dim=1))
+    return seen[::-1]
+
+
+def fill_smoothly(context: Tensor, mask: Tensor, sides: list[int]) -> list[Tensor]:
+    """Fill the hole from its surroundings, without texture, at every scale.
+
+    Known pixels are averaged over areas until every area holds some; going back up, unknown pixels take the bilinearly
+    doubled coarser value. Source: the pull and push of Gortler et al., "The lumigraph", SIGGRAPH 1996, section 3.6.
+
+    Args:
+        context: (N, 1, H, W).
+        mask: (N, 1, H, W), 1 = unknown.
+        sides: sides of the scales, each half of the next; the last is H = W.
+
+    Returns:
+        One (N, 1, side, side) a scale. The last is the context where the mask is 0.
+    """
+    known = 1 - mask
+    sums, counts = [context * known], [known]
+    while sums[-1].shape[-1] > 1:
+        sums.append(F.avg_pool2d(sums[-1], 2))
+        counts.append(F.avg_pool2d(counts[-1], 2))
+    # Where not even the whole patch holds a known pixel, middle gray.
+    filled = [torch.where(counts[-1] > 0, sums[-1] / counts[-1].clamp(min=1e-6), torch.full_like(sums[-1], 0.5))]
+    for total, count in zip(reversed(sums[:-1]), reversed(counts[:-1]), strict=True):
+        coarse = F.interpolate(filled[-1], scale_factor=2, mode="bilinear", align_corners=False)
+        filled.append(total + (1 - count) * coarse)
+    return filled[-len(sides) :]
 
 
 def start_layers(network: nn.Module) -> None:
-    """Draw first weights that keep the spread of signals from layer to layer, there being no normalisation.
+    """Draw first weights that keep the spread of signals from layer to layer where there is no normalisation.
 
-    Source: He et al., "Delving deep into rectifiers", 2015, equation 15 with the slope of our leaky ReLU.
+    Source: He et al., "Delving deep into rectifiers", 2015, equation 15 with the slope of our leaky ReLU. What scales
+    and shifts channels begins at nothing.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, a=LEAK)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=0.1)
+            nn.init.zeros_(layer.bias)

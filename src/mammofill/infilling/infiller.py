@@ -1,20 +1,23 @@
-"""Infiller: a trained generator that fills masks with lesions of the class asked for.
+"""Infiller: fills masks with lesions of the class asked for, by whichever method it was made with.
 
 On disk::
 
-    weights.safetensors          the generator
-    discriminator.safetensors    the discriminator, whose trunk and class head can serve as features
-    network.json                 how both are built, patch size, soft edge, classes learned, perceptual features
-    history.jsonl                one row of mean losses every so many images
+    network.json                 method, patch size, soft edge, what can be asked for, classes learned; for the method
+                                 gan also how the networks are built, and the perceptual features
     previews/NNNNNNNN.png        fills after that many images: real, mask, context, filled benign, filled malignant
+    history.csv                  gan: one row of mean losses every so many images
+    weights.safetensors          gan: the generator
+    discriminator.safetensors    gan: the discriminator, whose trunk and class head can serve as features
+    bank/                        copy-paste: the lesions
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -22,30 +25,38 @@ from numpy.typing import NDArray
 
 from mammofill.ground.artifact import Artifact
 from mammofill.ground.errors import DamagedError, MammofillError
-from mammofill.infilling.settings import CLASSES, GeneratorSettings
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from mammofill.infilling.generator import Generator
+from mammofill.ground.imaging import to_uint16, touches_border
+from mammofill.infilling.conditions import FACTS, encode
+from mammofill.infilling.paint import METHODS, Painter, find_method, paint
 
 NETWORK_NAME = "network.json"
 
 
 class Infiller(Artifact):
-    """A generator with its weights. See the module for the folder."""
+    """What fills masks. See the module for the folder."""
 
     kind: ClassVar[str] = "infiller"
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open an infiller, whoever made it; see `Artifact.open`. Nothing in it is run as code.
+
+        Raises:
+            DamagedError: also when `network.json` is missing, or describes no infiller that this version knows.
+        """
+        infiller = super().open(folder)
+        _ = infiller.network
+        return infiller
 
     @cached_property
     def network(self) -> dict[str, Any]:
         """What `network.json` says."""
-        path = self.folder / NETWORK_NAME
-        try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DamagedError(f"{path} cannot be read ({error}). Train the infiller again.") from error
-        return content
+        return _read_network(self.folder / NETWORK_NAME)
+
+    @property
+    def method(self) -> str:
+        """How it paints: a name out of `paint.METHODS`."""
+        return str(self.network["method"])
 
     @property
     def size_px(self) -> int:
@@ -58,14 +69,20 @@ class Infiller(Artifact):
         return int(self.network["feather_px"])
 
     @property
+    def conditions(self) -> tuple[str, ...]:
+        """What a lesion can be asked to be: names out of `conditions.FACTS`, pathology first."""
+        return tuple(self.network["conditions"])
+
+    @property
     def classes_learned(self) -> dict[str, int]:
-        """Number of lesion patches of each class that it learned from."""
+        """Number of lesion patches of each class that it was made from (and did not look at, if it is a texture)."""
         return {name: int(count) for name, count in self.network["classes_learned"].items()}
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """Mean losses over the training, one row per stretch; `images_seen` says where."""
-        return pd.read_json(self.folder / "history.jsonl", lines=True)
+        """Mean losses over the training, one row per stretch; `images_seen` says where. Empty where none was."""
+        path = self.folder / "history.csv"
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame({"images_seen": pd.Series(dtype="int64")})
 
     @property
     def previews(self) -> list[Path]:
@@ -74,74 +91,130 @@ class Infiller(Artifact):
 
     def infill(
         self,
-        images: NDArray[np.uint16],
+        images: NDArray[np.uint16] | NDArray[np.floating],
         masks: NDArray[np.bool_],
         pathologies: Sequence[str],
         seeds: Sequence[int],
         *,
+        facts: Mapping[str, Sequence[str | None]] | None = None,
         device: str = "cpu",
         raw: bool = False,
+        allow_border: bool = False,
     ) -> NDArray[np.uint16]:
         """Fill the masks of some patches with lesions.
 
         Args:
-            images: (N, H, W) uint16 over 0..65535, bright = dense.
+            images: (N, H, W) uint16 over 0..65535, or float in [0, 1]; bright = dense.
             masks: (N, H, W) bool, True = to be filled; none may be empty.
             pathologies: N words, ``benign`` or ``malignant``.
             seeds: N integers. Each picture depends on its own inputs and seed only, not on its company.
+            facts: what else is asked for, N words each, or None where nothing is; of `conditions`.
             device: where the generator runs.
-            raw: return the generator's whole picture instead of the fill laid over the patch.
+            raw: return the painter's whole picture instead of the fill laid over the patch.
+            allow_border: accept masks that touch the border of their patch. Such a lesion is cut off: its own outline
+                ends in a straight line, and no soft edge hides that.
 
         Returns:
             (N, H, W) uint16. Unless `raw`, pixels beyond the soft edge around the mask are the input's, bit for bit.
 
         Raises:
-            MammofillError: an array of another size or type, an empty mask, an unknown pathology; it says which.
+            MammofillError: an array of another size or type, values outside [0, 1], a mask that is empty or touches the
+                border, an unknown word; it says which.
+            TooFewError: a bank of lesions holds none of what is asked for.
+            WeightsError: the weights are missing, or another network's.
             DeviceError: the device is not there.
         """
-        self._check(images, masks, pathologies, seeds)
-        from mammofill.infilling.paint import paint
-
-        generator = self._generator(device)
-        return paint(generator, images, masks, pathologies, seeds, None if raw else self.feather_px)
+        asked = {"pathology": pathologies, **(facts or {})}
+        pixels = self._check(images, masks, asked, seeds, allow_border)
+        return paint(self._painter(device), pixels, masks, asked, seeds, None if raw else self.feather_px)
 
     def _check(
-        self, images: NDArray[Any], masks: NDArray[Any], pathologies: Sequence[str], seeds: Sequence[int]
-    ) -> None:
+        self,
+        images: NDArray[Any],
+        masks: NDArray[Any],
+        asked: Mapping[str, Sequence[str | None]],
+        seeds: Sequence[int],
+        allow_border: bool,
+    ) -> NDArray[np.uint16]:
+        """Refuse what cannot be filled; return the images as uint16."""
+        pathologies = asked["pathology"]
         if not len(images) == len(masks) == len(pathologies) == len(seeds):
             raise MammofillError(
                 f"infill needs as many masks, pathologies and seeds as images, but got {len(images)} images, "
                 f"{len(masks)} masks, {len(pathologies)} pathologies and {len(seeds)} seeds."
             )
         size = (self.size_px, self.size_px)
-        for name, array, dtype in (("images", images, np.uint16), ("masks", masks, np.bool_)):
-            if array.dtype != dtype:
-                raise MammofillError(f"infill needs {name} of type {np.dtype(dtype)}, but got {array.dtype}.")
+        for name, array in (("images", images), ("masks", masks)):
             if array.shape[1:] != size:
                 raise MammofillError(
                     f"{self.folder} fills patches of {size[0]}x{size[1]} px, but got {name} of shape {array.shape}. "
                     f"Use patches of the infiller's size, or train an infiller for this size."
                 )
-        for number, (mask, pathology) in enumerate(zip(masks, pathologies, strict=True)):
+        if masks.dtype != np.bool_:
+            raise MammofillError(f"infill needs masks of type bool, but got {masks.dtype}. Compare with > 0, say.")
+        for number, mask in enumerate(masks):
             if not mask.any():
                 raise MammofillError(f"The mask of image {number} is empty: there is nothing to fill. Leave it out.")
-            if pathology not in CLASSES:
+            if not allow_border and touches_border(mask):
                 raise MammofillError(
-                    f"Image {number} asks for the pathology {pathology!r}. An infiller paints {' or '.join(CLASSES)}."
+                    f"The mask of image {number} touches the border of the patch, so that its lesion would be cut off. "
+                    "Choose a patch in which the whole mask lies inside, or pass allow_border=True."
                 )
+        encode(self.conditions, asked, len(images))
+        return _as_uint16(images)
 
     @cached_property
-    def _generators(self) -> dict[str, Generator]:
+    def _painters(self) -> dict[str, Painter]:
         return {}
 
-    def _generator(self, device: str) -> Generator:
-        from mammofill.ground.training import WEIGHTS_NAME, find_device, load_weights
-        from mammofill.infilling.generator import Generator
+    def _painter(self, device: str) -> Painter:
+        from mammofill.ground.training import find_device  # here and not above: it takes seconds
 
-        place = find_device(device)
-        if device not in self._generators:
-            settings = self.network["generator"] | {"widths": tuple(self.network["generator"]["widths"])}
-            generator = Generator(self.size_px, GeneratorSettings(**settings))
-            load_weights(self.folder / WEIGHTS_NAME, generator)
-            self._generators[device] = generator.to(place).eval().requires_grad_(False)
-        return self._generators[device]
+        find_device(device)
+        if device not in self._painters:
+            self._painters[device] = find_method(self.method).open_painter(self.folder, self.network, device)
+        return self._painters[device]
+
+
+def _as_uint16(images: NDArray[Any]) -> NDArray[np.uint16]:
+    if images.dtype == np.uint16:
+        return images
+    if not np.issubdtype(images.dtype, np.floating):
+        raise MammofillError(
+            f"infill needs images of type uint16 over 0..65535, or float in [0, 1], but got {images.dtype}."
+        )
+    for number, image in enumerate(images):
+        if not np.isfinite(image).all():
+            raise MammofillError(f"Image {number} holds values that are no numbers (NaN or infinity). Replace them.")
+        least, most = float(image.min()), float(image.max())
+        if least < 0 or most > 1:
+            raise MammofillError(
+                f"Image {number} holds values from {least:.6g} to {most:.6g}, outside [0, 1]. Divide by the largest "
+                "value that a pixel can have, 65535 for 16 bits, or pass uint16."
+            )
+    return to_uint16(images)
+
+
+_NEEDED = {"size_px": int, "feather_px": int, "classes_learned": dict}
+
+
+def _read_network(path: Path) -> dict[str, Any]:
+    again = "Train the infiller again, or use the version of mammofill that made it."
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DamagedError(f"{path} cannot be read ({error}). {again}") from error
+    if not isinstance(content, dict):
+        raise DamagedError(f"{path} holds no JSON object. {again}")
+    for name, kind in _NEEDED.items():
+        if not isinstance(content.get(name), kind):
+            raise DamagedError(f"{path} does not say {name}, or not as {kind.__name__}. {again}")
+    # Infillers made before there were other methods and conditions say neither.
+    network: dict[str, Any] = {"method": "gan", "conditions": ["pathology"]} | content
+    if network["method"] not in METHODS:
+        known = ", ".join(METHODS)
+        raise DamagedError(f"{path} names the method {network['method']!r}; this version knows {known}. {again}")
+    unknown = set(network["conditions"]) - set(FACTS)
+    if unknown:
+        raise DamagedError(f"{path} names conditions that this version does not know: {', '.join(unknown)}. {again}")
+    return network

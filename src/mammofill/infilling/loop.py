@@ -1,45 +1,45 @@
 """The training loop: pre-training on the perceptual loss, then turns of discriminator and generator.
 
 Everything that is random, and the data order, follows from the seed and the images seen, so that a run that was stopped
-and continued makes the same weights, to the bit, as one that was not.
+and continued makes the same weights, to the bit, as one that was not. Several processes each take their share of every
+batch and average their gradients, so that they make what one makes, up to the order of additions.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from mammofill.ground.artifact import write_atomically
-from mammofill.ground.progress import Progress
+from mammofill.ground.crew import crew
+from mammofill.ground.errors import TrainingError
+from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.training import (
     WEIGHTS_NAME,
     History,
     check_finite,
-    find_device,
     load_checkpoint,
     remove_checkpoint,
     save_checkpoint,
     save_weights,
-    seeded_layers,
 )
 from mammofill.infilling.batches import Batch, Lesions, batch_at
-from mammofill.infilling.discriminator import Discriminator
-from mammofill.infilling.generator import Generator
-from mammofill.infilling.losses import (
-    adversarial_loss,
-    boundary_loss,
-    class_loss,
-    discriminator_loss,
-    perceptual_loss,
-)
+from mammofill.infilling.networks import Networks
 from mammofill.infilling.previews import PreviewCases, preview_picture
-from mammofill.infilling.settings import TrainInfillerSettings
+from mammofill.infilling.settings import TrainInfillerSettings, WatchSettings
+from mammofill.infilling.watching import Watch
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+DISCRIMINATOR_NAME = "discriminator.safetensors"
 
 
 @dataclass(frozen=True)
@@ -49,117 +49,67 @@ class Turn:
     name: str
     network: nn.Module
     optimiser: torch.optim.Adam
-    terms: Callable[[Batch], dict[str, Tensor]]
-    """Named losses of a batch, unweighted."""
+    terms: Callable[[Batch, int], dict[str, Tensor]]
+    """Named losses of a batch, unweighted, given the images seen before it."""
     weights: Mapping[str, float]
     most_steps: float
+    burst: int = 1
+    """Only after so many steps each is the loss looked at."""
     watched: str | None = None
     """The loss that ends the turn when it is below `threshold`."""
     threshold: float = -math.inf
 
-    def step(self, batch: Batch, rate: float) -> dict[str, float]:
-        """Take one step at this share of the starting learning rate; return the losses before it."""
-        terms = self.terms(batch)
-        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+    def step(self, fabric: Fabric, parts: Sequence[Batch], images_seen: int, rate: float) -> dict[str, float]:
+        """Take one step at this share of the starting learning rate; return the losses before it.
+
+        Args:
+            fabric: this process of the crew.
+            parts: this process's share of the batch, in parts that fit at once.
+            images_seen: before this step.
+            rate: share of the starting learning rate.
+        """
+        parameters = [one for one in self.network.parameters() if one.requires_grad]
         self.optimiser.zero_grad(set_to_none=True)
-        # Only this turn's network gets gradients: the other one is left out of the backward pass where it can be.
-        total.backward(inputs=list(self.network.parameters()))  # type: ignore[no-untyped-call]
+        count = sum(map(len, parts))
+        sums: dict[str, Tensor] = {}
+        for part in parts:
+            with fabric.autocast():
+                terms = self.terms(part, images_seen)
+                total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+            # Only this turn's network gets gradients: the other one is left out of the backward pass where it can be.
+            (total * (len(part) / count)).backward(inputs=parameters)  # type: ignore[no-untyped-call]
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0) + term.detach().float() * (len(part) / count)
+        losses = _average(fabric, parameters, torch.stack(list(sums.values())))
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * rate
         self.optimiser.step()
-        return {f"{self.name}.{name}": float(term.detach()) for name, term in terms.items()}
+        return {f"{self.name}.{name}": loss for name, loss in zip(sums, losses, strict=True)}
 
     def is_over(self, steps: int, losses: Mapping[str, float]) -> bool:
         """Say whether the next turn comes after this many steps, the last with these losses."""
-        below = self.watched is not None and losses[f"{self.name}.{self.watched}"] < self.threshold
+        looked_at = self.watched is not None and steps % self.burst == 0
+        below = looked_at and losses[f"{self.name}.{self.watched}"] < self.threshold
         return below or steps >= self.most_steps
 
 
-class Networks:
-    """Generator, discriminator, features, and the terms of the losses over them."""
-
-    def __init__(self, size_px: int, features: nn.Module, settings: TrainInfillerSettings, seed: int) -> None:
-        self.settings = settings
-        with seeded_layers(seed, "generator"):
-            self.generator = Generator(size_px, settings.generator)
-        with seeded_layers(seed, "discriminator"):
-            self.discriminator = Discriminator(size_px, settings.discriminator)
-        self.features = features
-
-    def to(self, device: torch.device) -> None:
-        """Move all networks to a device."""
-        for network in (self.generator, self.discriminator, self.features):
-            network.to(device)
-
-    def paint(self, batch: Batch) -> Tensor:
-        """Return the generator's pictures, (N, 1, H, W)."""
-        painted: Tensor = self.generator(batch.context, batch.mask, batch.classes)
-        return painted
-
-    def perceptual(self, batch: Batch) -> dict[str, Tensor]:
-        """Perceptual loss alone."""
-        return {"perceptual": self._perceptual(batch, self.paint(batch))}
-
-    def boundary(self, batch: Batch) -> dict[str, Tensor]:
-        """Boundary loss alone."""
-        return {"boundary": boundary_loss(batch.real, self.paint(batch), batch.boundary)}
-
-    def reconstruction(self, batch: Batch) -> dict[str, Tensor]:
-        """Both losses that compare with the real picture."""
-        painted = self.paint(batch)
-        return {
-            "perceptual": self._perceptual(batch, painted),
-            "boundary": boundary_loss(batch.real, painted, batch.boundary),
-        }
-
-    def fooling(self, batch: Batch) -> dict[str, Tensor]:
-        """What the discriminator says of the fills: real? and of the class asked for?"""
-        return self._fooling(batch, self.paint(batch))
-
-    def everything(self, batch: Batch) -> dict[str, Tensor]:
-        """All losses of the generator, from one picture."""
-        painted = self.paint(batch)
-        return {
-            "perceptual": self._perceptual(batch, painted),
-            "boundary": boundary_loss(batch.real, painted, batch.boundary),
-            **self._fooling(batch, painted),
-        }
-
-    def judging(self, batch: Batch) -> dict[str, Tensor]:
-        """Losses of the discriminator: real or painted; and the class, learned from real pictures alone."""
-        with torch.no_grad():
-            shown = self._shown(batch, self.paint(batch))
-        real_logits, class_logits = self.discriminator(batch.real, batch.classes)
-        painted_logits, _ = self.discriminator(shown, batch.classes)
-        terms = {"adversarial": discriminator_loss(real_logits, painted_logits)}
-        return terms if class_logits is None else terms | {"class": class_loss(class_logits, batch.classes)}
-
-    def _perceptual(self, batch: Batch, painted: Tensor) -> Tensor:
-        if self.settings.perceptual.region == "whole":
-            return perceptual_loss(self.features, batch.real, painted, regions=())
-        return perceptual_loss(
-            self.features,
-            batch.real,
-            painted,
-            regions=(batch.mask, batch.boundary),
-            context=1 - batch.mask,
-            context_weight=self.settings.losses.context_weight,
-        )
-
-    def _fooling(self, batch: Batch, painted: Tensor) -> dict[str, Tensor]:
-        logits, class_logits = self.discriminator(self._shown(batch, painted), batch.classes)
-        terms = {"adversarial": adversarial_loss(logits)}
-        return terms if class_logits is None else terms | {"class": class_loss(class_logits, batch.classes)}
-
-    def _shown(self, batch: Batch, painted: Tensor) -> Tensor:
-        if self.settings.discriminator.sees == "raw":
-            return painted
-        return batch.opacity * painted + (1 - batch.opacity) * batch.real
+def _average(fabric: Fabric, parameters: Sequence[nn.Parameter], losses: Tensor) -> list[float]:
+    """Bring gradients and losses to their mean over the crew; return the losses."""
+    if fabric.world_size == 1:
+        return [float(loss) for loss in losses.cpu()]
+    moved = [one for one in parameters if one.grad is not None]
+    gathered = torch.cat([losses, *(one.grad.flatten() for one in moved if one.grad is not None)])
+    averaged = torch.as_tensor(fabric.all_reduce(gathered, reduce_op="mean"))
+    means, *gradients = torch.split(averaged, [len(losses), *(one.numel() for one in moved)])
+    for one, gradient in zip(moved, gradients, strict=True):
+        one.grad = gradient.view_as(one)
+    return [float(loss) for loss in means.cpu()]
 
 
 def run_training(
     folder: Path,
     lesions: Lesions,
+    watched: Lesions | None,
     previews: PreviewCases,
     features: nn.Module,
     settings: TrainInfillerSettings,
@@ -172,6 +122,7 @@ def run_training(
     Args:
         folder: the partial artifact; goes on from the checkpoint there, if one is.
         lesions: what is learned from.
+        watched: lesions of the validation split for `settings.watch`; None where nothing is measured.
         previews: what is painted for people to look at.
         features: frozen extractor for the perceptual loss.
         settings: the stage's settings.
@@ -183,16 +134,36 @@ def run_training(
         The number of images seen.
 
     Raises:
-        TrainingError: a loss is not finite any more.
+        TrainingError: a loss is not finite any more, or the networks have collapsed.
+        DeviceError: the device, or enough of them, or the precision on it is not there.
     """
-    place = find_device(device)
+    engine = settings.engine
+    shared = (folder, lesions, watched, features, settings, seed)
+    # The others of the crew do the same on other shares of each batch; they paint no previews and write nothing.
+    with crew(device, engine.processes, engine.precision, _train, *shared) as fabric:
+        return _train(fabric, *shared, previews, progress)
+
+
+def _train(
+    fabric: Fabric,
+    folder: Path,
+    lesions: Lesions,
+    watched: Lesions | None,
+    features: nn.Module,
+    settings: TrainInfillerSettings,
+    seed: int,
+    previews: PreviewCases | None = None,
+    progress: Progress = quiet,
+) -> int:
     networks = Networks(lesions.images.shape[1], features, settings, seed)
-    networks.to(place)
+    networks.to(fabric.device)
     first_turns, later_turns = _turns(networks, settings)
     optimisers = {turn.name: turn.optimiser for turn in [*first_turns, *later_turns]}
     batch_size = settings.schedule.batch
     pretraining_ends = _whole_batches(settings.schedule.pretrain_epochs * len(lesions), batch_size)
     all_ends = pretraining_ends + _whole_batches(settings.schedule.adversarial_epochs * len(lesions), batch_size)
+    watch = Watch(watched, features, settings, seed) if watched is not None else None
+    best = Best(settings.watch)
 
     images_seen, turn_number, steps_in_turn = 0, 0, 0
     sums: dict[str, list[float]] = {}
@@ -201,21 +172,30 @@ def run_training(
     if state is not None:
         images_seen, turn_number, steps_in_turn = state["images_seen"], state["turn_number"], state["steps_in_turn"]
         sums, history = state["sums"], History.from_state(state["history"])
-        networks.generator.load_state_dict(state["generator"])
-        networks.discriminator.load_state_dict(state["discriminator"])
+        networks.load_state(state["networks"])
+        best.load_state(state["best"])
         for name, optimiser in optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
 
-    with progress.task("training the infiller", all_ends) as task:
+    writes = fabric.global_rank == 0
+    board = _Board(settings.tensorboard if writes else None)
+    share = (fabric.global_rank, fabric.world_size)
+    with ThreadPoolExecutor(1) as beside, progress.task("training the infiller", all_ends) as task:
         task.advance(images_seen)
-        while images_seen < all_ends:
+        # The next batch is made while the networks learn from this one.
+        upcoming = beside.submit(batch_at, lesions, images_seen, settings, seed, share)
+        while images_seen < all_ends and not best.is_over():
             turns = first_turns if images_seen < pretraining_ends else later_turns
             turn = turns[turn_number]
-            batch = batch_at(lesions, images_seen, settings, seed, place)
-            losses = turn.step(batch, settings.schedule.rate_at(images_seen))
+            batch = upcoming.result().to(fabric.device, channels_last=settings.engine.channels_last)
+            upcoming = beside.submit(batch_at, lesions, images_seen + batch_size, settings, seed, share)
+            parts = batch.parts(settings.engine.at_once)
+            losses = turn.step(fabric, parts, images_seen, settings.schedule.rate_at(images_seen))
             check_finite(losses, images_seen)
             images_seen += batch_size
             steps_in_turn += 1
+            if turn.network is networks.generator:
+                networks.average(batch_size)
             if turn.is_over(steps_in_turn, losses):
                 turn_number, steps_in_turn = (turn_number + 1) % len(turns), 0
             if images_seen == pretraining_ends:
@@ -225,29 +205,113 @@ def run_training(
                 total = sums.setdefault(name, [0.0, 0.0])
                 total[0], total[1] = total[0] + loss, total[1] + 1
             finished = images_seen >= all_ends
-            if finished or _passed(images_seen, batch_size, settings.history_every_images):
-                history.add(images_seen, **{name: total / count for name, (total, count) in sorted(sums.items())})
+            adversarial = images_seen > pretraining_ends
+            row: dict[str, float] = {}
+            if watch is not None and adversarial and (finished or _passed(images_seen, batch_size, best.every)):
+                value = watch.take(networks.paint_kept, fabric.device)
+                row[f"validation.{settings.watch.measure}"] = value
+                best.see(value, images_seen, networks.kept)
+            finished = finished or best.is_over()
+            if finished or row or _passed(images_seen, batch_size, settings.history_every_images):
+                row |= {name: total / count for name, (total, count) in sorted(sums.items())}
+                row |= networks.measure_fills(batch)
+                history.add(images_seen, **row)
                 sums = {}
-            if len(previews.images) and (finished or _passed(images_seen, batch_size, settings.preview_every_images)):
-                _write_preview(folder, images_seen, networks.generator, previews, settings.feather_px)
-            if finished or _passed(images_seen, batch_size, settings.checkpoint_every_images):
+                check_not_collapsed(history.rows, pretraining_ends)
+                if writes:
+                    history.write(folder)
+                board.add_numbers(row, images_seen)
+            shown = finished or _passed(images_seen, batch_size, settings.preview_every_images)
+            if previews is not None and len(previews.images) and shown:
+                picture = preview_picture(networks.kept, previews, settings.feather_px)
+                _write_preview(folder, images_seen, picture)
+                board.add_picture(picture, images_seen)
+            if writes and (finished or _passed(images_seen, batch_size, settings.checkpoint_every_images)):
                 save_checkpoint(folder, {
                     "images_seen": images_seen,
                     "turn_number": turn_number,
                     "steps_in_turn": steps_in_turn,
                     "sums": sums,
                     "history": history.state(),
-                    "generator": networks.generator.state_dict(),
-                    "discriminator": networks.discriminator.state_dict(),
+                    "networks": networks.state(),
+                    "best": best.state(),
                     "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
                 })  # fmt: skip
             task.advance(batch_size, " ".join(f"{name} {loss:.3f}" for name, loss in losses.items()))
 
-    save_weights(folder / WEIGHTS_NAME, networks.generator)
-    save_weights(folder / "discriminator.safetensors", networks.discriminator)
-    history.write(folder)
-    remove_checkpoint(folder)
+    if writes:
+        if best.weights is not None:
+            networks.kept.load_state_dict(best.weights)
+            progress.say(f"Kept the generator after {best.images_seen} images, the best by {settings.watch.measure}.")
+        save_weights(folder / WEIGHTS_NAME, networks.kept)
+        save_weights(folder / DISCRIMINATOR_NAME, networks.discriminator)
+        history.write(folder)
+        remove_checkpoint(folder)
+    board.close()
     return images_seen
+
+
+class Best:
+    """The best generator so far by the watched measure, and whether it is time to stop."""
+
+    def __init__(self, settings: WatchSettings) -> None:
+        self.settings, self.every = settings, settings.every_images
+        self.value, self.images_seen, self.worse = math.inf, 0, 0
+        self.weights: dict[str, Tensor] | None = None
+
+    def see(self, value: float, images_seen: int, generator: nn.Module) -> None:
+        """Take notice of a measurement."""
+        if value >= self.value:
+            self.worse += 1
+            return
+        self.value, self.images_seen, self.worse = value, images_seen, 0
+        if self.settings.keep == "best":
+            self.weights = {name: one.detach().cpu().clone() for name, one in generator.state_dict().items()}
+
+    def is_over(self) -> bool:
+        """Say whether patience has run out."""
+        return self.settings.patience is not None and self.worse >= self.settings.patience
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on."""
+        return {name: getattr(self, name) for name in ("value", "images_seen", "worse", "weights")}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+_STRETCHES = 4
+"""Rows of the history in which a collapse must be seen."""
+
+
+def check_not_collapsed(rows: Sequence[Mapping[str, Any]], pretraining_ends: int) -> None:
+    """Stop a training that cannot recover any more, with what to try.
+
+    Args:
+        rows: the history's.
+        pretraining_ends: the images seen at that point; before it, flat fills are the beginning and no collapse.
+
+    Raises:
+        TrainingError: in several rows in a row, fills were flat, or the discriminator made no mistake.
+    """
+    last = [row for row in rows if row["images_seen"] > pretraining_ends][-_STRETCHES:]
+    if len(last) < _STRETCHES:
+        return
+    seen = f"from {last[0]['images_seen']} to {last[-1]['images_seen']} images"
+    if all(row["fills.contrast"] < 0.02 for row in last):
+        raise TrainingError(
+            f"The fills became flat: {seen} the pixels inside their masks varied by less than a fiftieth of what real "
+            "lesions do. The last checkpoint is kept. A smaller learning rate, a larger losses.perceptual_weight or a "
+            "smaller losses.adversarial_weight usually helps, or the preset modern."
+        )
+    if all(row.get("discriminator.adversarial", math.inf) < 1e-3 for row in last):
+        raise TrainingError(
+            f"The discriminator made no mistake {seen}, so the generator learns nothing from it any more. The last "
+            "checkpoint is kept. A smaller schedule.discriminator_learning_rate, discriminator.augment, or "
+            "losses.gradient_penalty_weight usually helps, or the preset modern."
+        )
 
 
 def _turns(networks: Networks, settings: TrainInfillerSettings) -> tuple[list[Turn], list[Turn]]:
@@ -260,19 +324,24 @@ def _turns(networks: Networks, settings: TrainInfillerSettings) -> tuple[list[Tu
         "adversarial": weigh.adversarial_weight,
         # For the generator the class head is a part of the discriminator's verdict.
         "class": weigh.adversarial_weight * weigh.class_weight,
+        "features": weigh.feature_matching_weight,
+        "variety": weigh.variety_weight,
     }
     judge = Turn(
         "discriminator",
         discriminator,
         _adam(discriminator, schedule.discriminator_learning_rate or schedule.learning_rate, settings),
         networks.judging,
-        {"adversarial": 1.0, "class": weigh.class_weight},
+        {"adversarial": 1.0, "class": weigh.class_weight, "slope": weigh.gradient_penalty_weight},
         schedule.most_steps_per_turn,
+        schedule.discriminator_burst,
         "adversarial",
         schedule.threshold,
     )
 
-    def of_generator(name: str, terms: Callable[[Batch], dict[str, Tensor]], most_steps: float, **more: Any) -> Turn:
+    def of_generator(
+        name: str, terms: Callable[[Batch, int], dict[str, Tensor]], most_steps: float, **more: Any
+    ) -> Turn:
         return Turn(
             name, generator, _adam(generator, schedule.learning_rate, settings), terms, weights, most_steps, **more
         )
@@ -302,7 +371,37 @@ def _passed(images_seen: int, batch: int, every: int) -> bool:
     return images_seen // every != (images_seen - batch) // every
 
 
-def _write_preview(folder: Path, images_seen: int, generator: Generator, cases: PreviewCases, feather_px: int) -> None:
+def _write_preview(folder: Path, images_seen: int, picture: bytes) -> None:
     place = folder / "previews"
     place.mkdir(exist_ok=True)
-    write_atomically(place / f"{images_seen:08d}.png", preview_picture(generator, cases, feather_px))
+    write_atomically(place / f"{images_seen:08d}.png", picture)
+
+
+class _Board:
+    """TensorBoard's folder, if one is wanted."""
+
+    def __init__(self, folder: str | None) -> None:
+        self.writer: Any = None
+        if folder is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.writer = SummaryWriter(folder)
+
+    def add_numbers(self, row: Mapping[str, float], images_seen: int) -> None:
+        """Add a row of the history; ``a.b`` becomes ``a/b``, which TensorBoard groups."""
+        if self.writer is not None:
+            for name, value in row.items():
+                self.writer.add_scalar(name.replace(".", "/"), value, images_seen)
+
+    def add_picture(self, picture: bytes, images_seen: int) -> None:
+        """Add a preview, an encoded PNG."""
+        if self.writer is not None:
+            from mammofill.ground.imaging import decode_png
+
+            self.writer.add_image("fills", decode_png(picture), images_seen, dataformats="HW")
+            self.writer.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self.writer is not None:
+            self.writer.close()

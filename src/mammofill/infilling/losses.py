@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from mammofill.ground.errors import TrainingError
 from mammofill.ground.imaging import Image, Mask
 
+AdversarialForm = Literal["non-saturating", "hinge"]
+
 _TRUNCATE = 4.0
 """The Gaussian is cut off at this many standard deviations, as scipy's is."""
 
@@ -53,45 +55,6 @@ def boundary_weights(mask: Mask, sigma_px: float, boundary: Literal["contour", "
     return np.clip(blurred, 0.0, 1.0).astype(np.float32)
 
 
-def perceptual_loss(
-    features: Callable[[Tensor], Sequence[Tensor]],
-    real: Tensor,
-    painted: Tensor,
-    regions: Sequence[Tensor],
-    context: Tensor | None = None,
-    context_weight: float = 1.0,
-) -> Tensor:
-    """Compare the features of two pictures. Source: the paper, section 4.2, first equation (L1 over layers).
-
-    Each region is compared by itself, with all that lies outside of it black, as in the method's authors' code.
-
-    Args:
-        features: gives the feature maps of pictures (N, 1, H, W), one tensor per layer.
-        real: (N, 1, H, W), the truth.
-        painted: (N, 1, H, W).
-        regions: weights (N, 1, H, W) that pictures are multiplied by, such as the mask and its boundary; an empty
-            sequence compares the whole pictures.
-        context: (N, 1, H, W), 1 where the pixels themselves are compared, too; None for nowhere.
-        context_weight: weight of that term.
-
-    Returns:
-        Scalar: over the layers, the sum of the mean absolute differences, summed over regions; plus the context's.
-    """
-    count = max(len(regions), 1)
-    with torch.no_grad():
-        wanted = features(_cut_out(real, regions))
-    found = features(_cut_out(painted, regions))
-    loss = count * torch.stack([F.l1_loss(a, b) for a, b in zip(found, wanted, strict=True)]).sum()
-    if context is not None:
-        loss = loss + context_weight * (context * (real - painted)).abs().mean()
-    return loss
-
-
-def _cut_out(pictures: Tensor, regions: Sequence[Tensor]) -> Tensor:
-    # All regions in one pass: (regions * N, 1, H, W).
-    return torch.cat([region * pictures for region in regions]) if regions else pictures
-
-
 def boundary_loss(real: Tensor, painted: Tensor, weights: Tensor) -> Tensor:
     """Compare pixels near the mask's edge. Source: the paper, section 4.2, second equation (L1).
 
@@ -106,33 +69,94 @@ def boundary_loss(real: Tensor, painted: Tensor, weights: Tensor) -> Tensor:
     return (weights * (real - painted)).abs().mean()
 
 
-def discriminator_loss(real_logits: Tensor, painted_logits: Tensor) -> Tensor:
+def discriminator_loss(real_logits: Tensor, painted_logits: Tensor, form: AdversarialForm = "non-saturating") -> Tensor:
     """Return how badly real and painted pictures are told apart. Source: the paper, section 4.2, last equation.
 
     Args:
         real_logits: (N,), above 0 = taken for real.
         painted_logits: (N,).
+        form: ``non-saturating``: cross-entropy, computed from logits, where the logarithms of the equation cannot
+            become infinite. ``hinge``: what each logit lacks to 1 on its own side (Lim and Ye, "Geometric GAN", 2017).
 
     Returns:
-        Scalar: the mean of the two cross-entropies, so that a coin's loss is log 2 = 0.69. Computed from logits, where
-        the logarithms of the equation cannot become infinite.
+        Scalar: the mean of the two halves, so that a coin's cross-entropy is log 2 = 0.69, and its hinge loss 1.
     """
+    if form == "hinge":
+        return 0.5 * (F.relu(1 - real_logits).mean() + F.relu(1 + painted_logits).mean())
     return 0.5 * (F.softplus(-real_logits).mean() + F.softplus(painted_logits).mean())
 
 
-def adversarial_loss(painted_logits: Tensor) -> Tensor:
+def adversarial_loss(painted_logits: Tensor, form: AdversarialForm = "non-saturating") -> Tensor:
     """Return how badly the generator fools the discriminator.
 
     The non-saturating form -log D(S) in place of the equation's log(1 - D(S)): the same fixed point, and a gradient
-    where the discriminator is sure. Source: Goodfellow et al., 2014, section 3.
+    where the discriminator is sure. Source: Goodfellow et al., 2014, section 3. With ``hinge``, minus the logit.
 
     Args:
         painted_logits: (N,), above 0 = taken for real.
+        form: that of the discriminator's loss.
 
     Returns:
         Scalar.
     """
-    return F.softplus(-painted_logits).mean()
+    return -painted_logits.mean() if form == "hinge" else F.softplus(-painted_logits).mean()
+
+
+def gradient_penalty(logits: Tensor, pictures: Tensor) -> Tensor:
+    """Return half the squared slope of the verdict at real pictures (R1). Source: Mescheder et al., 2018, equation 9.
+
+    Args:
+        logits: (N,), computed from `pictures`.
+        pictures: (N, 1, H, W), which require a gradient.
+
+    Returns:
+        Scalar: the mean over pictures of the squared length of their gradient, halved.
+    """
+    (slope,) = torch.autograd.grad(logits.sum(), pictures, create_graph=True)
+    return 0.5 * slope.square().sum(dim=(1, 2, 3)).mean()
+
+
+def feature_matching_loss(
+    real: Sequence[Tensor], painted: Sequence[Tensor], weights: Callable[[int], Tensor]
+) -> Tensor:
+    """Compare what the discriminator's layers see, on average near the mask. Source: Salimans et al., 2016, equation 3.
+
+    Means over places leave a fill free to put its texture elsewhere than the real lesion does.
+
+    Args:
+        real: feature maps of the real pictures, (N, C, side, side) each; no gradient flows into them.
+        painted: the same of the fills.
+        weights: gives (N, 1, side, side) weights, each picture's sum 1, for a side.
+
+    Returns:
+        Scalar: mean over layers of the mean absolute difference.
+    """
+    gaps = []
+    for wanted, found in zip(real, painted, strict=True):
+        near = weights(found.shape[-1])
+        gaps.append(((found - wanted.detach()) * near).sum(dim=(2, 3)).abs().mean())
+    return torch.stack(gaps).mean()
+
+
+def variety_loss(painted: Tensor, other: Tensor, real: Tensor, mask: Tensor, target: float) -> Tensor:
+    """Return what two fills of one context lack in difference. After Mao et al., 2019, with a bound.
+
+    Args:
+        painted: (N, 1, H, W), fills.
+        other: (N, 1, H, W), fills of the same contexts from other noise.
+        real: (N, 1, H, W), whose spread inside the mask is the measure.
+        mask: (N, 1, H, W).
+        target: root mean square difference wanted inside the mask, as a share of the real pixels' standard deviation.
+
+    Returns:
+        Scalar in [0, 1]: the mean over pictures of the share of the target that is lacking.
+    """
+    area = mask.sum(dim=(1, 2, 3)).clamp(min=1)
+    mean = (real * mask).sum(dim=(1, 2, 3)) / area
+    spread = (((real - mean[:, None, None, None]) * mask).square().sum(dim=(1, 2, 3)) / area).sqrt()
+    # The root has no slope at 0, where both fills are the same.
+    difference = ((((painted - other) * mask).square().sum(dim=(1, 2, 3)) / area) + 1e-10).sqrt()
+    return F.relu(1 - difference / (target * spread).clamp(min=1e-3)).mean()
 
 
 def class_loss(class_logits: Tensor, classes: Tensor) -> Tensor:

@@ -11,27 +11,46 @@ from mammofill.pairing import Pairs, borrowed_mask
 from mammofill.patches import PatchSet
 
 
+def paired_rows(patches: PatchSet, pairs: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows, in the patches' table, of the contexts and of the mask donors of some pairs: (N,) each.
+
+    Raises:
+        ArtifactError: a pair names a patch that is not there.
+    """
+    index = pd.Index(patches.table["patch_id"])
+    found = []
+    for role in ("context", "mask_donor"):
+        names = pairs[f"{role}_patch_id"]
+        rows = np.asarray(index.get_indexer(pd.Index(names)), np.int64)
+        if (rows < 0).any():
+            name = names.iloc[int(np.argmin(rows))]
+            raise ArtifactError(f"A pair names the patch {name!r}, which is not in {patches.folder}.")
+        found.append(rows)
+    return found[0], found[1]
+
+
 def paired_pixels(
-    patches: PatchSet, pairs: pd.DataFrame
+    patches: PatchSet,
+    pairs: pd.DataFrame,
+    rows: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_], pd.DataFrame, pd.DataFrame]:
     """Decode what some pairs are about.
 
     Args:
         patches: the patches that the pairs were made from.
         pairs: rows of `Pairs.table`.
+        rows: what `paired_rows` says of them, where it is known already.
 
     Returns:
         contexts (N, H, W) uint16; masks (N, H, W) bool as the contexts receive them, zoomed and shifted; and the rows
         of the patches' table of the contexts and of the mask donors.
     """
-    row_of = {patch_id: row for row, patch_id in enumerate(patches.table["patch_id"])}
-    context_rows = np.array([row_of[name] for name in pairs["context_patch_id"]], np.int64)
-    donor_rows = np.array([row_of[name] for name in pairs["mask_donor_patch_id"]], np.int64)
+    context_rows, donor_rows = rows or paired_rows(patches, pairs)
     contexts, _ = patches.pixels(context_rows)
-    _, masks = patches.pixels(donor_rows)
+    masks = patches.masks(donor_rows)
     shifts = zip(pairs["shift_rows_px"], pairs["shift_columns_px"], strict=True)
-    for number, (zoom, (rows, columns)) in enumerate(zip(pairs["zoom"], shifts, strict=True)):
-        masks[number] = borrowed_mask(masks[number], float(zoom), (int(rows), int(columns)))
+    for number, (zoom, (down, right)) in enumerate(zip(pairs["zoom"], shifts, strict=True)):
+        masks[number] = borrowed_mask(masks[number], float(zoom), (int(down), int(right)))
     return contexts, masks, patches.table.iloc[context_rows], patches.table.iloc[donor_rows]
 
 

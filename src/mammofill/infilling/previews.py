@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mammofill.ground.artifact import write_atomically
 from mammofill.ground.imaging import corrupt, encode_png, to_uint16, to_unit
 from mammofill.ground.seeding import derive_seed, stream
 from mammofill.infilling.generator import Generator
-from mammofill.infilling.paint import paint
+from mammofill.infilling.generator_painter import GeneratorPainter
+from mammofill.infilling.paint import Lesson, Painter, paint
 from mammofill.infilling.paired import paired_pixels
 from mammofill.infilling.settings import CLASSES
 from mammofill.pairing import Pairs
@@ -51,23 +53,40 @@ def choose_previews(
     return PreviewCases(images, masks, tuple(derive_seed(seed, "preview", number) for number in range(len(images))))
 
 
-def preview_picture(generator: Generator, cases: PreviewCases, feather_px: int) -> bytes:
+def preview_picture(painter: Painter | Generator, cases: PreviewCases, feather_px: int) -> bytes:
     """Fill the cases and lay them out: a row per case; columns real, mask, context, filled benign, filled malignant.
+
+    Args:
+        painter: a generator, or who else paints.
+        cases: what is filled.
+        feather_px: width of the fills' soft edge.
 
     Returns:
         An 8-bit gray PNG.
     """
+    if isinstance(painter, Generator):
+        painter = GeneratorPainter(painter)
     contexts = [
         to_uint16(corrupt(to_unit(image), mask, stream(seed, "noise")))
         for image, mask, seed in zip(cases.images, cases.masks, cases.seeds, strict=True)
     ]
     columns: list[NDArray[np.uint16]] = [cases.images, cases.masks.astype(np.uint16) * 65535, np.array(contexts)]
     for pathology in CLASSES:
-        asked = [pathology] * len(cases.images)
-        columns.append(paint(generator, cases.images, cases.masks, asked, cases.seeds, feather_px))
+        asked = {"pathology": [pathology] * len(cases.images)}
+        columns.append(paint(painter, cases.images, cases.masks, asked, cases.seeds, feather_px))
     tiles = [[(column[row] >> 8).astype(np.uint8) for column in columns] for row in range(len(cases.images))]
     framed = [
         np.concatenate([cv2.copyMakeBorder(tile, _GAP_PX, 0, _GAP_PX, 0, cv2.BORDER_CONSTANT) for tile in row], axis=1)
         for row in tiles
     ]
     return encode_png(np.concatenate(framed, axis=0))
+
+
+def show_at_work(lesson: Lesson, painter: Painter) -> None:
+    """Write one preview picture of a painter that was not trained, into the infiller in the making."""
+    settings = lesson.settings
+    cases = choose_previews(lesson.patches, lesson.rows, lesson.pairs, settings.previews, lesson.seed)
+    if len(cases.images):
+        place = lesson.folder / "previews"
+        place.mkdir(exist_ok=True)
+        write_atomically(place / f"{0:08d}.png", preview_picture(painter, cases, settings.feather_px))

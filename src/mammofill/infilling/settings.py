@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mammofill.ground.artifact import execution
-from mammofill.ground.errors import SettingsError, check_setting
+from mammofill.ground.errors import SettingsError, check_choice, check_setting
+from mammofill.infilling.conditions import FACTS
 
-CLASSES = ("benign", "malignant")
+CLASSES = FACTS["pathology"]
 """The classes that a lesion can be asked for, in the order of the class planes: [1, 0] benign, [0, 1] malignant."""
+
+AUGMENTATIONS = ("turn", "translation", "brightness", "contrast")
+"""What can be done to the discriminator's pictures."""
 
 COARSEST_PX = 4
 """Side of the coarsest scale of the generator. Source: the paper, section 3.3."""
@@ -31,22 +35,43 @@ class GeneratorSettings:
         widths: channels at each scale from the coarsest (4x4) to the finest; the default reaches 256x256. For smaller
             patches the finest scales are left off: 64x64 patches use the first five widths.
         convolutions: 3x3 convolutions at each scale.
+        stack: what each scale is shown beside the coarser one's features. clean: context and mask, averaged over areas,
+            and the planes of what is asked for. accumulating: as the method's authors' code, where each halving (of
+            nearest pixels) appends the planes again, so that 4x4 has them six times and the finest scale not at all.
+            filled: the hole filled smoothly from its surroundings at every scale, mask, noise of the same strength at
+            every scale, planes.
+        norm: what follows each convolution: none (the paper), pixel (each pixel's channels brought to length 1; Karras
+            et al., ICLR 2018, section 4.2), which keeps brightness, or instance, which does not.
+        latent: numbers drawn for each fill, which with what is asked for scale and shift every channel after its norm
+            (Perez et al., "FiLM", AAAI 2018); 0 for none.
+        upsampling: how a coarser scale is doubled: nearest (the paper) or bilinear.
         activation: what follows each convolution: leaky_relu (slope 0.2, as Chen and Koltun) or relu.
-        head: what bounds the picture after the last 1x1 convolution: sigmoid, relu, or linear for no bound (values
-            outside [0, 1] are then cut off when the fill is laid over the patch).
+        head: what bounds the picture after the last 1x1 convolution: sigmoid, relu, linear for no bound (values
+            outside [0, 1] are then cut off when the fill is laid over the patch), or residual, which adds it to the
+            smoothly filled context (only with stack filled).
     """
 
     widths: tuple[int, ...] = (128, 128, 64, 64, 32, 32, 32)
     convolutions: int = 2
+    stack: Literal["clean", "accumulating", "filled"] = "clean"
+    norm: Literal["none", "pixel", "instance"] = "none"
+    latent: int = 0
+    upsampling: Literal["nearest", "bilinear"] = "nearest"
     activation: Literal["leaky_relu", "relu"] = "leaky_relu"
-    head: Literal["sigmoid", "relu", "linear"] = "sigmoid"
+    head: Literal["sigmoid", "relu", "linear", "residual"] = "sigmoid"
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         check_setting(self, "widths", _all_positive(self.widths), "one or more channel numbers, each at least 1")
         check_setting(self, "convolutions", self.convolutions >= 1, "at least 1")
-        check_setting(self, "activation", self.activation in ("leaky_relu", "relu"), "leaky_relu or relu")
-        check_setting(self, "head", self.head in ("sigmoid", "relu", "linear"), "sigmoid, relu or linear")
+        check_choice(self, "stack", "clean", "accumulating", "filled")
+        check_choice(self, "norm", "none", "pixel", "instance")
+        check_setting(self, "latent", self.latent >= 0, "at least 0")
+        check_choice(self, "upsampling", "nearest", "bilinear")
+        check_choice(self, "activation", "leaky_relu", "relu")
+        check_choice(self, "head", "sigmoid", "relu", "linear", "residual")
+        knows_surroundings = self.head != "residual" or self.stack == "filled"
+        check_setting(self, "head", knows_surroundings, "residual only with stack filled")
 
     def widths_for(self, size_px: int) -> tuple[int, ...]:
         """Return the widths of the scales that a patch of this size has: 4, 8, ... up to `size_px`.
@@ -80,18 +105,38 @@ class DiscriminatorSettings:
             (the method's authors': 32, then 64 to 512).
         class_head: train a second head that tells benign from malignant, on a trunk that does not see the class; its
             verdict on fills also guides the generator.
+        conditioning: how the verdict depends on what was asked for: projection (Miyato and Koyama, ICLR 2018), on a
+            trunk that sees the picture alone, or planes joined to every layer's input (the method's authors), which
+            leaves no trunk for a class head.
         sees: what it is shown of a fill: raw, the generator's whole picture (the paper, figure 1), or composite, the
             fill laid over the patch with a soft edge, as it will be used.
+        sees_mask: show it where the lesion is, too.
+        judge: flat weighs all pixels of the last layer (the paper), patches gives a verdict at each of them and
+            averages those near the mask (Isola et al., CVPR 2017, section 3.2.2).
+        spectral_norm: keep each layer from amplifying more than 1 (Miyato et al., ICLR 2018).
+        augment: what happens to all that it is shown, real and painted, so that it cannot learn patches by heart:
+            some of turn, translation, brightness, contrast (Zhao et al., "Differentiable augmentation", NeurIPS 2020).
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 256, 512)
     class_head: bool = True
+    conditioning: Literal["projection", "planes"] = "projection"
     sees: Literal["raw", "composite"] = "raw"
+    sees_mask: bool = False
+    judge: Literal["flat", "patches"] = "flat"
+    spectral_norm: bool = False
+    augment: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         check_setting(self, "widths", _all_positive(self.widths), "one or more channel numbers, each at least 1")
-        check_setting(self, "sees", self.sees in ("raw", "composite"), "raw or composite")
+        check_choice(self, "conditioning", "projection", "planes")
+        sees_class = self.class_head and self.conditioning == "planes"
+        check_setting(self, "class_head", not sees_class, "false with conditioning by planes: its trunk sees the class")
+        check_choice(self, "sees", "raw", "composite")
+        check_choice(self, "judge", "flat", "patches")
+        known = set(self.augment) <= set(AUGMENTATIONS)
+        check_setting(self, "augment", known, f"some of {', '.join(AUGMENTATIONS)}")
 
     def check_size(self, size_px: int) -> None:
         """Refuse patches that cannot be halved so often.
@@ -108,42 +153,62 @@ class DiscriminatorSettings:
             )
 
 
+_LAYERS = {
+    "vgg19": ("input", "pool1", "pool2", "pool3", "pool4", "pool5"),
+    "squeezenet1_1": ("input", "pool1", "pool2", "pool3"),
+    "resnet50": ("input", "stem", "layer1", "layer2", "layer3", "layer4"),
+}
+"""Feature maps that each network can give."""
+
+
 @dataclass(frozen=True)
 class PerceptualSettings:
     """What the perceptual loss compares. Source: the paper, section 4.2; Johnson et al., ECCV 2016.
 
     Attributes:
-        features: vgg19 (the paper) or squeezenet1_1, trained on ImageNet; laplacian, the levels of a Laplacian pyramid,
-            which need no weights (Bojanowski et al., ICML 2018); none, the pixels alone.
+        features: vgg19 (the paper), squeezenet1_1 or resnet50, trained on ImageNet; laplacian, the levels of a
+            Laplacian pyramid, which need no weights (Bojanowski et al., ICML 2018); none, the pixels alone.
         weights: local file (.pth or .safetensors, torchvision's names) with the network's weights; unset, torchvision
-            downloads and checks them. Not for laplacian and none.
-        layers: what is compared, of input, pool1, pool2, ... of the network (the method's authors': up to pool3).
+            downloads and checks them. For resnet50 it may be the weights.safetensors of a classifier that mammofill
+            trained. Not for laplacian and none.
+        layers: what is compared: input and, of vgg19 and squeezenet1_1, pool1, pool2, ... (the method's authors': up to
+            pool3), or of resnet50 stem (its first convolution), layer1, ... layer4.
+        pooling: how vgg19 and squeezenet1_1 halve: max, as they were trained, or average (the method's authors).
         levels: number of levels of the Laplacian pyramid.
-        normalise: bring pixels to the mean and spread of ImageNet before the network sees them.
+        pixels: what a network sees of pixels between black and white: unit, 0 to 1; or centred255, -127.5 to 127.5 (the
+            method's authors), for weights that were trained on such pixels, which torchvision's were not.
+        normalise: bring pixels to the mean and spread of ImageNet before the network sees them, as torchvision's
+            weights expect it.
         region: masked compares the lesion and its boundary each by itself, with everything else black, and the context
             by its pixels; whole compares the whole picture at once.
     """
 
-    features: Literal["vgg19", "squeezenet1_1", "laplacian", "none"] = "vgg19"
-    weights: str | None = None
+    features: Literal["vgg19", "squeezenet1_1", "resnet50", "laplacian", "none"] = "vgg19"
+    weights: str | None = execution(None)  # the plan holds the file's SHA-256 among the inputs
     layers: tuple[str, ...] = ("input", "pool1", "pool2", "pool3")
+    pooling: Literal["max", "average"] = "max"
     levels: int = 4
+    pixels: Literal["unit", "centred255"] = "unit"
     normalise: bool = False
     region: Literal["masked", "whole"] = "masked"
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
-        known = ("vgg19", "squeezenet1_1", "laplacian", "none")
-        check_setting(self, "features", self.features in known, "one of " + ", ".join(known))
-        pools = {"vgg19": 5, "squeezenet1_1": 3}.get(self.features)
-        if pools is None:
+        check_choice(self, "features", *_LAYERS, "laplacian", "none")
+        layers = _LAYERS.get(self.features)
+        if layers is None:
             check_setting(self, "weights", self.weights is None, f"unset, as {self.features} features have no weights")
         else:
-            layers = ("input", *(f"pool{number}" for number in range(1, pools + 1)))
             known_layers = bool(self.layers) and set(self.layers) <= set(layers)
             check_setting(self, "layers", known_layers, f"some of {', '.join(layers)} for {self.features}")
+        check_choice(self, "pooling", "max", "average")
+        pools = self.pooling == "max" or self.features in ("vgg19", "squeezenet1_1")
+        check_setting(self, "pooling", pools, f"max for {self.features}")
         check_setting(self, "levels", self.levels >= 1, "at least 1")
-        check_setting(self, "region", self.region in ("masked", "whole"), "masked or whole")
+        check_choice(self, "pixels", "unit", "centred255")
+        once = self.pixels == "unit" or not self.normalise
+        check_setting(self, "pixels", once, "unit where pixels are brought to ImageNet's mean and spread (normalise)")
+        check_choice(self, "region", "masked", "whole")
 
 
 @dataclass(frozen=True)
@@ -160,8 +225,17 @@ class LossSettings:
         boundary: where the boundary loss looks: contour, the mask's inner contour, blurred and scaled to peak 1 (the
             method's authors' code), or blurred-mask, the whole mask blurred (the paper's sentence).
         boundary_sigma_px: standard deviation of that blur, in pixels (paper: 10).
+        adversarial: non-saturating (cross-entropies; the paper) or hinge (Lim and Ye, 2017).
         adversarial_weight: weight of all that the discriminator says of a fill, against the generator's other losses.
         class_weight: weight of the class head's loss against the adversarial loss, for both networks.
+        feature_matching_weight: weight of the difference between what the discriminator's layers see in a fill and in
+            the real patch, near the mask (Salimans et al., NIPS 2016, section 3.1); 0 for none.
+        variety_weight: weight of a penalty on two fills of one context that differ, inside the mask, by less than
+            `variety_target`; 0 for none. After Mao et al., "Mode seeking GANs", CVPR 2019, but bounded.
+        variety_target: root mean square difference wanted between them, as a share of the real pixels' spread there.
+        gradient_penalty_weight: weight of R1, the squared slope of the verdict at real pictures (Mescheder et al., ICML
+            2018, equation 9), halved; 0 for none.
+        gradient_penalty_every: R1 is taken in each so-many-th step of the discriminator, with so many times its weight.
     """
 
     combine: Literal["stepped", "summed"] = "stepped"
@@ -170,17 +244,30 @@ class LossSettings:
     boundary_weight: float = 1000.0
     boundary: Literal["contour", "blurred-mask"] = "contour"
     boundary_sigma_px: float = 10.0
+    adversarial: Literal["non-saturating", "hinge"] = "non-saturating"
     adversarial_weight: float = 1.0
     class_weight: float = 1.0
+    feature_matching_weight: float = 0.0
+    variety_weight: float = 0.0
+    variety_target: float = 0.5
+    gradient_penalty_weight: float = 0.0
+    gradient_penalty_every: int = 8
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
-        check_setting(self, "combine", self.combine in ("stepped", "summed"), "stepped or summed")
-        check_setting(self, "boundary", self.boundary in ("contour", "blurred-mask"), "contour or blurred-mask")
+        check_choice(self, "combine", "stepped", "summed")
+        check_choice(self, "boundary", "contour", "blurred-mask")
+        check_choice(self, "adversarial", "non-saturating", "hinge")
         check_setting(self, "boundary_sigma_px", self.boundary_sigma_px > 0, "above 0")
-        for name in ("perceptual", "context", "boundary", "adversarial", "class"):
+        names = ("perceptual", "context", "boundary", "adversarial", "class", "feature_matching", "variety")
+        for name in (*names, "gradient_penalty"):
             weight = getattr(self, f"{name}_weight")
             check_setting(self, f"{name}_weight", math.isfinite(weight) and weight >= 0, "a number, at least 0")
+        check_setting(self, "variety_target", self.variety_target > 0, "above 0")
+        check_setting(self, "gradient_penalty_every", self.gradient_penalty_every >= 1, "at least 1")
+        for name in ("feature_matching", "variety"):
+            fits = self.combine == "summed" or getattr(self, f"{name}_weight") == 0
+            check_setting(self, f"{name}_weight", fits, "0 unless losses are summed (combine)")
 
 
 @dataclass(frozen=True)
@@ -191,6 +278,8 @@ class ScheduleSettings:
         pretrain_epochs: epochs on the perceptual loss alone (with summed losses: and the boundary loss) (paper: 300).
         adversarial_epochs: epochs of alternation between discriminator and generator after that (paper: 2000).
         threshold: a turn of the discriminator or the generator ends when its adversarial loss is below (paper: 0.3).
+        discriminator_burst: steps that the discriminator takes at a time; only then is its threshold looked at (the
+            method's authors: 5).
         most_steps_per_turn: a turn ends after so many steps in any case, so that none lasts for ever (ours). With 1
             the two simply alternate.
         reconstruction_steps: with stepped losses, steps on the perceptual loss and as many on the boundary loss after
@@ -202,11 +291,14 @@ class ScheduleSettings:
         beta2: Adam's second decay rate.
         decay: the learning rates are multiplied by this ... (the method's authors: 0.99)
         decay_every_images: ... every so many images, smoothly (the method's authors: 500 steps of 8).
+        average_images: the generator that is kept is a running average over the steps, in which a step counts half
+            after so many further images (Karras et al., ICLR 2018, section A.1); 0 keeps the last one.
     """
 
     pretrain_epochs: float = 300
     adversarial_epochs: float = 2000
     threshold: float = 0.3
+    discriminator_burst: int = 1
     most_steps_per_turn: int = 25
     reconstruction_steps: int = 10
     batch: int = 8
@@ -216,6 +308,7 @@ class ScheduleSettings:
     beta2: float = 0.999
     decay: float = 0.99
     decay_every_images: int = 4000
+    average_images: int = 0
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
@@ -224,6 +317,7 @@ class ScheduleSettings:
         some = self.pretrain_epochs + self.adversarial_epochs > 0
         check_setting(self, "pretrain_epochs", some, "above 0 when adversarial_epochs is 0")
         check_setting(self, "threshold", self.threshold > 0, "above 0")
+        check_setting(self, "discriminator_burst", self.discriminator_burst >= 1, "at least 1")
         check_setting(self, "most_steps_per_turn", self.most_steps_per_turn >= 1, "at least 1")
         check_setting(self, "reconstruction_steps", self.reconstruction_steps >= 0, "at least 0")
         check_setting(self, "batch", self.batch >= 1, "at least 1")
@@ -234,10 +328,71 @@ class ScheduleSettings:
         check_setting(self, "beta2", 0 <= self.beta2 < 1, "in [0, 1)")
         check_setting(self, "decay", 0 < self.decay <= 1, "in (0, 1]")
         check_setting(self, "decay_every_images", self.decay_every_images >= 1, "at least 1")
+        check_setting(self, "average_images", self.average_images >= 0, "at least 0")
 
     def rate_at(self, images_seen: int) -> float:
         """Return the share of the starting learning rates that holds after so many images."""
         return float(self.decay ** (images_seen / self.decay_every_images))
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How the machine computes. The first three change the last digits of a result, or more, so they are part of it.
+
+    Attributes:
+        precision: float32; tf32, which rounds the inputs of products on CUDA to 10 bits; or bf16, mixed precision (on
+            a CPU only where it has instructions for it).
+        channels_last: keep channels of a pixel beside each other, which suits tensor cores and slows a CPU's training.
+        compile: compile the networks (torch.compile); the first steps then take minutes.
+        processes: processes that share each batch, one on each GPU (cuda), or on the cores of this machine (cpu). The
+            same up to the order of additions.
+        at_once: images of a batch that one process works on at the same time; fewer save memory. Unset takes all. The
+            same up to the order of additions (with spectral_norm also up to the number of its iterations).
+    """
+
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    channels_last: bool = False
+    compile: bool = False
+    processes: int = execution(1)
+    at_once: int | None = execution(None)
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        check_choice(self, "precision", "float32", "tf32", "bf16")
+        check_setting(self, "processes", self.processes >= 1, "at least 1")
+        check_setting(self, "at_once", self.at_once is None or self.at_once >= 1, "at least 1, or unset")
+
+
+@dataclass(frozen=True)
+class WatchSettings:
+    """How fills of the validation split's lesions are watched while training: none of them is learned from.
+
+    Attributes:
+        measure: none; perceptual, the perceptual loss of fills against the lesions that were there (which favours
+            blur); or kernel-distance, the distance between the distributions of fills and of real lesions, inside
+            their masks, in the features of the perceptual loss (Binkowski et al., "Demystifying MMD GANs", ICLR 2018).
+        every_images: taken each time so many images were seen, after the pre-training.
+        patches: lesion patches that are filled for it, at most.
+        keep: the generator that is kept: last, or best by the measure.
+        patience: stop when so many takes in a row brought no better one; unset never stops early.
+    """
+
+    measure: Literal["none", "perceptual", "kernel-distance"] = "none"
+    every_images: int = 20_000
+    patches: int = 256
+    keep: Literal["last", "best"] = "last"
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        check_choice(self, "measure", "none", "perceptual", "kernel-distance")
+        check_choice(self, "keep", "last", "best")
+        check_setting(self, "every_images", self.every_images >= 1, "at least 1")
+        check_setting(self, "patches", self.patches >= 8, "at least 8")
+        check_setting(self, "patience", self.patience is None or self.patience >= 1, "at least 1, or unset")
+        watched = self.measure != "none"
+        check_setting(self, "keep", watched or self.keep == "last", "last when nothing is measured")
+        check_setting(self, "patience", watched or self.patience is None, "unset when nothing is measured")
 
 
 @dataclass(frozen=True)
@@ -246,11 +401,21 @@ class TrainInfillerSettings:
 
     Attributes:
         preset: name of the preset that these settings came from; recorded only.
+        method: gan, a generator that is trained (the paper); copy-paste, a real lesion of the class asked for, whose
+            outline fits, laid into the hole; or texture, the patch's own tissue painted anew, without a lesion. The
+            last two train nothing: of the settings below they look at conditions, feather_px, allow_one_class and
+            previews.
+        conditions: what a lesion can be asked to be, besides its outline: pathology, then any of abnormality and
+            density (`conditions.FACTS`).
+        hidden_share: each fact beyond pathology is hidden from the networks in this share of the training images, so
+            that they can paint without knowing it.
         generator: the network that paints.
         discriminator: the network that judges.
         perceptual: what the perceptual loss compares.
         losses: the losses and how they are put together.
         schedule: how long and how fast.
+        watch: how fills are measured while training.
+        engine: how the machine computes.
         feather_px: a fill fades out over so many pixels outside its mask; farther away the patch stays as it was, bit
             for bit.
         augment: turn and mirror training patches at random (the eight ways a square can lie). The paper does not.
@@ -259,14 +424,21 @@ class TrainInfillerSettings:
         preview_every_images: a preview is painted each time so many images were seen.
         history_every_images: a row of mean losses is kept each time so many images were seen.
         checkpoint_every_images: a stopped training goes on from the last multiple of this. Does not change the result.
+        tensorboard: folder for losses and previews as TensorBoard reads them, beside the artifact; needs the extra
+            `tensorboard`. Does not change the result.
     """
 
     preset: str = "paper"
+    method: Literal["gan", "copy-paste", "texture"] = "gan"
+    conditions: tuple[str, ...] = ("pathology",)
+    hidden_share: float = 0.1
     generator: GeneratorSettings = GeneratorSettings()
     discriminator: DiscriminatorSettings = DiscriminatorSettings()
     perceptual: PerceptualSettings = PerceptualSettings()
     losses: LossSettings = LossSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    watch: WatchSettings = WatchSettings()
+    engine: EngineSettings = EngineSettings()
     feather_px: int = 4
     augment: bool = False
     allow_one_class: bool = False
@@ -274,9 +446,17 @@ class TrainInfillerSettings:
     preview_every_images: int = 100_000
     history_every_images: int = 4000
     checkpoint_every_images: int = execution(8000)
+    tensorboard: str | None = execution(None)
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
+        check_choice(self, "method", "gan", "copy-paste", "texture")
+        known = self.conditions[:1] == ("pathology",) and set(self.conditions) <= set(FACTS)
+        once = len(set(self.conditions)) == len(self.conditions)
+        check_setting(self, "conditions", known and once, f"pathology first, then any of {', '.join(FACTS)}, each once")
+        check_setting(self, "hidden_share", 0 <= self.hidden_share < 1, "in [0, 1)")
+        batch, crew = self.schedule.batch, self.engine.processes
+        check_setting(self, "engine", batch % crew == 0, f"of processes that share a batch of {batch} evenly")
         check_setting(self, "feather_px", self.feather_px >= 0, "at least 0")
         check_setting(self, "previews", self.previews >= 0, "at least 0")
         for name in ("preview_every_images", "history_every_images", "checkpoint_every_images"):
@@ -307,9 +487,75 @@ _DEMO = TrainInfillerSettings(
     checkpoint_every_images=2000,
 )
 
-PRESETS: dict[str, TrainInfillerSettings] = {"paper": _PAPER, "demo": _DEMO}
-"""Settings by name. ``paper`` follows the paper. ``demo`` is small and needs no weights: on some 160 lesion patches of
-64 px it trains in about a minute on two CPU cores, on more in proportion (lower its epochs then)."""
+_AUTHORS = TrainInfillerSettings(
+    preset="authors",
+    generator=GeneratorSettings(stack="accumulating", activation="relu", head="relu"),
+    discriminator=DiscriminatorSettings(conditioning="planes", class_head=False),
+    schedule=ScheduleSettings(discriminator_burst=5, most_steps_per_turn=5000),
+)
+
+_MODERN = TrainInfillerSettings(
+    preset="modern",
+    generator=GeneratorSettings(
+        widths=(128, 128, 96, 64, 48, 32, 32),
+        stack="filled",
+        norm="pixel",
+        latent=16,
+        upsampling="bilinear",
+        head="residual",
+    ),
+    discriminator=DiscriminatorSettings(
+        widths=(32, 64, 96, 128, 128),
+        sees="composite",
+        sees_mask=True,
+        judge="patches",
+        spectral_norm=True,
+        augment=("turn", "translation", "brightness", "contrast"),
+    ),
+    perceptual=PerceptualSettings(features="laplacian"),
+    losses=LossSettings(
+        combine="summed",
+        perceptual_weight=1.0,
+        boundary_weight=1.0,
+        boundary_sigma_px=4.0,
+        adversarial="hinge",
+        adversarial_weight=0.05,
+        class_weight=1.0,
+        feature_matching_weight=0.1,
+        variety_weight=0.05,
+    ),
+    schedule=ScheduleSettings(
+        pretrain_epochs=10,
+        adversarial_epochs=190,
+        most_steps_per_turn=1,
+        reconstruction_steps=0,
+        batch=16,
+        learning_rate=5e-4,
+        discriminator_learning_rate=1e-3,
+        beta1=0.0,
+        beta2=0.99,
+        decay=0.99,
+        decay_every_images=8000,
+        average_images=2000,
+    ),
+    augment=True,
+    preview_every_images=20_000,
+    history_every_images=2000,
+)
+
+_COPY_PASTE = TrainInfillerSettings(
+    preset="copy-paste", method="copy-paste", perceptual=PerceptualSettings(features="none")
+)
+
+_TEXTURE = TrainInfillerSettings(preset="texture", method="texture", perceptual=PerceptualSettings(features="none"))
+
+PRESETS: dict[str, TrainInfillerSettings] = {
+    one.preset: one for one in (_PAPER, _AUTHORS, _MODERN, _DEMO, _COPY_PASTE, _TEXTURE)
+}
+"""Settings by name. ``paper`` follows the paper, ``authors`` the code of the method's authors where that differs from
+it, ``modern`` what was learned about GANs since. ``demo`` is small and needs no weights: on some 160 lesion patches of
+64 px it trains in about a minute on two CPU cores, on more in proportion (lower its epochs then). ``copy-paste`` and
+``texture`` train nothing: what a trained infiller has to be better than."""
 
 
 def preset(name: str) -> TrainInfillerSettings:

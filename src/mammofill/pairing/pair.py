@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mammofill.ground.artifact import begin
 from mammofill.ground.errors import TooFewError
-from mammofill.ground.imaging import Mask
+from mammofill.ground.imaging import Mask, touches_border
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.seeding import stream
 from mammofill.pairing.pairs import PAIR_COLUMNS, Pairs, borrowed_mask
@@ -162,11 +162,6 @@ def _draw_donor(
             return donor, zoom, shift
         unpaired[f"try-{reason}"] += 1
     return None
-
-
-def touches_border(mask: Mask) -> bool:
-    """Say whether a mask (H, W) reaches the border of its patch."""
-    return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
 
 
 def check_placement(mask: Mask, breast: Mask, min_mask_px: int) -> str | None:

@@ -1,8 +1,7 @@
-"""What evaluations came from: every artifact upstream that can still be found, and the names of those that cannot."""
+"""What evaluations and judgements came from: every artifact upstream that can be found, and the names of the others."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,9 +12,10 @@ import pandas as pd
 
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import Artifact, InputRecord, upstream
+from mammofill.judging import Judgement
 from mammofill.patches import PatchSet
 
-_ORDER = ("mammograms", "patches", "pairs", "infiller", "classifier", "evaluation")
+_ORDER = ("mammograms", "patches", "pairs", "infiller", "classifier", "evaluation", "judgement")
 
 
 @dataclass(frozen=True)
@@ -37,21 +37,23 @@ class Lineage:
         return [PatchSet.open(place) for place in places.values()]
 
 
-def find_lineage(evaluations: Sequence[Evaluation]) -> Lineage:
-    """Follow the manifests from evaluations back to the mammograms.
+def find_lineage(evaluations: Sequence[Evaluation], judgements: Sequence[Judgement] = ()) -> Lineage:
+    """Follow the manifests from evaluations and judgements back to the mammograms.
 
     Args:
         evaluations: where to begin; they are in the lineage themselves, in the order given.
+        judgements: the same.
     """
+    ends: list[Artifact] = [*evaluations, *judgements]
     # Known by their place, not their content: two arms may have come out alike, and are two arms still.
     found: dict[Path, Artifact] = {}
-    for evaluation in evaluations:
-        for several in upstream(evaluation).values():
+    for end in ends:
+        for several in upstream(end).values():
             found.update((one.folder.resolve(), one) for one in several)
     # A synthetic patch set comes after the infiller that painted it, so what has most ancestors comes last.
     ancestry = {place: sum(map(len, upstream(one).values())) for place, one in found.items()}
     places = sorted(found, key=lambda place: (_ORDER.index(found[place].manifest.kind), ancestry[place]))
-    artifacts = (*(found[place] for place in places), *evaluations)
+    artifacts = (*(found[place] for place in places), *ends)
     fingerprints = {one.fingerprint for one in artifacts}
 
     missing: dict[str, InputRecord] = {}
@@ -63,11 +65,9 @@ def find_lineage(evaluations: Sequence[Evaluation]) -> Lineage:
 
 
 def read_history(artifact: Artifact) -> pd.DataFrame:
-    """Read ``history.jsonl`` of an infiller or a classifier: one row per line, ``images_seen`` among the columns."""
-    path = artifact.folder / "history.jsonl"
-    if not path.is_file():
-        return pd.DataFrame()
-    return pd.DataFrame([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
+    """Read ``history.csv`` of an infiller or a classifier, ``images_seen`` among its columns; empty without one."""
+    path = artifact.folder / "history.csv"
+    return pd.read_csv(path) if path.is_file() else pd.DataFrame()
 
 
 def flat_settings(settings: dict[str, Any], within: str = "") -> list[tuple[str, str]]:

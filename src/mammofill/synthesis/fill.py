@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mammofill.ground.artifact import begin
 from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
-from mammofill.ground.progress import Progress, quiet
+from mammofill.ground.imaging import encode_png, touches_border
+from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.seeding import derive_seed, stream
 from mammofill.infilling import Infiller
-from mammofill.infilling.paired import check_same_patches, paired_pixels
+from mammofill.infilling.conditions import words_in
+from mammofill.infilling.paired import check_same_patches, paired_pixels, paired_rows
 from mammofill.infilling.settings import CLASSES
 from mammofill.pairing import Pairs
 from mammofill.patches import PatchSet, write_index, write_shard
+from mammofill.patches.patch_set import encode_patch
 from mammofill.synthesis.settings import SynthesizeSettings
 
 _CHUNK = 64
 """Patches that are decoded and filled at once; memory does not grow beyond them and one shard of results."""
+_ENCODERS = 2
+"""Threads that turn what is done into PNG while the next is painted."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,8 @@ def synthesize(
     _check_inputs(infiller, pairs, patches)
     real = patches.table.iloc[patches.rows(split="train", origin="real", pathology=CLASSES)]["pathology"].value_counts()
     wanted = settings.counts_for({name: int(real.get(name, 0)) for name in CLASSES})
-    _check_classes_learned(infiller, wanted)
+    made = dict.fromkeys(wanted, sum(wanted.values())) if settings.requested_class == "both" else wanted
+    _check_classes_learned(infiller, made)
     orders, reused = _choose(pairs, wanted, settings, seed)
 
     from mammofill.ground.training import find_device
@@ -97,17 +105,11 @@ def synthesize(
                     if shard.is_file():  # finished before an earlier stop
                         task.advance(len(some))
                         continue
-                    columns: dict[str, list[Any]] = {"table": [], "images": [], "masks": [], "breasts": []}
-                    for first in range(0, len(some), _CHUNK):
-                        chunk = some[first : first + _CHUNK]
-                        for name, values in _fill(infiller, pairs, patches, chunk, device).items():
-                            columns[name].extend(values)
-                        task.advance(len(chunk))
-                    write_shard(shard, **columns, bits=settings.bits)
+                    write_shard(shard, **_make(infiller, pairs, patches, some, settings.bits, device, task))
             write_index(work.folder)
             nothing = {"reason": pd.Series([], dtype="string"), "split": pd.Series([], dtype="string")}
             pd.DataFrame(nothing | {"count": pd.Series([], dtype="int64")}).to_parquet(work.folder / "dropped.parquet")
-            work.finish(counts={"patches": len(orders), **wanted, "fills_of_used_pairs": reused})
+            work.finish(counts={"patches": len(orders), **made, "fills_of_used_pairs": reused})
     return PatchSet.open(out)
 
 
@@ -131,8 +133,8 @@ def _check_inputs(infiller: Infiller, pairs: Pairs, patches: PatchSet) -> None:
                 )
 
 
-def _check_classes_learned(infiller: Infiller, wanted: dict[str, int]) -> None:
-    for name, count in wanted.items():
+def _check_classes_learned(infiller: Infiller, made: dict[str, int]) -> None:
+    for name, count in made.items():
         if count and not infiller.classes_learned.get(name, 0):
             raise TooFewError(
                 f"{count} {name} patches are to be made, but the infiller in {infiller.folder} learned from no {name} "
@@ -144,9 +146,11 @@ def _choose(pairs: Pairs, wanted: dict[str, int], settings: SynthesizeSettings, 
     """Return what is to be made, in a shuffled order, and how many fills use a pair again."""
     donors = pairs.table["requested_pathology"].to_numpy(dtype=str)
     other = dict(zip(CLASSES, reversed(CLASSES), strict=True))
-    orders, reused = [], 0
+    orders: list[Order] = []
+    reused = 0
     for pathology, count in wanted.items():
-        donor = pathology if settings.requested_class == "donor" else other[pathology]
+        donor = other[pathology] if settings.requested_class == "other" else pathology
+        asked = CLASSES if settings.requested_class == "both" else (pathology,)
         candidates = np.flatnonzero(donors == donor)
         most = len(candidates) * settings.fills_per_pair
         if count > most:
@@ -158,38 +162,103 @@ def _choose(pairs: Pairs, wanted: dict[str, int], settings: SynthesizeSettings, 
         shuffled = stream(seed, "pairs", pathology).permutation(candidates)
         for number in range(count):
             again, place = divmod(number, len(shuffled))
-            orders.append(_order(pairs, int(shuffled[place]), pathology, again, seed))
-            reused += again > 0
+            orders += _order(pairs, int(shuffled[place]), asked, again, seed)
+            reused += (again > 0) * len(asked)
     shuffled_orders = stream(seed, "order").permutation(len(orders))
     return [orders[number] for number in shuffled_orders], reused
 
 
-def _order(pairs: Pairs, pair: int, pathology: str, again: int, seed: int) -> Order:
+def _order(pairs: Pairs, pair: int, asked: Sequence[str], again: int, seed: int) -> Iterator[Order]:
+    """Order a pair to be filled with each of some classes, from one seed."""
     pair_id = str(pairs.table["pair_id"].iloc[pair])
-    patch_id = f"{pair_id}-{pathology}-{again}"
-    return Order(patch_id, pair, pathology, derive_seed(seed, "fill", pair_id, pathology, again))
+    fill_seed = derive_seed(seed, "fill", pair_id, "-".join(asked), again)
+    for pathology in asked:
+        yield Order(f"{pair_id}-{pathology}-{again}", pair, pathology, fill_seed)
 
 
-def _fill(
-    infiller: Infiller, pairs: Pairs, patches: PatchSet, orders: list[Order], device: str
-) -> dict[str, list[Any]]:
-    """Return the rows and pictures of some synthetic patches."""
-    contexts, masks, context_rows, donor_rows = paired_pixels(patches, pairs.table.iloc[[one.pair for one in orders]])
-    images = infiller.infill(
-        contexts, masks, [one.pathology for one in orders], [one.seed for one in orders], device=device
+@dataclass(frozen=True)
+class Cases:
+    """What some orders are about, decoded."""
+
+    contexts: NDArray[np.uint16]
+    masks: NDArray[np.bool_]
+    breasts: NDArray[np.bool_]
+    context_rows: pd.DataFrame
+    """Rows of the patches' table."""
+    donor_rows: pd.DataFrame
+
+
+def _make(
+    infiller: Infiller, pairs: Pairs, patches: PatchSet, orders: list[Order], bits: int, device: str, task: Task
+) -> dict[str, Any]:
+    """Return the rows and pictures (PNG) of the synthetic patches of one shard, in the order of `orders`.
+
+    While some are painted, the next are decoded and those before encoded.
+    """
+    asked = pairs.table.iloc[[order.pair for order in orders]]
+    context_rows, donor_rows = paired_rows(patches, asked)
+    # Painted in the order of the store, which is read in groups of neighbours.
+    by_store = np.argsort(context_rows, kind="stable")
+    chunks = [by_store[start : start + _CHUNK] for start in range(0, len(orders), _CHUNK)]
+
+    def read(chunk: NDArray[np.int64]) -> Cases:
+        some = asked.iloc[chunk]
+        pixels = paired_pixels(patches, some, (context_rows[chunk], donor_rows[chunk]))
+        _check_masks(pairs, some, pixels[1])
+        contexts, masks, contexts_table, donors_table = pixels
+        return Cases(contexts, masks, patches.breasts(context_rows[chunk]), contexts_table, donors_table)
+
+    columns: dict[str, Any] = {name: [None] * len(orders) for name in ("table", "images", "masks", "breasts")}
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(_ENCODERS) as encoders:
+        coming = reader.submit(read, chunks[0])
+        for number, chunk in enumerate(chunks):
+            cases = coming.result()
+            if number + 1 < len(chunks):
+                coming = reader.submit(read, chunks[number + 1])
+            some = [orders[place] for place in chunk]
+            images = _fill(infiller, cases, some, device)
+            for place, image, mask, breast, row in zip(
+                chunk, images, cases.masks, cases.breasts, _rows(some, cases, infiller), strict=True
+            ):
+                columns["table"][place] = row
+                columns["images"][place] = encoders.submit(encode_patch, image, bits)
+                columns["masks"][place] = encoders.submit(encode_png, mask)
+                columns["breasts"][place] = encoders.submit(encode_png, breast)
+            task.advance(len(chunk))
+        encoded = {name: [one.result() for one in columns[name]] for name in ("images", "masks", "breasts")}
+    return columns | encoded
+
+
+def _check_masks(pairs: Pairs, some: pd.DataFrame, masks: NDArray[np.bool_]) -> None:
+    for pair_id, mask in zip(some["pair_id"], masks, strict=True):
+        if not mask.any() or touches_border(mask):
+            what = "touches the border of the patch" if mask.any() else "is empty"
+            raise ArtifactError(
+                f"{pairs.folder}: the mask of the pair {pair_id!r} {what}, so that no whole lesion can be painted. "
+                "Make the pairs with pair-patches, which hands out no such mask."
+            )
+
+
+def _fill(infiller: Infiller, cases: Cases, orders: list[Order], device: str) -> NDArray[np.uint16]:
+    # The lesion is of the donor's kind; the breast is the context's.
+    told = {"abnormality": cases.donor_rows, "density": cases.context_rows}
+    return infiller.infill(
+        cases.contexts,
+        cases.masks,
+        [order.pathology for order in orders],
+        [order.seed for order in orders],
+        facts={fact: words_in(told[fact], fact) for fact in infiller.conditions if fact in told},
+        device=device,
     )
-    table = [
-        _row(order, context, donor, infiller)
-        for order, context, donor in zip(
-            orders, context_rows.to_dict("records"), donor_rows.to_dict("records"), strict=True
-        )
-    ]
-    breasts = patches.breasts(context_rows.index.to_numpy())
-    return {"table": table, "images": list(images), "masks": list(masks), "breasts": list(breasts)}
+
+
+def _rows(orders: list[Order], cases: Cases, infiller: Infiller) -> list[dict[str, Any]]:
+    contexts, donors = cases.context_rows.to_dict("records"), cases.donor_rows.to_dict("records")
+    return [_row(*one, infiller) for one in zip(orders, contexts, donors, strict=True)]
 
 
 def _row(order: Order, context: dict[Hashable, Any], donor: dict[Hashable, Any], infiller: Infiller) -> dict[str, Any]:
-    place = ("patient_id", "mammogram_id", "top", "left", "height", "width", "breast_share", "split")
+    place = ("patient_id", "mammogram_id", "top", "left", "height", "width", "breast_share", "density", "split")
     return {
         "patch_id": order.patch_id,
         **{name: context[name] for name in place},

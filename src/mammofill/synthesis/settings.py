@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from mammofill.ground.errors import check_setting
+from mammofill.ground.errors import check_choice, check_setting
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class SynthesizeSettings:
         benign: make exactly so many benign patches; unset, the number follows from ratio and balance.
         malignant: the same for malignant patches.
         requested_class: donor asks for the class of the lesion that lends the mask, whose outline tells the class;
-            other asks for the other class (counterfactual).
+            other asks for the other class (counterfactual); both asks for either in turn, from the same context, mask
+            and seed, so that two patches differ in nothing but the class: as many of each class as the two counts
+            together.
         fills_per_pair: most fills of one pair, each with a seed of its own; a pair is used again only when all pairs of
             its class are used up, and the number of such fills is recorded.
         bits: bits per pixel in the store; 16 keeps all, 8 takes a quarter of the space.
@@ -36,7 +38,7 @@ class SynthesizeSettings:
     balance: bool = True
     benign: int | None = None
     malignant: int | None = None
-    requested_class: Literal["donor", "other"] = "donor"
+    requested_class: Literal["donor", "other", "both"] = "donor"
     fills_per_pair: int = 4
     bits: Literal[8, 16] = 16
     patches_per_shard: int = 512
@@ -46,7 +48,7 @@ class SynthesizeSettings:
         check_setting(self, "ratio", math.isfinite(self.ratio) and self.ratio >= 0, "a number, at least 0")
         check_setting(self, "benign", self.benign is None or self.benign >= 0, "at least 0, or unset")
         check_setting(self, "malignant", self.malignant is None or self.malignant >= 0, "at least 0, or unset")
-        check_setting(self, "requested_class", self.requested_class in ("donor", "other"), "donor or other")
+        check_choice(self, "requested_class", "donor", "other", "both")
         check_setting(self, "fills_per_pair", self.fills_per_pair >= 1, "at least 1")
         check_setting(self, "bits", self.bits in (8, 16), "8 or 16")
         check_setting(self, "patches_per_shard", self.patches_per_shard >= 1, "at least 1")

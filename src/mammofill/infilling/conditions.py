@@ -1,0 +1,67 @@
+"""What a lesion can be asked to be, as numbers: one group of planes for each fact, all zero where a fact is not known.
+
+The networks see a row of numbers and know nothing of classes, so another fact is another entry of `FACTS`, and no
+change to a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammofill.ground.errors import SettingsError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FACTS: dict[str, tuple[str, ...]] = {
+    "pathology": ("benign", "malignant"),
+    "abnormality": ("mass", "calcification"),
+    "density": ("1", "2", "3", "4"),
+}
+"""The facts and their words, in the order of their planes. ``density`` is the BI-RADS class of the breast."""
+
+
+def count_planes(facts: Sequence[str]) -> int:
+    """Return K, how many numbers describe these facts."""
+    return sum(len(FACTS[fact]) for fact in facts)
+
+
+def encode(facts: Sequence[str], asked: Mapping[str, Sequence[str | None]], count: int) -> NDArray[np.float32]:
+    """Turn words into planes.
+
+    Args:
+        facts: names out of `FACTS`, in the order of the planes.
+        asked: for some of the facts, N words, or None where nothing is known or asked for.
+        count: N.
+
+    Returns:
+        (N, K) float32: 1 in the plane of the word, 0 elsewhere; a fact without a word is all zero.
+
+    Raises:
+        SettingsError: a word that the fact does not have, a fact that is not among `facts`, or not N words.
+    """
+    for fact, words in asked.items():
+        if fact not in facts:
+            raise SettingsError(f"{fact!r} was asked for, but this infiller is conditioned on {', '.join(facts)} only.")
+        if len(words) != count:
+            raise SettingsError(f"{count} pictures need as many words for {fact!r}, but got {len(words)}.")
+    groups = []
+    for fact in facts:
+        planes = np.zeros((count, len(FACTS[fact])), np.float32)
+        for row, word in enumerate(asked.get(fact, [None] * count)):
+            if word is None:
+                continue
+            if word not in FACTS[fact]:
+                raise SettingsError(f"Picture {row} asks for the {fact} {word!r}. Use {' or '.join(FACTS[fact])}.")
+            planes[row, FACTS[fact].index(word)] = 1
+        groups.append(planes)
+    return np.concatenate(groups, axis=1)
+
+
+def words_in(table: pd.DataFrame, fact: str) -> tuple[str | None, ...]:
+    """Return a fact's words from a table's column of its name; None where the word is missing or unknown to `FACTS`."""
+    return tuple(word if isinstance(word, str) and word in FACTS[fact] else None for word in table[fact])
