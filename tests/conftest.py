@@ -59,8 +59,20 @@ name = "real and generated"
 augmentation.traditional = true
 synthetic = true
 
+[grid]
+real_shares = [0.5, 1]
+
 [evaluate]
 resamples = 200
+
+[judge-infiller]
+resamples = 200
+cases = 12
+variety_cases = 4
+seeds_per_case = 2
+folds = 2
+trees = 10
+sheet_cases = 2
 """
 """The whole corridor with networks as small as they come; only good for tests."""
 

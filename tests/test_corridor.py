@@ -34,13 +34,24 @@ def test_phantoms_walk_through_every_room(corridor: StudyRun) -> None:
         "phantoms",
         "mammograms",
         "patches",
+        "shares/0.5/patches",
         "pairs",
+        "shares/0.5/pairs",
+        "test-pairs",
         "infiller",
+        "shares/0.5/infiller",
         "synthetic",
+        "shares/0.5/synthetic",
         "classifiers/real-only",
+        "classifiers/real-only_share-0.5",
         "classifiers/real-and-generated",
+        "classifiers/real-and-generated_share-0.5",
         "evaluations/real-only",
+        "evaluations/real-only_share-0.5",
         "evaluations/real-and-generated",
+        "evaluations/real-and-generated_share-0.5",
+        "judgement",
+        "comparison",
         "report",
     ]
     page = (corridor.report.folder / "index.html").read_text(encoding="utf-8")
@@ -70,6 +81,27 @@ def test_the_same_study_again_runs_nothing(corridor: StudyRun) -> None:
     again = run_study(corridor.study.path, corridor.out)
     assert all(seconds is None for seconds in again.seconds.values())
     assert fingerprints(dict(again.artifacts)) == fingerprints(dict(corridor.artifacts))
+
+
+def test_cells_side_by_side_make_what_one_after_the_other_makes(corridor: StudyRun, tmp_path: Path) -> None:
+    made_before = [place for place in corridor.artifacts if place.parts[0] not in ("classifiers", "evaluations")]
+    for place in made_before[: made_before.index(Path("judgement"))]:
+        shutil.copytree(corridor.out / place, tmp_path / "study" / place)
+    again = run_study(corridor.study.path, tmp_path / "study", workers=2)
+    assert fingerprints(dict(again.artifacts)) == fingerprints(dict(corridor.artifacts))
+    assert again.seconds[Path("infiller")] is None
+    assert again.seconds[Path("classifiers/real-only")] is not None
+
+
+def test_what_is_learned_from_fewer_patients_is_learned_from_them_alone(corridor: StudyRun) -> None:
+    whole, few = (corridor.artifacts[Path(place)].table for place in ("patches", "shares/0.5/patches"))  # type: ignore[attr-defined]
+    kept = set(few.loc[few["split"] == "train", "patient_id"])
+    assert 0 < len(kept) < whole.loc[whole["split"] == "train", "patient_id"].nunique()
+    classifier = corridor.artifacts[Path("classifiers/real-and-generated_share-0.5")]
+    train = set(whole.loc[whole["split"] == "train", "patient_id"])
+    assert set(classifier.manifest.learned_patients()) & train == kept
+    judged = [corridor.artifacts[Path(f"evaluations/real-only{part}")] for part in ("", "_share-0.5")]
+    assert judged[0].test_set == judged[1].test_set  # type: ignore[attr-defined]
 
 
 def test_a_study_killed_in_the_middle_goes_on_to_the_same_bytes(corridor: StudyRun, tmp_path: Path) -> None:

@@ -81,7 +81,9 @@ def test_stage_names_are_unique_and_settings_can_be_made() -> None:
 
 
 def test_an_unknown_preset_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(SettingsError, match=r"train-infiller has no preset called 'tiny'. Its presets: paper, demo"):
+    with pytest.raises(
+        SettingsError, match=r"train-infiller has no preset called 'tiny'. Its presets: paper, authors, modern, demo"
+    ):
         stage_named("train-infiller").preset("tiny")
 
 
@@ -112,6 +114,7 @@ def test_a_study_without_arms_runs_the_papers_four(tmp_path: Path) -> None:
         "synthesize",
         *["train-classifier"] * 4,
         *["evaluate"] * 4,
+        "compare-arms",
         "write-report",
     ]
 
@@ -138,6 +141,118 @@ augmentation.flip = true
     assert "train-infiller" not in [step.stage.name for step in study.steps]  # no arm asks for synthetic patches
 
 
+def test_a_study_judges_its_infiller_where_it_is_asked_to(tmp_path: Path) -> None:
+    text = """
+[pair-patches]
+tries = 7
+
+[judge-infiller]
+cases = 30
+
+[[arms]]
+name = "first"
+network = "shallow-cnn"
+weights = "none"
+
+[[arms]]
+name = "second"
+
+[[arms]]
+name = "generated"
+synthetic = true
+"""
+    steps = {str(step.out): step for step in read_study(write_study(tmp_path, text)).steps}
+    assert steps["pairs"].settings.split == "train"
+    assert steps["test-pairs"].settings == replace(steps["pairs"].settings, split="test")
+    judging = steps["judgement"]
+    assert judging.inputs["infillers"] == (Path("infiller"),)
+    assert judging.inputs["classifier"] == (Path("classifiers/second"),)  # the last that learned from real ones only
+    assert judging.inputs["pairs"] == (Path("test-pairs"),)
+    assert judging.settings.cases == 30
+    assert steps["report"].inputs["judgements"] == (Path("judgement"),)
+    assert "judgements" not in read_study(write_study(tmp_path, "")).steps[-1].inputs
+
+
+GRID = """
+[grid]
+replicates = 2
+doses = [0.5, 1, 2]
+real_shares = [0.25, 1]
+
+[infillers.modern]
+preset = "modern"
+
+[infillers.sham]
+preset = "texture"
+
+[[arms]]
+name = "real"
+
+[[arms]]
+name = "GAN"
+synthetic = "modern"
+
+[[arms]]
+name = "sham"
+synthetic = "sham"
+
+[[arms]]
+name = "again"
+repeated = true
+"""
+
+
+def test_a_grid_trains_each_arm_in_all_ways_and_makes_what_they_share_once(tmp_path: Path) -> None:
+    study = read_study(write_study(tmp_path, GRID))
+    places = [str(step.out) for step in study.steps]
+    assert len(places) == len(set(places))
+    trained = {str(step.out): step for step in study.steps if step.stage.name == "train-classifier"}
+    # real: 2 shares; the others: 3 doses, and at the smaller share the dose nearest 1; 2 seeds each.
+    assert len(trained) == 2 * (2 + 3 * (3 + 1))
+    assert sorted(place for place in places if "infillers" in place) == [
+        "infillers/modern",
+        "infillers/sham",
+        "shares/0.25/infillers/modern",
+        "shares/0.25/infillers/sham",
+    ]
+    cell = trained["classifiers/gan_dose-2_seed-1"]
+    assert cell.inputs["patches"] == (Path("patches"), Path("synthetic/modern"))
+    assert (cell.settings.dose, cell.settings.repeats, cell.seed) == (2, 0, study.seed + 1)
+    few = trained["classifiers/gan_dose-1_share-0.25_seed-0"]
+    assert few.inputs["patches"] == (Path("shares/0.25/patches"), Path("shares/0.25/synthetic/modern"))
+    again = trained["classifiers/again_dose-0.5_seed-0"]
+    assert again.inputs["patches"] == (Path("patches"),)
+    assert (again.settings.dose, again.settings.repeats) == (None, 0.5)
+    steps = {str(step.out): step for step in study.steps}
+    assert (steps["synthetic/sham"].settings.ratio, steps["synthetic/sham"].settings.balance) == (2, False)
+    assert steps["shares/0.25/synthetic/sham"].settings.ratio == 1
+    evaluated = steps["evaluations/gan_dose-1_share-0.25_seed-0"]
+    assert evaluated.inputs["patches"] == (Path("patches"),)  # one test set for all
+    facts = evaluated.settings
+    assert (facts.arm, facts.dose, facts.real_share, facts.replicate) == ("GAN", 1, 0.25, 0)
+    assert len(steps["comparison"].inputs["evaluations"]) == len(trained)
+
+
+def test_steps_stand_in_an_order_in_which_they_can_run(tmp_path: Path) -> None:
+    made: set[Path] = set()
+    for step in read_study(write_study(tmp_path, GRID + "[judge-infiller]\n")).steps:
+        needed = {place for places in step.inputs.values() for place in places if not place.is_absolute()}
+        assert needed <= made
+        made.add(step.out)
+
+
+def test_all_doses_at_all_shares_where_it_is_asked_for(tmp_path: Path) -> None:
+    text = GRID.replace("[grid]", "[grid]\nevery_dose_at_every_share = true")
+    study = read_study(write_study(tmp_path, text))
+    assert len([step for step in study.steps if step.stage.name == "evaluate"]) == 2 * (2 + 3 * 6)
+
+
+def test_an_infiller_is_not_judged_by_those_who_learned_from_it(tmp_path: Path) -> None:
+    text = '[judge-infiller]\n[[arms]]\nname = "A"\nsynthetic = true\n'
+    with pytest.raises(SettingsError, match=r"\[judge-infiller\]: .* every arm has synthetic = true. Add an arm"):
+        read_study(write_study(tmp_path, text))
+
+
 def test_a_preset_in_a_study_is_changed_only_where_asked(tmp_path: Path) -> None:
     text = '[train-infiller]\npreset = "demo"\nschedule.batch = 4\n'
     step = next(step for step in read_study(write_study(tmp_path, text)).steps if step.stage.name == "train-infiller")
@@ -160,6 +275,14 @@ def test_a_preset_in_a_study_is_changed_only_where_asked(tmp_path: Path) -> None
         ('[train-infiller]\npreset = "tiny"', r"no preset called 'tiny'"),
         ("[phantom]\npatients = 5", r"either a \[phantom\] table or a source in \[ingest\], but has both"),
         ("arms = []", r"arms must be one or more tables"),
+        ("[grid]\nreal_shares = [0.5]", r"\[grid\].*real_shares must be different numbers in \(0, 1\], 1 among them"),
+        ("[grid]\ndoses = [0]", r"\[grid\].*doses must be different numbers above 0"),
+        ('[[arms]]\nname = "A"\nrepeated = true', r"'A' is repeated, so \[grid\] must give doses"),
+        ('[[arms]]\nname = "A"\ndose = 1.0', r"'A': dose is not set here; doses stand in \[grid\]"),
+        ('[[arms]]\nname = "A"\nsynthetic = "old"', r"'A': synthetic must be .* here there are: infiller"),
+        ("[infillers.A]\npreset = 'modern'", r"\[infillers.A\] must be a table whose name has small letters"),
+        ("[infillers.a]\n[train-infiller]", r"has both \[train-infiller\] and \[infillers.NAME\]"),
+        ("[evaluate]\ndose = 1", r"\[evaluate\]: dose is not set here"),
         ("arms = [1]", r"arms must be one or more tables"),
         ("seed = ", r"cannot be read as TOML"),
     ],

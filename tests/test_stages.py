@@ -24,11 +24,14 @@ CHANGED: dict[str, dict[str, Any]] = {
     "phantom": {"patients": 2},
     "ingest": {"height_px": 100},
     "extract-patches": {"stride_px": 24},
+    "select-patches": {"patients_share": 0.9},
     "pair-patches": {"tries": 3},
     "train-infiller": {"feather_px": 3},
     "synthesize": {"ratio": 0.75},
     "train-classifier": {"batch": 5},
     "evaluate": {"resamples": 150},
+    "compare-arms": {"power": 0.9},
+    "judge-infiller": {"resamples": 150},
     "write-report": {"examples_per_kind": 2},
 }
 """One setting of each stage, and another value for it."""

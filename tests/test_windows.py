@@ -83,7 +83,7 @@ def _names(settings_class: type[Any], within: str = "") -> list[str]:
     return names
 
 
-def test_the_page_of_commands_is_up_to_date() -> None:
+def test_the_pages_of_commands_and_presets_are_up_to_date() -> None:
     spec = importlib.util.spec_from_file_location("make_commands", DOCS / "make_commands.py")
     assert spec is not None
     assert spec.loader is not None
@@ -92,6 +92,8 @@ def test_the_page_of_commands_is_up_to_date() -> None:
     found = (DOCS / "commands.md").read_text(encoding="utf-8")
     assert found == maker.page(), "run: python docs/make_commands.py"
     assert all(f"`{name}`" in found for name in COMMANDS)
+    presets = (DOCS / "presets.md").read_text(encoding="utf-8")
+    assert presets == maker.presets_page(), "run: python docs/make_commands.py"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -240,11 +242,14 @@ def test_the_command_line_makes_what_python_makes(
 ) -> None:
     step = [step for step in corridor.study.steps if step.stage.name == stage.name][-1]
     out = tmp_path / "out"
-    inputs = [str(corridor.out / place) for one in stage.inputs for place in step.inputs[one.role]]
+    given = {one: [str(corridor.out / place) for place in step.inputs.get(one.role, ())] for one in stage.inputs}
+    inputs = [place for one, places in given.items() if not one.optional for place in places]
+    optional = [word for one, places in given.items() if one.optional and places for word in (f"--{one.role}", *places)]
     flags = [f"--{name}={as_flag(value)}" for name, value in flat(step.settings) if name != stage.leading]
     leading = [str(getattr(step.settings, stage.leading))] if stage.leading else []
     where = ["--out", str(out)] if stage.inputs else [str(out)]
-    command = [stage.name, *leading, *inputs, *where, "--seed", str(corridor.study.seed), "--quiet", *flags]
+    seed = ["--seed", str(corridor.study.seed)]
+    command = [stage.name, *leading, *inputs, *where, *optional, *seed, "--quiet", *flags]
 
     assert main([*command, "--dry-run"]) == 0
     assert "(will run)" in capsys.readouterr().out

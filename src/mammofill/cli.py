@@ -153,7 +153,8 @@ def _stage_parser(stage: Stage, start: Any) -> ArgumentParser:
     from mammofill.experiment.settings import add_settings
 
     add_settings(parser, stage.settings_class(), start, skip=stage.leading)
-    names = [stage.leading or "", *(f"{one.role} ..." if one.several else one.role for one in stage.inputs)]
+    needed = [one for one in stage.inputs if not one.optional]
+    names = [stage.leading or "", *(f"{one.role} ..." if one.several else one.role for one in needed)]
     taken = f"{' '.join(names).strip().upper()} --out DIR" if stage.inputs else "OUT"
     parser.usage = f"mammofill {stage.name} {taken} [--FIELD VALUE ...]"
     return parser
@@ -161,7 +162,12 @@ def _stage_parser(stage: Stage, start: Any) -> ArgumentParser:
 
 def _add_input(parser: ArgumentParser, one: Input) -> None:
     kind = "folder (or table) of the collection" if one.kind == "source" else f"finished {one.role} folder"
-    if one.several:
+    if one.optional:
+        count = "+" if one.several else None
+        parser.add_argument(
+            f"--{one.role}", nargs=count, default=[], metavar=one.role.upper(), help=f"{kind}s, optional"
+        )
+    elif one.several:
         parser.add_argument(one.role, nargs="+", metavar=one.role.upper(), help=f"one or more {kind}s")
     else:
         parser.add_argument(one.role, metavar=one.role.upper(), help=kind)
@@ -185,8 +191,10 @@ def _opened(one: Input, given: str | list[str]) -> Artifact | Path | list[Artifa
 def _result(artifact: Artifact) -> str:
     counts = ", ".join(f"{count} {name}" for name, count in artifact.manifest.counts.items())
     lines = [f"{artifact.folder}: {artifact.kind}" + (f" ({counts})" if counts else "")]
-    page = artifact.folder / "index.html"
-    return "\n".join([*lines, *([f"open {page}"] if page.is_file() else [])])
+    table, page = artifact.folder / "table.txt", artifact.folder / "index.html"
+    lines += ["", table.read_text(encoding="utf-8").rstrip()] if table.is_file() else []
+    lines += [f"open {page}"] if page.is_file() else []
+    return "\n".join(lines)
 
 
 # ---- a look at a collection ---------------------------------------------------------------------------------------
@@ -237,6 +245,10 @@ def _run(given: list[str]) -> int:
     parser = _parser("run", _OTHERS["run"])
     parser.add_argument("study", metavar="STUDY.toml", help="the study file")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder that receives one folder per artifact")
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="classifiers (and infillers) trained side by side"
+    )
+    parser.add_argument("--engine", default="processes", help="where they are: processes, slurm, submitit-local, dask")
     _add_ways(parser)
     options = _parsed(parser, given)
     return _study(Path(options.study), Path(options.out), options)
@@ -259,7 +271,8 @@ def _study(path: Path, out: Path, options: Namespace) -> int:
     if options.dry_run:
         print(plan_of_study(read_study(path), out))
         return 0
-    print(summary_of_run(run_study(path, out, _progress(options))))
+    beside = {name: getattr(options, name) for name in ("workers", "engine") if name in options}
+    print(summary_of_run(run_study(path, out, _progress(options), **beside)))
     return 0
 
 

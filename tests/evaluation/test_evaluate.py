@@ -18,7 +18,7 @@ from mammofill.ground.errors import ArtifactError, DeviceError, LeakError, Setti
 from mammofill.patches import PatchSet, write_shard
 
 SIZE_PX = 16
-FEW = EvaluateSettings(resamples=200)
+FEW = EvaluateSettings(resamples=200, attention=False)
 
 
 @dataclass(frozen=True)

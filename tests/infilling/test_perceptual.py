@@ -157,6 +157,36 @@ def test_without_a_slope_nothing_is_kept_for_one() -> None:
     assert_same(features, regions)
 
 
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.inference_mode])
+def test_the_number_of_threads_changes_nothing(mode: Any) -> None:
+    features, regions = small_vgg(torch.float32), regions_of([rectangle(40, k, 2 * k, 9, 12) for k in range(6)])
+    regions = [one.float() for one in regions]
+    real, painted = torch.rand(2, 6, 1, 40, 40)
+    found, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            with mode():
+                asked = painted.clone().requires_grad_(mode is torch.enable_grad)
+                value = perceptual_loss(features, real, asked, regions)
+            found.append([value, *(torch.autograd.grad(value, asked) if mode is torch.enable_grad else [])])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_mixed_precision_is_near() -> None:
+    features, regions = small_vgg(torch.float32), [one.float() for one in regions_of([rectangle(40, 3, 4, 20, 20)])]
+    real, painted = torch.rand(2, 1, 1, 40, 40)
+    exact = perceptual_loss(features, real, painted, regions).item()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = perceptual_loss(features, real, painted, regions).item()
+    assert mixed != exact
+    assert mixed == pytest.approx(exact, rel=0.03)
+
+
 def test_vgg19_is_a_chain_and_other_networks_take_whole_pictures(tmp_path: Path) -> None:
     with torch.device("meta"):
         layers = torchvision.models.vgg19(weights=None).features[:19]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from mammofill.evaluation import EvaluateSettings, Evaluation
 from mammofill.evaluation.evaluate import measure_scores
@@ -103,7 +103,7 @@ def make_evaluation(
     with begin(folder, kind="evaluation", stage="evaluate", settings=settings, seed=0, inputs=inputs) as work:
         assert work is not None
         scores.to_parquet(work.folder / "scores.parquet", index=False)
-        measure_scores(scores, 0.6, settings, 0).to_parquet(work.folder / "metrics.parquet", index=False)
+        measure_scores(scores, float(logit(0.6)), settings, 0).to_parquet(work.folder / "metrics.parquet", index=False)
         write_atomically(work.folder / "evaluation.json", json.dumps(facts))
         benign = int((~malignant).sum())
         work.finish({"benign_patches": benign, "malignant_patches": int(malignant.sum()), "patients": patients})

@@ -104,3 +104,44 @@ class Classifier(Artifact):
         from mammofill.classifier.scoring import probability
 
         return probability(self.logits(images, device=device, batch_size=batch_size))
+
+    def attention(
+        self, images: NDArray[np.float32], *, device: str = "cpu", batch_size: int = 64
+    ) -> NDArray[np.float32]:
+        """Show where the network finds what speaks for malignant: Grad-CAM of the log-odds, see `attention.grad_cam`.
+
+        Args:
+            images: (N, H, W) float32 in [0, 1], bright = dense.
+            device: where the network runs.
+            batch_size: patches at a time.
+
+        Returns:
+            (N, H, W) float32 in [0, 1], each with its peak at 1, bilinear between the cells of the network's last
+            feature maps (`attention_cells`); all 0 where nothing speaks for malignant.
+
+        Raises:
+            DeviceError: the device is not there.
+        """
+        from mammofill.classifier.attention import at_patch_size
+
+        maps = [
+            at_patch_size(self._coarse_attention(images[start : start + batch_size], device), images.shape[1:])
+            for start in range(0, len(images), batch_size)
+        ]
+        return np.concatenate(maps) if maps else np.empty(images.shape, np.float32)
+
+    @cached_property
+    def attention_cells(self) -> int:
+        """How many cells a side of the network's last feature maps has: no map of attention is finer."""
+        return int(self._coarse_attention(np.zeros((1, self.input_px, self.input_px), np.float32), "cpu").shape[-1])
+
+    def _coarse_attention(self, images: NDArray[np.float32], device: str) -> NDArray[np.float32]:
+        from mammofill.classifier.attention import LAST_MAPS, grad_cam
+        from mammofill.classifier.batches import network_input
+        from mammofill.classifier.examples import at_input_size
+        from mammofill.classifier.networks import channels
+        from mammofill.ground.training import find_device
+
+        name, found = self.facts["network"], find_device(device)
+        inputs = network_input(at_input_size(to_uint16(images), self.input_px), channels(name), found)
+        return grad_cam(self.network.to(found), LAST_MAPS[name], inputs)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mammofill.ground.artifact import execution
-from mammofill.ground.errors import SettingsError, check_setting
+from mammofill.ground.errors import SettingsError, check_choice, check_setting
 
 NetworkName = Literal["shallow-cnn", "resnet50", "squeezenet1_1"]
 WeightsName = Literal["imagenet", "none", "imagenet-to-layer2"]
@@ -78,6 +78,13 @@ class TrainClassifierSettings:
         decay: factor on the learning rate after every `decay_every_epochs` (paper: 0.9).
         decay_every_epochs: in passes over the training patches (paper: 30).
         augmentation: how training patches are varied.
+        real: learn from the real train patches. Without, from synthetic ones alone; validation stays real.
+        dose: synthetic patches learned from for each real one of their class, the first ones of the sets, so that a
+            smaller dose is a part of a larger one. Unset takes all.
+        repeats: real patches that are learned from again for each real one of their class, drawn at random: the control
+            of the same dose.
+        synthetic_labels: what class a synthetic patch is learned as. asked: what the infiller was asked for; flipped:
+            the other one; shuffled: dealt out at random among them. The last two are controls.
         keep: which weights make the classifier. last: those at the end, as the paper, which speaks of no choice.
             best: those of the epoch with the greatest AUC on validation.
         threshold_rule: where a score counts as malignant. balanced-accuracy: where recall plus specificity is greatest
@@ -100,6 +107,10 @@ class TrainClassifierSettings:
     decay: float = 0.9
     decay_every_epochs: int = 30
     augmentation: AugmentationSettings = AugmentationSettings()
+    real: bool = True
+    dose: float | None = None
+    repeats: float = 0.0
+    synthetic_labels: Literal["asked", "flipped", "shuffled"] = "asked"
     keep: Literal["last", "best"] = "last"
     threshold_rule: Literal["balanced-accuracy", "half"] = "balanced-accuracy"
     checkpoint_every_images: int = execution(2000)
@@ -120,6 +131,10 @@ class TrainClassifierSettings:
         check_setting(self, "eps", self.eps > 0, "above 0")
         check_setting(self, "decay", 0 < self.decay <= 1, "in (0, 1]")
         check_setting(self, "decay_every_epochs", self.decay_every_epochs >= 1, "at least 1")
+        check_setting(self, "dose", self.dose is None or self.dose > 0, "above 0, or left out")
+        check_setting(self, "repeats", self.repeats >= 0, "at least 0")
+        check_setting(self, "repeats", self.real or self.repeats == 0, "0 where no real patch is learned from")
+        check_choice(self, "synthetic_labels", "asked", "flipped", "shuffled")
         check_setting(self, "keep", self.keep in ("last", "best"), "last or best")
         rules = ("balanced-accuracy", "half")
         check_setting(self, "threshold_rule", self.threshold_rule in rules, f"one of {', '.join(rules)}")

@@ -10,6 +10,7 @@ import pandas as pd
 from mammofill.classifier.classifier import Classifier
 from mammofill.classifier.examples import Examples, lesion_table
 from mammofill.classifier.settings import TrainClassifierSettings
+from mammofill.classifier.training_set import compose
 from mammofill.ground.artifact import LearnedFrom, begin
 from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
 from mammofill.ground.progress import Progress, quiet
@@ -53,7 +54,7 @@ def train_classifier(
     check_sets(patches)
     check_leaks(patches)
     lesions = lesion_table(patches)
-    train = lesions[lesions["split"] == Split.TRAIN]
+    train = compose(lesions[lesions["split"] == Split.TRAIN], settings, seed)
     validation = lesions[(lesions["split"] == Split.VALIDATION) & (lesions["origin"] == Origin.REAL)]
     check_classes(train, validation, settings)
 

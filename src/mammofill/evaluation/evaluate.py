@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from mammofill.classifier import Classifier
-from mammofill.evaluation.evaluation import SCORE_COLUMNS, Evaluation, fingerprint_test_set
-from mammofill.evaluation.intervals import bootstrap_interval
-from mammofill.evaluation.metrics import Weights, measure_all
+from mammofill.evaluation.attention import attention_table, summarise_attention
+from mammofill.evaluation.calibration import fit_temperature, is_at_bound, reliability
+from mammofill.evaluation.evaluation import METRIC_COLUMNS, SCORE_COLUMNS, Evaluation, fingerprint_test_set
+from mammofill.evaluation.heat_maps import hardest_patches, heat_map_sheet, random_patches
+from mammofill.evaluation.intervals import Replicates, Resamples, limiting_patients, scale_of
+from mammofill.evaluation.metrics import AT_THRESHOLD, LOWER_IS_BETTER, Weights, measure
 from mammofill.evaluation.settings import EvaluateSettings
+from mammofill.evaluation.strangers import check_strangers
 from mammofill.ground.artifact import begin, write_atomically
 from mammofill.ground.errors import LeakError, TooFewError
 from mammofill.ground.imaging import to_unit
-from mammofill.ground.progress import Progress, quiet
+from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.seeding import stream
 from mammofill.patches import PatchSet
 
@@ -36,7 +41,9 @@ def evaluate(
     """Score the test patches and measure, with intervals that resample patients.
 
     The test set is every real benign or malignant patch of the split. Nothing generated is ever in it, and no patient
-    in it may have shaped any weights, of the classifier or of an infiller before it.
+    in it may have shaped any weights, of the classifier or of an infiller before it. The validation split's patches
+    are scored, too: a temperature is fitted on them, and calibration is told with and without it. Of an external source
+    no patch is used for that: there, the scores are told as they are.
 
     Args:
         classifier: who is judged.
@@ -51,14 +58,15 @@ def evaluate(
         The evaluation.
 
     Raises:
-        LeakError: a test patient shaped the classifier or its infiller, is in two splits, or a generated patch is in
-            the test split.
+        LeakError: a test patient shaped the classifier or its infiller, is in two splits, a generated patch is in the
+            test split, or an external source is not external.
         TooFewError: a class is missing in the split.
         DeviceError: the device is not there.
     """
     rows = _test_rows(patches, settings.split)
     table = patches.table.iloc[rows]
-    check_no_leak(classifier, table, settings.split)
+    check_no_leak(classifier, table, settings.split, settings.external)
+    strangers = check_strangers(classifier, patches, settings.external) if settings.external else {"external": ""}
 
     from mammofill.ground.training import find_device  # torch, which the settings and the help do not need
 
@@ -73,37 +81,57 @@ def evaluate(
         device=device,
     ) as work:
         if work is not None:
-            logits = _score(classifier, patches, rows, settings.batch, progress, device)
-            scores = pd.DataFrame({
-                "patch_id": table["patch_id"].to_numpy(),
-                "patient_id": table["patient_id"].to_numpy(),
-                "pathology": table["pathology"].to_numpy(),
-                "logit": logits,
-                "score": expit(logits),
-            }).astype(SCORE_COLUMNS)  # fmt: skip
+            watched = _validation_rows(patches, settings)
+            with progress.task("scoring patches", len(rows) + len(watched)) as task:
+                scores = _score(classifier, patches, rows, settings.batch, task, device)
+                validation = _score(classifier, patches, watched, settings.batch, task, device)
             scores.to_parquet(work.folder / "scores.parquet", index=False)
-            metrics = measure_scores(scores, classifier.threshold, settings, seed)
+            validation.to_parquet(work.folder / "validation_scores.parquet", index=False)
+            temperature, fitted_on = temperature_of(validation)
+            if settings.external:
+                fitted_on = "nothing: no patch of an external source is learned from"
+            threshold = float(classifier.facts.get("threshold_logit", logit(classifier.threshold)))
+            metrics = measure_scores(scores, threshold, settings, seed, temperature)
             metrics.to_parquet(work.folder / "metrics.parquet", index=False)
+            bins = reliability(*_truth_and_logits(scores), temperature)
+            bins.to_parquet(work.folder / "reliability.parquet", index=False)
             facts = {
                 "arm": settings.arm or classifier.label,
+                "replicate": settings.replicate,
+                "dose": settings.dose,
+                "real_share": settings.real_share,
+                **learned_patches(classifier),
                 "label": classifier.label,
                 "threshold": classifier.threshold,
+                "threshold_logit": threshold,
+                "temperature": temperature,
+                "temperature_fitted_on": fitted_on,
                 "test_set": fingerprint_test_set(patches.fingerprint, table),
                 "confidence": settings.confidence,
+                **strangers,
             }
+            if settings.attention:
+                with progress.task("looking where it looks", len(rows)) as task:
+                    looked = attention_table(classifier, patches, rows, settings.batch, task, device)
+                looked.to_parquet(work.folder / "attention.parquet", index=False)
+                summary = summarise_attention(looked, settings, seed)
+                summary.to_parquet(work.folder / "attention_summary.parquet", index=False)
+                facts["attention_cells"] = classifier.attention_cells
+                facts["heat_maps"] = _draw_heat_maps(work.folder, classifier, patches, rows, scores, settings, seed)
             write_atomically(work.folder / "evaluation.json", json.dumps(facts, indent=2) + "\n")
             counts = {f"{kind}_patches": int((table["pathology"] == kind).sum()) for kind in ("benign", "malignant")}
             work.finish({**counts, "patients": table["patient_id"].nunique()})
     return Evaluation.open(out)
 
 
-def check_no_leak(classifier: Classifier, test: pd.DataFrame, split: str) -> None:
+def check_no_leak(classifier: Classifier, test: pd.DataFrame, split: str, external: str = "") -> None:
     """Refuse a classifier that learned from a test patient, by whatever way.
 
     Args:
         classifier: its manifest says whom any weights upstream have learned from, and through what.
         test: the table of the test patches.
         split: name of the split, for the message.
+        external: name of the source, if it is another one, for the message.
 
     Raises:
         LeakError: naming the patients and the ways in.
@@ -112,49 +140,136 @@ def check_no_leak(classifier: Classifier, test: pd.DataFrame, split: str) -> Non
     leaking = sorted(set(test["patient_id"]) & set(ways))
     if leaking:
         shown = "".join(f"\n  {patient}: through {', '.join(ways[patient])}" for patient in leaking[:10])
+        where = f"the external source {external!r}" if external else f"the {split} split"
+        advice = (
+            "If those are other people with the same names, give the patients of one source other names before ingest."
+            if external
+            else "Train the classifier and its infiller on patches of the same ingest, whose split keeps every patient "
+            "on one side."
+        )
         more = f"\n  ... and {len(leaking) - 10} more" if len(leaking) > 10 else ""
         raise LeakError(
-            f"The classifier in {classifier.folder} learned from {len(leaking)} patients of the {split} split:{shown}"
-            f"{more}\nIts scores on them would say nothing. Train the classifier and its infiller on patches of the "
-            "same ingest, whose split keeps every patient on one side."
+            f"The classifier in {classifier.folder} learned from {len(leaking)} patients of {where}:{shown}"
+            f"{more}\nIts scores on them would say nothing. {advice}"
         )
 
 
-def measure_scores(scores: pd.DataFrame, threshold: float, settings: EvaluateSettings, seed: int) -> pd.DataFrame:
-    """Measure scores at the frozen threshold and at one half.
+def learned_patches(classifier: Classifier) -> dict[str, int | None]:
+    """Return how many real and how many synthetic patches a classifier learned from; None where it does not say."""
+    counts = classifier.manifest.counts
+    found: dict[str, int | None] = {}
+    for origin in ("real", "synthetic"):
+        own = [count for name, count in counts.items() if name.startswith(f"train_{origin}_")]
+        found[f"{origin}_patches"] = sum(own) if own else None
+    return found
+
+
+def measure_scores(
+    scores: pd.DataFrame,
+    threshold: float,
+    settings: EvaluateSettings,
+    seed: int,
+    temperature: float | None = None,
+) -> pd.DataFrame:
+    """Measure scores at the frozen threshold and at one half, and as probabilities.
 
     Args:
         scores: columns of `SCORE_COLUMNS`.
-        threshold: the score from which a patch is called malignant.
-        settings: resamples and confidence.
+        threshold: the log-odds from which a patch is called malignant.
+        settings: at which specificities and recalls, resamples and confidence.
         seed: decides the resamples.
+        temperature: from validation; without it nothing is said of calibrated probabilities.
 
     Returns:
-        measure, threshold_rule, value, low, high; the AUC, which needs no threshold, once with the rule ``none``.
+        Columns of `METRIC_COLUMNS`.
     """
-    malignant = (scores["pathology"] == "malignant").to_numpy(dtype=bool)
-    logits = scores["logit"].to_numpy()
+    malignant, logits = _truth_and_logits(scores)
     patients = scores["patient_id"].to_numpy(dtype=object)
+    resamples = Resamples.draw(patients, settings.resamples, stream(seed, "intervals"))
     rows = []
-    for rule, limit in (("frozen", threshold), ("half", 0.5)):
-        called = scores["score"].to_numpy() >= limit
+    for prefix, names, rule, logits_at, limit in _what_to_measure(logits, threshold, settings, temperature):
 
-        def statistics(weights: Weights, called: NDArray[np.bool_] = called) -> dict[str, NDArray[np.float64]]:
-            return measure_all(malignant, logits, called, weights)
+        def statistics(
+            weights: Weights,
+            names: tuple[str, ...] = names,
+            logits: NDArray[np.float64] = logits_at,
+            limit: float = limit,
+        ) -> dict[str, NDArray[np.float64]]:
+            return measure(names, malignant, logits, limit, weights)
 
-        values = statistics(np.ones((1, len(scores))))
-        random = stream(seed, "intervals")
-        intervals = bootstrap_interval(statistics, patients, settings.resamples, settings.confidence, random)
-        for measure, value in values.items():
-            if measure == "auc" and rule == "half":
-                continue
-            low, high = intervals[measure]
-            rows.append((measure, "none" if measure == "auc" else rule, float(value[0]), low, high))
-    return pd.DataFrame(rows, columns=["measure", "threshold_rule", "value", "low", "high"])
+        values, draws = statistics(np.ones((1, len(scores)))), resamples.draws(statistics)
+        for name in names:
+            found = Replicates(values[name], draws[name][None, :], limiting_patients(name, malignant, patients))
+            spread = found.spread(scale_of(name))
+            rows.append((prefix + name, rule, spread.value, *spread.interval(settings.confidence), spread.left_out))
+    return pd.DataFrame(rows, columns=list(METRIC_COLUMNS)).astype(METRIC_COLUMNS)
+
+
+def temperature_of(validation: pd.DataFrame) -> tuple[float | None, str]:
+    """Fit the temperature on validation scores.
+
+    Args:
+        validation: columns of `SCORE_COLUMNS`.
+
+    Returns:
+        The temperature, and on what it was fitted; or None, and why it could not be.
+    """
+    malignant, logits = _truth_and_logits(validation)
+    if not malignant.any() or malignant.all():
+        return None, f"{len(malignant)} validation patches hold {malignant.sum()} malignant ones: a class is missing"
+    temperature = fit_temperature(malignant, logits)
+    words = f"{len(malignant)} validation patches of {validation['patient_id'].nunique()} patients"
+    return temperature, words + (", at the end of the range that is tried" if is_at_bound(temperature) else "")
+
+
+def _what_to_measure(
+    logits: NDArray[np.float64], threshold: float, settings: EvaluateSettings, temperature: float | None
+) -> Iterator[tuple[str, tuple[str, ...], str, NDArray[np.float64], float]]:
+    """Yield prefix, measures, threshold rule, logits and threshold (in log-odds) of each kind of measure."""
+    fixed = [f"recall_at_specificity_{level:g}" for level in settings.specificities]
+    fixed += [f"specificity_at_recall_{level:g}" for level in settings.recalls]
+    yield "", AT_THRESHOLD, "frozen", logits, threshold
+    yield "", AT_THRESHOLD, "half", logits, 0.0
+    yield "", ("auc", "pr_auc", *fixed, *LOWER_IS_BETTER), "none", logits, 0.0
+    if temperature is not None:
+        yield "calibrated_", LOWER_IS_BETTER, "none", logits / temperature, 0.0
+
+
+def _truth_and_logits(scores: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    return (scores["pathology"] == "malignant").to_numpy(dtype=bool), scores["logit"].to_numpy(dtype=np.float64)
+
+
+def _draw_heat_maps(
+    folder: Path,
+    classifier: Classifier,
+    patches: PatchSet,
+    rows: NDArray[np.int64],
+    scores: pd.DataFrame,
+    settings: EvaluateSettings,
+    seed: int,
+) -> dict[str, list[str]]:
+    """Draw where the classifier looks, on the hardest patches and on random ones; return picture -> patch ids."""
+    count = settings.heat_maps
+    drawn = {"hardest": hardest_patches(scores, count), "random": random_patches(scores, count, seed)}
+    for name, places in drawn.items():
+        if len(places):
+            images, masks = patches.pixels(rows[places])
+            # On the CPU whatever the device: pictures of one classifier are then the same everywhere.
+            maps = classifier.attention(to_unit(images), batch_size=settings.batch)
+            sheet = heat_map_sheet(scores.iloc[places], images, masks, maps)
+            write_atomically(folder / f"attention_{name}.png", sheet)
+    return {name: [str(one) for one in scores["patch_id"].iloc[places]] for name, places in drawn.items()}
+
+
+def _validation_rows(patches: PatchSet, settings: EvaluateSettings) -> NDArray[np.int64]:
+    if settings.external:
+        return np.empty(0, np.int64)
+    return patches.rows(split="validation", origin="real", pathology=("benign", "malignant"))
 
 
 def _test_rows(patches: PatchSet, split: str) -> NDArray[np.int64]:
-    generated = patches.rows(split=split, origin="synthetic")
+    of_split = {} if split == "all" else {"split": split}
+    generated = patches.rows(**of_split, origin="synthetic")
     if len(generated):
         first = patches.table["patch_id"].iloc[int(generated[0])]
         raise LeakError(
@@ -165,7 +280,7 @@ def _test_rows(patches: PatchSet, split: str) -> NDArray[np.int64]:
     both = sorted(str(patient) for patient in splits.index[splits > 1])
     if both:
         raise LeakError(f"{patches.folder}: {len(both)} patients are in more than one split, first {both[0]}.")
-    rows = patches.rows(split=split, origin="real", pathology=("benign", "malignant"))
+    rows = patches.rows(**of_split, origin="real", pathology=("benign", "malignant"))
     found = patches.table["pathology"].iloc[rows]
     for pathology in ("benign", "malignant"):
         if not (found == pathology).any():
@@ -177,13 +292,14 @@ def _test_rows(patches: PatchSet, split: str) -> NDArray[np.int64]:
 
 
 def _score(
-    classifier: Classifier, patches: PatchSet, rows: NDArray[np.int64], batch: int, progress: Progress, device: str
-) -> NDArray[np.float64]:
+    classifier: Classifier, patches: PatchSet, rows: NDArray[np.int64], batch: int, task: Task, device: str
+) -> pd.DataFrame:
     logits = np.empty(len(rows), np.float64)
-    with progress.task("scoring test patches", len(rows)) as task:
-        for start in range(0, len(rows), batch):
-            some = rows[start : start + batch]
-            images, _ = patches.pixels(some)
-            logits[start : start + batch] = classifier.logits(to_unit(images), device=device, batch_size=batch)
-            task.advance(len(some))
-    return logits
+    for start in range(0, len(rows), batch):
+        some = rows[start : start + batch]
+        images, _ = patches.pixels(some)
+        logits[start : start + batch] = classifier.logits(to_unit(images), device=device, batch_size=batch)
+        task.advance(len(some))
+    table = patches.table.iloc[rows]
+    named = {column: table[column].to_numpy() for column in ("patch_id", "patient_id", "pathology")}
+    return pd.DataFrame({**named, "logit": logits, "score": expit(logits)}).astype(SCORE_COLUMNS)

@@ -2,24 +2,36 @@
 
 On disk::
 
-    scores.parquet     one row per test patch: patch_id, patient_id, pathology, logit, score
-    metrics.parquet    measure, threshold_rule (frozen, half; none for the AUC), value, low, high
-    evaluation.json    arm, label, threshold, fingerprint of the test set, confidence
+    scores.parquet             one row per test patch: patch_id, patient_id, pathology, logit, score
+    validation_scores.parquet  the same of the validation split's lesion patches; no measure is of them
+    metrics.parquet            columns of `METRIC_COLUMNS`
+    reliability.parquet        what came true of the scores, bin by bin: columns of `calibration.RELIABILITY_COLUMNS`
+    attention.parquet          where it looks, patch by patch: columns of `attention.ATTENTION_COLUMNS`
+    attention_summary.parquet  the same on average: columns of `attention.ATTENTION_SUMMARY_COLUMNS`
+    attention_hardest.png      maps over the patches whose scores were furthest off
+    attention_random.png       maps over patches drawn by chance, the same ones for every classifier
+    evaluation.json            arm, replicate, dose, real_share, real_patches and synthetic_patches learned from,
+                               label, threshold (as probability and as logit), temperature and what it was fitted on,
+                               fingerprint of the test set, confidence, external (see `strangers`), attention_cells,
+                               heat_maps (which patches the pictures show)
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import logit
 
-from mammofill.evaluation.intervals import bootstrap_interval
-from mammofill.evaluation.metrics import MEASURES, Weights, measure_all
+from mammofill.evaluation.intervals import Replicates, Resamples, limiting_patients
+from mammofill.evaluation.metrics import MEASURES, Weights, measure
 from mammofill.ground.artifact import Artifact
 from mammofill.ground.errors import ArtifactError, SettingsError
 from mammofill.ground.seeding import stream
@@ -30,6 +42,15 @@ SCORE_COLUMNS = {
     "pathology": "string",
     "logit": "float64",  # log-odds of malignancy
     "score": "float64",  # probability of malignancy
+}
+
+METRIC_COLUMNS = {
+    "measure": "string",  # see `metrics`; calibrated_brier, calibrated_ece and calibrated_nll are after the temperature
+    "threshold_rule": "string",  # frozen (on validation), half (a probability of 0.5), none (the measure needs none)
+    "value": "float64",
+    "low": "float64",  # of its interval; NaN where there is none
+    "high": "float64",
+    "left_out": "int64",  # resamples of patients in which it had no value, because a class was missing
 }
 
 
@@ -44,8 +65,69 @@ class Evaluation(Artifact):
         return pd.read_parquet(self.folder / "scores.parquet").astype(SCORE_COLUMNS)
 
     @cached_property
+    def validation_scores(self) -> pd.DataFrame:
+        """One row per lesion patch of the validation split, columns of `SCORE_COLUMNS`.
+
+        Raises:
+            ArtifactError: the evaluation was made before these were kept.
+        """
+        return self._read("validation_scores.parquet").astype(SCORE_COLUMNS)
+
+    @cached_property
+    def reliability(self) -> pd.DataFrame:
+        """What came true of the scores, bin by bin; columns of `calibration.RELIABILITY_COLUMNS`.
+
+        Raises:
+            ArtifactError: the evaluation was made before these were kept.
+        """
+        return self._read("reliability.parquet")
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether it was looked at where the classifier looks."""
+        return (self.folder / "attention.parquet").is_file()
+
+    @cached_property
+    def attention(self) -> pd.DataFrame:
+        """Where the classifier looks, one row per test patch; columns of `attention.ATTENTION_COLUMNS`.
+
+        Raises:
+            ArtifactError: nobody looked, see `has_attention`.
+        """
+        return self._read("attention.parquet")
+
+    @cached_property
+    def attention_summary(self) -> pd.DataFrame:
+        """The same on average, with intervals; columns of `attention.ATTENTION_SUMMARY_COLUMNS`.
+
+        Raises:
+            ArtifactError: nobody looked, see `has_attention`.
+        """
+        return self._read("attention_summary.parquet")
+
+    @property
+    def heat_maps(self) -> dict[str, tuple[Path, list[str]]]:
+        """Pictures of where it looks: ``hardest`` and ``random`` -> PNG and the patches on it, from left to right."""
+        drawn = {name: self.folder / f"attention_{name}.png" for name in self.facts.get("heat_maps", {})}
+        return {name: (path, self.facts["heat_maps"][name]) for name, path in drawn.items() if path.is_file()}
+
+    @property
+    def external(self) -> str:
+        """Name of the source of the test patches where it is another one than the classifier's own; else empty."""
+        return str(self.facts.get("external", ""))
+
+    def _read(self, name: str) -> pd.DataFrame:
+        path = self.folder / name
+        if not path.is_file():
+            raise ArtifactError(
+                f"{self.folder} has no {name}: it was made by mammofill {self.manifest.package_version} before that "
+                "was kept, or with settings without it. Evaluate the classifier again, into another folder."
+            )
+        return pd.read_parquet(path)
+
+    @cached_property
     def metrics(self) -> pd.DataFrame:
-        """One row per measure and threshold rule: measure, threshold_rule, value, low, high."""
+        """One row per measure and threshold rule, columns of `METRIC_COLUMNS`."""
         return pd.read_parquet(self.folder / "metrics.parquet")
 
     @cached_property
@@ -60,6 +142,28 @@ class Evaluation(Artifact):
         return str(self.facts["arm"])
 
     @property
+    def replicate(self) -> int:
+        """Number of the training seed, from 0."""
+        return int(self.facts.get("replicate", 0))
+
+    @property
+    def dose(self) -> float | None:
+        """Synthetic or repeated patches for each real one that was learned from; None where there is no such number."""
+        dose = self.facts.get("dose")
+        return None if dose is None else float(dose)
+
+    @property
+    def real_share(self) -> float:
+        """Share of the train split's patients that was learned from, in (0, 1]."""
+        return float(self.facts.get("real_share", 1.0))
+
+    @property
+    def real_patches(self) -> int | None:
+        """Real patches of the train split that were learned from; None where the classifier did not say."""
+        count = self.facts.get("real_patches")
+        return None if count is None else int(count)
+
+    @property
     def label(self) -> str:
         """What the classifier is, in words: network and what it started from."""
         return str(self.facts["label"])
@@ -70,13 +174,24 @@ class Evaluation(Artifact):
         return float(self.facts["threshold"])
 
     @property
+    def threshold_logit(self) -> float:
+        """The same in log-odds, as which it is applied: probabilities tie near 0 and 1."""
+        return float(self.facts.get("threshold_logit", logit(self.threshold)))
+
+    @property
+    def temperature(self) -> float | None:
+        """What logits are divided by to become calibrated; None where validation could not tell."""
+        temperature = self.facts.get("temperature")
+        return None if temperature is None else float(temperature)
+
+    @property
     def test_set(self) -> str:
         """Fingerprint of the test set: two evaluations may be compared only where it is the same."""
         return str(self.facts["test_set"])
 
     def called(self) -> NDArray[np.bool_]:
-        """Return which patches were called malignant at the frozen threshold, (n,)."""
-        return self.scores["score"].to_numpy() >= self.threshold
+        """Return which patches were called malignant at the frozen threshold, (n,) in the order of the scores."""
+        return self.scores["logit"].to_numpy() >= self.threshold_logit
 
 
 def fingerprint_test_set(patches: str, table: pd.DataFrame) -> str:
@@ -90,17 +205,34 @@ def fingerprint_test_set(patches: str, table: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join([patches, *(f"{patch} {truth}" for patch, truth in rows)]).encode()).hexdigest()
 
 
+def check_same_test_set(evaluations: Sequence[Evaluation]) -> None:
+    """Refuse evaluations of different test sets.
+
+    Raises:
+        ArtifactError: naming the first two that differ.
+    """
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        if other.test_set != first.test_set:
+            raise ArtifactError(
+                f"{first.folder} and {other.folder} were measured on different test sets ({first.test_set[:12]} and "
+                f"{other.test_set[:12]}): a difference between them would mean nothing. Evaluate both on the same "
+                "patches."
+            )
+
+
 def paired_difference(
-    first: Evaluation, second: Evaluation, measure: str, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
+    first: Evaluation, second: Evaluation, name: str, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
 ) -> tuple[float, float, float]:
     """Return how much greater a measure is in the second evaluation than in the first, with its interval.
 
-    Both are measured on the same resamples of patients, so what is common to both cancels out.
+    Both are measured on the same resamples of patients, so what is common to both cancels out. The luck of the
+    training seeds is not in the interval: `compare_arms` puts it there, from replicates.
 
     Args:
         first: one evaluation.
         second: another one, on the same test set.
-        measure: one of `MEASURES`, at each classifier's own frozen threshold.
+        name: one of `MEASURES`, at each classifier's own frozen threshold.
         resamples: bootstrap resamples of patients.
         confidence: of the interval.
         seed: decides the resamples.
@@ -112,25 +244,22 @@ def paired_difference(
         ArtifactError: the test sets differ.
         SettingsError: the measure is not known.
     """
-    if first.test_set != second.test_set:
-        raise ArtifactError(
-            f"{first.folder} and {second.folder} were measured on different test sets ({first.test_set[:12]} and "
-            f"{second.test_set[:12]}): a difference between them would mean nothing. Evaluate both on the same patches."
-        )
-    if measure not in MEASURES:
-        raise SettingsError(f"There is no measure {measure!r}; known are {', '.join(MEASURES)}.")
-    other = second.scores.set_index("patch_id").loc[first.scores["patch_id"]]
-    malignant = (first.scores["pathology"] == "malignant").to_numpy(dtype=bool)
-    called = dict(zip(second.scores["patch_id"], second.called(), strict=True))
-    second_called = np.array([called[patch] for patch in first.scores["patch_id"]], dtype=bool)
-
-    def difference(weights: Weights) -> dict[str, NDArray[np.float64]]:
-        one = measure_all(malignant, first.scores["logit"].to_numpy(), first.called(), weights)[measure]
-        two = measure_all(malignant, other["logit"].to_numpy(), second_called, weights)[measure]
-        return {measure: two - one}
-
+    check_same_test_set((first, second))
+    if name not in MEASURES:
+        raise SettingsError(f"There is no measure {name!r}; known are {', '.join(MEASURES)}.")
     patients = first.scores["patient_id"].to_numpy(dtype=object)
-    value = float(difference(np.ones((1, len(malignant))))[measure][0])
-    random = stream(seed, "paired-difference")
-    low, high = bootstrap_interval(difference, patients, resamples, confidence, random)[measure]
-    return value, low, high
+    malignant = (first.scores["pathology"] == "malignant").to_numpy(dtype=bool)
+    drawn = Resamples.draw(patients, resamples, stream(seed, "paired-difference"))
+    resting_on = limiting_patients(name, malignant, patients)
+
+    def replicates(one: Evaluation) -> Replicates:
+        logits = one.scores.set_index("patch_id")["logit"].loc[first.scores["patch_id"]].to_numpy()
+
+        def values(weights: Weights) -> dict[str, NDArray[np.float64]]:
+            return measure((name,), malignant, logits, one.threshold_logit, weights)
+
+        whole = values(np.ones((1, len(logits))))[name]
+        return Replicates(whole, drawn.draws(values)[name][None, :], resting_on)
+
+    found = replicates(second).minus(replicates(first))
+    return (found.value, *found.interval(confidence))

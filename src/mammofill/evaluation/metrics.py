@@ -2,25 +2,83 @@
 
 The weights are what makes the bootstrap fast: a resample of patients is a weight per patch (how often its patient was
 drawn), so no patch is ever copied. With all weights 1 the measures are the ordinary ones.
+
+=============================  ========================================================================================
+accuracy                       share of patches called right
+recall                         share of malignant patches called malignant (sensitivity)
+specificity                    share of benign patches called benign
+balanced_accuracy              mean of recall and specificity, which is what the paper's column "AUC" holds
+auc                            area under the ROC curve of the scores
+pr_auc                         average precision: precision at each threshold, weighted by the recall gained there
+recall_at_specificity_X        greatest recall of any threshold whose specificity is at least X; nothing interpolated
+specificity_at_recall_X        greatest specificity of any threshold whose recall is at least X
+brier                          mean squared distance of the probability from the truth (Brier, 1950); lower is better
+ece                            expected calibration error over `CALIBRATION_BINS` bins of equal width; lower is better
+nll                            mean negative log-likelihood of the truth, in nats; lower is better
+=============================  ========================================================================================
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 MEASURES = ("accuracy", "recall", "specificity", "auc", "balanced_accuracy")
-"""accuracy: share of patches called right. recall: share of malignant patches called malignant (sensitivity).
-specificity: share of benign patches called benign. auc: area under the ROC curve of the scores. balanced_accuracy: mean
-of recall and specificity, which is what the paper's column "AUC" holds."""
+"""Those that every table of results shows; see the module for all."""
+
+AT_THRESHOLD = ("accuracy", "recall", "specificity", "balanced_accuracy")
+"""Those that need a threshold; the others are of the scores alone."""
+
+LOWER_IS_BETTER = ("brier", "ece", "nll")
+
+CALIBRATION_BINS = 10
+"""Bins of equal width over [0, 1], as Guo et al., "On calibration of modern neural networks", ICML 2017, draw them
+(they take 15 for test sets of 10,000; ours are a twentieth of that)."""
 
 Weights = NDArray[np.float64]
+Values = NDArray[np.float64]
+
+_PLAIN = ("auc", "pr_auc", *AT_THRESHOLD, *LOWER_IS_BETTER)
+_AT_LEVEL = re.compile(r"(recall_at_specificity|specificity_at_recall)_(0\.\d+)")
+
+
+def is_measure(name: str) -> bool:
+    """Say whether there is a measure of this name."""
+    return name in _PLAIN or bool((at := _AT_LEVEL.fullmatch(name)) and float(at[2]) > 0)
+
+
+def measure(
+    names: Iterable[str],
+    malignant: NDArray[np.bool_],
+    logits: NDArray[np.float64],
+    threshold: float,
+    weights: Weights,
+) -> dict[str, Values]:
+    """Compute measures for one or many sets of weights.
+
+    Args:
+        names: of measures, as in the table of this module.
+        malignant: (n,) the truth.
+        logits: (n,) float64 log-odds of malignancy.
+        threshold: in log-odds; from it on a patch is called malignant. Probabilities would tie near 0 and 1.
+        weights: (r, n), one row per set of weights, each at least 0.
+
+    Returns:
+        measure -> (r,) float64; NaN where a class that it needs has no weight.
+    """
+    measured = _Measured(malignant, logits, threshold, weights)
+    return {name: measured.value(name) for name in names}
 
 
 def measure_all(
     malignant: NDArray[np.bool_], logits: NDArray[np.float64], called: NDArray[np.bool_], weights: Weights
-) -> dict[str, NDArray[np.float64]]:
-    """Compute all measures for one or many sets of weights.
+) -> dict[str, Values]:
+    """Compute `MEASURES` for patches that were called malignant or not by whatever rule.
 
     Args:
         malignant: (n,) the truth.
@@ -31,21 +89,12 @@ def measure_all(
     Returns:
         measure -> (r,) float64; NaN where a class has no weight.
     """
-    positive, negative = weights @ malignant, weights @ ~malignant
-    true_positive, true_negative = weights @ (malignant & called), weights @ (~malignant & ~called)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall, specificity = true_positive / positive, true_negative / negative
-        accuracy = (true_positive + true_negative) / (positive + negative)
-    return {
-        "accuracy": accuracy,
-        "recall": recall,
-        "specificity": specificity,
-        "auc": weighted_auc(malignant, logits, weights),
-        "balanced_accuracy": (recall + specificity) / 2,
-    }
+    at_threshold = _Measured(malignant, np.where(called, 1.0, -1.0), 0.0, weights)
+    by_score = _Measured(malignant, logits, 0.0, weights)
+    return {name: (by_score if name == "auc" else at_threshold).value(name) for name in MEASURES}
 
 
-def weighted_auc(malignant: NDArray[np.bool_], logits: NDArray[np.float64], weights: Weights) -> NDArray[np.float64]:
+def weighted_auc(malignant: NDArray[np.bool_], logits: NDArray[np.float64], weights: Weights) -> Values:
     """Compute the area under the ROC curve from ranks, ties counting half.
 
     It is the weighted share of pairs (malignant, benign) in which the malignant patch has the higher score: the
@@ -59,15 +108,7 @@ def weighted_auc(malignant: NDArray[np.bool_], logits: NDArray[np.float64], weig
     Returns:
         (r,) float64; NaN where a class has no weight.
     """
-    order = np.argsort(logits, kind="stable")
-    _, starts = np.unique(logits[order], return_index=True)  # groups of equal scores
-    positive = np.add.reduceat((weights * malignant)[:, order], starts, axis=1)  # (r, groups)
-    negative = np.add.reduceat((weights * ~malignant)[:, order], starts, axis=1)
-    below = np.cumsum(negative, axis=1) - negative
-    wins = (positive * (below + negative / 2)).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        area: NDArray[np.float64] = wins / (positive.sum(axis=1) * negative.sum(axis=1))
-    return area
+    return WeightedCurve(malignant, logits, weights).auc()
 
 
 def roc_curve(
@@ -78,3 +119,122 @@ def roc_curve(
 
     false_positive, true_positive, _ = curve(malignant, logits, drop_intermediate=True)
     return false_positive, true_positive
+
+
+class WeightedCurve:
+    """What is called malignant as the threshold falls from the highest score to the lowest, for each set of weights.
+
+    Attributes:
+        true: (r, t) weight of malignant patches called malignant at each of t thresholds (equal scores share one).
+        false: (r, t) weight of benign patches called malignant.
+        positive, negative: (r,) weight of each class; NaN instead of 0.
+    """
+
+    def __init__(self, malignant: NDArray[np.bool_], logits: NDArray[np.float64], weights: Weights) -> None:
+        order = np.argsort(-logits, kind="stable")
+        falling, truth = logits[order], malignant[order]
+        ordered = weights[:, order]
+        last_of_ties = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)
+        no_ties = len(last_of_ties) == len(falling)
+        self.true, self.false = (np.cumsum(ordered * of_class, axis=1) for of_class in (truth, ~truth))
+        if not no_ties:
+            self.true, self.false = self.true[:, last_of_ties], self.false[:, last_of_ties]
+        self.positive, self.negative = (
+            np.where(called[:, -1] > 0, called[:, -1], np.nan) for called in (self.true, self.false)
+        )
+
+    def auc(self) -> Values:
+        """Return the area under the ROC curve, (r,)."""
+        # Trapezoids: the benign patches of a threshold lie below all malignant ones before it and tie with its own.
+        gained = np.diff(self.false, axis=1, prepend=0.0)
+        before = self.true - np.diff(self.true, axis=1, prepend=0.0) / 2
+        area: Values = np.einsum("rt,rt->r", gained, before) / (self.positive * self.negative)
+        return area
+
+    def average_precision(self) -> Values:
+        """Return the area under the precision-recall curve in steps, (r,)."""
+        called = self.true + self.false
+        precision = np.divide(self.true, called, out=np.zeros_like(called), where=called > 0)
+        area: Values = np.einsum("rt,rt->r", np.diff(self.true, axis=1, prepend=0.0), precision) / self.positive
+        return np.where(np.isnan(self.negative), np.nan, area)
+
+    def recall_at(self, specificity: float) -> Values:
+        """Return the greatest recall of any threshold with at least this specificity, (r,)."""
+        allowed = self.false <= (1 - specificity) * self.negative[:, None] + 1e-9
+        best = np.where(allowed, self.true, 0.0).max(axis=1)
+        return np.where(np.isnan(self.negative), np.nan, best / self.positive)
+
+    def specificity_at(self, recall: float) -> Values:
+        """Return the greatest specificity of any threshold with at least this recall, (r,)."""
+        enough = self.true >= recall * self.positive[:, None] - 1e-9
+        least = np.where(enough, self.false, np.inf).min(axis=1)
+        found: Values = np.where(np.isnan(self.positive), np.nan, 1 - least / self.negative)
+        return found
+
+
+class _Measured:
+    """One classifier's scores under some weights; what several measures need is computed once."""
+
+    def __init__(
+        self, malignant: NDArray[np.bool_], logits: NDArray[np.float64], threshold: float, weights: Weights
+    ) -> None:
+        self.malignant, self.logits, self.threshold, self.weights = malignant, logits, threshold, weights
+
+    def value(self, name: str) -> Values:
+        if at := _AT_LEVEL.fullmatch(name):
+            level = float(at[2])
+            of_recall = at[1] == "recall_at_specificity"
+            return self.curve.recall_at(level) if of_recall else self.curve.specificity_at(level)
+        match name:
+            case "auc":
+                return self.curve.auc()
+            case "pr_auc":
+                return self.curve.average_precision()
+            case "accuracy":
+                return self.mean(self.malignant == self.called)
+            case "recall":
+                return self.recall
+            case "specificity":
+                return self.specificity
+            case "balanced_accuracy":
+                return (self.recall + self.specificity) / 2
+            case "brier":
+                return self.mean((expit(self.logits) - self.malignant) ** 2)
+            case "nll":
+                return self.mean(np.logaddexp(0.0, np.where(self.malignant, -self.logits, self.logits)))
+            case "ece":
+                return self.calibration_error()
+        raise ValueError(name)
+
+    @cached_property
+    def curve(self) -> WeightedCurve:
+        return WeightedCurve(self.malignant, self.logits, self.weights)
+
+    @cached_property
+    def called(self) -> NDArray[np.bool_]:
+        return self.logits >= self.threshold
+
+    @cached_property
+    def recall(self) -> Values:
+        return _share(self.weights @ (self.malignant & self.called), self.weights @ self.malignant)
+
+    @cached_property
+    def specificity(self) -> Values:
+        return _share(self.weights @ (~self.malignant & ~self.called), self.weights @ ~self.malignant)
+
+    def mean(self, values: NDArray[np.bool_] | NDArray[np.float64]) -> Values:
+        return _share(self.weights @ values, self.weights.sum(axis=1))
+
+    def calibration_error(self) -> Values:
+        probability = expit(self.logits)
+        surplus = (probability - self.malignant)[:, None] * (bin_of(probability)[:, None] == range(CALIBRATION_BINS))
+        return _share(np.abs(self.weights @ surplus).sum(axis=1), self.weights.sum(axis=1))
+
+
+def bin_of(probability: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return which of `CALIBRATION_BINS` bins each probability falls into, (n,) int64 from 0."""
+    return np.minimum((probability * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+
+
+def _share(part: Values, whole: Values) -> Values:
+    return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)

@@ -9,7 +9,7 @@ from typing import Any
 from mammofill.experiment.settings import flat
 from mammofill.experiment.stages import Stage
 from mammofill.experiment.study import Study
-from mammofill.ground.artifact import MANIFEST_NAME, Artifact, plain, read_manifest
+from mammofill.ground.artifact import MANIFEST_NAME, Artifact, read_manifest, settings_of_plan
 
 
 def plan_of_study(study: Study, out: Path) -> str:
@@ -22,7 +22,7 @@ def plan_of_study(study: Study, out: Path) -> str:
     ]
     for step in study.steps:
         inputs = ", ".join(str(out / place) for places in step.inputs.values() for place in places)
-        state = state_of(out / step.out, step.settings, study.seed)
+        state = state_of(out / step.out, step.settings, step.seed)
         lines += [
             "",
             f"{step.stage.name}: {inputs}{' -> ' if inputs else ''}{out / step.out}  ({state})",
@@ -59,8 +59,7 @@ def state_of(out: Path, settings: Any, seed: int) -> str:
     if not (out / MANIFEST_NAME).is_file():
         return "begun, will go on" if out.with_name(out.name + ".partial").is_dir() else "will run"
     manifest = read_manifest(out)
-    asked = plain(settings)
-    same = manifest.seed == seed and all(asked.get(name) == value for name, value in manifest.settings.items())
+    same = manifest.seed == seed and manifest.settings == settings_of_plan(settings)
     return "done" if same else "made with other settings or seed, will be refused"
 
 

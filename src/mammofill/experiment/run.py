@@ -1,15 +1,24 @@
-"""Running a study: stage after stage, each finished one returned at once, each stopped one continued."""
+"""Running a study: stage after stage, each finished one returned at once, each stopped one continued.
+
+Steps of one stage need nothing of each other, so they may run side by side: the cells of a grid, above all.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mammofill.experiment.study import Step, Study, read_study
+from mammofill.experiment.steps import Step
+from mammofill.experiment.study import Study, read_study
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact, write_atomically
+from mammofill.ground.engines import work_through
+from mammofill.ground.errors import TrainingError
 from mammofill.ground.progress import Progress, quiet
 
 
@@ -30,13 +39,17 @@ class StudyRun:
         return self.artifacts[Path("report")]
 
 
-def run_study(path: str | Path, out: str | Path, progress: Progress = quiet) -> StudyRun:
+def run_study(
+    path: str | Path, out: str | Path, progress: Progress = quiet, *, workers: int = 0, engine: str = "processes"
+) -> StudyRun:
     """Run a study file to its report.
 
     Args:
         path: the study file, see `mammofill.experiment.study`.
         out: folder that receives one folder per artifact.
         progress: how to speak.
+        workers: steps of one stage that run side by side; 0 runs one after the other, with all cores each.
+        engine: where they run, see `mammofill.ground.engines`.
 
     Returns:
         What was made, and how long it took.
@@ -48,15 +61,99 @@ def run_study(path: str | Path, out: str | Path, progress: Progress = quiet) -> 
     study, out = read_study(path), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "study.toml", study.path.read_bytes())
-    artifacts: dict[Path, Artifact] = {}
     seconds: dict[Path, float | None] = {}
-    for number, step in enumerate(study.steps, start=1):
+    clock = _Clock(study.steps, max(workers, 1))
+    for _, together in groupby(study.steps, key=lambda step: step.stage.name):
+        steps = list(together)
+        done = [step for step in steps if (out / step.out / MANIFEST_NAME).is_file()]
+        side_by_side = workers > 1 and len(steps) - len(done) > 1
+        run = _side_by_side(workers, engine) if side_by_side else _one_by_one
+        # What is done already is run, too: it says if it was made with other settings.
+        waiting = [*done, *(step for step in steps if step not in done)]
+        for step, took in run(waiting, study, out, progress, clock):
+            seconds[step.out] = None if step in done else took
+    artifacts = {step.out: step.stage.open_output(out / step.out) for step in study.steps}
+    return StudyRun(study, out, artifacts, {step.out: seconds[step.out] for step in study.steps})
+
+
+class _Clock:
+    """Counts steps, and reckons the time left from what steps of the same stage took."""
+
+    def __init__(self, steps: Sequence[Step], workers: int) -> None:
+        self.left, self.total, self.workers = list(steps), len(steps), workers
+        self.took: dict[str, list[float]] = defaultdict(list)
+
+    def begin(self, step: Step, out: Path, was_done: bool) -> str:
+        """Return what to say when a step begins."""
+        number = self.total - len(self.left) + 1
+        rest = self.rest()
+        ending = f"; {rest}" if rest else ""
+        return f"[{number}/{self.total}] {step.stage.name} -> {out / step.out}" + " (done)" * was_done + ending
+
+    def end(self, step: Step, seconds: float | None) -> None:
+        """Take notice of the end of a step; None if it was done before."""
+        self.left.remove(step)
+        if seconds is not None:
+            self.took[step.stage.name].append(seconds)
+
+    def rest(self) -> str:
+        """Say how much time is left; nothing where nothing is known."""
+        known = [step for step in self.left if self.took[step.stage.name]]
+        if not known:
+            return ""
+        means = [sum(self.took[step.stage.name]) / len(self.took[step.stage.name]) for step in known]
+        unknown = len(self.left) - len(known)
+        more = f" and {unknown} steps that nothing is known of yet" if unknown else ""
+        return f"about {sum(means) / self.workers / 60:.0f} min left{more}"
+
+
+def _one_by_one(
+    steps: Sequence[Step], study: Study, out: Path, progress: Progress, clock: _Clock
+) -> Iterator[tuple[Step, float]]:
+    for step in steps:
         was_done = (out / step.out / MANIFEST_NAME).is_file()
-        progress.say(f"[{number}/{len(study.steps)}] {step.stage.name} -> {out / step.out}" + " (done)" * was_done)
+        progress.say(clock.begin(step, out, was_done))
         began = time.monotonic()
-        artifacts[step.out] = _run_step(step, study, out, progress)
-        seconds[step.out] = None if was_done else time.monotonic() - began
-    return StudyRun(study, out, artifacts, seconds)
+        _run_step(step, study, out, progress)
+        took = time.monotonic() - began
+        clock.end(step, None if was_done else took)
+        yield step, took
+
+
+def _side_by_side(workers: int, engine: str) -> Any:
+    def run(
+        steps: Sequence[Step], study: Study, out: Path, progress: Progress, clock: _Clock
+    ) -> Iterator[tuple[Step, float]]:
+        logs = out / "logs"
+        logs.mkdir(exist_ok=True)
+        name = steps[0].stage.name
+        progress.say(f"{name}: {len(steps)} steps, {workers} at a time")
+        began = time.monotonic()
+        with progress.task(name, len(steps)) as task:
+            for number, (step, fine) in enumerate(
+                work_through(partial(_run_alone, study, out), steps, workers, engine, logs=logs), start=1
+            ):
+                if not fine:
+                    raise TrainingError(
+                        f"The process of {name} -> {out / step.out} died twice: perhaps the memory was not enough "
+                        "(then use fewer workers). What was finished stays; run the same command again."
+                    )
+                took = (time.monotonic() - began) / number * workers
+                clock.end(step, took)
+                task.advance(1, clock.rest())
+                yield step, took
+
+    return run
+
+
+def _run_alone(study: Study, out: Path, step: Step) -> None:
+    """Run a step in a process of its own, on one core: the others are for the steps beside it."""
+    if step.stage.device:
+        import torch
+
+        # Also because a process that was forked cannot use the threads that torch had in the one before.
+        torch.set_num_threads(1)
+    _run_step(step, study, out, quiet)
 
 
 def open_inputs(step: Step, out: Path) -> dict[str, Any]:
@@ -74,11 +171,12 @@ def open_inputs(step: Step, out: Path) -> dict[str, Any]:
     """
     inputs: dict[str, Any] = {}
     for one in step.stage.inputs:
-        opened = [one.open(out / place) for place in step.inputs[one.role]]
-        inputs[one.role] = opened if one.several else opened[0]
+        opened = [one.open(out / place) for place in step.inputs.get(one.role, ())]
+        if opened or not one.optional:
+            inputs[one.role] = opened if one.several else opened[0]
     return inputs
 
 
 def _run_step(step: Step, study: Study, out: Path, progress: Progress) -> Artifact:
-    how = {"seed": study.seed, "progress": progress, "device": study.device}
+    how = {"seed": step.seed, "progress": progress, "device": study.device}
     return step.stage(open_inputs(step, out), out / step.out, step.settings, **how)

@@ -26,6 +26,8 @@ class Input:
     """Place of the artifact's class, or `SOURCE`: files that somebody else made."""
     several: bool = False
     """Whether the stage takes one or more of them."""
+    optional: bool = False
+    """Whether the stage does without: then it is a flag on the command line, and an argument by name in Python."""
 
     def open(self, path: str | Path) -> Artifact | Path:
         """Open what is at a path: the artifact of the right kind, or the path itself for a source.
@@ -58,7 +60,7 @@ class Stage:
     settings: str
     """Place of its settings class."""
     inputs: tuple[Input, ...]
-    """In the order in which the function takes them."""
+    """In the order in which the function takes them; optional ones by name."""
     output: str
     """Place of the class of artifact that it makes."""
     device: bool = False
@@ -85,11 +87,21 @@ class Stage:
             raise SettingsError(f"{self.name} has no preset called {name!r}. Its presets: {known}.")
         return presets[name]
 
+    def open_output(self, folder: Path) -> Artifact:
+        """Open what the stage made.
+
+        Raises:
+            ArtifactError: there is none, or one of another kind.
+        """
+        artifact: Artifact = find(self.output).open(folder)
+        return artifact
+
     def __call__(self, inputs: Mapping[str, Any], out: Path, settings: Any, **how: Any) -> Artifact:
         """Run the stage.
 
         Args:
-            inputs: role -> opened artifact, list of them where the stage takes several, or path of a source.
+            inputs: role -> opened artifact, list of them where the stage takes several, or path of a source; what is
+                optional may be missing.
             out: folder of the new artifact.
             settings: of the stage's settings class.
             how: seed, progress, and device for stages that take one.
@@ -100,12 +112,17 @@ class Stage:
         function: Callable[..., Artifact] = find(self.function)
         if not self.device:
             how.pop("device", None)
-        return function(*(inputs[one.role] for one in self.inputs), out, settings, **how)
+        needed = [inputs[one.role] for one in self.inputs if not one.optional]
+        given = {one.role: inputs[one.role] for one in self.inputs if one.optional and inputs.get(one.role)}
+        return function(*needed, out, settings, **given, **how)
 
 
 _PATCHES = "mammofill.patches:PatchSet"
 _PAIRS = "mammofill.pairing:Pairs"
 _INFILLER = "mammofill.infilling:Infiller"
+_CLASSIFIER = "mammofill.classifier:Classifier"
+_EVALUATION = "mammofill.evaluation:Evaluation"
+_JUDGEMENT = "mammofill.judging:Judgement"
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -123,6 +140,14 @@ STAGES: tuple[Stage, ...] = (
         function="mammofill.patches:extract_patches",
         settings="mammofill.patches:ExtractPatchesSettings",
         inputs=(Input("mammograms", "mammofill.mammograms:MammogramSet"),),
+        output=_PATCHES,
+    ),
+    Stage(
+        name="select-patches",
+        summary="keep a share of the patients to learn from, as if there had been no more",
+        function="mammofill.patches:select_patches",
+        settings="mammofill.patches:SelectPatchesSettings",
+        inputs=(Input("patches", _PATCHES),),
         output=_PATCHES,
     ),
     Stage(
@@ -158,7 +183,7 @@ STAGES: tuple[Stage, ...] = (
         function="mammofill.classifier:train_classifier",
         settings="mammofill.classifier:TrainClassifierSettings",
         inputs=(Input("patches", _PATCHES, several=True),),
-        output="mammofill.classifier:Classifier",
+        output=_CLASSIFIER,
         device=True,
     ),
     Stage(
@@ -166,8 +191,30 @@ STAGES: tuple[Stage, ...] = (
         summary="score the test patches and measure, with intervals that resample patients",
         function="mammofill.evaluation:evaluate",
         settings="mammofill.evaluation:EvaluateSettings",
-        inputs=(Input("classifier", "mammofill.classifier:Classifier"), Input("patches", _PATCHES)),
-        output="mammofill.evaluation:Evaluation",
+        inputs=(Input("classifier", _CLASSIFIER), Input("patches", _PATCHES)),
+        output=_EVALUATION,
+        device=True,
+    ),
+    Stage(
+        name="compare-arms",
+        summary="compare evaluations of one test set, over patients and training seeds, and say what was shown",
+        function="mammofill.evaluation:compare_arms",
+        settings="mammofill.evaluation:CompareArmsSettings",
+        inputs=(Input("evaluations", _EVALUATION, several=True),),
+        output="mammofill.evaluation:Comparison",
+    ),
+    Stage(
+        name="judge-infiller",
+        summary="measure whether infillers paint lesions of the class asked for, where asked for, and nothing else",
+        function="mammofill.judging:judge_infiller",
+        settings="mammofill.judging:JudgeInfillerSettings",
+        inputs=(
+            Input("infillers", _INFILLER, several=True),
+            Input("classifier", _CLASSIFIER),
+            Input("patches", _PATCHES),
+            Input("pairs", _PAIRS),
+        ),
+        output=_JUDGEMENT,
         device=True,
     ),
     Stage(
@@ -175,7 +222,10 @@ STAGES: tuple[Stage, ...] = (
         summary="write one HTML page that compares evaluations and shows what they came from",
         function="mammofill.report:write_report",
         settings="mammofill.report:WriteReportSettings",
-        inputs=(Input("evaluations", "mammofill.evaluation:Evaluation", several=True),),
+        inputs=(
+            Input("evaluations", _EVALUATION, several=True),
+            Input("judgements", _JUDGEMENT, several=True, optional=True),
+        ),
         output="mammofill.report:Report",
     ),
 )

@@ -19,22 +19,45 @@
     [train-classifier]            # what all arms share
     epochs = 50
 
-    [[arms]]                      # one classifier each; without any, the paper's four
+    [infillers.modern]            # instead of [train-infiller]: several, each with a name
+    preset = "modern"
+
+    [[arms]]                      # one kind of classifier each; without any, the paper's four
     name = "ResNet-50 + generated"
-    synthetic = true              # learns from the synthetic patches as well
+    synthetic = true              # learns from the synthetic patches as well; of one of several infillers: its name
     augmentation.traditional = true
+
+    [[arms]]
+    name = "ResNet-50 + repeated"
+    repeated = true               # the control of the same dose: real patches again instead of synthetic ones
+
+    [grid]                        # where this table stands, each arm is trained in all these ways
+    replicates = 3                # with so many seeds of the classifier
+    doses = [0.5, 1, 2]           # synthetic or repeated patches for each real one
+    real_shares = [0.25, 0.5, 1]  # of the patients to learn from, infillers and all; at the dose nearest 1
+    every_dose_at_every_share = false
+
+    [external]                    # only where this table stands: a second source, on all of which each classifier is
+                                  # judged as well, and from which nothing is learned
+    name = "INbreast"             # what it is called
+    collection = "inbreast"
+    source = "path/of/it"         # all else as in [ingest], where it is not said here
+
+    [judge-infiller]              # only where this table stands: what the infillers paint is measured on test patches,
+                                  # with the eyes of the last arm that learned from real patches only
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mammofill.experiment.settings import read_settings, read_toml
-from mammofill.experiment.stages import PHANTOM, STAGES, Stage, stage_named
+from mammofill.experiment.stages import Stage, stage_named
+from mammofill.experiment.steps import Arm, External, Grid, Plan, Step, steps_of
 from mammofill.ground.errors import SettingsError, SourceError
 
 PAPER_ARMS: tuple[dict[str, Any], ...] = (
@@ -50,29 +73,15 @@ PAPER_ARMS: tuple[dict[str, Any], ...] = (
 )
 """The four experiments of the paper, section 5: what a study without ``[[arms]]`` runs."""
 
-_PLACES = {
-    "phantom": "phantoms",
-    "ingest": "mammograms",
-    "extract-patches": "patches",
-    "pair-patches": "pairs",
-    "train-infiller": "infiller",
-    "synthesize": "synthetic",
-    "write-report": "report",
-}
+_ONCE = ("phantom", "ingest", "extract-patches", "pair-patches", "synthesize", "evaluate", "compare-arms",
+         "judge-infiller", "write-report")  # fmt: skip
+"""Stages whose settings stand in a table of their own name."""
 _STUDY_KEYS = ("name", "seed", "device")
-_TABLES = (PHANTOM.name, *(stage.name for stage in STAGES), "arms")
-
-
-@dataclass(frozen=True)
-class Step:
-    """One stage of a study, with everything that it needs."""
-
-    stage: Stage
-    inputs: Mapping[str, tuple[Path, ...]]
-    """Role -> where; a relative path lies in the study's output folder."""
-    out: Path
-    """Where the artifact comes to lie, relative to the study's output folder."""
-    settings: Any
+_TABLES = (*_ONCE, "train-infiller", "train-classifier", "infillers", "arms", "grid", "external")
+_NOT_SET = dict.fromkeys(("arm", "replicate", "dose", "real_share"), "[[arms]] and [grid]") | {"external": "[external]"}
+"""Settings of evaluate that a study decides elsewhere, and where."""
+ONLY_INFILLER = "infiller"
+"""What the infiller of a study is called that names none."""
 
 
 @dataclass(frozen=True)
@@ -85,20 +94,6 @@ class Study:
     device: str
     steps: tuple[Step, ...]
     """In the order in which they run."""
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One classifier of a study."""
-
-    name: str
-    synthetic: bool
-    settings: Any
-
-    @property
-    def slug(self) -> str:
-        """The name as a folder's name."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
 
 def read_study(path: str | Path) -> Study:
@@ -119,21 +114,21 @@ def read_study(path: str | Path) -> Study:
     _check_keys(content, path)
     tables = {name: dict(content.get(name, {})) for name in _TABLES if name != "arms"}
     source = _source(tables["ingest"], "phantom" in content, path)
-    once = [stage for stage in (PHANTOM, *STAGES) if stage.name in _PLACES or stage.name == "evaluate"]
-    if "arm" in tables["evaluate"]:
-        raise SettingsError(f"{path} [evaluate]: arm is not set here; it is the name in each of [[arms]].")
-    settings = {stage.name: _stage_settings(stage, tables[stage.name], path) for stage in once}
-    arms = _arms(content.get("arms", PAPER_ARMS), tables["train-classifier"], path)
-    name = str(content.get("name", path.stem))
+    for field, tables_of_it in _NOT_SET.items():
+        if field in tables["evaluate"]:
+            raise SettingsError(f"{path} [evaluate]: {field} is not set here; it follows from {tables_of_it}.")
+    settings = {name: _stage_settings(stage_named(name), tables[name], path) for name in _ONCE}
+    infillers = _infillers(content, tables, path)
+    arms = _arms(content.get("arms", PAPER_ARMS), tables["train-classifier"], infillers, path)
+    grid = read_settings(Grid, tables["grid"], f"{path} [grid]", path.parent)
+    _check_grid(grid, arms, path)
+    name, seed = str(content.get("name", path.stem)), int(content.get("seed", 0))
     if "title" not in tables["write-report"]:
         settings["write-report"] = replace(settings["write-report"], title=name)
-    return Study(
-        path=path,
-        name=name,
-        seed=int(content.get("seed", 0)),
-        device=str(content.get("device", "cpu")),
-        steps=tuple(_steps(source, settings, arms)),
-    )
+    judging = _judging_arm(arms, path) if "judge-infiller" in content else None
+    external = _external(tables["external"], settings["ingest"], path) if "external" in content else None
+    plan = Plan(source, settings, infillers, tuple(arms), grid, judging, seed, external)
+    return Study(path, name, seed, str(content.get("device", "cpu")), tuple(steps_of(plan)))
 
 
 def _check_keys(content: Mapping[str, Any], path: Path) -> None:
@@ -161,9 +156,26 @@ def _source(ingest: dict[str, Any], phantoms: bool, path: Path) -> Path | None:
     if source is None:
         ingest.setdefault("collection", "cbis-ddsm")
         return None
+    return _place(source, f"{path} [ingest]", path)
+
+
+def _external(table: dict[str, Any], ingest: Any, path: Path) -> External:
+    where = f"{path} [external]"
+    name, source = table.pop("name", None), table.pop("source", None)
+    if not isinstance(name, str) or not name.strip() or source is None or "collection" not in table:
+        raise SettingsError(
+            f"{where} must have a name, a collection and a source: whose mammograms they are, and where."
+        )
+    # Not the split, of which another collection may have none; all its patients test.
+    start = replace(ingest, split="auto")
+    settings = read_settings(type(ingest), table, where, path.parent, start)
+    return External(name.strip(), _place(source, where, path), settings)
+
+
+def _place(source: Any, where: str, path: Path) -> Path:
     place = (path.parent / str(source)).resolve()
     if not place.exists():
-        raise SourceError(f"{path} [ingest]: the source {place} does not exist. It is relative to the study file.")
+        raise SourceError(f"{where}: the source {place} does not exist. It is relative to the study file.")
     return place
 
 
@@ -173,22 +185,75 @@ def _stage_settings(stage: Stage, table: Mapping[str, Any], path: Path, where: s
     return read_settings(stage.settings_class(), table, where, path.parent, start)
 
 
-def _arms(tables: Any, shared: Mapping[str, Any], path: Path) -> list[Arm]:
+def _infillers(content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]], path: Path) -> dict[str, Any]:
+    """Return the settings of each infiller by its name."""
+    stage = stage_named("train-infiller")
+    if "infillers" not in content:
+        return {ONLY_INFILLER: _stage_settings(stage, tables["train-infiller"], path)}
+    if "train-infiller" in content:
+        raise SettingsError(f"{path} has both [train-infiller] and [infillers.NAME]: name all infillers or none.")
+    found = {}
+    for name, table in tables["infillers"].items():
+        where = f"{path} [infillers.{name}]"
+        if not isinstance(table, Mapping) or not re.fullmatch(r"[a-z0-9-]+", name):
+            raise SettingsError(f"{where} must be a table whose name has small letters, digits and hyphens only.")
+        found[name] = _stage_settings(stage, table, path, where)
+    if not found:
+        raise SettingsError(f"{path} [infillers] names none. Add a table [infillers.NAME].")
+    return found
+
+
+def _check_grid(grid: Grid, arms: list[Arm], path: Path) -> None:
+    for arm in arms:
+        if arm.repeated and not grid.doses:
+            raise SettingsError(f"{path} [[arms]] {arm.name!r} is repeated, so [grid] must give doses.")
+
+
+def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], path: Path) -> list[Arm]:
     arms: dict[str, Arm] = {}
     for number, table in enumerate(tables, start=1):
         values = _merged(shared, table)
         name, synthetic = values.pop("name", None), values.pop("synthetic", False)
+        repeated = values.pop("repeated", False)
         where = f"{path} [[arms]] number {number}"
-        if not isinstance(name, str) or not Arm(name, False, None).slug:
+        if not isinstance(name, str) or not Arm(name, None, False, None).slug:
             raise SettingsError(f"{where} must have a name with letters or digits, but has {name!r}.")
         where = f"{path} [[arms]] {name!r}"
-        if not isinstance(synthetic, bool):
-            raise SettingsError(f"{where}: synthetic must be true or false, but is {synthetic!r}.")
-        arm = Arm(name, synthetic, _stage_settings(stage_named("train-classifier"), values, path, where))
+        infiller = _infiller_of(synthetic, infillers, where)
+        if not isinstance(repeated, bool) or (repeated and infiller):
+            raise SettingsError(f"{where}: repeated must be true or false, and stands for synthetic patches.")
+        for field in ("dose", "repeats"):
+            if field in values:
+                raise SettingsError(f"{where}: {field} is not set here; doses stand in [grid].")
+        arm = Arm(name, infiller, repeated, _stage_settings(stage_named("train-classifier"), values, path, where))
         if arm.slug in arms:
             raise SettingsError(f"{where} and {arms[arm.slug].name!r} would share a folder. Give them other names.")
         arms[arm.slug] = arm
     return list(arms.values())
+
+
+def _infiller_of(synthetic: Any, infillers: Mapping[str, Any], where: str) -> str | None:
+    if synthetic is True and len(infillers) == 1:
+        return next(iter(infillers))
+    if synthetic is False:
+        return None
+    if not isinstance(synthetic, str) or synthetic not in infillers:
+        raise SettingsError(
+            f"{where}: synthetic must be true or false, but is {synthetic!r}. Where the study names several infillers "
+            f"it is the name of one; here there are: {', '.join(infillers)}."
+        )
+    return synthetic
+
+
+def _judging_arm(arms: list[Arm], path: Path) -> Arm:
+    """Return the arm whose classifier judges the infillers: the last one that learns from real patches only."""
+    real = [arm for arm in arms if not arm.infiller]
+    if not real:
+        raise SettingsError(
+            f"{path} [judge-infiller]: an infiller is judged with a classifier that learned from real patches only, "
+            "but every arm has synthetic = true. Add an arm without it."
+        )
+    return real[-1]
 
 
 def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,27 +262,3 @@ def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
         both = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
         result[name] = _merged(result[name], value) if both else value
     return result
-
-
-def _steps(source: Path | None, settings: Mapping[str, Any], arms: list[Arm]) -> Iterator[Step]:
-    phantoms, mammograms, patches, pairs = Path("phantoms"), Path("mammograms"), Path("patches"), Path("pairs")
-    infiller, synthetic = Path("infiller"), Path("synthetic")
-    wanted: dict[str, dict[str, tuple[Path, ...]]] = {} if source else {"phantom": {}}
-    wanted["ingest"] = {"source": (source or phantoms,)}
-    wanted["extract-patches"] = {"mammograms": (mammograms,)}
-    if any(arm.synthetic for arm in arms):
-        wanted["pair-patches"] = {"patches": (patches,)}
-        wanted["train-infiller"] = {"patches": (patches,), "pairs": (pairs,)}
-        wanted["synthesize"] = {"infiller": (infiller,), "pairs": (pairs,), "patches": (patches,)}
-    for name, inputs in wanted.items():
-        yield Step(stage_named(name), inputs, Path(_PLACES[name]), settings[name])
-    for arm in arms:
-        learns_from = (patches, synthetic) if arm.synthetic else (patches,)
-        out = Path("classifiers") / arm.slug
-        yield Step(stage_named("train-classifier"), {"patches": learns_from}, out, arm.settings)
-    for arm in arms:
-        inputs = {"classifier": (Path("classifiers") / arm.slug,), "patches": (patches,)}
-        named = replace(settings["evaluate"], arm=arm.name)
-        yield Step(stage_named("evaluate"), inputs, Path("evaluations") / arm.slug, named)
-    evaluations = tuple(Path("evaluations") / arm.slug for arm in arms)
-    yield Step(stage_named("write-report"), {"evaluations": evaluations}, Path("report"), settings["write-report"])

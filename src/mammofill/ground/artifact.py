@@ -302,7 +302,7 @@ def begin(
         "kind": kind,
         "stage": stage,
         "format_version": FORMAT_VERSION,
-        "settings": _without_execution(settings),
+        "settings": settings_of_plan(settings),
         "execution": _execution(settings),
         "seed": int(seed),
         "device": device,
@@ -419,12 +419,13 @@ def _execution(settings: object) -> dict[str, Any]:
     return found
 
 
-def _without_execution(settings: object) -> dict[str, Any]:
+def settings_of_plan(settings: object) -> dict[str, Any]:
+    """Return what of the settings is part of the plan, as a manifest records it: all but the execution fields."""
     kept: dict[str, Any] = {}
     for field in fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, field.name)
         if not field.metadata.get("execution"):
-            kept[field.name] = _without_execution(value) if is_dataclass(value) else plain(value)
+            kept[field.name] = settings_of_plan(value) if is_dataclass(value) else plain(value)
     return kept
 
 

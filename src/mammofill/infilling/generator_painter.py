@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mammofill.ground.imaging import corrupt, to_unit
+from mammofill.ground.imaging import Image, corrupt, to_unit
 from mammofill.ground.seeding import stream
 from mammofill.infilling.batches import latents, pictures
 from mammofill.infilling.conditions import encode
+from mammofill.infilling.cores import each_on_one_core
 from mammofill.infilling.generator import Generator
 from mammofill.infilling.paint import Asked, Fills
 
@@ -27,13 +28,18 @@ class GeneratorPainter:
         generator = self.generator
         device = next(generator.parameters()).device
         conditions = torch.from_numpy(encode(generator.facts, asked, len(images))).to(device)
-        for number, (image, mask, seed) in enumerate(zip(images, masks, seeds, strict=True)):
-            context = corrupt(to_unit(image), mask, stream(seed, "noise"))
+
+        def paint(number: int) -> Image:
+            seed, mask = seeds[number], masks[number]
+            context = corrupt(to_unit(images[number]), mask, stream(seed, "noise"))
             latent = latents([stream(seed, "latent")], generator.settings.latent).to(device)
             # One picture at a time: in a batch the last bits of a convolution depend on the batch's size, and the same
-            # seed must give the same picture in any company. (On a CPU it is no slower: more would leave the cache.)
+            # seed must give the same picture in any company.
             with torch.inference_mode():
                 whole = generator(
                     pictures([context], device), pictures([mask], device), conditions[number : number + 1], latent
                 )
-            yield whole[0, 0].cpu().numpy()
+            painted: Image = whole[0, 0].cpu().numpy()
+            return painted
+
+        yield from each_on_one_core(paint, range(len(images)), device)

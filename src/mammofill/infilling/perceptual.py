@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from mammofill.infilling.cores import each_on_one_core
 from mammofill.infilling.features import NetworkFeatures
 
 _CUDA_GRAIN_PX = 32
@@ -222,34 +224,39 @@ def _stack(maps: Tensor, places: Sequence[tuple[slice, ...]], numbers: Sequence[
 
 
 class _InBoxes(torch.autograd.Function):
-    """The loss in boxes. The slope is taken at once, box by box, so that only one box's features are ever held."""
+    """The loss in boxes. The slope is taken at once, so that few boxes' features are held at a time."""
 
     @staticmethod
     def forward(
         ctx: Any, painted: Tensor, real: Tensor, regions: Sequence[Tensor], chain: Chain, slope_too: bool
     ) -> Tensor:
         """Return the loss; see `perceptual_loss`."""
-        ctx.slope = torch.zeros_like(painted) if slope_too else None
         sizes = chain.sizes(real)
-        loss = torch.zeros((), dtype=real.dtype, device=real.device)
-        for region in regions:
-            for boxes in _boxes(region, chain):
-                places, numbers = [box.pixels for box in boxes], [box.number for box in boxes]
+        kind = real.device.type
+        mixed = partial(torch.autocast, kind, torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind))
+
+        def compare(job: tuple[Tensor, list[Box]]) -> tuple[Tensor, Tensor | None]:
+            region, boxes = job
+            places, numbers = [box.pixels for box in boxes], [box.number for box in boxes]
+            with mixed(), torch.no_grad():
+                weights, real_pixels, painted_pixels = (_stack(one, places, numbers) for one in (region, real, painted))
                 black = chain.beside(boxes, real)
-                weights, real_pixels, painted_pixels = (
-                    _stack(pictures, places, numbers) for pictures in (region, real, painted)
-                )
                 wanted = chain.climb(weights * real_pixels, boxes, black)
-                with torch.set_grad_enabled(slope_too):
-                    pixels = (weights * painted_pixels).requires_grad_(slope_too)
-                    found = chain.climb(pixels, boxes, black)
-                    terms = [(a - b).abs().sum() / size for a, b, size in zip(found, wanted, sizes, strict=True)]
-                    part = torch.stack(terms).sum()
-                loss += part.detach()
-                if ctx.slope is not None:
-                    slope = weights * torch.autograd.grad(part, pixels)[0]
-                    for one, number, (rows, columns) in zip(slope, numbers, places, strict=True):
-                        ctx.slope[number, :, rows, columns] += one
+            with mixed(), torch.set_grad_enabled(slope_too):
+                pixels = (weights * painted_pixels).requires_grad_(slope_too)
+                found = chain.climb(pixels, boxes, black)
+                terms = [(a - b).abs().sum() / size for a, b, size in zip(found, wanted, sizes, strict=True)]
+                part = torch.stack(terms).sum()
+            slope = weights * torch.autograd.grad(part, pixels)[0] if slope_too else None
+            return part.detach(), slope
+
+        jobs = [(region, boxes) for region in regions for boxes in _boxes(region, chain)]
+        loss = torch.zeros((), dtype=real.dtype, device=real.device)
+        ctx.slope = torch.zeros_like(painted)
+        for (_, boxes), (part, slope) in zip(jobs, each_on_one_core(compare, jobs, real.device), strict=True):
+            loss += part
+            for one, box in zip(slope if slope is not None else [], boxes, strict=slope_too):
+                ctx.slope[box.number, :, *box.pixels] += one
         return loss
 
     @staticmethod

@@ -491,6 +491,7 @@ _AUTHORS = TrainInfillerSettings(
     preset="authors",
     generator=GeneratorSettings(stack="accumulating", activation="relu", head="relu"),
     discriminator=DiscriminatorSettings(conditioning="planes", class_head=False),
+    perceptual=PerceptualSettings(pooling="average"),
     schedule=ScheduleSettings(discriminator_burst=5, most_steps_per_turn=5000),
 )
 

@@ -87,6 +87,11 @@ class PatchSet(Artifact):
         """One row per patch, columns of `PATCH_COLUMNS`, index 0..N-1; no pixel is read for it."""
         return self._index[list(PATCH_COLUMNS)]
 
+    @property
+    def shard_of_rows(self) -> NDArray[np.int64]:
+        """(N,) number of the file that each patch is in."""
+        return self._index["shard"].to_numpy(dtype=np.int64)
+
     @cached_property
     def dropped(self) -> pd.DataFrame:
         """Counts of what was considered and not kept: reason, split, count."""
@@ -378,12 +383,33 @@ def write_shard(
     columns["image"] = _as_pictures(one if isinstance(one, bytes) else encode_patch(one, bits) for one in images)
     columns["mask"] = _as_pictures(one if isinstance(one, bytes) else encode_png(one) for one in masks)
     columns["breast"] = _as_pictures(one if isinstance(one, bytes) else encode_png(one) for one in breasts)
-    arrow = pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(_hugging_face_features())})
+    _write_table(path, pa.table(columns))
+    return len(rows)
+
+
+def write_part_of_shard(path: Path, shard: Path, kept: NDArray[np.bool_]) -> int:
+    """Write some rows of a shard as a shard of another set; no picture is decoded.
+
+    Args:
+        path: ``<folder>/patches-<number>.parquet``.
+        shard: the file to take from.
+        kept: (rows of the shard,) which rows.
+
+    Returns:
+        The number of rows.
+    """
+    table = pq.read_table(shard).filter(pa.array(kept))
+    _write_table(path, table)
+    return int(table.num_rows)
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    table = table.replace_schema_metadata({"huggingface": json.dumps(_hugging_face_features())})
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    # PNG is compressed already; dictionaries and compression would only cost time on those two columns.
+    # PNG is compressed already; dictionaries and compression would only cost time on those columns.
     plain_columns = [*(f"{name}.{part}" for name in _PICTURES for part in ("bytes", "path"))]
     pq.write_table(
-        arrow,
+        table,
         beside,
         row_group_size=_ROWS_PER_GROUP,
         compression=dict.fromkeys(PATCH_COLUMNS, "zstd") | dict.fromkeys(plain_columns, "none"),
@@ -392,7 +418,6 @@ def write_shard(
         write_statistics=list(PATCH_COLUMNS),
     )
     beside.replace(path)
-    return len(rows)
 
 
 def encode_patch(image: StoredImage, bits: int = 16) -> bytes:

@@ -62,3 +62,19 @@ class ExtractPatchesSettings:
         most = self.normals_per_mammogram
         check_setting(self, "normals_per_mammogram", most is None or most >= 0, "at least 0, or unset")
         check_engine(self)
+
+
+@dataclass(frozen=True)
+class SelectPatchesSettings:
+    """How much of a patch set's train split is kept, as if there had been fewer patients to learn from.
+
+    Attributes:
+        patients_share: share of the train split's patients that are kept, in (0, 1]. Drawn in proportion of their worst
+            pathology; with the same seed a smaller share is a part of a larger one.
+    """
+
+    patients_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        check_setting(self, "patients_share", 0 < self.patients_share <= 1, "in (0, 1]")

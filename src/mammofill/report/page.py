@@ -14,8 +14,10 @@ from jinja2 import Environment, StrictUndefined
 
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import Artifact
+from mammofill.judging import Judgement
 from mammofill.report.examples import Row, real_examples, synthetic_examples
 from mammofill.report.figures import draw_history
+from mammofill.report.judgements import read_judgement
 from mammofill.report.lineage import Lineage, flat_settings, read_history
 from mammofill.report.paper import PAPER_NOTE, PAPER_TABLE
 from mammofill.report.reading import cautions, read_results
@@ -54,6 +56,7 @@ class Training:
 def render_page(
     evaluations: Sequence[Evaluation],
     found: Sequence[Difference],
+    judgements: Sequence[Judgement],
     lineage: Lineage,
     roc: bytes,
     settings: WriteReportSettings,
@@ -64,6 +67,7 @@ def render_page(
     Args:
         evaluations: the arms, in order.
         found: their differences.
+        judgements: of infillers; none need be.
         lineage: what they came from.
         roc: their ROC curves, SVG.
         settings: title, number of examples.
@@ -89,6 +93,7 @@ def render_page(
         paper=PAPER_TABLE,
         paper_notes=PAPER_NOTE,
         roc=roc,
+        judgements=[read_judgement(one) for one in judgements],
         counting=list(_counting_sheets(lineage)),
         examples=_examples(lineage, settings.examples_per_kind, seed),
         trainings=[_training(one, settings.previews) for one in trained],

@@ -11,6 +11,7 @@ from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import begin, write_atomically
 from mammofill.ground.errors import ArtifactError
 from mammofill.ground.progress import Progress, quiet
+from mammofill.judging import Judgement
 from mammofill.report.figures import draw_roc
 from mammofill.report.lineage import find_lineage
 from mammofill.report.page import render_page
@@ -24,6 +25,7 @@ def write_report(
     out: str | Path,
     settings: WriteReportSettings = WriteReportSettings(),
     *,
+    judgements: Sequence[Judgement] = (),
     seed: int = 0,
     progress: Progress = quiet,
 ) -> Report:
@@ -36,6 +38,7 @@ def write_report(
         evaluations: the arms, in the order of the tables; each is compared with the one before it.
         out: folder of the report.
         settings: title, number of examples.
+        judgements: of infillers, to be shown beside the classifiers; none need be.
         seed: decides the resamples of the differences and which examples are shown.
         progress: told what is being made.
 
@@ -46,7 +49,9 @@ def write_report(
         ArtifactError: there is no evaluation, or they were measured on different test sets.
     """
     check_comparable(evaluations)
-    inputs = {"evaluations": list(evaluations)}
+    inputs: dict[str, list[Evaluation] | list[Judgement]] = {"evaluations": list(evaluations)}
+    if judgements:
+        inputs["judgements"] = list(judgements)
     with begin(out, kind=Report.kind, stage="write-report", settings=settings, seed=seed, inputs=inputs) as work:
         if work is not None:
             with progress.task("writing the report", 3) as task:
@@ -57,8 +62,8 @@ def write_report(
                 roc = draw_roc(evaluations)
                 write_atomically(work.folder / "roc.svg", roc)
                 task.advance(1, "curves")
-                lineage = find_lineage(evaluations)
-                page = render_page(evaluations, found, lineage, roc, settings, seed)
+                lineage = find_lineage(evaluations, judgements)
+                page = render_page(evaluations, found, judgements, lineage, roc, settings, seed)
                 write_atomically(work.folder / "index.html", page)
                 task.advance(1, "page")
             work.finish({"arms": len(evaluations), "missing_upstream": len(lineage.missing)})

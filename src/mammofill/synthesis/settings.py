@@ -67,7 +67,6 @@ class SynthesizeSettings:
             goal = (total + benign + malignant) // 2
             wanted = {"benign": goal - benign, "malignant": goal - malignant}
         else:
-            share = round(total * benign / max(benign + malignant, 1))
-            wanted = {"benign": share, "malignant": total - share}
+            wanted = {name: round(self.ratio * count) for name, count in real.items()}
         given = {"benign": self.benign, "malignant": self.malignant}
         return {name: wanted[name] if count is None else count for name, count in given.items()}

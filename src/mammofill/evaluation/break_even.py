@@ -1,0 +1,202 @@
+"""Value against dose and against the share of real patients, and how many real patches generated ones were worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mammofill.evaluation.comparison import BREAK_EVEN_COLUMNS, DOSE_COLUMNS, SHARE_COLUMNS
+from mammofill.evaluation.differences import Measured
+from mammofill.evaluation.groups import Group, Groups
+from mammofill.evaluation.intervals import scale_of
+from mammofill.evaluation.metrics import LOWER_IS_BETTER
+from mammofill.evaluation.settings import CompareArmsSettings
+from mammofill.ground.seeding import stream
+
+
+def doses_table(groups: Groups, measured: Measured, settings: CompareArmsSettings) -> pd.DataFrame:
+    """Tell each measure at each dose of each arm that has doses, the reference as dose 0; columns of `DOSE_COLUMNS`."""
+    dosed = [group for group in groups.members if group.dose is not None]
+    shares = {group.real_share for group in dosed}
+    start = [one for one in groups.members if one == Group(groups.reference, None, one.real_share)]
+    rows = [
+        (group.arm, group.dose or 0.0, group.real_share, *_value_and_gain(groups, measured, group, name, settings))
+        for name in settings.measures
+        for group in sorted([*(one for one in start if one.real_share in shares), *dosed], key=_order(groups))
+    ]
+    return pd.DataFrame(rows, columns=list(DOSE_COLUMNS)).astype(DOSE_COLUMNS)
+
+
+def shares_table(groups: Groups, measured: Measured, settings: CompareArmsSettings) -> pd.DataFrame:
+    """Tell each measure at each share of arms that have several shares; columns of `SHARE_COLUMNS`."""
+    shares: dict[tuple[str, float | None], set[float]] = {}
+    for group in groups.members:
+        shares.setdefault((group.arm, group.dose), set()).add(group.real_share)
+    rows = [
+        (*group.row, *_value_and_gain(groups, measured, group, name, settings))
+        for name in settings.measures
+        for group in sorted(groups.members, key=_order(groups))
+        if len(shares[group.arm, group.dose]) > 1
+    ]
+    return pd.DataFrame(rows, columns=list(SHARE_COLUMNS)).astype(SHARE_COLUMNS)
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Value of the reference arm against the share of real patients that it learned from.
+
+    Attributes:
+        shares: (k,) rising, in (0, 1].
+        values: (k,) the measure, greater is better.
+        draws: (k, r) the same for other patients and seeds.
+        real_patches: (k,) learned from at each share; NaN where the evaluations do not say.
+    """
+
+    shares: NDArray[np.float64]
+    values: NDArray[np.float64]
+    draws: NDArray[np.float64]
+    real_patches: NDArray[np.float64]
+
+    @property
+    def hindrance(self) -> str:
+        """Why it cannot be read backwards; empty where it can."""
+        if len(self.shares) < 2:
+            return "the reference arm was trained at one share of the real patients only: there is no curve to read"
+        falls = np.flatnonzero(np.diff(self.values) <= 0)
+        if len(falls):
+            one, two = self.shares[falls[0]], self.shares[falls[0] + 1]
+            return f"the reference arm gains nothing from {one * 100:g} % to {two * 100:g} % of the real patients"
+        return ""
+
+    def share_at(self, value: float) -> float:
+        """Return the share at which the curve reaches a value: linear in the logarithm of the share between points.
+
+        -inf below the curve and inf above it.
+        """
+        return float(_read_backwards(self.shares, self.values, value))
+
+    def shares_at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the same for each draw: values (r,) -> shares (r,); a drawn curve that falls is levelled first."""
+        levelled = np.maximum.accumulate(self.draws, axis=0)
+        return np.array([_read_backwards(self.shares, levelled[:, k], one) for k, one in enumerate(values)])
+
+    def patches_at(self, share: float) -> float:
+        """Return how many real patches a share was, inf or -inf beyond the curve, NaN where that is not known."""
+        if not math.isfinite(share):
+            return share
+        return float(np.interp(share, self.shares, self.real_patches))
+
+
+def break_even_table(groups: Groups, measured: Measured, settings: CompareArmsSettings, seed: int) -> pd.DataFrame:
+    """Tell for each group with a dose how many real patches its added ones were worth, in the primary measure.
+
+    A group that learned from some real patients and added patches does as well as the reference arm with more real
+    patients: how many more, is read from the reference arm's learning curve. At the largest share there is nothing
+    above to compare with.
+
+    Returns:
+        Columns of `BREAK_EVEN_COLUMNS`, with a number or a reason in each row.
+    """
+    name = settings.measures[0]
+    curve = learning_curve(groups, measured, name, seed)
+    rows = [
+        _break_even(groups, measured, group, curve, settings, seed)
+        for group in sorted(groups.members, key=_order(groups))
+        if group.dose is not None and group.arm != groups.reference
+    ]
+    return pd.DataFrame(rows, columns=list(BREAK_EVEN_COLUMNS)).astype(BREAK_EVEN_COLUMNS)
+
+
+def learning_curve(groups: Groups, measured: Measured, name: str, seed: int) -> LearningCurve:
+    """Return the reference arm's value against the share of real patients, in a measure."""
+    on_curve = sorted(
+        (group for group in groups.members if group.arm == groups.reference and group.dose is None),
+        key=lambda group: group.real_share,
+    )
+    sign = -1.0 if name in LOWER_IS_BETTER else 1.0
+    draws = [sign * _simulated(measured, group, name, seed) for group in on_curve]
+    return LearningCurve(
+        np.array([group.real_share for group in on_curve]),
+        np.array([sign * measured[group][name].values.mean() for group in on_curve]),
+        np.stack(draws) if draws else np.empty((0, 0)),
+        np.array([_real_patches(groups, group) for group in on_curve], dtype=np.float64),
+    )
+
+
+def _break_even(
+    groups: Groups, measured: Measured, group: Group, curve: LearningCurve, settings: CompareArmsSettings, seed: int
+) -> tuple[object, ...]:
+    name, none = settings.measures[0], math.nan
+    sign = -1.0 if name in LOWER_IS_BETTER else 1.0
+    value = float(measured[group][name].values.mean())
+    added = (group.dose or none) * _real_patches(groups, group)
+    against = Group(groups.reference, None, group.real_share)
+    told = (*group.row, name, value)
+    if against not in measured:
+        reason = f"{groups.reference} was not evaluated at this share of the real patients"
+        return (*told, none, none, none, none, added, none, none, none, reason)
+    reference = float(measured[against][name].values.mean())
+
+    def without(reason: str) -> tuple[object, ...]:
+        return (*told, reference, none, none, none, added, none, none, none, reason)
+
+    if curve.hindrance:
+        return without(curve.hindrance)
+    gain = measured[group][name].minus(measured[against][name])
+    if not min(sign * end for end in gain.interval(settings.confidence)) > 0:
+        return without("no gain over the reference arm was shown at this share, so there is nothing to put a number to")
+    share = curve.share_at(sign * value)
+    if not math.isfinite(share):
+        return without("it does better than the reference arm with all the real patients: the curve ends below it")
+    draws = curve.shares_at(sign * _simulated(measured, group, name, seed))
+    draws = draws[~np.isnan(draws)]
+    if len(draws) < settings.resamples / 2:
+        return without("too few resamples of patients have a value")
+    ends = np.quantile(draws, [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2], method="nearest")
+    own = curve.patches_at(group.real_share)
+    worth = [curve.patches_at(one) - own for one in (share, *(float(end) for end in ends))]
+    return (*told, reference, share, float(ends[0]), float(ends[1]), added, *worth, "")
+
+
+def _read_backwards(shares: NDArray[np.float64], values: NDArray[np.float64], value: float) -> float:
+    if math.isnan(value) or np.isnan(values).any():
+        return math.nan
+    if value > values[-1]:
+        return math.inf
+    if value < values[0]:
+        return -math.inf
+    return float(np.exp(np.interp(value, values, np.log(shares))))
+
+
+def _simulated(measured: Measured, group: Group, name: str, seed: int) -> NDArray[np.float64]:
+    return measured[group][name].simulated(stream(seed, "break-even", group.name))
+
+
+def _real_patches(groups: Groups, group: Group) -> float:
+    counts = [one.real_patches for one in groups.members[group]]
+    known = [count for count in counts if count is not None]
+    return float(np.mean(known)) if len(known) == len(counts) else math.nan
+
+
+def _value_and_gain(
+    groups: Groups, measured: Measured, group: Group, name: str, settings: CompareArmsSettings
+) -> tuple[object, ...]:
+    own, none = measured[group][name], math.nan
+    spread = own.spread(scale_of(name))
+    told = (name, spread.value, *spread.interval(settings.confidence), len(own.values))
+    against = groups.reference_of(group)
+    if against is None:
+        return (*told, none, none, none)
+    gain = own.minus(measured[against][name])
+    return (*told, gain.value, *gain.interval(settings.confidence))
+
+
+def _order(groups: Groups) -> Callable[[Group], tuple[int, float, float]]:
+    """Order groups by arm as given, share, dose."""
+    arms: Sequence[str] = groups.arms
+    return lambda group: (arms.index(group.arm), group.real_share, group.dose or 0.0)

@@ -1,0 +1,259 @@
+"""Comparison: what the arms of a study scored on one test set, how they differ, and what may be said of it.
+
+On disk, one Parquet table each, whose columns are listed below::
+
+    arms.parquet         each group of replicates and measure, with its interval
+    differences.parquet  groups against the reference and in planned pairs, with intervals and tests
+    doses.parquet        each arm at each dose
+    shares.parquet       each arm at each share of the real patients
+    break_even.parquet   how many real patches generated ones were worth
+    sentences.parquet    what all this allows to say, in words
+    scores.parquet       each evaluation's score of each patch
+    calibration.parquet  Brier score, ECE and likelihood of each evaluation, before and after its temperature
+    reliability.parquet  what came true of the scores, bin by bin, over the replicates of a group
+    curves.parquet       ROC and precision-recall curves with bands
+    hardest.parquet      the patches that all arms together were furthest off
+    comparison.json      test set, reference, planned comparisons, how the intervals were made
+
+A *group* is an arm at a dose and a share of the real patients, whose replicates differ in the training seed alone. In
+all tables ``dose`` is NaN for arms without synthetic or repeated patches (0 in ``doses``).
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from mammofill.evaluation.calibration import RELIABILITY_COLUMNS
+from mammofill.ground.artifact import Artifact
+
+GROUP_COLUMNS = {"arm": "string", "dose": "float64", "real_share": "float64"}
+
+ARM_COLUMNS = GROUP_COLUMNS | {
+    "measure": "string",  # see `metrics`
+    "value": "float64",  # mean over replicates
+    "low": "float64",  # of the interval over patients and seeds; NaN where it cannot be had
+    "high": "float64",
+    "standard_error": "float64",
+    "degrees": "float64",  # of freedom, of that error
+    "replicates": "int64",
+    "over_seeds": "float64",  # standard deviation of the replicates' values; NaN for one
+    "seeds_in_interval": "bool",  # False: no group has several replicates, so that the interval is of patients alone
+    "left_out": "int64",  # resamples of patients without a value, because a class was missing
+}
+
+DIFFERENCE_COLUMNS = {
+    "arm": "string",  # the group of which the difference tells how much greater its value is ...
+    "dose": "float64",
+    "against": "string",  # ... than that of this one
+    "against_dose": "float64",
+    "real_share": "float64",  # of both
+    "measure": "string",
+    "planned": "bool",  # whether it belongs to the family of comparisons
+    "value": "float64",
+    "against_value": "float64",
+    "difference": "float64",
+    "low": "float64",  # of its interval, not widened for the family
+    "high": "float64",
+    "standard_error": "float64",
+    "degrees": "float64",
+    "p": "float64",  # two-sided, of no difference: resampled patients and seeds
+    "p_holm": "float64",  # the same, adjusted over the planned comparisons of this measure; NaN where not planned
+    "family": "int64",  # planned comparisons of this measure; 0 where this is not one
+    "verdict": "string",  # `VERDICTS`, from p_holm; empty where not planned
+    "smallest_shown": "float64",  # true difference shown with the power asked for, were this the only comparison
+    "smallest_shown_in_family": "float64",  # the same at the level that Holm asks of the smallest p; NaN: not planned
+    "effect_size": "float64",
+    "effect_kind": "string",  # d (AUC), h (shares of patches), or empty
+    "p_delong": "float64",  # of AUCs of scores averaged over replicates; patches taken for independent
+    "p_delong_clustered": "float64",  # the same, patches of one patient alike (Obuchowski)
+    "p_mcnemar": "float64",  # of accuracy; exact, patches taken for independent
+    "only_arm_right": "int64",  # patches that only this group called right, -1 where McNemar's test does not apply
+    "only_against_right": "int64",
+    "replicates": "int64",
+    "against_replicates": "int64",
+    "seeds_in_interval": "bool",
+    "left_out": "int64",
+}
+
+DOSE_COLUMNS = GROUP_COLUMNS | {
+    "measure": "string",
+    "value": "float64",
+    "low": "float64",
+    "high": "float64",
+    "replicates": "int64",
+    "gain": "float64",  # over the reference arm at the same share; NaN where there is none
+    "gain_low": "float64",
+    "gain_high": "float64",
+}
+
+SHARE_COLUMNS = DOSE_COLUMNS
+
+BREAK_EVEN_COLUMNS = GROUP_COLUMNS | {
+    "measure": "string",
+    "value": "float64",  # of the arm
+    "reference_value": "float64",  # of the real-only curve at the same share
+    "worth_share": "float64",  # share of real patients at which the real-only curve reaches the value
+    "worth_share_low": "float64",
+    "worth_share_high": "float64",  # inf: beyond all the real patients there were
+    "added_patches": "float64",  # generated or repeated ones; NaN where the evaluations do not say
+    "worth_patches": "float64",  # real patches that were worth as much; NaN likewise
+    "worth_patches_low": "float64",
+    "worth_patches_high": "float64",
+    "reason": "string",  # why there is no number; empty where there is one
+}
+
+SENTENCE_COLUMNS = {
+    "kind": "string",  # comparison, dose, break-even, caution, not-compared
+    "arm": "string",  # whom it is about; empty for cautions
+    "against": "string",
+    "measure": "string",
+    "verdict": "string",  # of a comparison
+    "text": "string",
+}
+
+SCORE_COLUMNS = GROUP_COLUMNS | {
+    "replicate": "int64",
+    "patch_id": "string",
+    "patient_id": "string",
+    "pathology": "string",
+    "logit": "float64",  # log-odds of malignancy
+    "score": "float64",  # probability of malignancy
+    "called": "bool",  # malignant, at the evaluation's own frozen threshold
+}
+
+CALIBRATION_COLUMNS = GROUP_COLUMNS | {
+    "replicate": "int64",
+    "temperature": "float64",  # NaN where validation could not tell
+    "after_temperature": "bool",
+    "brier": "float64",
+    "ece": "float64",
+    "nll": "float64",
+}
+
+GROUP_RELIABILITY_COLUMNS = GROUP_COLUMNS | RELIABILITY_COLUMNS
+
+CURVE_COLUMNS = GROUP_COLUMNS | {
+    "curve": "string",  # roc (x: 1 - specificity, y: recall) or pr (x: recall, y: precision)
+    "x": "float64",
+    "y": "float64",  # mean over replicates
+    "low": "float64",  # of the pointwise band over patients (percentiles of the resamples; seeds are not in it)
+    "high": "float64",
+}
+
+HARDEST_COLUMNS = {
+    "rank": "int64",  # from 1, the hardest
+    "patch_id": "string",
+    "patient_id": "string",
+    "pathology": "string",
+    "mean_loss": "float64",  # negative log-likelihood in nats, mean over groups
+    **GROUP_COLUMNS,
+    "logit": "float64",  # of this group, mean over its replicates
+    "score": "float64",  # its probability
+}
+
+VERDICTS = BETTER, WORSE, NOT_SHOWN, CANNOT_TELL = (
+    "shown better",
+    "shown worse",
+    "no difference shown",
+    "cannot be judged",
+)
+
+TABLES: dict[str, dict[str, str]] = {
+    "arms": ARM_COLUMNS,
+    "differences": DIFFERENCE_COLUMNS,
+    "doses": DOSE_COLUMNS,
+    "shares": SHARE_COLUMNS,
+    "break_even": BREAK_EVEN_COLUMNS,
+    "sentences": SENTENCE_COLUMNS,
+    "scores": SCORE_COLUMNS,
+    "calibration": CALIBRATION_COLUMNS,
+    "reliability": GROUP_RELIABILITY_COLUMNS,
+    "curves": CURVE_COLUMNS,
+    "hardest": HARDEST_COLUMNS,
+}
+"""Name of a table -> its columns and their types."""
+
+
+class Comparison(Artifact):
+    """Arms against each other on one test set. See the module for the folder."""
+
+    kind: ClassVar[str] = "comparison"
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read one of `TABLES`."""
+        return pd.read_parquet(self.folder / f"{name}.parquet").astype(TABLES[name])
+
+    @cached_property
+    def arms(self) -> pd.DataFrame:
+        """Columns of `ARM_COLUMNS`."""
+        return self.table("arms")
+
+    @cached_property
+    def differences(self) -> pd.DataFrame:
+        """Columns of `DIFFERENCE_COLUMNS`."""
+        return self.table("differences")
+
+    @cached_property
+    def doses(self) -> pd.DataFrame:
+        """Columns of `DOSE_COLUMNS`."""
+        return self.table("doses")
+
+    @cached_property
+    def shares(self) -> pd.DataFrame:
+        """Columns of `SHARE_COLUMNS`."""
+        return self.table("shares")
+
+    @cached_property
+    def break_even(self) -> pd.DataFrame:
+        """Columns of `BREAK_EVEN_COLUMNS`."""
+        return self.table("break_even")
+
+    @cached_property
+    def sentences(self) -> pd.DataFrame:
+        """Columns of `SENTENCE_COLUMNS`."""
+        return self.table("sentences")
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Columns of `SCORE_COLUMNS`."""
+        return self.table("scores")
+
+    @cached_property
+    def calibration(self) -> pd.DataFrame:
+        """Columns of `CALIBRATION_COLUMNS`."""
+        return self.table("calibration")
+
+    @cached_property
+    def reliability(self) -> pd.DataFrame:
+        """Columns of `GROUP_RELIABILITY_COLUMNS`."""
+        return self.table("reliability")
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Columns of `CURVE_COLUMNS`."""
+        return self.table("curves")
+
+    @cached_property
+    def hardest(self) -> pd.DataFrame:
+        """Columns of `HARDEST_COLUMNS`."""
+        return self.table("hardest")
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What ``comparison.json`` says."""
+        facts: dict[str, Any] = json.loads((self.folder / "comparison.json").read_text(encoding="utf-8"))
+        return facts
+
+    @property
+    def external(self) -> str:
+        """Name of the source of the test patches where it is another one than the classifiers' own; else empty."""
+        return str(self.facts.get("external", ""))
+
+    @property
+    def test_set(self) -> str:
+        """Fingerprint of the test set."""
+        return str(self.facts["test_set"])

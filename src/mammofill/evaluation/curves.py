@@ -1,0 +1,127 @@
+"""Curves with bands, calibration, and the patches that all arms together were furthest off."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from mammofill.evaluation.calibration import reliability
+from mammofill.evaluation.comparison import (
+    CALIBRATION_COLUMNS,
+    CURVE_COLUMNS,
+    GROUP_RELIABILITY_COLUMNS,
+    HARDEST_COLUMNS,
+)
+from mammofill.evaluation.groups import Groups
+from mammofill.evaluation.intervals import Resamples
+from mammofill.evaluation.metrics import LOWER_IS_BETTER, WeightedCurve, measure
+from mammofill.evaluation.settings import CompareArmsSettings
+from mammofill.ground.progress import Task
+
+GRID = np.linspace(0, 1, 101)
+"""Where curves are told: 1 - specificity of an ROC curve, recall of a precision-recall curve."""
+
+
+def curves_table(groups: Groups, resamples: Resamples, settings: CompareArmsSettings, task: Task) -> pd.DataFrame:
+    """Tell the ROC and the precision-recall curve of each group on `GRID`; columns of `CURVE_COLUMNS`.
+
+    Curves of replicates are averaged vertically (Fawcett, "An introduction to ROC analysis", 2006, algorithm 3).
+    """
+    tables = []
+    quantiles = [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2]
+    for group in groups.members:
+        logits = groups.logits(group)
+        whole = _mean_curves(groups.malignant, logits, np.ones((1, len(groups.truth))))
+        drawn = [
+            _mean_curves(groups.malignant, logits, weights) for weights in resamples.weights(settings.curve_resamples)
+        ]
+        for name in ("roc", "pr"):
+            draws = np.concatenate([one[name] for one in drawn])
+            kept = draws[np.isfinite(draws).all(axis=1)]
+            enough = len(kept) >= len(draws) / 2 and len(set(groups.patients)) > 1
+            low, high = np.quantile(kept, quantiles, axis=0) if enough else np.full((2, len(GRID)), math.nan)
+            columns = (*group.row, name, GRID, whole[name][0], low, high)
+            tables.append(pd.DataFrame(dict(zip(CURVE_COLUMNS, columns, strict=True))))
+        task.advance(note=group.name)
+    return pd.concat(tables, ignore_index=True).astype(CURVE_COLUMNS)
+
+
+def calibration_table(groups: Groups) -> pd.DataFrame:
+    """Tell how calibrated each evaluation is, before and after its temperature; columns of `CALIBRATION_COLUMNS`."""
+    rows = []
+    ones = np.ones((1, len(groups.truth)))
+    for group, evaluations in groups.members.items():
+        for one, logits in zip(evaluations, groups.logits(group), strict=True):
+            for after, by in ((False, 1.0), (True, one.temperature)):
+                if by is not None:
+                    found = measure(LOWER_IS_BETTER, groups.malignant, logits / by, 0.0, ones)
+                    values = (float(found[name][0]) for name in LOWER_IS_BETTER)
+                    temperature = math.nan if one.temperature is None else one.temperature
+                    rows.append((*group.row, one.replicate, temperature, after, *values))
+    return pd.DataFrame(rows, columns=list(CALIBRATION_COLUMNS)).astype(CALIBRATION_COLUMNS)
+
+
+def reliability_table(groups: Groups) -> pd.DataFrame:
+    """Tell what came true of scores, bin by bin, over all replicates; columns of `GROUP_RELIABILITY_COLUMNS`.
+
+    Each replicate's logits are divided by its own temperature; where one has none, the group has no second half.
+    """
+    tables = []
+    for group, evaluations in groups.members.items():
+        logits = groups.logits(group)
+        truth = np.tile(groups.malignant, len(logits))
+        temperatures = [one.temperature for one in evaluations]
+        parts = [reliability(truth, logits.ravel(), None)]
+        if None not in temperatures:
+            warmed = (logits / np.array(temperatures, dtype=np.float64)[:, None]).ravel()
+            parts.append(reliability(truth, warmed, None).assign(after_temperature=True))
+        arm, dose, share = group.row
+        tables += [part.assign(arm=arm, dose=dose, real_share=share) for part in parts]
+    columns = list(GROUP_RELIABILITY_COLUMNS)
+    return pd.concat(tables, ignore_index=True)[columns].astype(GROUP_RELIABILITY_COLUMNS)
+
+
+def hardest_table(groups: Groups, settings: CompareArmsSettings) -> pd.DataFrame:
+    """List the patches with the greatest mean loss, each with the scores of all groups; columns of `HARDEST_COLUMNS`.
+
+    Among equal losses the patch that stands first in the test set is taken.
+    """
+    losses = {
+        group: np.logaddexp(0.0, np.where(groups.malignant, -1.0, 1.0) * groups.logits(group)).mean(axis=0)
+        for group in groups.members
+    }
+    mean = np.mean(list(losses.values()), axis=0)
+    worst = np.argsort(-mean, kind="stable")[: settings.hardest]
+    logits = {group: groups.logits(group).mean(axis=0)[worst] for group in groups.members}
+    rows = [
+        (rank + 1, *groups.truth.iloc[place], mean[place], *group.row, one[rank], expit(one[rank]))
+        for rank, place in enumerate(worst)
+        for group, one in logits.items()
+    ]
+    return pd.DataFrame(rows, columns=list(HARDEST_COLUMNS)).astype(HARDEST_COLUMNS)
+
+
+def _mean_curves(
+    malignant: NDArray[np.bool_], logits: NDArray[np.float64], weights: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the curves on `GRID` for each set of weights, mean over replicates: name -> (r, grid)."""
+    found = [_curves(WeightedCurve(malignant, one, weights)) for one in logits]
+    return {name: np.mean([one[name] for one in found], axis=0) for name in ("roc", "pr")}
+
+
+def _curves(curve: WeightedCurve) -> dict[str, NDArray[np.float64]]:
+    count = len(curve.positive)
+    roc, pr = np.full((count, len(GRID)), math.nan), np.full((count, len(GRID)), math.nan)
+    for row in np.flatnonzero(np.isfinite(curve.positive) & np.isfinite(curve.negative)):
+        recall, alarm = curve.true[row] / curve.positive[row], curve.false[row] / curve.negative[row]
+        # Where several points share an x, np.interp takes the last one: the upper end of a vertical step.
+        roc[row] = np.interp(GRID, np.r_[0.0, alarm], np.r_[0.0, recall])
+        called = curve.true[row] + curve.false[row]
+        precision = np.divide(curve.true[row], called, out=np.ones_like(called), where=called > 0)
+        reached = np.minimum(np.searchsorted(recall, GRID - 1e-12), len(recall) - 1)
+        pr[row] = precision[reached]
+    return {"roc": roc, "pr": pr}

@@ -1,0 +1,82 @@
+"""An external test set: mammograms of another source than those that a classifier learned from, and proof of that."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from mammofill.classifier import Classifier
+from mammofill.ground.artifact import Artifact, upstream
+from mammofill.ground.errors import LeakError
+from mammofill.patches import PatchSet
+
+_OWN_TABLES = "table"
+"""The one name of a collection that stands for many: two hospitals' own tables are not the same mammograms."""
+
+
+def check_strangers(classifier: Classifier, patches: PatchSet, name: str) -> dict[str, object]:
+    """Refuse an external test set that comes from where the classifier's own mammograms came from.
+
+    Patients have been compared before. Here it is the mammograms: other identifiers, or a second copy of a collection,
+    would hide that they are the same.
+
+    Args:
+        classifier: who is judged.
+        patches: the external ones.
+        name: what the external source is called.
+
+    Returns:
+        What ``evaluation.json`` says of it: ``external`` (the name), ``external_collections`` and
+        ``learned_collections`` (names of collections as in ingest; empty where the mammograms are no longer found),
+        and ``external_check``, what could be compared, in words.
+
+    Raises:
+        LeakError: both come from one set of mammograms, one folder, one public collection, or share image files.
+    """
+    own, external = (upstream(one).get("mammograms", []) for one in (classifier, patches))
+    for one in own:
+        for other in external:
+            if same := _what_is_shared(one, other):
+                raise LeakError(
+                    f"The external test set {name!r} ({other.folder}) is not external to {classifier.folder}: {same}. "
+                    "Take mammograms of another source, or evaluate on the test split without a name in external."
+                )
+    missing = [str(folder) for found, folder in ((own, classifier.folder), (external, patches.folder)) if not found]
+    return {
+        "external": name,
+        "external_collections": sorted({_collection(one) for one in external}),
+        "learned_collections": sorted({_collection(one) for one in own}),
+        "external_check": (
+            f"patients alone: the mammograms behind {' and '.join(missing)} were not found"
+            if missing
+            else "patients, collections and image files"
+        ),
+    }
+
+
+def _what_is_shared(own: Artifact, other: Artifact) -> str:
+    """Say what two sets of mammograms have in common; empty where they have nothing."""
+    if own.fingerprint == other.fingerprint:
+        return f"the classifier learned from the same set of mammograms ({own.folder})"
+    if _sources(own) & _sources(other):
+        return f"both were read from {min(_sources(own) & _sources(other))}"
+    collection = _collection(own)
+    if collection == _collection(other) != _OWN_TABLES:
+        return f"both are {collection}"
+    shared = _image_files(own) & _image_files(other)
+    return f"{len(shared)} image files are the same, to the bit" if shared else ""
+
+
+def _collection(mammograms: Artifact) -> str:
+    return str(mammograms.manifest.settings.get("collection", ""))
+
+
+def _sources(mammograms: Artifact) -> set[str]:
+    return {os.path.normpath(Path(mammograms.folder.absolute(), one.path)) for one in mammograms.manifest.inputs}
+
+
+def _image_files(mammograms: Artifact) -> set[str]:
+    hashes = pd.read_parquet(mammograms.folder / "mammograms.parquet", columns=["source_sha256"])["source_sha256"]
+    return {str(one) for one in hashes.dropna() if one}

@@ -1,0 +1,92 @@
+"""What may be judged, by whom, and on whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from mammofill.classifier import Classifier
+from mammofill.ground.artifact import Artifact
+from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
+from mammofill.infilling import Infiller
+from mammofill.infilling.paired import check_same_patches
+from mammofill.infilling.settings import CLASSES
+from mammofill.pairing import Pairs
+from mammofill.patches import PatchSet
+
+
+def check_inputs(infillers: Sequence[Infiller], classifier: Classifier, patches: PatchSet, pairs: Pairs) -> str:
+    """Refuse what could not be judged honestly; return the split that the pairs are of.
+
+    Raises:
+        LeakError, ArtifactError, TooFewError: see `judge_infiller`.
+    """
+    if not infillers:
+        raise ArtifactError("There is no infiller to judge. Name the folders of infillers.")
+    check_same_patches(pairs, patches)
+    split = _split_of(pairs, patches)
+    for infiller in infillers:
+        _check_infiller(infiller, patches)
+    twice = [one for number, one in enumerate(infillers) if one.fingerprint in
+             {before.fingerprint for before in infillers[:number]}]  # fmt: skip
+    if twice:
+        raise ArtifactError(f"The infiller in {twice[0].folder} is given twice. Name each one once.")
+    _check_independent(classifier)
+    people = pd.unique(pairs.table[["context_patient_id", "mask_donor_patient_id"]].to_numpy(dtype=object).ravel())
+    of_split = patches.table["patient_id"].iloc[patches.rows(split=split, origin="real")]
+    for one in (*infillers, classifier):
+        _check_unknown_to(one, {*map(str, people), *map(str, of_split)}, split)
+    return split
+
+
+def _split_of(pairs: Pairs, patches: PatchSet) -> str:
+    split_of = dict(zip(patches.table["patch_id"], patches.table["split"], strict=True))
+    names = {*pairs.table["context_patch_id"], *pairs.table["mask_donor_patch_id"]}
+    splits = sorted({str(split_of.get(name, "(no such patch)")) for name in names})
+    if len(splits) != 1:
+        raise ArtifactError(
+            f"The pairs in {pairs.folder} are of several splits: {', '.join(splits) or 'none at all'}. Fills are "
+            "judged beside the real lesions of one split: make pairs with pair-patches --split test."
+        )
+    return splits[0]
+
+
+def _check_infiller(infiller: Infiller, patches: PatchSet) -> None:
+    if infiller.size_px != patches.size_px:
+        raise ArtifactError(
+            f"The infiller in {infiller.folder} fills patches of {infiller.size_px} px, but those in {patches.folder} "
+            f"are {patches.size_px} px. Judge it on patches of its own size."
+        )
+    for name in CLASSES:
+        if not infiller.classes_learned.get(name, 0):
+            raise TooFewError(
+                f"The infiller in {infiller.folder} learned from no {name} lesion, so it cannot be asked for one, and "
+                "whether it paints the class asked for cannot be measured. Train it on lesions of both classes."
+            )
+
+
+def _check_independent(classifier: Classifier) -> None:
+    ways = sorted({
+        record.through for record in classifier.manifest.patients_learned_from
+        if "synthetic" in record.through or record.through.startswith("train-infiller")
+    })  # fmt: skip
+    if ways:
+        raise ArtifactError(
+            f"The classifier in {classifier.folder} learned from generated patches (through {', '.join(ways)}). It may "
+            "know the class of a fill by the infiller's hand, as no reader of real mammograms could. Judge with a "
+            "classifier that learned from real patches only."
+        )
+
+
+def _check_unknown_to(one: Artifact, patients: set[str], split: str) -> None:
+    ways = one.manifest.learned_patients()
+    leaking = sorted(patients & set(ways))
+    if leaking:
+        shown = "".join(f"\n  {patient}: through {', '.join(ways[patient])}" for patient in leaking[:10])
+        more = f"\n  ... and {len(leaking) - 10} more" if len(leaking) > 10 else ""
+        raise LeakError(
+            f"The {one.kind} in {one.folder} learned from {len(leaking)} patients of the {split} split, into whose "
+            f"tissue or outlines would be painted, or whose lesions fills would be compared with:{shown}{more}\n"
+            "It may know them by heart. Give pairs of a split that nobody learned from: pair-patches --split test."
+        )

@@ -1,0 +1,82 @@
+"""Judgement: what was measured of some infillers, and whether it is what they have to reach.
+
+On disk::
+
+    table.csv              one row per infiller (or reference) and measure, columns of `MEASURE_COLUMNS`
+    measures.parquet       the same
+    judgement.json         the infillers, the classifier, the numbers that were calibrated; the verdicts once more
+    table.txt              the verdicts side by side, for a console
+    fills.parquet          one row per infiller and pair: who, seed, scores, outlines, pixels changed outside
+    spectra.parquet        subject, frequency (cycles per pixel), power (mean log10), deviation, boxes
+    spectra.png            these, drawn
+    contact_sheet.png      the same cases filled by each infiller, beside the real lesions that lent their outlines
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from mammofill.ground.artifact import Artifact
+
+MEASURE_COLUMNS = {
+    "subject": "string",  # name of an infiller; or "real lesions" or "nothing painted", for comparison
+    "method": "string",  # of the infiller; empty for the two references
+    "criterion": "string",  # class, place, seam, variety, detection
+    "measure": "string",
+    "value": "float64",
+    "low": "float64",  # of the interval; NaN where there is none
+    "high": "float64",
+    "wanted": "string",  # what has to be reached, for example ">= 0.90"; empty where a number is only told
+    "verdict": "string",  # reached / not reached / cannot be judged; empty where nothing is wanted
+    "words": "string",  # what the measure is
+    "remark": "string",  # what holds this very verdict up, or puts it in doubt
+    "cases": "int64",
+    "patients": "int64",
+}
+
+
+class Judgement(Artifact):
+    """What was measured of some infillers. See the module for the folder."""
+
+    kind: ClassVar[str] = "judgement"
+
+    @cached_property
+    def measures(self) -> pd.DataFrame:
+        """One row per infiller (or reference) and measure, columns of `MEASURE_COLUMNS`."""
+        return pd.read_parquet(self.folder / "measures.parquet").astype(MEASURE_COLUMNS)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What ``judgement.json`` says."""
+        facts: dict[str, Any] = json.loads((self.folder / "judgement.json").read_text(encoding="utf-8"))
+        return facts
+
+    @property
+    def infillers(self) -> list[str]:
+        """Names of the infillers, in the order in which they were given."""
+        return [str(one["name"]) for one in self.facts["infillers"]]
+
+    @cached_property
+    def fills(self) -> pd.DataFrame:
+        """One row per infiller and pair; see `judge`."""
+        return pd.read_parquet(self.folder / "fills.parquet")
+
+    @cached_property
+    def spectra(self) -> pd.DataFrame:
+        """subject, frequency, power, deviation, boxes."""
+        return pd.read_parquet(self.folder / "spectra.parquet")
+
+    @property
+    def contact_sheet(self) -> Path:
+        """The picture to look at."""
+        return self.folder / "contact_sheet.png"
+
+    @property
+    def spectra_picture(self) -> Path:
+        """The spectra, drawn."""
+        return self.folder / "spectra.png"

@@ -1,0 +1,65 @@
+"""A judge that learns: whether numbers taken from fills can be told from the same numbers taken from real lesions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammofill.ground.seeding import derive_seed, stream
+from mammofill.judging.cases import People
+from mammofill.judging.verdict import Bench, Estimate
+
+_LEAF = 5
+"""Least cases in a leaf of a tree. Ours."""
+
+
+def tell_apart(
+    bench: Bench, real: NDArray[np.floating], real_people: People, other: NDArray[np.floating], other_people: People
+) -> Estimate:
+    """Train a judge to tell two groups apart, and measure it on patients that it did not learn from.
+
+    The judge is a random forest (Breiman, Machine Learning, 2001). Each patient is in one of some parts. A case is
+    scored by the judge that learned from the cases none of whose patients, of tissue or of outline, are in the part of
+    the case's tissue.
+
+    Args:
+        bench: folds and intervals.
+        real: (M, K) numbers taken from real lesions, finite.
+        real_people: (M, 2).
+        other: (N, K) the same numbers taken from fills.
+        other_people: (N, 2).
+
+    Returns:
+        The AUC: 0.5 where they cannot be told apart, 1 where they always can. Below 0.5, chance found no difference.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    numbers = np.concatenate([real, other])
+    people = np.concatenate([real_people, other_people])
+    painted = np.repeat([False, True], [len(real), len(other)])
+    part = _parts(people, bench.settings.folds, bench.seed)
+    scores = np.full(len(numbers), np.nan)
+    for number in range(bench.settings.folds):
+        tried, learned = part[:, 0] == number, (part != number).all(axis=1)
+        if not tried.any():
+            continue
+        if len(set(painted[learned])) < 2:
+            break
+        forest = RandomForestClassifier(
+            bench.settings.trees,
+            min_samples_leaf=_LEAF,
+            class_weight="balanced",
+            random_state=derive_seed(bench.seed, "forest", number) % 2**32,
+        )
+        scores[tried] = forest.fit(numbers[learned], painted[learned]).predict_proba(numbers[tried])[:, 1]
+    if not np.isfinite(scores).all():
+        return Estimate(float("nan"), float("nan"), float("nan"), len(painted), len(set(people[:, 0])))
+    return bench.auc(painted, scores, people[:, 0])
+
+
+def _parts(people: People, folds: int, seed: int) -> NDArray[np.int64]:
+    """Deal patients into parts; return those of each case's two patients, (N, 2)."""
+    names, patient_of = np.unique(people.astype(str), return_inverse=True)
+    dealt = np.empty(len(names), np.int64)
+    dealt[stream(seed, "folds").permutation(len(names))] = np.arange(len(names)) % folds
+    return dealt[patient_of.reshape(people.shape)]

@@ -1,0 +1,93 @@
+"""The stage that keeps a share of the patients to learn from, and everyone else's patches as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mammofill.ground.artifact import begin
+from mammofill.ground.errors import TooFewError
+from mammofill.ground.progress import Progress, quiet
+from mammofill.ground.seeding import stream
+from mammofill.patches.patch_set import PatchSet, write_index, write_part_of_shard
+from mammofill.patches.settings import SelectPatchesSettings
+
+_WORST_FIRST = ("malignant", "benign", "normal")
+
+
+def select_patches(
+    patches: PatchSet,
+    out: str | Path,
+    settings: SelectPatchesSettings = SelectPatchesSettings(),
+    *,
+    seed: int = 0,
+    progress: Progress = quiet,
+) -> PatchSet:
+    """Keep the patches of a share of the train split's patients, and all patches of the other splits.
+
+    What is learned from the result (an infiller, synthetic patches, a classifier) then knows these patients only, so
+    that it tells what so few would have been worth. It is judged on the test split, which is the same.
+
+    Args:
+        patches: real patches.
+        out: folder of the smaller set.
+        settings: the share.
+        seed: decides which patients.
+        progress: told of each file.
+
+    Returns:
+        A patch set.
+
+    Raises:
+        TooFewError: a pathology that the train split has would be left without a patient.
+    """
+    kept_patients = choose_patients(patches.table, settings.patients_share, seed)
+    train = (patches.table["split"] == "train").to_numpy(dtype=bool)
+    kept = ~train | patches.table["patient_id"].isin(kept_patients).to_numpy(dtype=bool)
+    with begin(
+        out, kind=PatchSet.kind, stage="select-patches", settings=settings, seed=seed, inputs={"patches": patches}
+    ) as work:
+        if work is not None:
+            shard_of = patches.shard_of_rows
+            with progress.task("keeping patches", len(patches.shards)) as task:
+                for number, shard in enumerate(patches.shards):
+                    write_part_of_shard(work.folder / shard.name, shard, kept[shard_of == number])
+                    task.advance()
+            write_index(work.folder)
+            patches.dropped.to_parquet(work.folder / "dropped.parquet", index=False)
+            counts = patches.table["pathology"][kept].value_counts()
+            work.finish({
+                "patches": int(kept.sum()),
+                **{name: int(counts.get(name, 0)) for name in reversed(_WORST_FIRST)},
+                "train_patients": len(kept_patients),
+            })  # fmt: skip
+    return PatchSet.open(out)
+
+
+def choose_patients(table: pd.DataFrame, share: float, seed: int) -> set[str]:
+    """Choose a share of the train split's patients, in proportion of the worst pathology of their patches.
+
+    Args:
+        table: of a patch set.
+        share: in (0, 1].
+        seed: decides who; the smaller of two shares is a part of the larger.
+
+    Raises:
+        TooFewError: nobody of a pathology would be left.
+    """
+    train = table[table["split"] == "train"]
+    rank = train["pathology"].map({name: place for place, name in enumerate(_WORST_FIRST)})
+    worst = rank.groupby(train["patient_id"]).min()
+    chosen: set[str] = set()
+    for place, pathology in enumerate(_WORST_FIRST):
+        patients = np.array(sorted(worst.index[worst == place].astype(str)))
+        count = round(share * len(patients))
+        if len(patients) and not count:
+            raise TooFewError(
+                f"A share of {share:g} of the {len(patients)} {pathology} patients of the train split is nobody. "
+                "Keep a larger share."
+            )
+        chosen.update(stream(seed, "patients", pathology).permutation(patients)[:count].tolist())
+    return chosen

@@ -1,0 +1,117 @@
+"""Judgements of infillers, put into plain values for the page."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from mammofill.judging import Judgement
+from mammofill.report.tables import Estimate, interval, number
+
+_REFERENCES = ("real lesions", "nothing painted")
+_CRITERIA = {
+    "class": "The class that was asked for",
+    "place": "The place that was asked for",
+    "seam": "The seam",
+    "variety": "Variety",
+    "detection": "Telling fills from real lesions",
+}
+_VERDICTS = ("reached", "not reached", "cannot be judged")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One measure, of all infillers and of what they are compared with."""
+
+    measure: str
+    wanted: str
+    words: str
+    cells: tuple[tuple[str, str, str], ...]
+    """For each column: number, interval, verdict; each may be empty."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One judgement as shown."""
+
+    name: str
+    reading: tuple[str, ...]
+    """What was reached and what was not, a sentence for each infiller."""
+    basis: str
+    """What it rests on."""
+    columns: tuple[str, ...]
+    criteria: tuple[tuple[str, tuple[Measured, ...]], ...]
+    remarks: tuple[str, ...]
+    """What holds a verdict up, or puts it in doubt."""
+    contact_sheet: bytes
+    spectra: bytes
+
+
+def read_judgement(judgement: Judgement) -> Judged:
+    """Put a judgement into plain values.
+
+    Args:
+        judgement: whose tables and pictures are read; no network is loaded.
+    """
+    table, facts, counts = judgement.measures, judgement.facts, judgement.manifest.counts
+    columns = (*judgement.infillers, *_REFERENCES)
+    return Judged(
+        name=judgement.folder.name,
+        reading=tuple(_sentence(one["name"], one["method"], table) for one in facts["infillers"]),
+        basis=(
+            f"{counts['pairs']} pairs of the {facts['split']} split, each filled benign and malignant, beside "
+            f"{counts['real_lesions']} real lesions; {counts['patients']} patients, none of whom an infiller or the "
+            f"classifier ({facts['classifier']['label']}) learned from. In brackets: {facts['confidence']:.0%} "
+            "intervals that resample patients."
+        ),
+        columns=columns,
+        criteria=tuple(
+            (words, _measured(table[table["criterion"] == one], columns)) for one, words in _CRITERIA.items()
+        ),
+        remarks=tuple(_remarks(table)),
+        contact_sheet=judgement.contact_sheet.read_bytes(),
+        spectra=judgement.spectra_picture.read_bytes(),
+    )
+
+
+def _sentence(name: str, method: str, table: pd.DataFrame) -> str:
+    own = table[table["subject"] == name]
+    parts = []
+    for verdict in _VERDICTS:
+        found = own[own["verdict"] == verdict]
+        named = ", ".join(f"{row.criterion} ({row.measure})" for row in found.itertuples())
+        if named:
+            parts.append(f"{verdict}: {named}")
+    return f"{name} ({method}) – {'; '.join(parts)}."
+
+
+def _measured(table: pd.DataFrame, columns: tuple[str, ...]) -> tuple[Measured, ...]:
+    found = []
+    for measure in dict.fromkeys(table[~table["subject"].isin(_REFERENCES)]["measure"]):
+        rows = {str(row.subject): row for row in table[table["measure"] == measure].itertuples()}
+        first: Any = next(rows[name] for name in columns if name in rows)
+        cells = tuple(_cell(rows.get(name)) for name in columns)
+        wanted = str(first.wanted).replace(">=", "≥").replace("<=", "≤")
+        found.append(Measured(str(measure), wanted, str(first.words), cells))
+    return tuple(found)
+
+
+def _cell(row: Any) -> tuple[str, str, str]:
+    if row is None:
+        return "", "", ""
+    # What rounds to zero is shown without a sign.
+    estimate = Estimate(*(0.0 if abs(one) < 0.0005 else one for one in (row.value, row.low, row.high)))
+    counted = str(row.measure).startswith("copies")
+    shown = "none" if math.isnan(row.value) else f"{row.value:.0f}" if counted else number(estimate.value)
+    return shown, interval(estimate) if estimate.has_interval else "", str(row.verdict)
+
+
+def _remarks(table: pd.DataFrame) -> list[str]:
+    """Return each remark once, with the measures that it is about."""
+    about: dict[str, list[str]] = {}
+    for row in table[table["remark"] != ""].itertuples():
+        about.setdefault(str(row.remark), []).append(f"{row.subject}, {row.criterion} ({row.measure})")
+    return [f"{remark[0].upper()}{remark[1:]}: {'; '.join(places)}." for remark, places in about.items()]

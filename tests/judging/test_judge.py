@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from toy_judging import (
+    HonestInfiller,
+    LyingInfiller,
+    all_rows,
+    make_classifier,
+    make_infiller,
+    make_pairs,
+    make_patches,
+)
+
+from mammofill.classifier import Classifier
+from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
+from mammofill.ground.progress import Progress, Task
+from mammofill.infilling import Infiller
+from mammofill.judging import JudgeInfillerSettings, Judgement, WantedSettings, judge_infiller
+from mammofill.judging.judgement import MEASURE_COLUMNS
+from mammofill.pairing import Pairs
+from mammofill.patches import PatchSet
+
+SETTINGS = JudgeInfillerSettings(
+    cases=40, variety_cases=20, seeds_per_case=2, folds=3, trees=30, resamples=200, sheet_cases=4
+)
+
+
+@dataclass(frozen=True)
+class World:
+    folder: Path
+    patches: PatchSet
+    pairs: Pairs
+    honest: Infiller
+    lying: Infiller
+    classifier: Classifier
+
+    def judge(self, out: Path, settings: JudgeInfillerSettings = SETTINGS, **changes: Any) -> Judgement:
+        given = {
+            "infillers": [self.honest, self.lying],
+            "classifier": self.classifier,
+            "patches": self.patches,
+            "pairs": self.pairs,
+        } | {name: value for name, value in changes.items() if name != "progress"}
+        return judge_infiller(*given.values(), out, settings, progress=changes.get("progress", Progress()))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("judging")
+    patches = make_patches(folder / "patches", all_rows())
+    return World(
+        folder,
+        patches,
+        make_pairs(folder / "pairs", patches),
+        make_infiller(folder / "honest", HonestInfiller),
+        make_infiller(folder / "lying", LyingInfiller),
+        make_classifier(folder / "classifier"),
+    )
+
+
+@pytest.fixture(scope="module")
+def judgement(world: World) -> Judgement:
+    return world.judge(world.folder / "judgement")
+
+
+# ---- what is found --------------------------------------------------------------------------------------------------
+
+
+def test_an_infiller_that_paints_what_real_lesions_are_reaches_everything(judgement: Judgement) -> None:
+    own = judgement.measures[judgement.measures["subject"] == "honest"]
+    not_reached = own[own["verdict"].isin(["not reached", "cannot be judged"])]
+    assert not_reached.empty, not_reached[["criterion", "measure", "value", "remark"]].to_string()
+    assert (own["verdict"] == "reached").sum() == 9
+
+
+def test_an_infiller_that_lies_is_found_out(judgement: Judgement) -> None:
+    verdicts = judgement.facts["infillers"][1]["verdicts"]
+    reached = {name for name, verdict in verdicts.items() if verdict == "reached"}
+    assert reached <= {"place: outline, share of real", "variety: copies of training lesions"}
+    assert value(judgement, "lying", "class", "malignant above benign") == 0.5  # the same picture, whatever was asked
+    assert value(judgement, "lying", "class", "AUC, outline without say") == pytest.approx(0.5)
+    assert value(judgement, "lying", "variety", "from seed to seed") == 0
+    assert value(judgement, "lying", "variety", "copies of each other") > 70
+    assert value(judgement, "lying", "seam", "AUC") > 0.9
+
+
+def test_one_pixel_far_away_is_counted(judgement: Judgement) -> None:
+    rows = judgement.measures.set_index(["subject", "measure"])
+    assert rows.loc[("lying", "unchanged outside"), "value"] < 1
+    assert rows.loc[("lying", "unchanged outside"), "remark"].startswith("80 of ")
+    assert rows.loc[("honest", "unchanged outside"), "value"] == 1
+    assert set(judgement.fills.groupby("infiller")["changed_outside_benign"].sum()) == {0, 40}
+
+
+def test_real_lesions_and_nothing_painted_stand_beside(judgement: Judgement) -> None:
+    assert value(judgement, "real lesions", "class", "AUC") > 0.7
+    assert value(judgement, "real lesions", "variety", "copies of training lesions") == 0
+    assert value(judgement, "nothing painted", "detection", "AUC") > 0.9  # no lesion is not like a lesion
+    assert abs(value(judgement, "nothing painted", "place", "outline")) < 0.02
+    assert value(judgement, "real lesions", "place", "outline") > 0.1
+
+
+def test_the_folder_holds_what_it_says(judgement: Judgement) -> None:
+    assert list(judgement.measures.columns) == list(MEASURE_COLUMNS)
+    assert judgement.infillers == ["honest", "lying"]
+    assert len(judgement.fills) == 2 * 40
+    assert set(judgement.spectra["subject"]) == {"honest", "lying", "real lesions", "nothing painted"}
+    sheet = cv2.imread(str(judgement.contact_sheet), cv2.IMREAD_UNCHANGED)
+    assert sheet.shape[0] > 7 * 128  # context, mask, lesion, and two rows for each infiller
+    assert cv2.imread(str(judgement.spectra_picture)) is not None
+    text = (judgement.folder / "table.txt").read_text()
+    assert "class: malignant above benign" in text
+    assert "95% intervals" in text
+    assert 0 < judgement.facts["copy_threshold"] < 1
+    assert json.loads((judgement.folder / "judgement.json").read_text())["split"] == "test"
+
+
+def test_too_few_and_a_weak_classifier_give_numbers_but_no_verdict(world: World, tmp_path: Path) -> None:
+    strict = replace(SETTINGS, least_per_class=50, least_classifier_auc=1.0, resamples=100)
+    found = world.judge(tmp_path / "few", strict, infillers=[world.honest]).measures
+    own = found[found["subject"] == "honest"].set_index(["criterion", "measure"])
+    assert np.isfinite(own.loc[("class", "share of the real AUC"), "value"])
+    assert own.loc[("class", "share of the real AUC"), "verdict"] == "cannot be judged"
+    assert "below 1 (least_classifier_auc)" in own.loc[("class", "share of the real AUC"), "remark"]
+    assert own.loc[("seam", "AUC"), "verdict"] == "cannot be judged"
+    assert own.loc[("seam", "AUC"), "remark"] == "only 40 of a kind, at least 50 are needed"
+
+
+def test_a_stopped_run_takes_up_the_fills_that_it_made(world: World, judgement: Judgement, tmp_path: Path) -> None:
+    class Stopped(BaseException):
+        pass
+
+    class StopsSoon(Progress):
+        steps = 0
+
+        @contextmanager
+        def task(self, name: str, total: float) -> Iterator[Task]:
+            yield self
+
+        def advance(self, steps: float = 1, note: str = "") -> None:
+            self.steps += 1
+            if self.steps == 4:
+                raise Stopped
+
+    with pytest.raises(Stopped):
+        world.judge(tmp_path / "again", progress=StopsSoon())
+    assert len(list((tmp_path / "again.partial").rglob("*.npy"))) == 3
+    assert world.judge(tmp_path / "again").fingerprint == judgement.fingerprint
+
+
+def value(judgement: Judgement, subject: str, criterion: str, measure: str) -> float:
+    table = judgement.measures
+    rows = table[(table["subject"] == subject) & (table["criterion"] == criterion) & (table["measure"] == measure)]
+    return float(rows["value"].iloc[0])
+
+
+# ---- what is refused ------------------------------------------------------------------------------------------------
+
+
+def refused(world: World, error: type[Exception], words: str, **changes: Any) -> None:
+    with pytest.raises(error, match=words):
+        world.judge(world.folder / "refused", **changes)
+    assert not (world.folder / "refused.partial").exists()
+
+
+@pytest.mark.parametrize("who", ["infiller", "classifier"])
+@pytest.mark.parametrize("role", ["tissue", "outline", "lesion beside"])
+def test_a_patient_that_somebody_learned_from_is_named(world: World, tmp_path: Path, who: str, role: str) -> None:
+    rows = [*all_rows(), *(dict(row, patch_id="more", patient_id="test-patient-x") for row in all_rows()[-1:])]
+    patches = make_patches(tmp_path / "patches", rows)
+    first = make_pairs(tmp_path / "pairs", patches).table.iloc[0]
+    patient = {
+        "tissue": first["context_patient_id"],
+        "outline": first["mask_donor_patient_id"],
+        "lesion beside": "test-patient-x",
+    }[role]
+    given: dict[str, Any] = {"patches": patches, "pairs": Pairs.open(tmp_path / "pairs")}
+    if who == "infiller":
+        given["infillers"] = [make_infiller(tmp_path / "infiller", patients=[patient])]
+    else:
+        given["classifier"] = make_classifier(tmp_path / "classifier", patients=[patient])
+    words = rf"The {who} in .* learned from 1 patients of the test split.*\n  {patient}: through train-{who}"
+    refused(world, LeakError, words, **given)
+
+
+@pytest.mark.parametrize("through", ["train-classifier (mask donor of a synthetic patch)", "train-infiller"])
+def test_a_classifier_that_saw_generated_patches_is_refused(world: World, tmp_path: Path, through: str) -> None:
+    classifier = make_classifier(tmp_path / "classifier", through=through)
+    refused(world, ArtifactError, r"learned from generated patches \(through train-.*real patches only",
+            classifier=classifier)  # fmt: skip
+
+
+def test_an_infiller_of_one_class_is_refused(world: World, tmp_path: Path) -> None:
+    one = make_infiller(tmp_path / "infiller", learned={"benign": 5, "malignant": 0})
+    refused(world, TooFewError, "learned from no malignant lesion, so it cannot be asked for one", infillers=[one])
+
+
+def test_pairs_of_one_class_are_refused(world: World, tmp_path: Path) -> None:
+    pairs = make_pairs(tmp_path / "pairs", world.patches, kinds="benign")
+    refused(world, TooFewError, r"has no malignant pairs \(of 24 in all\)", pairs=pairs)
+
+
+def test_too_few_patients_are_refused(world: World, tmp_path: Path) -> None:
+    patches = make_patches(tmp_path / "patches", all_rows(patients=2))
+    pairs = make_pairs(tmp_path / "pairs", patches)
+    refused(world, TooFewError, "are of 2 patients, .* on 3 parts", patches=patches, pairs=pairs)
+
+
+def test_another_size_is_refused(world: World, tmp_path: Path) -> None:
+    larger = make_infiller(tmp_path / "infiller", size_px=64)
+    refused(world, ArtifactError, "fills patches of 64 px, but those in .* are 32 px", infillers=[larger])
+
+
+def test_pairs_of_other_patches_or_of_two_splits_are_refused(world: World, tmp_path: Path) -> None:
+    others = make_patches(tmp_path / "patches", all_rows(patients=3))
+    refused(world, ArtifactError, "were not made from the patches in", patches=others)
+    both = make_pairs(tmp_path / "pairs", world.patches, splits=("train", "test"))
+    refused(world, ArtifactError, "are of several splits: test, train", pairs=both)
+
+
+def test_nobody_and_the_same_one_twice_are_refused(world: World) -> None:
+    refused(world, ArtifactError, "There is no infiller to judge", infillers=[])
+    refused(world, ArtifactError, "is given twice", infillers=[world.honest, world.honest])
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "words"),
+    [
+        (JudgeInfillerSettings, {"cases": 3}, "JudgeInfillerSettings.cases must be at least 4, but is 3"),
+        (JudgeInfillerSettings, {"folds": 1}, "JudgeInfillerSettings.folds must be at least 2"),
+        (WantedSettings, {"seam_auc": 0.4}, r"WantedSettings.seam_auc must be in \[0.5, 1\], but is 0.4"),
+        (WantedSettings, {"outline": (2.0, 1.0)}, "WantedSettings.outline must be two shares"),
+    ],
+)
+def test_nonsense_is_refused_by_name(settings: type[Any], field: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        settings(**field)
