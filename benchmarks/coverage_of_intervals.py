@@ -1,6 +1,6 @@
 """Whether the statistics of `compare-arms` keep their word: simulated studies whose truth is known.
 
-    python benchmarks/coverage_of_intervals.py [--studies 1000] [--resamples 500] [--jobs 2] [--json FILE]
+    python benchmarks/coverage_of_intervals.py [--studies 1000] [--resamples 300] [--jobs 2] [--json FILE]
 
 A study has patients with several patches each. A patch's score is what its patient is like (all classifiers see that),
 what the patch is like, and what this very training made of it; each training seed is a little better or worse than the
@@ -165,9 +165,9 @@ def true_values(world: World, names: Sequence[str], seed: int = 0) -> list[dict[
             found = measure(names, study.malignant, logits, THRESHOLD, ones)
             of_arm.append({name: float(value[0]) for name, value in found.items()})
     truth = [{name: float(np.mean([one[name] for one in of_arm])) for name in names} for of_arm in parts]
-    for arm, found in enumerate(truth):
-        if "auc" in found:
-            found["auc"] = world.auc(arm)
+    for arm, of_truth in enumerate(truth):
+        if "auc" in of_truth:
+            of_truth["auc"] = world.auc(arm)
     return truth
 
 
@@ -229,7 +229,7 @@ def main() -> None:
     """Run all simulations and print what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=1000)
-    parser.add_argument("--resamples", type=int, default=500)
+    parser.add_argument("--resamples", type=int, default=300)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

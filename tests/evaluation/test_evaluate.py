@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ class Brightness(Artifact):
     kind = "classifier"
     label = "mean brightness"
     threshold = 0.6
+    facts: ClassVar[dict[str, Any]] = {}
     slope = 10.0
 
     def logits(self, images: np.ndarray, *, device: str = "cpu", batch_size: int = 64) -> np.ndarray:
@@ -109,7 +110,6 @@ def test_the_test_set_is_the_real_lesion_patches_of_the_split(judged: Evaluation
 )
 def test_both_thresholds_are_measured(judged: Evaluation, measure: str, rule: str, value: float) -> None:
     table = judged.metrics.set_index(["measure", "threshold_rule"])
-    assert len(table) == 9
     assert table.loc[(measure, rule), "value"] == pytest.approx(value)
 
 
@@ -117,6 +117,79 @@ def test_intervals_hold_their_value(judged: Evaluation) -> None:
     table = judged.metrics
     assert (table["low"] <= table["value"]).all()
     assert (table["value"] <= table["high"]).all()
+
+
+def test_calls_are_made_in_log_odds(tmp_path: Path) -> None:
+    """Probabilities of 1 - 1e-17 are all 1; their log-odds still differ, and the threshold between them holds."""
+    sure = cast(Any, classifier(tmp_path / "c"))
+    sure.slope, sure.threshold, sure.facts = 200.0, 1.0, {"threshold_logit": 50.0}
+    rows = [row("A", "benign", 0.7), row("B", "malignant", 0.8), row("C", "benign", 0.72), row("D", "malignant", 0.81)]
+    found = evaluate(sure, patches(tmp_path / "p", rows), tmp_path / "e", FEW)
+    assert (found.scores["score"] == 1).sum() == 4
+    assert list(found.called()) == [False, True, False, True]
+    assert found.metrics.set_index(["measure", "threshold_rule"]).loc[("accuracy", "frozen"), "value"] == 1
+
+
+def test_measures_that_need_no_threshold_are_there_once(judged: Evaluation) -> None:
+    table = judged.metrics
+    assert not table.duplicated(["measure", "threshold_rule"]).any()
+    without = table.loc[table["threshold_rule"] == "none", "measure"]
+    assert set(without) == {
+        "auc", "pr_auc", "recall_at_specificity_0.8", "recall_at_specificity_0.9", "specificity_at_recall_0.8",
+        "specificity_at_recall_0.9", "brier", "ece", "nll",
+    }  # fmt: skip
+
+
+def test_resamples_without_a_class_are_counted(judged: Evaluation) -> None:
+    """Of 4 patients 2 have malignant patches: a resample misses them with a chance of (2 / 4) ** 4 = 1 / 16."""
+    left_out = judged.metrics.set_index(["measure", "threshold_rule"])["left_out"]
+    assert 2 <= left_out[("recall", "frozen")] <= 30  # 12.5 of 200 expected, standard deviation 3.4
+    assert left_out[("auc", "none")] >= left_out[("recall", "frozen")]
+    assert left_out[("accuracy", "frozen")] == 0
+
+
+def test_the_place_in_a_study_is_kept(tmp_path: Path) -> None:
+    settings = EvaluateSettings(arm="generated", replicate=2, dose=0.5, real_share=0.25, resamples=200, attention=False)
+    found = evaluate(classifier(tmp_path / "c"), patches(tmp_path / "p", ROWS), tmp_path / "e", settings)
+    assert (found.arm, found.replicate, found.dose, found.real_share) == ("generated", 2, 0.5, 0.25)
+    assert found.real_patches is None, "this classifier does not say"
+
+
+# ---- validation and temperature -------------------------------------------------------------------------------------
+
+WATCHED = [
+    *ROWS,
+    row("V2", "malignant", 0.95, split="validation"),
+    row("V2", "normal", 0.5, split="validation"),
+    row("V3", "malignant", 0.6, split="validation"),
+    row("V4", "benign", 0.1, split="validation"),
+]
+
+
+def test_validation_patches_are_scored_and_measured_apart(tmp_path: Path) -> None:
+    found = evaluate(classifier(tmp_path / "c"), patches(tmp_path / "p", WATCHED), tmp_path / "e", FEW)
+    assert list(found.validation_scores["patient_id"]) == ["V1", "V2", "V3", "V4"]
+    assert set(found.scores["patient_id"]) == {"T1", "T2", "T3", "T4"}
+    assert found.temperature is not None
+    assert found.facts["temperature_fitted_on"] == "4 validation patches of 4 patients"
+    calibrated = found.metrics.set_index("measure")["value"]
+    pulled = 1 / (1 + np.exp(-found.scores["logit"] / found.temperature))
+    truth = (found.scores["pathology"] == "malignant").to_numpy(dtype=bool)
+    assert calibrated["calibrated_brier"] == pytest.approx(((pulled - truth) ** 2).mean())
+    assert set(found.reliability["after_temperature"]) == {False, True}
+    assert found.reliability.groupby("after_temperature")["patches"].sum().tolist() == [5, 5]
+
+
+def test_no_temperature_where_validation_lacks_a_class(judged: Evaluation) -> None:
+    assert judged.temperature is None
+    assert judged.facts["temperature_fitted_on"] == "1 validation patches hold 0 malignant ones: a class is missing"
+    assert not judged.metrics["measure"].str.startswith("calibrated").any()
+
+
+def test_an_evaluation_without_validation_scores_says_what_to_do(judged: Evaluation) -> None:
+    (judged.folder / "validation_scores.parquet").unlink()
+    with pytest.raises(ArtifactError, match="has no validation_scores.parquet: .* Evaluate the classifier again"):
+        _ = judged.validation_scores
 
 
 def test_an_arm_without_a_name_takes_the_classifiers_label(judged: Evaluation) -> None:
@@ -203,7 +276,7 @@ def test_a_difference_is_that_of_the_two_values_and_turns_its_sign(judged: Evalu
     worse = evaluate(reversed_scores, PatchSet.open(tmp_path / "patches"), tmp_path / "worse", FEW)
     value, low, high = paired_difference(judged, worse, "auc", resamples=200)
     assert value == pytest.approx(0.5 / 6 - 5.5 / 6)
-    assert low <= value <= high <= 0
+    assert low <= value <= high
     turned = paired_difference(worse, judged, "auc", resamples=200)
     np.testing.assert_allclose(turned, (-value, -high, -low), atol=1e-12)
 
@@ -216,6 +289,10 @@ def test_an_unknown_measure_is_refused(judged: Evaluation) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "rule"),
     [
+        ("replicate", -1, "at least 0"),
+        ("dose", 0.0, "above 0, or left out"),
+        ("real_share", 0.0, r"in \(0, 1\]"),
+        ("specificities", (1.0,), r"numbers in \(0, 1\)"),
         ("split", "holdout", "train, validation or test"),
         ("resamples", 99, "at least 100"),
         ("confidence", 1.0, r"in \(0, 1\)"),

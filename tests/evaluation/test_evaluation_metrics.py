@@ -6,10 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    log_loss,
+    recall_score,
+    roc_auc_score,
+)
+from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from mammofill.evaluation.intervals import bootstrap_interval, patient_weights
-from mammofill.evaluation.metrics import measure_all, roc_curve, weighted_auc
+from mammofill.evaluation.metrics import is_measure, measure, measure_all, roc_curve, weighted_auc
 
 ONES = np.ones((1, 1))
 
@@ -48,6 +57,75 @@ def test_measures_equal_those_of_scikit_learn(rows: list[tuple[bool, int]]) -> N
     assert found["recall"] == pytest.approx(recall_score(truth, called))
     assert found["specificity"] == pytest.approx(recall_score(~truth, ~called))
     assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, called))
+
+
+ALL = ("auc", "pr_auc", "accuracy", "balanced_accuracy", "recall", "specificity", "recall_at_specificity_0.8",
+       "specificity_at_recall_0.9", "brier", "ece", "nll")  # fmt: skip
+
+
+@given(scored)
+def test_measures_of_scores_equal_those_of_scikit_learn(rows: list[tuple[bool, int]]) -> None:
+    truth = np.array([row[0] for row in rows])
+    logits = np.array([row[1] for row in rows], float)
+    found = {name: value[0] for name, value in measure(ALL, truth, logits, 1.0, np.ones((1, len(rows)))).items()}
+    probability = 1 / (1 + np.exp(-logits))
+    assert found["pr_auc"] == pytest.approx(average_precision_score(truth, logits))
+    assert found["brier"] == pytest.approx(brier_score_loss(truth, probability))
+    assert found["nll"] == pytest.approx(log_loss(truth, probability))
+    alarm, recall, _ = sklearn_roc_curve(truth, logits, drop_intermediate=False)
+    assert found["recall_at_specificity_0.8"] == pytest.approx(recall[alarm <= 0.2 + 1e-9].max())
+    assert found["specificity_at_recall_0.9"] == pytest.approx(1 - alarm[recall >= 0.9 - 1e-9].min())
+    assert found["recall"] == pytest.approx(recall_score(truth, logits >= 1))
+
+
+@given(scored)
+def test_calibration_error_by_brute_force(rows: list[tuple[bool, int]]) -> None:
+    truth = np.array([row[0] for row in rows])
+    logits = np.array([row[1] for row in rows], float)
+    probability = 1 / (1 + np.exp(-logits))
+    error = 0.0
+    for low in np.arange(10) / 10:
+        inside = (probability >= low) & (probability < low + 0.1)
+        if inside.any():
+            error += inside.mean() * abs(probability[inside].mean() - truth[inside].mean())
+    found = measure(("ece",), truth, logits, 0.0, np.ones((1, len(rows))))
+    assert found["ece"][0] == pytest.approx(error)
+
+
+@given(scored, st.integers(0, 1000))
+def test_a_weight_is_the_same_as_copies_in_every_measure(rows: list[tuple[bool, int]], seed: int) -> None:
+    truth = np.array([row[0] for row in rows])
+    logits = np.array([row[1] for row in rows], float)
+    copies = np.random.default_rng(seed).integers(1, 4, len(rows))
+    weighted = measure(ALL, truth, logits, 0.5, copies[None, :].astype(float))
+    copied = measure(ALL, truth.repeat(copies), logits.repeat(copies), 0.5, np.ones((1, int(copies.sum()))))
+    for name, value in weighted.items():
+        assert value[0] == pytest.approx(copied[name][0]), name
+
+
+def test_a_patch_of_no_weight_is_as_good_as_absent() -> None:
+    truth, logits = np.array([True, False, True, False, True]), np.array([0.3, 0.1, -2.0, 2.0, 1.0])
+    weighted = measure(ALL, truth, logits, 0.2, np.array([[1.0, 1.0, 0.0, 1.0, 1.0]]))
+    absent = measure(ALL, np.delete(truth, 2), np.delete(logits, 2), 0.2, np.ones((1, 4)))
+    for name, value in weighted.items():
+        assert value[0] == pytest.approx(absent[name][0]), name
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_measure_without_the_class_that_it_needs_has_no_value(name: str) -> None:
+    truth, logits = np.array([True, False, True]), np.array([1.0, 0.0, 0.5])
+    benign_only, malignant_only = measure((name,), truth, logits, 0.2, np.array([[0.0, 1, 0], [1, 0, 1]]))[name]
+    assert np.isnan(benign_only) == (name not in ("accuracy", "specificity", "brier", "ece", "nll"))
+    assert np.isnan(malignant_only) == (name not in ("accuracy", "recall", "brier", "ece", "nll"))
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("auc", True), ("recall_at_specificity_0.95", True), ("recall_at_specificity_0.0", False),
+     ("recall_at_specificity_1", False), ("f1", False), ("recall_at_recall_0.9", False)],
+)  # fmt: skip
+def test_names_of_measures(name: str, known: bool) -> None:
+    assert is_measure(name) == known
 
 
 @given(scored, st.integers(0, 1000))

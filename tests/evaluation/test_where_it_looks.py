@@ -39,7 +39,7 @@ class Onlooker(Artifact):
     label = "onlooker"
     threshold = 0.5
     facts: ClassVar[dict[str, Any]] = {}
-    attention_cells = CELLS
+    attention_cells: int
     look: Look
 
     def logits(self, images: np.ndarray, *, device: str = "cpu", batch_size: int = 64) -> np.ndarray:
@@ -49,7 +49,7 @@ class Onlooker(Artifact):
         return np.stack([self.look(one) for one in images]).astype(np.float32)
 
 
-def judged(folder: Path, look: Look, masks: list[np.ndarray], **settings: Any) -> Evaluation:
+def judged(folder: Path, look: Look, masks: list[np.ndarray], cells: int = CELLS, **settings: Any) -> Evaluation:
     with begin(folder / "classifier", kind="classifier", stage="toy", settings=Toy(), seed=0, inputs={}) as work:
         assert work is not None
         work.finish({})
@@ -67,7 +67,7 @@ def judged(folder: Path, look: Look, masks: list[np.ndarray], **settings: Any) -
         pd.DataFrame({"reason": [], "split": [], "count": []}).to_parquet(work.folder / "dropped.parquet")
         work.finish({"patches": len(rows)})
     onlooker = cast(Any, Onlooker.open(folder / "classifier"))
-    onlooker.look = look
+    onlooker.look, onlooker.attention_cells = look, cells
     asked = EvaluateSettings(resamples=200, **settings)
     return evaluate(cast(Classifier, onlooker), PatchSet.open(folder / "patches"), folder / "evaluation", asked)
 
@@ -177,6 +177,12 @@ def test_nobody_looks_where_nobody_was_asked_to(tmp_path: Path) -> None:
     assert not list(found.folder.glob("attention*"))
     with pytest.raises(ArtifactError, match=r"has no attention.parquet: .* or with settings without it"):
         _ = found.attention
+
+
+def test_a_map_of_one_cell_says_nothing(tmp_path: Path) -> None:
+    found = judged(tmp_path, np.ones_like, [lesion(), lesion()], cells=1)
+    assert found.facts["attention_cells"] == 1
+    assert not found.has_attention
 
 
 def test_a_number_of_pictures_below_none_is_refused() -> None:

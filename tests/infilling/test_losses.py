@@ -72,6 +72,13 @@ def test_the_laplacian_pyramid_holds_the_whole_picture() -> None:
     torch.testing.assert_close(rebuilt, picture)
 
 
+def test_levels_that_are_left_out_are_the_finest() -> None:
+    picture = torch.rand(1, 1, 32, 32)
+    whole, coarse = LaplacianFeatures(3)(picture), LaplacianFeatures(3, left_out=1)(picture)
+    assert len(coarse) == 2
+    assert all(torch.equal(one, other) for one, other in zip(whole[1:], coarse, strict=True))
+
+
 def test_a_flat_difference_is_seen_at_the_coarsest_level_alone() -> None:
     flat = torch.full((1, 1, 32, 32), 0.5)
     *fine, coarse = LaplacianFeatures(3)(flat)

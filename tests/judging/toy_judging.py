@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +133,20 @@ def make_pairs(
     return Pairs.open(out)
 
 
+@cache
+def bare_tissues() -> dict[bytes, np.ndarray]:
+    """Each patch as it would be without its lesion, by its uppermost row, where no lesion is."""
+    bare = [tissue(row["patch_id"]) for row in all_rows()]
+    return {to_uint16(one)[0].tobytes(): one for one in bare}
+
+
 class HonestInfiller(Infiller):
-    """Draws what real lesions are drawn by."""
+    """Draws what real lesions are drawn by, into the tissue as it would be without one."""
 
     def infill(self, images: Any, masks: Any, pathologies: Any, seeds: Any, **how: Any) -> np.ndarray:
+        bare = bare_tissues()
         return np.stack([
-            to_uint16(with_lesion(to_unit(image), mask, pathology, seed))
+            to_uint16(with_lesion(bare.get(image[0].tobytes(), to_unit(image)), mask, pathology, seed))
             for image, mask, pathology, seed in zip(images, masks, pathologies, seeds, strict=True)
         ])  # fmt: skip
 

@@ -7,6 +7,11 @@ the mask, and how much in a ring along the mask's edge, where a fill would have 
 Two levels of chance stand beside each answer. *Area*: what a map would give that is the same everywhere. *Habit*: what
 the other maps give on this patch, on average over all maps. Lesions lie near the middle of patches, and so do maps of
 networks that look at nothing in particular: only what exceeds habit was found in the patch itself.
+
+Even that is no proof of learning. A network with random weights exceeds habit a little, since lesions are brighter
+than what is around them (compare Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018), and a map is no
+finer than the cells of the last feature maps (7 x 7 of ResNet-50 at 224 px), so that mask and ring run into each other.
+The numbers are for comparing classifiers of one network and input size: whether an arm looks elsewhere than another.
 """
 
 from __future__ import annotations

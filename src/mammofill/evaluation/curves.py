@@ -122,6 +122,7 @@ def _curves(curve: WeightedCurve) -> dict[str, NDArray[np.float64]]:
         roc[row] = np.interp(GRID, np.r_[0.0, alarm], np.r_[0.0, recall])
         called = curve.true[row] + curve.false[row]
         precision = np.divide(curve.true[row], called, out=np.ones_like(called), where=called > 0)
-        reached = np.minimum(np.searchsorted(recall, GRID - 1e-12), len(recall) - 1)
+        # At a recall of 0 stands the precision of the first malignant patch found: with none called there is none.
+        reached = np.minimum(np.searchsorted(recall, np.maximum(GRID - 1e-12, 1e-12)), len(recall) - 1)
         pr[row] = precision[reached]
     return {"roc": roc, "pr": pr}

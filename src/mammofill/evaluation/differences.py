@@ -53,8 +53,8 @@ def arms_table(measured: Measured, settings: CompareArmsSettings) -> pd.DataFram
             over_seeds = float(replicates.values.std(ddof=1)) if count > 1 else math.nan
             interval = spread.interval(settings.confidence)
             rows.append((
-                *group.row, name, spread.value, *interval, spread.error, spread.degrees, count, over_seeds, spread.seeds_degrees > 0,
-                spread.left_out,
+                *group.row, name, spread.value, *interval, spread.error, spread.degrees, count, over_seeds,
+                spread.seeds_degrees > 0, spread.left_out,
             ))  # fmt: skip
     return pd.DataFrame(rows, columns=list(ARM_COLUMNS)).astype(ARM_COLUMNS)
 

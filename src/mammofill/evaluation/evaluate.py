@@ -111,12 +111,13 @@ def evaluate(
                 **strangers,
             }
             if settings.attention:
+                facts["attention_cells"] = classifier.attention_cells
+            if settings.attention and classifier.attention_cells > 1:  # one cell looks everywhere alike
                 with progress.task("looking where it looks", len(rows)) as task:
                     looked = attention_table(classifier, patches, rows, settings.batch, task, device)
                 looked.to_parquet(work.folder / "attention.parquet", index=False)
                 summary = summarise_attention(looked, settings, seed)
                 summary.to_parquet(work.folder / "attention_summary.parquet", index=False)
-                facts["attention_cells"] = classifier.attention_cells
                 facts["heat_maps"] = _draw_heat_maps(work.folder, classifier, patches, rows, scores, settings, seed)
             write_atomically(work.folder / "evaluation.json", json.dumps(facts, indent=2) + "\n")
             counts = {f"{kind}_patches": int((table["pathology"] == kind).sum()) for kind in ("benign", "malignant")}

@@ -84,7 +84,7 @@ class Evaluation(Artifact):
 
     @property
     def has_attention(self) -> bool:
-        """Whether it was looked at where the classifier looks."""
+        """Whether it was looked at where the classifier looks: if asked to, and if its maps have more than one cell."""
         return (self.folder / "attention.parquet").is_file()
 
     @cached_property

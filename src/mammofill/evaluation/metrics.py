@@ -160,14 +160,15 @@ class WeightedCurve:
 
     def recall_at(self, specificity: float) -> Values:
         """Return the greatest recall of any threshold with at least this specificity, (r,)."""
-        allowed = self.false <= (1 - specificity) * self.negative[:, None] + 1e-9
-        best = np.where(allowed, self.true, 0.0).max(axis=1)
+        # What is called only grows as the threshold falls: the last threshold that is allowed calls the most.
+        allowed = (self.false <= (1 - specificity) * self.negative[:, None] + 1e-9).sum(axis=1)
+        best = np.where(allowed > 0, self.true[np.arange(len(allowed)), allowed - 1], 0.0)
         return np.where(np.isnan(self.negative), np.nan, best / self.positive)
 
     def specificity_at(self, recall: float) -> Values:
         """Return the greatest specificity of any threshold with at least this recall, (r,)."""
-        enough = self.true >= recall * self.positive[:, None] - 1e-9
-        least = np.where(enough, self.false, np.inf).min(axis=1)
+        first_enough = (self.true < recall * self.positive[:, None] - 1e-9).sum(axis=1)
+        least = self.false[np.arange(len(first_enough)), first_enough]
         found: Values = np.where(np.isnan(self.positive), np.nan, 1 - least / self.negative)
         return found
 

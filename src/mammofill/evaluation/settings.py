@@ -52,7 +52,7 @@ class EvaluateSettings:
         check_setting(self, "dose", self.dose is None or self.dose > 0, "above 0, or left out")
         check_setting(self, "real_share", 0 < self.real_share <= 1, "in (0, 1]")
         splits = ("train", "validation", "test")
-        check_setting(self, "split", self.split in (*splits, "all"), "train, validation or test, or all of an external")
+        check_setting(self, "split", self.split in (*splits, "all"), "train, validation or test")
         whole = self.split != "all" or bool(self.external)
         check_setting(self, "split", whole, "train, validation or test unless external names another source")
         for field in ("specificities", "recalls"):

@@ -93,10 +93,10 @@ class LaplacianFeatures(nn.Module):
 
     kernel: Tensor
 
-    def __init__(self, levels: int) -> None:
-        """Prepare a pyramid of so many levels (fewer where a picture gets too small)."""
+    def __init__(self, levels: int, left_out: int = 0) -> None:
+        """Prepare a pyramid of so many levels (fewer where a picture gets too small), the finest left out."""
         super().__init__()
-        self.levels = levels
+        self.levels, self.left_out = levels, left_out
         row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16  # Burt and Adelson's generating kernel, a = 0.375
         self.register_buffer("kernel", (row[:, None] * row[None, :]).view(1, 1, 5, 5), persistent=False)
 
@@ -112,7 +112,7 @@ class LaplacianFeatures(nn.Module):
             small = F.avg_pool2d(F.conv2d(F.pad(state, (2, 2, 2, 2), mode="reflect"), self.kernel), 2)
             found.append(state - F.interpolate(small, scale_factor=2, mode="bilinear"))
             state = small
-        return [*found, state]
+        return [*found[self.left_out :], state]
 
 
 class PixelFeatures(nn.Module):
@@ -136,7 +136,7 @@ def build_features(settings: PerceptualSettings) -> tuple[nn.Module, FeaturesRec
         WeightsError: the weights are missing, cannot be downloaded, or belong to another network.
     """
     if settings.features == "laplacian":
-        return LaplacianFeatures(settings.levels), FeaturesRecord("laplacian", "none", "")
+        return LaplacianFeatures(settings.levels, settings.levels_left_out), FeaturesRecord("laplacian", "none", "")
     if settings.features == "none":
         return PixelFeatures(), FeaturesRecord("none", "none", "")
     import torchvision.models

@@ -175,6 +175,8 @@ class PerceptualSettings:
             pool3), or of resnet50 stem (its first convolution), layer1, ... layer4.
         pooling: how vgg19 and squeezenet1_1 halve: max, as they were trained, or average (the method's authors).
         levels: number of levels of the Laplacian pyramid.
+        levels_left_out: so many of its finest levels are not compared. Grain cannot be foretold, so the loss is least
+            without any; left out, grain is for the discriminator to ask for.
         pixels: what a network sees of pixels between black and white: unit, 0 to 1; or centred255, -127.5 to 127.5 (the
             method's authors), for weights that were trained on such pixels, which torchvision's were not.
         normalise: bring pixels to the mean and spread of ImageNet before the network sees them, as torchvision's
@@ -188,6 +190,7 @@ class PerceptualSettings:
     layers: tuple[str, ...] = ("input", "pool1", "pool2", "pool3")
     pooling: Literal["max", "average"] = "max"
     levels: int = 4
+    levels_left_out: int = 0
     pixels: Literal["unit", "centred255"] = "unit"
     normalise: bool = False
     region: Literal["masked", "whole"] = "masked"
@@ -205,6 +208,7 @@ class PerceptualSettings:
         pools = self.pooling == "max" or self.features in ("vgg19", "squeezenet1_1")
         check_setting(self, "pooling", pools, f"max for {self.features}")
         check_setting(self, "levels", self.levels >= 1, "at least 1")
+        check_setting(self, "levels_left_out", 0 <= self.levels_left_out < self.levels, "at least 0, below levels")
         check_choice(self, "pixels", "unit", "centred255")
         once = self.pixels == "unit" or not self.normalise
         check_setting(self, "pixels", once, "unit where pixels are brought to ImageNet's mean and spread (normalise)")
@@ -513,11 +517,11 @@ _MODERN = TrainInfillerSettings(
         spectral_norm=True,
         augment=("turn", "translation", "brightness", "contrast"),
     ),
-    perceptual=PerceptualSettings(features="laplacian"),
+    perceptual=PerceptualSettings(features="laplacian", levels_left_out=1),
     losses=LossSettings(
         combine="summed",
-        perceptual_weight=1.0,
-        boundary_weight=1.0,
+        perceptual_weight=0.5,
+        boundary_weight=0.5,
         boundary_sigma_px=4.0,
         adversarial="hinge",
         adversarial_weight=0.05,

@@ -27,6 +27,7 @@ def class_of_fills(
     contexts: Lesions,
     benign_logits: NDArray[np.float64],
     malignant_logits: NDArray[np.float64],
+    logits_in_place: NDArray[np.float64],
 ) -> list[Finding]:
     """Measure whether the class asked for is painted.
 
@@ -40,6 +41,7 @@ def class_of_fills(
         contexts: what was filled; its class is the donor's.
         benign_logits: (N,) on the benign fills.
         malignant_logits: (N,) on the malignant fills of the same contexts, masks and seeds.
+        logits_in_place: (M,) on the real lesions, each painted again in its own class where it is.
     """
     settings, donors = bench.settings, contexts.people[:, 1]
     logits = np.where(contexts.malignant, malignant_logits, benign_logits)
@@ -61,6 +63,12 @@ def class_of_fills(
         ),
         # The outline and the class come from the donor, so it is donors that are drawn.
         told(CRITERION, "AUC", bench.auc(contexts.malignant, logits, donors), "On fills of the donor's own class."),
+        told(
+            CRITERION,
+            "AUC, in place",
+            bench.auc(real.malignant, logits_in_place, real.people[:, 0]),
+            "On real lesions painted again in their own class: their surroundings tell, too.",
+        ),
         told(
             CRITERION,
             "AUC, outline without say",

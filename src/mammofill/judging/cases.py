@@ -102,6 +102,13 @@ def choose_cases(pairs: Pairs, patches: PatchSet, settings: JudgeInfillerSetting
     )
 
 
+def in_place(real: Lesions, seed: int) -> Cases:
+    """Return real lesions as cases: each to be painted again where it is, with its own outline and class."""
+    seeds = np.array([derive_seed(seed, "in place", number) for number in range(len(real))], np.int64)
+    people = {"context_patient_id": real.people[:, 0], "mask_donor_patient_id": real.people[:, 1]}
+    return Cases(pd.DataFrame(people), real, real, seeds)
+
+
 def choose_real(patches: PatchSet, split: str, settings: JudgeInfillerSettings, seed: int) -> Lesions:
     """Choose real lesion patches that hold their whole lesion, as those do that lend their masks.
 

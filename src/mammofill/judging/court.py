@@ -16,7 +16,7 @@ from mammofill.ground.seeding import derive_seed
 from mammofill.infilling import Infiller
 from mammofill.infilling.settings import CLASSES
 from mammofill.judging.asked_class import class_of_fills, class_of_real
-from mammofill.judging.cases import Cases, Lesions, paint, training_lesions
+from mammofill.judging.cases import Cases, Lesions, in_place, paint, training_lesions
 from mammofill.judging.detection import detection_of_fills, detection_of_reference, moments, spectra
 from mammofill.judging.features import features
 from mammofill.judging.likeness import crops, prints
@@ -135,6 +135,7 @@ class Court:
         changed = {one: changes(contexts, fills[one], infiller.feather_px) for one in CLASSES}
         # What follows is about the fills of the donor's own class, as synthesis makes them.
         own = np.where(contexts.malignant[:, None, None], fills["malignant"], fills["benign"])
+        again = self._paint_again(infiller, kept, task)
         looked = self._look(own, contexts.masks)
         across = {
             "fill": steps(own, contexts.masks, infiller.feather_px + 1),
@@ -144,12 +145,15 @@ class Court:
         self._add(
             name,
             method_of(infiller),
-            class_of_fills(bench, real, self.real_logits, contexts, *logits.values()),
+            class_of_fills(
+                bench, real, self.real_logits, contexts, logits["benign"], logits["malignant"], self._logits(again)
+            ),
             place_of_fills(bench, contexts, pd.concat(changed.values()), *across.values()),
             seam_of_fills(
                 bench,
                 real,
                 rings_of(real.images, real.masks, infiller.feather_px),
+                rings_of(again, real.masks, infiller.feather_px),
                 contexts,
                 rings_of(own, contexts.masks, infiller.feather_px),
             ),
@@ -197,6 +201,13 @@ class Court:
     def _paint(self, infiller: Infiller, cases: Cases, pathology: str, kept: Path, task: Task) -> NDArray[np.uint16]:
         named = kept.with_name(f"{kept.name}-{pathology}")
         return paint(infiller, cases, [pathology] * len(cases), cases.seeds, named, self.device, task)
+
+    def _paint_again(self, infiller: Infiller, kept: Path, task: Task) -> NDArray[np.uint16]:
+        """Return the real lesions, painted again where they are."""
+        asked = ["malignant" if one else "benign" for one in self.real.malignant]
+        cases = in_place(self.real, self.seed)
+        named = kept.with_name(f"{kept.name}-in-place")
+        return paint(infiller, cases, asked, cases.seeds, named, self.device, task)
 
     def _variety(self, infiller: Infiller, kept: Path, task: Task) -> list[Finding]:
         some = self.cases.first(self.settings.variety_cases)

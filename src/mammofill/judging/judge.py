@@ -79,7 +79,7 @@ def judge_infiller(
             names = names_of(infillers)
             court = Court(classifier, cases, real, patches, settings, seed, device)
             again = min(settings.variety_cases, len(cases)) * settings.seeds_per_case
-            total = len(infillers) * (2 * len(cases) + again + CHUNK) + CHUNK
+            total = len(infillers) * (2 * len(cases) + len(real) + again + CHUNK) + CHUNK
             with progress.task("filling and measuring", total) as task:
                 court.look_at_references(max(one.feather_px for one in infillers))
                 task.advance(CHUNK, "real lesions")

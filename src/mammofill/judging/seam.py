@@ -1,4 +1,8 @@
-"""Criterion "seam": whether the ring around a fill can be told from the ring around a real lesion."""
+"""Criterion "seam": whether the ring around a fill can be told from the ring around a real lesion.
+
+In other tissue the surroundings tell, too: real lesions pull at theirs. So the verdict is of lesions that are painted
+again where they are; their surroundings are the same, pixel for pixel, and what is left to be found is the seam.
+"""
 
 from __future__ import annotations
 
@@ -40,17 +44,38 @@ def seam_of_reference(bench: Bench, real: Lesions, rings: NDArray[np.float32], c
                       context_rings: NDArray[np.float32]) -> list[Finding]:  # fmt: skip
     """Tell how far tissue with a borrowed outline, and nothing painted, can be told from real lesions."""
     found = tell_apart(bench, rings, real.people, context_rings, contexts.people)
-    return [told(CRITERION, "AUC", found, "Rings of tissue into which nothing was painted against those of lesions.")]
+    return [
+        told(
+            CRITERION,
+            "AUC, other tissue",
+            found,
+            "Rings of tissue into which nothing was painted against those of lesions.",
+        )
+    ]
 
 
-def seam_of_fills(bench: Bench, real: Lesions, rings: NDArray[np.float32], contexts: Lesions,
-                  fill_rings: NDArray[np.float32]) -> list[Finding]:  # fmt: skip
-    """Measure whether a judge that learns finds the seam."""
-    found = tell_apart(bench, rings, real.people, fill_rings, contexts.people)
-    few = bench.too_few(min(len(set(one.people[:, 0])) for one in (real, contexts)), len(real), len(contexts))
+def seam_of_fills(bench: Bench, real: Lesions, rings: NDArray[np.float32], rings_in_place: NDArray[np.float32],
+                  contexts: Lesions, fill_rings: NDArray[np.float32]) -> list[Finding]:  # fmt: skip
+    """Measure whether a judge that learns finds the seam.
+
+    Args:
+        bench: intervals.
+        real: real lesions.
+        rings: (M, K) around them.
+        rings_in_place: (M, K) around the same lesions, painted again.
+        contexts: other tissue that was filled.
+        fill_rings: (N, K) around those fills.
+    """
+    found = tell_apart(bench, rings, real.people, rings_in_place, real.people)
+    elsewhere = tell_apart(bench, rings, real.people, fill_rings, contexts.people)
+    few = bench.too_few(len(set(real.people[:, 0])), len(real))
     wanted = Wanted(most=bench.settings.wanted.seam_auc)
-    words = "AUC of a judge that learned to tell the rings around fills from those around real lesions."
-    return [judged(CRITERION, "AUC", found, wanted, words, few)]
+    words = "AUC of a judge that learned to tell the rings around real lesions from those after painting them again."
+    there = "The same of fills in other tissue, whose surroundings tell as well."
+    return [
+        judged(CRITERION, "AUC", found, wanted, words, few),
+        told(CRITERION, "AUC, other tissue", elsewhere, there),
+    ]
 
 
 def _describe(image: Image, mask: Mask, feather_px: int) -> NDArray[np.float64]:

@@ -1,0 +1,351 @@
+"""The stage `compare-arms`: what it refuses, what its tables hold, and what its sentences say."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from toy_evaluations import World, make_evaluation
+
+from mammofill.evaluation import CompareArmsSettings, Comparison, Evaluation, compare_arms
+from mammofill.evaluation.comparison import TABLES, VERDICTS
+from mammofill.ground.artifact import LearnedFrom
+from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
+
+FEW = CompareArmsSettings(resamples=300, curve_resamples=100, measures=("auc", "accuracy", "brier"), hardest=5)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Evaluation], Comparison]:
+    """Real only, one arm that is much better, one that is no better; three seeds each."""
+    folder = tmp_path_factory.mktemp("study")
+    evaluations = [
+        make_evaluation(folder / f"{arm}-{seed}", arm, separation, seed=seed, dose=dose)
+        for arm, separation, dose in (("real", 1.0, None), ("better", 4.0, 1.0), ("same", 1.0, 1.0))
+        for seed in range(3)
+    ]
+    return evaluations, compare_arms(evaluations, folder / "comparison", FEW)
+
+
+def one_row(table: pd.DataFrame, **wanted: Any) -> dict[str, Any]:
+    for column, value in wanted.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return dict(table.iloc[0])
+
+
+# ---- tables ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_have_the_columns_that_are_documented(name: str, study: tuple[list[Evaluation], Comparison]) -> None:
+    table = study[1].table(name)
+    assert list(table.columns) == list(TABLES[name])
+    assert {column: str(kind) for column, kind in table.dtypes.items()} == TABLES[name]
+    read = pd.read_parquet(study[1].folder / f"{name}.parquet")
+    pd.testing.assert_frame_equal(read.astype(TABLES[name]), table)
+
+
+def test_values_are_means_over_seeds(study: tuple[list[Evaluation], Comparison]) -> None:
+    evaluations, comparison = study
+    truth = evaluations[0].scores["pathology"] == "malignant"
+    areas = [roc_auc_score(truth, one.scores["logit"]) for one in evaluations[:3]]
+    row = one_row(comparison.arms, arm="real", measure="auc")
+    assert row["value"] == pytest.approx(np.mean(areas))
+    assert row["over_seeds"] == pytest.approx(np.std(areas, ddof=1))
+    assert row["low"] < row["value"] < row["high"]
+    assert row["replicates"] == 3
+    assert row["seeds_in_interval"]
+
+
+def test_a_difference_is_that_of_the_values(study: tuple[list[Evaluation], Comparison]) -> None:
+    for row in study[1].differences.to_dict("records"):
+        assert row["difference"] == pytest.approx(row["value"] - row["against_value"])
+        assert row["low"] <= row["difference"] <= row["high"]
+        reach = stats.t.ppf(0.975, row["degrees"]) * row["standard_error"]
+        assert row["high"] - row["low"] == pytest.approx(2 * reach)
+        assert row["p"] == pytest.approx(2 * stats.t.sf(abs(row["difference"]) / row["standard_error"], row["degrees"]))
+        alone = (stats.t.ppf(0.975, row["degrees"]) + stats.t.ppf(0.8, row["degrees"])) * row["standard_error"]
+        assert row["smallest_shown"] == pytest.approx(alone)
+        assert row["smallest_shown_in_family"] > row["smallest_shown"]
+
+
+def test_every_verdict_is_one_of_those_there_are(study: tuple[list[Evaluation], Comparison]) -> None:
+    table = study[1].differences
+    assert set(table["verdict"]) <= set(VERDICTS)
+    assert one_row(table, arm="better", measure="auc")["verdict"] == "shown better"
+    assert one_row(table, arm="better", measure="brier")["verdict"] == "shown better", "lower is better"
+    assert one_row(table, arm="better", measure="brier")["difference"] < 0
+    assert one_row(table, arm="same", measure="auc")["verdict"] == "no difference shown"
+    assert (table["p_holm"] >= table["p"]).all()
+    assert (table["family"] == 2).all()
+
+
+def test_tests_by_name_stand_where_they_apply(study: tuple[list[Evaluation], Comparison]) -> None:
+    table = study[1].differences
+    assert table.loc[table["measure"] == "auc", ["p_delong", "p_delong_clustered"]].notna().all(axis=None)
+    assert table.loc[table["measure"] != "auc", ["p_delong", "p_delong_clustered"]].isna().all(axis=None)
+    assert (table["p_mcnemar"].notna() == (table["measure"] == "accuracy")).all()
+    assert ((table["only_arm_right"] >= 0) == (table["measure"] == "accuracy")).all()
+
+
+def test_curves_are_those_of_scikit_learn(study: tuple[list[Evaluation], Comparison]) -> None:
+    evaluations, comparison = study
+    curves = comparison.curves
+    roc = curves[(curves["arm"] == "real") & (curves["curve"] == "roc")]
+    assert len(roc) == 101
+    expected = []
+    for one in evaluations[:3]:
+        alarm, recall, _ = roc_curve(one.scores["pathology"] == "malignant", one.scores["logit"])
+        # The upper end of each vertical step, as the curve goes on from there.
+        expected.append([np.interp(x, alarm, recall) if x not in alarm else recall[alarm == x].max() for x in roc["x"]])
+    np.testing.assert_allclose(roc["y"], np.mean(expected, axis=0), atol=1e-12)
+    pr = curves[(curves["arm"] == "real") & (curves["curve"] == "pr")]
+    area = np.mean([
+        average_precision_score(one.scores["pathology"] == "malignant", one.scores["logit"]) for one in evaluations[:3]
+    ])  # fmt: skip
+    assert pr["y"].mean() == pytest.approx(area, abs=0.02)
+    assert (curves["low"] <= curves["y"] + 0.05).all()
+    assert (curves["high"] >= curves["y"] - 0.05).all()
+
+
+def test_the_hardest_patches_come_first_with_all_scores(study: tuple[list[Evaluation], Comparison]) -> None:
+    table = study[1].hardest
+    assert table["rank"].value_counts().to_dict() == dict.fromkeys(range(1, 6), 3)
+    assert table["mean_loss"].is_monotonic_decreasing
+    losses = study[1].scores.assign(
+        loss=lambda one: np.logaddexp(0, np.where(one["pathology"] == "malignant", -1, 1) * one["logit"])
+    )
+    worst = losses.groupby("patch_id")["loss"].mean().sort_values(ascending=False)
+    assert list(table["patch_id"].unique()) == list(worst.index[:5])
+
+
+def test_scores_are_kept_with_patch_patient_arm_and_seed(study: tuple[list[Evaluation], Comparison]) -> None:
+    evaluations, comparison = study
+    assert len(comparison.scores) == 9 * 120
+    one = comparison.scores.query("arm == 'same' and replicate == 2")
+    np.testing.assert_array_equal(one["logit"], evaluations[-1].scores["logit"])
+    assert list(one["called"]) == list(evaluations[-1].called())
+
+
+def test_calibration_is_told_before_and_after(study: tuple[list[Evaluation], Comparison]) -> None:
+    assert len(study[1].calibration) == 18
+    assert set(study[1].calibration["temperature"]) == {2.0}
+    assert len(study[1].reliability) == 3 * 2 * 10
+
+
+def test_what_was_done_is_written_beside(study: tuple[list[Evaluation], Comparison]) -> None:
+    facts = study[1].facts
+    assert facts["reference"] == "real"
+    assert facts["planned_comparisons"] == 2
+    assert facts["patients"] == 40
+    assert study[1].test_set == "a" * 64
+    assert study[1].manifest.counts == {"evaluations": 9, "groups": 3, "planned_comparisons": 2, "patients": 40}
+
+
+# ---- sentences ------------------------------------------------------------------------------------------------------
+
+
+def sentences(comparison: Comparison, kind: str) -> list[str]:
+    table = comparison.sentences
+    return list(table.loc[table["kind"] == kind, "text"])
+
+
+def test_each_planned_comparison_has_one_sentence(study: tuple[list[Evaluation], Comparison]) -> None:
+    better, same = sentences(study[1], "comparison")
+    assert better.startswith("better, dose 1 against real: AUC ")
+    assert "Shown better (p < 0.001, p < 0.001 after Holm's correction for 2 comparisons)." in better
+    assert "95 % interval over patients and training seeds" in better
+    assert "would have been shown" not in better
+    assert "No difference shown (p = " in same
+    smallest = one_row(study[1].differences, arm="same", measure="auc")["smallest_shown_in_family"]
+    assert f"With these 40 patients and 3 against 3 training seeds a true difference of {smallest:.3f}" in same
+    assert same.endswith("in 80 % of such studies: a smaller one may well be there, in either direction.")
+    assert "That no difference was shown does not mean that there is none." in sentences(study[1], "caution")
+
+
+def test_one_seed_is_said_to_be_one_seed(tmp_path: Path) -> None:
+    two = [make_evaluation(tmp_path / arm, arm, 1.0) for arm in ("a", "b")]
+    found = compare_arms(two, tmp_path / "out", FEW)
+    assert "over patients, of one training seed each" in sentences(found, "comparison")[0]
+    assert "40 patients, the luck of training left aside, a true difference" in sentences(found, "comparison")[0]
+    assert any(text.startswith("Every arm was trained once.") for text in sentences(found, "caution"))
+    assert not found.arms["seeds_in_interval"].any()
+    assert found.arms["over_seeds"].isna().all()
+
+
+def test_an_arm_of_one_seed_among_others_takes_their_spread(tmp_path: Path) -> None:
+    three = [make_evaluation(tmp_path / f"a{seed}", "a", 1.0, seed=seed) for seed in range(2)]
+    three.append(make_evaluation(tmp_path / "b", "b", 1.0))
+    found = compare_arms(three, tmp_path / "out", FEW)
+    assert any(text.startswith("Trained once: b. How far") for text in sentences(found, "caution"))
+    assert found.arms["seeds_in_interval"].all()
+
+
+def test_worse_is_said_to_be_worse(tmp_path: Path) -> None:
+    two = [make_evaluation(tmp_path / "a", "a", 4.0), make_evaluation(tmp_path / "b", "b", 0.2)]
+    found = compare_arms(two, tmp_path / "out", FEW)
+    assert "Shown worse (p < 0.001)." in sentences(found, "comparison")[0]
+
+
+def test_too_few_patients_are_told(tmp_path: Path) -> None:
+    world = World(patients=6)
+    two = [make_evaluation(tmp_path / arm, arm, 1.0, world=world) for arm in ("a", "b")]
+    found = compare_arms(two, tmp_path / "out", FEW)
+    cautions = sentences(found, "caution")
+    assert any("Only 3 patients have patches of the class that limits the AUC" in text for text in cautions)
+    left_out = int(found.differences["left_out"].max())
+    assert left_out > 0
+    assert any(f"In up to {left_out} of 300 resamples of patients a class was missing" in text for text in cautions)
+
+
+def test_one_patient_of_a_class_cannot_be_judged(tmp_path: Path) -> None:
+    world = World(patients=2)
+    two = [make_evaluation(tmp_path / arm, arm, 1.0, world=world) for arm in ("a", "b")]
+    found = compare_arms(two, tmp_path / "out", FEW)
+    assert set(found.differences.query("measure == 'auc'")["verdict"]) == {"cannot be judged"}
+    assert "It cannot be judged" in sentences(found, "comparison")[0]
+
+
+# ---- which are compared ---------------------------------------------------------------------------------------------
+
+
+def grid(folder: Path) -> list[Evaluation]:
+    """Real only and generated at two shares, generated and repeated at two doses."""
+    cells: list[tuple[str, float | None, float]] = [("real", None, 1.0), ("real", None, 0.5)]
+    cells += [(arm, dose, 1.0) for arm in ("generated", "repeated") for dose in (1.0, 2.0)]
+    cells += [("generated", 1.0, 0.5), ("generated", 1.0, 0.25)]
+    return [
+        make_evaluation(folder / f"{number}", arm, 1.0, dose=dose, real_share=share)
+        for number, (arm, dose, share) in enumerate(cells)
+    ]
+
+
+def compared(comparison: Comparison, planned: bool) -> set[tuple[str, float, str, float]]:
+    table = comparison.differences.query("measure == 'auc'")
+    rows = table[table["planned"] == planned].to_dict("records")
+    return {(row["arm"], row["dose"], row["against"], row["real_share"]) for row in rows}
+
+
+def test_planned_are_all_doses_at_the_whole_share(tmp_path: Path) -> None:
+    found = compare_arms(grid(tmp_path), tmp_path / "out", FEW)
+    arms = [(arm, dose, "real", 1.0) for arm in ("generated", "repeated") for dose in (1.0, 2.0)]
+    assert compared(found, True) == set(arms)
+    assert compared(found, False) == {("generated", 1.0, "real", 0.5)}
+    unplanned = found.differences[~found.differences["planned"]]
+    assert unplanned["p_holm"].isna().all()
+    assert (unplanned["verdict"] == "").all()
+    assert sentences(found, "not-compared") == [
+        "generated, dose 1, 25 % of the real patients is compared with nothing: real was not evaluated at that share "
+        "of the real patients."
+    ]
+
+
+def test_named_pairs_and_doses_are_planned(tmp_path: Path) -> None:
+    settings = CompareArmsSettings(
+        resamples=100, curve_resamples=100, measures=("auc",), planned_doses=(1.0,), pairs=(("generated", "repeated"),)
+    )
+    found = compare_arms(grid(tmp_path), tmp_path / "out", settings)
+    assert compared(found, True) == {
+        ("generated", 1.0, "real", 1.0), ("repeated", 1.0, "real", 1.0), ("generated", 1.0, "repeated", 1.0)
+    }  # fmt: skip
+    assert ("generated", 2.0, "repeated", 1.0) in compared(found, False)
+    row = one_row(found.differences, arm="generated", against="repeated", dose=2.0)
+    assert row["against_dose"] == 2.0, "at the same dose"
+
+
+def test_the_reference_can_be_named(tmp_path: Path) -> None:
+    two = [make_evaluation(tmp_path / arm, arm, 1.0) for arm in ("a", "b")]
+    found = compare_arms(two, tmp_path / "out", CompareArmsSettings(reference="b", resamples=100, curve_resamples=100))
+    assert set(found.differences["arm"]) == {"a"}
+
+
+def test_doses_and_shares_are_told(tmp_path: Path) -> None:
+    found = compare_arms(grid(tmp_path), tmp_path / "out", FEW)
+    doses = found.doses.query("measure == 'auc' and real_share == 1")
+    assert list(zip(doses["arm"], doses["dose"], strict=True)) == [
+        ("real", 0.0), ("generated", 1.0), ("generated", 2.0), ("repeated", 1.0), ("repeated", 2.0)
+    ]  # fmt: skip
+    assert doses["gain"].isna().tolist() == [True, False, False, False, False]
+    shares = found.shares.query("measure == 'auc'")
+    assert list(zip(shares["arm"], shares["real_share"], strict=True)) == [
+        ("real", 0.5), ("real", 1.0), ("generated", 0.25), ("generated", 0.5), ("generated", 1.0)
+    ]  # fmt: skip
+    generated, repeated = sentences(found, "dose")
+    assert generated.startswith("generated, AUC against the dose: ")
+    assert " without (real), " in generated
+    assert "From dose 1 to 2 it changes by " in repeated
+
+
+# ---- refusals -------------------------------------------------------------------------------------------------------
+
+
+def test_one_evaluation_is_too_few(tmp_path: Path) -> None:
+    with pytest.raises(TooFewError, match="needs two evaluations or more, but was given 1"):
+        compare_arms([make_evaluation(tmp_path / "a", "a", 1.0)], tmp_path / "out", FEW)
+
+
+def test_other_test_sets_are_refused_by_fingerprint(tmp_path: Path) -> None:
+    one = make_evaluation(tmp_path / "a", "a", 1.0)
+    other = make_evaluation(tmp_path / "b", "b", 1.0, test_set="b" * 64)
+    with pytest.raises(ArtifactError, match=f"different test sets \\({'a' * 12} and {'b' * 12}\\): .* Evaluate both"):
+        compare_arms([one, other], tmp_path / "out", FEW)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_the_same_place_twice_is_refused(tmp_path: Path) -> None:
+    two = [make_evaluation(tmp_path / name, "a", 1.0, dose=2.0, seed=1) for name in ("x", "y")]
+    with pytest.raises(ArtifactError, match="x and .*y both stand for a, dose 2, replicate 1. Give each its own"):
+        compare_arms(two, tmp_path / "out", FEW)
+
+
+def test_a_leak_is_refused(tmp_path: Path) -> None:
+    learned = [LearnedFrom("train-infiller", ("patient-3", "patient-x"))]
+    two = [make_evaluation(tmp_path / "a", "a", 1.0), make_evaluation(tmp_path / "b", "b", 1.0, learned=learned)]
+    with pytest.raises(LeakError, match="learned from 1 of the patients .* first patient-3, through train-infiller"):
+        compare_arms(two, tmp_path / "out", FEW)
+
+
+@pytest.mark.parametrize("wrong", [{"reference": "c"}, {"pairs": (("a", "c"),)}])
+def test_an_arm_that_is_not_there_is_refused(wrong: dict[str, Any], tmp_path: Path) -> None:
+    two = [make_evaluation(tmp_path / arm, arm, 1.0) for arm in ("a", "b")]
+    with pytest.raises(SettingsError, match="there is no arm 'c' among the evaluations; there are \\['a', 'b'\\]"):
+        compare_arms(two, tmp_path / "out", CompareArmsSettings(**wrong))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("pairs", (("a", "a"),), "different pairs of two different arms"),
+        ("planned_doses", (0.0,), "numbers above 0"),
+        ("measures", ("f1",), "auc, pr_auc, accuracy"),
+        ("measures", (), "auc, pr_auc, accuracy"),
+        ("resamples", 99, "at least 100"),
+        ("confidence", 1.0, r"in \(0, 1\)"),
+        ("power", 0.5, r"in \(0.5, 1\)"),
+        ("curve_resamples", 3000, r"from 100 to resamples \(2000\)"),
+        ("hardest", -1, "at least 0"),
+    ],
+)
+def test_comparisons_without_sense_are_refused(field: str, value: Any, rule: str) -> None:
+    with pytest.raises(SettingsError, match=f"CompareArmsSettings.{field} must be {rule}"):
+        CompareArmsSettings(**{field: value})
+
+
+def test_evaluations_from_before_there_were_replicates_are_read(tmp_path: Path) -> None:
+    one = make_evaluation(tmp_path / "a", "a", 1.0)
+    old = {"arm": "b", "label": "toy", "threshold": 0.5, "test_set": "a" * 64, "confidence": 0.95}
+    other = make_evaluation(tmp_path / "b", "b", 1.0)
+    (other.folder / "evaluation.json").write_text(json.dumps(old))
+    found = compare_arms([one, other], tmp_path / "out", FEW)
+    row = one_row(found.arms, arm="b", measure="auc")
+    assert math.isnan(row["dose"])
+    assert row["real_share"] == 1
+    assert len(found.calibration.query("arm == 'b'")) == 1, "nothing after a temperature that nobody fitted"
