@@ -224,6 +224,7 @@ STAGES: tuple[Stage, ...] = (
         settings="mammofill.report:WriteReportSettings",
         inputs=(
             Input("evaluations", _EVALUATION, several=True),
+            Input("comparisons", "mammofill.evaluation:Comparison", several=True, optional=True),
             Input("judgements", _JUDGEMENT, several=True, optional=True),
         ),
         output="mammofill.report:Report",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
@@ -120,3 +120,116 @@ def _svg(figure: Figure) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
+
+
+def draw_forest(rows: Sequence[tuple[str, float, float, float, float, float]]) -> bytes:
+    """Draw differences with their intervals, one below the other.
+
+    Args:
+        rows: name, difference, low, high, the smallest difference that could have been shown (NaN for none), and the
+            adjusted p (NaN for none).
+
+    Returns:
+        SVG.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, 0.9 + 0.34 * len(rows)), layout="constrained")
+        axes = figure.add_subplot()
+        axes.axvline(0, color="#999999", linewidth=0.8)
+        for place, (_, difference, low, high, smallest, _) in enumerate(rows):
+            clear = low > 0 or high < 0
+            colour = _COLOURS[0] if clear else "#5b6570"
+            axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
+            axes.plot(difference, place, "o", color=colour, markersize=5)
+            for end in (-smallest, smallest):
+                axes.plot([end, end], [place - 0.3, place + 0.3], color="#b0b7bd", linewidth=1.2)
+        names = [f"{_verbatim(name)}   p = {p:.3f}" if p == p else _verbatim(name) for name, *_, p in rows]
+        axes.set_yticks(range(len(rows)), names)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.set_xlabel("difference")
+        axes.grid(axis="y", visible=False)
+        return _svg(figure)
+
+
+def draw_lines(lines: Mapping[str, pd.DataFrame], axis: str, axis_words: str, value_words: str) -> bytes:
+    """Draw a measure against a number, a line for each arm, with bars for its intervals.
+
+    Args:
+        lines: name -> rows with the column `axis`, value, low, high.
+        axis: column of the horizontal axis.
+        axis_words: what it is called.
+        value_words: what the measure is called.
+
+    Returns:
+        SVG.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+        axes = figure.add_subplot()
+        everywhere = [value for part in lines.values() for value in part[axis]]
+        step = 0.012 * (max(everywhere) - min(everywhere))
+        for number, (name, part) in enumerate(lines.items()):
+            # Beside each other, or the bars of several arms would hide one another.
+            places = part[axis] + (number - (len(lines) - 1) / 2) * step
+            bars = [part["value"] - part["low"], part["high"] - part["value"]]
+            axes.errorbar(
+                places, part["value"], yerr=bars, color=_COLOURS[number % len(_COLOURS)], marker="o", markersize=4,
+                linewidth=1.2, elinewidth=0.8, linestyle=_DASHES[number // len(_COLOURS) % len(_DASHES)],
+                label=_verbatim(name),
+            )  # fmt: skip
+        axes.set(xlabel=axis_words, ylabel=value_words)
+        figure.legend(loc="outside right upper", fontsize=8)
+        return _svg(figure)
+
+
+def draw_bands(curves: pd.DataFrame) -> bytes:
+    """Draw ROC and precision-recall curves with their bands.
+
+    Args:
+        curves: arm, curve (roc or pr), x, y, low, high.
+
+    Returns:
+        SVG.
+    """
+    words = {"roc": ("1 − specificity", "recall"), "pr": ("recall", "precision")}
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8.4, 4.2), layout="constrained")
+        for place, (kind, (across, up)) in enumerate(words.items(), start=1):
+            axes = figure.add_subplot(1, 2, place, aspect="equal")
+            for number, (arm, part) in enumerate(curves[curves["curve"] == kind].groupby("arm", sort=False)):
+                colour = _COLOURS[number % len(_COLOURS)]
+                label = _verbatim(str(arm)) if place == 1 else None
+                dashes = _DASHES[number // len(_COLOURS) % len(_DASHES)]
+                axes.plot(part["x"], part["y"], color=colour, linewidth=1.3, linestyle=dashes, label=label)
+                axes.fill_between(part["x"], part["low"], part["high"], color=colour, alpha=0.08, linewidth=0)
+            axes.set(xlabel=across, ylabel=up, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+        figure.legend(loc="outside lower left", ncols=3, fontsize=8)
+        return _svg(figure)
+
+
+def draw_reliability(table: pd.DataFrame) -> bytes:
+    """Draw how often what was scored came true, an arm beside the other, before and after the temperature.
+
+    Args:
+        table: arm, after_temperature, mean_score, malignant_share, patches.
+
+    Returns:
+        SVG.
+    """
+    arms = list(dict.fromkeys(table["arm"]))
+    columns = min(4, len(arms))
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(2.3 * columns, 2.4 * -(-len(arms) // columns)), layout="constrained")
+        for place, arm in enumerate(arms, start=1):
+            axes = figure.add_subplot(-(-len(arms) // columns), columns, place, aspect="equal")
+            axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
+            for after, colour in ((False, _COLOURS[1]), (True, _COLOURS[0])):
+                part = table[(table["arm"] == arm) & (table["after_temperature"] == after) & (table["patches"] > 0)]
+                label = ("after" if after else "before") if place == 1 else None
+                axes.plot(part["mean_score"], part["malignant_share"], "o-", color=colour, markersize=3, label=label)
+            axes.set(xlim=(0, 1), ylim=(0, 1))
+            axes.set_title(_verbatim(str(arm)), fontsize=8, loc="left")
+        figure.supxlabel("score", fontsize=9)
+        figure.supylabel("share that is malignant", fontsize=9)
+        figure.legend(loc="outside lower right", ncols=2, fontsize=8)
+        return _svg(figure)

@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from mammofill.evaluation import Evaluation
+from mammofill.evaluation import Comparison, Evaluation
 from mammofill.ground.artifact import Artifact
 from mammofill.judging import Judgement
+from mammofill.report.comparisons import read_comparison
 from mammofill.report.examples import Row, real_examples, synthetic_examples
 from mammofill.report.figures import draw_history
 from mammofill.report.judgements import read_judgement
@@ -56,6 +57,7 @@ class Training:
 def render_page(
     evaluations: Sequence[Evaluation],
     found: Sequence[Difference],
+    comparisons: Sequence[Comparison],
     judgements: Sequence[Judgement],
     lineage: Lineage,
     roc: bytes,
@@ -67,6 +69,7 @@ def render_page(
     Args:
         evaluations: the arms, in order.
         found: their differences.
+        comparisons: of all arms; none need be.
         judgements: of infillers; none need be.
         lineage: what they came from.
         roc: their ROC curves, SVG.
@@ -93,6 +96,7 @@ def render_page(
         paper=PAPER_TABLE,
         paper_notes=PAPER_NOTE,
         roc=roc,
+        comparisons=[read_comparison(one) for one in comparisons],
         judgements=[read_judgement(one) for one in judgements],
         counting=list(_counting_sheets(lineage)),
         examples=_examples(lineage, settings.examples_per_kind, seed),

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammofill.evaluation import Evaluation
-from mammofill.ground.artifact import begin, write_atomically
+from mammofill.evaluation import Comparison, Evaluation
+from mammofill.ground.artifact import Artifact, begin, write_atomically
 from mammofill.ground.errors import ArtifactError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.judging import Judgement
+from mammofill.report.comparisons import representatives, write_tables
 from mammofill.report.figures import draw_roc
 from mammofill.report.lineage import find_lineage
 from mammofill.report.page import render_page
@@ -25,6 +26,7 @@ def write_report(
     out: str | Path,
     settings: WriteReportSettings = WriteReportSettings(),
     *,
+    comparisons: Sequence[Comparison] = (),
     judgements: Sequence[Judgement] = (),
     seed: int = 0,
     progress: Progress = quiet,
@@ -35,9 +37,11 @@ def write_report(
     place is named on the page.
 
     Args:
-        evaluations: the arms, in the order of the tables; each is compared with the one before it.
+        evaluations: the arms, in the order of the tables; each is compared with the one before it. Where a comparison
+            is given, of each arm the first seed at all patients and the dose nearest 1: all of them are in it.
         out: folder of the report.
         settings: title, number of examples.
+        comparisons: of arms over seeds, doses and shares; none need be.
         judgements: of infillers, to be shown beside the classifiers; none need be.
         seed: decides the resamples of the differences and which examples are shown.
         progress: told what is being made.
@@ -49,21 +53,26 @@ def write_report(
         ArtifactError: there is no evaluation, or they were measured on different test sets.
     """
     check_comparable(evaluations)
-    inputs: dict[str, list[Evaluation] | list[Judgement]] = {"evaluations": list(evaluations)}
+    inputs: dict[str, Sequence[Artifact]] = {"evaluations": list(evaluations)}
+    if comparisons:
+        inputs["comparisons"] = list(comparisons)
     if judgements:
         inputs["judgements"] = list(judgements)
     with begin(out, kind=Report.kind, stage="write-report", settings=settings, seed=seed, inputs=inputs) as work:
         if work is not None:
+            evaluations = representatives(evaluations) if comparisons else evaluations
             with progress.task("writing the report", 3) as task:
                 found = differences(evaluations, seed)
                 _write_csv(work.folder / "table1.csv", results_table(evaluations))
                 _write_csv(work.folder / "differences.csv", differences_table(found))
+                for one in comparisons:
+                    write_tables(one, work.folder / one.folder.name)
                 task.advance(1, "tables")
                 roc = draw_roc(evaluations)
                 write_atomically(work.folder / "roc.svg", roc)
                 task.advance(1, "curves")
                 lineage = find_lineage(evaluations, judgements)
-                page = render_page(evaluations, found, judgements, lineage, roc, settings, seed)
+                page = render_page(evaluations, found, comparisons, judgements, lineage, roc, settings, seed)
                 write_atomically(work.folder / "index.html", page)
                 task.advance(1, "page")
             work.finish({"arms": len(evaluations), "missing_upstream": len(lineage.missing)})

@@ -1,0 +1,236 @@
+"""Comparisons of arms, put into plain values and figures for the page, and into files for other pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mammofill.evaluation import Comparison, Evaluation
+from mammofill.ground.artifact import write_atomically
+from mammofill.report.figures import draw_bands, draw_forest, draw_lines, draw_reliability
+from mammofill.report.tables import MEASURE_WORDS, Estimate, interval, number
+
+_WRITTEN = ("arms", "differences", "doses", "shares", "break_even", "sentences", "calibration", "hardest")
+_KINDS = {
+    "comparison": "Planned comparisons",
+    "dose": "Doses",
+    "break-even": "What generated patches were worth",
+    "not-compared": "Not compared",
+    "caution": "Cautions",
+}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One comparison as shown."""
+
+    name: str
+    external: str
+    """Name of the other source whose patches it was measured on; empty for the test split."""
+    said: tuple[tuple[str, tuple[str, ...]], ...]
+    """Heading and sentences."""
+    figures: tuple[tuple[str, str, bytes], ...]
+    """Heading, note, SVG."""
+    sheets: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]], ...]
+    """Caption, columns, rows; folded on the page."""
+    files: tuple[str, ...]
+    """Names of the tables beside the page."""
+
+
+def read_comparison(comparison: Comparison) -> Compared:
+    """Put a comparison into plain values."""
+    sentences = comparison.table("sentences")
+    said = [(words, tuple(sentences[sentences["kind"] == kind]["text"])) for kind, words in _KINDS.items()]
+    return Compared(
+        name=comparison.folder.name,
+        external=comparison.external,
+        said=tuple((words, texts) for words, texts in said if texts),
+        figures=tuple(_figures(comparison)),
+        sheets=tuple(_sheets(comparison)),
+        files=tuple(f"{name}.{ending}" for name in _WRITTEN for ending in ("csv", "tex")),
+    )
+
+
+def write_tables(comparison: Comparison, folder: Path) -> None:
+    """Write the tables of a comparison as CSV and LaTeX into a folder."""
+    folder.mkdir(exist_ok=True)
+    for name in _WRITTEN:
+        table = comparison.table(name)
+        write_atomically(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+        latex = table.to_latex(index=False, float_format="%.3f", escape=True, longtable=len(table) > 40)
+        write_atomically(folder / f"{name}.tex", latex)
+
+
+def representatives(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Return one evaluation for each arm: all patients, the dose nearest 1, the first seed."""
+    best: dict[str, Evaluation] = {}
+    for one in evaluations:
+        if one.arm not in best or _plainness(one) < _plainness(best[one.arm]):
+            best[one.arm] = one
+    return list(best.values())
+
+
+def _plainness(one: Evaluation) -> tuple[float, float, int]:
+    return 1 - one.real_share, abs((one.dose if one.dose is not None else 1.0) - 1), one.replicate
+
+
+def _figures(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
+    differences = comparison.table("differences")
+    planned = differences[differences["planned"] & (differences["measure"] == "auc")]
+    if len(planned):
+        rows = [(_group(row), row.difference, row.low, row.high, row.smallest_shown_in_family, row.p_holm)
+                for row in _records(planned)]  # fmt: skip
+        against = planned["against"].unique()
+        note = (
+            f"AUC minus that of {' or '.join(against)}, over patients and seeds. Beyond the gray ticks lies what this "
+            "test set could have shown, at the level that the whole family of comparisons leaves."
+        )
+        yield "Differences in AUC", note, draw_forest(rows)
+    for name, axis, heading in (
+        ("doses", "dose", "AUC by dose: generated or repeated patches for each real one"),
+        ("shares", "real_share", "AUC by the share of the patients that was learned from"),
+    ):
+        table = comparison.table(name)
+        table = table[table["measure"] == "auc"]
+        if table[axis].nunique() > 1:
+            lines = {arm: part.sort_values(axis) for arm, part in _lines(table, axis)}
+            words = "generated or repeated patches for each real one" if axis == "dose" else "share of the patients"
+            yield heading, "Bars: intervals over patients and seeds.", draw_lines(lines, axis, words, "AUC")
+    curves = _plain(comparison.table("curves"))
+    if len(curves):
+        yield (
+            "ROC and precision-recall curves",
+            "Means over seeds; bands over patients. Each arm at all patients and the dose nearest 1.",
+            draw_bands(curves),
+        )
+    reliability = _plain(comparison.table("reliability"))
+    if len(reliability):
+        yield (
+            "Reliability",
+            "What came true of the scores, before and after the temperature.",
+            draw_reliability(reliability),
+        )
+
+
+def _lines(table: pd.DataFrame, axis: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield each arm's line: by dose at all patients, by share at the dose nearest 1."""
+    if axis == "dose":
+        table = table[table["real_share"] == table["real_share"].max()]
+    else:
+        dose = table["dose"].fillna(1.0).replace(0.0, 1.0)
+        nearest = (dose - 1).abs().groupby(table["arm"]).transform("min")
+        table = table[(dose - 1).abs() == nearest]
+    for arm, part in table.groupby("arm", sort=False):
+        if part[axis].nunique() > 1:
+            yield str(arm), part
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep of a table each arm's group at all patients and the dose nearest 1."""
+    table = table[table["real_share"] == 1.0]
+    dose = (table["dose"].fillna(1.0) - 1).abs()
+    return table[dose == dose.groupby(table["arm"]).transform("min")]
+
+
+def _sheets(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]]:
+    arms = comparison.table("arms")
+    names = [name for name in MEASURE_WORDS if (arms["measure"] == name).any()]
+    rows = []
+    for _, part in arms.groupby(["arm", "dose", "real_share"], sort=False, dropna=False):
+        found = {str(row.measure): row for row in _records(part)}
+        first: Any = part.iloc[0]
+        shown = [
+            _shown(found[name].value, found[name].low, found[name].high) if name in found else "" for name in names
+        ]
+        rows.append(
+            (str(first["arm"]), _dose(first["dose"]), f"{first['real_share']:g}", str(first["replicates"]), *shown)
+        )
+    columns = ("arm", "dose", "share of patients", "seeds", *(MEASURE_WORDS[name] for name in names))
+    yield "Every arm, dose and share, means over seeds", columns, tuple(rows)
+
+    differences = comparison.table("differences")
+    planned = differences[differences["planned"]]
+    columns = ("arm", "against", "measure", "difference", "p", "p (Holm)", "verdict", "smallest that could be shown",
+               "effect size", "p (McNemar)")  # fmt: skip
+    yield (
+        "Planned comparisons, every measure",
+        columns,
+        tuple(
+            (
+                _group(row),
+                str(row.against),
+                MEASURE_WORDS.get(str(row.measure), str(row.measure)),
+                _shown(row.difference, row.low, row.high, signed=True),
+                _p(row.p),
+                _p(row.p_holm),
+                str(row.verdict),
+                number(row.smallest_shown_in_family) if math.isfinite(row.smallest_shown_in_family) else "",
+                f"{row.effect_size:.2f} ({row.effect_kind})" if math.isfinite(row.effect_size) else "",
+                _p(row.p_mcnemar),
+            )
+            for row in _records(planned)
+        ),
+    )
+    calibration = comparison.table("calibration")
+    means = calibration.groupby(["arm", "dose", "real_share", "after_temperature"], sort=False, dropna=False)[
+        ["brier", "ece", "nll"]
+    ].mean()
+    yield (
+        "Calibration, means over seeds",
+        ("arm", "dose", "share of patients", "", "Brier", "ECE", "log-likelihood"),
+        tuple(
+            (str(arm), _dose(dose), f"{share:g}", "after temperature" if after else "as it is", *map(number, values))
+            for (arm, dose, share, after), values in zip(means.index, means.to_numpy(), strict=True)
+        ),
+    )
+    hardest = comparison.table("hardest")
+    columns = ("patch", "patient", "truth", "mean loss", "scores by arm")
+    yield (
+        "The hardest patches",
+        columns,
+        tuple(
+            (
+                str(part["patch_id"].iloc[0]),
+                str(part["patient_id"].iloc[0]),
+                str(part["pathology"].iloc[0]),
+                f"{part['mean_loss'].iloc[0]:.2f}",
+                ", ".join(f"{row.arm} {row.score:.2f}" for row in _records(_plain(part))),
+            )
+            for _, part in hardest.groupby("rank")
+        ),
+    )
+
+
+def _records(table: pd.DataFrame) -> Iterator[Any]:
+    """Yield the rows, whose values pandas' stubs know nothing of."""
+    yield from table.itertuples()
+
+
+def _group(row: Any) -> str:
+    dose = f", dose {row.dose:g}" if math.isfinite(row.dose) and row.dose > 0 else ""
+    share = f", {row.real_share:.0%} of patients" if row.real_share < 1 else ""
+    return f"{row.arm}{dose}{share}"
+
+
+def _dose(dose: float) -> str:
+    return "" if not math.isfinite(dose) else f"{dose:g}"
+
+
+def _shown(value: float, low: float, high: float, signed: bool = False) -> str:
+    if not np.isfinite(value):
+        return ""
+    estimate = Estimate(value, low, high)
+    ends = f" {interval(estimate, signed)}" if estimate.has_interval else ""
+    return number(value, signed) + ends
+
+
+def _p(value: float) -> str:
+    if not math.isfinite(value):
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
