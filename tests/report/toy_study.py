@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from mammofill.evaluation import EvaluateSettings, Evaluation
+from mammofill.evaluation.attention import ATTENTION_COLUMNS
 from mammofill.evaluation.evaluate import measure_scores
 from mammofill.ground.artifact import Artifact, begin, read_manifest, write_atomically
 from mammofill.ground.imaging import encode_png
@@ -79,8 +80,13 @@ def make_evaluation(
     test_set: str = "a" * 64,
     patients: int = 40,
     noise: str = "shared",
+    replicate: int = 0,
+    looks_inside: float | None = None,
 ) -> Evaluation:
-    """Scores whose malignant patches lie `skill` standard deviations above the benign ones."""
+    """Scores whose malignant patches lie `skill` standard deviations above the benign ones.
+
+    With `looks_inside`, maps of which about so much lies inside the lesion, and a quarter along its outline.
+    """
     malignant = np.arange(patients) % 2 == 0
     logits = stream(1, noise).standard_normal(patients) + skill * malignant
     scores = pd.DataFrame(
@@ -99,12 +105,19 @@ def make_evaluation(
         "threshold": 0.6,
         "test_set": test_set,
         "confidence": 0.95,
+        "replicate": replicate,
     }
     with begin(folder, kind="evaluation", stage="evaluate", settings=settings, seed=0, inputs=inputs) as work:
         assert work is not None
         scores.to_parquet(work.folder / "scores.parquet", index=False)
         measure_scores(scores, float(logit(0.6)), settings, 0).to_parquet(work.folder / "metrics.parquet", index=False)
         write_atomically(work.folder / "evaluation.json", json.dumps(facts))
+        if looks_inside is not None:
+            inside = looks_inside + 0.01 * stream(2, noise).standard_normal(patients)
+            answers = {"peak_inside": 1.0, "energy_inside": inside, "energy_ring": 0.25, "ring_habit": 0.25}
+            chances = dict.fromkeys(("peak_area", "peak_habit", "mask_share", "energy_habit", "ring_share"), 0.1)
+            looked = scores[["patch_id", "patient_id", "pathology"]].assign(**answers, **chances)
+            looked[list(ATTENTION_COLUMNS)].to_parquet(work.folder / "attention.parquet", index=False)
         benign = int((~malignant).sum())
         work.finish({"benign_patches": benign, "malignant_patches": int(malignant.sum()), "patients": patients})
     return Evaluation.open(folder)

@@ -17,7 +17,7 @@ The numbers are for comparing classifiers of one network and input size: whether
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -62,6 +62,17 @@ ATTENTION_SUMMARY_COLUMNS = {
     "gain": "float64",  # value less habit
     "gain_low": "float64",
     "gain_high": "float64",
+}
+
+ARM_ATTENTION_COLUMNS = {
+    "arm": "string",
+    "replicates": "int64",  # whose maps' answers were averaged, patch by patch
+    "measure": "string",  # peak_inside, energy_inside or energy_ring
+    **{name: ATTENTION_SUMMARY_COLUMNS[name] for name in ("patches", "value", "low", "high", "area", "habit")},
+    **{name: ATTENTION_SUMMARY_COLUMNS[name] for name in ("gain", "gain_low", "gain_high")},
+    "shift": "float64",  # value less that of the reference arm, on the patches that both have maps of; NaN for itself
+    "shift_low": "float64",
+    "shift_high": "float64",
 }
 
 _ANSWERS = {
@@ -140,6 +151,47 @@ def summarise_attention(table: pd.DataFrame, settings: EvaluateSettings, seed: i
         silent = _mean_of(chosen, chosen["energy_inside"].isna().astype(float), settings, seed, "share")
         rows.append(("silent", pathology, len(chosen), *silent, *[math.nan] * 5))
     return pd.DataFrame(rows, columns=list(ATTENTION_SUMMARY_COLUMNS)).astype(ATTENTION_SUMMARY_COLUMNS)
+
+
+def attention_of_arms(
+    tables: Mapping[str, Sequence[pd.DataFrame]], reference: str, settings: EvaluateSettings, seed: int
+) -> pd.DataFrame:
+    """Compare where the classifiers of several arms look.
+
+    Args:
+        tables: arm -> one table with the columns of `ATTENTION_COLUMNS` for each replicate, all on one test set.
+        reference: the arm from which a shift is measured.
+        settings: resamples and confidence.
+        seed: decides the resamples, the same ones for all arms.
+
+    Returns:
+        Columns of `ARM_ATTENTION_COLUMNS`, of benign and malignant patches together; intervals over patients.
+    """
+    means = {arm: _mean_over_replicates(several) for arm, several in tables.items()}
+    at_reference = means[reference].set_index("patch_id")
+    rows: list[tuple[object, ...]] = []
+    for arm, table in means.items():
+        seen = table[table["energy_inside"].notna()]
+        for name, (area, habit) in _ANSWERS.items():
+            value = _mean_of(seen, seen[name], settings, seed, "share")
+            gain = _mean_of(seen, seen[name] - seen[habit], settings, seed, "difference")
+            shift = (math.nan,) * 3
+            if arm != reference:
+                moved = seen[name] - at_reference[name].reindex(seen["patch_id"]).to_numpy()
+                both = moved.notna()
+                shift = _mean_of(seen[both], moved[both], settings, seed, "difference")
+            counted = (arm, len(tables[arm]), name, len(seen))
+            rows.append((*counted, *value, seen[area].mean(), seen[habit].mean(), *gain, *shift))
+    return pd.DataFrame(rows, columns=list(ARM_ATTENTION_COLUMNS)).astype(ARM_ATTENTION_COLUMNS)
+
+
+def _mean_over_replicates(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Average each patch's answers; a replicate whose map was 0 everywhere has none."""
+    together = pd.concat(tables, ignore_index=True).groupby("patch_id", sort=False)
+    named = together[["patient_id", "pathology"]].first()
+    return named.join(
+        together[[name for name, kind in ATTENTION_COLUMNS.items() if kind == "float64"]].mean()
+    ).reset_index()
 
 
 def _mean_of(

@@ -135,7 +135,9 @@ def _break_even(table: pd.DataFrame, name: str) -> Iterator[tuple[str, str]]:
     if not len(table):
         yield "", "How many real patches the generated ones were worth cannot be said: no evaluation states a dose."
     for reason, rows in table[table["reason"] != ""].groupby("reason", sort=False):
-        who = "; ".join(_name(row) for row in _records(rows))
+        # Groups by the dozen are named by their arms; the table says each.
+        whole = len(rows) == len(table) > 4
+        who = "any arm, dose or share" if whole else "; ".join(_name(row) for row in _records(rows))
         yield "", f"How many real patches the added ones were worth cannot be said for {who}: {reason}."
     for row in _records(table[table["reason"] == ""]):
         share = f"{100 * row['worth_share']:.0f} %"

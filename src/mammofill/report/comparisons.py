@@ -12,8 +12,11 @@ import numpy as np
 import pandas as pd
 
 from mammofill.evaluation import Comparison, Evaluation
+from mammofill.evaluation.comparison import BETTER, CANNOT_TELL, NOT_SHOWN, WORSE
 from mammofill.ground.artifact import write_atomically
+from mammofill.patches import PatchSet
 from mammofill.report.figures import draw_bands, draw_forest, draw_lines, draw_reliability
+from mammofill.report.hardest import HardCase, hard_cases
 from mammofill.report.tables import MEASURE_WORDS, Estimate, interval, number
 
 _WRITTEN = ("arms", "differences", "doses", "shares", "break_even", "sentences", "calibration", "hardest")
@@ -33,51 +36,107 @@ class Compared:
     name: str
     external: str
     """Name of the other source whose patches it was measured on; empty for the test split."""
+    in_short: str
     said: tuple[tuple[str, tuple[str, ...]], ...]
-    """Heading and sentences."""
+    """Heading and sentences; many of one kind are folded."""
     figures: tuple[tuple[str, str, bytes], ...]
     """Heading, note, SVG."""
+    hardest: tuple[HardCase, ...]
     sheets: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]], ...]
     """Caption, columns, rows; folded on the page."""
     files: tuple[str, ...]
     """Names of the tables beside the page."""
 
 
-def read_comparison(comparison: Comparison) -> Compared:
-    """Put a comparison into plain values."""
+def read_comparison(comparison: Comparison, sources: Sequence[PatchSet]) -> Compared:
+    """Put a comparison into plain values.
+
+    Args:
+        comparison: of arms.
+        sources: patch sets in which its hardest patches may be found.
+    """
     sentences = comparison.table("sentences")
     said = [(words, tuple(sentences[sentences["kind"] == kind]["text"])) for kind, words in _KINDS.items()]
     return Compared(
         name=comparison.folder.name,
         external=comparison.external,
+        in_short=_in_short(comparison),
         said=tuple((words, texts) for words, texts in said if texts),
         figures=tuple(_figures(comparison)),
+        hardest=hard_cases(_plain(comparison.table("hardest")), sources),
         sheets=tuple(_sheets(comparison)),
         files=tuple(f"{name}.{ending}" for name in _WRITTEN for ending in ("csv", "tex")),
     )
+
+
+def _in_short(comparison: Comparison) -> str:
+    """Count the verdicts of the planned comparisons by the primary measure."""
+    differences = comparison.table("differences")
+    planned = differences[differences["planned"]]
+    measure = str(comparison.manifest.settings["measures"][0])
+    planned = planned[planned["measure"] == measure]
+    if not len(planned):
+        return ""
+    words = MEASURE_WORDS.get(measure, measure)
+    told = [f"{len(planned)} planned comparisons of {words}."]
+    for verdict in (BETTER, WORSE):
+        named = [f"{_group(row)} against {row.against}" for row in _records(planned[planned["verdict"] == verdict])]
+        told.append(f"{verdict.capitalize()}: {'; '.join(named) or 'none'}.")
+    for verdict in (NOT_SHOWN, CANNOT_TELL):
+        if count := int((planned["verdict"] == verdict).sum()):
+            told.append(f"{verdict.capitalize()}: {count}.")
+    smallest = planned["smallest_shown_in_family"].dropna()
+    if len(smallest):
+        power = float(comparison.manifest.settings["power"])
+        told.append(
+            f"True differences of {number(smallest.min())} to {number(smallest.max())}, depending on the comparison, "
+            f"would have been shown in {power:.0%} of such studies; smaller ones may well be there."
+        )
+    return " ".join(told)
 
 
 def write_tables(comparison: Comparison, folder: Path) -> None:
     """Write the tables of a comparison as CSV and LaTeX into a folder."""
     folder.mkdir(exist_ok=True)
     for name in _WRITTEN:
-        table = comparison.table(name)
-        write_atomically(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-        latex = table.to_latex(index=False, float_format="%.3f", escape=True, longtable=len(table) > 40)
-        write_atomically(folder / f"{name}.tex", latex)
+        write_table(comparison.table(name), folder / name)
 
 
-def representatives(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    """Return one evaluation for each arm: all patients, the dose nearest 1, the first seed."""
-    best: dict[str, Evaluation] = {}
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as ``PATH.csv`` and ``PATH.tex``."""
+    write_atomically(path.with_suffix(".csv"), table.to_csv(index=False, lineterminator="\n"))
+    latex = table.to_latex(index=False, float_format="%.3f", escape=True, longtable=len(table) > 40)
+    write_atomically(path.with_suffix(".tex"), latex)
+
+
+def plain_replicates(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
+    """Return the replicates of each arm at all patients and the dose nearest 1, the first seed first."""
+    arms: dict[str, list[Evaluation]] = {}
     for one in evaluations:
-        if one.arm not in best or _plainness(one) < _plainness(best[one.arm]):
-            best[one.arm] = one
-    return list(best.values())
+        arms.setdefault(one.arm, []).append(one)
+    found = {}
+    for arm, several in arms.items():
+        plainest = min(map(_plainness, several))
+        found[arm] = sorted((one for one in several if _plainness(one) == plainest), key=lambda one: one.replicate)
+    return found
 
 
-def _plainness(one: Evaluation) -> tuple[float, float, int]:
-    return 1 - one.real_share, abs((one.dose if one.dose is not None else 1.0) - 1), one.replicate
+def _plainness(one: Evaluation) -> tuple[float, float, float]:
+    dose = one.dose if one.dose is not None else 1.0
+    return 1 - one.real_share, abs(dose - 1), dose
+
+
+def measures_over_seeds(comparison: Comparison) -> list[tuple[str, dict[str, Estimate]]]:
+    """Return the measures of table 1 of each arm, at all patients and the dose nearest 1, means over seeds.
+
+    Returns:
+        Arm, measure -> estimate; measures that were not compared are missing.
+    """
+    table = _plain(comparison.table("arms"))
+    return [
+        (str(arm), {str(row.measure): Estimate(row.value, row.low, row.high) for row in _records(part)})
+        for arm, part in table.groupby("arm", sort=False)
+    ]
 
 
 def _figures(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
@@ -101,7 +160,8 @@ def _figures(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
         if table[axis].nunique() > 1:
             lines = {arm: part.sort_values(axis) for arm, part in _lines(table, axis)}
             words = "generated or repeated patches for each real one" if axis == "dose" else "share of the patients"
-            yield heading, "Bars: intervals over patients and seeds.", draw_lines(lines, axis, words, "AUC")
+            level = _without(comparison) if axis == "dose" else None
+            yield heading, "Bars: intervals over patients and seeds.", draw_lines(lines, axis, words, "AUC", level)
     curves = _plain(comparison.table("curves"))
     if len(curves):
         yield (
@@ -116,6 +176,14 @@ def _figures(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
             "What came true of the scores, before and after the temperature.",
             draw_reliability(reliability),
         )
+
+
+def _without(comparison: Comparison) -> tuple[str, float] | None:
+    """Return the reference arm and its AUC at all patients: what a dose of nothing gives."""
+    reference = str(comparison.facts["reference"])
+    rows = _plain(comparison.table("arms"))
+    rows = rows[(rows["arm"] == reference) & (rows["measure"] == "auc")]
+    return (reference, float(rows["value"].iloc[0])) if len(rows) else None
 
 
 def _lines(table: pd.DataFrame, axis: str) -> Iterator[tuple[str, pd.DataFrame]]:

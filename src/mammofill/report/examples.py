@@ -50,7 +50,7 @@ def real_examples(patches: PatchSet, count: int, seed: int) -> list[Row]:
             Row(
                 f"Real, {pathology}",
                 tuple(
-                    Example((_picture(image, mask, _window(image)),), f"{patient}, {split}")
+                    Example((picture_of(image, mask, window_of(image)),), f"{patient}, {split}")
                     for image, mask, patient, split in zip(
                         images, masks, named["patient_id"], named["split"], strict=True
                     )
@@ -79,14 +79,14 @@ def synthetic_examples(patches: PatchSet, sources: Sequence[PatchSet], count: in
             words = f"tissue of {named['patient_id']}, outline from {named['mask_donor_patient_id']}"
             context = _find(str(named["context_patch_id"]), sources)
             if context is None:
-                examples.append(Example((_picture(image, mask, _window(image)),), words + "; context not found"))
+                examples.append(Example((picture_of(image, mask, window_of(image)),), words + "; context not found"))
                 continue
             # One window for both, or the fill would look brighter than it is.
-            window = _window(context)
+            window = window_of(context)
             pictures = (
-                _picture(context, np.zeros_like(mask), window),
-                _picture(image, np.zeros_like(mask), window),
-                _picture(image, mask, window),
+                picture_of(context, np.zeros_like(mask), window),
+                picture_of(image, np.zeros_like(mask), window),
+                picture_of(image, mask, window),
             )
             examples.append(Example(pictures, words))
         found.append(Row(f"Generated, {pathology}", tuple(examples)))
@@ -113,12 +113,13 @@ def _find(patch_id: str, sources: Sequence[PatchSet]) -> StoredImage | None:
     return None
 
 
-def _window(image: StoredImage) -> tuple[float, float]:
+def window_of(image: StoredImage) -> tuple[float, float]:
+    """Return the stored values that become black and white: the 0.5th and 99.5th percentiles."""
     low, high = np.percentile(image, [0.5, 99.5])
     return float(low), float(max(high, low + 1))
 
 
-def _picture(image: StoredImage, mask: Mask, window: tuple[float, float]) -> bytes:
+def picture_of(image: StoredImage, mask: Mask, window: tuple[float, float]) -> bytes:
     """Return a PNG: gray between the ends of the window, with the mask's outline where there is a mask."""
     low, high = window
     gray = np.rint(np.clip((image.astype(np.float64) - low) / (high - low), 0, 1) * 255).astype(np.uint8)

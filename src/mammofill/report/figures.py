@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
@@ -143,7 +144,7 @@ def draw_forest(rows: Sequence[tuple[str, float, float, float, float, float]]) -
             axes.plot(difference, place, "o", color=colour, markersize=5)
             for end in (-smallest, smallest):
                 axes.plot([end, end], [place - 0.3, place + 0.3], color="#b0b7bd", linewidth=1.2)
-        names = [f"{_verbatim(name)}   p = {p:.3f}" if p == p else _verbatim(name) for name, *_, p in rows]
+        names = [f"{_verbatim(name)}{_p_words(p)}" for name, *_, p in rows]
         axes.set_yticks(range(len(rows)), names)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlabel("difference")
@@ -151,7 +152,15 @@ def draw_forest(rows: Sequence[tuple[str, float, float, float, float, float]]) -
         return _svg(figure)
 
 
-def draw_lines(lines: Mapping[str, pd.DataFrame], axis: str, axis_words: str, value_words: str) -> bytes:
+def _p_words(p: float) -> str:
+    if not math.isfinite(p):
+        return ""
+    return "   p < 0.001" if p < 0.001 else f"   p = {p:.3f}"
+
+
+def draw_lines(
+    lines: Mapping[str, pd.DataFrame], axis: str, axis_words: str, value_words: str, level: tuple[str, float] | None
+) -> bytes:
     """Draw a measure against a number, a line for each arm, with bars for its intervals.
 
     Args:
@@ -159,6 +168,7 @@ def draw_lines(lines: Mapping[str, pd.DataFrame], axis: str, axis_words: str, va
         axis: column of the horizontal axis.
         axis_words: what it is called.
         value_words: what the measure is called.
+        level: name and value of what all are compared with, as a line across; None for none.
 
     Returns:
         SVG.
@@ -177,6 +187,8 @@ def draw_lines(lines: Mapping[str, pd.DataFrame], axis: str, axis_words: str, va
                 linewidth=1.2, elinewidth=0.8, linestyle=_DASHES[number // len(_COLOURS) % len(_DASHES)],
                 label=_verbatim(name),
             )  # fmt: skip
+        if level is not None:
+            axes.axhline(level[1], color="#5b6570", linewidth=1, linestyle=":", label=_verbatim(level[0]))
         axes.set(xlabel=axis_words, ylabel=value_words)
         figure.legend(loc="outside right upper", fontsize=8)
         return _svg(figure)
@@ -232,4 +244,35 @@ def draw_reliability(table: pd.DataFrame) -> bytes:
         figure.supxlabel("score", fontsize=9)
         figure.supylabel("share that is malignant", fontsize=9)
         figure.legend(loc="outside lower right", ncols=2, fontsize=8)
+        return _svg(figure)
+
+
+def draw_attention(table: pd.DataFrame, headings: Mapping[str, str]) -> bytes:
+    """Draw where the arms look: a panel for each answer, an arm below the other, chance beside each.
+
+    Args:
+        table: columns of `evaluation.attention.ARM_ATTENTION_COLUMNS`.
+        headings: measure -> heading of its panel.
+
+    Returns:
+        SVG.
+    """
+    arms = list(dict.fromkeys(table["arm"]))
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8.4, 1.1 + 0.32 * len(arms)), layout="constrained")
+        panels = figure.subplots(1, len(headings), sharey=True, squeeze=False)[0]
+        for axes, (name, heading) in zip(panels, headings.items(), strict=True):
+            part = table[table["measure"] == name].set_index("arm").loc[arms]
+            places = range(len(arms))
+            axes.hlines(places, part["low"], part["high"], color=_COLOURS[0], linewidth=1.6)
+            axes.plot(part["value"], places, "o", color=_COLOURS[0], markersize=5, label="this arm")
+            axes.plot(part["habit"], places, "|", color=_COLOURS[1], markersize=11, label="by habit")
+            axes.plot(part["area"], places, "|", color="#8a949d", markersize=11, label="by area")
+            axes.set_title(heading, fontsize=9, loc="left")
+            axes.set_xlim(left=0)
+            axes.grid(axis="y", visible=False)
+        panels[0].set_yticks(range(len(arms)), [_verbatim(arm) for arm in arms])
+        panels[0].set_ylim(len(arms) - 0.5, -0.5)
+        lines, labels = panels[0].get_legend_handles_labels()
+        figure.legend(lines, labels, loc="outside lower right", ncols=3, fontsize=8)
         return _svg(figure)

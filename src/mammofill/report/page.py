@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,17 +15,20 @@ from jinja2 import Environment, StrictUndefined
 from mammofill.evaluation import Comparison, Evaluation
 from mammofill.ground.artifact import Artifact
 from mammofill.judging import Judgement
-from mammofill.report.comparisons import read_comparison
+from mammofill.report.comparisons import measures_over_seeds, read_comparison
 from mammofill.report.examples import Row, real_examples, synthetic_examples
 from mammofill.report.figures import draw_history
 from mammofill.report.judgements import read_judgement
 from mammofill.report.lineage import Lineage, flat_settings, read_history
+from mammofill.report.looking import Looking
 from mammofill.report.paper import PAPER_NOTE, PAPER_TABLE
 from mammofill.report.reading import cautions, read_results
+from mammofill.report.reproduction import read_reproduction
 from mammofill.report.settings import WriteReportSettings
 from mammofill.report.tables import (
     MEASURE_WORDS,
     Difference,
+    confusion_table,
     count_patches,
     estimates,
     interval,
@@ -54,35 +57,46 @@ class Training:
     """Caption and PNG."""
 
 
-def render_page(
-    evaluations: Sequence[Evaluation],
-    found: Sequence[Difference],
-    comparisons: Sequence[Comparison],
-    judgements: Sequence[Judgement],
-    lineage: Lineage,
-    roc: bytes,
-    settings: WriteReportSettings,
-    seed: int,
-) -> str:
+@dataclass(frozen=True)
+class Study:
+    """What the page is about."""
+
+    arms: Mapping[str, Sequence[Evaluation]]
+    """Name -> replicates at all patients and the dose nearest 1."""
+    classifiers: int
+    """How many were evaluated in all."""
+    shown: Sequence[Evaluation]
+    """One classifier of each arm, in order."""
+    differences: Sequence[Difference]
+    """Of those, each from the one before it."""
+    comparisons: Sequence[Comparison]
+    """Of all arms; none need be."""
+    judgements: Sequence[Judgement]
+    """Of infillers; none need be."""
+    looking: Looking | None
+    lineage: Lineage
+    out: Path
+    """Folder of the report."""
+
+
+def render_page(study: Study, roc: bytes, settings: WriteReportSettings, seed: int) -> str:
     """Return the page as HTML that refers to nothing outside itself.
 
     Args:
-        evaluations: the arms, in order.
-        found: their differences.
-        comparisons: of all arms; none need be.
-        judgements: of infillers; none need be.
-        lineage: what they came from.
-        roc: their ROC curves, SVG.
+        study: what it is about.
+        roc: ROC curves of the classifiers shown, SVG.
         settings: title, number of examples.
         seed: decides which examples are shown.
     """
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters["data_uri"] = data_uri
     template = resources.files("mammofill.report").joinpath("template.html").read_text(encoding="utf-8")
+    evaluations, found, lineage = study.shown, study.differences, study.lineage
     first = evaluations[0]
     trained = (*lineage.of_kind("infiller"), *lineage.of_kind("classifier"))
     return environment.from_string(template).render(
         title=settings.title.strip() or _PLAIN_TITLE,
+        classifiers=study.classifiers,
         arms=[(one.arm, one.label, f"{one.threshold:.3f}") for one in evaluations],
         test_set=first.test_set,
         counts=first.manifest.counts,
@@ -91,13 +105,18 @@ def render_page(
         cautions=cautions(evaluations, found),
         differences=_differences_rows(found),
         measures=tuple(MEASURE_WORDS.values()),
+        seeds=len(next(iter(study.arms.values()))),
+        over_seeds=_over_seeds(study),
+        confusion=_confusion_rows(study.arms),
+        looking=study.looking,
+        reproduction=read_reproduction(evaluations, lineage, study.out),
         frozen=_measure_rows(evaluations, "frozen"),
         half=_measure_rows(evaluations, "half"),
         paper=PAPER_TABLE,
         paper_notes=PAPER_NOTE,
         roc=roc,
-        comparisons=[read_comparison(one) for one in comparisons],
-        judgements=[read_judgement(one) for one in judgements],
+        comparisons=[read_comparison(one, lineage.patch_sets) for one in study.comparisons],
+        judgements=[read_judgement(one) for one in study.judgements],
         counting=list(_counting_sheets(lineage)),
         examples=_examples(lineage, settings.examples_per_kind, seed),
         trainings=[_training(one, settings.previews) for one in trained],
@@ -111,7 +130,7 @@ def data_uri(content: bytes, kind: str) -> str:
 
     Args:
         content: the file's bytes.
-        kind: ``png`` or ``svg+xml``.
+        kind: ``png``, ``jpeg`` or ``svg+xml``.
     """
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
@@ -122,6 +141,25 @@ def _measure_rows(evaluations: Sequence[Evaluation], rule: str) -> list[tuple[st
         found = estimates(one, rule)
         rows.append((one.arm, [(number(found[name].value), interval(found[name])) for name in MEASURE_WORDS]))
     return rows
+
+
+def _over_seeds(study: Study) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the rows of table 1 as means over seeds; none without a comparison on the test split."""
+    own = [one for one in study.comparisons if not one.external]
+    if not own:
+        return []
+    return [
+        (arm, [(number(one.value), interval(one)) if one else ("", "") for one in map(found.get, MEASURE_WORDS)])
+        for arm, found in measures_over_seeds(own[0])
+    ]
+
+
+def _confusion_rows(arms: Mapping[str, Sequence[Evaluation]]) -> list[tuple[str, list[str]]]:
+    table = confusion_table(arms)
+    return [
+        (str(row[0]), [f"{count:.1f}" if count % 1 else f"{count:.0f}" for count in row[2:]])
+        for row in table.itertuples(index=False, name=None)
+    ]
 
 
 def _differences_rows(found: Sequence[Difference]) -> list[tuple[str, list[tuple[str, str]]]]:

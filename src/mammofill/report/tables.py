@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 
 from mammofill.evaluation import MEASURES, Evaluation, paired_difference
@@ -117,6 +118,32 @@ def differences_table(found: Sequence[Difference]) -> pd.DataFrame:
         for measure, estimate in one.estimates.items()
     ]
     return pd.DataFrame(rows, columns=["after", "before", "measure", "difference", "low", "high"])
+
+
+def confusion_table(arms: Mapping[str, Sequence[Evaluation]]) -> pd.DataFrame:
+    """Count right and wrong calls at the frozen thresholds, means over replicates.
+
+    Args:
+        arms: name -> replicates on one test set.
+
+    Returns:
+        One row per arm: arm, replicates, malignant_called_malignant, malignant_called_benign, benign_called_benign,
+        benign_called_malignant.
+    """
+    rows = []
+    for arm, several in arms.items():
+        counts = []
+        for one in several:
+            malignant = (one.scores["pathology"] == "malignant").to_numpy(dtype=bool)
+            called = one.called()
+            counts.append(
+                [(malignant & called).sum(), (malignant & ~called).sum(), (~malignant & ~called).sum(),
+                 (~malignant & called).sum()]
+            )  # fmt: skip
+        rows.append((arm, len(several), *np.mean(counts, axis=0)))
+    columns = ["arm", "replicates", "malignant_called_malignant", "malignant_called_benign", "benign_called_benign",
+               "benign_called_malignant"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
 
 
 def count_patches(patches: Sequence[PatchSet]) -> pd.DataFrame:

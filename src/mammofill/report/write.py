@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from mammofill.evaluation import Comparison, Evaluation
 from mammofill.ground.artifact import Artifact, begin, write_atomically
 from mammofill.ground.errors import ArtifactError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.judging import Judgement
-from mammofill.report.comparisons import representatives, write_tables
+from mammofill.report.comparisons import plain_replicates, write_table, write_tables
 from mammofill.report.figures import draw_roc
 from mammofill.report.lineage import find_lineage
-from mammofill.report.page import render_page
+from mammofill.report.looking import read_attention
+from mammofill.report.page import Study, render_page
 from mammofill.report.report import Report
 from mammofill.report.settings import WriteReportSettings
-from mammofill.report.tables import differences, differences_table, results_table
+from mammofill.report.tables import confusion_table, differences, differences_table, results_table
 
 
 def write_report(
@@ -60,22 +59,32 @@ def write_report(
         inputs["judgements"] = list(judgements)
     with begin(out, kind=Report.kind, stage="write-report", settings=settings, seed=seed, inputs=inputs) as work:
         if work is not None:
-            evaluations = representatives(evaluations) if comparisons else evaluations
-            with progress.task("writing the report", 3) as task:
-                found = differences(evaluations, seed)
-                _write_csv(work.folder / "table1.csv", results_table(evaluations))
-                _write_csv(work.folder / "differences.csv", differences_table(found))
+            arms = plain_replicates(evaluations)
+            shown = [several[0] for several in arms.values()] if comparisons else list(evaluations)
+            reference = str(comparisons[0].facts["reference"]) if comparisons else shown[0].arm
+            with progress.task("writing the report", 4) as task:
+                found = differences(shown, seed)
+                write_table(results_table(shown), work.folder / "table1")
+                write_table(differences_table(found), work.folder / "differences")
+                write_table(confusion_table(arms), work.folder / "confusion")
                 for one in comparisons:
                     write_tables(one, work.folder / one.folder.name)
                 task.advance(1, "tables")
-                roc = draw_roc(evaluations)
+                looking = read_attention(arms, reference, seed)
+                if looking:
+                    write_table(looking.table, work.folder / "attention")
+                task.advance(1, "attention")
+                roc = draw_roc(shown)
                 write_atomically(work.folder / "roc.svg", roc)
                 task.advance(1, "curves")
-                lineage = find_lineage(evaluations, judgements)
-                page = render_page(evaluations, found, comparisons, judgements, lineage, roc, settings, seed)
+                lineage = find_lineage(shown, judgements)
+                study = Study(
+                    arms, len(evaluations), shown, found, comparisons, judgements, looking, lineage, Path(out)
+                )
+                page = render_page(study, roc, settings, seed)
                 write_atomically(work.folder / "index.html", page)
                 task.advance(1, "page")
-            work.finish({"arms": len(evaluations), "missing_upstream": len(lineage.missing)})
+            work.finish({"arms": len(shown), "missing_upstream": len(lineage.missing)})
     return Report.open(out)
 
 
@@ -93,7 +102,3 @@ def check_comparable(evaluations: Sequence[Evaluation]) -> None:
             f"These evaluations were measured on different test sets, so their numbers cannot be compared:{shown}\n"
             "Evaluate all classifiers on the same patches and the same split, then write the report."
         )
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    write_atomically(path, table.to_csv(index=False, lineterminator="\n"))

@@ -1,0 +1,120 @@
+"""Where the classifiers of each arm look, put into plain values, figures and pictures for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pandas as pd
+
+from mammofill.evaluation import EvaluateSettings, Evaluation, attention_of_arms
+from mammofill.ground.errors import DamagedError
+from mammofill.report.figures import draw_attention
+from mammofill.report.tables import Estimate, interval, number
+
+ANSWERS = {
+    "peak_inside": ("peak at the lesion", "the map's peak lies at the lesion (pointing game)"),
+    "energy_inside": ("inside the outline", "share of the map inside the lesion's outline"),
+    "energy_ring": ("along the outline", "share of the map along the outline, where a fill would have its seam"),
+}
+"""Measure -> heading and words."""
+
+
+@dataclass(frozen=True)
+class Looking:
+    """Where the arms look, as shown."""
+
+    table: pd.DataFrame
+    """Columns of `evaluation.attention.ARM_ATTENTION_COLUMNS`."""
+    figure: bytes
+    reading: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    sheets: tuple[tuple[str, bytes], ...]
+    """Arm and JPEG: the same patches for each."""
+
+
+def read_attention(arms: Mapping[str, Sequence[Evaluation]], reference: str, seed: int) -> Looking | None:
+    """Put into plain values where the arms look; None if nobody looked at any.
+
+    Args:
+        arms: name -> replicates on one test set.
+        reference: the arm from which a shift is measured; the first one that was looked at where it was not.
+        seed: decides the resamples.
+    """
+    seen = {arm: [one for one in several if one.has_attention] for arm, several in arms.items()}
+    seen = {arm: several for arm, several in seen.items() if several}
+    if not seen:
+        return None
+    if reference not in seen:
+        reference = next(iter(seen))
+    first = seen[reference][0]
+    how = EvaluateSettings(
+        resamples=int(first.manifest.settings["resamples"]), confidence=float(first.facts["confidence"])
+    )
+    table = attention_of_arms({arm: [one.attention for one in several] for arm, several in seen.items()}, reference,
+                              how, seed)  # fmt: skip
+    return Looking(
+        table=table,
+        figure=draw_attention(table, {name: heading for name, (heading, _) in ANSWERS.items()}),
+        reading=tuple(_reading(table, reference)),
+        columns=("arm", "", "share", "by area", "by habit", "above habit", f"minus {reference}"),
+        rows=tuple(_rows(table)),
+        sheets=tuple(
+            (arm, _as_jpeg(several[0].heat_maps["random"][0]))
+            for arm, several in seen.items()
+            if "random" in several[0].heat_maps
+        ),
+    )
+
+
+def _reading(table: pd.DataFrame, reference: str) -> list[str]:
+    """Say which arms look elsewhere than the reference, as far as intervals show it."""
+    sentences = []
+    for name, (_, words) in ANSWERS.items():
+        part = table[(table["measure"] == name) & (table["arm"] != reference)]
+        moved = [
+            f"{row['arm']} {number(row['shift'], True)} {interval(_shift(row), True)}"
+            for row in part.to_dict("records")
+            if _shift(row).excludes(0)
+        ]
+        if moved:
+            sentences.append(f"Shown to differ from {reference} in this: {words}: {'; '.join(moved)}.")
+    if sentences or table["arm"].nunique() < 2:
+        return sentences
+    return [f"No arm was shown to look elsewhere than {reference}, neither at the lesion nor at its outline."]
+
+
+def _rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for row in table.to_dict("records"):
+        value = Estimate(row["value"], row["low"], row["high"])
+        gain = Estimate(row["gain"], row["gain_low"], row["gain_high"])
+        shift = _shift(row)
+        rows.append(
+            (
+                str(row["arm"]),
+                ANSWERS[row["measure"]][0],
+                f"{number(value.value)} {interval(value)}",
+                number(row["area"]),
+                number(row["habit"]),
+                f"{number(gain.value, True)} {interval(gain, True)}",
+                f"{number(shift.value, True)} {interval(shift, True)}" if shift.value == shift.value else "",
+            )
+        )
+    return rows
+
+
+def _as_jpeg(path: Path) -> bytes:
+    """Return a sheet of heat maps as JPEG: a tenth of its PNG, and there is one for every arm."""
+    sheet = cv2.imread(str(path))
+    if sheet is None:
+        raise DamagedError(f"{path} cannot be read as a picture. Evaluate the classifier again.")
+    return cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
+
+
+def _shift(row: Mapping[Any, Any]) -> Estimate:
+    return Estimate(row["shift"], row["shift_low"], row["shift_high"])

@@ -1,0 +1,63 @@
+"""What somebody else needs to get the same numbers: the command, the study file, versions, seeds and fingerprints."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from mammofill.evaluation import Evaluation
+from mammofill.report.lineage import Lineage
+
+STUDY_NAME = "study.toml"
+_LIBRARIES = ("mammofill", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How to make it all again, as shown."""
+
+    command: str
+    study: str
+    """The study file; empty where the stages were run one by one."""
+    facts: tuple[tuple[str, str], ...]
+
+
+def read_reproduction(evaluations: Sequence[Evaluation], lineage: Lineage, out: Path) -> Reproduction:
+    """Gather what is needed.
+
+    Args:
+        evaluations: all of them.
+        lineage: what they came from.
+        out: folder of the report; a study's file lies beside it.
+    """
+    beside = out.absolute().parent / STUDY_NAME
+    # A page that is passed on should not tell where files lie on somebody's disk.
+    study = re.sub(r'"/[^"\n]*/([^"/\n]+)"', r'"…/\1"', beside.read_text(encoding="utf-8")) if beside.is_file() else ""
+    made = [one.manifest for one in lineage.artifacts]
+    seeds = sorted({one.seed for one in made})
+    of_kind = {kind: lineage.of_kind(kind) for kind in ("mammograms", "patches", "pairs", "infiller")}
+    facts = [
+        ("test set", evaluations[0].test_set),
+        *((f"{kind} {one.folder.name}", one.fingerprint) for kind, several in of_kind.items() for one in several),
+        ("seeds", ", ".join(map(str, seeds))),
+        ("made with mammofill", ", ".join(sorted({one.package_version for one in made}))),
+        ("devices", ", ".join(sorted({one.device for one in made if one.device})) or "none needed"),
+        ("this page was written with", ", ".join(_versions())),
+        ("on", f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"),
+    ]
+    command = f"mammofill run {STUDY_NAME} --out runs/again" if study else ""
+    return Reproduction(command, study, tuple(facts))
+
+
+def _versions() -> list[str]:
+    found = []
+    for name in _LIBRARIES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue  # not needed for a page
+    return found
