@@ -17,6 +17,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -433,9 +434,20 @@ def _synthesize(work: Path, device: str, size: int) -> None:
     parts = (Infiller.open(work / "small"), Pairs.open(work / "many-pairs"), PatchSet.open(work / "many"))
     shutil.rmtree(work / "made", ignore_errors=True)
     settings = SynthesizeSettings(benign=size // 2, malignant=size - size // 2)
+    # Without pages of files that are mapped and read: the system takes those back when it needs them.
+    done, peak = threading.Event(), [0.0]
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            peak[0] = max(peak[0], status_mb("RssAnon"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     synthesize(*parts, work / "made", settings, device=device)
+    done.set()
+    watcher.join()
     shutil.rmtree(work / "made")
-    print(status_mb("VmHWM"))
+    print(peak[0])
 
 
 # ---- the table ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Write the tables of docs/commands.md and docs/presets.md from the settings: python docs/make_commands.py."""
+"""Write the tables of commands.md, presets.md and classifiers.md from the settings: python docs/make_commands.py."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mammofill.experiment.stages import PHANTOM, STAGES, Stage, find
 
 PAGE = Path(__file__).with_name("commands.md")
 PRESETS_PAGE = Path(__file__).with_name("presets.md")
+CLASSIFIERS_PAGE = Path(__file__).with_name("classifiers.md")
 
 HEAD = """# Commands
 
@@ -203,8 +204,17 @@ PRESETS_TABLE = "<!-- What follows is made by docs/make_commands.py; a test comp
 def presets_page() -> str:
     """Return the page that compares the presets of the infiller."""
     presets = {name: one for name, one in find("mammofill.infilling:PRESETS").items() if one.method == "gan"}
+    return _with_table(PRESETS_PAGE, presets)
+
+
+def classifiers_page() -> str:
+    """Return the page of the classifiers, which ends in a comparison of their presets."""
+    return _with_table(CLASSIFIERS_PAGE, find("mammofill.classifier:PRESETS"))
+
+
+def _with_table(page: Path, presets: dict[str, Any]) -> str:
     flat = {name: dict(_values(settings)) for name, settings in presets.items()}
-    said = PRESETS_PAGE.read_text(encoding="utf-8").partition(PRESETS_TABLE)[0]
+    said = page.read_text(encoding="utf-8").partition(PRESETS_TABLE)[0]
     head = f"| setting | {' | '.join(f'`{name}`' for name in presets)} |\n|{' --- |' * (len(presets) + 1)}\n"
     rows = [_preset_row(field, [values[field] for values in flat.values()]) for field in flat["paper"]]
     return said + PRESETS_TABLE + head + "".join(rows)
@@ -235,3 +245,4 @@ def _shown(value: Any) -> str:
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
     PRESETS_PAGE.write_text(presets_page(), encoding="utf-8")
+    CLASSIFIERS_PAGE.write_text(classifiers_page(), encoding="utf-8")

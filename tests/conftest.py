@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from mammofill.experiment import StudyRun
+    from mammofill.experiment import Stage, StudyRun
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded; tests run side by side
 
@@ -86,3 +86,71 @@ def corridor(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
     path: Path = folder / "tiny.toml"
     path.write_text(TINY_STUDY, encoding="utf-8")
     return run_study(path, folder / "out")
+
+
+FOLDED_STUDY = """
+name = "folded"
+seed = 3
+
+[phantom]
+patients = 24
+height_px = 192
+width_px = 128
+
+[ingest]
+height_px = 160
+validation_share = 0.3
+
+[extract-patches]
+size_px = 32
+stride_px = 32
+normals_per_mammogram = 4
+
+[train-infiller]
+preset = "copy-paste"
+
+[train-classifier]
+network = "shallow-cnn"
+weights = "none"
+input_px = 32
+epochs = 1
+learning_rate = 1e-3
+
+[[arms]]
+name = "real only"
+
+[[arms]]
+name = "pasted"
+synthetic = true
+
+[grid]
+folds = 2
+fold_repeats = 2
+
+[evaluate]
+resamples = 200
+heat_maps = 0
+
+[compare-arms]
+resamples = 200
+curve_resamples = 100
+"""
+"""A cross-validation as small as it comes, infillers and all, twice."""
+
+
+@pytest.fixture(scope="session")
+def folded(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
+    """Return the cross-validated study, run to its end."""
+    from mammofill.experiment import run_study
+
+    folder = tmp_path_factory.mktemp("folded")
+    path: Path = folder / "folded.toml"
+    path.write_text(FOLDED_STUDY, encoding="utf-8")
+    return run_study(path, folder / "out")
+
+
+@pytest.fixture
+def ran(stage: Stage, request: pytest.FixtureRequest) -> StudyRun:
+    """Return the study in which the stage at hand ran: the corridor, but for what only a cross-validation needs."""
+    run: StudyRun = request.getfixturevalue("folded" if stage.name == "pool-folds" else "corridor")
+    return run

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -307,3 +308,94 @@ def test_a_source_that_is_not_there_is_refused_before_anything_runs(tmp_path: Pa
 def test_a_missing_study_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"nothing.toml does not exist"):
         read_study(tmp_path / "nothing.toml")
+
+
+# ---- folds ----------------------------------------------------------------------------------------------------------
+
+FOLDS = """
+seed = 5
+
+[pair-patches]
+tries = 7
+
+[grid]
+replicates = 2
+folds = 3
+fold_repeats = 2
+real_shares = [0.5, 1]
+
+[evaluate]
+resamples = 300
+
+[[arms]]
+name = "real"
+
+[[arms]]
+name = "GAN"
+synthetic = true
+"""
+
+
+def test_each_fold_of_each_repeat_makes_everything_anew(tmp_path: Path) -> None:
+    steps = {str(step.out): step for step in read_study(write_study(tmp_path, FOLDS)).steps}
+    ingests = [steps[f"folds/r{repeat}-f{number}/mammograms"] for repeat in range(2) for number in range(3)]
+    assert [(one.settings.split, one.settings.folds, one.settings.fold) for one in ingests] == [
+        ("kfold", 3, number) for number in (0, 1, 2, 0, 1, 2)
+    ]
+    assert [one.seed for one in ingests] == [5, 5, 5, 7, 7, 7], "the folds of one repeat come from one deal"
+    for stage in ("train-infiller", "synthesize"):
+        assert len([one for one in steps.values() if one.stage.name == stage]) == 3 * 2 * 2
+    patches = [one for one in steps.values() if one.stage.name == "extract-patches"]
+    assert {one.seed for one in patches} == {5}, "all repeats are of the same patches"
+
+
+def test_nothing_of_one_fold_is_made_from_another(tmp_path: Path) -> None:
+    for step in read_study(write_study(tmp_path, FOLDS)).steps:
+        if step.out.parts[0] == "folds":
+            inputs = {place for places in step.inputs.values() for place in places if not place.is_absolute()}
+            assert {place.parts[:2] for place in inputs} <= {step.out.parts[:2]}
+
+
+def test_the_folds_of_a_cell_are_pooled_and_repeats_are_replicates(tmp_path: Path) -> None:
+    steps = {str(step.out): step for step in read_study(write_study(tmp_path, FOLDS)).steps}
+    pooled = [one for one in steps.values() if one.stage.name == "pool-folds"]
+    assert len(pooled) == 2 * 2 * 2 * 2  # arms, shares, seeds, repeats
+    one = steps["evaluations/gan_share-0.5_seed-1_repeat-1"]
+    parts = [f"folds/r1-f{number}/evaluations/gan_share-0.5_seed-1" for number in range(3)]
+    assert [str(place) for place in one.inputs["evaluations"]] == parts
+    assert {steps[place].settings.replicate for place in parts} == {3}
+    assert {steps[place.replace("evaluations", "classifiers")].seed for place in parts} == {5 + 3}
+    assert one.settings.resamples == 300
+    assert steps["comparison"].inputs["evaluations"] == tuple(each.out for each in pooled)
+    assert steps["report"].inputs["evaluations"] == tuple(each.out for each in pooled)
+
+
+def test_steps_of_folds_stand_stage_after_stage_in_an_order_in_which_they_can_run(tmp_path: Path) -> None:
+    steps = read_study(write_study(tmp_path, FOLDS)).steps
+    made: set[Path] = set()
+    for step in steps:
+        assert {place for places in step.inputs.values() for place in places if not place.is_absolute()} <= made
+        made.add(step.out)
+    names = [step.stage.name for step in steps]
+    assert sum(one != other for one, other in pairwise(names)) + 1 == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[grid]\nfolds = 1", r"\[grid\].*folds must be at least 2, or 0 for none"),
+        ("[grid]\nfold_repeats = 2", r"\[grid\].*fold_repeats must be 1 where there are no folds"),
+        ("[grid]\nfolds = 3\n[judge-infiller]", r"\[judge-infiller\] and folds in \[grid\] do not go together: with 3"),
+        ("[grid]\nfolds = 3\n[external]", r"\[external\] and folds in \[grid\] do not go together"),
+    ],
+)
+def test_folds_without_sense_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        read_study(write_study(tmp_path, text))
+
+
+def test_the_split_of_folds_is_not_set_twice(tmp_path: Path) -> None:
+    path = write_study(tmp_path, "[grid]\nfolds = 3")
+    path.write_text(path.read_text() + 'split = "patients"\n')
+    with pytest.raises(SettingsError, match=r"\[ingest\]: split is not set here; \[grid\] has folds = 3"):
+        read_study(path)

@@ -31,6 +31,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "synthesize": {"ratio": 0.75},
     "train-classifier": {"batch": 5},
     "evaluate": {"resamples": 150},
+    "pool-folds": {"resamples": 150},
     "compare-arms": {"power": 0.9},
     "judge-infiller": {"resamples": 150},
     "write-report": {"examples_per_kind": 2},
@@ -78,76 +79,74 @@ def leftovers(folder: Path) -> list[str]:
 
 
 @each_stage
-def test_the_same_seed_gives_the_same_bytes(corridor: StudyRun, stage: Stage, tmp_path: Path) -> None:
-    step = step_of(corridor, stage)
-    again = run_again(corridor, step, tmp_path / "again")
-    assert again.fingerprint == corridor.artifacts[step.out].fingerprint
-    assert again.folder != corridor.artifacts[step.out].folder
+def test_the_same_seed_gives_the_same_bytes(ran: StudyRun, stage: Stage, tmp_path: Path) -> None:
+    step = step_of(ran, stage)
+    again = run_again(ran, step, tmp_path / "again")
+    assert again.fingerprint == ran.artifacts[step.out].fingerprint
+    assert again.folder != ran.artifacts[step.out].folder
 
 
 @each_stage
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0], ids=["at-once", "half-way", "at-the-end"])
-def test_a_killed_stage_goes_on_to_the_same_bytes(
-    corridor: StudyRun, stage: Stage, share: float, tmp_path: Path
-) -> None:
-    step, out = step_of(corridor, stage), tmp_path / "out"
+def test_a_killed_stage_goes_on_to_the_same_bytes(ran: StudyRun, stage: Stage, share: float, tmp_path: Path) -> None:
+    step, out = step_of(ran, stage), tmp_path / "out"
     counted = KilledAfter()
-    run_again(corridor, step, tmp_path / "counted", counted)
+    run_again(ran, step, tmp_path / "counted", counted)
     assert counted.steps > 0, "a stage reports its progress"
 
     with pytest.raises(Killed):
-        run_again(corridor, step, out, KilledAfter(max(1, round(share * counted.steps))))
+        run_again(ran, step, out, KilledAfter(max(1, round(share * counted.steps))))
     assert not out.exists()
     with pytest.raises(ArtifactError, match="is not finished"):
         find(stage.output).open(out)
 
-    assert run_again(corridor, step, out).fingerprint == corridor.artifacts[step.out].fingerprint
+    assert run_again(ran, step, out).fingerprint == ran.artifacts[step.out].fingerprint
     assert not out.with_name("out.partial").exists()
     assert leftovers(out) == []
 
 
 @each_stage
-def test_a_finished_artifact_is_returned_at_once_and_unchanged(corridor: StudyRun, stage: Stage) -> None:
-    step = step_of(corridor, stage)
-    out = corridor.out / step.out
+def test_a_finished_artifact_is_returned_at_once_and_unchanged(ran: StudyRun, stage: Stage) -> None:
+    step = step_of(ran, stage)
+    out = ran.out / step.out
     before = {path: os.stat(path).st_mtime_ns for path in out.rglob("*")}
     counted = KilledAfter()
-    artifact = run_again(corridor, step, out, counted)
-    assert artifact.fingerprint == corridor.artifacts[step.out].fingerprint
+    artifact = run_again(ran, step, out, counted)
+    assert artifact.fingerprint == ran.artifacts[step.out].fingerprint
     assert counted.steps == 0
     assert {path: os.stat(path).st_mtime_ns for path in out.rglob("*")} == before
 
 
 @each_stage
-def test_changed_settings_are_refused_by_name(corridor: StudyRun, stage: Stage) -> None:
-    step = step_of(corridor, stage)
+def test_changed_settings_are_refused_by_name(ran: StudyRun, stage: Stage) -> None:
+    step = step_of(ran, stage)
     (name, value), *_ = CHANGED[stage.name].items()
     before = getattr(step.settings, name)
     with pytest.raises(PlanChangedError, match=rf"settings.{name}: was {before!r}, now {value!r}"):
-        run_again(corridor, step, corridor.out / step.out, settings={name: value})
+        run_again(ran, step, ran.out / step.out, settings={name: value})
 
 
 @each_stage
-def test_another_seed_is_refused_by_name(corridor: StudyRun, stage: Stage) -> None:
-    step = step_of(corridor, stage)
+def test_another_seed_is_refused_by_name(ran: StudyRun, stage: Stage) -> None:
+    step = step_of(ran, stage)
     with pytest.raises(PlanChangedError, match=r"seed: was 3, now 4"):
-        run_again(corridor, step, corridor.out / step.out, seed=4)
+        run_again(ran, step, ran.out / step.out, seed=4)
 
 
 @each_stage
-def test_the_wrong_kind_of_input_is_refused_by_name(corridor: StudyRun, stage: Stage) -> None:
+def test_the_wrong_kind_of_input_is_refused_by_name(ran: StudyRun, stage: Stage) -> None:
     for one in stage.inputs:
         if one.kind != SOURCE:
             wanted = find(one.kind).kind
-            wrong = next(made for made in corridor.artifacts.values() if made.manifest.kind != wanted)
+            wrong = next(made for made in ran.artifacts.values() if made.manifest.kind != wanted)
             with pytest.raises(WrongKindError, match=rf"holds a '{wrong.manifest.kind}' .* but a '{wanted}' artifact"):
                 one.open(wrong.folder)
 
 
 @each_stage
-def test_the_result_opens_again_and_holds_what_was_finished(corridor: StudyRun, stage: Stage) -> None:
-    step = step_of(corridor, stage)
-    made = corridor.artifacts[step.out]
+def test_the_result_opens_again_and_holds_what_was_finished(ran: StudyRun, stage: Stage) -> None:
+    step = step_of(ran, stage)
+    made = ran.artifacts[step.out]
     opened = find(stage.output).open(made.folder)
     assert type(opened) is type(made)
     assert opened.manifest == made.manifest
@@ -166,8 +165,8 @@ def dotted(settings: dict[str, Any], within: str = "") -> Iterator[str]:
 
 
 @each_stage
-def test_all_settings_are_recorded(corridor: StudyRun, stage: Stage) -> None:
-    step = step_of(corridor, stage)
-    manifest = corridor.artifacts[step.out].manifest
+def test_all_settings_are_recorded(ran: StudyRun, stage: Stage) -> None:
+    step = step_of(ran, stage)
+    manifest = ran.artifacts[step.out].manifest
     recorded = [*dotted(manifest.settings), *manifest.execution]
     assert sorted(recorded) == sorted(name for name, _ in flat(step.settings))

@@ -238,17 +238,17 @@ def test_flat_settings_name_every_nested_field() -> None:
 
 @pytest.mark.parametrize("stage", [PHANTOM, *STAGES], ids=lambda stage: stage.name)
 def test_the_command_line_makes_what_python_makes(
-    corridor: StudyRun, stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ran: StudyRun, stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    step = [step for step in corridor.study.steps if step.stage.name == stage.name][-1]
+    step = [step for step in ran.study.steps if step.stage.name == stage.name][-1]
     out = tmp_path / "out"
-    given = {one: [str(corridor.out / place) for place in step.inputs.get(one.role, ())] for one in stage.inputs}
+    given = {one: [str(ran.out / place) for place in step.inputs.get(one.role, ())] for one in stage.inputs}
     inputs = [place for one, places in given.items() if not one.optional for place in places]
     optional = [word for one, places in given.items() if one.optional and places for word in (f"--{one.role}", *places)]
     flags = [f"--{name}={as_flag(value)}" for name, value in flat(step.settings) if name != stage.leading]
     leading = [str(getattr(step.settings, stage.leading))] if stage.leading else []
     where = ["--out", str(out)] if stage.inputs else [str(out)]
-    seed = ["--seed", str(corridor.study.seed)]
+    seed = ["--seed", str(ran.study.seed)]
     command = [stage.name, *leading, *inputs, *where, *optional, *seed, "--quiet", *flags]
 
     assert main([*command, "--dry-run"]) == 0
@@ -257,9 +257,9 @@ def test_the_command_line_makes_what_python_makes(
 
     assert main(command) == 0
     shown = capsys.readouterr()
-    assert shown.out.startswith(f"{out}: {corridor.artifacts[step.out].kind}")
+    assert shown.out.startswith(f"{out}: {ran.artifacts[step.out].kind}")
     assert shown.err == ""
-    assert read_manifest(out).fingerprint == corridor.artifacts[step.out].fingerprint
+    assert read_manifest(out).fingerprint == ran.artifacts[step.out].fingerprint
 
     assert main([*command, "--dry-run"]) == 0
     assert "(done)" in capsys.readouterr().out
@@ -284,7 +284,14 @@ def test_the_plan_of_a_study_says_what_is_done_and_touches_nothing(
 def test_a_study_ends_with_its_table_and_report(corridor: StudyRun, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(corridor.study.path), "--out", str(corridor.out), "--quiet"]) == 0
     shown = capsys.readouterr().out
-    for words in ("balanced accuracy", "AUC", "real only", "real and generated", "in all", "index.html"):
+    for words in (
+        "AUC, means over seeds",
+        "real only",
+        "real and generated",
+        "planned comparison",
+        "in all",
+        "index.html",
+    ):
         assert words in shown
 
 

@@ -14,7 +14,7 @@ from mammofill.classifier.networks import build_network, channels, find_weights,
 from mammofill.ground.errors import WeightsError
 
 CPU = torch.device("cpu")
-NETWORKS = ("shallow-cnn", "resnet50", "squeezenet1_1")
+NETWORKS = ("shallow-cnn", "resnet50", "squeezenet1_1", "convnext_tiny", "discriminator")
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -31,6 +31,9 @@ def test_two_numbers_for_each_patch(network: str) -> None:
         ("shallow-cnn", 288 + 9216 + 18432 + 256 + 64 * 8 * 8 * 128 + 128 + 8256 + 130),
         ("resnet50", 25_557_032 - 2048 * 1000 - 1000 + 2048 * 2 + 2),  # torchvision's count, head replaced
         ("squeezenet1_1", 1_235_496 - 512 * 1000 - 1000 + 512 * 2 + 2),
+        ("convnext_tiny", 28_589_128 - 768 * 1000 - 1000 + 768 * 2 + 2),  # torchvision's count
+        # 3x3 convolutions of 32 to 512 channels with biases, the averages' normalisation, the head
+        ("discriminator", 9 * (32 + 32 * 64 + 64 * 128 + 128 * 256 + 256 * 512) + 992 + 2 * 512 + 512 * 2 + 2),
     ],
 )
 def test_parameter_counts(network: str, parameters: int) -> None:
@@ -92,6 +95,14 @@ def test_a_file_of_another_network_is_refused(trained_squeezenet: Path) -> None:
     settings = start_from(trained_squeezenet, network="resnet50")
     with pytest.raises(WeightsError, match=r"weights of ResNet-50: tensor 'conv1.weight' .* found: not there"):
         read_start(settings, trained_squeezenet)
+
+
+@pytest.mark.parametrize("network", ["resnet50", "squeezenet1_1", "convnext_tiny"])
+def test_no_untrained_network_passes_for_imagenets(network: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(getattr(torchvision.models, network)(weights=None).state_dict(), path)
+    with pytest.raises(WeightsError, match="never trained: all its"):
+        read_start(start_from(path, network=network), path)
 
 
 def test_an_untrained_network_is_refused(tmp_path: Path) -> None:

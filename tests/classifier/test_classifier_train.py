@@ -323,7 +323,9 @@ def test_a_device_that_is_not_there_is_refused(real: PatchSet, tmp_path: Path) -
 def test_a_loss_that_is_no_number_stops_the_run(
     real: PatchSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.nn.functional, "cross_entropy", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(
+        torch.nn.functional, "cross_entropy", lambda *_, **__: torch.tensor(float("nan"), requires_grad=True)
+    )
     with pytest.raises(TrainingError, match="'cross-entropy' became nan after 0 images"):
         refused([real], tmp_path)
     assert not (tmp_path / "classifier").exists()

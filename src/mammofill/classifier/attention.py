@@ -18,6 +18,7 @@ LAST_MAPS = {
     "resnet50": "layer4",
     "squeezenet1_1": "features",
     "convnext_tiny": "features",
+    "discriminator": "maps",
 }
 """Network -> its layer whose output is the last stack of feature maps, before these are pooled or flattened."""
 

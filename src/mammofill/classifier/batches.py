@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -40,23 +42,77 @@ def network_input(images: NDArray[np.uint16], channels: int, device: torch.devic
 
 
 def training_batch(
-    examples: Examples, images_seen: int, settings: TrainClassifierSettings, seed: int
+    examples: Examples,
+    images_seen: int,
+    settings: TrainClassifierSettings,
+    seed: int,
+    share: tuple[int, int] = (0, 1),
 ) -> tuple[NDArray[np.uint16], Tensor]:
     """Return the batch that follows `images_seen` images: nothing but the arguments decides it.
 
+    Args:
+        examples: what is learned from.
+        images_seen: before this batch.
+        settings: batch, balanced, augmentation, mixup.
+        seed: of the stage.
+        share: (k, n): the k-th of n equal parts of the batch.
+
     Returns:
-        images (batch, S, S) uint16, augmented, and classes (batch,) int64 on the CPU, 1 = malignant.
+        images (n, S, S) uint16, augmented and mixed, and on the CPU what they are: classes (n,) int64, 1 = malignant;
+        with mixup shares (n, 2) float32 of benign and malignant.
     """
-    positions = positions_at(images_seen, settings.batch, len(examples), seed, "classifier", "order")
-    images = examples.images(positions)
-    if settings.augmentation.active:
-        images = np.stack(
-            [
-                apply_augmentation(
-                    image, draw_augmentation(settings.augmentation, stream(seed, "classifier", "augment", number))
-                )
-                for number, image in enumerate(images, start=images_seen)
-            ]
-        )
-    classes = torch.from_numpy(examples.malignant[positions].astype(np.int64))
-    return images, classes
+    positions = _positions(examples, images_seen, settings, seed)
+    part, parts = share
+    own = np.arange(settings.batch)[part * settings.batch // parts : (part + 1) * settings.batch // parts]
+    if settings.mixup == 0:
+        images = _augmented(examples, positions, own, images_seen, settings, seed)
+        return images, torch.from_numpy(examples.malignant[positions[own]].astype(np.int64))
+    random = stream(seed, "classifier", "mixup", images_seen)
+    partners = random.permutation(settings.batch)[own]
+    kept = random.beta(settings.mixup, settings.mixup, settings.batch)[own].astype(np.float32)
+    needed, places = np.unique(np.concatenate([own, partners]), return_inverse=True)
+    images = _augmented(examples, positions, needed, images_seen, settings, seed)
+    first, second = np.split(places, 2)
+    mixed = _blend(images[first], images[second], kept[:, None, None])
+    malignant = examples.malignant[positions[needed]]
+    share_malignant = _blend(malignant[first], malignant[second], kept)
+    shares = np.stack([1 - share_malignant, share_malignant], axis=1)
+    return np.rint(mixed).astype(np.uint16), torch.from_numpy(shares)
+
+
+def _blend(first: NDArray[Any], second: NDArray[Any], kept: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return `kept` of the first and the rest of the second."""
+    return kept * first.astype(np.float32) + (1 - kept) * second.astype(np.float32)
+
+
+def _positions(examples: Examples, images_seen: int, settings: TrainClassifierSettings, seed: int) -> NDArray[np.int64]:
+    """Return which examples make the batch: each pass shuffled by itself; balanced, benign and malignant in turn."""
+    if not settings.balanced:
+        return positions_at(images_seen, settings.batch, len(examples), seed, "classifier", "order")
+    positions = np.empty(settings.batch, np.int64)
+    numbers = np.arange(images_seen, images_seen + settings.batch)
+    for malignant, name in enumerate(("benign", "malignant")):
+        members = np.flatnonzero(examples.malignant == bool(malignant))
+        turns = numbers % 2 == malignant
+        first = (images_seen + 1 - malignant) // 2  # of this class, drawn before
+        positions[turns] = members[
+            positions_at(first, int(turns.sum()), len(members), seed, "classifier", "order", name)
+        ]
+    return positions
+
+
+def _augmented(
+    examples: Examples,
+    positions: NDArray[np.int64],
+    places: NDArray[np.int64],
+    images_seen: int,
+    settings: TrainClassifierSettings,
+    seed: int,
+) -> NDArray[np.uint16]:
+    """Return the images of some places of the batch, each varied by the dice of its own place in the run."""
+    images = examples.images(positions[places])
+    if not settings.augmentation.active:
+        return images
+    dice = [stream(seed, "classifier", "augment", images_seen + int(place)) for place in places]
+    drawn = [draw_augmentation(settings.augmentation, random) for random in dice]
+    return np.stack([apply_augmentation(image, one) for image, one in zip(images, drawn, strict=True)])

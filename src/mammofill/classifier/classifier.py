@@ -3,7 +3,8 @@
 On disk::
 
     weights.safetensors   the tensors; of torchvision's networks under torchvision's names
-    network.json          network, input size, what it started from, threshold and how it was chosen
+    network.json          network, input size, what it started from, threshold and how it was chosen; where it is so,
+                          that scores are means over both flips, and the widths of a discriminator's trunk
     history.csv           one row per validation: images_seen, epoch, loss, validation_loss, validation_auc
 """
 
@@ -53,6 +54,11 @@ class Classifier(Artifact):
         return float(self.facts["threshold"])
 
     @property
+    def flips(self) -> bool:
+        """Whether a score is the mean of two: of the patch as it is and mirrored."""
+        return bool(self.facts.get("test_time_flips", False))
+
+    @property
     def input_px(self) -> int:
         """Side of the network's square input."""
         return int(self.facts["input_px"])
@@ -68,7 +74,8 @@ class Classifier(Artifact):
         from mammofill.classifier.networks import build_network
         from mammofill.ground.training import WEIGHTS_NAME, load_weights
 
-        network = build_network(self.facts["network"], self.input_px, seed=0)
+        trunk = {"widths": self.facts["widths"]} if "widths" in self.facts else {}
+        network = build_network(self.facts["network"], self.input_px, seed=0, **trunk)
         load_weights(self.folder / WEIGHTS_NAME, network)
         return network.eval()
 
@@ -92,9 +99,9 @@ class Classifier(Artifact):
         from mammofill.ground.training import find_device
 
         found = find_device(device)
-        network = self.network.to(found)
+        network, planes, flips = self.network.to(found), channels(self.facts["network"]), self.flips
         odds = [
-            log_odds(network, at_input_size(to_uint16(chunk), self.input_px), channels(self.facts["network"]), found)
+            log_odds(network, at_input_size(to_uint16(chunk), self.input_px), planes, found, flips=flips)
             for chunk in (images[start : start + batch_size] for start in range(0, len(images), batch_size))
         ]
         return np.concatenate(odds) if odds else np.empty(0, np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,14 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to another process: patch sets hold open files, so each opens its own."""
+        return vars(self) | {"patches": [one.folder for one in self.patches]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Arrive there."""
+        vars(self).update(state, patches=[PatchSet.open(folder) for folder in state["patches"]])
 
     def images(self, positions: NDArray[np.int64]) -> NDArray[np.uint16]:
         """Return (n, input_px, input_px) uint16 over 0..65535, for positions in 0..len - 1, in the order asked for."""

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from mammofill.classifier.batches import network_input, training_batch
+from mammofill.classifier.batches import training_batch
 from mammofill.classifier.classifier import NETWORK_NAME
 from mammofill.classifier.examples import Examples
-from mammofill.classifier.networks import NETWORK_WORDS, Start, build_network, channels
+from mammofill.classifier.learner import Learner
+from mammofill.classifier.networks import NETWORK_WORDS, Start, channels
 from mammofill.classifier.scoring import balanced_accuracy_threshold, log_odds, probability
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.ground.artifact import write_atomically
-from mammofill.ground.progress import Progress
+from mammofill.ground.crew import crew
+from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.training import (
     WEIGHTS_NAME,
     History,
@@ -30,8 +33,10 @@ from mammofill.ground.training import (
     remove_checkpoint,
     save_checkpoint,
     save_weights,
-    seeded_layers,
 )
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def fit(
@@ -41,13 +46,14 @@ def fit(
     start: Start,
     settings: TrainClassifierSettings,
     seed: int,
+    device: str,
     progress: Progress,
-    device: torch.device,
 ) -> int:
     """Train, or go on training, and write weights, facts and history into a folder.
 
     Everything random is derived from the seed and the number of images seen, so a run that was stopped and continued
-    equals one that was not, to the bit on the same device with the same number of threads.
+    equals one that was not, to the bit on the same device with the same number of threads. Several processes each take
+    their share of every batch and average their gradients.
 
     Args:
         folder: the partial artifact.
@@ -56,29 +62,41 @@ def fit(
         start: what the network starts from.
         settings: of the stage.
         seed: of the stage.
-        progress: who is told.
         device: where the network runs.
+        progress: who is told.
 
     Returns:
         The number of images seen.
 
     Raises:
         TrainingError: the loss is not finite any more.
+        DeviceError: the device, or enough of them, or the precision on it is not there.
     """
-    network = build_network(settings.network, settings.input_px, seed)
-    start.put_into(network)
-    network.to(device)
-    optimiser = torch.optim.Adam(
-        network.parameters(), lr=settings.learning_rate, betas=settings.betas, eps=settings.eps
-    )
+    engine = settings.engine
+    shared = (folder, train, validation, start, settings, seed)
+    # The others of the crew do the same on other shares of each batch; they write nothing.
+    with crew(device, engine.processes, engine.precision, _fit, *shared) as fabric:
+        return _fit(fabric, *shared, progress)
+
+
+def _fit(
+    fabric: Fabric,
+    folder: Path,
+    train: Examples,
+    validation: Examples,
+    start: Start,
+    settings: TrainClassifierSettings,
+    seed: int,
+    progress: Progress = quiet,
+) -> int:
+    learner = Learner(fabric, start, settings, seed)
     history = History()
     images_seen, images_saved, loss_sum, steps = 0, 0, 0.0, 0
-    best: dict[str, Any] = {"auc": -1.0}
+    best: dict[str, Any] = {"auc": -1.0, "epochs_since": 0}
 
     state = load_checkpoint(folder)
     if state is not None:
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
+        learner.load_state(state)
         history = History.from_state(state["history"])
         images_seen, loss_sum, steps = state["images_seen"], state["loss_sum"], state["steps"]
         best, images_saved = state["best"], images_seen
@@ -86,31 +104,31 @@ def fit(
 
     wanted = settings.images or settings.epochs * len(train)
     label = f"{NETWORK_WORDS[settings.network]}, {start.words}"
+    writes, share = fabric.global_rank == 0, (fabric.global_rank, fabric.world_size)
     with (
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        _repeatable(settings),
         ThreadPoolExecutor(1) as beside,  # makes the next batch while the network learns from this one
         progress.task(f"train {label}", wanted) as task,
     ):
         task.advance(min(images_seen, wanted))
-        upcoming = beside.submit(training_batch, train, images_seen, settings, seed)
+        upcoming = beside.submit(training_batch, train, images_seen, settings, seed, share)
         while True:
-            stop = images_seen >= wanted
             epoch = images_seen // len(train)
             watched = int(history.rows[-1]["epoch"]) if history.rows else 0
-            if steps and (stop or epoch > watched):
-                row = _watch(network, validation, settings, device)
+            if steps and (images_seen >= wanted or epoch > watched):
+                row = _watch(learner.kept, validation, settings, fabric.device)
                 check_finite(row, images_seen)
                 history.add(images_seen, epoch=epoch, loss=loss_sum / steps, **row)
                 loss_sum, steps = 0.0, 0
                 task.advance(0, note=_in_words(history.rows[-1]))
-                if settings.keep == "best" and row["validation_auc"] > best["auc"]:
-                    best = {"auc": row["validation_auc"], "images_seen": images_seen, "weights": _copy(network)}
-            if stop or images_seen - images_saved >= settings.checkpoint_every_images:
+                if settings.keeps_best:
+                    best = _better(best, row["validation_auc"], images_seen, learner.kept)
+            stop = images_seen >= wanted or best["epochs_since"] >= (settings.patience or np.inf)
+            if writes and (stop or images_seen - images_saved >= settings.checkpoint_every_images):
                 save_checkpoint(
                     folder,
-                    {
-                        "network": network.state_dict(),
-                        "optimiser": optimiser.state_dict(),
+                    learner.state()
+                    | {
                         "history": history.state(),
                         "images_seen": images_seen,
                         "loss_sum": loss_sum,
@@ -122,41 +140,52 @@ def fit(
             if stop:
                 break
 
-            for group in optimiser.param_groups:
-                group["lr"] = settings.learning_rate * settings.decay ** (epoch // settings.decay_every_epochs)
-            network.train()
-            images, classes = upcoming.result()
-            upcoming = beside.submit(training_batch, train, images_seen + len(images), settings, seed)
-            inputs = network_input(images, channels(settings.network), device)
-            with seeded_layers(seed, "classifier", "dropout", images_seen):  # dropout knows the global generator only
-                outputs = network(inputs).flatten(1)
-            loss = F.cross_entropy(outputs, classes.to(device))
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            cross_entropy = loss.item()
-            check_finite({"cross-entropy": cross_entropy}, images_seen)
-            optimiser.step()
-            images_seen += len(classes)
+            images, targets = upcoming.result()
+            upcoming = beside.submit(training_batch, train, images_seen + settings.batch, settings, seed, share)
+            cross_entropy = learner.step(images, targets, images_seen, wanted, len(train))
+            images_seen += settings.batch
             loss_sum, steps = loss_sum + cross_entropy, steps + 1
-            task.advance(len(classes))
+            task.advance(settings.batch)
 
-    if settings.keep == "best":
-        network.load_state_dict(best["weights"])
-    save_weights(folder / WEIGHTS_NAME, network)
-    facts = {
-        "network": settings.network,
-        "label": label,
-        "start": {"words": start.words, "sha256": start.sha256},
-        "input_px": settings.input_px,
-        "input": _input_words[channels(settings.network)],
-        "classes": ["benign", "malignant"],
-        "kept": {"rule": settings.keep, "images_seen": best.get("images_seen", images_seen)},
-        **_freeze_threshold(network, validation, settings, device),
-    }
-    write_atomically(folder / NETWORK_NAME, json.dumps(facts, indent=2) + "\n")
-    history.write(folder)
-    remove_checkpoint(folder)
+    if writes:
+        kept = learner.kept
+        if settings.keeps_best:
+            kept.load_state_dict(best["weights"])
+        save_weights(folder / WEIGHTS_NAME, kept)
+        facts = {
+            "network": settings.network,
+            "label": label,
+            "start": {"words": start.words, "sha256": start.sha256},
+            "input_px": settings.input_px,
+            "input": _input_words[channels(settings.network)],
+            "classes": ["benign", "malignant"],
+            "kept": {
+                "rule": "best" if settings.keeps_best else "last",
+                "images_seen": best.get("images_seen", images_seen),
+            },
+            **_freeze_threshold(kept, validation, settings, fabric.device),
+            **({"widths": start.widths} if settings.network == "discriminator" else {}),
+            **({"test_time_flips": True} if settings.test_time_flips else {}),
+        }
+        write_atomically(folder / NETWORK_NAME, json.dumps(facts, indent=2) + "\n")
+        history.write(folder)
+        remove_checkpoint(folder)
     return images_seen
+
+
+@contextmanager
+def _repeatable(settings: TrainClassifierSettings) -> Iterator[None]:
+    """Keep a GPU's convolutions the same from run to run, and as exact as the settings say."""
+    rounded = settings.engine.precision == "tf32"
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=rounded):
+        yield
+
+
+def _better(best: dict[str, Any], auc: float, images_seen: int, network: nn.Module) -> dict[str, Any]:
+    """Return what is best after another epoch, and for how many epochs it has been."""
+    if auc > best["auc"]:
+        return {"auc": auc, "images_seen": images_seen, "weights": _copy(network), "epochs_since": 0}
+    return best | {"epochs_since": best["epochs_since"] + 1}
 
 
 _CHUNK = 1024  # validation patches scored at once
@@ -171,7 +200,16 @@ def _validation_odds(
 ) -> NDArray[np.float64]:
     chunks = np.array_split(np.arange(len(validation)), -(-len(validation) // _CHUNK))
     return np.concatenate(
-        [log_odds(network, validation.images(chunk), channels(settings.network), device) for chunk in chunks]
+        [
+            log_odds(
+                network,
+                validation.images(chunk),
+                channels(settings.network),
+                device,
+                flips=settings.test_time_flips,
+            )
+            for chunk in chunks
+        ]
     )
 
 

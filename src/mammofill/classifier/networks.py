@@ -7,6 +7,7 @@ their difference is the log-odds of malignancy. torchvision's networks keep torc
 from __future__ import annotations
 
 import urllib.error
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,19 +17,29 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mammofill.classifier.settings import TrainClassifierSettings
-from mammofill.ground.artifact import fingerprint_file
+from mammofill.ground.artifact import MANIFEST_NAME, Artifact, fingerprint_file, read_manifest
 from mammofill.ground.errors import WeightsError
 from mammofill.ground.training import seeded_layers
+from mammofill.ground.trunk import Trunk, read_trunk
 
-NETWORK_WORDS = {"shallow-cnn": "Shallow CNN", "resnet50": "ResNet-50", "squeezenet1_1": "SqueezeNet 1.1"}
+NETWORK_WORDS = {
+    "shallow-cnn": "Shallow CNN",
+    "resnet50": "ResNet-50",
+    "squeezenet1_1": "SqueezeNet 1.1",
+    "convnext_tiny": "ConvNeXt-Tiny",
+    "discriminator": "Discriminator",
+}
 
-_CHANNELS = {"shallow-cnn": 1, "resnet50": 3, "squeezenet1_1": 3}
-_HEADS = {"resnet50": "fc.", "squeezenet1_1": "classifier."}
+_CHANNELS = {"shallow-cnn": 1, "resnet50": 3, "squeezenet1_1": 3, "convnext_tiny": 3, "discriminator": 1}
+_HEADS = {"resnet50": "fc.", "squeezenet1_1": "classifier.", "convnext_tiny": "classifier.2."}
+DISCRIMINATOR_WIDTHS = (32, 64, 128, 256, 512)
+"""Of the network `discriminator` where no infiller gives others: the paper's preset of the infiller."""
 _UP_TO_LAYER2 = ("conv1.", "bn1.", "layer1.", "layer2.")
 _TORCHVISION = {
     # The older of torchvision's two ResNet-50 files: the one that existed when the paper was written.
     "resnet50": torchvision.models.ResNet50_Weights.IMAGENET1K_V1,
     "squeezenet1_1": torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1,
+    "convnext_tiny": torchvision.models.ConvNeXt_Tiny_Weights.IMAGENET1K_V1,
 }
 
 
@@ -65,18 +76,43 @@ def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
     ]
 
 
+class DiscriminatorClassifier(nn.Module):
+    """A discriminator's trunk, its last maps averaged over the patch, and a linear layer (the paper's future work).
+
+    The averages pass a batch normalisation: what a GAN's trunk hands on may be of any size, and under spectral norm is
+    small (He et al., "Masked autoencoders", CVPR 2022, section A.1, for linear probes).
+
+    Args:
+        widths: of the trunk.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.trunk = Trunk(1, widths)
+        self.maps = nn.Identity()
+        self.norm = nn.BatchNorm2d(widths[-1])
+        self.head = nn.Linear(widths[-1], 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Take inputs (N, 1, S, S) to (N, 2) numbers for benign and malignant."""
+        maps = self.maps(self.trunk(inputs)[-1])  # (N, width, side, side)
+        numbers: Tensor = self.head(self.norm(maps.mean(dim=(2, 3), keepdim=True)).flatten(1))
+        return numbers
+
+
 def channels(network: str) -> int:
     """Return how many channels a network's input has: 1, or 3 for those that were made for colour photographs."""
     return _CHANNELS[network]
 
 
-def build_network(network: str, input_px: int, seed: int) -> nn.Module:
+def build_network(network: str, input_px: int, seed: int, widths: Sequence[int] = DISCRIMINATOR_WIDTHS) -> nn.Module:
     """Build a network with random weights that the seed decides.
 
     Args:
         network: its name in the settings.
         input_px: side of the square input.
         seed: decides the weights; the same for every later start, so that all of them share the random part.
+        widths: of the trunk of a discriminator.
     """
     with seeded_layers(seed, "classifier", network):
         if network == "shallow-cnn":
@@ -84,6 +120,11 @@ def build_network(network: str, input_px: int, seed: int) -> nn.Module:
         if network == "resnet50":
             resnet: nn.Module = torchvision.models.resnet50(weights=None, num_classes=2)
             return resnet
+        if network == "convnext_tiny":
+            convnext: nn.Module = torchvision.models.convnext_tiny(weights=None, num_classes=2)
+            return convnext
+        if network == "discriminator":
+            return DiscriminatorClassifier(widths)
         squeezenet: nn.Module = torchvision.models.squeezenet1_1(weights=None, num_classes=2)
         # torchvision ends in a ReLU: with two classes both outputs could fall to 0 and never learn again.
         squeezenet.classifier = nn.Sequential(nn.Dropout(0.5), _last_layer(512), nn.AdaptiveAvgPool2d(1))
@@ -102,10 +143,14 @@ class Start:
     """What a network started from."""
 
     words: str
-    """In words, for labels: ``random start``, ``ImageNet (torchvision)``, ``ImageNet (local file bfd831db)``."""
+    """In words, for labels: ``random start``, ``ImageNet (torchvision)``, ``ImageNet (local file bfd831db)``,
+    ``infiller 0c4f2e11``, ``classifier 5f0c77aa``."""
     sha256: str | None
+    """Of the file; of an infiller its fingerprint."""
     tensors: dict[str, Tensor]
     """What replaces the random weights; empty for a random start."""
+    widths: tuple[int, ...] = DISCRIMINATOR_WIDTHS
+    """Of the trunk of a discriminator."""
 
     def put_into(self, network: nn.Module) -> None:
         """Replace the network's random weights by those of the start; the rest keeps its random ones."""
@@ -121,7 +166,7 @@ def find_weights(settings: TrainClassifierSettings) -> Path | None:
     Raises:
         WeightsError: it does not exist, or cannot be downloaded.
     """
-    if settings.weights == "none":
+    if settings.weights in ("none", "infiller"):
         return None
     if settings.weights_file is not None:
         path = Path(settings.weights_file)
@@ -135,6 +180,13 @@ def find_weights(settings: TrainClassifierSettings) -> Path | None:
     elif not fingerprint_file(path).startswith(_digits(settings.network)):
         raise WeightsError(f"{path} is not the file that torchvision published: its hash differs. Delete it.")
     return path
+
+
+def owner_of(path: Path | None) -> Artifact | None:
+    """Return the artifact that a file of weights belongs to, so that it is known whom they have learned from."""
+    if path is None or not (path.parent / MANIFEST_NAME).is_file():
+        return None
+    return Artifact(path.parent, read_manifest(path.parent))
 
 
 def _download(url: str, path: Path, network: str) -> None:
@@ -154,16 +206,26 @@ def _digits(network: str) -> str:
     return stem.rpartition("-")[2]
 
 
-def read_start(settings: TrainClassifierSettings, path: Path | None) -> Start:
+def read_start(settings: TrainClassifierSettings, path: Path | None, infiller: Artifact | None = None) -> Start:
     """Read and check what a network starts from.
 
     Args:
         settings: which network and which weights.
         path: what `find_weights` found.
+        infiller: whose discriminator it is, if it is one. With weights none only the widths are taken from it, so
+            that the same network can be trained from a random start.
 
     Raises:
         WeightsError: the file is not what the settings say: unreadable, of another network, incomplete or untrained.
+        ArtifactError: the infiller has no discriminator of use (`trunk.read_trunk`).
+        DamagedError: the discriminator cannot be read.
     """
+    if infiller is not None:
+        trunk = read_trunk(infiller.folder)
+        if settings.weights == "none":
+            return Start("random start", None, {}, trunk.widths)
+        tensors = {f"trunk.{name}": one for name, one in trunk.tensors.items()}
+        return Start(f"infiller {infiller.fingerprint[:8]}", infiller.fingerprint, tensors, trunk.widths)
     if path is None:
         return Start("random start", None, {})
     sha256 = fingerprint_file(path)
@@ -179,6 +241,9 @@ def read_start(settings: TrainClassifierSettings, path: Path | None) -> Start:
         if name.endswith("num_batches_tracked") and name.removesuffix("num_batches_tracked") + "running_mean" in needed
     }
     _check_trained(path, tensors)
+    owner = owner_of(path)
+    if owner is not None:
+        return Start(f"{owner.manifest.kind} {owner.fingerprint[:8]}", sha256, tensors)
     # torchvision's own file is known by its hash, wherever it lies.
     where = "torchvision" if sha256.startswith(_digits(settings.network)) else f"local file {sha256[:8]}"
     part = "ImageNet up to layer2, rest random" if settings.weights == "imagenet-to-layer2" else "ImageNet"

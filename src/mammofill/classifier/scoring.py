@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +14,12 @@ from mammofill.classifier.batches import network_input
 
 
 def log_odds(
-    network: nn.Module, images: NDArray[np.uint16], channels: int, device: torch.device, batch_size: int = 64
+    network: nn.Module,
+    images: NDArray[np.uint16],
+    channels: int,
+    device: torch.device,
+    batch_size: int = 64,
+    flips: bool = False,
 ) -> NDArray[np.float64]:
     """Score patches that have the network's input size already.
 
@@ -21,19 +29,36 @@ def log_odds(
         channels: of the network's input.
         device: where it runs.
         batch_size: patches at a time.
+        flips: score each patch mirrored left and right as well, and take the mean of both.
 
     Returns:
         (N,) float64 log-odds of malignancy: the output for malignant minus that for benign, which is the logit of the
         softmax probability. Subtracted in float64, since float32 probabilities saturate and tie.
     """
+    if flips:
+        mirrored = np.ascontiguousarray(images[:, :, ::-1])
+        both = [log_odds(network, some, channels, device, batch_size) for some in (images, mirrored)]
+        return (both[0] + both[1]) / 2
     network.eval()
     odds = np.empty(len(images), np.float64)
-    with torch.inference_mode():
+    with torch.inference_mode(), _exact():
         for start in range(0, len(images), batch_size):
             inputs = network_input(images[start : start + batch_size], channels, device)
             outputs = network(inputs).flatten(1).double().cpu().numpy()  # (n, 2)
             odds[start : start + batch_size] = outputs[:, 1] - outputs[:, 0]
     return odds
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """Compute in float32 proper, however the network was trained: a threshold must hold wherever scores are made."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def probability(odds: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Settings of classifier training, with the defaults of the paper (section 5)."""
+"""Settings of classifier training. The defaults are the paper's (section 5); `PRESETS` holds them by name."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mammofill.ground.artifact import execution
+from mammofill.ground.crew_settings import EngineSettings
 from mammofill.ground.errors import SettingsError, check_choice, check_setting
 
-NetworkName = Literal["shallow-cnn", "resnet50", "squeezenet1_1"]
-WeightsName = Literal["imagenet", "none", "imagenet-to-layer2"]
+NetworkName = Literal["shallow-cnn", "resnet50", "squeezenet1_1", "convnext_tiny", "discriminator"]
+WeightsName = Literal["imagenet", "none", "imagenet-to-layer2", "infiller"]
+_WITH_BATCH_NORMALISATION = ("shallow-cnn", "resnet50", "discriminator")
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,13 @@ class TrainClassifierSettings:
     also means more steps) or `images` (the same number of steps whatever the set).
 
     Attributes:
-        network: resnet50 and squeezenet1_1 are torchvision's; shallow-cnn is the paper's baseline.
-        weights: what the network starts from. imagenet: pretrained (resnet50 and squeezenet1_1 only).
-            imagenet-to-layer2: resnet50 pretrained up to the end of its layer2, random from there on. none: random;
-            the shallow CNN knows no other.
+        preset: name of the preset that these settings came from; recorded only.
+        network: resnet50, squeezenet1_1 and convnext_tiny are torchvision's; shallow-cnn is the paper's baseline;
+            discriminator is the trunk of an infiller's discriminator, its maps averaged over the patch, and a linear
+            layer (the paper's future work).
+        weights: what the network starts from. imagenet: pretrained (torchvision's networks only). imagenet-to-layer2:
+            resnet50 pretrained up to the end of its layer2, random from there on. infiller: the trunk of the
+            discriminator of the infiller that is given. none: random; the shallow CNN knows no other.
         weights_file: local .pth or .safetensors file with torchvision's tensor names. Without it torchvision downloads
             its own file and checks it.
         input_px: side of the square input, in pixels; patches are resampled to it. 224 is the paper's; 64 to 128
@@ -72,12 +77,32 @@ class TrainClassifierSettings:
         epochs: passes over the training patches (paper: 50).
         images: images seen in all, instead of `epochs`.
         batch: patches per step (paper: 32).
-        learning_rate: of Adam (paper: 1e-5).
+        balanced: draw benign and malignant patches in turn, whatever their numbers; each class is shuffled by itself.
+            An epoch still is as many images as there are training patches.
+        optimiser: adam (the paper), or adamw, whose weight decay does not pass through Adam's scaling (Loshchilov and
+            Hutter, ICLR 2019).
+        weight_decay: of matrices and kernels; biases, normalisation and other vectors are spared.
+        clip_gradient: scale the gradient down to this length (2-norm over all weights) where it is longer; 0 never.
+        learning_rate: of the optimiser at its peak (paper: 1e-5).
         betas: of Adam (paper: 0.9, 0.999).
         eps: of Adam (paper: 1e-8).
-        decay: factor on the learning rate after every `decay_every_epochs` (paper: 0.9).
+        schedule: how the learning rate falls. steps: by `decay` after every `decay_every_epochs` (the paper). cosine:
+            along half a cosine to 0 at the end (Loshchilov and Hutter, ICLR 2017, equation 5).
+        warm_up: share of all images over which the learning rate first rises evenly from 0; [0, 1).
+        decay: factor on the learning rate after every `decay_every_epochs` (paper: 0.9). With schedule steps only.
         decay_every_epochs: in passes over the training patches (paper: 30).
         augmentation: how training patches are varied.
+        mixup: blend each patch, and its label, with another one of the batch, in shares drawn from Beta(mixup, mixup)
+            (Zhang et al., ICLR 2018); 0 never.
+        label_smoothing: share of each label that is spread over both classes (Szegedy et al., CVPR 2016, section 7).
+        average_images: the weights that are watched and kept are a running average over the steps, in which a step
+            counts half after so many further images, but never more than a twentieth of those seen so far (Karras et
+            al., "Training generative adversarial networks with limited data", NeurIPS 2020, their code); 0 for none.
+        unfreeze: which layers learn, and when, where all but the last layer start from trained weights. at-once: all
+            from the beginning. head-first: the last one alone for `unfreeze_share`. layer-by-layer: after each such
+            share one more group of layers, from the last to the first (Howard and Ruder, ACL 2018, section 3.3).
+            never: the last one alone (a linear probe). Layers that do not learn keep their statistics too.
+        unfreeze_share: share of all images; in (0, 1).
         real: learn from the real train patches. Without, from synthetic ones alone; validation stays real.
         dose: synthetic patches learned from for each real one of their class, the first ones of the sets, so that a
             smaller dose is a part of a larger one. Unset takes all.
@@ -87,13 +112,22 @@ class TrainClassifierSettings:
             the other one; shuffled: dealt out at random among them. The last two are controls.
         keep: which weights make the classifier. last: those at the end, as the paper, which speaks of no choice.
             best: those of the epoch with the greatest AUC on validation.
+        patience: stop when so many epochs in a row brought no greater AUC on validation, and keep the best, whatever
+            `keep` says; unset never stops early.
+        test_time_flips: score each patch twice, as it is and mirrored, and take the mean of the log-odds: on
+            validation, for the threshold and in every later use.
         threshold_rule: where a score counts as malignant. balanced-accuracy: where recall plus specificity is greatest
             on the validation patches. half: 0.5.
         checkpoint_every_images: how often all is saved that a stopped run needs to go on.
         memory_gb: patches are decoded once and kept if they need no more than this many gigabytes; more are decoded
             again each time they are seen.
+        engine: how the machine computes. at_once is for networks without batch normalisation (squeezenet1_1,
+            convnext_tiny); with several processes that looks at the whole batch. What networks roll dice for inside
+            (dropout of squeezenet1_1, dropped blocks of convnext_tiny) falls differently with another number of
+            processes or images at once.
     """
 
+    preset: str = "paper"
     network: NetworkName = "resnet50"
     weights: WeightsName = "imagenet"
     weights_file: str | None = execution(None)  # the plan holds the file's SHA-256 among the inputs
@@ -101,20 +135,34 @@ class TrainClassifierSettings:
     epochs: int = 50
     images: int | None = None
     batch: int = 32
+    balanced: bool = False
+    optimiser: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = 0.0
+    clip_gradient: float = 0.0
     learning_rate: float = 1e-5
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
+    schedule: Literal["steps", "cosine"] = "steps"
+    warm_up: float = 0.0
     decay: float = 0.9
     decay_every_epochs: int = 30
     augmentation: AugmentationSettings = AugmentationSettings()
+    mixup: float = 0.0
+    label_smoothing: float = 0.0
+    average_images: int = 0
+    unfreeze: Literal["at-once", "head-first", "layer-by-layer", "never"] = "at-once"
+    unfreeze_share: float = 0.1
     real: bool = True
     dose: float | None = None
     repeats: float = 0.0
     synthetic_labels: Literal["asked", "flipped", "shuffled"] = "asked"
     keep: Literal["last", "best"] = "last"
+    patience: int | None = None
+    test_time_flips: bool = False
     threshold_rule: Literal["balanced-accuracy", "half"] = "balanced-accuracy"
     checkpoint_every_images: int = execution(2000)
     memory_gb: float = execution(2.0)
+    engine: EngineSettings = EngineSettings()  # noqa: RUF009 - frozen, in another file
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
@@ -126,22 +174,60 @@ class TrainClassifierSettings:
         check_setting(self, "epochs", self.epochs >= 1, "at least 1")
         check_setting(self, "images", self.images is None or self.images >= 1, "at least 1, or left out")
         check_setting(self, "batch", self.batch >= 2, "at least 2 (batch normalisation needs company)")
-        check_setting(self, "learning_rate", 0 < self.learning_rate < 1, "in (0, 1)")
-        check_setting(self, "betas", all(0 <= beta < 1 for beta in self.betas), "both in [0, 1)")
-        check_setting(self, "eps", self.eps > 0, "above 0")
-        check_setting(self, "decay", 0 < self.decay <= 1, "in (0, 1]")
-        check_setting(self, "decay_every_epochs", self.decay_every_epochs >= 1, "at least 1")
+        self._check_recipe()
         check_setting(self, "dose", self.dose is None or self.dose > 0, "above 0, or left out")
         check_setting(self, "repeats", self.repeats >= 0, "at least 0")
         check_setting(self, "repeats", self.real or self.repeats == 0, "0 where no real patch is learned from")
         check_choice(self, "synthetic_labels", "asked", "flipped", "shuffled")
         check_setting(self, "keep", self.keep in ("last", "best"), "last or best")
+        check_setting(self, "patience", self.patience is None or self.patience >= 1, "at least 1, or left out")
         rules = ("balanced-accuracy", "half")
         check_setting(self, "threshold_rule", self.threshold_rule in rules, f"one of {', '.join(rules)}")
         check_setting(self, "checkpoint_every_images", self.checkpoint_every_images >= 1, "at least 1")
         check_setting(self, "memory_gb", self.memory_gb >= 0, "at least 0")
+        self._check_engine()
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether validation chooses among the weights of all epochs."""
+        return self.keep == "best" or self.patience is not None
+
+    def _check_recipe(self) -> None:
+        check_choice(self, "optimiser", "adam", "adamw")
+        check_setting(self, "weight_decay", self.weight_decay >= 0, "at least 0")
+        check_setting(self, "clip_gradient", self.clip_gradient >= 0, "at least 0")
+        check_setting(self, "learning_rate", 0 < self.learning_rate < 1, "in (0, 1)")
+        check_setting(self, "betas", all(0 <= beta < 1 for beta in self.betas), "both in [0, 1)")
+        check_setting(self, "eps", self.eps > 0, "above 0")
+        check_choice(self, "schedule", "steps", "cosine")
+        check_setting(self, "warm_up", 0 <= self.warm_up < 1, "in [0, 1)")
+        check_setting(self, "decay", 0 < self.decay <= 1, "in (0, 1]")
+        check_setting(self, "decay_every_epochs", self.decay_every_epochs >= 1, "at least 1")
+        check_setting(self, "mixup", self.mixup >= 0, "at least 0")
+        check_setting(self, "label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
+        check_setting(self, "average_images", self.average_images >= 0, "at least 0")
+        check_choice(self, "unfreeze", "at-once", "head-first", "layer-by-layer", "never")
+        trained = self.unfreeze == "at-once" or self.weights in ("imagenet", "infiller")
+        check_setting(self, "unfreeze", trained, f"at-once with weights {self.weights}: random layers must learn")
+        check_setting(self, "unfreeze_share", 0 < self.unfreeze_share < 1, "in (0, 1)")
+
+    def _check_engine(self) -> None:
+        evenly = self.batch % self.engine.processes == 0
+        check_setting(self, "engine", evenly, f"of processes that share a batch of {self.batch} evenly")
+        whole = self.engine.at_once is None or self.network not in _WITH_BATCH_NORMALISATION
+        check_setting(self, "engine", whole, f"without at_once: batch normalisation of {self.network} needs the batch")
 
     def _check_start(self) -> None:
+        if self.weights == "infiller" and self.network != "discriminator":
+            raise SettingsError(
+                f"TrainClassifierSettings.weights infiller is a start for the network discriminator only, not for "
+                f"{self.network}. Use imagenet or none."
+            )
+        if self.network == "discriminator" and self.weights not in ("infiller", "none"):
+            raise SettingsError(
+                f"TrainClassifierSettings.weights is {self.weights!r}, but a discriminator starts from an infiller's: "
+                "ask for weights infiller, and give the infiller; or ask for weights none."
+            )
         if self.network == "shallow-cnn" and self.weights != "none":
             raise SettingsError(
                 f"TrainClassifierSettings.weights is {self.weights!r}, but the shallow CNN has no pretrained weights: "
@@ -152,8 +238,44 @@ class TrainClassifierSettings:
                 f"TrainClassifierSettings.weights imagenet-to-layer2 is a start for resnet50 only, not for "
                 f"{self.network}. Use imagenet or none."
             )
-        if self.weights == "none" and self.weights_file is not None:
+        if self.weights in ("none", "infiller") and self.weights_file is not None:
             raise SettingsError(
-                "TrainClassifierSettings.weights is none, so weights_file would be ignored: leave it out, or set "
-                "weights to what the file holds."
+                f"TrainClassifierSettings.weights is {self.weights}, so weights_file would be ignored: leave it out, "
+                "or set weights to what the file holds."
             )
+
+
+_PAPER = TrainClassifierSettings()
+
+_MODERN = TrainClassifierSettings(
+    preset="modern",
+    network="convnext_tiny",
+    epochs=30,
+    balanced=True,
+    optimiser="adamw",
+    weight_decay=0.05,
+    clip_gradient=1.0,
+    learning_rate=1e-4,
+    schedule="cosine",
+    warm_up=0.1,
+    augmentation=AugmentationSettings(traditional=True),
+    mixup=0.2,
+    label_smoothing=0.1,
+    average_images=2000,
+    test_time_flips=True,
+)
+
+PRESETS: dict[str, TrainClassifierSettings] = {one.preset: one for one in (_PAPER, _MODERN)}
+"""Settings by name. ``paper`` follows the paper. ``modern`` is a baseline that is hard to beat: a newer network, and
+what was learned since about training on few images. Any field can be set besides, the network among them."""
+
+
+def preset(name: str) -> TrainClassifierSettings:
+    """Return the settings of a preset.
+
+    Raises:
+        SettingsError: there is no preset of that name.
+    """
+    if name not in PRESETS:
+        raise SettingsError(f"There is no classifier preset {name!r}. Use one of: {', '.join(PRESETS)}.")
+    return PRESETS[name]

@@ -11,13 +11,15 @@ from mammofill.classifier.classifier import Classifier
 from mammofill.classifier.examples import Examples, lesion_table
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.classifier.training_set import compose
-from mammofill.ground.artifact import LearnedFrom, begin
-from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
+from mammofill.ground.artifact import Artifact, LearnedFrom, begin
+from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms.vocabulary import Origin, Pathology, Split
 from mammofill.patches.patch_set import PatchSet
 
 _THROUGH = "train-classifier"
+_CHOSEN = f"{_THROUGH} (validation:"
+_MADE, _START = "what made these patches", "what the network starts from"
 _CLASSES = (Pathology.BENIGN, Pathology.MALIGNANT)
 
 
@@ -26,6 +28,7 @@ def train_classifier(
     out: str | Path,
     settings: TrainClassifierSettings = TrainClassifierSettings(),
     *,
+    infiller: Artifact | None = None,
     seed: int = 0,
     progress: Progress = quiet,
     device: str = "cpu",
@@ -38,7 +41,9 @@ def train_classifier(
     Args:
         patches: patch sets, real ones and, to augment them, synthetic ones. All patches have the same size.
         out: folder of the classifier.
-        settings: how.
+        settings: how; `preset` returns some by name.
+        infiller: whose discriminator the network is, for the network `discriminator`; of whatever collection. Whom it
+            learned from, the classifier has learned from.
         seed: decides the random weights, the order and the augmentation.
         progress: who is told.
         device: ``cpu``, ``cuda`` or ``cuda:<number>``. Results agree to the bit on the same device only.
@@ -46,28 +51,35 @@ def train_classifier(
     Raises:
         LeakError: a patient of validation or test would be learned from, by whatever way; or one is in two splits.
         TooFewError: a class is missing in train or validation.
-        ArtifactError: no set, the same set twice, or sets with patches of different sizes.
+        ArtifactError: no set, the same set twice, or sets with patches of different sizes; an infiller without a
+            discriminator of use.
+        SettingsError: an infiller is missing, or given to a network that has no use for it.
         WeightsError: pretrained weights are missing or are not what the settings say.
-        DeviceError: the device is not there.
+        DeviceError: the device, or enough of them, or the precision on it is not there.
         TrainingError: the loss is not finite any more.
     """
     check_sets(patches)
-    check_leaks(patches)
+    check_infiller(infiller, settings)
+    check_leaks(patches, [] if infiller is None else [infiller])
     lesions = lesion_table(patches)
     train = compose(lesions[lesions["split"] == Split.TRAIN], settings, seed)
     validation = lesions[(lesions["split"] == Split.VALIDATION) & (lesions["origin"] == Origin.REAL)]
     check_classes(train, validation, settings)
 
     from mammofill.classifier.fit import fit
-    from mammofill.classifier.networks import find_weights, read_start
-    from mammofill.ground.training import find_device
+    from mammofill.classifier.networks import find_weights, owner_of, read_start
+    from mammofill.ground.crew import check_crew
 
-    found_device = find_device(device)
+    check_crew(device, settings.engine.processes, settings.engine.precision)
     weights = find_weights(settings)
-    start = read_start(settings, weights)
-    inputs: dict[str, Path | Sequence[PatchSet]] = {"patches": list(patches)}
+    teacher = owner_of(weights)
+    check_leaks(patches, [] if teacher is None else [teacher])
+    start = read_start(settings, weights, infiller)
+    inputs: dict[str, Artifact | Path | Sequence[Artifact]] = {"patches": list(patches)}
     if weights is not None:
-        inputs["weights"] = weights
+        inputs["weights"] = teacher or weights
+    if infiller is not None:
+        inputs["infiller"] = infiller
 
     with begin(
         out,
@@ -81,7 +93,7 @@ def train_classifier(
         if work is not None:
             learning = Examples(patches, train, settings.input_px, settings.memory_gb)
             watching = Examples(patches, validation, settings.input_px, settings.memory_gb)
-            images_seen = fit(work.folder, learning, watching, start, settings, seed, progress, found_device)
+            images_seen = fit(work.folder, learning, watching, start, settings, seed, device, progress)
             work.finish(
                 counts=_counts(train, Split.TRAIN, (Origin.REAL, Origin.SYNTHETIC))
                 | _counts(validation, Split.VALIDATION, (Origin.REAL,))
@@ -113,8 +125,30 @@ def check_sets(patches: Sequence[PatchSet]) -> None:
         raise ArtifactError(f"All patches must have the same size in pixels, but found {found}.")
 
 
-def check_leaks(patches: Sequence[PatchSet]) -> None:
+def check_infiller(infiller: Artifact | None, settings: TrainClassifierSettings) -> None:
+    """Refuse an infiller that is of no use, and one that is missing.
+
+    Raises:
+        SettingsError: naming the setting that asks for it, or does not.
+    """
+    if infiller is None and settings.weights == "infiller":
+        raise SettingsError(
+            "TrainClassifierSettings.weights is infiller, but no infiller is given. Give one (--infiller FOLDER), or "
+            "ask for weights none by name."
+        )
+    if infiller is not None and settings.network != "discriminator":
+        raise SettingsError(
+            f"The infiller {infiller.folder} is given, but the network {settings.network} has no use for it. Leave it "
+            "out, or ask for the network discriminator with weights infiller."
+        )
+
+
+def check_leaks(patches: Sequence[PatchSet], teachers: Sequence[Artifact] = ()) -> None:
     """Refuse whatever would let the classifier learn from a patient whom it is judged on.
+
+    Args:
+        patches: all sets.
+        teachers: of whose weights the classifier starts.
 
     Raises:
         LeakError: naming the patient, the patch and the way in.
@@ -138,13 +172,18 @@ def check_leaks(patches: Sequence[PatchSet]) -> None:
                 f"{split_of[patient]} split. Synthetic patches may come from train patients only: make them again "
                 "with pairs of the train split."
             )
-    for one in patches:
-        for patient, ways in one.manifest.learned_patients().items():
-            if patient in split_of:
+    makers: list[tuple[Artifact, str]] = [(one, _MADE) for one in patches]
+    makers += [(one, _START) for one in teachers]
+    for one, maker in makers:
+        for patient, every_way in one.manifest.learned_patients().items():
+            split = split_of.get(patient)
+            # Validation patients may have chosen something before, as they choose here; nobody has learned from them.
+            ways = [way for way in every_way if split == Split.TEST or _CHOSEN not in way]
+            if split is not None and ways:
+                again = one.manifest.kind if maker is _START else "infiller"
                 raise LeakError(
-                    f"{one.folder}: what made these patches learned from patient {patient} (through "
-                    f"{', '.join(ways)}), who is in the {split_of[patient]} split. Train the infiller on train "
-                    "patients only."
+                    f"{one.folder}: {maker} learned from patient {patient} (through {', '.join(ways)}), who is in the "
+                    f"{split} split. Train the {again} on train patients only."
                 )
 
 
@@ -186,23 +225,23 @@ def check_classes(train: pd.DataFrame, validation: pd.DataFrame, settings: Train
                 f"There is no {pathology} patch in the train split: found {_in_words(train)}. A classifier needs both "
                 "classes."
             )
-    chooses = settings.threshold_rule != "half" or settings.keep == "best"
+    chooses = settings.threshold_rule != "half" or settings.keeps_best
     for pathology in _CLASSES:
         if chooses and not (validation["pathology"] == pathology).any():
             raise TooFewError(
                 f"There is no real {pathology} patch in the validation split: found {_in_words(validation)}. The "
                 "threshold is chosen there. Give ingest a larger share of validation patients; or set threshold_rule "
-                "to half and keep to last, which choose nothing."
+                "to half, keep to last and no patience, which choose nothing."
             )
 
 
 def learned_from(train: pd.DataFrame, validation: pd.DataFrame, settings: TrainClassifierSettings) -> list[LearnedFrom]:
     """Return whose patches shaped the classifier, and by which way. What the infiller learned from comes by itself."""
     real, synthetic = (train[train["origin"] == origin] for origin in (Origin.REAL, Origin.SYNTHETIC))
-    chosen = "threshold, choice of weights" if settings.keep == "best" else "threshold"
+    chosen = "threshold, choice of weights" if settings.keeps_best else "threshold"
     ways = {
         _THROUGH: real["patient_id"],
-        f"{_THROUGH} (validation: {chosen})": validation["patient_id"],
+        f"{_CHOSEN} {chosen})": validation["patient_id"],
         f"{_THROUGH} (context of a synthetic patch)": synthetic["patient_id"],
         f"{_THROUGH} (mask donor of a synthetic patch)": synthetic["mask_donor_patient_id"],
     }

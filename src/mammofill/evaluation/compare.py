@@ -74,6 +74,7 @@ def compare_arms(
             facts = {
                 "test_set": evaluations[0].test_set,
                 "external": evaluations[0].external,
+                "folds": len(evaluations[0].folds),
                 "patients": patients,
                 "benign_patches": int((~groups.malignant).sum()),
                 "malignant_patches": int(groups.malignant.sum()),

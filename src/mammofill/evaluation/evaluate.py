@@ -18,7 +18,7 @@ from mammofill.evaluation.evaluation import METRIC_COLUMNS, SCORE_COLUMNS, Evalu
 from mammofill.evaluation.heat_maps import hardest_patches, heat_map_sheet, random_patches
 from mammofill.evaluation.intervals import Replicates, Resamples, limiting_patients, scale_of
 from mammofill.evaluation.metrics import AT_THRESHOLD, LOWER_IS_BETTER, Weights, measure
-from mammofill.evaluation.settings import EvaluateSettings
+from mammofill.evaluation.settings import EvaluateSettings, PoolFoldsSettings
 from mammofill.evaluation.strangers import check_strangers
 from mammofill.ground.artifact import begin, write_atomically
 from mammofill.ground.errors import LeakError, TooFewError
@@ -168,7 +168,7 @@ def learned_patches(classifier: Classifier) -> dict[str, int | None]:
 def measure_scores(
     scores: pd.DataFrame,
     threshold: float,
-    settings: EvaluateSettings,
+    settings: EvaluateSettings | PoolFoldsSettings,
     seed: int,
     temperature: float | None = None,
 ) -> pd.DataFrame:
@@ -224,7 +224,10 @@ def temperature_of(validation: pd.DataFrame) -> tuple[float | None, str]:
 
 
 def _what_to_measure(
-    logits: NDArray[np.float64], threshold: float, settings: EvaluateSettings, temperature: float | None
+    logits: NDArray[np.float64],
+    threshold: float,
+    settings: EvaluateSettings | PoolFoldsSettings,
+    temperature: float | None,
 ) -> Iterator[tuple[str, tuple[str, ...], str, NDArray[np.float64], float]]:
     """Yield prefix, measures, threshold rule, logits and threshold (in log-odds) of each kind of measure."""
     fixed = [f"recall_at_specificity_{level:g}" for level in settings.specificities]

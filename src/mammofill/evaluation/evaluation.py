@@ -14,6 +14,11 @@ On disk::
                                label, threshold (as probability and as logit), temperature and what it was fitted on,
                                fingerprint of the test set, confidence, external (see `strangers`), attention_cells,
                                heat_maps (which patches the pictures show)
+    folds.json                 of a pooled evaluation alone (`pool`): what each fold was, see `FoldRecord`
+
+A pooled evaluation is of all patients, each scored by the one classifier of a cross-validation that never saw that
+patient. Its logits are from the threshold of their own fold, so that the threshold is 0; it has no temperature and no
+validation scores, and ``evaluation.json`` also tells folds (how many) and mean_fold_auc.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,7 +38,7 @@ from scipy.special import logit
 
 from mammofill.evaluation.intervals import Replicates, Resamples, limiting_patients
 from mammofill.evaluation.metrics import MEASURES, Weights, measure
-from mammofill.ground.artifact import Artifact
+from mammofill.ground.artifact import Artifact, LearnedFrom
 from mammofill.ground.errors import ArtifactError, SettingsError
 from mammofill.ground.seeding import stream
 
@@ -52,6 +58,24 @@ METRIC_COLUMNS = {
     "high": "float64",
     "left_out": "int64",  # resamples of patients in which it had no value, because a class was missing
 }
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """What a pooled evaluation keeps of one of its folds."""
+
+    fold: int
+    """Its number, from 0."""
+    evaluation: str
+    """Fingerprint of the evaluation of this fold."""
+    threshold_logit: float
+    """Frozen on its validation patients; what pooled logits are taken from."""
+    auc: float
+    """Of this fold alone."""
+    patients: tuple[str, ...]
+    """Whom its classifier scored."""
+    learned_from: tuple[LearnedFrom, ...]
+    """Whom its classifier, and whatever is upstream of it, learned from."""
 
 
 class Evaluation(Artifact):
@@ -115,6 +139,19 @@ class Evaluation(Artifact):
     def external(self) -> str:
         """Name of the source of the test patches where it is another one than the classifier's own; else empty."""
         return str(self.facts.get("external", ""))
+
+    @cached_property
+    def folds(self) -> tuple[FoldRecord, ...]:
+        """The folds of a pooled evaluation; empty for the evaluation of one classifier."""
+        path = self.folder / "folds.json"
+        records = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        return tuple(_fold_record(record) for record in records)
+
+    @property
+    def mean_fold_auc(self) -> float | None:
+        """Mean of the folds' own AUCs, each of one classifier; None where nothing was pooled."""
+        value = self.facts.get("mean_fold_auc")
+        return None if value is None else float(value)
 
     def _read(self, name: str) -> pd.DataFrame:
         path = self.folder / name
@@ -192,6 +229,11 @@ class Evaluation(Artifact):
     def called(self) -> NDArray[np.bool_]:
         """Return which patches were called malignant at the frozen threshold, (n,) in the order of the scores."""
         return self.scores["logit"].to_numpy() >= self.threshold_logit
+
+
+def _fold_record(record: dict[str, Any]) -> FoldRecord:
+    learned_from = tuple(LearnedFrom(way["through"], tuple(way["patients"])) for way in record["learned_from"])
+    return FoldRecord(**record | {"patients": tuple(record["patients"]), "learned_from": learned_from})
 
 
 def fingerprint_test_set(patches: str, table: pd.DataFrame) -> str:

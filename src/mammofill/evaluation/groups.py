@@ -15,6 +15,7 @@ from scipy.special import expit
 
 from mammofill.evaluation.comparison import GROUP_COLUMNS, SCORE_COLUMNS
 from mammofill.evaluation.evaluation import Evaluation, check_same_test_set
+from mammofill.evaluation.folds import check_pool
 from mammofill.evaluation.intervals import Replicates, Resamples, limiting_patients, with_seeds
 from mammofill.evaluation.metrics import Weights, measure
 from mammofill.evaluation.settings import CompareArmsSettings
@@ -201,6 +202,9 @@ def sort_into_groups(evaluations: Sequence[Evaluation], settings: CompareArmsSet
 
 
 def _check_no_leak(one: Evaluation) -> None:
+    if one.folds:
+        check_pool(one)
+        return
     ways = one.manifest.learned_patients()
     leaking = sorted(set(one.scores["patient_id"]) & set(ways))
     if leaking:

@@ -185,8 +185,32 @@ def _cautions(
             f"In up to {left_out} of {settings.resamples} resamples of patients a class was missing; they were left "
             "out, which makes the intervals a little too narrow."
         )
+    yield from _pooled(groups)
     if (planned["verdict"] == NOT_SHOWN).any():
         yield "That no difference was shown does not mean that there is none."
+
+
+def _pooled(groups: Groups) -> Iterator[str]:
+    """Say what pooled folds leave open, and how the folds' own AUCs stand beside that of all scores together."""
+    means = {
+        group.name: [one.mean_fold_auc for one in evaluations if one.mean_fold_auc is not None]
+        for group, evaluations in groups.members.items()
+    }
+    counts = {len(one.folds) for evaluations in groups.members.values() for one in evaluations}
+    if counts == {0}:
+        return
+    yield (
+        f"Each patient was scored by one of {max(counts)} classifiers, of different folds whose training patients "
+        "overlap. The intervals take these patients and classifiers for independent, which they are not quite: there "
+        "is no unbiased estimate of the error of a cross-validation (Bengio and Grandvalet, 2004), and the intervals "
+        "may be too narrow."
+    )
+    told = "; ".join(f"{name} {_plain(sum(values) / len(values))}" for name, values in means.items() if values)
+    yield (
+        "The AUC here is of the scores of all folds together, each from its own fold's threshold. The mean of the "
+        f"folds' own AUCs, which no threshold touches: {told}. Where an order of arms differs between the two, trust "
+        "neither."
+    )
 
 
 def _name(row: Mapping[str, Any], role: str = "arm") -> str:

@@ -55,12 +55,30 @@ class EvaluateSettings:
         check_setting(self, "split", self.split in (*splits, "all"), "train, validation or test")
         whole = self.split != "all" or bool(self.external)
         check_setting(self, "split", whole, "train, validation or test unless external names another source")
-        for field in ("specificities", "recalls"):
-            check_setting(self, field, all(0 < level < 1 for level in getattr(self, field)), "numbers in (0, 1)")
-        check_setting(self, "resamples", self.resamples >= 100, "at least 100")
-        check_setting(self, "confidence", 0 < self.confidence < 1, "in (0, 1)")
+        _check_measuring(self)
         check_setting(self, "heat_maps", self.heat_maps >= 0, "at least 0")
         check_setting(self, "batch", self.batch >= 1, "at least 1")
+
+
+@dataclass(frozen=True)
+class PoolFoldsSettings:
+    """How the pooled scores of a cross-validation are measured.
+
+    Attributes:
+        specificities: at which recall is measured, each in (0, 1).
+        recalls: at which specificity is measured, each in (0, 1).
+        resamples: bootstrap resamples of patients behind each interval.
+        confidence: of an interval, in (0, 1).
+    """
+
+    specificities: tuple[float, ...] = (0.8, 0.9)
+    recalls: tuple[float, ...] = (0.8, 0.9)
+    resamples: int = 2000
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        _check_measuring(self)
 
 
 @dataclass(frozen=True)
@@ -117,3 +135,10 @@ class CompareArmsSettings:
         fits = 100 <= self.curve_resamples <= self.resamples
         check_setting(self, "curve_resamples", fits, f"from 100 to resamples ({self.resamples})")
         check_setting(self, "hardest", self.hardest >= 0, "at least 0")
+
+
+def _check_measuring(settings: EvaluateSettings | PoolFoldsSettings) -> None:
+    for field in ("specificities", "recalls"):
+        check_setting(settings, field, all(0 < level < 1 for level in getattr(settings, field)), "numbers in (0, 1)")
+    check_setting(settings, "resamples", settings.resamples >= 100, "at least 100")
+    check_setting(settings, "confidence", 0 < settings.confidence < 1, "in (0, 1)")

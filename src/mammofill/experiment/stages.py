@@ -182,9 +182,10 @@ STAGES: tuple[Stage, ...] = (
         summary="train a classifier, malignant against benign, on real and synthetic patches",
         function="mammofill.classifier:train_classifier",
         settings="mammofill.classifier:TrainClassifierSettings",
-        inputs=(Input("patches", _PATCHES, several=True),),
+        inputs=(Input("patches", _PATCHES, several=True), Input("infiller", _INFILLER, optional=True)),
         output=_CLASSIFIER,
         device=True,
+        presets="mammofill.classifier:PRESETS",
     ),
     Stage(
         name="evaluate",
@@ -194,6 +195,14 @@ STAGES: tuple[Stage, ...] = (
         inputs=(Input("classifier", _CLASSIFIER), Input("patches", _PATCHES)),
         output=_EVALUATION,
         device=True,
+    ),
+    Stage(
+        name="pool-folds",
+        summary="pool the evaluations of all folds of a cross-validation: every patient scored once, by a stranger",
+        function="mammofill.evaluation:pool_folds",
+        settings="mammofill.evaluation:PoolFoldsSettings",
+        inputs=(Input("evaluations", _EVALUATION, several=True),),
+        output=_EVALUATION,
     ),
     Stage(
         name="compare-arms",

@@ -3,21 +3,27 @@
 What arms share (patches, pairs, infillers, synthetic patches) is made once for each share of the patients. A *cell* is
 one classifier: an arm, a dose, a share, a replicate. All cells are judged on the same test patches, those of the whole
 patch set, and on all patches of an external source where there is one.
+
+With folds, all of that happens once within each fold of each repeat, infillers and synthetic patches included, in a
+folder of its own (``folds/r0-f3``), and nothing crosses from one to another but the pixels of the mammograms. Then the
+folds of each cell are pooled into one evaluation, and the repeats of a cell are further replicates of it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from mammofill.experiment.stages import Stage, stage_named
+from mammofill.experiment.stages import PHANTOM, STAGES, Stage, stage_named
 from mammofill.ground.errors import check_setting
 
 _TEST_PAIRS = Path("test-pairs")
 _EXTERNAL = Path("external")
+FOLDS = Path("folds")
+"""Below it lies what is made within single folds."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,17 @@ class Grid:
         real_shares: shares of the train split's patients; infillers and synthetic patches are made from the same
             patients.
         every_dose_at_every_share: all combinations; otherwise shares below the largest are tried at the dose nearest 1.
+        folds: everything is made anew within each of so many folds, which test in turn, so that every patient is tested
+            by a classifier that never saw that patient; 0 tests on the one test split of ingest.
+        fold_repeats: how often the patients are dealt out to folds; each time is one more replicate.
     """
 
     replicates: int = 1
     doses: tuple[float, ...] = ()
     real_shares: tuple[float, ...] = (1.0,)
     every_dose_at_every_share: bool = False
+    folds: int = 0
+    fold_repeats: int = 1
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
@@ -46,6 +57,9 @@ class Grid:
         shares = self.real_shares
         fits = all(0 < share <= 1 for share in shares) and len(set(shares)) == len(shares) and 1.0 in shares
         check_setting(self, "real_shares", fits, "different numbers in (0, 1], 1 among them")
+        check_setting(self, "folds", self.folds == 0 or self.folds >= 2, "at least 2, or 0 for none")
+        check_setting(self, "fold_repeats", self.fold_repeats >= 1, "at least 1")
+        check_setting(self, "fold_repeats", self.fold_repeats == 1 or self.folds > 0, "1 where there are no folds")
 
     def cells_of(self, has_dose: bool) -> Iterator[tuple[float, float | None]]:
         """Yield (share, dose) of each cell of an arm, without replicates."""
@@ -66,6 +80,8 @@ class Arm:
     repeated: bool
     """Whether it learns from real patches again, as often as others do from synthetic ones."""
     settings: Any
+    discriminator: str | None = None
+    """From whose discriminator it starts."""
 
     @property
     def slug(self) -> str:
@@ -114,6 +130,23 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """One fold of one repeat of a cross-validation."""
+
+    repeat: int
+    number: int
+
+    @property
+    def place(self) -> Path:
+        """Where everything lies that is made within it."""
+        return FOLDS / f"r{self.repeat}-f{self.number}"
+
+    def first_replicate(self, plan: Plan) -> int:
+        """Return the number of the first of this repeat's replicates among those of all repeats."""
+        return self.repeat * plan.grid.replicates
+
+
+@dataclass(frozen=True)
 class Cell:
     """One classifier of a study."""
 
@@ -126,19 +159,28 @@ class Cell:
 
 def steps_of(plan: Plan) -> Iterator[Step]:
     """Yield the steps of a study in an order in which they can run: stage after stage."""
+    if plan.source is None:
+        yield _step("phantom", {}, Path("phantoms"), plan.settings["phantom"], plan.seed)
+    yield from _until_evaluated_in_folds(plan) if plan.grid.folds else _until_evaluated(plan)
+    if plan.judging:
+        yield from _judged(plan)
+    yield from _told(plan)
+
+
+def _until_evaluated(plan: Plan) -> Iterator[Step]:
+    """Yield what leads from mammograms to the evaluation of each cell, on one split of the patients."""
     cells = list(cells_of(plan))
     shares = list(dict.fromkeys(cell.share for cell in cells))
-    painted = list(dict.fromkeys((cell.share, cell.arm.infiller) for cell in cells if cell.arm.infiller))
-    judged = list(dict.fromkeys(name for share, name in painted if share == 1)) or list(plan.infillers)
-    trained = list(dict.fromkeys([*painted, *((1.0, name) for name in judged if plan.judging)]))
+    painted = _painted(plan)
+    seen_through = [(cell.share, cell.arm.discriminator) for cell in cells if cell.arm.discriminator]
+    judged = [(1.0, name) for name in _judged_infillers(plan) if plan.judging]
+    trained = list(dict.fromkeys([*painted, *seen_through, *judged]))
 
     def step(
         name: str, inputs: Mapping[str, tuple[Path, ...]], out: Path, settings: Any, seed: int = plan.seed
     ) -> Step:
-        return Step(stage_named(name), inputs, out, settings, seed)
+        return _step(name, inputs, out, settings, seed)
 
-    if plan.source is None:
-        yield step("phantom", {}, Path("phantoms"), plan.settings["phantom"])
     yield step("ingest", {"source": (plan.source or Path("phantoms"),)}, Path("mammograms"), plan.settings["ingest"])
     if plan.external:
         inputs = {"source": (plan.external.source,)}
@@ -172,30 +214,99 @@ def steps_of(plan: Plan) -> Iterator[Step]:
     for cell in cells:
         learned_from = [patches_at(cell.share)]
         learned_from += [_synthetic(cell.share, cell.arm.infiller, plan)] if cell.arm.infiller else []
-        yield step("train-classifier", {"patches": tuple(learned_from)}, Path("classifiers") / cell.slug,
-                   _settings_of(cell), plan.seed + cell.replicate)  # fmt: skip
+        given = {"patches": tuple(learned_from)}
+        if cell.arm.discriminator:
+            given["infiller"] = (_infiller(cell.share, cell.arm.discriminator, plan),)
+        out = Path("classifiers") / cell.slug
+        yield step("train-classifier", given, out, _settings_of(cell), plan.seed + cell.replicate)
     for cell in cells:
         inputs = {"classifier": (Path("classifiers") / cell.slug,), "patches": (patches,)}
         yield step("evaluate", inputs, Path("evaluations") / cell.slug, _evaluation_of(cell, plan))
     for cell in cells if plan.external else ():
         inputs = {"classifier": (Path("classifiers") / cell.slug,), "patches": (_EXTERNAL / "patches",)}
         yield step("evaluate", inputs, Path("evaluations-external") / cell.slug, _external_of(cell, plan))
-    shown = {"evaluations": tuple(Path("evaluations") / cell.slug for cell in cells)}
-    if plan.judging:
-        eyes = next(cell for cell in cells if cell.arm == plan.judging and cell.share == 1)
-        seen = {"infillers": tuple(_infiller(1.0, name, plan) for name in judged), "patches": (patches,)}
-        seen |= {"classifier": (Path("classifiers") / eyes.slug,), "pairs": (_TEST_PAIRS,)}
-        shown["judgements"] = (Path("judgement"),)
-        yield step("judge-infiller", seen, Path("judgement"), plan.settings["judge-infiller"])
+
+
+def _until_evaluated_in_folds(plan: Plan) -> Iterator[Step]:
+    """Yield the same within each fold of each repeat, and what pools the folds; stage after stage over all folds."""
+    order = [stage.name for stage in (PHANTOM, *STAGES)]
+    within = [
+        _moved(step, fold, plan) for fold in folds_of(plan) for step in _until_evaluated(_plan_within(fold, plan))
+    ]
+    yield from sorted(within, key=lambda step: order.index(step.stage.name))
+    pooling = stage_named("pool-folds").settings_class()
+    settings = pooling(**{field.name: getattr(plan.settings["evaluate"], field.name) for field in fields(pooling)})
+    for cell in cells_of(plan):
+        for repeat in range(plan.grid.fold_repeats):
+            of_repeat = [fold for fold in folds_of(plan) if fold.repeat == repeat]
+            parts = tuple(fold.place / "evaluations" / cell.slug for fold in of_repeat)
+            yield _step("pool-folds", {"evaluations": parts}, _evaluation(cell, repeat, plan), settings, plan.seed)
+
+
+def _judged(plan: Plan) -> Iterator[Step]:
+    """Yield what measures the infillers, with the eyes of a classifier that learned from real patches only."""
+    eyes = next(cell for cell in cells_of(plan) if cell.arm == plan.judging and cell.share == 1)
+    infillers = tuple(_infiller(1.0, name, plan) for name in _judged_infillers(plan))
+    seen = {"infillers": infillers, "patches": (patches_at(1.0),)}
+    seen |= {"classifier": (Path("classifiers") / eyes.slug,), "pairs": (_TEST_PAIRS,)}
+    yield _step("judge-infiller", seen, Path("judgement"), plan.settings["judge-infiller"], plan.seed)
+
+
+def _told(plan: Plan) -> Iterator[Step]:
+    """Yield what compares the evaluations and writes the report."""
+    repeats = range(plan.grid.fold_repeats)
+    evaluations = tuple(_evaluation(cell, repeat, plan) for cell in cells_of(plan) for repeat in repeats)
+    shown = {"evaluations": evaluations} | ({"judgements": (Path("judgement"),)} if plan.judging else {})
     if len(plan.arms) > 1:
-        compared = {Path("comparison"): shown["evaluations"]}
+        compared = {Path("comparison"): evaluations}
         if plan.external:
-            elsewhere = tuple(Path("evaluations-external") / cell.slug for cell in cells)
+            elsewhere = tuple(Path("evaluations-external") / cell.slug for cell in cells_of(plan))
             compared[Path("comparison-external")] = elsewhere
         shown["comparisons"] = tuple(compared)
-        for out, evaluations in compared.items():
-            yield step("compare-arms", {"evaluations": evaluations}, out, plan.settings["compare-arms"])
-    yield step("write-report", shown, Path("report"), plan.settings["write-report"])
+        for out, several in compared.items():
+            yield _step("compare-arms", {"evaluations": several}, out, plan.settings["compare-arms"], plan.seed)
+    yield _step("write-report", shown, Path("report"), plan.settings["write-report"], plan.seed)
+
+
+def folds_of(plan: Plan) -> list[Fold]:
+    """Return all folds of all repeats; none where the study has one split."""
+    return [Fold(repeat, number) for repeat in range(plan.grid.fold_repeats) for number in range(plan.grid.folds)]
+
+
+def _plan_within(fold: Fold, plan: Plan) -> Plan:
+    """Return the plan of one fold: other patients test, and each repeat has seeds of its own."""
+    dealt = replace(plan.settings["ingest"], split="kfold", folds=plan.grid.folds, fold=fold.number)
+    seed = plan.seed + fold.first_replicate(plan)
+    return replace(plan, settings={**plan.settings, "ingest": dealt}, seed=seed)
+
+
+def _moved(step: Step, fold: Fold, plan: Plan) -> Step:
+    """Return a step of the plan of one fold as a step of the whole study."""
+    out = fold.place / step.out
+    if step.stage.name == "ingest":
+        return replace(step, out=out)
+    inputs = {role: tuple(fold.place / place for place in places) for role, places in step.inputs.items()}
+    if step.stage.name == "extract-patches":
+        # The seed chooses among normal patches; all repeats must be of the same patches.
+        return replace(step, inputs=inputs, out=out, seed=plan.seed)
+    if step.stage.name == "evaluate":
+        replicate = step.settings.replicate + fold.first_replicate(plan)
+        return replace(step, inputs=inputs, out=out, settings=replace(step.settings, replicate=replicate))
+    return replace(step, inputs=inputs, out=out)
+
+
+def _step(name: str, inputs: Mapping[str, tuple[Path, ...]], out: Path, settings: Any, seed: int) -> Step:
+    return Step(stage_named(name), inputs, out, settings, seed)
+
+
+def _painted(plan: Plan) -> list[tuple[float, str]]:
+    """Return whose synthetic patches some arm learns from: share, infiller."""
+    return list(dict.fromkeys((cell.share, cell.arm.infiller) for cell in cells_of(plan) if cell.arm.infiller))
+
+
+def _judged_infillers(plan: Plan) -> list[str]:
+    """Return the infillers that are measured, if any are: those that arms use, or all."""
+    return list(dict.fromkeys(name for share, name in _painted(plan) if share == 1)) or list(plan.infillers)
 
 
 def cells_of(plan: Plan) -> Iterator[Cell]:
@@ -224,6 +335,11 @@ def _evaluation_of(cell: Cell, plan: Plan) -> Any:
 def _external_of(cell: Cell, plan: Plan) -> Any:
     """Nobody has learned from any of these patients, so all of them test."""
     return replace(_evaluation_of(cell, plan), external=plan.external.name if plan.external else "", split="all")
+
+
+def _evaluation(cell: Cell, repeat: int, plan: Plan) -> Path:
+    """Return where the evaluation of a cell lies that is compared; with folds, that of one repeat, over all folds."""
+    return Path("evaluations") / (f"{cell.slug}_repeat-{repeat}" if plan.grid.fold_repeats > 1 else cell.slug)
 
 
 def patches_at(share: float) -> Path:

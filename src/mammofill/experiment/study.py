@@ -28,6 +28,10 @@
     augmentation.traditional = true
 
     [[arms]]
+    name = "features of the GAN"
+    discriminator = true          # starts from the infiller's discriminator; of one of several infillers: its name
+
+    [[arms]]
     name = "ResNet-50 + repeated"
     repeated = true               # the control of the same dose: real patches again instead of synthetic ones
 
@@ -36,6 +40,8 @@
     doses = [0.5, 1, 2]           # synthetic or repeated patches for each real one
     real_shares = [0.25, 0.5, 1]  # of the patients to learn from, infillers and all; at the dose nearest 1
     every_dose_at_every_share = false
+    folds = 5                     # cross-validation: all of it anew within each fold, and every patient is tested once
+    fold_repeats = 2              # with patients dealt out anew; each time is one more replicate
 
     [external]                    # only where this table stands: a second source, on all of which each classifier is
                                   # judged as well, and from which nothing is learned
@@ -122,6 +128,7 @@ def read_study(path: str | Path) -> Study:
     arms = _arms(content.get("arms", PAPER_ARMS), tables["train-classifier"], infillers, path)
     grid = read_settings(Grid, tables["grid"], f"{path} [grid]", path.parent)
     _check_grid(grid, arms, path)
+    _check_folds(grid, content, path)
     name, seed = str(content.get("name", path.stem)), int(content.get("seed", 0))
     if "title" not in tables["write-report"]:
         settings["write-report"] = replace(settings["write-report"], title=name)
@@ -209,45 +216,66 @@ def _check_grid(grid: Grid, arms: list[Arm], path: Path) -> None:
             raise SettingsError(f"{path} [[arms]] {arm.name!r} is repeated, so [grid] must give doses.")
 
 
+def _check_folds(grid: Grid, content: Mapping[str, Any], path: Path) -> None:
+    if not grid.folds:
+        return
+    for table in ("external", "judge-infiller"):
+        if table in content:
+            raise SettingsError(
+                f"{path}: [{table}] and folds in [grid] do not go together: with {grid.folds} folds there are as many "
+                "infillers and classifiers of each kind, and no single one to judge. Run a study without folds for it."
+            )
+    for field in ("split", "folds", "fold", "test_share"):
+        if field in content.get("ingest", {}):
+            raise SettingsError(
+                f"{path} [ingest]: {field} is not set here; [grid] has folds = {grid.folds}, and each fold tests once."
+            )
+
+
 def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], path: Path) -> list[Arm]:
     arms: dict[str, Arm] = {}
     for number, table in enumerate(tables, start=1):
         values = _merged(shared, table)
         name, synthetic = values.pop("name", None), values.pop("synthetic", False)
-        repeated = values.pop("repeated", False)
+        repeated, features = values.pop("repeated", False), values.pop("discriminator", False)
         where = f"{path} [[arms]] number {number}"
         if not isinstance(name, str) or not Arm(name, None, False, None).slug:
             raise SettingsError(f"{where} must have a name with letters or digits, but has {name!r}.")
         where = f"{path} [[arms]] {name!r}"
-        infiller = _infiller_of(synthetic, infillers, where)
+        infiller = _infiller_of("synthetic", synthetic, infillers, where)
+        discriminator = _infiller_of("discriminator", features, infillers, where)
+        if discriminator:
+            values.pop("weights_file", None)
+            values |= {"network": "discriminator", "weights": table.get("weights", "infiller")}
         if not isinstance(repeated, bool) or (repeated and infiller):
             raise SettingsError(f"{where}: repeated must be true or false, and stands for synthetic patches.")
         for field in ("dose", "repeats"):
             if field in values:
                 raise SettingsError(f"{where}: {field} is not set here; doses stand in [grid].")
-        arm = Arm(name, infiller, repeated, _stage_settings(stage_named("train-classifier"), values, path, where))
+        settings = _stage_settings(stage_named("train-classifier"), values, path, where)
+        arm = Arm(name, infiller, repeated, settings, discriminator)
         if arm.slug in arms:
             raise SettingsError(f"{where} and {arms[arm.slug].name!r} would share a folder. Give them other names.")
         arms[arm.slug] = arm
     return list(arms.values())
 
 
-def _infiller_of(synthetic: Any, infillers: Mapping[str, Any], where: str) -> str | None:
-    if synthetic is True and len(infillers) == 1:
+def _infiller_of(key: str, value: Any, infillers: Mapping[str, Any], where: str) -> str | None:
+    if value is True and len(infillers) == 1:
         return next(iter(infillers))
-    if synthetic is False:
+    if value is False:
         return None
-    if not isinstance(synthetic, str) or synthetic not in infillers:
+    if not isinstance(value, str) or value not in infillers:
         raise SettingsError(
-            f"{where}: synthetic must be true or false, but is {synthetic!r}. Where the study names several infillers "
+            f"{where}: {key} must be true or false, but is {value!r}. Where the study names several infillers "
             f"it is the name of one; here there are: {', '.join(infillers)}."
         )
-    return synthetic
+    return value
 
 
 def _judging_arm(arms: list[Arm], path: Path) -> Arm:
     """Return the arm whose classifier judges the infillers: the last one that learns from real patches only."""
-    real = [arm for arm in arms if not arm.infiller]
+    real = [arm for arm in arms if not arm.infiller and not arm.discriminator]
     if not real:
         raise SettingsError(
             f"{path} [judge-infiller]: an infiller is judged with a classifier that learned from real patches only, "

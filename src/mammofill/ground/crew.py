@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import multiprocessing
+from torch import Tensor, multiprocessing, nn
 
 from mammofill.ground.errors import DeviceError
 from mammofill.ground.training import find_device
@@ -72,6 +72,87 @@ def crew(
         torch.set_num_threads(threads)
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def mean_over_crew(fabric: Fabric, parameters: Sequence[nn.Parameter], losses: Tensor) -> list[float]:
+    """Bring gradients and losses to their mean over the crew, in one exchange.
+
+    Args:
+        fabric: this process of the crew.
+        parameters: those whose gradients are wanted; the same in every process.
+        losses: (K,) of this process's share of the batch.
+
+    Returns:
+        The K losses of the whole batch.
+    """
+    if fabric.world_size == 1:
+        return [float(loss) for loss in losses.cpu()]
+    moved = [one for one in parameters if one.grad is not None]
+    gathered = torch.cat([losses, *(one.grad.flatten() for one in moved if one.grad is not None)])
+    averaged = torch.as_tensor(fabric.all_reduce(gathered, reduce_op="mean"))
+    means, *gradients = torch.split(averaged, [len(losses), *(one.numel() for one in moved)])
+    for one, gradient in zip(moved, gradients, strict=True):
+        one.grad = gradient.view_as(one)
+    return [float(loss) for loss in means.cpu()]
+
+
+def share_normalisation(network: nn.Module) -> None:
+    """Make every batch normalisation of a network look at the whole batch, and not at one process's share of it.
+
+    torch's own SyncBatchNorm does so on CUDA only.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.__class__ = _SharedBatchNorm
+
+
+class _SharedBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over a crew. Source: Ioffe and Szegedy, ICML 2015, algorithm 1."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Take (N, C, H, W), this process's share of the batch, to the same shape."""
+        if not self.training:
+            return super().forward(inputs)
+        with torch.autocast(inputs.device.type, enabled=False):
+            values, places = inputs.float(), (0, 2, 3)
+            mean = _mean_over_processes(values.mean(places))[:, None, None]
+            variance = _mean_over_processes((values - mean).square().mean(places))
+            self._remember(mean.detach().flatten(), variance.detach(), inputs.numel() // inputs.shape[1])
+            scale = self.weight * (variance + self.eps).rsqrt()
+            outputs = (values - mean) * scale[:, None, None] + self.bias[:, None, None]
+        return outputs.to(inputs.dtype)
+
+    def _remember(self, mean: Tensor, variance: Tensor, places: int) -> None:
+        count, share = places * torch.distributed.get_world_size(), self.momentum or 0.0
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance * count / (count - 1), share)
+
+
+class _MeanOverProcesses(torch.autograd.Function):
+    """The mean over processes; its gradient is the mean over processes, too, since all of them depend on each."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        return _all_reduced(values)
+
+    @staticmethod
+    def backward(_: Any, gradients: Tensor) -> Tensor:
+        return _all_reduced(gradients)
+
+
+def _mean_over_processes(values: Tensor) -> Tensor:
+    mean: Tensor = _MeanOverProcesses.apply(values)
+    return mean
+
+
+def _all_reduced(values: Tensor) -> Tensor:
+    total = values.contiguous().clone()
+    torch.distributed.all_reduce(total)
+    return total / torch.distributed.get_world_size()
 
 
 def check_crew(device: str, processes: int, precision: Precision) -> None:

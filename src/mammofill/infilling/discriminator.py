@@ -8,7 +8,6 @@ it was told. The real/fake logit is conditioned by projection (Miyato and Koyama
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from mammofill.ground.trunk import Trunk
 from mammofill.infilling.conditions import count_planes
-from mammofill.infilling.generator import LEAK, start_layers
 from mammofill.infilling.settings import CLASSES, DiscriminatorSettings
 
 
@@ -44,12 +43,7 @@ class Discriminator(nn.Module):
         planes = count_planes(facts)
         joined = planes if settings.conditioning == "planes" else 0
         normed: Callable[[nn.Module], nn.Module] = spectral_norm if settings.spectral_norm else nn.Identity()
-        first = nn.Conv2d(1 + settings.sees_mask, widths[0], kernel_size=3, padding=1)
-        others = [nn.Conv2d(before + joined, width, kernel_size=3, padding=1) for before, width in pairwise(widths)]
-        self.trunk = nn.ModuleList([first, *others])
-        start_layers(self.trunk)
-        for number, layer in enumerate(self.trunk):
-            self.trunk[number] = normed(layer)
+        self.trunk = Trunk(1 + settings.sees_mask, widths, joined, settings.spectral_norm)
         last_side = size_px // 2 ** (len(widths) - 1)
         weighed = widths[-1] * last_side**2 if settings.judge == "flat" else widths[-1]
         verdicts = 1 if settings.conditioning == "planes" else 1 + planes
@@ -65,15 +59,9 @@ class Discriminator(nn.Module):
             mask: (N, 1, H, W), 1 = the lesion, or what was filled.
             conditions: (N, K), from `conditions.encode`.
         """
-        state = torch.cat([images, mask], dim=1) if self.settings.sees_mask else images
-        layers = []
-        for number, convolution in enumerate(self.trunk):
-            if number and self.settings.conditioning == "planes":
-                planes = conditions[:, :, None, None].expand(-1, -1, *state.shape[-2:])
-                state = torch.cat([state, planes], dim=1)
-            state = convolution(state)
-            state = F.leaky_relu(F.max_pool2d(state, 2) if number else state, LEAK)
-            layers.append(state)
+        seen = torch.cat([images, mask], dim=1) if self.settings.sees_mask else images
+        layers = self.trunk(seen, conditions if self.settings.conditioning == "planes" else None)
+        state = layers[-1]
         near = weights_near(mask, state.shape[-1])
         logits = self._verdicts(state, near)
         real = logits[:, 0]

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mammofill.ground.trunk import LEAK, start_layers
 from mammofill.infilling.conditions import count_planes
 from mammofill.infilling.settings import COARSEST_PX, GeneratorSettings
-
-LEAK = 0.2
-"""Slope of the leaky ReLU below zero. Source: Chen and Koltun, section 4."""
 
 _NOISE_SPREAD = math.sqrt(1 / 12)
 """Standard deviation of the uniform noise over [0, 1] that the hole holds."""
@@ -165,19 +163,3 @@ def fill_smoothly(context: Tensor, mask: Tensor, sides: list[int]) -> list[Tenso
         coarse = F.interpolate(filled[-1], scale_factor=2, mode="bilinear", align_corners=False)
         filled.append(total + (1 - count) * coarse)
     return filled[-len(sides) :]
-
-
-def start_layers(network: nn.Module) -> None:
-    """Draw first weights that keep the spread of signals from layer to layer where there is no normalisation.
-
-    Source: He et al., "Delving deep into rectifiers", 2015, equation 15 with the slope of our leaky ReLU. What scales
-    and shifts channels begins at nothing.
-    """
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, a=LEAK)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-        if isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, std=0.1)
-            nn.init.zeros_(layer.bias)

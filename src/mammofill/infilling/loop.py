@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mammofill.ground.artifact import write_atomically
-from mammofill.ground.crew import crew
+from mammofill.ground.crew import crew, mean_over_crew
 from mammofill.ground.errors import TrainingError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.training import (
@@ -30,6 +30,7 @@ from mammofill.ground.training import (
     save_checkpoint,
     save_weights,
 )
+from mammofill.ground.trunk import DISCRIMINATOR_NAME
 from mammofill.infilling.batches import Batch, Lesions, batch_at
 from mammofill.infilling.networks import Networks
 from mammofill.infilling.previews import PreviewCases, preview_picture
@@ -38,8 +39,6 @@ from mammofill.infilling.watching import Watch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-DISCRIMINATOR_NAME = "discriminator.safetensors"
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Turn:
             (total * (len(part) / count)).backward(inputs=parameters)  # type: ignore[no-untyped-call]
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + term.detach().float() * (len(part) / count)
-        losses = _average(fabric, parameters, torch.stack(list(sums.values())))
+        losses = mean_over_crew(fabric, parameters, torch.stack(list(sums.values())))
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * rate
         self.optimiser.step()
@@ -91,19 +90,6 @@ class Turn:
         looked_at = self.watched is not None and steps % self.burst == 0
         below = looked_at and losses[f"{self.name}.{self.watched}"] < self.threshold
         return below or steps >= self.most_steps
-
-
-def _average(fabric: Fabric, parameters: Sequence[nn.Parameter], losses: Tensor) -> list[float]:
-    """Bring gradients and losses to their mean over the crew; return the losses."""
-    if fabric.world_size == 1:
-        return [float(loss) for loss in losses.cpu()]
-    moved = [one for one in parameters if one.grad is not None]
-    gathered = torch.cat([losses, *(one.grad.flatten() for one in moved if one.grad is not None)])
-    averaged = torch.as_tensor(fabric.all_reduce(gathered, reduce_op="mean"))
-    means, *gradients = torch.split(averaged, [len(losses), *(one.numel() for one in moved)])
-    for one, gradient in zip(moved, gradients, strict=True):
-        one.grad = gradient.view_as(one)
-    return [float(loss) for loss in means.cpu()]
 
 
 def run_training(

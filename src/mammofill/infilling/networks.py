@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mammofill.ground.training import seeded_layers
+from mammofill.ground.training import draw_nearer, seeded_layers
 from mammofill.infilling.batches import Batch
 from mammofill.infilling.discriminator import Discriminator, Verdict, weights_near
 from mammofill.infilling.generator import Generator
@@ -54,10 +54,7 @@ class Networks:
         """Bring the kept generator nearer to the trained one, after a step of so many images."""
         if self.kept is self.generator:
             return
-        share = 1 - 0.5 ** (images / self.settings.schedule.average_images)
-        with torch.no_grad():
-            for kept, trained in zip(self.kept.parameters(), self.generator.parameters(), strict=True):
-                kept.lerp_(trained, share)
+        draw_nearer(self.kept, self.generator, images, self.settings.schedule.average_images)
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on."""

@@ -60,7 +60,7 @@ def read_comparison(comparison: Comparison, sources: Sequence[PatchSet]) -> Comp
     return Compared(
         name=comparison.folder.name,
         external=comparison.external,
-        in_short=_in_short(comparison),
+        in_short=in_short(comparison),
         said=tuple((words, texts) for words, texts in said if texts),
         figures=tuple(_figures(comparison)),
         hardest=hard_cases(_plain(comparison.table("hardest")), sources),
@@ -69,8 +69,18 @@ def read_comparison(comparison: Comparison, sources: Sequence[PatchSet]) -> Comp
     )
 
 
-def _in_short(comparison: Comparison) -> str:
-    """Count the verdicts of the planned comparisons by the primary measure."""
+def lines_of_groups(comparison: Comparison) -> Iterator[str]:
+    """Yield the primary measure of each arm, dose and share as lines of plain text."""
+    measure = str(comparison.manifest.settings["measures"][0])
+    rows = [(_group(row), _shown(row.value, row.low, row.high))
+            for row in _records(comparison.table("arms").query("measure == @measure"))]  # fmt: skip
+    width = max((len(name) for name, _ in rows), default=0)
+    yield f"{MEASURE_WORDS.get(measure, measure)}, means over seeds, with intervals over patients and seeds:"
+    yield from (f"  {name:<{width}}  {value}" for name, value in rows)
+
+
+def in_short(comparison: Comparison) -> str:
+    """Count the verdicts of the planned comparisons by the primary measure, and say what could have been shown."""
     differences = comparison.table("differences")
     planned = differences[differences["planned"]]
     measure = str(comparison.manifest.settings["measures"][0])
@@ -157,8 +167,8 @@ def _figures(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
     ):
         table = comparison.table(name)
         table = table[table["measure"] == "auc"]
-        if table[axis].nunique() > 1:
-            lines = {arm: part.sort_values(axis) for arm, part in _lines(table, axis)}
+        lines = {arm: part.sort_values(axis) for arm, part in _lines(table, axis)}
+        if lines:  # arms with two doses or shares at least
             words = "generated or repeated patches for each real one" if axis == "dose" else "share of the patients"
             level = _without(comparison) if axis == "dose" else None
             yield heading, "Bars: intervals over patients and seeds.", draw_lines(lines, axis, words, "AUC", level)

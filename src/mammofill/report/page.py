@@ -75,8 +75,6 @@ class Study:
     """Of infillers; none need be."""
     looking: Looking | None
     lineage: Lineage
-    out: Path
-    """Folder of the report."""
 
 
 def render_page(study: Study, roc: bytes, settings: WriteReportSettings, seed: int) -> str:
@@ -109,7 +107,7 @@ def render_page(study: Study, roc: bytes, settings: WriteReportSettings, seed: i
         over_seeds=_over_seeds(study),
         confusion=_confusion_rows(study.arms),
         looking=study.looking,
-        reproduction=read_reproduction(evaluations, lineage, study.out),
+        reproduction=read_reproduction(evaluations, lineage),
         frozen=_measure_rows(evaluations, "frozen"),
         half=_measure_rows(evaluations, "half"),
         paper=PAPER_TABLE,

@@ -26,17 +26,14 @@ class Reproduction:
     facts: tuple[tuple[str, str], ...]
 
 
-def read_reproduction(evaluations: Sequence[Evaluation], lineage: Lineage, out: Path) -> Reproduction:
+def read_reproduction(evaluations: Sequence[Evaluation], lineage: Lineage) -> Reproduction:
     """Gather what is needed.
 
     Args:
         evaluations: all of them.
         lineage: what they came from.
-        out: folder of the report; a study's file lies beside it.
     """
-    beside = out.absolute().parent / STUDY_NAME
-    # A page that is passed on should not tell where files lie on somebody's disk.
-    study = re.sub(r'"/[^"\n]*/([^"/\n]+)"', r'"…/\1"', beside.read_text(encoding="utf-8")) if beside.is_file() else ""
+    study = _study_of(evaluations[0].folder)
     made = [one.manifest for one in lineage.artifacts]
     seeds = sorted({one.seed for one in made})
     of_kind = {kind: lineage.of_kind(kind) for kind in ("mammograms", "patches", "pairs", "infiller")}
@@ -51,6 +48,16 @@ def read_reproduction(evaluations: Sequence[Evaluation], lineage: Lineage, out: 
     ]
     command = f"mammofill run {STUDY_NAME} --out runs/again" if study else ""
     return Reproduction(command, study, tuple(facts))
+
+
+def _study_of(evaluation: Path) -> str:
+    """Return the study file that `mammofill run` left above an evaluation; empty where there is none."""
+    for folder in evaluation.absolute().parents[:2]:
+        path = folder / STUDY_NAME
+        if path.is_file():
+            # A page that is passed on should not tell where files lie on somebody's disk.
+            return re.sub(r'"/[^"\n]*/([^"/\n]+)"', r'"…/\1"', path.read_text(encoding="utf-8"))
+    return ""
 
 
 def _versions() -> list[str]:

@@ -78,9 +78,7 @@ def write_report(
                 write_atomically(work.folder / "roc.svg", roc)
                 task.advance(1, "curves")
                 lineage = find_lineage(shown, judgements)
-                study = Study(
-                    arms, len(evaluations), shown, found, comparisons, judgements, looking, lineage, Path(out)
-                )
+                study = Study(arms, len(evaluations), shown, found, comparisons, judgements, looking, lineage)
                 page = render_page(study, roc, settings, seed)
                 write_atomically(work.folder / "index.html", page)
                 task.advance(1, "page")
