@@ -44,18 +44,23 @@ def begin(*command: str | Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(started, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def kill_again_and_again(out: Path, seed: int, *command: str | Path) -> int:
+def kill_again_and_again(out: Path, whole: Path, seed: int, *command: str | Path) -> int:
     """Start a command again and again, kill it at random moments of its work, and let it finish in the end.
 
-    Half of the times only the process itself is killed, as the system does that is out of memory, and not its workers.
+    Moments are told by the files that it has made, of which the finished artifact `whole` says how many there are: by
+    the clock, a fast machine would be done before it is killed. Half of the times only the process itself is killed,
+    as the system does that is out of memory, and not its workers.
     """
     random = np.random.default_rng(seed)
+    partial = out.with_name(f"{out.name}.partial")
+    most_between = count_files(whole) // KILLS
     killed = 0
     for number in range(KILLS):
+        awaited = count_files(partial) + random.integers(0, most_between)
         process = begin(*command)
-        while process.poll() is None and not out.with_name(f"{out.name}.partial").is_dir():
-            time.sleep(0.01)
-        time.sleep(random.uniform(0.0, 0.6))
+        while process.poll() is None and not (partial.is_dir() and count_files(partial) >= awaited):
+            time.sleep(0.002)
+        time.sleep(random.uniform(0.0, 0.02))
         if process.poll() is None:
             if number % 2:
                 os.kill(process.pid, signal.SIGKILL)
@@ -71,13 +76,17 @@ def kill_again_and_again(out: Path, seed: int, *command: str | Path) -> int:
     return killed
 
 
+def count_files(folder: Path) -> int:
+    return sum(len(names) for _, _, names in os.walk(folder))
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_killed_ingest_goes_on_to_the_same_set(
     films: Path, mammograms: MammogramSet, seed: int, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     flags = ("--height-px", "512", "--workers", "2")
-    killed = kill_again_and_again(out, seed, "ingest", "cbis-ddsm", films, "--out", out, *flags)
+    killed = kill_again_and_again(out, mammograms.folder, seed, "ingest", "cbis-ddsm", films, "--out", out, *flags)
     assert killed
     assert read_manifest(out).fingerprint == mammograms.fingerprint
 
@@ -88,7 +97,7 @@ def test_a_killed_extraction_goes_on_to_the_same_patches(
 ) -> None:
     out = tmp_path / "out"
     flags = ("--size-px", "64", "--stride-px", "32", "--mammograms-per-shard", "3", "--workers", "2")
-    killed = kill_again_and_again(out, seed, "extract-patches", mammograms.folder, "--out", out, *flags)
+    killed = kill_again_and_again(out, patches.folder, seed, "extract-patches", mammograms.folder, "--out", out, *flags)
     assert killed
     assert read_manifest(out).fingerprint == patches.fingerprint
 
