@@ -9,8 +9,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
-from faulty_phantoms import write_faulty, write_sound
+from faulty_phantoms import mask_of, write_faulty, write_sound
 
 from mammofill.audit import Audit, AuditSettings, audit, summarise, write_audit
 from mammofill.cli import main
@@ -70,6 +71,24 @@ def test_copies_are_told_from_mirrored_copies_and_name_both(audited: Audit) -> N
     assert all(len(case.mammogram_ids) == 2 for case in alike)
     assert all(case.patient_id is None for case in alike)
     assert any("mirror images" in case.words for case in alike)
+
+
+def test_masks_that_are_not_where_the_tables_say_are_named(tmp_path: Path) -> None:
+    source = write_sound(tmp_path / "sound")
+    tables = [pd.read_csv(path) for path in source.rglob("*_set.csv")]
+    expected = {}
+    for row in pd.concat(tables).to_dict("records"):
+        crop, mask = (row[f"{name} file path"].strip().split("/") for name in ("cropped image", "ROI mask"))
+        assert crop[-2] == mask[-2]  # the tables name one series, and the file by its number
+        files = sorted((source / "CBIS-DDSM" / mask[0]).rglob("*.dcm"))
+        if len({file.parent for file in files}) > 1:
+            expected[mask[0]] = "its files lie in two folders; the tables name one"
+        elif mask_of(source / "CBIS-DDSM" / mask[0]).name == "1-1.dcm" and mask[-1] == "000001.dcm":
+            expected[mask[0]] = "the mask is file 1 of its folder; the table says file 2"
+    result = audit(source, AuditSettings(workers=0))
+    assert {case.what: case.words for case in cases(result, "masks-swapped")} == expected
+    assert len(set(expected.values())) == 2
+    assert not cases(result, "masks-apart")
 
 
 def test_the_mirrored_breast_and_the_one_of_the_other_side_are_named(audited: Audit) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -57,7 +58,11 @@ def test_a_patient_in_two_splits_is_named_with_the_tables_that_it_is_in() -> Non
     leak = findings["patients-in-several-splits"]
     assert names(leak) == ["P1"]
     assert leak.severity == "serious"
-    assert leak.summary == ("1 in mass train and calcification test", "calcification alone: 0, mass alone: 0")
+    assert leak.summary == (
+        "1 in mass train and calcification test",
+        "`official-patient-safe` uses 1 of them for test alone",
+        "calcification alone: 0, mass alone: 0",
+    )
     assert "`--split official` refuses" in leak.ingest
 
 
@@ -146,6 +151,41 @@ def test_where_a_reader_hands_on_no_rows_its_entries_are_counted() -> None:
     assert names(findings["both-pathologies"]) == ["m1"]
 
 
+def test_where_there_is_one_split_nobody_is_said_to_be_in_one_alone() -> None:
+    assert "patients-in-several-splits" not in found(row("a"), row("b", "P2"))
+    assert found(row("a"), row("b", "P2", split="test"))["patients-in-several-splits"].count == 0
+
+
+def test_a_mask_in_a_series_of_its_own_is_told_from_the_tables() -> None:
+    findings = found(row("a", mask_number=2), row("b", mask_apart=True))
+    assert names(findings["masks-apart"]) == ["b"]
+    assert "masks-apart" not in found(row("a"))  # tables that say nothing of the kind
+
+
+def test_what_a_reader_leaves_out_is_told_where_the_rows_as_listed_do_not_show_it() -> None:
+    rows = (row(None, mammogram="m1"), row(None, mammogram="m1"), row("a", pathology="benign"), row("a"))
+    exclusions = (
+        Exclusion("m1", None, "rows-disagree", "own.csv row 2, own.csv row 3 disagree about Bi-Rads."),
+        Exclusion("own.csv row a", "P1", "row-repeated", "told already"),
+        Exclusion("own.csv row 9", None, "row-repeated", "own.csv row 9 repeats own.csv row 8."),
+    )
+    findings = {one.finding: one for one in table_findings(Collection((), exclusions, listed=rows))}
+    assert [case.words for case in findings["rows-disagree"].cases] == [exclusions[0].found]
+    assert names(findings["rows-repeated"]) == ["own.csv row a", "own.csv row 9"]
+
+
+def test_every_rule_of_the_docs_is_explained() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    pages = (docs / "sources.md", docs / "sources" / "cbis-ddsm.md")
+    tables = [page.read_text(encoding="utf-8").split("xclusions", 1)[1].split("## Splits")[0] for page in pages]
+    rules = [
+        rule for table in tables for cell in re.findall(r"^\| (`.*?) \|", table, re.M) for rule in cell.split(", ")
+    ]
+    assert {"`mask-size`", "`subtracted`", "`twins-unknown`", "`patient-kept-for-test`"} <= set(rules)
+    findings = rule_findings([Exclusion("x", None, rule.strip("`"), "Why.") for rule in rules], [])
+    assert [one.finding for one in findings if one.title.startswith("Ingest's rule")] == []
+
+
 def test_rules_of_ingest_become_findings_and_an_unknown_rule_is_told_as_it_is() -> None:
     exclusions = [Exclusion("m1", "P1", "unreadable", "m1.dcm is truncated."), Exclusion("x", None, "new-rule", "Why.")]
     decisions = [Decision("some.dcm", None, "files-of-no-row", "18 image files belong to no row.", "Not read.")]
@@ -180,7 +220,10 @@ def test_the_31_patients_of_cbis_ddsm_in_both_official_splits(capsys: pytest.Cap
     ]
     ways = Counter(case.words for case in leak.cases)
     assert ways == {"in mass train and calcification test": 13, "in mass test and calcification train": 18}
-    assert leak.summary[-1] == "calcification alone: 0, mass alone: 0"
+    assert leak.summary[-2:] == (
+        "`official-patient-safe` uses 31 of them for test alone",
+        "calcification alone: 0, mass alone: 0",
+    )
     assert all(case.what in shown for case in leak.cases)
 
 
@@ -200,6 +243,7 @@ def test_the_other_facts_of_the_real_tables(tmp_path: Path) -> None:
     assert counts["both-pathologies"] == 17
     assert counts["several-lesions"] == 293
     assert counts["rows-repeated"] == counts["rows-disagree"] == counts["lesion-without-pathology"] == 0
+    assert counts["masks-apart"] == 104
     assert "file-missing" not in counts  # no file is there at all: nothing is said about single ones
     empty = next(one for one in result.findings if one.finding == "cells-empty")
     assert empty.summary == ("calc distribution: 439", "mass margins: 60", "calc type: 24", "mass shape: 4")

@@ -114,7 +114,8 @@ def test_tables_alone_list_every_row(tmp_path: Path) -> None:
     table = source / "mass_case_description_train_set.csv"
     table.write_text(table.read_text().replace("OVAL", "N/A").replace(",3,LEFT,MLO", ",,LEFT,MLO"))
     found = read_cbis_ddsm(source, MASS)
-    assert (found.mammograms, found.decisions) == ((), ())
+    assert found.mammograms == ()
+    assert [decision.rule for decision in found.decisions] == ["twins-unknown"]  # calcifications are not there
     assert [exclusion.rule for exclusion in found.exclusions] == ["file-missing"] * 4
     assert [
         (one.lesion_id, one.pathology, one.abnormality, one.official_split, one.density, one.missing)
@@ -132,6 +133,21 @@ def test_tables_alone_list_every_row(tmp_path: Path) -> None:
     alone = read_cbis_ddsm(table, MASS)
     assert alone.listed == found.listed[:3]
     assert [exclusion.rule for exclusion in alone.exclusions] == ["file-missing"] * 3
+
+
+def test_the_rows_say_which_file_is_called_the_mask(tmp_path: Path) -> None:
+    cases = [Case(), Case(number=2, swapped=True), Case(number=3, separate=True), Case(number=4)]
+    source = write_cbis(tmp_path / "cbis", cases)
+    table = source / "mass_case_description_train_set.csv"
+    lines = table.read_text().replace('\n"', '"').splitlines()
+    table.write_text("\n".join([*lines[:-1], lines[-1].rsplit(",", 1)[0] + ","]))  # the last names no mask
+    listed = read_cbis_ddsm(source, MASS).listed
+    assert [(one.mask_number, one.mask_apart) for one in listed] == [
+        (2, False),
+        (2, False),
+        (None, True),
+        (None, False),
+    ]
 
 
 def test_the_collection_is_recognised_by_tables_or_folders(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def _with_images(
                 looked.append(Looked(entry, facts, facts.pixels))
         looked.sort(key=lambda one: one.entry.mammogram_id)
         with progress.task("comparing pictures", 1) as task:
-            of_images = image_findings(looked, partial(read_small_copy, folder))
+            of_images = image_findings(looked, listed_rows(collection), partial(read_small_copy, folder))
             task.advance()
     return [*rule_findings(exclusions, decisions), *of_images]
 

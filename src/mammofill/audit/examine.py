@@ -48,8 +48,8 @@ class MaskFile:
     number: int
     """Its place among the files, from 1 on."""
     files: int
-    folders: int
-    """Over how many folders the files are spread."""
+    folders: tuple[str, ...]
+    """In which the files lie."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def read_facts(folder: Path, entry: MammogramEntry) -> Facts | None:
         tuple(Exclusion(**row) for row in found["exclusions"]),
         tuple(Decision(**row) for row in found["decisions"]),
         Pixels(**found["pixels"]) if found["pixels"] else None,
-        tuple(MaskFile(**row) for row in found["mask_files"]),
+        tuple(MaskFile(**(row | {"folders": tuple(row["folders"])})) for row in found["mask_files"]),
     )
 
 
@@ -140,5 +140,6 @@ def _mask_files(source: Path, entry: MammogramEntry, lesions: Sequence[Mapping[s
         mask = base / made["source_file"]
         if isinstance(place, tuple) and len(place) > 1 and mask in place:
             number = place.index(mask) + 1
-            found.append(MaskFile(made["lesion_id"], number, len(place), len({path.parent for path in place})))
+            folders = tuple(sorted({str(path.parent) for path in place}))
+            found.append(MaskFile(made["lesion_id"], number, len(place), folders))
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mammofill.audit.examine import Facts, MaskFile, Pixels
+from mammofill.audit.examine import Facts, Pixels
 from mammofill.audit.findings import Case, Finding
 from mammofill.audit.likeness import (
     LEAST_CORRELATION,
@@ -17,7 +17,7 @@ from mammofill.audit.likeness import (
     alike_pairs,
     correlate_detail,
 )
-from mammofill.mammograms.sources.entries import MammogramEntry
+from mammofill.mammograms.sources.entries import Listed, MammogramEntry
 
 LARGEST_SHARE_BRIGHTEST = 0.01
 """More of the breast than this at the picture's brightest value is called saturated. In none of 242 films of mini-MIAS
@@ -40,11 +40,14 @@ class Looked:
     pixels: Pixels
 
 
-def image_findings(looked: Sequence[Looked], copy_of: Callable[[str], SmallCopy]) -> list[Finding]:
+def image_findings(
+    looked: Sequence[Looked], rows: Sequence[Listed], copy_of: Callable[[str], SmallCopy]
+) -> list[Finding]:
     """Compare what was seen in all mammograms.
 
     Args:
         looked: the mammograms that could be read.
+        rows: of the collection's tables.
         copy_of: gives a mammogram's small copy, for the few that may be alike.
 
     Returns:
@@ -52,14 +55,16 @@ def image_findings(looked: Sequence[Looked], copy_of: Callable[[str], SmallCopy]
     """
     identical = _identical(looked)
     alike, all_compared = _alike(looked, copy_of)
-    return [
+    findings = [
         _alike_across_patients([*identical, *alike], all_compared),
         _alike_within_patients([*identical, *alike]),
         _on_other_side(looked),
         _saturated(looked),
         _few_levels(looked),
-        _masks_in_no_order([file for one in looked for file in one.facts.mask_files], looked),
     ]
+    if any(row.mask_number for row in rows):
+        findings.append(_masks_swapped(looked, rows))
+    return findings
 
 
 # ---- pictures that are there twice ----------------------------------------------------------------------------------
@@ -220,37 +225,38 @@ def _few_levels(looked: Sequence[Looked]) -> Finding:
     )
 
 
-def _masks_in_no_order(files: Sequence[MaskFile], looked: Sequence[Looked]) -> Finding:
-    shown = {lesion.lesion_id: one for one in looked for lesion in one.entry.lesions}
-    together = [file for file in files if file.folders == 1]
-    numbers = Counter(file.number for file in together)
-    usual = numbers.most_common(1)[0][0] if numbers else 0
-    odd = [file for file in files if file.folders > 1 or file.number != usual]
+def _masks_swapped(looked: Sequence[Looked], rows: Sequence[Listed]) -> Finding:
+    """Compare where the mask, known by its content, lies with what the tables say.
+
+    Their paths name files by number; downloads have other names and the same order. Where several lesions share a
+    folder the order says nothing.
+    """
+    said = {row.lesion_id: row.mask_number for row in rows if row.lesion_id and row.mask_number}
+    entry_of = {lesion.lesion_id: one.entry for one in looked for lesion in one.entry.lesions}
+    files = [file for one in looked for file in one.facts.mask_files if file.files == 2]
+    lesions_in = Counter(folder for file in files for folder in file.folders)
+    cases = []
+    for file in files:
+        if file.lesion_id not in said or any(lesions_in[folder] > 1 for folder in file.folders):
+            continue
+        if len(file.folders) > 1:
+            words = "its files lie in two folders; the tables name one"
+        elif file.number != said[file.lesion_id]:
+            words = f"the mask is file {file.number} of its folder; the table says file {said[file.lesion_id]}"
+        else:
+            continue
+        entry = entry_of[file.lesion_id]
+        cases.append(Case(file.lesion_id, entry.patient_id, words, (entry.mammogram_id,), file.lesion_id))
     return Finding(
-        "masks-in-no-order",
-        "Lesions whose mask is not the file that it is for most",
+        "masks-swapped",
+        "Lesions whose mask is not the file that the tables name",
         "note",
-        "A program that takes the mask by the name of its file takes the cropped picture for a mask here.",
+        "A program that takes the mask by the name of its file takes the cropped picture for a mask here, or finds no "
+        "file.",
         "The mask is known by its content: two values, and the size of the mammogram.",
         "Open both files of the lesion.",
-        tuple(
-            Case(file.lesion_id, entry.patient_id, _place(file), (entry.mammogram_id,), file.lesion_id)
-            for file in odd
-            for entry in [shown[file.lesion_id].entry]
-        ),
-        (
-            *(f"{count} masks are file {number} of their folder" for number, count in sorted(numbers.items())),
-            *([f"{len(files) - len(together)} lesions are spread over two folders"] * (len(files) > len(together))),
-        )
-        if odd
-        else (),
+        tuple(cases),
     )
-
-
-def _place(file: MaskFile) -> str:
-    if file.folders > 1:
-        return f"its {file.files} files lie in {file.folders} folders; the mask is file {file.number}"
-    return f"the mask is file {file.number} of {file.files}"
 
 
 def _about(one: Looked, words: str) -> Case:

@@ -30,8 +30,9 @@ def recognise(source: Path) -> str:
     if not names:
         known = ", ".join(COLLECTIONS)
         raise SourceError(
-            f"{source} is not recognised as any of {known}. Say which one it is with --collection; docs/sources.md "
-            "says what each one looks like."
+            f"{source} is not recognised as any of {known}: no table of theirs was found. Say which one it is with "
+            "--collection, to be told what is missing (docs/sources.md). For images alone, write a table of your own "
+            "(docs/sources/table.md)."
         )
     if len(names) > 1:
         raise SettingsError(f"{source} could be {' or '.join(names)}. Say which one is meant with --collection.")

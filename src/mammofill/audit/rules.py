@@ -148,6 +148,21 @@ _DECIDED: dict[str, _Rule] = {
         "Read as they are; masks are cut at half of their range.",
         "Get the DICOM files from the publisher.",
     ),
+    "subtracted": _Rule(
+        "Rows of subtracted images",
+        "note",
+        "They show contrast agent, not tissue: a program that reads them gets each breast twice, once as another kind "
+        "of picture.",
+        "Not read.",
+        "See the names of the images: `CM` is subtracted, `DM` of low energy.",
+    ),
+    "name-unknown": _Rule(
+        "Rows that name no image",
+        "moderate",
+        "A lesion may be lost to a misspelled name, and its mammogram is then not known.",
+        "Not read.",
+        "Read the rows; a line with totals is harmless.",
+    ),
     "twins-unknown": _Rule(
         "Tables of the other kind of lesions that are not there",
         "moderate",
@@ -157,7 +172,10 @@ _DECIDED: dict[str, _Rule] = {
     ),
 }  # fmt: skip
 
-_TOLD_BY_TABLES = ("row-repeated", "rows-disagree", "twin-views", "twin-lesions-added", "lesion-without-pathology")
+_TOLD_BY_TABLES = (
+    *("row-repeated", "rows-disagree", "twin-views", "twin-lesions-added", "lesion-without-pathology"),
+    *("patient-kept-for-test", "patient-kept-for-validation"),
+)
 """Rules that are told from the tables themselves, whether or not files are there."""
 
 

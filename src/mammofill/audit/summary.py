@@ -90,7 +90,9 @@ def _finding(finding: Finding) -> Iterator[str]:
     else:
         named = finding.cases[: _CASES[finding.severity]]
         for case in named:
-            yield from _wrapped(f"{case.what}: {case.words}", "    ")
+            yield from _wrapped(
+                case.words if case.words.startswith(case.what) else f"{case.what}: {case.words}", "    "
+            )
     if 0 < len(named) < len(finding.cases):
         yield f"    and {len(finding.cases) - len(named):,} more"
     yield from _wrapped(f"Consequence: {finding.consequence}", "    ")

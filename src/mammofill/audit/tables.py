@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from mammofill.audit.findings import Case, Finding
 from mammofill.audit.overview import listed_rows
 from mammofill.mammograms.sources.entries import Collection, Listed
+from mammofill.mammograms.split import strictest
 
 Key = TypeVar("Key")
 
@@ -25,30 +26,37 @@ def table_findings(collection: Collection) -> list[Finding]:
         One finding per thing that was looked for, without cases where there is none.
     """
     rows = listed_rows(collection)
-    return [
-        _patients_in_several_splits(rows),
+    findings = [
         _rows_without_split(rows),
         _views_twice(rows),
-        _rows_repeated(rows),
-        _rows_disagreeing(rows),
+        _rows_repeated(collection, rows),
+        _rows_disagreeing(collection, rows),
         _without_pathology(collection, rows),
         _one_pathology(rows),
         _both_pathologies(rows),
         _several_lesions(rows),
         _cells_empty(rows),
     ]
+    if len({row.official_split for row in rows} - {None}) > 1:  # of one split's table nobody can tell
+        findings.insert(0, _patients_in_several_splits(rows))
+    if any(row.mask_number or row.mask_apart for row in rows):
+        findings.append(_masks_apart(rows))
+    return findings
 
 
 def _patients_in_several_splits(rows: Sequence[Listed]) -> Finding:
     by_patient = _grouped((row for row in rows if row.official_split), lambda row: row.patient_id)
     cases: list[Case] = []
-    ways = Counter[str]()
+    ways, kept = Counter[str](), Counter[str]()
     for patient, own in sorted(by_patient.items()):
-        if len({row.official_split for row in own}) > 1:
+        splits = {row.official_split for row in own if row.official_split}
+        if len(splits) > 1:
+            kept[strictest(splits)] += 1
             places = sorted({f"{row.abnormality or 'unknown'} {row.official_split}" for row in own}, reverse=True)
             ways[" and ".join(places)] += 1
             cases.append(Case(patient, patient, f"in {' and '.join(places)}", _mammograms(own)))
     summary = [f"{count} in {way}" for way, count in sorted(ways.items())]
+    summary += [f"`official-patient-safe` uses {count} of them for {split} alone" for split, count in kept.items()]
     kinds = sorted({row.abnormality for row in rows if row.abnormality})
     if cases and len(kinds) > 1:
         alone = {
@@ -120,7 +128,7 @@ def _views_twice(rows: Sequence[Listed]) -> Finding:
     )
 
 
-def _rows_repeated(rows: Sequence[Listed]) -> Finding:
+def _rows_repeated(collection: Collection, rows: Sequence[Listed]) -> Finding:
     cases: list[Case] = []
     for lesion, own in sorted(_by_lesion(rows).items()):
         first, *others = own
@@ -136,11 +144,11 @@ def _rows_repeated(rows: Sequence[Listed]) -> Finding:
         "The lesion would count twice, in training and in the measures.",
         "The first row is kept (`row-repeated`).",
         "Sort the table by image and number of the lesion.",
-        tuple(cases),
+        (*cases, *_left_out("row-repeated", collection, cases)),
     )
 
 
-def _rows_disagreeing(rows: Sequence[Listed]) -> Finding:
+def _rows_disagreeing(collection: Collection, rows: Sequence[Listed]) -> Finding:
     cases = []
     for lesion, own in sorted(_by_lesion(rows).items()):
         said = sorted({row.pathology or "unknown" for row in own})
@@ -166,7 +174,7 @@ def _rows_disagreeing(rows: Sequence[Listed]) -> Finding:
         "A lesion that is called both benign and malignant is left out (`rows-disagree`), and its mammogram gives no "
         "normal patches. Your own table is refused if the rows of one image disagree about it.",
         "Read the rows named side by side.",
-        tuple(cases),
+        (*cases, *_left_out("rows-disagree", collection, cases)),
     )
 
 
@@ -268,6 +276,30 @@ def _cells_empty(rows: Sequence[Listed]) -> Finding:
         ),
         tuple(f"{column}: {count}" for column, count in columns.most_common()),
     )
+
+
+def _masks_apart(rows: Sequence[Listed]) -> Finding:
+    return Finding(
+        "masks-apart",
+        "Lesions whose mask and cropped picture are in two series",
+        "note",
+        "A program that looks for both in one folder finds one of them, and may take the cropped picture for the mask.",
+        "All files of a lesion are found, wherever they lie, and told apart by content.",
+        "Compare the series in the two paths of the row.",
+        tuple(
+            Case(row.lesion_id, row.patient_id, f"{row.row} names two series", (row.mammogram_id,), row.lesion_id)
+            for row in rows
+            if row.lesion_id and row.mask_apart
+        ),
+    )
+
+
+def _left_out(rule: str, collection: Collection, told: Iterable[Case]) -> Iterator[Case]:
+    """Yield what a reader left out by a rule and the rows, as listed, do not show: they hold a part of the columns."""
+    names = {name for case in told for name in (case.what, *case.mammogram_ids)}
+    for one in collection.exclusions:
+        if one.rule == rule and one.what not in names:
+            yield Case(one.what, one.patient_id, one.found)
 
 
 def _grouped(rows: Iterable[Listed], key: Callable[[Listed], Key]) -> dict[Key, list[Listed]]:

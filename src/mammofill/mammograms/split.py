@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,7 +164,7 @@ def _official(entries: Sequence[MammogramEntry], settings: IngestSettings, seed:
             "them would have seen them. Use --split official-patient-safe, which keeps them for the strictest of their "
             "splits, --split patients, or take masses or calcifications alone."
         )
-    split_of = {patient: _strictest(found) for patient, found in splits.items()}
+    split_of = {patient: strictest(found) for patient, found in splits.items()}
     decisions = tuple(
         Decision(
             patient,
@@ -181,6 +181,6 @@ def _official(entries: Sequence[MammogramEntry], settings: IngestSettings, seed:
     return PatientSplit(split_of, kind, decisions)
 
 
-def _strictest(found: set[str]) -> str:
+def strictest(found: Collection[str]) -> str:
     """Return test before validation before train: nothing that was meant to be unseen is ever learned from."""
     return next(split for split in ("test", "validation", "train") if split in found)

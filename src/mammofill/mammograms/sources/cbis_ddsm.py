@@ -85,8 +85,7 @@ def read_cbis_ddsm(source: Path, settings: IngestSettings) -> Collection:
     reader = _Reader(files, _by_view(rows, asked), {kind for kind, _ in asked})
     chosen = [row for kind_split in asked for row in rows[kind_split]]
     mammograms = reader.mammograms(chosen)
-    both = {kind for kind, _ in tables} == set(_ABNORMALITIES)
-    if not both and mammograms:
+    if {kind for kind, _ in tables} != set(_ABNORMALITIES):
         reader.decisions.append(_about_unknown_twins(asked))
     return Collection(
         mammograms, tuple(reader.exclusions), (*decisions, *reader.decisions), tuple(_listed(row) for row in chosen)
@@ -339,6 +338,9 @@ def _entry(row: Row, lesion_id: str, files: tuple[Path, ...], drawn_on: str | No
 
 def _listed(row: Row) -> Listed:
     density = row.get("breast density", "")
+    crop, mask = row[_PATHS[1]], row[_PATHS[2]]
+    named = crop not in _EMPTY and mask not in _EMPTY
+    apart = named and _uids(crop) != _uids(mask)
     return Listed(
         row=row["row"],
         patient_id=row["patient_id"],
@@ -351,6 +353,8 @@ def _listed(row: Row) -> Listed:
         density=None if density in _EMPTY else density,
         official_split=row["split"],
         missing=tuple(column for column in _TO_FILL if column in row and row[column] in _EMPTY),
+        mask_number=1 + (mask > crop) if named and not apart and mask != crop else None,
+        mask_apart=apart,
     )
 
 

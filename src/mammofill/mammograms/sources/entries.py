@@ -129,6 +129,10 @@ class Listed:
     """train, validation or test."""
     missing: tuple[str, ...] = ()
     """Names of the columns that this row should fill and leaves empty."""
+    mask_number: int | None = None
+    """Which of the lesion's files, counted from 1 in the order of their names, the tables call its mask."""
+    mask_apart: bool = False
+    """Whether the tables name mask and cropped picture in two series."""
 
 
 @dataclass(frozen=True)

@@ -133,10 +133,10 @@ def _mammogram(
         if len(values) > 1:
             raise SourceError(f"{table}: the rows of {image} disagree about {column}: {', '.join(values)}.")
     if not patient:
-        raise SourceError(f"{where} of {table} names no patient. Without one, nothing keeps a person in one split.")
+        raise SourceError(f"{where} names no patient. Without one, nothing keeps a person in one split.")
     for row in rows.to_dict("records"):
         if row["pathology"].lower() == "normal" and row["mask"]:
-            raise SourceError(f"{row['row']} of {table} is normal, yet has the mask {row['mask']}. Which is right?")
+            raise SourceError(f"{row['row']} is normal, yet has the mask {row['mask']}. Which is right?")
     if not (table.parent / image).is_file():
         found = f"{where} names the image {image}, but {table.parent / image} does not exist."
         exclusions.extend(Exclusion(str(row), patient, "file-missing", found) for row in rows["row"])
@@ -152,15 +152,15 @@ def _mammogram(
     return MammogramEntry(
         mammogram_id=name,
         patient_id=patient,
-        laterality=_one_of(_SIDES, first["laterality"], "laterality", where, table),
-        view=_one_of(_VIEWS, first["view"], "view", where, table),
+        laterality=_one_of(_SIDES, first["laterality"], "laterality", where),
+        view=_one_of(_VIEWS, first["view"], "view", where),
         image=(table.parent / image,),
         lesions=tuple(lesions),
         all_lesions_located=len(lesions) == len(told),
         density=str(first["density"]) or None,
-        spacing_mm=_number(first["spacing_mm"], "spacing_mm", where, table),
-        bits=_bits(first["bits"], where, table),
-        official_split=_one_of(_SPLITS, first["split"], "split", where, table),
+        spacing_mm=_number(first["spacing_mm"], "spacing_mm", where),
+        bits=_bits(first["bits"], where),
+        official_split=_one_of(_SPLITS, first["split"], "split", where),
     )
 
 
@@ -211,7 +211,7 @@ def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[E
         found = f"{where} names the mask {row['mask']}, but {mask} does not exist."
         exclusions.append(Exclusion(lesion_id, row["patient"], "file-missing", found))
         return None
-    abnormality = _one_of(_ABNORMALITIES, row["abnormality"], "abnormality", where, table)
+    abnormality = _one_of(_ABNORMALITIES, row["abnormality"], "abnormality", where)
     return LesionEntry(lesion_id, pathology, str(abnormality), (mask,), where)
 
 
@@ -239,22 +239,22 @@ def _listed(table: pd.DataFrame, names: dict[str, str]) -> Iterator[Listed]:
         )
 
 
-def _one_of(known: dict[str, Any], value: str, column: str, where: str, table: Path) -> Any:
+def _one_of(known: dict[str, Any], value: str, column: str, where: str) -> Any:
     if value.lower() not in known:
         names = ", ".join(name for name in known if name)
-        raise SourceError(f"{where} of {table} has {value!r} as {column}; known are {names}.")
+        raise SourceError(f"{where} has {value!r} as {column}; known are {names}.")
     return known[value.lower()]
 
 
-def _bits(value: str, where: str, table: Path) -> int | None:
+def _bits(value: str, where: str) -> int | None:
     if not value:
         return None
     if not (value.isdecimal() and 1 <= int(value) <= 16):
-        raise SourceError(f"{where} of {table} has {value!r} as bits, which must be a whole number from 1 to 16.")
+        raise SourceError(f"{where} has {value!r} as bits, which must be a whole number from 1 to 16.")
     return int(value)
 
 
-def _number(value: str, column: str, where: str, table: Path) -> float | None:
+def _number(value: str, column: str, where: str) -> float | None:
     if not value:
         return None
     try:
@@ -262,5 +262,5 @@ def _number(value: str, column: str, where: str, table: Path) -> float | None:
     except ValueError:
         number = float("nan")
     if not (number > 0 and math.isfinite(number)):
-        raise SourceError(f"{where} of {table} has {value!r} as {column}, which must be a number above 0.")
+        raise SourceError(f"{where} has {value!r} as {column}, which must be a number above 0.")
     return number
