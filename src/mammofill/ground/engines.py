@@ -180,17 +180,28 @@ def _in_dask(
     cluster = None if address else LocalCluster(workers, threads_per_worker=1, dashboard_address=None)
     try:
         with Client(address or cluster) as client:
+            suspects = []
             waiting = {client.submit(_in_one_thread, work, job, pure=False): job for job in jobs}
             for future in as_completed(list(waiting)):
                 job = waiting.pop(future)
-                failure = future.exception()
-                if failure is not None and not isinstance(failure, KilledWorker):
-                    raise failure
-                future.release()
-                yield job, failure is None
+                if _lived(future, KilledWorker):
+                    yield job, True
+                else:  # it took its workers down, or waited at workers that another job took down
+                    suspects.append(job)
+            for job in suspects:
+                yield job, _lived(client.submit(_in_one_thread, work, job, pure=False), KilledWorker)
     finally:
         if cluster is not None:
             cluster.close()
+
+
+def _lived(future: Any, killed: type[Exception]) -> bool:
+    """Wait for a job of dask's; say whether its workers lived, and raise here what it raised."""
+    failure = future.exception()
+    if failure is not None and not isinstance(failure, killed):
+        raise failure
+    future.release()
+    return failure is None
 
 
 def _in_one_thread(work: Callable[[Job], None], job: Job) -> None:
