@@ -70,7 +70,7 @@ resamples = 200
 cases = 12
 variety_cases = 4
 seeds_per_case = 2
-folds = 2
+folds = 3
 trees = 10
 sheet_cases = 2
 """
@@ -124,7 +124,7 @@ name = "pasted"
 synthetic = true
 
 [grid]
-folds = 2
+folds = 3
 fold_repeats = 2
 
 [evaluate]

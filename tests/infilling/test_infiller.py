@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from toy_infilling import SIZE_PX, World, toy_patch
 
 from mammofill.ground.errors import DamagedError, DeviceError, MammofillError, WeightsError
@@ -164,8 +165,19 @@ def changed(infiller: Infiller, folder: Path, old: str, new: str) -> Infiller:
 
 def test_weights_of_another_network(world: World, cases: tuple, tmp_path: Path) -> None:
     infiller = changed(world.infiller, tmp_path / "infiller", '"size_px": 32', '"size_px": 16')
-    with pytest.raises(WeightsError, match=r"weights.safetensors belongs to another network than Generator"):
+    with pytest.raises(WeightsError, match=r"belongs to another network than Generator: .* Use the weights that were"):
         infiller.infill(*(array[:, 8:24, 8:24] for array in cases[:2]), cases[2], cases[3], allow_border=True)
+
+
+def test_weights_that_are_no_numbers(world: World, cases: tuple, tmp_path: Path) -> None:
+    infiller = changed(world.infiller, tmp_path / "infiller", "{", "{")
+    tensors = load_file(infiller.folder / "weights.safetensors")
+    tensors["to_image.bias"][0] = np.nan
+    save_file(tensors, infiller.folder / "weights.safetensors")
+    with pytest.raises(
+        WeightsError, match=r"no numbers \(NaN or infinity\) in 1 tensors, first 'to_image.bias'. .*again"
+    ):
+        infiller.infill(*cases)
 
 
 def test_no_weights(world: World, cases: tuple, tmp_path: Path) -> None:

@@ -181,6 +181,15 @@ def test_a_class_without_a_whole_lesion(tmp_path: Path) -> None:
         train_infiller(patches, pairs, tmp_path / "out", preset("copy-paste"))
 
 
+@pytest.mark.parametrize("method", ["copy-paste", "texture"])
+def test_one_class_on_purpose(tmp_path: Path, method: str) -> None:
+    patches = toy.make_patches(tmp_path / "patches", toy.rows_of(benign=0, malignant=8))
+    settings = replace(preset(method), allow_one_class=True)
+    infiller = train_infiller(patches, toy.make_pairs(tmp_path / "pairs", patches), tmp_path / "out", settings)
+    assert infiller.classes_learned == {"benign": 0, "malignant": 8}
+    assert len(infiller.previews) == 1
+
+
 def test_a_texture_learns_from_nobody_and_knows_no_class(infillers: dict[str, Infiller], cases: Cases) -> None:
     infiller = infillers["texture"]
     assert infiller.manifest.patients_learned_from == ()

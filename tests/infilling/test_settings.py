@@ -30,6 +30,29 @@ def test_the_paper_preset_says_what_the_paper_says() -> None:
     assert paper.discriminator.class_head
 
 
+def test_the_authors_preset_says_what_their_code_says() -> None:
+    authors = preset("authors")
+    assert authors.generator == replace(preset("paper").generator, stack="accumulating", activation="relu", head="relu")
+    assert authors.generator.widths == (128, 128, 64, 64, 32, 32, 32)
+    assert authors.discriminator.widths == (32, 64, 128, 256, 512)
+    assert (authors.discriminator.conditioning, authors.discriminator.class_head) == ("planes", False)
+    assert (authors.perceptual.pooling, authors.losses.combine, authors.losses.boundary_weight) == (
+        "average",
+        "stepped",
+        1000,
+    )
+    schedule = authors.schedule
+    assert (schedule.learning_rate, schedule.batch, schedule.rate_at(500 * 8)) == (1e-4, 8, 0.99)
+    # 1,000 steps on the perceptual loss and 250,000 after them, however many patches there are.
+    assert schedule.images_for(10) == schedule.images_for(5000) == (1000 * 8, 250_000 * 8)
+    assert (schedule.threshold, schedule.discriminator_burst, schedule.reconstruction_steps) == (0.3, 5, 10)
+    assert schedule.most_steps_per_turn == 5000
+
+
+def test_the_paper_counts_in_epochs() -> None:
+    assert preset("paper").schedule.images_for(100) == (300 * 100, 2000 * 100)
+
+
 def test_the_demo_preset_needs_no_weights() -> None:
     assert preset("demo").perceptual.features == "laplacian"
 
@@ -88,6 +111,16 @@ def test_the_discriminator_refuses_patches_that_it_cannot_halve() -> None:
         (LossSettings(), {"boundary_sigma_px": 0.0}, r"boundary_sigma_px must be above 0"),
         (ScheduleSettings(), {"most_steps_per_turn": 0}, r"most_steps_per_turn must be at least 1"),
         (ScheduleSettings(), {"pretrain_epochs": 0, "adversarial_epochs": 0}, r"pretrain_epochs must be above 0"),
+        (
+            ScheduleSettings(),
+            {"pretrain_images": 80},
+            r"pretrain_images must be set where pretrain_epochs is unset, and",
+        ),
+        (
+            ScheduleSettings(),
+            {"adversarial_epochs": None},
+            r"adversarial_images must be set where adversarial_epochs is",
+        ),
         (ScheduleSettings(), {"learning_rate": 2.0}, r"learning_rate must be between 0 and 1"),
         (TrainInfillerSettings(), {"feather_px": -1}, r"feather_px must be at least 0"),
         (TrainInfillerSettings(), {"preview_every_images": 0}, r"preview_every_images must be at least 1"),

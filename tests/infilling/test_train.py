@@ -18,7 +18,15 @@ import toy_infilling as toy
 from toy_infilling import SIZE_PX, World, tiny, tiny_schedule
 
 from mammofill.ground.artifact import check_content
-from mammofill.ground.errors import ArtifactError, PlanChangedError, SettingsError, TooFewError, WeightsError
+from mammofill.ground.errors import (
+    ArtifactError,
+    DamagedError,
+    PlanChangedError,
+    SettingsError,
+    TooFewError,
+    TrainingError,
+    WeightsError,
+)
 from mammofill.ground.progress import Progress, Task
 from mammofill.infilling import TrainInfillerSettings, preset, train_infiller
 from mammofill.infilling.features import PixelFeatures
@@ -162,6 +170,54 @@ def test_a_finished_infiller_is_returned_and_changed_settings_are_refused(world:
         train_infiller(world.patches, world.pairs, folder, changed, seed=1)
 
 
+def begun(world: World, out: Path) -> Path:
+    with pytest.raises(KeyboardInterrupt):
+        train_infiller(world.patches, world.pairs, out, tiny(), seed=1, progress=Listening(20))
+    return out.with_name(f"{out.name}.partial") / "checkpoint.pt"
+
+
+def test_a_checkpoint_of_other_settings(world: World, tmp_path: Path) -> None:
+    begun(world, tmp_path / "begun")
+    changed = tiny(schedule=tiny_schedule(learning_rate=0.01))
+    words = r"was begun with another plan:\n  settings.schedule.learning_rate: was 0.001, now 0.01\nUse the old values"
+    with pytest.raises(PlanChangedError, match=words):
+        train_infiller(world.patches, world.pairs, tmp_path / "begun", changed, seed=1)
+
+
+def test_a_checkpoint_of_other_networks(world: World, tmp_path: Path) -> None:
+    import torch
+
+    checkpoint = begun(world, tmp_path / "begun")
+    state = torch.load(checkpoint, weights_only=True)
+    state["networks"]["generator"]["to_image.weight"] = torch.zeros(1, 3, 1, 1)
+    torch.save(state, checkpoint)
+    with pytest.raises(
+        DamagedError, match=r"(?s)is of other networks or of another version .*to_image.* Delete the folder"
+    ):
+        train_infiller(world.patches, world.pairs, tmp_path / "begun", tiny(), seed=1)
+
+
+def test_weights_that_are_no_numbers_are_not_kept(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from mammofill.infilling.loop import Turn
+
+    step = Turn.step
+
+    def breaking(turn: Turn, fabric: object, parts: object, images_seen: int, rate: float) -> dict[str, float]:
+        losses = step(turn, fabric, parts, images_seen, rate)  # type: ignore[arg-type]
+        if images_seen == 44:  # the last one, whose losses nobody takes any more
+            torch.nn.init.constant_(turn.network.to_image.bias, float("nan"))  # type: ignore[arg-type, union-attr]
+        return losses
+
+    monkeypatch.setattr(Turn, "step", breaking)
+    with pytest.raises(TrainingError, match=r"'to_image.bias' of the generator became NaN .* after 48 images.*kept"):
+        train_infiller(world.patches, world.pairs, tmp_path / "broken", tiny(), seed=1)
+    assert not (tmp_path / "broken").exists()
+
+
 def test_turns_follow_each_other_by_threshold_and_cap() -> None:
     networks = Networks(SIZE_PX, PixelFeatures(), STEPPED, seed=0)
     first, later = _turns(networks, STEPPED)
@@ -171,10 +227,20 @@ def test_turns_follow_each_other_by_threshold_and_cap() -> None:
     assert len({id(turn.optimiser) for turn in later}) == 4
     assert first[0].optimiser is later[2].optimiser
     judge = later[0]
-    assert not judge.is_over(1, {"discriminator.adversarial": 0.31})
-    assert judge.is_over(1, {"discriminator.adversarial": 0.29})
-    assert judge.is_over(2, {"discriminator.adversarial": 5.0})
-    assert not first[0].is_over(10**9, {"pretraining.perceptual": 0.0})
+    assert not judge.is_over(1, [{"discriminator.adversarial": 0.31}])
+    assert judge.is_over(1, [{"discriminator.adversarial": 0.29}])
+    assert judge.is_over(2, [{"discriminator.adversarial": 5.0}])
+    assert not first[0].is_over(10**9, [{"pretraining.perceptual": 0.0}])
+
+
+def test_a_burst_is_looked_at_when_it_is_over_and_as_a_whole() -> None:
+    settings = replace(STEPPED, schedule=replace(STEPPED.schedule, discriminator_burst=3, most_steps_per_turn=2))
+    judge = _turns(Networks(SIZE_PX, PixelFeatures(), settings, seed=0), settings)[1][0]
+    losses = [{"discriminator.adversarial": value} for value in (0.5, 0.3, 0.04)]
+    assert not judge.is_over(2, losses[1:])
+    assert judge.is_over(3, losses)
+    assert not judge.is_over(3, [losses[0], losses[0], losses[2]])
+    assert judge.is_over(6, losses[:1] * 3)
 
 
 def test_a_turn_moves_its_own_network_only(world: World) -> None:

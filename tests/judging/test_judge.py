@@ -236,7 +236,7 @@ def test_nobody_and_the_same_one_twice_are_refused(world: World) -> None:
     ("settings", "field", "words"),
     [
         (JudgeInfillerSettings, {"cases": 3}, "JudgeInfillerSettings.cases must be at least 4, but is 3"),
-        (JudgeInfillerSettings, {"folds": 1}, "JudgeInfillerSettings.folds must be at least 2"),
+        (JudgeInfillerSettings, {"folds": 2}, "JudgeInfillerSettings.folds must be at least 3"),
         (WantedSettings, {"seam_auc": 0.4}, r"WantedSettings.seam_auc must be in \[0.5, 1\], but is 0.4"),
         (WantedSettings, {"outline": (2.0, 1.0)}, "WantedSettings.outline must be two shares"),
     ],

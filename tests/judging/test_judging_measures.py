@@ -121,6 +121,15 @@ def test_a_judge_does_not_learn_patients_by_heart() -> None:
     assert tell_apart(BENCH, numbers[real], named[real], numbers[~real], named[~real]).value < 0.7
 
 
+def test_a_judge_does_not_know_those_who_lent_the_outlines_by_heart() -> None:
+    tissue = people(240)[:, 0]
+    lenders = np.array(["p0", "p3", "p4", "p7", "p9", "p11"])
+    lent = lenders[np.arange(240) // 12 % 6]
+    real, painted = people(120), np.column_stack([tissue, lent]).astype(object)
+    numbers = [np.array([[float(name.strip("p"))] for name in group[:, 1]]) for group in (real, painted)]
+    assert tell_apart(BENCH, numbers[0], real, numbers[1], painted).value < 0.65
+
+
 def test_to_pass_proves_nothing_where_nothing_painted_passes_too() -> None:
     random = stream(0, "subtle")
     picture, mask = np.zeros((60, 8, 8), np.uint16), np.ones((60, 8, 8), bool)

@@ -144,7 +144,7 @@ def load_weights(path: Path, network: nn.Module) -> None:
     """Load weights into a network that must have exactly these tensors.
 
     Raises:
-        WeightsError: the file is missing, no safetensors file, or belongs to another network.
+        WeightsError: the file is missing, no safetensors file, belongs to another network, or holds NaN or infinity.
     """
     if not path.is_file():
         raise WeightsError(f"{path} does not exist. Weights are read from a local safetensors file.")
@@ -159,7 +159,14 @@ def load_weights(path: Path, network: nn.Module) -> None:
         first = different[0]
         raise WeightsError(
             f"{path} belongs to another network than {type(network).__name__}: {len(different)} tensors differ, first "
-            f"{first!r} (needed {wanted.get(first)}, found {found.get(first)})."
+            f"{first!r} (needed {wanted.get(first)}, found {found.get(first)}). Use the weights that were made "
+            "together with the files beside them."
+        )
+    broken = sorted(name for name, tensor in tensors.items() if not torch.isfinite(tensor).all())
+    if broken:
+        raise WeightsError(
+            f"{path} holds values that are no numbers (NaN or infinity) in {len(broken)} tensors, first {broken[0]!r}. "
+            "Nothing can be computed with them: train the network again."
         )
     network.load_state_dict(tensors)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,11 @@ def check(patches: PatchSet, rows: NDArray[np.int64], settings: TrainInfillerSet
 
     Raises:
         TooFewError: fewer lesion patches than a batch.
-        SettingsError: networks that do not fit the patches' size.
+        SettingsError: networks that do not fit the patches' size, or TensorBoard is wanted and not installed.
         WeightsError: the weights of the perceptual features are missing.
     """
+    if settings.tensorboard is not None and find_spec("tensorboard") is None:
+        raise SettingsError('The setting tensorboard needs its package: pip install "mammofill[tensorboard]".')
     if len(rows) < settings.schedule.batch:
         raise TooFewError(
             f"{patches.folder} has {len(rows)} lesion patches in the train split, fewer than a batch of "

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.crew import crew, mean_over_crew
-from mammofill.ground.errors import TrainingError
+from mammofill.ground.errors import DamagedError, TrainingError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.training import (
     WEIGHTS_NAME,
@@ -51,9 +52,9 @@ class Turn:
     terms: Callable[[Batch, int], dict[str, Tensor]]
     """Named losses of a batch, unweighted, given the images seen before it."""
     weights: Mapping[str, float]
-    most_steps: float
+    most_bursts: float
     burst: int = 1
-    """Only after so many steps each is the loss looked at."""
+    """Only after so many steps each is the loss looked at, on average over them."""
     watched: str | None = None
     """The loss that ends the turn when it is below `threshold`."""
     threshold: float = -math.inf
@@ -85,11 +86,11 @@ class Turn:
         self.optimiser.step()
         return {f"{self.name}.{name}": loss for name, loss in zip(sums, losses, strict=True)}
 
-    def is_over(self, steps: int, losses: Mapping[str, float]) -> bool:
-        """Say whether the next turn comes after this many steps, the last with these losses."""
+    def is_over(self, steps: int, recent: Sequence[Mapping[str, float]]) -> bool:
+        """Say whether the next turn comes after this many steps, given the losses of the last burst's steps."""
         looked_at = self.watched is not None and steps % self.burst == 0
-        below = looked_at and losses[f"{self.name}.{self.watched}"] < self.threshold
-        return below or steps >= self.most_steps
+        below = looked_at and fmean(one[f"{self.name}.{self.watched}"] for one in recent) < self.threshold
+        return below or steps >= self.most_bursts * self.burst
 
 
 def run_training(
@@ -146,25 +147,33 @@ def _train(
     first_turns, later_turns = _turns(networks, settings)
     optimisers = {turn.name: turn.optimiser for turn in [*first_turns, *later_turns]}
     batch_size = settings.schedule.batch
-    pretraining_ends = _whole_batches(settings.schedule.pretrain_epochs * len(lesions), batch_size)
-    all_ends = pretraining_ends + _whole_batches(settings.schedule.adversarial_epochs * len(lesions), batch_size)
+    pretraining, alternation = settings.schedule.images_for(len(lesions))
+    pretraining_ends = _whole_batches(pretraining, batch_size)
+    all_ends = pretraining_ends + _whole_batches(alternation, batch_size)
     watch = Watch(watched, features, settings, seed) if watched is not None else None
     best = Best(settings.watch)
 
     images_seen, turn_number, steps_in_turn = 0, 0, 0
+    recent: list[dict[str, float]] = []
     sums: dict[str, list[float]] = {}
     history = History()
     state = load_checkpoint(folder)
     if state is not None:
-        images_seen, turn_number, steps_in_turn = state["images_seen"], state["turn_number"], state["steps_in_turn"]
-        sums, history = state["sums"], History.from_state(state["history"])
-        networks.load_state(state["networks"])
-        best.load_state(state["best"])
-        for name, optimiser in optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+        try:
+            images_seen, turn_number, steps_in_turn = state["images_seen"], state["turn_number"], state["steps_in_turn"]
+            recent, sums, history = state["recent"], state["sums"], History.from_state(state["history"])
+            networks.load_state(state["networks"])
+            best.load_state(state["best"])
+            for name, optimiser in optimisers.items():
+                optimiser.load_state_dict(state["optimisers"][name])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise DamagedError(
+                f"The checkpoint in {folder} is of other networks or of another version of mammofill ({error}). Delete "
+                "the folder to start anew, or go on with the version that began it."
+            ) from error
 
     writes = fabric.global_rank == 0
-    board = _Board(settings.tensorboard if writes else None)
+    board = _Board(settings.tensorboard if writes else None, images_seen)
     share = (fabric.global_rank, fabric.world_size)
     with ThreadPoolExecutor(1) as beside, progress.task("training the infiller", all_ends) as task:
         task.advance(images_seen)
@@ -180,17 +189,21 @@ def _train(
             check_finite(losses, images_seen)
             images_seen += batch_size
             steps_in_turn += 1
+            recent = [*recent, losses][-turn.burst :]
             if turn.network is networks.generator:
                 networks.average(batch_size)
-            if turn.is_over(steps_in_turn, losses):
-                turn_number, steps_in_turn = (turn_number + 1) % len(turns), 0
+            if turn.is_over(steps_in_turn, recent):
+                turn_number, steps_in_turn, recent = (turn_number + 1) % len(turns), 0, []
             if images_seen == pretraining_ends:
-                turn_number, steps_in_turn = 0, 0
+                turn_number, steps_in_turn, recent = 0, 0, []
 
             for name, loss in losses.items():
                 total = sums.setdefault(name, [0.0, 0.0])
                 total[0], total[1] = total[0] + loss, total[1] + 1
             finished = images_seen >= all_ends
+            kept = (best.every, settings.history_every_images, settings.checkpoint_every_images)
+            if finished or any(_passed(images_seen, batch_size, every) for every in kept):
+                networks.check_finite(images_seen)
             adversarial = images_seen > pretraining_ends
             row: dict[str, float] = {}
             if watch is not None and adversarial and (finished or _passed(images_seen, batch_size, best.every)):
@@ -200,7 +213,9 @@ def _train(
             finished = finished or best.is_over()
             if finished or row or _passed(images_seen, batch_size, settings.history_every_images):
                 row |= {name: total / count for name, (total, count) in sorted(sums.items())}
-                row |= networks.measure_fills(batch)
+                fills = networks.measure_fills(batch)
+                means = mean_over_crew(fabric, [], torch.tensor(list(fills.values()), device=fabric.device))
+                row |= dict(zip(fills, means, strict=True))
                 history.add(images_seen, **row)
                 sums = {}
                 check_not_collapsed(history.rows, pretraining_ends)
@@ -217,6 +232,7 @@ def _train(
                     "images_seen": images_seen,
                     "turn_number": turn_number,
                     "steps_in_turn": steps_in_turn,
+                    "recent": recent,
                     "sums": sums,
                     "history": history.state(),
                     "networks": networks.state(),
@@ -366,12 +382,13 @@ def _write_preview(folder: Path, images_seen: int, picture: bytes) -> None:
 class _Board:
     """TensorBoard's folder, if one is wanted."""
 
-    def __init__(self, folder: str | None) -> None:
+    def __init__(self, folder: str | None, images_seen: int) -> None:
         self.writer: Any = None
         if folder is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self.writer = SummaryWriter(folder)
+            # What a stopped run showed after its last checkpoint will be shown again.
+            self.writer = SummaryWriter(folder, purge_step=images_seen + 1 if images_seen else None)
 
     def add_numbers(self, row: Mapping[str, float], images_seen: int) -> None:
         """Add a row of the history; ``a.b`` becomes ``a/b``, which TensorBoard groups."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mammofill.ground.errors import TrainingError
 from mammofill.ground.training import draw_nearer, seeded_layers
 from mammofill.infilling.batches import Batch
 from mammofill.infilling.discriminator import Discriminator, Verdict, weights_near
@@ -55,6 +56,20 @@ class Networks:
         if self.kept is self.generator:
             return
         draw_nearer(self.kept, self.generator, images, self.settings.schedule.average_images)
+
+    def check_finite(self, images_seen: int) -> None:
+        """Refuse weights that are not numbers any more, before they are kept.
+
+        Raises:
+            TrainingError: naming the tensor and the place.
+        """
+        for network in (self.generator, self.discriminator, self.kept):
+            for name, tensor in network.named_parameters():
+                if not torch.isfinite(tensor).all():
+                    raise TrainingError(
+                        f"The weights {name!r} of the {type(network).__name__.lower()} became NaN or infinite after "
+                        f"{images_seen} images. The last checkpoint is kept. A smaller learning rate usually helps."
+                    )
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on."""

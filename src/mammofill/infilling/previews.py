@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -53,13 +54,16 @@ def choose_previews(
     return PreviewCases(images, masks, tuple(derive_seed(seed, "preview", number) for number in range(len(images))))
 
 
-def preview_picture(painter: Painter | Generator, cases: PreviewCases, feather_px: int) -> bytes:
+def preview_picture(
+    painter: Painter | Generator, cases: PreviewCases, feather_px: int, classes: Sequence[str] = CLASSES
+) -> bytes:
     """Fill the cases and lay them out: a row per case; columns real, mask, context, filled benign, filled malignant.
 
     Args:
         painter: a generator, or who else paints.
         cases: what is filled.
         feather_px: width of the fills' soft edge.
+        classes: what the cases are filled as, a column each.
 
     Returns:
         An 8-bit gray PNG.
@@ -71,7 +75,7 @@ def preview_picture(painter: Painter | Generator, cases: PreviewCases, feather_p
         for image, mask, seed in zip(cases.images, cases.masks, cases.seeds, strict=True)
     ]
     columns: list[NDArray[np.uint16]] = [cases.images, cases.masks.astype(np.uint16) * 65535, np.array(contexts)]
-    for pathology in CLASSES:
+    for pathology in classes:
         asked = {"pathology": [pathology] * len(cases.images)}
         columns.append(paint(painter, cases.images, cases.masks, asked, cases.seeds, feather_px))
     tiles = [[(column[row] >> 8).astype(np.uint8) for column in columns] for row in range(len(cases.images))]
@@ -83,10 +87,12 @@ def preview_picture(painter: Painter | Generator, cases: PreviewCases, feather_p
 
 
 def show_at_work(lesson: Lesson, painter: Painter) -> None:
-    """Write one preview picture of a painter that was not trained, into the infiller in the making."""
+    """Write one preview picture of a painter that was not trained, as the classes that there were to learn from."""
     settings = lesson.settings
     cases = choose_previews(lesson.patches, lesson.rows, lesson.pairs, settings.previews, lesson.seed)
     if len(cases.images):
         place = lesson.folder / "previews"
         place.mkdir(exist_ok=True)
-        write_atomically(place / f"{0:08d}.png", preview_picture(painter, cases, settings.feather_px))
+        learned = set(lesson.patches.table["pathology"].iloc[lesson.rows])
+        classes = [name for name in CLASSES if name in learned]
+        write_atomically(place / f"{0:08d}.png", preview_picture(painter, cases, settings.feather_px, classes))

@@ -281,12 +281,18 @@ class ScheduleSettings:
 
     Attributes:
         pretrain_epochs: epochs on the perceptual loss alone (with summed losses: and the boundary loss) (paper: 300).
-        adversarial_epochs: epochs of alternation between discriminator and generator after that (paper: 2000).
+            Unset where pretrain_images says how long.
+        adversarial_epochs: epochs of alternation between discriminator and generator after that (paper: 2000). Unset
+            where adversarial_images says how long.
+        pretrain_images: images of pre-training, however many patches there are, in place of pretrain_epochs (the
+            method's authors: 1,000 steps of 8).
+        adversarial_images: images of the alternation, in place of adversarial_epochs (the method's authors: 250,000
+            steps of 8).
         threshold: a turn of the discriminator or the generator ends when its adversarial loss is below (paper: 0.3).
-        discriminator_burst: steps that the discriminator takes at a time; only then is its threshold looked at (the
-            method's authors: 5).
-        most_steps_per_turn: a turn ends after so many steps in any case, so that none lasts for ever (ours). With 1
-            the two simply alternate.
+        discriminator_burst: steps that the discriminator takes at a time; only then is its mean loss over them compared
+            with the threshold (the method's authors: 5).
+        most_steps_per_turn: a turn ends after so many steps (of the discriminator: bursts) in any case, so that none
+            lasts for ever (ours; the method's authors: 5,000). With 1 the two simply alternate.
         reconstruction_steps: with stepped losses, steps on the perceptual loss and as many on the boundary loss after
             each turn of the generator (the method's authors: 10).
         batch: images in a step (the method's authors: 8).
@@ -300,8 +306,10 @@ class ScheduleSettings:
             after so many further images (Karras et al., ICLR 2018, section A.1); 0 keeps the last one.
     """
 
-    pretrain_epochs: float = 300
-    adversarial_epochs: float = 2000
+    pretrain_epochs: float | None = 300
+    adversarial_epochs: float | None = 2000
+    pretrain_images: int | None = None
+    adversarial_images: int | None = None
     threshold: float = 0.3
     discriminator_burst: int = 1
     most_steps_per_turn: int = 25
@@ -317,9 +325,13 @@ class ScheduleSettings:
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
-        check_setting(self, "pretrain_epochs", self.pretrain_epochs >= 0, "at least 0")
-        check_setting(self, "adversarial_epochs", self.adversarial_epochs >= 0, "at least 0")
-        some = self.pretrain_epochs + self.adversarial_epochs > 0
+        for name in ("pretrain", "adversarial"):
+            epochs, images = getattr(self, f"{name}_epochs"), getattr(self, f"{name}_images")
+            once = (epochs is None) != (images is None)
+            check_setting(self, f"{name}_images", once, f"set where {name}_epochs is unset, and unset where it is set")
+            check_setting(self, f"{name}_epochs", epochs is None or epochs >= 0, "at least 0")
+            check_setting(self, f"{name}_images", images is None or images >= 0, "at least 0")
+        some = sum(self.images_for(1)) > 0
         check_setting(self, "pretrain_epochs", some, "above 0 when adversarial_epochs is 0")
         check_setting(self, "threshold", self.threshold > 0, "above 0")
         check_setting(self, "discriminator_burst", self.discriminator_burst >= 1, "at least 1")
@@ -334,6 +346,12 @@ class ScheduleSettings:
         check_setting(self, "decay", 0 < self.decay <= 1, "in (0, 1]")
         check_setting(self, "decay_every_images", self.decay_every_images >= 1, "at least 1")
         check_setting(self, "average_images", self.average_images >= 0, "at least 0")
+
+    def images_for(self, patches: int) -> tuple[float, float]:
+        """Return the images of the pre-training, and those of the alternation after it, on so many lesion patches."""
+        pretraining = self.pretrain_images if self.pretrain_epochs is None else self.pretrain_epochs * patches
+        alternation = self.adversarial_images if self.adversarial_epochs is None else self.adversarial_epochs * patches
+        return pretraining or 0, alternation or 0
 
     def rate_at(self, images_seen: int) -> float:
         """Return the share of the starting learning rates that holds after so many images."""
@@ -469,7 +487,14 @@ _AUTHORS = TrainInfillerSettings(
     generator=GeneratorSettings(stack="accumulating", activation="relu", head="relu"),
     discriminator=DiscriminatorSettings(conditioning="planes", class_head=False),
     perceptual=PerceptualSettings(pooling="average"),
-    schedule=ScheduleSettings(discriminator_burst=5, most_steps_per_turn=5000),
+    schedule=ScheduleSettings(
+        pretrain_epochs=None,
+        adversarial_epochs=None,
+        pretrain_images=8000,
+        adversarial_images=2_000_000,
+        discriminator_burst=5,
+        most_steps_per_turn=5000,
+    ),
 )
 
 _MODERN = TrainInfillerSettings(

@@ -50,7 +50,8 @@ class JudgeInfillerSettings:
             a malignant one, as far as there are so many. As many real lesions are looked at beside them.
         variety_cases: of these, pairs that are filled with several seeds.
         seeds_per_case: seeds for each of them.
-        folds: parts into which patients are divided where a judge learns to tell fills from real lesions.
+        folds: parts into which patients are divided where a judge learns to tell fills from real lesions. It is tried
+            on patients of up to two of them, and learns from the others.
         trees: of the forest that this judge is.
         resamples: bootstrap resamples of patients behind each interval.
         confidence: share of resamples that an interval holds, in (0, 1).
@@ -82,7 +83,7 @@ class JudgeInfillerSettings:
         check_setting(self, "cases", self.cases >= 4, "at least 4")
         check_setting(self, "variety_cases", self.variety_cases >= 2, "at least 2")
         check_setting(self, "seeds_per_case", self.seeds_per_case >= 2, "at least 2")
-        check_setting(self, "folds", self.folds >= 2, "at least 2")
+        check_setting(self, "folds", self.folds >= 3, "at least 3")
         check_setting(self, "trees", self.trees >= 1, "at least 1")
         check_setting(self, "resamples", self.resamples >= 100, "at least 100")
         check_setting(self, "confidence", 0 < self.confidence < 1, "in (0, 1)")

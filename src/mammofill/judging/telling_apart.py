@@ -19,8 +19,8 @@ def tell_apart(
     """Train a judge to tell two groups apart, and measure it on patients that it did not learn from.
 
     The judge is a random forest (Breiman, Machine Learning, 2001). Each patient is in one of some parts. A case is
-    scored by the judge that learned from the cases none of whose patients, of tissue or of outline, are in the part of
-    the case's tissue.
+    scored by the judge that learned from those cases none of whose patients, of tissue or of outline, is in a part of
+    one of the case's own. Where some cases are of two parts, all judges do without two, so that none knows more.
 
     Args:
         bench: folds and intervals.
@@ -31,6 +31,7 @@ def tell_apart(
 
     Returns:
         The AUC: 0.5 where they cannot be told apart, 1 where they always can. Below 0.5, chance found no difference.
+        NaN where the patients are too few for a judge to learn from others.
     """
     from sklearn.ensemble import RandomForestClassifier
 
@@ -38,11 +39,10 @@ def tell_apart(
     people = np.concatenate([real_people, other_people])
     painted = np.repeat([False, True], [len(real), len(other)])
     part = _parts(people, bench.settings.folds, bench.seed)
+    unseen = _unseen(part, bench.settings.folds)
     scores = np.full(len(numbers), np.nan)
-    for number in range(bench.settings.folds):
-        tried, learned = part[:, 0] == number, (part != number).all(axis=1)
-        if not tried.any():
-            continue
+    for number, parts in enumerate(np.unique(unseen, axis=0)):
+        tried, learned = (unseen == parts).all(axis=1), ~np.isin(part, parts).any(axis=1)
         if len(set(painted[learned])) < 2:
             break
         forest = RandomForestClassifier(
@@ -63,3 +63,12 @@ def _parts(people: People, folds: int, seed: int) -> NDArray[np.int64]:
     dealt = np.empty(len(names), np.int64)
     dealt[stream(seed, "folds").permutation(len(names))] = np.arange(len(names)) % folds
     return dealt[patient_of.reshape(people.shape)]
+
+
+def _unseen(part: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
+    """Return the two parts that the judge of each case must not have learned from, (N, 2), the lower one first."""
+    first, second = part.T
+    if (first != second).any():
+        another = (first + 1 + np.arange(len(part)) % (folds - 1)) % folds
+        second = np.where(first == second, another, second)
+    return np.sort(np.stack([first, second], axis=1), axis=1)
