@@ -21,6 +21,10 @@ _BENIGN = {"irregularity": 0.03, "contrast": 0.13, "softness": 0.06, "spicules":
 _MALIGNANT = {"irregularity": 0.13, "contrast": 0.26, "softness": 0.22, "spicules": 18.0}
 
 
+FEATURES = tuple(_BENIGN)
+"""What tells the classes of masses apart; all else is drawn alike for both."""
+
+
 @dataclass(frozen=True)
 class MassShape:
     """What a mass looks like; the same for both views of it."""
@@ -52,14 +56,10 @@ def draw_shape(malignant: bool, difference: float, random: np.random.Generator) 
         difference: 0 draws both classes from the same distribution, 1 from clearly different ones.
         random: where chance comes from.
     """
-    own = _MALIGNANT if malignant else _BENIGN
     drawn = {}
-    for name, value in own.items():
-        middle = (_BENIGN[name] + _MALIGNANT[name]) / 2
-        # Both classes share one spread, wide enough that the classes overlap until they are far apart.
-        spread = 0.3 * abs(_MALIGNANT[name] - _BENIGN[name])
-        least = min(_BENIGN[name], _MALIGNANT[name]) * 0.6
-        drawn[name] = max(least, middle + difference * (value - middle) + spread * float(random.normal()))
+    for name in FEATURES:
+        mean, spread, least = feature_law(name, malignant, difference)
+        drawn[name] = max(least, mean + spread * float(random.normal()))
     return MassShape(
         radius=float(random.uniform(0.026, 0.048)),
         irregularity=drawn["irregularity"],
@@ -68,6 +68,21 @@ def draw_shape(malignant: bool, difference: float, random: np.random.Generator) 
         spicules=max(0, round(drawn["spicules"])),
         from_nipple=float(random.uniform(0.1, 0.42)),
     )
+
+
+def feature_law(name: str, malignant: bool, difference: float) -> tuple[float, float, float]:
+    """Return how a feature of masses is distributed: the mean and spread of a normal law, and where it is cut off.
+
+    Args:
+        name: one of `FEATURES`. The number of spicules is rounded besides.
+        malignant: of which class.
+        difference: see `draw_shape`.
+    """
+    benign, own = _BENIGN[name], (_MALIGNANT if malignant else _BENIGN)[name]
+    middle = (benign + _MALIGNANT[name]) / 2
+    # Both classes share one spread, wide enough that the classes overlap until they are far apart.
+    spread = 0.3 * abs(_MALIGNANT[name] - benign)
+    return middle + difference * (own - middle), spread, min(benign, _MALIGNANT[name]) * 0.6
 
 
 def place_mass(
