@@ -85,7 +85,7 @@ preset = "paper"
 [train-classifier]               # what all arms share
 epochs = 50
 
-[[arms]]                         # one classifier each; a study without arms runs the paper's four
+[[arms]]                         # one classifier each; without any, or with arms = "paper", the paper's four
 name = "ResNet-50 + traditional"
 augmentation.traditional = true
 

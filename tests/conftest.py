@@ -124,7 +124,7 @@ name = "pasted"
 synthetic = true
 
 [grid]
-folds = 3
+folds = 2
 fold_repeats = 2
 
 [evaluate]

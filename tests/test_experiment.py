@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mammofill.classifier import TrainClassifierSettings
-from mammofill.experiment import STAGES, read_settings, read_study, stage_named
+from mammofill.experiment import STAGES, read_settings, read_study, run, stage_named
+from mammofill.experiment.steps import Step
 from mammofill.experiment.study import PAPER_ARMS
-from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.ground.artifact import MANIFEST_NAME, write_atomically
+from mammofill.ground.errors import ArtifactError, SettingsError, SourceError
+from mammofill.ground.progress import Progress
 from mammofill.infilling import PRESETS, TrainInfillerSettings
 from mammofill.patches import ExtractPatchesSettings
 
@@ -118,6 +123,11 @@ def test_a_study_without_arms_runs_the_papers_four(tmp_path: Path) -> None:
         "compare-arms",
         "write-report",
     ]
+
+
+def test_the_papers_four_have_a_name(tmp_path: Path) -> None:
+    by_name = read_study(write_study(tmp_path, 'arms = "paper"'))
+    assert by_name.steps == read_study(write_study(tmp_path, "")).steps
 
 
 def test_arms_share_and_override(tmp_path: Path) -> None:
@@ -248,6 +258,13 @@ def test_all_doses_at_all_shares_where_it_is_asked_for(tmp_path: Path) -> None:
     assert len([step for step in study.steps if step.stage.name == "evaluate"]) == 2 * (2 + 3 * 6)
 
 
+def test_of_two_doses_as_near_to_1_the_smaller_one_is_tried_at_smaller_shares(tmp_path: Path) -> None:
+    study = read_study(write_study(tmp_path, GRID.replace("[0.5, 1, 2]", "[1.5, 0.5]")))
+    places = {step.out.name for step in study.steps}
+    assert "gan_dose-0.5_share-0.25_seed-0" in places
+    assert "gan_dose-1.5_share-0.25_seed-0" not in places
+
+
 def test_an_infiller_is_not_judged_by_those_who_learned_from_it(tmp_path: Path) -> None:
     text = '[judge-infiller]\n[[arms]]\nname = "A"\nsynthetic = true\n'
     with pytest.raises(SettingsError, match=r"\[judge-infiller\]: .* every arm has synthetic = true. Add an arm"):
@@ -273,7 +290,38 @@ def test_a_preset_in_a_study_is_changed_only_where_asked(tmp_path: Path) -> None
         ('[[arms]]\nname = "A"\nepoch = 4', r"\[\[arms\]\] 'A' has no setting called 'epoch'"),
         ('[[arms]]\nname = "A b"\n[[arms]]\nname = "a-B"', r"'a-B' and 'A b' would share a folder"),
         ('[[arms]]\nname = "A"\nsynthetic = 1', r"'A': synthetic must be true or false, but is 1"),
-        ('[train-infiller]\npreset = "tiny"', r"no preset called 'tiny'"),
+        ('[train-infiller]\npreset = "tiny"', r"\[train-infiller\]: train-infiller has no preset called 'tiny'"),
+        ("[train-classifier]\nepoch = 4", r"\[train-classifier\] has no setting called 'epoch'"),
+        ('[train-classifier]\nkeep = "first"', r"keep: Expected one of 'last', 'best'. Got value: first"),
+        ('device = "gpu"', r"device must be cpu, cuda or cuda:<number>, but is 'gpu'"),
+        ('arms = "papers"', r"arms must be a list of tables \(\[\[arms\]\]\), or \"paper\", but is 'papers'"),
+        (
+            '[grid]\ndoses = [1]\n[[arms]]\nname = "A"',
+            r"\[grid\]: doses are of synthetic or repeated patches, but no arm",
+        ),
+        (
+            "[grid]\ndoses = [1]\n[synthesize]\nratio = 2",
+            r"\[synthesize\]: ratio is not set here; .* follows from doses",
+        ),
+        ('[[arms]]\nname = "A"\nreal = false', r"'A': real = false leaves nothing to learn from"),
+        ('[[arms]]\nname = "A"\nsynthetic_labels = "flipped"', r"'A': synthetic_labels = 'flipped' is of synthetic"),
+        ('[compare-arms]\nreference = "A"', r"\[compare-arms\]: reference names 'A', but the arms are shallow CNN, "),
+        (
+            '[compare-arms]\npairs = [["ResNet-50", "A"]]',
+            r"\[compare-arms\]: pairs names 'A', but the arms are shallow",
+        ),
+        (
+            "[grid]\ndoses = [1, 2]\n[compare-arms]\nplanned_doses = [3]",
+            r"planned_doses names 3, but doses .* are 1, 2",
+        ),
+        (
+            '[infillers.a]\npreset = "copy-paste"\n[[arms]]\nname = "A"\ndiscriminator = true',
+            r"'A': discriminator names a, whose method copy-paste trains none. Name an infiller whose method is gan",
+        ),
+        (
+            '[infillers.a]\npreset = "authors"\n[[arms]]\nname = "A"\ndiscriminator = true',
+            r"'A': discriminator names a, whose discriminator is told the class at every layer",
+        ),
         ("[phantom]\npatients = 5", r"either a \[phantom\] table or a source in \[ingest\], but has both"),
         ("arms = []", r"arms must be one or more tables"),
         ("[grid]\nreal_shares = [0.5]", r"\[grid\].*real_shares must be different numbers in \(0, 1\], 1 among them"),
@@ -399,3 +447,59 @@ def test_the_split_of_folds_is_not_set_twice(tmp_path: Path) -> None:
     path.write_text(path.read_text() + 'split = "patients"\n')
     with pytest.raises(SettingsError, match=r"\[ingest\]: split is not set here; \[grid\] has folds = 3"):
         read_study(path)
+
+
+# ---- the time left ------------------------------------------------------------------------------------------------
+
+
+class Notes(Progress):
+    """Keeps what is said of tasks, by their names."""
+
+    def __init__(self) -> None:
+        self.notes: dict[str, list[str]] = {}
+        self.task_name = ""
+
+    def _begin(self, name: str, total: float) -> Any:
+        self.task_name = name
+        return self
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        self.notes.setdefault(self.task_name, []).append(note)
+
+
+def test_what_an_earlier_run_finished_says_nothing_of_the_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All classifiers but four are there already and are looked at in a second each; the four take a minute each."""
+    path, out, now = write_study(tmp_path, GRID), tmp_path / "out", 0.0
+    trained = [step for step in read_study(path).steps if step.stage.name == "train-classifier"]
+
+    def make(step: Step, *_: object) -> None:
+        nonlocal now
+        now += 1
+        (out / step.out).mkdir(parents=True, exist_ok=True)
+        write_atomically(out / step.out / MANIFEST_NAME, "")
+
+    def make_slowly(_: object, steps: list[Step], *__: object, **___: object) -> Iterator[tuple[Step, bool]]:
+        nonlocal now
+        for step in steps:
+            make(step)
+            now += 59
+            yield step, True
+
+    for step in trained[:-4]:
+        make(step)
+    monkeypatch.setattr(run, "work_through", make_slowly)
+    monkeypatch.setattr(run, "_run_step", make)
+    monkeypatch.setattr(run.time, "monotonic", lambda: now)
+    progress = Notes()
+    with pytest.raises(ArtifactError):  # at the end, since nothing was made
+        run.run_study(path, out, progress, workers=2)
+    left = len(trained) + 2  # all are evaluated, then compared and told
+    assert progress.notes["train-classifier"] == [
+        *(
+            f"about {minutes} min left for {steps}, not counting {left} of stages that have not run yet"
+            for minutes, steps in ((3, "3 steps"), (2, "2 steps"), (1, "1 step"))
+        ),
+        f"{left} steps of later stages left",
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ from toy_study import make_evaluation, make_patches, patch_row
 
 from mammofill.evaluation import CompareArmsSettings, Comparison, Evaluation, compare_arms
 from mammofill.report import Report, write_report
-from mammofill.report.comparisons import plain_replicates
+from mammofill.report.comparisons import measures_over_seeds, plain_replicates, read_comparison
 from mammofill.report.tables import confusion_table
 
 STUDY = """name = "toy"
@@ -115,7 +116,114 @@ def test_how_to_make_it_again(page: str, cells: list[Evaluation]) -> None:
 
 
 def test_tables_are_there_as_csv_and_latex(report: Report) -> None:
-    for name in ("table1", "differences", "confusion", "attention", "comparison/arms", "comparison/hardest"):
+    shown = [f"comparison/shown_{name}" for name in ("arms", "comparisons", "calibration", "hardest")]
+    for name in ("table1", "differences", "confusion", "attention", "comparison/arms", "comparison/hardest", *shown):
         assert (report.folder / f"{name}.csv").is_file(), name
         latex = (report.folder / f"{name}.tex").read_text(encoding="utf-8")
         assert latex.startswith(("\\begin{tabular}", "\\begin{longtable}")), name
+        assert latex.isascii(), name  # or LaTeX would have to be told what the other letters are
+
+
+def test_table_1_beside_the_page_is_that_of_the_page(report: Report, comparison: Comparison) -> None:
+    table = pd.read_csv(report.folder / "table1.csv")
+    ours = table[table["source"] == "this study"].set_index(["arm", "measure"])
+    assert len(ours) == len(comparison.arms)
+    for row in comparison.arms.to_dict("records"):
+        found = ours.loc[(row["arm"], row["measure"])]
+        assert found[["value", "low", "high"]].tolist() == pytest.approx(
+            [row[name] for name in ("value", "low", "high")]
+        )
+        ranks = row["measure"] in ("auc", "pr_auc", "brier") or "_at_" in row["measure"]
+        assert found["threshold_rule"] == ("none" if ranks else "frozen")
+
+
+def test_named_tests_and_every_measure_are_shown_in_words(report: Report) -> None:
+    planned = pd.read_csv(report.folder / "comparison/shown_comparisons.csv").set_index("measure")
+    assert planned.loc["AUC", ["p (DeLong)", "p (Obuchowski)"]].notna().all()
+    assert pd.notna(planned.loc["accuracy", "p (McNemar)"])
+    assert {"PR-AUC", "recall at specificity 0.9", "Brier score"} <= set(planned.index)
+    assert {"PR-AUC", "specificity at recall 0.9"} <= set(pd.read_csv(report.folder / "comparison/shown_arms.csv"))
+
+
+# ---- doses and shares -----------------------------------------------------------------------------------------------
+
+
+def words_in(svg: bytes) -> set[str]:
+    """What a drawing says: matplotlib writes each text into a comment beside its outlines."""
+    return {words.strip() for words in re.findall(r"<!-- (.*?) -->", svg.decode(), re.DOTALL)}
+
+
+@pytest.fixture(scope="module")
+def grid(folder: Path) -> Comparison:
+    """Five arms; four have the doses 0.5 and 1.5, which are as near to 1, and two shares."""
+    cells = [
+        make_evaluation(folder / f"grid-{arm}-{dose}-{share}", arm, 1.0, {}, dose=dose, real_share=share)
+        for arm, doses in (("real", (None,)), *((name, (0.5, 1.5)) for name in ("a", "b", "c", "d")))
+        for dose in doses
+        for share in (0.5, 1.0)
+        if share == 1 or dose != 1.5
+    ]
+    settings = CompareArmsSettings(resamples=100, curve_resamples=100, pairs=(("a", "b"),))
+    return compare_arms(cells, folder / "grid", settings)
+
+
+def test_of_two_doses_as_near_to_1_the_smaller_one_stands_for_the_arm(grid: Comparison) -> None:
+    arms = grid.arms[(grid.arms["measure"] == "auc") & (grid.arms["real_share"] == 1)].set_index(["arm", "dose"])
+    shown = dict(measures_over_seeds(grid))
+    for arm in "abcd":
+        assert shown[arm]["auc"].value == arms.loc[(arm, 0.5), "value"]
+    assert {case.patch for case in read_comparison(grid, []).hardest}
+    assert all(len(case.scores) == 5 for case in read_comparison(grid, []).hardest)
+
+
+def test_each_figure_of_many_arms_tells_them_apart(grid: Comparison) -> None:
+    drawn = {heading: words_in(svg) for heading, _, svg in read_comparison(grid, []).figures}
+    assert list(drawn) == [
+        "Differences in AUC",
+        "AUC by dose",
+        "AUC by the share of the patients that was learned from",
+        "ROC and precision-recall curves",
+        "ROC curve of each arm",
+        "Precision-recall curve of each arm",
+        "Reliability",
+    ]
+    for heading, words in drawn.items():
+        if heading not in ("Differences in AUC", "Reliability"):
+            assert {"a", "b", "c", "d"} <= words, heading
+    # A row whose other side is not the reference says so.
+    assert {row.split("   ")[0] for row in drawn["Differences in AUC"]} >= {"a, dose 0.5", "a, dose 0.5 against b"}
+    assert {"0", "0.5", "1.5", "real, for comparison"} <= drawn["AUC by dose"]  # what no dose at all gives
+
+
+def test_an_uncorrected_interval_alone_shows_nothing(tmp_path: Path) -> None:
+    """Seven arms that look alike but for chance: some interval leaves out zero, none does after the correction."""
+    arms = [make_evaluation(tmp_path / "a", "a", 1.0, {}, noise="a", looks_inside=0.4)]
+    arms += [make_evaluation(tmp_path / f"b{k}", f"b{k}", 1.0, {}, noise=f"b{k}", looks_inside=0.4) for k in range(9)]
+    report = write_report(arms, tmp_path / "report")
+    shifts = pd.read_csv(report.folder / "attention.csv").query("measure == 'energy_inside'").dropna(subset="shift")
+    assert ((shifts["shift_low"] > 0) | (shifts["shift_high"] < 0)).any()
+    page = report.page.read_text(encoding="utf-8")
+    assert "No arm was shown to look elsewhere than a" in page
+    assert "after Bonferroni&#39;s correction for 27 comparisons" in page
+
+
+def test_maps_of_different_networks_are_not_compared(tmp_path: Path) -> None:
+    arms = [
+        make_evaluation(tmp_path / "a", "a", 1.0, {}, looks_inside=0.3),
+        make_evaluation(tmp_path / "b", "b", 1.0, {}, looks_inside=0.6, label="ResNet-50, random start"),
+    ]
+    page = write_report(arms, tmp_path / "report").page.read_text(encoding="utf-8")
+    assert "since maps of another network are of another grain: b." in page
+    assert "Shown to differ from" not in page
+
+
+def test_one_comparison_of_one_seed_is_told_as_such(tmp_path: Path) -> None:
+    arms = [make_evaluation(tmp_path / arm, arm, 1.0, {}, noise=arm) for arm in ("a", "b")]
+    settings = CompareArmsSettings(resamples=100, curve_resamples=100)
+    compared = read_comparison(compare_arms(arms, tmp_path / "comparison", settings), [])
+    assert re.search(
+        r"1 planned comparison of AUC\. .* A true difference of 0\.\d+ would have been shown", compared.in_short
+    )
+    notes = " ".join(note for _, note, _ in compared.figures)
+    assert "over patients, of one seed each" in notes
+    assert "over seeds" not in notes

@@ -81,7 +81,10 @@ def make_evaluation(
     patients: int = 40,
     noise: str = "shared",
     replicate: int = 0,
+    dose: float | None = None,
+    real_share: float = 1.0,
     looks_inside: float | None = None,
+    label: str = "Shallow CNN, random start",
 ) -> Evaluation:
     """Scores whose malignant patches lie `skill` standard deviations above the benign ones.
 
@@ -101,11 +104,13 @@ def make_evaluation(
     settings = EvaluateSettings(resamples=200)
     facts = {
         "arm": arm,
-        "label": "Shallow CNN, random start",
+        "label": label,
         "threshold": 0.6,
         "test_set": test_set,
         "confidence": 0.95,
         "replicate": replicate,
+        "dose": dose,
+        "real_share": real_share,
     }
     with begin(folder, kind="evaluation", stage="evaluate", settings=settings, seed=0, inputs=inputs) as work:
         assert work is not None

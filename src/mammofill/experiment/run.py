@@ -6,7 +6,6 @@ Steps of one stage need nothing of each other, so they may run side by side: the
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -66,12 +65,13 @@ def run_study(
     for _, together in groupby(study.steps, key=lambda step: step.stage.name):
         steps = list(together)
         done = [step for step in steps if (out / step.out / MANIFEST_NAME).is_file()]
-        side_by_side = workers > 1 and len(steps) - len(done) > 1
-        run = _side_by_side(workers, engine) if side_by_side else _one_by_one
         # What is done already is run, too: it says if it was made with other settings.
-        waiting = [*done, *(step for step in steps if step not in done)]
-        for step, took in run(waiting, study, out, progress, clock):
-            seconds[step.out] = None if step in done else took
+        for step, _ in _one_by_one(done, study, out, progress, clock):
+            seconds[step.out] = None
+        rest = [step for step in steps if step.out not in seconds]
+        run = _side_by_side(workers, engine) if workers > 1 and len(rest) > 1 else _one_by_one
+        for step, took in run(rest, study, out, progress, clock):
+            seconds[step.out] = took
     artifacts = {step.out: step.stage.open_output(out / step.out) for step in study.steps}
     return StudyRun(study, out, artifacts, {step.out: seconds[step.out] for step in study.steps})
 
@@ -81,7 +81,7 @@ class _Clock:
 
     def __init__(self, steps: Sequence[Step], workers: int) -> None:
         self.left, self.total, self.workers = list(steps), len(steps), workers
-        self.took: dict[str, list[float]] = defaultdict(list)
+        self.took: dict[str, list[float]] = {}
 
     def begin(self, step: Step, out: Path, was_done: bool) -> str:
         """Return what to say when a step begins."""
@@ -94,17 +94,25 @@ class _Clock:
         """Take notice of the end of a step; None if it was done before."""
         self.left.remove(step)
         if seconds is not None:
-            self.took[step.stage.name].append(seconds)
+            self.took.setdefault(step.stage.name, []).append(seconds)
 
     def rest(self) -> str:
-        """Say how much time is left; nothing where nothing is known."""
-        known = [step for step in self.left if self.took[step.stage.name]]
+        """Say how much time is left for stages of which a step has run; nothing where there is no such step."""
+        means = {name: sum(took) / len(took) for name, took in self.took.items()}
+        known = [means[step.stage.name] for step in self.left if step.stage.name in means]
         if not known:
             return ""
-        means = [sum(self.took[step.stage.name]) / len(self.took[step.stage.name]) for step in known]
         unknown = len(self.left) - len(known)
-        more = f" and {unknown} steps that nothing is known of yet" if unknown else ""
-        return f"about {sum(means) / self.workers / 60:.0f} min left{more}"
+        more = f", not counting {unknown} of stages that have not run yet" if unknown else ""
+        steps = "1 step" if len(known) == 1 else f"{len(known)} steps"
+        return f"about {_in_words(sum(known) / self.workers)} left for {steps}{more}"
+
+
+def _in_words(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _one_by_one(
@@ -140,7 +148,7 @@ def _side_by_side(workers: int, engine: str) -> Any:
                     )
                 took = (time.monotonic() - began) / number * workers
                 clock.end(step, took)
-                task.advance(1, clock.rest())
+                task.advance(1, clock.rest() or f"{len(clock.left)} steps of later stages left")
                 yield step, took
 
     return run

@@ -55,7 +55,7 @@ def read_settings(
         SettingsError: a field is unknown (the message names those that there are), of a wrong type, or refused.
         SourceError: a file that a setting names is not there.
     """
-    _check_names(settings_class, values, where)
+    check_names(settings_class, values, where)
     values = _with_files_found(values, where, folder)
     parser = ArgumentParser(exit_on_error=False, default_env=False)
     add_settings(parser, settings_class, start)
@@ -106,6 +106,7 @@ def in_plain_words(error: Exception) -> str:
     """Rewrite a message of the argument parser: one line, no Python classes."""
     text = re.sub(r"\s+", " ", str(error))
     text = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", text)
+    text = re.sub(r"Expected a typing\.Literal\[(.*?)\]", r"Expected one of \1", text)
     text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
     return text.strip().rstrip(".") + "."
 
@@ -124,11 +125,16 @@ def _with_files_found(values: Mapping[str, Any], where: str, folder: Path, withi
     return found
 
 
-def _check_names(settings_class: type[Any], values: Mapping[str, Any], where: str, within: str = "") -> None:
+def check_names(settings_class: type[Any], values: Mapping[str, Any], where: str, within: str = "") -> None:
+    """Refuse values for fields that a settings class has not; the message names those that it has.
+
+    Raises:
+        SettingsError: a field is unknown.
+    """
     kinds = get_type_hints(settings_class)
     known = [field.name for field in fields(settings_class)]
     for name, value in values.items():
         if name not in known:
             raise SettingsError(f"{where} has no setting called {within + name!r}. There are: {', '.join(known)}.")
         if isinstance(value, Mapping) and is_dataclass(kinds[name]):
-            _check_names(kinds[name], value, where, f"{within}{name}.")
+            check_names(kinds[name], value, where, f"{within}{name}.")

@@ -36,7 +36,8 @@ class Grid:
             that `synthesize` makes are learned from.
         real_shares: shares of the train split's patients; infillers and synthetic patches are made from the same
             patients.
-        every_dose_at_every_share: all combinations; otherwise shares below the largest are tried at the dose nearest 1.
+        every_dose_at_every_share: all combinations; otherwise shares below the largest are tried at the dose nearest 1,
+            of two as near the smaller one.
         folds: everything is made anew within each of so many folds, which test in turn, so that every patient is tested
             by a classifier that never saw that patient; 0 tests on the one test split of ingest.
         fold_repeats: how often the patients are dealt out to folds; each time is one more replicate.
@@ -53,7 +54,7 @@ class Grid:
         """Refuse nonsense."""
         check_setting(self, "replicates", self.replicates >= 1, "at least 1")
         positive = all(dose > 0 for dose in self.doses) and len(set(self.doses)) == len(self.doses)
-        check_setting(self, "doses", positive, "different numbers above 0")
+        check_setting(self, "doses", positive, "different numbers above 0 (a dose of 0 is the reference arm)")
         shares = self.real_shares
         fits = all(0 < share <= 1 for share in shares) and len(set(shares)) == len(shares) and 1.0 in shares
         check_setting(self, "real_shares", fits, "different numbers in (0, 1], 1 among them")
@@ -64,7 +65,7 @@ class Grid:
     def cells_of(self, has_dose: bool) -> Iterator[tuple[float, float | None]]:
         """Yield (share, dose) of each cell of an arm, without replicates."""
         doses: tuple[float | None, ...] = self.doses if has_dose and self.doses else (None,)
-        usual = min(doses, key=lambda dose: abs((dose or 1) - 1))
+        usual = min(doses, key=lambda dose: (abs((dose or 1) - 1), dose or 1))
         for share in sorted(self.real_shares, reverse=True):
             all_doses = share == 1 or self.every_dose_at_every_share
             yield from ((share, dose) for dose in doses if all_doses or dose == usual)

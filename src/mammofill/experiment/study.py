@@ -22,7 +22,7 @@
     [infillers.modern]            # instead of [train-infiller]: several, each with a name
     preset = "modern"
 
-    [[arms]]                      # one kind of classifier each; without any, the paper's four
+    [[arms]]                      # one kind of classifier each; without any, or with arms = "paper", the paper's four
     name = "ResNet-50 + generated"
     synthetic = true              # learns from the synthetic patches as well; of one of several infillers: its name
     augmentation.traditional = true
@@ -61,7 +61,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mammofill.experiment.settings import read_settings, read_toml
+from mammofill.experiment.settings import check_names, read_settings, read_toml
 from mammofill.experiment.stages import Stage, stage_named
 from mammofill.experiment.steps import Arm, External, Grid, Plan, Step, steps_of
 from mammofill.ground.errors import SettingsError, SourceError
@@ -78,6 +78,8 @@ PAPER_ARMS: tuple[dict[str, Any], ...] = (
     },
 )
 """The four experiments of the paper, section 5: what a study without ``[[arms]]`` runs."""
+ARM_PRESETS: dict[str, tuple[dict[str, Any], ...]] = {"paper": PAPER_ARMS}
+"""Arms by a name that may stand for them: ``arms = "paper"``."""
 
 _ONCE = ("phantom", "ingest", "extract-patches", "pair-patches", "synthesize", "evaluate", "compare-arms",
          "judge-infiller", "write-report")  # fmt: skip
@@ -125,17 +127,23 @@ def read_study(path: str | Path) -> Study:
             raise SettingsError(f"{path} [evaluate]: {field} is not set here; it follows from {tables_of_it}.")
     settings = {name: _stage_settings(stage_named(name), tables[name], path) for name in _ONCE}
     infillers = _infillers(content, tables, path)
-    arms = _arms(content.get("arms", PAPER_ARMS), tables["train-classifier"], infillers, path)
+    check_names(stage_named("train-classifier").settings_class(), tables["train-classifier"],
+                f"{path} [train-classifier]")  # fmt: skip
+    arms = _arms(_arm_tables(content), tables["train-classifier"], infillers, path)
     grid = read_settings(Grid, tables["grid"], f"{path} [grid]", path.parent)
-    _check_grid(grid, arms, path)
+    _check_grid(grid, arms, tables["synthesize"], path)
     _check_folds(grid, content, path)
+    _check_comparison(settings["compare-arms"], grid, arms, path)
     name, seed = str(content.get("name", path.stem)), int(content.get("seed", 0))
+    device = str(content.get("device", "cpu"))
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise SettingsError(f"{path}: device must be cpu, cuda or cuda:<number>, but is {device!r}.")
     if "title" not in tables["write-report"]:
         settings["write-report"] = replace(settings["write-report"], title=name)
     judging = _judging_arm(arms, path) if "judge-infiller" in content else None
     external = _external(tables["external"], settings["ingest"], path) if "external" in content else None
     plan = Plan(source, settings, infillers, tuple(arms), grid, judging, seed, external)
-    return Study(path, name, seed, str(content.get("device", "cpu")), tuple(steps_of(plan)))
+    return Study(path, name, seed, device, tuple(steps_of(plan)))
 
 
 def _check_keys(content: Mapping[str, Any], path: Path) -> None:
@@ -145,13 +153,25 @@ def _check_keys(content: Mapping[str, Any], path: Path) -> None:
                 f"{path} has an entry {key!r} that no study knows. Keys: {', '.join(_STUDY_KEYS)}; "
                 f"tables: {', '.join(_TABLES)}."
             )
+        if key == "arms" and isinstance(value, str) and value in ARM_PRESETS:
+            continue
         wanted = {"name": str, "seed": int, "device": str, "arms": list}.get(key, dict)
         if not isinstance(value, wanted) or isinstance(value, bool):
-            word = {str: "a text", int: "a whole number", list: "a list of tables ([[arms]])", dict: "a table"}[wanted]
+            word = {
+                str: "a text",
+                int: "a whole number",
+                list: 'a list of tables ([[arms]]), or "paper"',
+                dict: "a table",
+            }[wanted]
             raise SettingsError(f"{path}: {key} must be {word}, but is {value!r}.")
-    arms = content.get("arms", PAPER_ARMS)
+    arms = _arm_tables(content)
     if not arms or not all(isinstance(arm, Mapping) for arm in arms):
         raise SettingsError(f"{path}: arms must be one or more tables ([[arms]]), but are {arms!r}.")
+
+
+def _arm_tables(content: Mapping[str, Any]) -> Any:
+    arms = content.get("arms", "paper")
+    return ARM_PRESETS[arms] if isinstance(arms, str) else arms
 
 
 def _source(ingest: dict[str, Any], phantoms: bool, path: Path) -> Path | None:
@@ -188,7 +208,10 @@ def _place(source: Any, where: str, path: Path) -> Path:
 
 def _stage_settings(stage: Stage, table: Mapping[str, Any], path: Path, where: str = "") -> Any:
     where = where or f"{path} [{stage.name}]"
-    start = stage.preset(str(table["preset"])) if stage.presets and "preset" in table else None
+    try:
+        start = stage.preset(str(table["preset"])) if stage.presets and "preset" in table else None
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from error
     return read_settings(stage.settings_class(), table, where, path.parent, start)
 
 
@@ -210,10 +233,36 @@ def _infillers(content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]],
     return found
 
 
-def _check_grid(grid: Grid, arms: list[Arm], path: Path) -> None:
+def _check_grid(grid: Grid, arms: list[Arm], synthesize: Mapping[str, Any], path: Path) -> None:
     for arm in arms:
         if arm.repeated and not grid.doses:
             raise SettingsError(f"{path} [[arms]] {arm.name!r} is repeated, so [grid] must give doses.")
+    if not grid.doses:
+        return
+    if not any(arm.repeated or arm.infiller for arm in arms):
+        raise SettingsError(
+            f"{path} [grid]: doses are of synthetic or repeated patches, but no arm has any. Give an arm synthetic or "
+            "repeated, or leave doses out."
+        )
+    for field in ("ratio", "balance", "benign", "malignant"):
+        if field in synthesize:
+            raise SettingsError(
+                f"{path} [synthesize]: {field} is not set here; how many patches are made follows from doses in [grid]."
+            )
+
+
+def _check_comparison(settings: Any, grid: Grid, arms: list[Arm], path: Path) -> None:
+    """Refuse arms and doses that are compared but not there; `compare-arms` would find out after all training."""
+    where, names = f"{path} [compare-arms]", [arm.name for arm in arms]
+    named = {"reference": (settings.reference,) if settings.reference else (), "pairs": sum(settings.pairs, ())}
+    for field, several in named.items():
+        for name in several:
+            if name not in names:
+                raise SettingsError(f"{where}: {field} names {name!r}, but the arms are {', '.join(names)}.")
+    for dose in settings.planned_doses:
+        if dose not in grid.doses:
+            known = ", ".join(f"{one:g}" for one in grid.doses) or "none"
+            raise SettingsError(f"{where}: planned_doses names {dose:g}, but doses in [grid] are {known}.")
 
 
 def _check_folds(grid: Grid, content: Mapping[str, Any], path: Path) -> None:
@@ -245,6 +294,8 @@ def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], 
         infiller = _infiller_of("synthetic", synthetic, infillers, where)
         discriminator = _infiller_of("discriminator", features, infillers, where)
         if discriminator:
+            _check_has_trunk(infillers[discriminator], f"{where}: discriminator names {discriminator}")
+        if discriminator:
             values.pop("weights_file", None)
             values |= {"network": "discriminator", "weights": table.get("weights", "infiller")}
         if not isinstance(repeated, bool) or (repeated and infiller):
@@ -253,11 +304,38 @@ def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], 
             if field in values:
                 raise SettingsError(f"{where}: {field} is not set here; doses stand in [grid].")
         settings = _stage_settings(stage_named("train-classifier"), values, path, where)
+        _check_learned_from(settings, infiller, repeated, where)
         arm = Arm(name, infiller, repeated, settings, discriminator)
         if arm.slug in arms:
             raise SettingsError(f"{where} and {arms[arm.slug].name!r} would share a folder. Give them other names.")
         arms[arm.slug] = arm
     return list(arms.values())
+
+
+def _check_learned_from(settings: Any, infiller: str | None, repeated: bool, where: str) -> None:
+    """Refuse an arm whose settings speak of synthetic patches that it has not, or of no real ones to repeat."""
+    if not settings.real and (repeated or not infiller):
+        raise SettingsError(
+            f"{where}: real = false leaves nothing to learn from without synthetic patches. Give it synthetic."
+        )
+    if settings.synthetic_labels != "asked" and not infiller:
+        raise SettingsError(
+            f"{where}: synthetic_labels = {settings.synthetic_labels!r} is of synthetic patches, but the arm has none. "
+            "Give it synthetic."
+        )
+
+
+def _check_has_trunk(infiller: Any, where: str) -> None:
+    """Refuse infillers without a discriminator that looks at patches of unknown class, see `ground.trunk`."""
+    if infiller.method != "gan":
+        raise SettingsError(
+            f"{where}, whose method {infiller.method} trains none. Name an infiller whose method is gan."
+        )
+    if infiller.discriminator.conditioning == "planes":
+        raise SettingsError(
+            f"{where}, whose discriminator is told the class at every layer (conditioning planes, preset authors). "
+            "Name one whose discriminator.conditioning is projection, as in the presets paper and modern."
+        )
 
 
 def _infiller_of(key: str, value: Any, infillers: Mapping[str, Any], where: str) -> str | None:

@@ -15,11 +15,13 @@ from mammofill.evaluation import Comparison, Evaluation
 from mammofill.evaluation.comparison import BETTER, CANNOT_TELL, NOT_SHOWN, WORSE
 from mammofill.ground.artifact import write_atomically
 from mammofill.patches import PatchSet
-from mammofill.report.figures import draw_bands, draw_forest, draw_lines, draw_reliability
+from mammofill.report.figures import MOST_BANDS, draw_bands, draw_curves, draw_forest, draw_lines, draw_reliability
 from mammofill.report.hardest import HardCase, hard_cases
-from mammofill.report.tables import MEASURE_WORDS, Estimate, interval, number
+from mammofill.report.tables import Estimate, interval, measure_in_words, number
 
 _WRITTEN = ("arms", "differences", "doses", "shares", "break_even", "sentences", "calibration", "hardest")
+_SHOWN = ("shown_arms", "shown_comparisons", "shown_calibration", "shown_hardest")
+"""Files of the tables that the page folds, in their order: rounded, with intervals in brackets, ready to be set."""
 _KINDS = {
     "comparison": "Planned comparisons",
     "dose": "Doses",
@@ -65,17 +67,17 @@ def read_comparison(comparison: Comparison, sources: Sequence[PatchSet]) -> Comp
         figures=tuple(_figures(comparison)),
         hardest=hard_cases(_plain(comparison.table("hardest")), sources),
         sheets=tuple(_sheets(comparison)),
-        files=tuple(f"{name}.{ending}" for name in _WRITTEN for ending in ("csv", "tex")),
+        files=tuple(f"{name}.{ending}" for name in (*_WRITTEN, *_SHOWN) for ending in ("csv", "tex")),
     )
 
 
 def lines_of_groups(comparison: Comparison) -> Iterator[str]:
     """Yield the primary measure of each arm, dose and share as lines of plain text."""
     measure = str(comparison.manifest.settings["measures"][0])
-    rows = [(_group(row), _shown(row.value, row.low, row.high))
+    rows = [(_group(row), _shown(row.value, row.low, row.high).replace("\u00a0", " "))
             for row in _records(comparison.table("arms").query("measure == @measure"))]  # fmt: skip
     width = max((len(name) for name, _ in rows), default=0)
-    yield f"{MEASURE_WORDS.get(measure, measure)}, means over seeds, with intervals over patients and seeds:"
+    yield f"{measure_in_words(measure)}, means over seeds, with intervals over patients and seeds:"
     yield from (f"  {name:<{width}}  {value}" for name, value in rows)
 
 
@@ -87,8 +89,8 @@ def in_short(comparison: Comparison) -> str:
     planned = planned[planned["measure"] == measure]
     if not len(planned):
         return ""
-    words = MEASURE_WORDS.get(measure, measure)
-    told = [f"{len(planned)} planned comparisons of {words}."]
+    words = measure_in_words(measure)
+    told = [f"{len(planned)} planned {'comparison' if len(planned) == 1 else 'comparisons'} of {words}."]
     for verdict in (BETTER, WORSE):
         named = [f"{_group(row)} against {row.against}" for row in _records(planned[planned["verdict"] == verdict])]
         told.append(f"{verdict.capitalize()}: {'; '.join(named) or 'none'}.")
@@ -98,25 +100,30 @@ def in_short(comparison: Comparison) -> str:
     smallest = planned["smallest_shown_in_family"].dropna()
     if len(smallest):
         power = float(comparison.manifest.settings["power"])
+        least, most = number(smallest.min()), number(smallest.max())
+        span = least if least == most else f"{least} to {most}, depending on the comparison,"
         told.append(
-            f"True differences of {number(smallest.min())} to {number(smallest.max())}, depending on the comparison, "
-            f"would have been shown in {power:.0%} of such studies; smaller ones may well be there."
+            f"{'A true difference' if least == most else 'True differences'} of {span} would have been shown in "
+            f"{power:.0%} of such studies; smaller ones may well be there."
         )
     return " ".join(told)
 
 
 def write_tables(comparison: Comparison, folder: Path) -> None:
-    """Write the tables of a comparison as CSV and LaTeX into a folder."""
+    """Write the tables of a comparison as CSV and LaTeX into a folder, and those of the page as they are shown."""
     folder.mkdir(exist_ok=True)
     for name in _WRITTEN:
         write_table(comparison.table(name), folder / name)
+    for name, (_, columns, rows) in zip(_SHOWN, _sheets(comparison), strict=True):
+        write_table(pd.DataFrame(rows, columns=list(columns)), folder / name)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as ``PATH.csv`` and ``PATH.tex``."""
     write_atomically(path.with_suffix(".csv"), table.to_csv(index=False, lineterminator="\n"))
     latex = table.to_latex(index=False, float_format="%.3f", escape=True, longtable=len(table) > 40)
-    write_atomically(path.with_suffix(".tex"), latex)
+    # The true minus sign is no letter that LaTeX knows by itself.
+    write_atomically(path.with_suffix(".tex"), latex.replace("−", "$-$").replace("\u00a0", "~"))
 
 
 def plain_replicates(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
@@ -150,75 +157,93 @@ def measures_over_seeds(comparison: Comparison) -> list[tuple[str, dict[str, Est
 
 
 def _figures(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
+    reference = str(comparison.facts["reference"])
+    several_seeds = bool(comparison.table("arms")["seeds_in_interval"].any())
+    over = "over patients and seeds" if several_seeds else "over patients, of one seed each"
+    means = "Means over seeds" if several_seeds else "Of one seed each"
     differences = comparison.table("differences")
     planned = differences[differences["planned"] & (differences["measure"] == "auc")]
     if len(planned):
-        rows = [(_group(row), row.difference, row.low, row.high, row.smallest_shown_in_family, row.p_holm)
+        several = planned["against"].nunique() > 1
+        rows = [(f"{_group(row)}{f' against {row.against}' if several and row.against != reference else ''}",
+                 row.difference, row.low, row.high, row.smallest_shown_in_family, row.p_holm)
                 for row in _records(planned)]  # fmt: skip
-        against = planned["against"].unique()
         note = (
-            f"AUC minus that of {' or '.join(against)}, over patients and seeds. Beyond the gray ticks lies what this "
-            "test set could have shown, at the level that the whole family of comparisons leaves."
+            f"AUC minus that of {reference}{', where nothing else is said' if several else ''}, {over}, with p after "
+            "Holm's correction. Beyond the gray ticks lies what this test set could have shown, at the level that the "
+            "whole family of comparisons leaves."
         )
         yield "Differences in AUC", note, draw_forest(rows)
-    for name, axis, heading in (
-        ("doses", "dose", "AUC by dose: generated or repeated patches for each real one"),
-        ("shares", "real_share", "AUC by the share of the patients that was learned from"),
+    for name, axis, heading, words in (
+        ("doses", "dose", "AUC by dose", "generated or repeated patches for each real one"),
+        ("shares", "real_share", "AUC by the share of the patients that was learned from", "share of the patients"),
     ):
         table = comparison.table(name)
-        table = table[table["measure"] == "auc"]
-        lines = {arm: part.sort_values(axis) for arm, part in _lines(table, axis)}
-        if lines:  # arms with two doses or shares at least
-            words = "generated or repeated patches for each real one" if axis == "dose" else "share of the patients"
-            level = _without(comparison) if axis == "dose" else None
-            yield heading, "Bars: intervals over patients and seeds.", draw_lines(lines, axis, words, "AUC", level)
+        lines = dict(_lines(table[table["measure"] == "auc"], axis))
+        behind = _behind(comparison, axis)
+        lines.pop(reference, None)  # it stands behind each of the others
+        if lines and len(behind):  # arms with two doses or shares at least
+            note = f"Bars, and the gray band of {reference}: intervals {over}."
+            yield heading, note, draw_lines(lines, axis, words, "AUC", (reference, behind))
     curves = _plain(comparison.table("curves"))
     if len(curves):
-        yield (
-            "ROC and precision-recall curves",
-            "Means over seeds; bands over patients. Each arm at all patients and the dose nearest 1.",
-            draw_bands(curves),
-        )
+        which = "Each arm at all patients and the dose nearest 1."
+        malignant, benign = comparison.facts["malignant_patches"], comparison.facts["benign_patches"]
+        share = malignant / (malignant + benign)
+        few = curves["arm"].nunique() <= MOST_BANDS
+        bands = "; bands over patients" if few else ""
+        yield "ROC and precision-recall curves", f"{means}{bands}. {which}", draw_curves(curves, share)
+        for kind, words in () if few else (("roc", "ROC curve"), ("pr", "Precision-recall curve")):
+            note = f"Beside that of {reference}. {means}, bands over patients. {which}"
+            yield f"{words} of each arm", note, draw_bands(curves, kind, reference, share)
     reliability = _plain(comparison.table("reliability"))
     if len(reliability):
-        yield (
-            "Reliability",
-            "What came true of the scores, before and after the temperature.",
-            draw_reliability(reliability),
+        note = (
+            "What came true of the scores, before and after the temperature that was fitted on validation patches. The "
+            "larger a dot, the more patches are behind it."
         )
+        yield "Reliability", note, draw_reliability(reliability)
 
 
-def _without(comparison: Comparison) -> tuple[str, float] | None:
-    """Return the reference arm and its AUC at all patients: what a dose of nothing gives."""
+def _behind(comparison: Comparison, axis: str) -> pd.DataFrame:
+    """Return what arms are shown beside: the reference arm as a dose of nothing, or at each share.
+
+    A reference that has doses itself stands at the dose nearest 1 for all shares, and for a dose of nothing is none.
+    """
     reference = str(comparison.facts["reference"])
-    rows = _plain(comparison.table("arms"))
+    rows = comparison.table("arms")
     rows = rows[(rows["arm"] == reference) & (rows["measure"] == "auc")]
-    return (reference, float(rows["value"].iloc[0])) if len(rows) else None
+    if axis == "dose":
+        rows = rows[rows["dose"].isna() & (rows["real_share"] == 1)]
+        return rows.assign(dose=0.0)
+    return rows[_at_plain_dose(rows)]
 
 
 def _lines(table: pd.DataFrame, axis: str) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield each arm's line: by dose at all patients, by share at the dose nearest 1."""
-    if axis == "dose":
-        table = table[table["real_share"] == table["real_share"].max()]
-    else:
-        dose = table["dose"].fillna(1.0).replace(0.0, 1.0)
-        nearest = (dose - 1).abs().groupby(table["arm"]).transform("min")
-        table = table[(dose - 1).abs() == nearest]
+    table = table[table["real_share"] == table["real_share"].max() if axis == "dose" else _at_plain_dose(table)]
     for arm, part in table.groupby("arm", sort=False):
         if part[axis].nunique() > 1:
-            yield str(arm), part
+            yield str(arm), part.sort_values(axis)
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:
     """Keep of a table each arm's group at all patients and the dose nearest 1."""
     table = table[table["real_share"] == 1.0]
-    dose = (table["dose"].fillna(1.0) - 1).abs()
-    return table[dose == dose.groupby(table["arm"]).transform("min")]
+    return table[_at_plain_dose(table)]
+
+
+def _at_plain_dose(table: pd.DataFrame) -> pd.Series[bool]:
+    """Tell which rows are at their arm's dose nearest 1, of two that are as near the smaller one."""
+    dose = table["dose"].fillna(1.0)
+    distance = (dose - 1).abs()
+    nearest = distance == distance.groupby(table["arm"]).transform("min")
+    return nearest & (dose == dose.where(nearest).groupby(table["arm"]).transform("min"))
 
 
 def _sheets(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]]:
     arms = comparison.table("arms")
-    names = [name for name in MEASURE_WORDS if (arms["measure"] == name).any()]
+    names = list(dict.fromkeys(arms["measure"]))
     rows = []
     for _, part in arms.groupby(["arm", "dose", "real_share"], sort=False, dropna=False):
         found = {str(row.measure): row for row in _records(part)}
@@ -229,13 +254,13 @@ def _sheets(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], tupl
         rows.append(
             (str(first["arm"]), _dose(first["dose"]), f"{first['real_share']:g}", str(first["replicates"]), *shown)
         )
-    columns = ("arm", "dose", "share of patients", "seeds", *(MEASURE_WORDS[name] for name in names))
+    columns = ("arm", "dose", "share of patients", "seeds", *map(measure_in_words, names))
     yield "Every arm, dose and share, means over seeds", columns, tuple(rows)
 
     differences = comparison.table("differences")
     planned = differences[differences["planned"]]
     columns = ("arm", "against", "measure", "difference", "p", "p (Holm)", "verdict", "smallest that could be shown",
-               "effect size", "p (McNemar)")  # fmt: skip
+               "effect size", "p (DeLong)", "p (Obuchowski)", "p (McNemar)")  # fmt: skip
     yield (
         "Planned comparisons, every measure",
         columns,
@@ -243,13 +268,15 @@ def _sheets(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], tupl
             (
                 _group(row),
                 str(row.against),
-                MEASURE_WORDS.get(str(row.measure), str(row.measure)),
+                measure_in_words(str(row.measure)),
                 _shown(row.difference, row.low, row.high, signed=True),
                 _p(row.p),
                 _p(row.p_holm),
                 str(row.verdict),
                 number(row.smallest_shown_in_family) if math.isfinite(row.smallest_shown_in_family) else "",
-                f"{row.effect_size:.2f} ({row.effect_kind})" if math.isfinite(row.effect_size) else "",
+                f"{row.effect_size:+.2f} ({row.effect_kind})".replace("-", "−") if row.effect_kind else "",
+                _p(row.p_delong),
+                _p(row.p_delong_clustered),
                 _p(row.p_mcnemar),
             )
             for row in _records(planned)
@@ -261,7 +288,7 @@ def _sheets(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], tupl
     ].mean()
     yield (
         "Calibration, means over seeds",
-        ("arm", "dose", "share of patients", "", "Brier", "ECE", "log-likelihood"),
+        ("arm", "dose", "share of patients", "scores", "Brier score", "ECE", "negative log-likelihood"),
         tuple(
             (str(arm), _dose(dose), f"{share:g}", "after temperature" if after else "as it is", *map(number, values))
             for (arm, dose, share, after), values in zip(means.index, means.to_numpy(), strict=True)
@@ -304,7 +331,8 @@ def _shown(value: float, low: float, high: float, signed: bool = False) -> str:
     if not np.isfinite(value):
         return ""
     estimate = Estimate(value, low, high)
-    ends = f" {interval(estimate, signed)}" if estimate.has_interval else ""
+    # A line breaks before an interval, not within.
+    ends = " " + interval(estimate, signed).replace(" ", "\u00a0") if estimate.has_interval else ""
     return number(value, signed) + ends
 
 

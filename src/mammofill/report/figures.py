@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
@@ -44,7 +45,7 @@ def draw_roc(evaluations: Sequence[Evaluation]) -> bytes:
         SVG.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(5.2, 5.2), layout="constrained")
+        figure = Figure(figsize=(5.2, 4.4 + 0.19 * (len(evaluations) + 1)), layout="constrained")
         axes = figure.add_subplot(aspect="equal")
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":", label="guessing")
         for number, one in enumerate(evaluations):
@@ -124,11 +125,11 @@ def _svg(figure: Figure) -> bytes:
 
 
 def draw_forest(rows: Sequence[tuple[str, float, float, float, float, float]]) -> bytes:
-    """Draw differences with their intervals, one below the other.
+    """Draw differences in AUC with their intervals, one below the other.
 
     Args:
         rows: name, difference, low, high, the smallest difference that could have been shown (NaN for none), and the
-            adjusted p (NaN for none).
+            p adjusted by Holm (NaN for none).
 
     Returns:
         SVG.
@@ -147,7 +148,7 @@ def draw_forest(rows: Sequence[tuple[str, float, float, float, float, float]]) -
         names = [f"{_verbatim(name)}{_p_words(p)}" for name, *_, p in rows]
         axes.set_yticks(range(len(rows)), names)
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel("difference")
+        axes.set_xlabel("difference in AUC")
         axes.grid(axis="y", visible=False)
         return _svg(figure)
 
@@ -159,68 +160,149 @@ def _p_words(p: float) -> str:
 
 
 def draw_lines(
-    lines: Mapping[str, pd.DataFrame], axis: str, axis_words: str, value_words: str, level: tuple[str, float] | None
+    lines: Mapping[str, pd.DataFrame], axis: str, axis_words: str, value_words: str, reference: tuple[str, pd.DataFrame]
 ) -> bytes:
-    """Draw a measure against a number, a line for each arm, with bars for its intervals.
+    """Draw a measure against a number, a panel for each arm, with bars for its intervals; the reference behind each.
 
     Args:
         lines: name -> rows with the column `axis`, value, low, high.
         axis: column of the horizontal axis.
         axis_words: what it is called.
         value_words: what the measure is called.
-        level: name and value of what all are compared with, as a line across; None for none.
+        reference: name and rows of what all are compared with. One row is drawn as a level across, with its band, and
+            as a dot at its own place.
 
     Returns:
         SVG.
     """
+    name_of_reference, behind = reference
+    places = sorted({float(place) for part in (behind, *lines.values()) for place in part[axis]})
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(6.4, 3.8), layout="constrained")
-        axes = figure.add_subplot()
-        everywhere = [value for part in lines.values() for value in part[axis]]
-        step = 0.012 * (max(everywhere) - min(everywhere))
-        for number, (name, part) in enumerate(lines.items()):
-            # Beside each other, or the bars of several arms would hide one another.
-            places = part[axis] + (number - (len(lines) - 1) / 2) * step
+        figure, panels = _panels(len(lines), share_y=True)
+        for number, (axes, (name, part)) in enumerate(zip(panels, lines.items(), strict=True)):
+            level = behind.sort_values(axis)
+            across = level[axis] if len(level) > 1 else places[:: max(len(places) - 1, 1)]
+            middle, low, high = (
+                level[column] if len(level) > 1 else [level[column].iloc[0]] * len(across)
+                for column in ("value", "low", "high")
+            )
+            axes.fill_between(across, low, high, color="#5b6570", alpha=0.14, linewidth=0)
+            axes.plot(across, middle, color="#5b6570", linewidth=1, linestyle=":")
+            label = _verbatim(f"{name_of_reference}, for comparison") if number == 0 else None
+            axes.plot(level[axis], level["value"], "o", color="#5b6570", markersize=3, label=label)
             bars = [part["value"] - part["low"], part["high"] - part["value"]]
             axes.errorbar(
-                places, part["value"], yerr=bars, color=_COLOURS[number % len(_COLOURS)], marker="o", markersize=4,
-                linewidth=1.2, elinewidth=0.8, linestyle=_DASHES[number // len(_COLOURS) % len(_DASHES)],
-                label=_verbatim(name),
+                part[axis], part["value"], yerr=bars, color=_COLOURS[0], marker="o", markersize=4, linewidth=1.2,
+                elinewidth=1, capsize=2, label="the arm" if number == 0 else None,
             )  # fmt: skip
-        if level is not None:
-            axes.axhline(level[1], color="#5b6570", linewidth=1, linestyle=":", label=_verbatim(level[0]))
-        axes.set(xlabel=axis_words, ylabel=value_words)
-        figure.legend(loc="outside right upper", fontsize=8)
+            axes.set_title(_panel_title(name), fontsize=8, loc="left")
+            if axis == "dose":  # doubled again and again, from 0
+                axes.set_xscale("symlog", base=2, linthresh=min(place for place in places if place > 0))
+            axes.set_xticks(places, [f"{place:g}" for place in places])
+            axes.minorticks_off()
+        figure.supxlabel(axis_words, fontsize=9)
+        figure.supylabel(value_words, fontsize=9)
+        figure.legend(loc="outside upper right", ncols=2, fontsize=8)
         return _svg(figure)
 
 
-def draw_bands(curves: pd.DataFrame) -> bytes:
-    """Draw ROC and precision-recall curves with their bands.
+_CURVES = {"roc": ("1 − specificity", "recall"), "pr": ("recall", "precision")}
+"""Curve -> what is across and what is up."""
+
+MOST_BANDS = 3
+"""Arms whose bands can be told apart in one panel."""
+
+
+def draw_curves(curves: pd.DataFrame, malignant_share: float) -> bytes:
+    """Draw the ROC and precision-recall curves of all arms, with their bands where there are few arms.
 
     Args:
         curves: arm, curve (roc or pr), x, y, low, high.
+        malignant_share: of the test patches: the precision of guessing.
 
     Returns:
         SVG.
     """
-    words = {"roc": ("1 − specificity", "recall"), "pr": ("recall", "precision")}
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(8.4, 4.2), layout="constrained")
-        for place, (kind, (across, up)) in enumerate(words.items(), start=1):
+        for place, (kind, (across, up)) in enumerate(_CURVES.items(), start=1):
             axes = figure.add_subplot(1, 2, place, aspect="equal")
-            for number, (arm, part) in enumerate(curves[curves["curve"] == kind].groupby("arm", sort=False)):
+            _draw_guessing(axes, kind, malignant_share, "guessing" if place == 1 else None)
+            of_arms = list(curves[curves["curve"] == kind].groupby("arm", sort=False))
+            for number, (arm, part) in enumerate(of_arms):
                 colour = _COLOURS[number % len(_COLOURS)]
                 label = _verbatim(str(arm)) if place == 1 else None
                 dashes = _DASHES[number // len(_COLOURS) % len(_DASHES)]
                 axes.plot(part["x"], part["y"], color=colour, linewidth=1.3, linestyle=dashes, label=label)
-                axes.fill_between(part["x"], part["low"], part["high"], color=colour, alpha=0.08, linewidth=0)
+                if len(of_arms) <= MOST_BANDS:
+                    axes.fill_between(part["x"], part["low"], part["high"], color=colour, alpha=0.12, linewidth=0)
             axes.set(xlabel=across, ylabel=up, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         figure.legend(loc="outside lower left", ncols=3, fontsize=8)
         return _svg(figure)
 
 
+def draw_bands(curves: pd.DataFrame, kind: str, reference: str, malignant_share: float) -> bytes:
+    """Draw one kind of curve with its band, a panel for each arm, the reference's curve behind each.
+
+    Args:
+        curves: arm, curve, x, y, low, high.
+        kind: roc or pr.
+        reference: the arm that all are compared with.
+        malignant_share: of the test patches: the precision of guessing.
+
+    Returns:
+        SVG.
+    """
+    curves = curves[curves["curve"] == kind]
+    behind = curves[curves["arm"] == reference]
+    arms = [arm for arm in dict.fromkeys(curves["arm"]) if arm != reference]
+    with mpl.rc_context(_STYLE):
+        figure, panels = _panels(len(arms), square=True)
+        for number, (axes, arm) in enumerate(zip(panels, arms, strict=True)):
+            part = curves[curves["arm"] == arm]
+            first = number == 0
+            _draw_guessing(axes, kind, malignant_share, "guessing" if first else None)
+            axes.plot(
+                behind["x"], behind["y"], color="#5b6570", linewidth=1, label=_verbatim(reference) if first else None
+            )
+            axes.plot(part["x"], part["y"], color=_COLOURS[0], linewidth=1.3, label="the arm" if first else None)
+            axes.fill_between(part["x"], part["low"], part["high"], color=_COLOURS[0], alpha=0.15, linewidth=0)
+            axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+            axes.set_title(_panel_title(arm), fontsize=8, loc="left")
+        across, up = _CURVES[kind]
+        figure.supxlabel(across, fontsize=9)
+        figure.supylabel(up, fontsize=9)
+        figure.legend(loc="outside upper right", ncols=3, fontsize=8)
+        return _svg(figure)
+
+
+def _draw_guessing(axes: Axes, kind: str, malignant_share: float, label: str | None) -> None:
+    ends = (0, 1) if kind == "roc" else (malignant_share, malignant_share)
+    axes.plot((0, 1), ends, color="#999999", linewidth=0.8, linestyle=":", label=label)
+
+
+def _panels(count: int, *, share_y: bool = False, square: bool = False) -> tuple[Figure, list[Axes]]:
+    """Return a figure of so many small panels, four in a row, and its panels."""
+    columns = min(4, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(max(2.3 * columns, 4.6), 2.4 * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=share_y, squeeze=False).ravel().tolist()
+    for axes in grid[count:]:
+        axes.remove()
+    for axes in grid[:count] if square else ():
+        axes.set_aspect("equal")
+    return figure, grid[:count]
+
+
+def _panel_title(name: str) -> str:
+    """Break a long name, which would run into the next panel."""
+    return "\n".join(textwrap.wrap(_verbatim(name), 26))
+
+
 def draw_reliability(table: pd.DataFrame) -> bytes:
     """Draw how often what was scored came true, an arm beside the other, before and after the temperature.
+
+    The area of a dot is the number of patches behind it, so that a bin of one patch does not look like a finding.
 
     Args:
         table: arm, after_temperature, mean_score, malignant_share, patches.
@@ -229,21 +311,22 @@ def draw_reliability(table: pd.DataFrame) -> bytes:
         SVG.
     """
     arms = list(dict.fromkeys(table["arm"]))
-    columns = min(4, len(arms))
+    most = float(table["patches"].max())
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(2.3 * columns, 2.4 * -(-len(arms) // columns)), layout="constrained")
-        for place, arm in enumerate(arms, start=1):
-            axes = figure.add_subplot(-(-len(arms) // columns), columns, place, aspect="equal")
+        figure, panels = _panels(len(arms), square=True)
+        for number, (axes, arm) in enumerate(zip(panels, arms, strict=True)):
             axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
             for after, colour in ((False, _COLOURS[1]), (True, _COLOURS[0])):
                 part = table[(table["arm"] == arm) & (table["after_temperature"] == after) & (table["patches"] > 0)]
-                label = ("after" if after else "before") if place == 1 else None
-                axes.plot(part["mean_score"], part["malignant_share"], "o-", color=colour, markersize=3, label=label)
-            axes.set(xlim=(0, 1), ylim=(0, 1))
-            axes.set_title(_verbatim(str(arm)), fontsize=8, loc="left")
+                label = ("after" if after else "before") if number == 0 else None
+                axes.plot(part["mean_score"], part["malignant_share"], color=colour, linewidth=0.8, label=label)
+                areas = 3 + 50 * part["patches"] / most
+                axes.scatter(part["mean_score"], part["malignant_share"], areas, color=colour, alpha=0.8, linewidth=0)
+            axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+            axes.set_title(_panel_title(str(arm)), fontsize=8, loc="left")
         figure.supxlabel("score", fontsize=9)
         figure.supylabel("share that is malignant", fontsize=9)
-        figure.legend(loc="outside lower right", ncols=2, fontsize=8)
+        figure.legend(loc="outside upper right", ncols=2, fontsize=8)
         return _svg(figure)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,18 @@ def read_attention(arms: Mapping[str, Sequence[Evaluation]], reference: str, see
     how = EvaluateSettings(
         resamples=int(first.manifest.settings["resamples"]), confidence=float(first.facts["confidence"])
     )
-    table = attention_of_arms({arm: [one.attention for one in several] for arm, several in seen.items()}, reference,
-                              how, seed)  # fmt: skip
+    tables = {arm: [one.attention for one in several] for arm, several in seen.items()}
+    table = attention_of_arms(tables, reference, how, seed)
+    networks = {arm: several[0].label.split(",")[0] for arm, several in seen.items()}
+    alike = [arm for arm in seen if arm != reference and networks[arm] == networks[reference]]
+    # Bonferroni's correction: an interval for each arm that is compared, and each answer.
+    comparisons = max(1, len(alike) * len(ANSWERS))
+    strict = replace(how, confidence=1 - (1 - how.confidence) / comparisons)
+    corrected = attention_of_arms(tables, reference, strict, seed)
     return Looking(
         table=table,
         figure=draw_attention(table, {name: heading for name, (heading, _) in ANSWERS.items()}),
-        reading=tuple(_reading(table, reference)),
+        reading=tuple(_reading(table, corrected, reference, alike)),
         columns=("arm", "", "share", "by area", "by habit", "above habit", f"minus {reference}"),
         rows=tuple(_rows(table)),
         sheets=tuple(
@@ -71,21 +77,35 @@ def read_attention(arms: Mapping[str, Sequence[Evaluation]], reference: str, see
     )
 
 
-def _reading(table: pd.DataFrame, reference: str) -> list[str]:
-    """Say which arms look elsewhere than the reference, as far as intervals show it."""
+def _reading(table: pd.DataFrame, corrected: pd.DataFrame, reference: str, alike: Sequence[str]) -> list[str]:
+    """Say which arms look elsewhere than the reference, as far as corrected intervals show it.
+
+    Maps of another network are of another grain, so that only arms of the reference's network are `alike`.
+    """
     sentences = []
     for name, (_, words) in ANSWERS.items():
-        part = table[(table["measure"] == name) & (table["arm"] != reference)]
+        part = table[(table["measure"] == name) & table["arm"].isin(alike)]
+        shown = corrected.loc[part.index].to_dict("records")
         moved = [
             f"{row['arm']} {number(row['shift'], True)} {interval(_shift(row), True)}"
-            for row in part.to_dict("records")
-            if _shift(row).excludes(0)
+            for row, strict in zip(part.to_dict("records"), shown, strict=True)
+            if _shift(strict).excludes(0)
         ]
         if moved:
             sentences.append(f"Shown to differ from {reference} in this: {words}: {'; '.join(moved)}.")
-    if sentences or table["arm"].nunique() < 2:
-        return sentences
-    return [f"No arm was shown to look elsewhere than {reference}, neither at the lesion nor at its outline."]
+    if alike and not sentences:
+        sentences = [f"No arm was shown to look elsewhere than {reference}, neither at the lesion nor at its outline."]
+    if alike:
+        sentences.append(
+            f"Shown means: over patients, after Bonferroni's correction for {len(alike) * len(ANSWERS)} comparisons; "
+            "how far training seeds move maps is not in it."
+        )
+    others = [arm for arm in dict.fromkeys(table["arm"]) if arm not in (reference, *alike)]
+    if others:
+        sentences.append(
+            f"Not compared with {reference}, since maps of another network are of another grain: {'; '.join(others)}."
+        )
+    return sentences
 
 
 def _rows(table: pd.DataFrame) -> list[tuple[str, ...]]:

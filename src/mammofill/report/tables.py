@@ -23,6 +23,8 @@ MEASURE_WORDS = {
 }
 """The measures in the words of tables, in the order of their columns."""
 
+_MORE_WORDS = {"pr_auc": "PR-AUC", "brier": "Brier score", "ece": "ECE", "nll": "negative log-likelihood"}
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -89,13 +91,27 @@ def differences(evaluations: Sequence[Evaluation], seed: int) -> list[Difference
     return found
 
 
-def results_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
+def results_table(
+    evaluations: Sequence[Evaluation], over_seeds: Sequence[tuple[str, Mapping[str, Estimate]]] = ()
+) -> pd.DataFrame:
     """Return table 1 in long form: what was measured here, then the paper's rows, which have no intervals.
+
+    Args:
+        evaluations: one of each arm.
+        over_seeds: arm, measure -> mean over seeds; without any, what the evaluations themselves measure.
 
     Returns:
         source (this study / paper), arm, measure, threshold_rule, value, low, high.
     """
     tables = [one.metrics.assign(source="this study", arm=one.arm) for one in evaluations]
+    if over_seeds:
+        means = [
+            ("this study", arm, measure, _rule_of(measure), one.value, one.low, one.high)
+            for arm, found in over_seeds
+            for measure, one in found.items()
+        ]
+        names = ["source", "arm", "measure", "threshold_rule", "value", "low", "high"]
+        tables = [pd.DataFrame(means, columns=names)]
     printed = [
         ("paper", row.name, measure, "unknown", value, math.nan, math.nan)
         for row in PAPER_TABLE
@@ -108,6 +124,11 @@ def results_table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
     ]
     columns = ["source", "arm", "measure", "threshold_rule", "value", "low", "high"]
     return pd.concat([*(one[columns] for one in tables), pd.DataFrame(printed, columns=columns)], ignore_index=True)
+
+
+def _rule_of(measure: str) -> str:
+    needs_threshold = ("accuracy", "balanced_accuracy", "recall", "specificity")
+    return "frozen" if measure in needs_threshold else "none"
 
 
 def differences_table(found: Sequence[Difference]) -> pd.DataFrame:
@@ -176,6 +197,11 @@ def format_table(evaluations: Sequence[Evaluation]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines)
+
+
+def measure_in_words(name: str) -> str:
+    """Return what a measure is called in tables, for example ``recall at specificity 0.9``."""
+    return MEASURE_WORDS.get(name) or _MORE_WORDS.get(name) or name.replace("_", " ")
 
 
 def in_words(estimate: Estimate, signed: bool = False) -> str:

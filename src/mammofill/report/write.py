@@ -10,7 +10,7 @@ from mammofill.ground.artifact import Artifact, begin, write_atomically
 from mammofill.ground.errors import ArtifactError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.judging import Judgement
-from mammofill.report.comparisons import plain_replicates, write_table, write_tables
+from mammofill.report.comparisons import measures_over_seeds, plain_replicates, write_table, write_tables
 from mammofill.report.figures import draw_roc
 from mammofill.report.lineage import find_lineage
 from mammofill.report.looking import read_attention
@@ -64,7 +64,9 @@ def write_report(
             reference = str(comparisons[0].facts["reference"]) if comparisons else shown[0].arm
             with progress.task("writing the report", 4) as task:
                 found = differences(shown, seed)
-                write_table(results_table(shown), work.folder / "table1")
+                own = next((one for one in comparisons if not one.external), None)
+                over_seeds = measures_over_seeds(own) if own else ()
+                write_table(results_table(shown, over_seeds), work.folder / "table1")
                 write_table(differences_table(found), work.folder / "differences")
                 write_table(confusion_table(arms), work.folder / "confusion")
                 for one in comparisons:
