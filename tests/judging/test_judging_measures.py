@@ -9,6 +9,7 @@ from toy_judging import a_mask, tissue, with_lesion
 from mammofill.ground.imaging import to_uint16
 from mammofill.ground.seeding import stream
 from mammofill.judging import JudgeInfillerSettings
+from mammofill.judging.asked_class import class_of_fills
 from mammofill.judging.cases import Lesions
 from mammofill.judging.detection import BANDS, detection_of_fills, frequencies, spectra
 from mammofill.judging.likeness import copy_threshold, crops, greatest, prints
@@ -173,3 +174,16 @@ def test_verdicts(
 def test_what_is_wanted_in_words() -> None:
     words = [str(one) for one in (Wanted(least=0.9), Wanted(most=0.6), Wanted(0.5, 2.0), Wanted(0.0, 0.0))]
     assert words == [">= 0.90", "<= 0.60", "0.5 to 2", "= 0"]
+
+
+@pytest.mark.parametrize(("apart", "doubted"), [(6.0, False), (1.0, True)])
+def test_a_judge_that_misses_much_is_doubted(apart: float, doubted: bool) -> None:
+    random, malignant = np.random.default_rng(0), np.repeat([False, True], 40)
+    pixels = np.zeros((80, 8, 8))
+    who = np.array([[f"P{number}", f"P{number}"] for number in range(80)], object)
+    lesions = Lesions(pixels.astype(np.uint16), pixels.astype(bool), malignant, who)
+    logits = random.normal(0, 1, 80) + apart * malignant
+    found = class_of_fills(BENCH, lesions, logits, lesions, logits - 9, logits + 9, logits)
+    verdicts = [one for one in found if one.verdict]
+    assert [one.verdict for one in verdicts] == ["reached", "reached"]
+    assert all(("judge with the best one there is" in one.remark) == doubted for one in verdicts)

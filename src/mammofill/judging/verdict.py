@@ -157,7 +157,8 @@ def judged(
     holds = wanted.holds(estimate.value)
     ends = [end for end in (estimate.low, estimate.high) if math.isfinite(end)]
     if any(wanted.holds(end) != holds for end in ends):
-        remark = "the interval crosses the limit: with other patients it might come out the other way"
+        crossing = "the interval crosses the limit: with other patients it might come out the other way"
+        remark = "; ".join(filter(None, (crossing, remark)))
     return Finding(criterion, measure, estimate, wanted, REACHED if holds else NOT_REACHED, words, remark)
 
 
