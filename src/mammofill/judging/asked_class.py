@@ -143,6 +143,6 @@ def _doubt(own: Estimate) -> str:
     if own.value >= _SEES_MOST:
         return ""
     return (
-        f"the classifier's own AUC on real lesions is {own.value:.2f}: one that sees more may judge otherwise, so judge "
-        "with the best one there is"
+        f"the classifier's own AUC on real lesions is {own.value:.2f}: one that sees more may judge otherwise, so "
+        "judge with the best one there is"
     )
