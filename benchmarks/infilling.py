@@ -37,6 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mammofill.ground.artifact import begin
 from mammofill.ground.crew import crew
+from mammofill.ground.memory import freed_memory_kept
 from mammofill.infilling import Infiller, TrainInfillerSettings, preset, train_infiller
 from mammofill.infilling.batches import Batch, Lesions, batch_at
 from mammofill.infilling.features import build_features
@@ -275,8 +276,9 @@ def _memory_of_step(vgg: Path, device: str, side: str) -> None:
     else:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated() / 2**20
-    for batch in batches[:2]:  # the second one has the optimiser's state beside it
-        step(batch)
+    with freed_memory_kept(device):
+        for batch in batches[:2]:  # the second one has the optimiser's state beside it
+            step(batch)
     peak = status_mb("VmHWM") if device == "cpu" else torch.cuda.max_memory_allocated() / 2**20
     print(peak - before)
 
@@ -488,8 +490,9 @@ def main() -> None:
         for name, value in found.items():
             print(name, value, flush=True)
 
-    add(measure_painting(options.work, options.device, options.repeats))
-    add(measure_step(vgg, options.device, options.repeats))
+    with freed_memory_kept(options.device):  # as the stages do; the bare generator and the port have the same of it
+        add(measure_painting(options.work, options.device, options.repeats))
+        add(measure_step(vgg, options.device, options.repeats))
     add(measure_memory(vgg, options.device, options.memory_repeats))
     if options.synthesize:
         add(measure_synthesis(options.work, options.device, options.synthesize))

@@ -23,6 +23,7 @@ from mammofill.evaluation.strangers import check_strangers
 from mammofill.ground.artifact import begin, write_atomically
 from mammofill.ground.errors import LeakError, TooFewError
 from mammofill.ground.imaging import to_unit
+from mammofill.ground.memory import freed_memory_kept
 from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.seeding import stream
 from mammofill.patches import PatchSet
@@ -71,15 +72,18 @@ def evaluate(
     from mammofill.ground.training import find_device  # torch, which the settings and the help do not need
 
     find_device(device)
-    with begin(
-        out,
-        kind=Evaluation.kind,
-        stage="evaluate",
-        settings=settings,
-        seed=seed,
-        inputs={"classifier": classifier, "patches": patches},
-        device=device,
-    ) as work:
+    with (
+        freed_memory_kept(device),
+        begin(
+            out,
+            kind=Evaluation.kind,
+            stage="evaluate",
+            settings=settings,
+            seed=seed,
+            inputs={"classifier": classifier, "patches": patches},
+            device=device,
+        ) as work,
+    ):
         if work is not None:
             watched = _validation_rows(patches, settings)
             with progress.task("scoring patches", len(rows) + len(watched)) as task:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, multiprocessing, nn
 
 from mammofill.ground.errors import DeviceError
+from mammofill.ground.memory import freed_memory_kept
 from mammofill.ground.training import find_device
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def crew(
     """
     check_crew(device, processes, precision)
     if processes == 1:
-        yield _fabric(device, 1, precision)
+        with freed_memory_kept(device):
+            yield _fabric(device, 1, precision)
         return
     port = _free_port()
     context = multiprocessing.get_context("spawn")
@@ -61,7 +63,8 @@ def crew(
     try:
         os.environ.update(_environment(0, processes, port))
         torch.set_num_threads(_threads_each(device, processes))
-        yield _fabric(device, processes, precision)
+        with freed_memory_kept(device):
+            yield _fabric(device, processes, precision)
         for other in others:
             other.join()
     finally:
@@ -196,7 +199,8 @@ def _serve(
 ) -> None:
     os.environ.update(_environment(rank, processes, port))
     torch.set_num_threads(_threads_each(device, processes))
-    colleague(_fabric(device, processes, precision), *arguments)
+    with freed_memory_kept(device):
+        colleague(_fabric(device, processes, precision), *arguments)
 
 
 def _fabric(device: str, processes: int, precision: Precision) -> Fabric:

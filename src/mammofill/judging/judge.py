@@ -9,6 +9,7 @@ from typing import Any
 
 from mammofill.classifier import Classifier
 from mammofill.ground.artifact import begin, write_atomically
+from mammofill.ground.memory import freed_memory_kept
 from mammofill.ground.progress import Progress, quiet
 from mammofill.infilling import Infiller
 from mammofill.judging.cases import CHUNK, choose_cases, choose_real
@@ -66,15 +67,18 @@ def judge_infiller(
     from mammofill.ground.training import find_device
 
     find_device(device)
-    with begin(
-        out,
-        kind=Judgement.kind,
-        stage="judge-infiller",
-        settings=settings,
-        seed=seed,
-        inputs={"infillers": list(infillers), "classifier": classifier, "patches": patches, "pairs": pairs},
-        device=device,
-    ) as work:
+    with (
+        freed_memory_kept(device),
+        begin(
+            out,
+            kind=Judgement.kind,
+            stage="judge-infiller",
+            settings=settings,
+            seed=seed,
+            inputs={"infillers": list(infillers), "classifier": classifier, "patches": patches, "pairs": pairs},
+            device=device,
+        ) as work,
+    ):
         if work is not None:
             names = names_of(infillers)
             court = Court(classifier, cases, real, patches, settings, seed, device)

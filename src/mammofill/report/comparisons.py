@@ -166,12 +166,13 @@ def _figures(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
     if len(planned):
         several = planned["against"].nunique() > 1
         rows = [(f"{_group(row)}{f' against {row.against}' if several and row.against != reference else ''}",
-                 row.difference, row.low, row.high, row.smallest_shown_in_family, row.p_holm)
+                 row.difference, row.low, row.high, row.smallest_shown_in_family, row.p_holm,
+                 row.verdict in (BETTER, WORSE))
                 for row in _records(planned)]  # fmt: skip
         note = (
             f"AUC minus that of {reference}{', where nothing else is said' if several else ''}, {over}, with p after "
-            "Holm's correction. Beyond the gray ticks lies what this test set could have shown, at the level that the "
-            "whole family of comparisons leaves."
+            "Holm's correction; blue where a difference was shown. Beyond the gray ticks lies what this test set could "
+            "have shown, at the level that the whole family of comparisons leaves."
         )
         yield "Differences in AUC", note, draw_forest(rows)
     for name, axis, heading, words in (

@@ -124,12 +124,12 @@ def _svg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def draw_forest(rows: Sequence[tuple[str, float, float, float, float, float]]) -> bytes:
+def draw_forest(rows: Sequence[tuple[str, float, float, float, float, float, bool]]) -> bytes:
     """Draw differences in AUC with their intervals, one below the other.
 
     Args:
-        rows: name, difference, low, high, the smallest difference that could have been shown (NaN for none), and the
-            p adjusted by Holm (NaN for none).
+        rows: name, difference, low, high, the smallest difference that could have been shown (NaN for none), the p
+            adjusted by Holm (NaN for none), and whether a difference was shown: those stand out in colour.
 
     Returns:
         SVG.
@@ -138,14 +138,13 @@ def draw_forest(rows: Sequence[tuple[str, float, float, float, float, float]]) -
         figure = Figure(figsize=(7.2, 0.9 + 0.34 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
         axes.axvline(0, color="#999999", linewidth=0.8)
-        for place, (_, difference, low, high, smallest, _) in enumerate(rows):
-            clear = low > 0 or high < 0
-            colour = _COLOURS[0] if clear else "#5b6570"
+        for place, (_, difference, low, high, smallest, _, shown) in enumerate(rows):
+            colour = _COLOURS[0] if shown else "#5b6570"
             axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
             axes.plot(difference, place, "o", color=colour, markersize=5)
             for end in (-smallest, smallest):
                 axes.plot([end, end], [place - 0.3, place + 0.3], color="#b0b7bd", linewidth=1.2)
-        names = [f"{_verbatim(name)}{_p_words(p)}" for name, *_, p in rows]
+        names = [f"{_verbatim(name)}{_p_words(p)}" for name, *_, p, _ in rows]
         axes.set_yticks(range(len(rows)), names)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlabel("difference in AUC")

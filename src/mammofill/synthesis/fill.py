@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mammofill.ground.artifact import begin
 from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
 from mammofill.ground.imaging import encode_png, touches_border
+from mammofill.ground.memory import freed_memory_kept
 from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.seeding import derive_seed, stream
 from mammofill.infilling import Infiller
@@ -86,15 +87,18 @@ def synthesize(
     from mammofill.ground.training import find_device
 
     find_device(device)
-    with begin(
-        out,
-        kind=PatchSet.kind,
-        stage="synthesize",
-        settings=settings,
-        seed=seed,
-        inputs={"infiller": infiller, "pairs": pairs, "patches": patches},
-        device=device,
-    ) as work:
+    with (
+        freed_memory_kept(device),
+        begin(
+            out,
+            kind=PatchSet.kind,
+            stage="synthesize",
+            settings=settings,
+            seed=seed,
+            inputs={"infiller": infiller, "pairs": pairs, "patches": patches},
+            device=device,
+        ) as work,
+    ):
         if work is not None:
             if reused:
                 progress.say(f"{reused} fills use a pair for a second time or more; more pairs_per_patch avoids that.")
