@@ -12,6 +12,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mammofill.evaluation import Evaluation, roc_curve
 
@@ -105,6 +106,7 @@ def _draw_panel(axes: Axes, history: pd.DataFrame, quantity: str, lines: Sequenc
     title = quantity if len(lines) > 1 else lines[0]
     axes.set_title(title.replace("_", " ").replace(".", ", ").replace("auc", "AUC"), fontsize=9, loc="left")
     axes.set_xlabel("images seen")
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))  # more numbers run into each other
     if len(lines) > 1:
         axes.legend(fontsize=7)
 

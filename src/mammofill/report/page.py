@@ -36,6 +36,8 @@ from mammofill.report.tables import (
 )
 
 _PLAIN_TITLE = "Mammogram classifiers with and without generated lesions"
+_MOST_OPEN = 8
+"""Trainings that are shown at once; of more, those of classifiers open at a click."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Training:
     curves: bytes | None
     previews: tuple[tuple[str, bytes], ...]
     """Caption and PNG."""
+    folded: bool
+    """Whether it opens at a click: of many classifiers."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def render_page(study: Study, roc: bytes, settings: WriteReportSettings, seed: i
         judgements=[read_judgement(one) for one in study.judgements],
         counting=list(_counting_sheets(lineage)),
         examples=_examples(lineage, settings.examples_per_kind, seed),
-        trainings=[_training(one, settings.previews) for one in trained],
+        trainings=[_training(one, settings.previews, many=len(trained) > _MOST_OPEN) for one in trained],
         sources=[_source(one, lineage) for one in lineage.artifacts],
         missing=[(record.kind, Path(record.path).name, record.fingerprint[:12]) for record in lineage.missing],
     )  # fmt: skip
@@ -214,14 +218,19 @@ def _examples(lineage: Lineage, count: int, seed: int) -> list[tuple[str, list[R
     return groups
 
 
-def _training(artifact: Artifact, previews: int) -> Training:
+def _training(artifact: Artifact, previews: int, many: bool) -> Training:
     history = read_history(artifact)
     pictures = sorted((artifact.folder / "previews").glob("*.png"))[-previews:] if previews else []
     return Training(
         f"{artifact.manifest.kind} {artifact.folder.name}",
         draw_history(history) if len(history) else None,
-        tuple((f"after {int(one.stem):,} images".replace(",", " "), one.read_bytes()) for one in pictures),
+        tuple((_fills_after(int(one.stem)), one.read_bytes()) for one in pictures),
+        folded=many and artifact.manifest.kind == "classifier",
     )
+
+
+def _fills_after(images: int) -> str:
+    return f"Fills after {_cell(images)} images" if images else "Fills"
 
 
 def _source(artifact: Artifact, lineage: Lineage) -> dict[str, Any]:
