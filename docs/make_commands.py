@@ -97,7 +97,7 @@ synthetic = true                 # learns from the synthetic patches as well
 
 If no arm is synthetic, pairing, infiller and synthesis are left out. With a table `[judge-infiller]`, which may be
 empty, the infiller is judged on pairs of the test split (`test-pairs`, `judgement`), with the classifier of the last
-arm that learned from real patches only, and the report shows it: [judging.md](judging.md).
+arm that learned from real patches only, each once, and the report shows it: [judging.md](judging.md).
 
 A table `[external]` names a second source, from which nothing is learned. Each classifier is judged on all of its
 patients as well (`external/mammograms`, `external/patches`, `evaluations-external/<arm>`, `comparison-external`), after

@@ -160,6 +160,9 @@ tries = 7
 [judge-infiller]
 cases = 30
 
+[grid]
+doses = [1]
+
 [[arms]]
 name = "first"
 network = "shallow-cnn"
@@ -167,6 +170,10 @@ weights = "none"
 
 [[arms]]
 name = "second"
+
+[[arms]]
+name = "repeated"
+repeated = true
 
 [[arms]]
 name = "generated"
@@ -267,7 +274,7 @@ def test_of_two_doses_as_near_to_1_the_smaller_one_is_tried_at_smaller_shares(tm
 
 def test_an_infiller_is_not_judged_by_those_who_learned_from_it(tmp_path: Path) -> None:
     text = '[judge-infiller]\n[[arms]]\nname = "A"\nsynthetic = true\n'
-    with pytest.raises(SettingsError, match=r"\[judge-infiller\]: .* every arm has synthetic = true. Add an arm"):
+    with pytest.raises(SettingsError, match=r"\[judge-infiller\]: .* every arm has synthetic, repeated or disc"):
         read_study(write_study(tmp_path, text))
 
 

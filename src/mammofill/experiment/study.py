@@ -50,7 +50,7 @@
     source = "path/of/it"         # all else as in [ingest], where it is not said here
 
     [judge-infiller]              # only where this table stands: what the infillers paint is measured on test patches,
-                                  # with the eyes of the last arm that learned from real patches only
+                                  # with the eyes of the last arm that learned from real patches only, each once
 """
 
 from __future__ import annotations
@@ -352,12 +352,12 @@ def _infiller_of(key: str, value: Any, infillers: Mapping[str, Any], where: str)
 
 
 def _judging_arm(arms: list[Arm], path: Path) -> Arm:
-    """Return the arm whose classifier judges the infillers: the last one that learns from real patches only."""
-    real = [arm for arm in arms if not arm.infiller and not arm.discriminator]
+    """Return the arm whose classifier judges the infillers: the last that learns from real patches only, each once."""
+    real = [arm for arm in arms if not (arm.infiller or arm.discriminator or arm.repeated)]
     if not real:
         raise SettingsError(
             f"{path} [judge-infiller]: an infiller is judged with a classifier that learned from real patches only, "
-            "but every arm has synthetic = true. Add an arm without it."
+            "but every arm has synthetic, repeated or discriminator. Add an arm without them."
         )
     return real[-1]
 
