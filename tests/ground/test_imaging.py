@@ -61,6 +61,23 @@ def test_mask_box(rows: list[int], columns: list[int], box: tuple[int, int, int,
     assert imaging.mask_box(mask) == box
 
 
+@given(arrays.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
+def test_distances_are_those_to_the_nearest_true_pixel(mask: np.ndarray) -> None:
+    places, true = np.indices(mask.shape).reshape(2, -1).T, np.argwhere(mask)
+    squares = [np.square(true - place).sum(axis=1).min(initial=np.inf) for place in places.astype(float)]
+    expected = np.sqrt(np.reshape(squares, mask.shape)).astype(np.float32)
+    assert np.array_equal(imaging.distance_from(mask), expected)
+
+
+def test_distances_are_the_same_bits_wherever_the_mask_lies_in_memory() -> None:
+    mask = np.zeros((64, 64), bool)
+    mask[20:40, 25:50] = True
+    random, others = np.random.default_rng(0), []
+    for _ in range(100):
+        others.append(np.empty(random.integers(1, 3000), np.uint8))  # whatever comes next lies elsewhere
+        assert np.array_equal(imaging.distance_from(mask), imaging.distance_from(mask.copy()))
+
+
 def test_feather_falls_linearly_and_ends() -> None:
     mask = np.zeros((1, 9), bool)
     mask[0, 0] = True

@@ -71,6 +71,13 @@ def test_far_from_the_mask_nothing_changes(infiller: Infiller, cases: Cases) -> 
         assert (fill[mask] != image[mask]).mean() > 0.9
 
 
+def test_fills_are_the_same_bits_wherever_the_patches_lie_in_memory(infiller: Infiller, cases: Cases) -> None:
+    random, others, fills = np.random.default_rng(0), [], infiller.infill(*cases)
+    for _ in range(5):
+        others += [np.empty(random.integers(1, 3000), np.uint8) for _ in range(100)]
+        assert np.array_equal(infiller.infill(*cases), fills)
+
+
 def test_a_picture_does_not_depend_on_its_company(infiller: Infiller, cases: Cases) -> None:
     images, masks, pathologies, seeds = cases
     together = infiller.infill(*cases)

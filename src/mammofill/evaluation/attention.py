@@ -28,7 +28,7 @@ from mammofill.classifier import Classifier
 from mammofill.evaluation.intervals import Replicates, Resamples, Scale
 from mammofill.evaluation.metrics import Weights
 from mammofill.evaluation.settings import EvaluateSettings
-from mammofill.ground.imaging import Mask, to_unit
+from mammofill.ground.imaging import Mask, distance_from, to_unit
 from mammofill.ground.progress import Task
 from mammofill.ground.seeding import stream
 from mammofill.patches import PatchSet
@@ -225,8 +225,8 @@ def _where(mask: Mask, half_cell: float) -> NDArray[np.bool_]:
     """
     reach = math.floor(half_cell)
     near = cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
-    away = [cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for side in (~mask, mask)]
-    ring = np.maximum(*away) <= max(1.0, len(mask) * _RING_OF_SIDE)  # one of the two is 0 everywhere
+    away = np.maximum(distance_from(mask), distance_from(~mask))  # one of the two is 0 everywhere
+    ring = away <= max(1.0, len(mask) * _RING_OF_SIDE)
     return np.stack([near, mask, ring & (not mask.all())])
 
 

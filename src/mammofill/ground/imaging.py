@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
+from scipy.ndimage import distance_transform_edt
 
 Image = NDArray[np.float32]
 """(H, W) float32 in [0, 1], bright = dense."""
@@ -137,6 +138,18 @@ def touches_border(mask: Mask) -> bool:
     return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
 
 
+def distance_from(mask: Mask) -> Image:
+    """Return each pixel's distance, in pixels, from the nearest True one: (H, W) float32.
+
+    It is 0 on the mask, and infinite everywhere if nothing is True. The same mask gives the same bits, which OpenCV's
+    precise transform does not promise: its last ones depend on where in memory the picture lies, and a distance of 2
+    that is a little more than 2 adds a pixel to a hole.
+    """
+    if not mask.any():
+        return np.full(mask.shape, np.inf, np.float32)
+    return np.asarray(distance_transform_edt(~mask), np.float32)
+
+
 def feather(mask: Mask, width_px: int) -> Image:
     """Return the opacity (H, W), in [0, 1], with which a fill covers the original: 1 on the mask, 0 far from it.
 
@@ -145,8 +158,7 @@ def feather(mask: Mask, width_px: int) -> Image:
     """
     if width_px == 0 or not mask.any():
         return mask.astype(np.float32)
-    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    opacity: Image = np.clip(1.0 - distance / np.float32(width_px + 1), 0.0, 1.0).astype(np.float32)
+    opacity: Image = np.clip(1.0 - distance_from(mask) / np.float32(width_px + 1), 0.0, 1.0).astype(np.float32)
     return opacity
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from mammofill.ground.imaging import Image, Mask
+from mammofill.ground.imaging import Image, Mask, distance_from
 
 _REACH = 1 / 8
 """Of the patch's side: what is within this distance of the hole says how bright tissue is here. Ours."""
@@ -20,12 +20,6 @@ _TISSUE = (0.5, 2.0)
 def grow(mask: Mask, width_px: float) -> Mask:
     """Add all pixels within so many pixels of a mask (H, W)."""
     return np.asarray(distance_from(mask) <= width_px, np.bool_)
-
-
-def distance_from(mask: Mask) -> Image:
-    """Return each pixel's distance, in pixels, from the nearest True one: (H, W) float32, 0 on the mask."""
-    away = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(away, np.float32)
 
 
 def find_black(image: Image, hole: Mask) -> Mask:

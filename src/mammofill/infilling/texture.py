@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mammofill.ground.imaging import Image, Mask, to_unit
+from mammofill.ground.imaging import Image, Mask, distance_from, to_unit
 from mammofill.ground.seeding import stream
 from mammofill.infilling.paint import Asked, Fills, Learned, Lesson
 from mammofill.infilling.poisson import blend
 from mammofill.infilling.previews import show_at_work
 from mammofill.infilling.settings import TrainInfillerSettings
-from mammofill.infilling.surroundings import distance_from, find_black, find_tissue, grow
+from mammofill.infilling.surroundings import find_black, find_tissue, grow
 from mammofill.patches import PatchSet
 
 _TAPER = 1 / 16

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mammofill.ground.imaging import Image, Mask
+from mammofill.ground.imaging import Image, Mask, distance_from
 
 
 def distance_outwards(mask: Mask) -> Image:
@@ -18,9 +17,7 @@ def distance_outwards(mask: Mask) -> Image:
     Returns:
         (H, W) float32, in pixels; the nearest pixel outside has 0.5, the nearest inside -0.5.
     """
-    outside = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    inside = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.where(mask, 0.5 - inside, outside - 0.5).astype(np.float32)
+    return np.where(mask, 0.5 - distance_from(~mask), distance_from(mask) - 0.5).astype(np.float32)
 
 
 def ring_mean(values: NDArray[np.floating], distance: Image, least: float, most: float) -> float:
