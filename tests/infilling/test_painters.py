@@ -17,7 +17,7 @@ from mammofill.infilling import Infiller, preset, train_infiller
 from mammofill.infilling.copy_paste import CopyPastePainter, outline_of, paste
 from mammofill.infilling.paint import METHODS
 from mammofill.infilling.surroundings import find_tissue
-from mammofill.infilling.texture import synthesise
+from mammofill.infilling.texture import TexturePainter, synthesise
 from mammofill.pairing import borrowed_mask
 
 N = 6
@@ -76,6 +76,15 @@ def test_fills_are_the_same_bits_wherever_the_patches_lie_in_memory(infiller: In
     for _ in range(5):
         others += [np.empty(random.integers(1, 3000), np.uint8) for _ in range(100)]
         assert np.array_equal(infiller.infill(*cases), fills)
+
+
+def test_sham_fills_are_the_same_before_they_are_rounded_too(cases: Cases) -> None:
+    images, masks, _, seeds = cases
+    random, others, painter = np.random.default_rng(0), [], TexturePainter(2)
+    fills = np.array(list(painter.fills(images, masks, {}, seeds)))
+    for _ in range(5):
+        others += [np.empty(random.integers(1, 3000), np.uint8) for _ in range(100)]
+        assert np.array_equal(np.array(list(painter.fills(images, masks, {}, seeds))), fills)
 
 
 def test_a_picture_does_not_depend_on_its_company(infiller: Infiller, cases: Cases) -> None:

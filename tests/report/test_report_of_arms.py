@@ -12,6 +12,7 @@ from toy_study import make_evaluation, make_patches, patch_row
 from mammofill.evaluation import CompareArmsSettings, Comparison, Evaluation, compare_arms
 from mammofill.report import Report, write_report
 from mammofill.report.comparisons import measures_over_seeds, plain_replicates, read_comparison
+from mammofill.report.figures import draw_forest
 from mammofill.report.tables import confusion_table
 
 STUDY = """name = "toy"
@@ -176,6 +177,12 @@ def test_of_two_doses_as_near_to_1_the_smaller_one_stands_for_the_arm(grid: Comp
     assert all(len(case.scores) == 5 for case in read_comparison(grid, []).hardest)
 
 
+def test_arms_of_several_seeds_are_not_said_to_be_trained_once(comparison: Comparison) -> None:
+    told = read_comparison(comparison, []).in_short
+    assert "1 planned comparison" in told
+    assert "trained once" not in told
+
+
 def test_each_figure_of_many_arms_tells_them_apart(grid: Comparison) -> None:
     drawn = {heading: words_in(svg) for heading, _, svg in read_comparison(grid, []).figures}
     assert list(drawn) == [
@@ -224,6 +231,14 @@ def test_one_comparison_of_one_seed_is_told_as_such(tmp_path: Path) -> None:
     assert re.search(
         r"1 planned comparison of AUC\. .* A true difference of 0\.\d+ would have been shown", compared.in_short
     )
+    assert compared.in_short.endswith("Every arm was trained once: the luck of training is in none of this.")
     notes = " ".join(note for _, note, _ in compared.figures)
     assert "over patients, of one seed each" in notes
     assert "over seeds" not in notes
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_difference_stands_out_in_colour_only_where_it_was_shown(shown: bool) -> None:
+    """The interval of one comparison leaves out zero here; whether that is enough the correction decides."""
+    svg = draw_forest([("arm", 0.05, 0.01, 0.09, 0.06, 0.2, shown)]).decode()
+    assert ("#0072b2" in svg) == shown

@@ -8,6 +8,7 @@ time of a training step of ResNet-50 went there (docs/benchmarks.md).
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,7 +31,7 @@ def freed_memory_kept(device: str) -> Iterator[None]:
         device: where the networks run. Nothing is done for others than ``cpu``, whose memory torch keeps itself, and
             nothing with another C library than glibc.
     """
-    libc = ctypes.CDLL(None) if device == "cpu" else None
+    libc = ctypes.CDLL(None) if device == "cpu" and sys.platform == "linux" else None
     if libc is None or not hasattr(libc, "gnu_get_libc_version"):
         yield
         return

@@ -106,6 +106,8 @@ def in_short(comparison: Comparison) -> str:
             f"{'A true difference' if least == most else 'True differences'} of {span} would have been shown in "
             f"{power:.0%} of such studies; smaller ones may well be there."
         )
+    if not planned["seeds_in_interval"].any():
+        told.append("Every arm was trained once: the luck of training is in none of this.")
     return " ".join(told)
 
 
