@@ -28,9 +28,9 @@ from rich.table import Table
 from mammofill.classifier import AugmentationSettings, TrainClassifierSettings
 from mammofill.classifier.batches import training_batch
 from mammofill.classifier.examples import Examples, lesion_table
-from mammofill.classifier.learner import Learner
 from mammofill.classifier.networks import Start
-from mammofill.ground.crew import crew
+from mammofill.classifier.training_step import TrainingStep
+from mammofill.ground.training.distributed import training_processes
 
 SETTINGS = TrainClassifierSettings(weights="none", augmentation=AugmentationSettings(traditional=True))
 LONG = 10**9
@@ -40,8 +40,8 @@ console = Console(width=120)
 class Pipeline:
     """Batches as training makes them: each while the one before is learned from."""
 
-    def __init__(self, examples: Examples, learner: Learner) -> None:
-        self.examples, self.learner, self.images_seen = examples, learner, 0
+    def __init__(self, examples: Examples, training: TrainingStep) -> None:
+        self.examples, self.training, self.images_seen = examples, training, 0
         self.beside = ThreadPoolExecutor(1)
 
     def turn(self, steps: int) -> list[float]:
@@ -53,7 +53,7 @@ class Pipeline:
             began = time.perf_counter()
             images, classes = upcoming.result()
             upcoming = self._upcoming()
-            self.learner.step(images, classes, self.images_seen, LONG, len(self.examples))
+            self.training.step(images, classes, self.images_seen, LONG, len(self.examples))
             seconds.append(time.perf_counter() - began)
         upcoming.result()
         return seconds
@@ -67,8 +67,8 @@ class Pipeline:
 class FixedInput:
     """The same network and optimiser on the same tensor, in a plain loop."""
 
-    def __init__(self, learner: Learner) -> None:
-        self.network, self.optimiser, device = learner.network, learner.optimiser, learner.fabric.device
+    def __init__(self, training: TrainingStep) -> None:
+        self.network, self.optimiser, device = training.network, training.optimiser, training.fabric.device
         size = (SETTINGS.batch, 3, SETTINGS.input_px, SETTINGS.input_px)
         self.inputs, self.classes = torch.rand(size).to(device), (torch.arange(SETTINGS.batch) % 2).to(device)
 
@@ -89,11 +89,11 @@ class FixedInput:
 def measure(work: Path, device: str, turns: int, steps: int) -> dict[str, float]:
     patches = make_patches(work / "patches", 256, 0)
     examples = Examples([patches], lesion_table([patches]), SETTINGS.input_px, SETTINGS.memory_gb)
-    with crew(device, 1, "float32", measure) as fabric:
-        learner = Learner(fabric, Start("random start", None, {}), SETTINGS, 0)
+    with training_processes(device, 1, "float32", measure) as fabric:
+        training = TrainingStep(fabric, Start("random start", None, {}), SETTINGS, 0)
         sides: dict[str, Callable[[int], list[float]]] = {
-            "pipeline": Pipeline(examples, learner).turn,
-            "fixed": FixedInput(learner).turn,
+            "pipeline": Pipeline(examples, training).turn,
+            "fixed": FixedInput(training).turn,
         }
         times: dict[str, list[float]] = {name: [] for name in sides}
         for number in range(turns + 1):

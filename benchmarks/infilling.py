@@ -36,16 +36,16 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from mammofill.ground.artifact import begin
-from mammofill.ground.crew import crew
-from mammofill.ground.memory import freed_memory_kept
-from mammofill.infilling import Infiller, TrainInfillerSettings, preset, train_infiller
-from mammofill.infilling.batches import Batch, Lesions, batch_at
-from mammofill.infilling.features import build_features
-from mammofill.infilling.loop import _turns
-from mammofill.infilling.losses import adversarial_loss, boundary_loss, class_loss, discriminator_loss
-from mammofill.infilling.networks import Networks
-from mammofill.infilling.perceptual import perceptual_loss
-from mammofill.infilling.settings import GeneratorSettings
+from mammofill.ground.training.distributed import training_processes
+from mammofill.ground.training.memory import freed_memory_kept
+from mammofill.infilling import GanSettings, Infiller, preset, train_infiller
+from mammofill.infilling.gan.batches import Batch, Lesions, batch_at
+from mammofill.infilling.gan.features import build_features
+from mammofill.infilling.gan.losses import adversarial_loss, boundary_loss, class_loss, discriminator_loss
+from mammofill.infilling.gan.networks import Networks
+from mammofill.infilling.gan.perceptual import perceptual_loss
+from mammofill.infilling.gan.settings import GeneratorSettings
+from mammofill.infilling.gan.training_loop import _turns
 from mammofill.pairing import Pairs
 from mammofill.patches import PatchSet, write_index, write_shard
 from mammofill.synthesis import SynthesizeSettings, synthesize
@@ -85,12 +85,12 @@ def write_vgg(path: Path) -> None:
     torch.save({f"features.{name}": tensor for name, tensor in layers.state_dict().items()}, path)
 
 
-def paper_settings(vgg: Path) -> TrainInfillerSettings:
+def paper_settings(vgg: Path) -> GanSettings:
     paper = preset("paper")
     return replace(paper, perceptual=replace(paper.perceptual, weights=str(vgg)))
 
 
-def prepare(vgg: Path, device: str) -> tuple[Networks, list[Batch], TrainInfillerSettings]:
+def prepare(vgg: Path, device: str) -> tuple[Networks, list[Batch], GanSettings]:
     """Build the networks of the paper's preset, and some batches."""
     settings = paper_settings(vgg)
     networks = Networks(SIZE_PX, build_features(settings.perceptual)[0], settings, seed=0)
@@ -100,10 +100,10 @@ def prepare(vgg: Path, device: str) -> tuple[Networks, list[Batch], TrainInfille
     return networks, [batch_at(lesions, start, settings, 0).to(torch.device(device)) for start in starts], settings
 
 
-def ours(networks: Networks, settings: TrainInfillerSettings, device: str) -> Callable[[Batch], float]:
+def ours(networks: Networks, settings: GanSettings, device: str) -> Callable[[Batch], float]:
     """Return the step as training takes it."""
     turn = _turns(networks, settings)[0][0]
-    with crew(device, 1, "float32", ours) as fabric:
+    with training_processes(device, 1, "float32", ours) as fabric:
         return lambda batch: turn.step(fabric, [batch], 0, 1.0)["pretraining.perceptual"]
 
 

@@ -15,7 +15,7 @@ from mammofill.experiment.study import PAPER_ARMS
 from mammofill.ground.artifact import MANIFEST_NAME, write_atomically
 from mammofill.ground.errors import ArtifactError, SettingsError, SourceError
 from mammofill.ground.progress import Progress
-from mammofill.infilling import PRESETS, TrainInfillerSettings
+from mammofill.infilling import PRESETS, GanSettings
 from mammofill.patches import ExtractPatchesSettings
 
 
@@ -38,7 +38,7 @@ def test_what_a_table_does_not_name_keeps_its_default() -> None:
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_one_nested_field_leaves_the_preset_around_it(preset: str) -> None:
     start = PRESETS[preset]
-    settings = read_settings(TrainInfillerSettings, {"losses": {"class_weight": 0.125}}, "here", Path(), start)
+    settings = read_settings(GanSettings, {"losses": {"class_weight": 0.125}}, "here", Path(), start)
     assert settings == replace(start, losses=replace(start.losses, class_weight=0.125))
 
 
@@ -64,13 +64,13 @@ def test_settings_refused_by_name(table: dict[str, object], words: str) -> None:
 
 def test_an_unknown_nested_setting_is_refused_by_name() -> None:
     with pytest.raises(SettingsError, match=r"no setting called 'losses.weight'. There are: combine, "):
-        read_settings(TrainInfillerSettings, {"losses": {"weight": 1}}, "here", Path())
+        read_settings(GanSettings, {"losses": {"weight": 1}}, "here", Path())
 
 
 def test_files_in_settings_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
     (tmp_path / "vgg.pth").write_bytes(b"")
     table = {"perceptual": {"weights": "vgg.pth"}}
-    settings = read_settings(TrainInfillerSettings, table, "here", tmp_path)
+    settings = read_settings(GanSettings, table, "here", tmp_path)
     assert settings.perceptual.weights == str(tmp_path / "vgg.pth")
     with pytest.raises(SourceError, match=r"here: weights_file .*no.pth does not exist. It is relative to"):
         read_settings(TrainClassifierSettings, {"weights_file": "no.pth"}, "here", tmp_path)

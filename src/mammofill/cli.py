@@ -110,10 +110,11 @@ mammofill --version        shows the version
 
 
 def _run_stage(stage: Stage, given: list[str]) -> None:
-    parser = _stage_parser(stage, _start_settings(stage, given))
-    options = _parsed(parser, given)
+    start = _start_settings(stage, given)
+    settings_class = stage.settings_class() if start is None else type(start)
+    options = _parsed(_stage_parser(stage, settings_class, start), given)
     leading = {stage.leading: getattr(options, stage.leading)} if stage.leading else {}
-    settings = _settings_in(options, stage, leading)
+    settings = _settings_in(options, settings_class, leading)
     out = Path(options.out)
     inputs = {one.role: _opened(one, getattr(options, one.role)) for one in stage.inputs}
     device = options.device if stage.device else None
@@ -126,18 +127,18 @@ def _run_stage(stage: Stage, given: list[str]) -> None:
     print(_result(artifact))
 
 
-def _settings_in(options: Namespace, stage: Stage, leading: dict[str, Any]) -> Any:
+def _settings_in(options: Namespace, settings_class: type[Any], leading: dict[str, Any]) -> Any:
     from mammofill.experiment.settings import settings_in
 
-    return settings_in(options, stage.settings_class(), **leading)
+    return settings_in(options, settings_class, **leading)
 
 
-def _stage_parser(stage: Stage, start: Any) -> ArgumentParser:
+def _stage_parser(stage: Stage, settings_class: type[Any], start: Any) -> ArgumentParser:
     parser = _parser(stage.name, stage.summary)
     if stage.leading:
         from typing import get_type_hints
 
-        kind = get_type_hints(stage.settings_class())[stage.leading]
+        kind = get_type_hints(settings_class)[stage.leading]
         parser.add_argument(stage.leading, type=kind, help=f"which {stage.leading}")
     for one in stage.inputs:
         _add_input(parser, one)
@@ -152,7 +153,7 @@ def _stage_parser(stage: Stage, start: Any) -> ArgumentParser:
     _add_ways(parser)
     from mammofill.experiment.settings import add_settings
 
-    add_settings(parser, stage.settings_class(), start, skip=stage.leading)
+    add_settings(parser, settings_class, start, skip=stage.leading)
     needed = [one for one in stage.inputs if not one.optional]
     names = [stage.leading or "", *(f"{one.role} ..." if one.several else one.role for one in needed)]
     taken = f"{' '.join(names).strip().upper()} --out DIR" if stage.inputs else "OUT"
@@ -181,7 +182,8 @@ def _start_settings(stage: Stage, given: list[str]) -> Any:
     values = read_toml(Path(config)) if config else {}
     preset = (_value_of("--preset", given) or values.pop("preset", None)) if stage.presets else None
     start = stage.preset(preset) if preset else None
-    return read_settings(stage.settings_class(), values, config, Path(config).parent, start) if config else start
+    settings_class = stage.settings_class() if start is None else type(start)
+    return read_settings(settings_class, values, config, Path(config).parent, start) if config else start
 
 
 def _opened(one: Input, given: str | list[str]) -> Artifact | Path | list[Artifact | Path]:

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from test_classifier_train import QUICK
 
 from mammofill.classifier import Classifier, TrainClassifierSettings, train_classifier
-from mammofill.ground.crew_settings import EngineSettings
 from mammofill.ground.errors import DeviceError, SettingsError
+from mammofill.ground.training.settings import EngineSettings
 from mammofill.patches.patch_set import PatchSet
 
 ALIKE = replace(QUICK, batch=4, learning_rate=1e-3, epochs=2)
@@ -36,7 +36,14 @@ def check_alike(one: Classifier, other: Classifier) -> None:
     "values",
     [
         {},  # batch normalisation must look at the whole batch
-        {"mixup": 0.3, "balanced": True, "average_images": 8, "patience": 9, "clip_gradient": 0.5, "memory_gb": 0.0},
+        {
+            "mixup": 0.3,
+            "balanced": True,
+            "ema_half_life_images": 8,
+            "patience": 9,
+            "clip_gradient": 0.5,
+            "memory_gb": 0.0,
+        },
     ],
     ids=["paper", "modern"],
 )

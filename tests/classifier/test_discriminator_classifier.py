@@ -1,4 +1,4 @@
-"""A discriminator's trunk as a classifier: the same numbers, the same guard against leaks, across collections."""
+"""A discriminator's backbone as a classifier: the same numbers, the same guard against leaks, across collections."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mammofill.classifier.networks import build_network, read_start
 from mammofill.evaluation import EvaluateSettings, evaluate
 from mammofill.experiment.stages import stage_named
 from mammofill.ground.artifact import LearnedFrom, begin, plain
+from mammofill.ground.backbone import DISCRIMINATOR_NAME, Backbone, read_backbone
 from mammofill.ground.errors import ArtifactError, DamagedError, LeakError, SettingsError
-from mammofill.ground.training import save_weights
-from mammofill.ground.trunk import DISCRIMINATOR_NAME, Trunk, read_trunk
+from mammofill.ground.training.checkpoint import save_weights
 from mammofill.infilling import Infiller
-from mammofill.infilling.discriminator import Discriminator
-from mammofill.infilling.settings import DiscriminatorSettings
+from mammofill.infilling.gan.discriminator import Discriminator
+from mammofill.infilling.gan.settings import DiscriminatorSettings
 from mammofill.patches.patch_set import PatchSet
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def infiller(tmp_path: Path) -> Callable[..., Infiller]:
 
 @pytest.mark.parametrize("spectral_norm", [False, True])
 @pytest.mark.parametrize("sees_mask", [False, True])
-def test_the_trunk_sees_what_the_discriminator_sees_without_a_mask(
+def test_the_backbone_sees_what_the_discriminator_sees_without_a_mask(
     infiller: Callable[..., Infiller], spectral_norm: bool, sees_mask: bool
 ) -> None:
     made = infiller(spectral_norm=spectral_norm, sees_mask=sees_mask)
@@ -75,12 +75,12 @@ def test_the_trunk_sees_what_the_discriminator_sees_without_a_mask(
     discriminator = Discriminator(SIZE_PX, settings)
     discriminator.load_state_dict(load_file(made.folder / DISCRIMINATOR_NAME))
     images = torch.rand(3, 1, SIZE_PX, SIZE_PX)
-    found = read_trunk(made.folder)
-    trunk = Trunk(1, found.widths)
-    trunk.load_state_dict(found.tensors)
+    found = read_backbone(made.folder)
+    backbone = Backbone(1, found.widths)
+    backbone.load_state_dict(found.tensors)
     with torch.no_grad():
         expected = discriminator.eval()(images, torch.zeros_like(images), torch.eye(2)[[0, 1, 0]]).layers
-        layers = trunk(images)
+        layers = backbone(images)
     assert found.widths == WIDTHS
     for one, other in zip(layers, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
@@ -90,7 +90,7 @@ def test_fine_tuned_and_as_a_linear_probe(real: PatchSet, infiller: Callable[...
     made = infiller(patients=("train-0",), sees_mask=True, spectral_norm=True)
     tuned = train_classifier([real], tmp_path / "tuned", FROM_INFILLER, infiller=made)
     probe = train_classifier([real], tmp_path / "probe", replace(FROM_INFILLER, unfreeze="never"), infiller=made)
-    given = {f"trunk.{name}": one for name, one in read_trunk(made.folder).tensors.items()}
+    given = {f"backbone.{name}": one for name, one in read_backbone(made.folder).tensors.items()}
     found = {one: load_file(one.folder / "weights.safetensors") for one in (tuned, probe)}
     assert all(torch.equal(found[probe][name], one) for name, one in given.items())
     assert not any(torch.equal(found[tuned][name], one) for name, one in given.items())
@@ -164,7 +164,7 @@ def test_an_infiller_too_few_or_too_many(real: PatchSet, infiller: Callable[...,
         train_classifier([real], tmp_path / "c", QUICK, infiller=infiller())
 
 
-def test_a_trunk_that_must_be_told_the_class_is_refused(
+def test_a_backbone_that_must_be_told_the_class_is_refused(
     real: PatchSet, infiller: Callable[..., Infiller], tmp_path: Path
 ) -> None:
     made = infiller(conditioning="planes", class_head=False)
@@ -186,7 +186,7 @@ def test_what_is_no_discriminator_is_refused(
     path = folder / "network.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(error, match=words):
-        read_trunk(folder)
+        read_backbone(folder)
 
 
 # ---- as a command's row ---------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from mammofill.cli import main
 from mammofill.experiment.stages import stage_named
 from mammofill.experiment.study import read_study
 from mammofill.ground.errors import LeakError, SettingsError
-from mammofill.ground.training import draw_nearer
+from mammofill.ground.training.ema import update_ema
 from mammofill.patches.patch_set import PatchSet
 
 MODERN_ON_A_SMALL_NETWORK = replace(
@@ -36,7 +36,7 @@ MODERN_ON_A_SMALL_NETWORK = replace(
     epochs=4,
     batch=8,
     learning_rate=1e-3,
-    average_images=16,
+    ema_half_life_images=16,
     checkpoint_every_images=8,
 )
 
@@ -135,7 +135,7 @@ def test_the_page_of_classifiers_is_up_to_date() -> None:
         ({"warm_up": 1.0}, r"warm_up must be in \[0, 1\)"),
         ({"mixup": -0.1}, "mixup must be at least 0"),
         ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\)"),
-        ({"average_images": -1}, "average_images must be at least 0"),
+        ({"ema_half_life_images": -1}, "ema_half_life_images must be at least 0"),
         ({"clip_gradient": -1.0}, "clip_gradient must be at least 0"),
         ({"patience": 0}, "patience must be at least 1"),
         ({"unfreeze": "sometimes"}, "unfreeze must be"),
@@ -203,7 +203,7 @@ def test_the_running_average_halves_and_takes_statistics_along() -> None:
     trained.weight.data.fill_(3.0)
     trained.running_mean.fill_(1.0)
     trained.num_batches_tracked.fill_(5)
-    draw_nearer(kept, trained, images=10, half_life=10)
+    update_ema(kept, trained, images=10, half_life=10)
     assert kept.weight.tolist() == [2.0, 2.0]
     assert kept.running_mean.tolist() == [0.5, 0.5]
     assert kept.num_batches_tracked == 5
@@ -211,7 +211,7 @@ def test_the_running_average_halves_and_takes_statistics_along() -> None:
 
 def test_the_average_is_what_is_kept(real: PatchSet, tmp_path: Path) -> None:
     plain = train_classifier([real], tmp_path / "plain", QUICK)
-    averaged = train_classifier([real], tmp_path / "averaged", replace(QUICK, average_images=1000))
+    averaged = train_classifier([real], tmp_path / "averaged", replace(QUICK, ema_half_life_images=1000))
     assert plain.history["loss"].tolist() == averaged.history["loss"].tolist()  # it has no part in training
     assert plain.history["validation_loss"].tolist() != averaged.history["validation_loss"].tolist()
     assert plain.fingerprint != averaged.fingerprint

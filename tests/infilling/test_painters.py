@@ -14,10 +14,10 @@ from toy_infilling import SIZE_PX, World, tiny, toy_patch
 
 from mammofill.ground.errors import SettingsError, TooFewError
 from mammofill.infilling import Infiller, preset, train_infiller
-from mammofill.infilling.copy_paste import CopyPastePainter, outline_of, paste
-from mammofill.infilling.paint import METHODS
-from mammofill.infilling.surroundings import find_tissue
-from mammofill.infilling.texture import TexturePainter, synthesise
+from mammofill.infilling.baselines.copy_paste import CopyPastePainter, outline_of, paste
+from mammofill.infilling.baselines.surroundings import find_tissue
+from mammofill.infilling.baselines.texture import TexturePainter, synthesise
+from mammofill.infilling.methods import METHODS
 from mammofill.pairing import borrowed_mask
 
 N = 6

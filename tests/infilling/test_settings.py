@@ -5,8 +5,8 @@ from dataclasses import FrozenInstanceError, replace
 import pytest
 
 from mammofill.ground.errors import SettingsError
-from mammofill.infilling import PRESETS, TrainInfillerSettings, preset
-from mammofill.infilling.settings import (
+from mammofill.infilling import PRESETS, GanSettings, preset
+from mammofill.infilling.gan.settings import (
     DiscriminatorSettings,
     GeneratorSettings,
     LossSettings,
@@ -16,7 +16,7 @@ from mammofill.infilling.settings import (
 
 
 def test_the_paper_is_the_default() -> None:
-    assert preset("paper") == TrainInfillerSettings()
+    assert preset("paper") == GanSettings()
     assert {name: settings.preset for name, settings in PRESETS.items()} == {name: name for name in PRESETS}
 
 
@@ -122,8 +122,8 @@ def test_the_discriminator_refuses_patches_that_it_cannot_halve() -> None:
             r"adversarial_images must be set where adversarial_epochs is",
         ),
         (ScheduleSettings(), {"learning_rate": 2.0}, r"learning_rate must be between 0 and 1"),
-        (TrainInfillerSettings(), {"feather_px": -1}, r"feather_px must be at least 0"),
-        (TrainInfillerSettings(), {"preview_every_images": 0}, r"preview_every_images must be at least 1"),
+        (GanSettings(), {"feather_px": -1}, r"feather_px must be at least 0"),
+        (GanSettings(), {"preview_every_images": 0}, r"preview_every_images must be at least 1"),
     ],
 )
 def test_nonsense_is_refused_by_name(settings: object, changes: dict[str, object], words: str) -> None:

@@ -28,11 +28,11 @@ from mammofill.ground.errors import (
     WeightsError,
 )
 from mammofill.ground.progress import Progress, Task
-from mammofill.infilling import TrainInfillerSettings, preset, train_infiller
-from mammofill.infilling.features import PixelFeatures
-from mammofill.infilling.loop import _turns
-from mammofill.infilling.networks import Networks
-from mammofill.infilling.settings import PerceptualSettings
+from mammofill.infilling import GanSettings, preset, train_infiller
+from mammofill.infilling.gan.features import PixelFeatures
+from mammofill.infilling.gan.networks import Networks
+from mammofill.infilling.gan.settings import PerceptualSettings
+from mammofill.infilling.gan.training_loop import _turns
 from mammofill.pairing import Pairs
 from mammofill.patches import PatchSet
 
@@ -111,7 +111,7 @@ def test_the_same_command_makes_the_same_infiller(world: World, tmp_path: Path) 
 @pytest.mark.parametrize("settings", [tiny(), STEPPED], ids=["summed", "stepped"])
 @pytest.mark.parametrize("stop_after", [4, 20, 44])
 def test_stopped_and_continued_equals_uninterrupted(
-    world: World, tmp_path: Path, settings: TrainInfillerSettings, stop_after: int
+    world: World, tmp_path: Path, settings: GanSettings, stop_after: int
 ) -> None:
     whole = train_infiller(world.patches, world.pairs, tmp_path / "whole", settings, seed=1)
     with pytest.raises(KeyboardInterrupt):
@@ -202,7 +202,7 @@ def test_weights_that_are_no_numbers_are_not_kept(
 ) -> None:
     import torch
 
-    from mammofill.infilling.loop import Turn
+    from mammofill.infilling.gan.training_loop import Turn
 
     step = Turn.step
 
@@ -247,7 +247,7 @@ def test_a_turn_moves_its_own_network_only(world: World) -> None:
     import torch
     from lightning_fabric import Fabric
 
-    from mammofill.infilling.batches import Lesions, batch_at
+    from mammofill.infilling.gan.batches import Lesions, batch_at
 
     rows = world.patches.rows(split="train", pathology=("benign", "malignant"))
     lesions = Lesions(*world.patches.pixels(rows), tuple(world.patches.table["pathology"].iloc[rows]))

@@ -14,8 +14,8 @@ import pandas as pd
 from mammofill.ground.artifact import begin
 from mammofill.ground.imaging import to_uint16
 from mammofill.ground.seeding import stream
-from mammofill.infilling import Infiller, TrainInfillerSettings, preset, train_infiller
-from mammofill.infilling.settings import DiscriminatorSettings, GeneratorSettings, ScheduleSettings
+from mammofill.infilling import GanSettings, Infiller, preset, train_infiller
+from mammofill.infilling.gan.settings import DiscriminatorSettings, GeneratorSettings, ScheduleSettings
 from mammofill.pairing import Pairs
 from mammofill.patches import PatchSet, write_shard
 
@@ -112,7 +112,7 @@ def make_pairs(out: Path, patches: PatchSet, split: str = "train") -> Pairs:
     return Pairs.open(out)
 
 
-def tiny(**changes: Any) -> TrainInfillerSettings:
+def tiny(**changes: Any) -> GanSettings:
     """Settings whose networks are as small as they can be, for a handful of steps."""
     demo = preset("demo")
     settings = replace(

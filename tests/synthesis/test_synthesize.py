@@ -285,7 +285,7 @@ def test_nonsense_is_refused_by_name(changes: dict[str, object], words: str) -> 
 def test_the_faces_need_no_torch() -> None:
     script = (
         "import sys; from mammofill.synthesis import synthesize, SynthesizeSettings; "
-        "from mammofill.infilling import Infiller, PRESETS, TrainInfillerSettings, train_infiller; "
+        "from mammofill.infilling import Infiller, PRESETS, GanSettings, train_infiller; "
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

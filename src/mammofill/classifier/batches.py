@@ -14,7 +14,7 @@ from mammofill.classifier.examples import Examples
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.ground.imaging import to_unit
 from mammofill.ground.seeding import stream
-from mammofill.ground.training import positions_at
+from mammofill.ground.training.data_order import positions_at
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of red, green and blue over ImageNet, for values in [0, 1]. Source: torchvision, of its weights."""

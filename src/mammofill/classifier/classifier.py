@@ -4,7 +4,7 @@ On disk::
 
     weights.safetensors   the tensors; of torchvision's networks under torchvision's names
     network.json          network, input size, what it started from, threshold and how it was chosen; where it is so,
-                          that scores are means over both flips, and the widths of a discriminator's trunk
+                          that scores are means over both flips, and the widths of a discriminator's backbone
     history.csv           one row per validation: images_seen, epoch, loss, validation_loss, validation_auc
 """
 
@@ -72,10 +72,10 @@ class Classifier(Artifact):
     def network(self) -> nn.Module:
         """The network with its weights, on the CPU, in evaluation mode; nothing is downloaded."""
         from mammofill.classifier.networks import build_network
-        from mammofill.ground.training import WEIGHTS_NAME, load_weights
+        from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_weights
 
-        trunk = {"widths": self.facts["widths"]} if "widths" in self.facts else {}
-        network = build_network(self.facts["network"], self.input_px, seed=0, **trunk)
+        backbone = {"widths": self.facts["widths"]} if "widths" in self.facts else {}
+        network = build_network(self.facts["network"], self.input_px, seed=0, **backbone)
         load_weights(self.folder / WEIGHTS_NAME, network)
         return network.eval()
 
@@ -96,7 +96,7 @@ class Classifier(Artifact):
         from mammofill.classifier.examples import at_input_size
         from mammofill.classifier.networks import channels
         from mammofill.classifier.scoring import log_odds
-        from mammofill.ground.training import find_device
+        from mammofill.ground.training.device import find_device
 
         found = find_device(device)
         network, planes, flips = self.network.to(found), channels(self.facts["network"]), self.flips
@@ -147,7 +147,7 @@ class Classifier(Artifact):
         from mammofill.classifier.batches import network_input
         from mammofill.classifier.examples import at_input_size
         from mammofill.classifier.networks import channels
-        from mammofill.ground.training import find_device
+        from mammofill.ground.training.device import find_device
 
         name, found = self.facts["network"], find_device(device)
         inputs = network_input(at_input_size(to_uint16(images), self.input_px), channels(name), found)

@@ -18,22 +18,21 @@ from torch import nn
 from mammofill.classifier.batches import training_batch
 from mammofill.classifier.classifier import NETWORK_NAME
 from mammofill.classifier.examples import Examples
-from mammofill.classifier.learner import Learner
 from mammofill.classifier.networks import NETWORK_WORDS, Start, channels
 from mammofill.classifier.scoring import balanced_accuracy_threshold, log_odds, probability
 from mammofill.classifier.settings import TrainClassifierSettings
+from mammofill.classifier.training_step import TrainingStep
 from mammofill.ground.artifact import write_atomically
-from mammofill.ground.crew import crew
 from mammofill.ground.progress import Progress, quiet
-from mammofill.ground.training import (
+from mammofill.ground.training.checkpoint import (
     WEIGHTS_NAME,
-    History,
-    check_finite,
     load_checkpoint,
     remove_checkpoint,
     save_checkpoint,
     save_weights,
 )
+from mammofill.ground.training.distributed import training_processes
+from mammofill.ground.training.history import History, check_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -74,8 +73,8 @@ def fit(
     """
     engine = settings.engine
     shared = (folder, train, validation, start, settings, seed)
-    # The others of the crew do the same on other shares of each batch; they write nothing.
-    with crew(device, engine.processes, engine.precision, _fit, *shared) as fabric:
+    # The others do the same on other shares of each batch; they write nothing.
+    with training_processes(device, engine.processes, engine.precision, _fit, *shared) as fabric:
         return _fit(fabric, *shared, progress)
 
 
@@ -89,14 +88,14 @@ def _fit(
     seed: int,
     progress: Progress = quiet,
 ) -> int:
-    learner = Learner(fabric, start, settings, seed)
+    training = TrainingStep(fabric, start, settings, seed)
     history = History()
     images_seen, images_saved, loss_sum, steps = 0, 0, 0.0, 0
     best: dict[str, Any] = {"auc": -1.0, "epochs_since": 0}
 
     state = load_checkpoint(folder)
     if state is not None:
-        learner.load_state(state)
+        training.load_state(state)
         history = History.from_state(state["history"])
         images_seen, loss_sum, steps = state["images_seen"], state["loss_sum"], state["steps"]
         best, images_saved = state["best"], images_seen
@@ -116,18 +115,18 @@ def _fit(
             epoch = images_seen // len(train)
             watched = int(history.rows[-1]["epoch"]) if history.rows else 0
             if steps and (images_seen >= wanted or epoch > watched):
-                row = _watch(learner.kept, validation, settings, fabric.device)
+                row = _watch(training.kept, validation, settings, fabric.device)
                 check_finite(row, images_seen)
                 history.add(images_seen, epoch=epoch, loss=loss_sum / steps, **row)
                 loss_sum, steps = 0.0, 0
                 task.advance(0, note=_in_words(history.rows[-1]))
                 if settings.keeps_best:
-                    best = _better(best, row["validation_auc"], images_seen, learner.kept)
+                    best = _better(best, row["validation_auc"], images_seen, training.kept)
             stop = images_seen >= wanted or best["epochs_since"] >= (settings.patience or np.inf)
             if writes and (stop or images_seen - images_saved >= settings.checkpoint_every_images):
                 save_checkpoint(
                     folder,
-                    learner.state()
+                    training.state()
                     | {
                         "history": history.state(),
                         "images_seen": images_seen,
@@ -142,13 +141,13 @@ def _fit(
 
             images, targets = upcoming.result()
             upcoming = beside.submit(training_batch, train, images_seen + settings.batch, settings, seed, share)
-            cross_entropy = learner.step(images, targets, images_seen, wanted, len(train))
+            cross_entropy = training.step(images, targets, images_seen, wanted, len(train))
             images_seen += settings.batch
             loss_sum, steps = loss_sum + cross_entropy, steps + 1
             task.advance(settings.batch)
 
     if writes:
-        kept = learner.kept
+        kept = training.kept
         if settings.keeps_best:
             kept.load_state_dict(best["weights"])
         save_weights(folder / WEIGHTS_NAME, kept)

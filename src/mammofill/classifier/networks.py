@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact, fingerprint_file, read_manifest
+from mammofill.ground.backbone import Backbone, read_backbone
 from mammofill.ground.errors import WeightsError
-from mammofill.ground.training import seeded_layers
-from mammofill.ground.trunk import Trunk, read_trunk
+from mammofill.ground.training.data_order import seeded_layers
 
 NETWORK_WORDS = {
     "shallow-cnn": "Shallow CNN",
@@ -77,25 +77,25 @@ def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
 
 
 class DiscriminatorClassifier(nn.Module):
-    """A discriminator's trunk, its last maps averaged over the patch, and a linear layer (the paper's future work).
+    """A discriminator's backbone, its last maps averaged over the patch, and a linear layer (the paper's future work).
 
-    The averages pass a batch normalisation: what a GAN's trunk hands on may be of any size, and under spectral norm is
-    small (He et al., "Masked autoencoders", CVPR 2022, section A.1, for linear probes).
+    The averages pass a batch normalisation: what a GAN's backbone hands on may be of any size, and under spectral norm
+    is small (He et al., "Masked autoencoders", CVPR 2022, section A.1, for linear probes).
 
     Args:
-        widths: of the trunk.
+        widths: of the backbone.
     """
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        self.trunk = Trunk(1, widths)
+        self.backbone = Backbone(1, widths)
         self.maps = nn.Identity()
         self.norm = nn.BatchNorm2d(widths[-1])
         self.head = nn.Linear(widths[-1], 2)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Take inputs (N, 1, S, S) to (N, 2) numbers for benign and malignant."""
-        maps = self.maps(self.trunk(inputs)[-1])  # (N, width, side, side)
+        maps = self.maps(self.backbone(inputs)[-1])  # (N, width, side, side)
         numbers: Tensor = self.head(self.norm(maps.mean(dim=(2, 3), keepdim=True)).flatten(1))
         return numbers
 
@@ -112,7 +112,7 @@ def build_network(network: str, input_px: int, seed: int, widths: Sequence[int] 
         network: its name in the settings.
         input_px: side of the square input.
         seed: decides the weights; the same for every later start, so that all of them share the random part.
-        widths: of the trunk of a discriminator.
+        widths: of the backbone of a discriminator.
     """
     with seeded_layers(seed, "classifier", network):
         if network == "shallow-cnn":
@@ -150,7 +150,7 @@ class Start:
     tensors: dict[str, Tensor]
     """What replaces the random weights; empty for a random start."""
     widths: tuple[int, ...] = DISCRIMINATOR_WIDTHS
-    """Of the trunk of a discriminator."""
+    """Of the backbone of a discriminator."""
 
     def put_into(self, network: nn.Module) -> None:
         """Replace the network's random weights by those of the start; the rest keeps its random ones."""
@@ -217,15 +217,15 @@ def read_start(settings: TrainClassifierSettings, path: Path | None, infiller: A
 
     Raises:
         WeightsError: the file is not what the settings say: unreadable, of another network, incomplete or untrained.
-        ArtifactError: the infiller has no discriminator of use (`trunk.read_trunk`).
+        ArtifactError: the infiller has no discriminator of use (`backbone.read_backbone`).
         DamagedError: the discriminator cannot be read.
     """
     if infiller is not None:
-        trunk = read_trunk(infiller.folder)
+        backbone = read_backbone(infiller.folder)
         if settings.weights == "none":
-            return Start("random start", None, {}, trunk.widths)
-        tensors = {f"trunk.{name}": one for name, one in trunk.tensors.items()}
-        return Start(f"infiller {infiller.fingerprint[:8]}", infiller.fingerprint, tensors, trunk.widths)
+            return Start("random start", None, {}, backbone.widths)
+        tensors = {f"backbone.{name}": one for name, one in backbone.tensors.items()}
+        return Start(f"infiller {infiller.fingerprint[:8]}", infiller.fingerprint, tensors, backbone.widths)
     if path is None:
         return Start("random start", None, {})
     sha256 = fingerprint_file(path)

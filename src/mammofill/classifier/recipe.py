@@ -71,10 +71,10 @@ def _axes(tensor: torch.Tensor) -> int:
 def groups_of(network: nn.Module, name: str) -> list[list[nn.Module]]:
     """Return a network's groups of layers, from the last to the first; empty where it has no trained start."""
     if name == "discriminator":
-        trunk = network.get_submodule("trunk")
+        backbone = network.get_submodule("backbone")
         return [
             [network.get_submodule("head"), network.get_submodule("norm")],
-            *([layer] for layer in reversed(list(trunk.children()))),
+            *([layer] for layer in reversed(list(backbone.children()))),
         ]
     return [[network.get_submodule(one) for one in names] for names in _GROUPS.get(name, ())]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mammofill.ground.artifact import execution
-from mammofill.ground.crew_settings import EngineSettings
 from mammofill.ground.errors import SettingsError, check_choice, check_setting
+from mammofill.ground.training.settings import EngineSettings
 
 NetworkName = Literal["shallow-cnn", "resnet50", "squeezenet1_1", "convnext_tiny", "discriminator"]
 WeightsName = Literal["imagenet", "none", "imagenet-to-layer2", "infiller"]
@@ -65,10 +65,10 @@ class TrainClassifierSettings:
     Attributes:
         preset: name of the preset that these settings came from; recorded only.
         network: resnet50, squeezenet1_1 and convnext_tiny are torchvision's; shallow-cnn is the paper's baseline;
-            discriminator is the trunk of an infiller's discriminator, its maps averaged over the patch, and a linear
+            discriminator is the backbone of an infiller's discriminator, its maps averaged over the patch, and a linear
             layer (the paper's future work).
         weights: what the network starts from. imagenet: pretrained (torchvision's networks only). imagenet-to-layer2:
-            resnet50 pretrained up to the end of its layer2, random from there on. infiller: the trunk of the
+            resnet50 pretrained up to the end of its layer2, random from there on. infiller: the backbone of the
             discriminator of the infiller that is given. none: random; the shallow CNN knows no other.
         weights_file: local .pth or .safetensors file with torchvision's tensor names. Without it torchvision downloads
             its own file and checks it.
@@ -95,8 +95,8 @@ class TrainClassifierSettings:
         mixup: blend each patch, and its label, with another one of the batch, in shares drawn from Beta(mixup, mixup)
             (Zhang et al., ICLR 2018); 0 never.
         label_smoothing: share of each label that is spread over both classes (Szegedy et al., CVPR 2016, section 7).
-        average_images: the weights that are watched and kept are a running average over the steps, in which a step
-            counts half after so many further images, but never more than a twentieth of those seen so far (Karras et
+        ema_half_life_images: the weights that are validated and kept are an EMA over the steps, in which a step counts
+            half after so many further images, but never more than a twentieth of those seen so far (Karras et
             al., "Training generative adversarial networks with limited data", NeurIPS 2020, their code); 0 for none.
         unfreeze: which layers learn, and when, where all but the last layer start from trained weights. at-once: all
             from the beginning. head-first: the last one alone for `unfreeze_share`. layer-by-layer: after each such
@@ -149,7 +149,7 @@ class TrainClassifierSettings:
     augmentation: AugmentationSettings = AugmentationSettings()
     mixup: float = 0.0
     label_smoothing: float = 0.0
-    average_images: int = 0
+    ema_half_life_images: int = 0
     unfreeze: Literal["at-once", "head-first", "layer-by-layer", "never"] = "at-once"
     unfreeze_share: float = 0.1
     real: bool = True
@@ -205,7 +205,7 @@ class TrainClassifierSettings:
         check_setting(self, "decay_every_epochs", self.decay_every_epochs >= 1, "at least 1")
         check_setting(self, "mixup", self.mixup >= 0, "at least 0")
         check_setting(self, "label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
-        check_setting(self, "average_images", self.average_images >= 0, "at least 0")
+        check_setting(self, "ema_half_life_images", self.ema_half_life_images >= 0, "at least 0")
         check_choice(self, "unfreeze", "at-once", "head-first", "layer-by-layer", "never")
         trained = self.unfreeze == "at-once" or self.weights in ("imagenet", "infiller")
         check_setting(self, "unfreeze", trained, f"at-once with weights {self.weights}: random layers must learn")
@@ -261,7 +261,7 @@ _MODERN = TrainClassifierSettings(
     augmentation=AugmentationSettings(traditional=True),
     mixup=0.2,
     label_smoothing=0.1,
-    average_images=2000,
+    ema_half_life_images=2000,
     test_time_flips=True,
 )
 

@@ -68,9 +68,9 @@ def train_classifier(
 
     from mammofill.classifier.fit import fit
     from mammofill.classifier.networks import find_weights, owner_of, read_start
-    from mammofill.ground.crew import check_crew
+    from mammofill.ground.training.distributed import check_processes
 
-    check_crew(device, settings.engine.processes, settings.engine.precision)
+    check_processes(device, settings.engine.processes, settings.engine.precision)
     weights = find_weights(settings)
     teacher = owner_of(weights)
     check_leaks(patches, [] if teacher is None else [teacher])

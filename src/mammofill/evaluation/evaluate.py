@@ -23,9 +23,9 @@ from mammofill.evaluation.strangers import check_strangers
 from mammofill.ground.artifact import begin, write_atomically
 from mammofill.ground.errors import LeakError, TooFewError
 from mammofill.ground.imaging import to_unit
-from mammofill.ground.memory import freed_memory_kept
 from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.seeding import stream
+from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.patches import PatchSet
 
 
@@ -69,7 +69,7 @@ def evaluate(
     check_no_leak(classifier, table, settings.split, settings.external)
     strangers = check_strangers(classifier, patches, settings.external) if settings.external else {"external": ""}
 
-    from mammofill.ground.training import find_device  # torch, which the settings and the help do not need
+    from mammofill.ground.training.device import find_device  # torch, which the settings and the help do not need
 
     find_device(device)
     with (

@@ -71,7 +71,7 @@ class Stage:
     """A settings field that the command line takes first and without a flag, as in ``ingest cbis-ddsm SOURCE``."""
 
     def settings_class(self) -> type[Any]:
-        """Import the settings class."""
+        """Import the settings class; presets may be of others that share its stage."""
         found: type[Any] = find(self.settings)
         return found
 
@@ -160,10 +160,15 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="train-infiller",
-        summary="train the conditional infilling GAN (ciGAN) on real lesion patches",
+        summary="train an infiller (the paper's GAN, a flow, ...) on real lesion patches",
         function="mammofill.infilling:train_infiller",
-        settings="mammofill.infilling:TrainInfillerSettings",
-        inputs=(Input("patches", _PATCHES), Input("pairs", _PAIRS)),
+        settings="mammofill.infilling:GanSettings",
+        inputs=(
+            Input("patches", _PATCHES),
+            Input("pairs", _PAIRS),
+            Input("windows", _PATCHES, optional=True),
+            Input("start", _INFILLER, optional=True),
+        ),
         output=_INFILLER,
         device=True,
         presets="mammofill.infilling:PRESETS",

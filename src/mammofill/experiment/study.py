@@ -212,7 +212,8 @@ def _stage_settings(stage: Stage, table: Mapping[str, Any], path: Path, where: s
         start = stage.preset(str(table["preset"])) if stage.presets and "preset" in table else None
     except SettingsError as error:
         raise SettingsError(f"{where}: {error}") from error
-    return read_settings(stage.settings_class(), table, where, path.parent, start)
+    settings_class = stage.settings_class() if start is None else type(start)
+    return read_settings(settings_class, table, where, path.parent, start)
 
 
 def _infillers(content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]], path: Path) -> dict[str, Any]:
@@ -294,7 +295,7 @@ def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], 
         infiller = _infiller_of("synthetic", synthetic, infillers, where)
         discriminator = _infiller_of("discriminator", features, infillers, where)
         if discriminator:
-            _check_has_trunk(infillers[discriminator], f"{where}: discriminator names {discriminator}")
+            _check_has_backbone(infillers[discriminator], f"{where}: discriminator names {discriminator}")
         if discriminator:
             values.pop("weights_file", None)
             values |= {"network": "discriminator", "weights": table.get("weights", "infiller")}
@@ -325,8 +326,8 @@ def _check_learned_from(settings: Any, infiller: str | None, repeated: bool, whe
         )
 
 
-def _check_has_trunk(infiller: Any, where: str) -> None:
-    """Refuse infillers without a discriminator that looks at patches of unknown class, see `ground.trunk`."""
+def _check_has_backbone(infiller: Any, where: str) -> None:
+    """Refuse infillers without a discriminator that looks at patches of unknown class, see `ground.backbone`."""
     if infiller.method != "gan":
         raise SettingsError(
             f"{where}, whose method {infiller.method} trains none. Name an infiller whose method is gan."

@@ -1,7 +1,7 @@
-"""Infilling: the conditional infilling GAN that paints a benign or malignant lesion where a mask says.
+"""Infilling: painting a benign or malignant lesion where a mask says, by any of several methods.
 
-`Infiller` is the artifact, `train_infiller` the stage, `TrainInfillerSettings` its settings; `preset` returns settings
-by name (`PRESETS` holds them all).
+`Infiller` is the artifact, `train_infiller` the stage, `InfillerSettings` what the settings of all methods share;
+`preset` returns settings by name (`PRESETS` holds them all).
 """
 
 import lazy_loader

@@ -2,12 +2,12 @@
 
 On disk::
 
-    network.json                 method, patch size, soft edge, what can be asked for, classes learned; for the method
-                                 gan also how the networks are built, and the perceptual features
-    previews/NNNNNNNN.png        fills after that many images: real, mask, context, filled benign, filled malignant
-    history.csv                  gan: one row of mean losses every so many images
-    weights.safetensors          gan: the generator
-    discriminator.safetensors    gan: the discriminator, whose trunk and class head can serve as features
+    network.json                 method, patch size, hole, soft edge, what can be asked for, classes learned; for
+                                 trained networks also how they are built
+    previews/NNNNNNNN.png        fills after that many images: real, hole, context, filled benign, filled malignant
+    history.csv                  gan, flow: one row of mean losses every so many images
+    weights.safetensors          gan: the generator; flow: the network
+    discriminator.safetensors    gan: the discriminator, whose backbone and class head can serve as features
     bank/                        copy-paste: the lesions
 """
 
@@ -24,10 +24,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammofill.ground.artifact import Artifact
-from mammofill.ground.errors import DamagedError, MammofillError
-from mammofill.ground.imaging import to_uint16, touches_border
+from mammofill.ground.errors import DamagedError, MammofillError, SettingsError
+from mammofill.ground.imaging import feather, to_uint16, touches_border
 from mammofill.infilling.conditions import FACTS, encode
-from mammofill.infilling.paint import METHODS, Painter, find_method, paint
+from mammofill.infilling.methods import FillCases, Painter, find_method, methods, paint
+from mammofill.pairing.hole import HoleSettings, holes_of
 
 NETWORK_NAME = "network.json"
 
@@ -55,7 +56,7 @@ class Infiller(Artifact):
 
     @property
     def method(self) -> str:
-        """How it paints: a name out of `paint.METHODS`."""
+        """How it paints: the name of a row of `methods.methods`."""
         return str(self.network["method"])
 
     @property
@@ -63,10 +64,20 @@ class Infiller(Artifact):
         """Side of the patches it fills."""
         return int(self.network["size_px"])
 
+    @cached_property
+    def hole(self) -> HoleSettings:
+        """Which pixels it repaints for a mask."""
+        return HoleSettings(**self.network["hole"])
+
     @property
     def feather_px(self) -> int:
-        """A fill fades out over so many pixels outside its mask."""
+        """A fill fades out over so many pixels outside its hole."""
         return int(self.network["feather_px"])
+
+    def may_change(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which pixels a fill may change: the holes of masks (N, H, W), and the soft edge around them."""
+        grown = [feather(hole, self.feather_px) > 0 for hole in holes_of(masks, self.hole)]
+        return np.array(grown, np.bool_).reshape(masks.shape)
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -101,32 +112,36 @@ class Infiller(Artifact):
         raw: bool = False,
         allow_border: bool = False,
     ) -> NDArray[np.uint16]:
-        """Fill the masks of some patches with lesions.
+        """Paint lesions into the holes that belong to some masks.
 
         Args:
             images: (N, H, W) uint16 over 0..65535, or float in [0, 1]; bright = dense.
-            masks: (N, H, W) bool, True = to be filled; none may be empty.
+            masks: (N, H, W) bool, True = where a lesion is wanted; none may be empty. `hole` says what is repainted.
             pathologies: N words, ``benign`` or ``malignant``.
             seeds: N integers. Each picture depends on its own inputs and seed only, not on its company.
             facts: what else is asked for, N words each, or None where nothing is; of `conditions`.
             device: where the generator runs.
             raw: return the painter's whole picture instead of the fill laid over the patch.
-            allow_border: accept masks that touch the border of their patch. Such a lesion is cut off: its own outline
-                ends in a straight line, and no soft edge hides that.
+            allow_border: accept holes that touch the border of their patch. Such a fill is cut off: it ends in a
+                straight line, and no soft edge hides that.
 
         Returns:
-            (N, H, W) uint16. Unless `raw`, pixels beyond the soft edge around the mask are the input's, bit for bit.
+            (N, H, W) uint16. Unless `raw`, pixels outside `may_change` are the input's, bit for bit.
 
         Raises:
-            MammofillError: an array of another size or type, values outside [0, 1], a mask that is empty or touches the
-                border, an unknown word; it says which.
+            MammofillError: an array of another size or type, values outside [0, 1], an empty mask, a hole that touches
+                the border, an unknown word; it says which.
             TooFewError: a bank of lesions holds none of what is asked for.
             WeightsError: the weights are missing, or another network's.
             DeviceError: the device is not there.
         """
         asked = {"pathology": pathologies, **(facts or {})}
-        pixels = self._check(images, masks, asked, seeds, allow_border)
-        return paint(self._painter(device), pixels, masks, asked, seeds, None if raw else self.feather_px)
+        pixels = self._check(images, masks, asked, seeds)
+        holes = holes_of(masks, self.hole)
+        if not allow_border:
+            self._check_border(holes)
+        cases = FillCases(pixels, masks, holes, asked, seeds)
+        return paint(self._painter(device), cases, None if raw else self.feather_px)
 
     def _check(
         self,
@@ -134,7 +149,6 @@ class Infiller(Artifact):
         masks: NDArray[Any],
         asked: Mapping[str, Sequence[str | None]],
         seeds: Sequence[int],
-        allow_border: bool,
     ) -> NDArray[np.uint16]:
         """Refuse what cannot be filled; return the images as uint16."""
         pathologies = asked["pathology"]
@@ -155,20 +169,23 @@ class Infiller(Artifact):
         for number, mask in enumerate(masks):
             if not mask.any():
                 raise MammofillError(f"The mask of image {number} is empty: there is nothing to fill. Leave it out.")
-            if not allow_border and touches_border(mask):
-                raise MammofillError(
-                    f"The mask of image {number} touches the border of the patch, so that its lesion would be cut off. "
-                    "Choose a patch in which the whole mask lies inside, or pass allow_border=True."
-                )
         encode(self.conditions, asked, len(images))
         return _as_uint16(images)
+
+    def _check_border(self, holes: NDArray[np.bool_]) -> None:
+        for number, hole in enumerate(holes):
+            if touches_border(hole):
+                raise MammofillError(
+                    f"The hole of image {number} ({self.hole}) touches the border of the patch, so that its lesion "
+                    "would be cut off. Choose a patch in which the whole hole lies inside, or pass allow_border=True."
+                )
 
     @cached_property
     def _painters(self) -> dict[str, Painter]:
         return {}
 
     def _painter(self, device: str) -> Painter:
-        from mammofill.ground.training import find_device  # here and not above: it takes seconds
+        from mammofill.ground.training.device import find_device  # here and not above: it takes seconds
 
         find_device(device)
         if device not in self._painters:
@@ -209,11 +226,15 @@ def _read_network(path: Path) -> dict[str, Any]:
     for name, kind in _NEEDED.items():
         if not isinstance(content.get(name), kind):
             raise DamagedError(f"{path} does not say {name}, or not as {kind.__name__}. {again}")
-    # Infillers made before there were other methods and conditions say neither.
-    network: dict[str, Any] = {"method": "gan", "conditions": ["pathology"]} | content
-    if network["method"] not in METHODS:
-        known = ", ".join(METHODS)
+    # Infillers made before there were other methods, conditions and holes say none of them.
+    network: dict[str, Any] = {"method": "gan", "conditions": ["pathology"], "hole": {"rule": "mask"}} | content
+    if network["method"] not in methods():
+        known = ", ".join(methods())
         raise DamagedError(f"{path} names the method {network['method']!r}; this version knows {known}. {again}")
+    try:
+        HoleSettings(**network["hole"])
+    except (TypeError, SettingsError) as error:
+        raise DamagedError(f"{path} describes no hole that this version knows ({error}). {again}") from error
     unknown = set(network["conditions"]) - set(FACTS)
     if unknown:
         raise DamagedError(f"{path} names conditions that this version does not know: {', '.join(unknown)}. {again}")

@@ -1,421 +1,61 @@
-"""Settings of the infiller and its training. The defaults are the paper's; `PRESETS` holds them and others by name.
-
-Where the paper is silent, the choice is named in the field's text. Sizes in pixels are those of the patch.
-"""
+"""Settings that all ways to make an infiller share. Each method has its own beside its code, made from these."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal
 
 from mammofill.ground.artifact import execution
-from mammofill.ground.crew_settings import EngineSettings
-from mammofill.ground.errors import SettingsError, check_choice, check_setting
+from mammofill.ground.errors import check_setting
+from mammofill.ground.training.settings import EngineSettings
 from mammofill.infilling.conditions import FACTS
+from mammofill.pairing.hole import HoleSettings
 
 CLASSES = FACTS["pathology"]
 """The classes that a lesion can be asked for, in the order of the class planes: [1, 0] benign, [0, 1] malignant."""
 
-AUGMENTATIONS = ("turn", "translation", "brightness", "contrast")
-"""What can be done to the discriminator's pictures."""
-
-COARSEST_PX = 4
-"""Side of the coarsest scale of the generator. Source: the paper, section 3.3."""
-
-
-def _all_positive(numbers: tuple[int, ...]) -> bool:
-    return len(numbers) > 0 and all(number >= 1 for number in numbers)
-
 
 @dataclass(frozen=True)
-class GeneratorSettings:
-    """The cascaded refinement network that paints. Source: the paper, section 3.3; Chen and Koltun, ICCV 2017.
-
-    Attributes:
-        widths: channels at each scale from the coarsest (4x4) to the finest; the default reaches 256x256. For smaller
-            patches the finest scales are left off: 64x64 patches use the first five widths.
-        convolutions: 3x3 convolutions at each scale.
-        stack: what each scale is shown beside the coarser one's features. clean: context and mask, averaged over areas,
-            and the planes of what is asked for. accumulating: as the method's authors' code, where each halving (of
-            nearest pixels) appends the planes again, so that 4x4 has them six times and the finest scale not at all.
-            filled: the hole filled smoothly from its surroundings at every scale, mask, noise of the same strength at
-            every scale, planes.
-        norm: what follows each convolution: none (the paper), pixel (each pixel's channels brought to length 1; Karras
-            et al., ICLR 2018, section 4.2), which keeps brightness, or instance, which does not.
-        latent: numbers drawn for each fill, which with what is asked for scale and shift every channel after its norm
-            (Perez et al., "FiLM", AAAI 2018); 0 for none.
-        upsampling: how a coarser scale is doubled: nearest (the paper) or bilinear.
-        activation: what follows each convolution: leaky_relu (slope 0.2, as Chen and Koltun) or relu.
-        head: what bounds the picture after the last 1x1 convolution: sigmoid, relu, linear for no bound (values
-            outside [0, 1] are then cut off when the fill is laid over the patch), or residual, which adds it to the
-            smoothly filled context (only with stack filled).
-    """
-
-    widths: tuple[int, ...] = (128, 128, 64, 64, 32, 32, 32)
-    convolutions: int = 2
-    stack: Literal["clean", "accumulating", "filled"] = "clean"
-    norm: Literal["none", "pixel", "instance"] = "none"
-    latent: int = 0
-    upsampling: Literal["nearest", "bilinear"] = "nearest"
-    activation: Literal["leaky_relu", "relu"] = "leaky_relu"
-    head: Literal["sigmoid", "relu", "linear", "residual"] = "sigmoid"
-
-    def __post_init__(self) -> None:
-        """Refuse nonsense."""
-        check_setting(self, "widths", _all_positive(self.widths), "one or more channel numbers, each at least 1")
-        check_setting(self, "convolutions", self.convolutions >= 1, "at least 1")
-        check_choice(self, "stack", "clean", "accumulating", "filled")
-        check_choice(self, "norm", "none", "pixel", "instance")
-        check_setting(self, "latent", self.latent >= 0, "at least 0")
-        check_choice(self, "upsampling", "nearest", "bilinear")
-        check_choice(self, "activation", "leaky_relu", "relu")
-        check_choice(self, "head", "sigmoid", "relu", "linear", "residual")
-        knows_surroundings = self.head != "residual" or self.stack == "filled"
-        check_setting(self, "head", knows_surroundings, "residual only with stack filled")
-
-    def widths_for(self, size_px: int) -> tuple[int, ...]:
-        """Return the widths of the scales that a patch of this size has: 4, 8, ... up to `size_px`.
-
-        Raises:
-            SettingsError: no scale has that size, or `widths` does not reach it.
-        """
-        doublings = math.log2(size_px / COARSEST_PX) if size_px >= COARSEST_PX else -1.0
-        if doublings < 0 or not doublings.is_integer():
-            raise SettingsError(
-                f"The infiller doubles its picture from {COARSEST_PX} px up, so patches must be 16, 32, 64, 128, 256, "
-                f"... px wide, but these are {size_px} px. Extract patches of another size_px."
-            )
-        needed = int(doublings) + 1
-        if needed > len(self.widths):
-            reach = COARSEST_PX * 2 ** (len(self.widths) - 1)
-            longer = self.widths + self.widths[-1:] * (needed - len(self.widths))
-            raise SettingsError(
-                f"GeneratorSettings.widths has {len(self.widths)} scales, which reach {reach} px, but the patches are "
-                f"{size_px} px. Give {needed} widths, for example {longer}."
-            )
-        return self.widths[:needed]
-
-
-@dataclass(frozen=True)
-class DiscriminatorSettings:
-    """The network that judges fills. Source: the paper, section 3.3 ("similar, but inverse structure").
-
-    Attributes:
-        widths: channels of the first 3x3 convolution and of each following one, after which the picture is halved
-            (the method's authors': 32, then 64 to 512).
-        class_head: train a second head that tells benign from malignant, on a trunk that does not see the class; its
-            verdict on fills also guides the generator.
-        conditioning: how the verdict depends on what was asked for: projection (Miyato and Koyama, ICLR 2018), on a
-            trunk that sees the picture alone, or planes joined to every layer's input (the method's authors), which
-            leaves no trunk for a class head.
-        sees: what it is shown of a fill: raw, the generator's whole picture (the paper, figure 1), or composite, the
-            fill laid over the patch with a soft edge, as it will be used.
-        sees_mask: show it where the lesion is, too.
-        judge: flat weighs all pixels of the last layer (the paper), patches gives a verdict at each of them and
-            averages those near the mask (Isola et al., CVPR 2017, section 3.2.2).
-        spectral_norm: keep each layer from amplifying more than 1 (Miyato et al., ICLR 2018).
-        augment: what happens to all that it is shown, real and painted, so that it cannot learn patches by heart:
-            some of turn, translation, brightness, contrast (Zhao et al., "Differentiable augmentation", NeurIPS 2020).
-    """
-
-    widths: tuple[int, ...] = (32, 64, 128, 256, 512)
-    class_head: bool = True
-    conditioning: Literal["projection", "planes"] = "projection"
-    sees: Literal["raw", "composite"] = "raw"
-    sees_mask: bool = False
-    judge: Literal["flat", "patches"] = "flat"
-    spectral_norm: bool = False
-    augment: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse nonsense."""
-        check_setting(self, "widths", _all_positive(self.widths), "one or more channel numbers, each at least 1")
-        check_choice(self, "conditioning", "projection", "planes")
-        sees_class = self.class_head and self.conditioning == "planes"
-        check_setting(self, "class_head", not sees_class, "false with conditioning by planes: its trunk sees the class")
-        check_choice(self, "sees", "raw", "composite")
-        check_choice(self, "judge", "flat", "patches")
-        known = set(self.augment) <= set(AUGMENTATIONS)
-        check_setting(self, "augment", known, f"some of {', '.join(AUGMENTATIONS)}")
-
-    def check_size(self, size_px: int) -> None:
-        """Refuse patches that cannot be halved so often.
-
-        Raises:
-            SettingsError: naming both numbers.
-        """
-        halvings = len(self.widths) - 1
-        if size_px % 2**halvings:
-            most = (size_px & -size_px).bit_length()
-            raise SettingsError(
-                f"DiscriminatorSettings.widths halves the patch {halvings} times, but {size_px} px cannot be halved so "
-                f"often. Give at most {most} widths, for example {self.widths[:most]}."
-            )
-
-
-_LAYERS = {
-    "vgg19": ("input", "pool1", "pool2", "pool3", "pool4", "pool5"),
-    "squeezenet1_1": ("input", "pool1", "pool2", "pool3"),
-    "resnet50": ("input", "stem", "layer1", "layer2", "layer3", "layer4"),
-}
-"""Feature maps that each network can give."""
-
-
-@dataclass(frozen=True)
-class PerceptualSettings:
-    """What the perceptual loss compares. Source: the paper, section 4.2; Johnson et al., ECCV 2016.
-
-    Attributes:
-        features: vgg19 (the paper), squeezenet1_1 or resnet50, trained on ImageNet; laplacian, the levels of a
-            Laplacian pyramid, which need no weights (Bojanowski et al., ICML 2018); none, the pixels alone.
-        weights: local file (.pth or .safetensors, torchvision's names) with the network's weights; unset, torchvision
-            downloads and checks them. For resnet50 it may be the weights.safetensors of a classifier that mammofill
-            trained. Not for laplacian and none.
-        layers: what is compared: input and, of vgg19 and squeezenet1_1, pool1, pool2, ... (the method's authors': up to
-            pool3), or of resnet50 stem (its first convolution), layer1, ... layer4.
-        pooling: how vgg19 and squeezenet1_1 halve: max, as they were trained, or average (the method's authors).
-        levels: number of levels of the Laplacian pyramid.
-        levels_left_out: so many of its finest levels are not compared. Grain cannot be foretold, so the loss is least
-            without any; left out, grain is for the discriminator to ask for.
-        pixels: what a network sees of pixels between black and white: unit, 0 to 1; or centred255, -127.5 to 127.5 (the
-            method's authors), for weights that were trained on such pixels, which torchvision's were not.
-        normalise: bring pixels to the mean and spread of ImageNet before the network sees them, as torchvision's
-            weights expect it.
-        region: masked compares the lesion and its boundary each by itself, with everything else black, and the context
-            by its pixels; whole compares the whole picture at once.
-    """
-
-    features: Literal["vgg19", "squeezenet1_1", "resnet50", "laplacian", "none"] = "vgg19"
-    weights: str | None = execution(None)  # the plan holds the file's SHA-256 among the inputs
-    layers: tuple[str, ...] = ("input", "pool1", "pool2", "pool3")
-    pooling: Literal["max", "average"] = "max"
-    levels: int = 4
-    levels_left_out: int = 0
-    pixels: Literal["unit", "centred255"] = "unit"
-    normalise: bool = False
-    region: Literal["masked", "whole"] = "masked"
-
-    def __post_init__(self) -> None:
-        """Refuse nonsense."""
-        check_choice(self, "features", *_LAYERS, "laplacian", "none")
-        layers = _LAYERS.get(self.features)
-        if layers is None:
-            check_setting(self, "weights", self.weights is None, f"unset, as {self.features} features have no weights")
-        else:
-            known_layers = bool(self.layers) and set(self.layers) <= set(layers)
-            check_setting(self, "layers", known_layers, f"some of {', '.join(layers)} for {self.features}")
-        check_choice(self, "pooling", "max", "average")
-        pools = self.pooling == "max" or self.features in ("vgg19", "squeezenet1_1")
-        check_setting(self, "pooling", pools, f"max for {self.features}")
-        check_setting(self, "levels", self.levels >= 1, "at least 1")
-        check_setting(self, "levels_left_out", 0 <= self.levels_left_out < self.levels, "at least 0, below levels")
-        check_choice(self, "pixels", "unit", "centred255")
-        once = self.pixels == "unit" or not self.normalise
-        check_setting(self, "pixels", once, "unit where pixels are brought to ImageNet's mean and spread (normalise)")
-        check_choice(self, "region", "masked", "whole")
-
-
-@dataclass(frozen=True)
-class LossSettings:
-    """The losses and how they are put together. Source: the paper, section 4.2; the method's authors for the weights.
-
-    Attributes:
-        combine: stepped takes a step for each loss in turn, with an Adam of its own (the method's authors); summed adds
-            them up, with one Adam.
-        perceptual_weight: weight of the perceptual loss.
-        context_weight: inside the perceptual loss, weight of the pixels outside the mask.
-        boundary_weight: weight of the boundary loss (the method's authors: 1000). With stepped losses Adam undoes
-            most of what a weight does.
-        boundary: where the boundary loss looks: contour, the mask's inner contour, blurred and scaled to peak 1 (the
-            method's authors' code), or blurred-mask, the whole mask blurred (the paper's sentence).
-        boundary_sigma_px: standard deviation of that blur, in pixels (paper: 10).
-        adversarial: non-saturating (cross-entropies; the paper) or hinge (Lim and Ye, 2017).
-        adversarial_weight: weight of all that the discriminator says of a fill, against the generator's other losses.
-        class_weight: weight of the class head's loss against the adversarial loss, for both networks.
-        feature_matching_weight: weight of the difference between what the discriminator's layers see in a fill and in
-            the real patch, near the mask (Salimans et al., NIPS 2016, section 3.1); 0 for none.
-        variety_weight: weight of a penalty on two fills of one context that differ, inside the mask, by less than
-            `variety_target`; 0 for none. After Mao et al., "Mode seeking GANs", CVPR 2019, but bounded.
-        variety_target: root mean square difference wanted between them, as a share of the real pixels' spread there.
-        gradient_penalty_weight: weight of R1, the squared slope of the verdict at real pictures (Mescheder et al., ICML
-            2018, equation 9), halved; 0 for none.
-        gradient_penalty_every: R1 is taken in each so-many-th step of the discriminator, with so many times its weight.
-    """
-
-    combine: Literal["stepped", "summed"] = "stepped"
-    perceptual_weight: float = 1.0
-    context_weight: float = 1.0
-    boundary_weight: float = 1000.0
-    boundary: Literal["contour", "blurred-mask"] = "contour"
-    boundary_sigma_px: float = 10.0
-    adversarial: Literal["non-saturating", "hinge"] = "non-saturating"
-    adversarial_weight: float = 1.0
-    class_weight: float = 1.0
-    feature_matching_weight: float = 0.0
-    variety_weight: float = 0.0
-    variety_target: float = 0.5
-    gradient_penalty_weight: float = 0.0
-    gradient_penalty_every: int = 8
-
-    def __post_init__(self) -> None:
-        """Refuse nonsense."""
-        check_choice(self, "combine", "stepped", "summed")
-        check_choice(self, "boundary", "contour", "blurred-mask")
-        check_choice(self, "adversarial", "non-saturating", "hinge")
-        check_setting(self, "boundary_sigma_px", self.boundary_sigma_px > 0, "above 0")
-        names = ("perceptual", "context", "boundary", "adversarial", "class", "feature_matching", "variety")
-        for name in (*names, "gradient_penalty"):
-            weight = getattr(self, f"{name}_weight")
-            check_setting(self, f"{name}_weight", math.isfinite(weight) and weight >= 0, "a number, at least 0")
-        check_setting(self, "variety_target", self.variety_target > 0, "above 0")
-        check_setting(self, "gradient_penalty_every", self.gradient_penalty_every >= 1, "at least 1")
-        for name in ("feature_matching", "variety"):
-            fits = self.combine == "summed" or getattr(self, f"{name}_weight") == 0
-            check_setting(self, f"{name}_weight", fits, "0 unless losses are summed (combine)")
-
-
-@dataclass(frozen=True)
-class ScheduleSettings:
-    """How long and how fast. An epoch is one pass over the lesion patches; every step counts the images of its batch.
-
-    Attributes:
-        pretrain_epochs: epochs on the perceptual loss alone (with summed losses: and the boundary loss) (paper: 300).
-            Unset where pretrain_images says how long.
-        adversarial_epochs: epochs of alternation between discriminator and generator after that (paper: 2000). Unset
-            where adversarial_images says how long.
-        pretrain_images: images of pre-training, however many patches there are, in place of pretrain_epochs (the
-            method's authors: 1,000 steps of 8).
-        adversarial_images: images of the alternation, in place of adversarial_epochs (the method's authors: 250,000
-            steps of 8).
-        threshold: a turn of the discriminator or the generator ends when its adversarial loss is below (paper: 0.3).
-        discriminator_burst: steps that the discriminator takes at a time; only then is its mean loss over them compared
-            with the threshold (the method's authors: 5).
-        most_steps_per_turn: a turn ends after so many steps (of the discriminator: bursts) in any case, so that none
-            lasts for ever (ours; the method's authors: 5,000). With 1 the two simply alternate.
-        reconstruction_steps: with stepped losses, steps on the perceptual loss and as many on the boundary loss after
-            each turn of the generator (the method's authors: 10).
-        batch: images in a step (the method's authors: 8).
-        learning_rate: Adam's learning rate at the start (the method's authors: 1e-4).
-        discriminator_learning_rate: the same for the discriminator; unset, the generator's.
-        beta1: Adam's first decay rate.
-        beta2: Adam's second decay rate.
-        decay: the learning rates are multiplied by this ... (the method's authors: 0.99)
-        decay_every_images: ... every so many images, smoothly (the method's authors: 500 steps of 8).
-        average_images: the generator that is kept is a running average over the steps, in which a step counts half
-            after so many further images (Karras et al., ICLR 2018, section A.1); 0 keeps the last one.
-    """
-
-    pretrain_epochs: float | None = 300
-    adversarial_epochs: float | None = 2000
-    pretrain_images: int | None = None
-    adversarial_images: int | None = None
-    threshold: float = 0.3
-    discriminator_burst: int = 1
-    most_steps_per_turn: int = 25
-    reconstruction_steps: int = 10
-    batch: int = 8
-    learning_rate: float = 1e-4
-    discriminator_learning_rate: float | None = None
-    beta1: float = 0.9
-    beta2: float = 0.999
-    decay: float = 0.99
-    decay_every_images: int = 4000
-    average_images: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse nonsense."""
-        for name in ("pretrain", "adversarial"):
-            epochs, images = getattr(self, f"{name}_epochs"), getattr(self, f"{name}_images")
-            once = (epochs is None) != (images is None)
-            check_setting(self, f"{name}_images", once, f"set where {name}_epochs is unset, and unset where it is set")
-            check_setting(self, f"{name}_epochs", epochs is None or epochs >= 0, "at least 0")
-            check_setting(self, f"{name}_images", images is None or images >= 0, "at least 0")
-        some = sum(self.images_for(1)) > 0
-        check_setting(self, "pretrain_epochs", some, "above 0 when adversarial_epochs is 0")
-        check_setting(self, "threshold", self.threshold > 0, "above 0")
-        check_setting(self, "discriminator_burst", self.discriminator_burst >= 1, "at least 1")
-        check_setting(self, "most_steps_per_turn", self.most_steps_per_turn >= 1, "at least 1")
-        check_setting(self, "reconstruction_steps", self.reconstruction_steps >= 0, "at least 0")
-        check_setting(self, "batch", self.batch >= 1, "at least 1")
-        check_setting(self, "learning_rate", 0 < self.learning_rate < 1, "between 0 and 1")
-        rate = self.discriminator_learning_rate
-        check_setting(self, "discriminator_learning_rate", rate is None or 0 < rate < 1, "between 0 and 1, or unset")
-        check_setting(self, "beta1", 0 <= self.beta1 < 1, "in [0, 1)")
-        check_setting(self, "beta2", 0 <= self.beta2 < 1, "in [0, 1)")
-        check_setting(self, "decay", 0 < self.decay <= 1, "in (0, 1]")
-        check_setting(self, "decay_every_images", self.decay_every_images >= 1, "at least 1")
-        check_setting(self, "average_images", self.average_images >= 0, "at least 0")
-
-    def images_for(self, patches: int) -> tuple[float, float]:
-        """Return the images of the pre-training, and those of the alternation after it, on so many lesion patches."""
-        pretraining = self.pretrain_images if self.pretrain_epochs is None else self.pretrain_epochs * patches
-        alternation = self.adversarial_images if self.adversarial_epochs is None else self.adversarial_epochs * patches
-        return pretraining or 0, alternation or 0
-
-    def rate_at(self, images_seen: int) -> float:
-        """Return the share of the starting learning rates that holds after so many images."""
-        return float(self.decay ** (images_seen / self.decay_every_images))
-
-
-@dataclass(frozen=True)
-class WatchSettings:
-    """How fills of the validation split's lesions are watched while training: none of them is learned from.
-
-    Attributes:
-        measure: none; perceptual, the perceptual loss of fills against the lesions that were there (which favours
-            blur); or kernel-distance, the distance between the distributions of fills and of real lesions, inside
-            their masks, in the features of the perceptual loss (Binkowski et al., "Demystifying MMD GANs", ICLR 2018).
-        every_images: taken each time so many images were seen, after the pre-training.
-        patches: lesion patches that are filled for it, at most.
-        keep: the generator that is kept: last, or best by the measure.
-        patience: stop when so many takes in a row brought no better one; unset never stops early.
-    """
-
-    measure: Literal["none", "perceptual", "kernel-distance"] = "none"
-    every_images: int = 20_000
-    patches: int = 256
-    keep: Literal["last", "best"] = "last"
-    patience: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse nonsense."""
-        check_choice(self, "measure", "none", "perceptual", "kernel-distance")
-        check_choice(self, "keep", "last", "best")
-        check_setting(self, "every_images", self.every_images >= 1, "at least 1")
-        check_setting(self, "patches", self.patches >= 8, "at least 8")
-        check_setting(self, "patience", self.patience is None or self.patience >= 1, "at least 1, or unset")
-        watched = self.measure != "none"
-        check_setting(self, "keep", watched or self.keep == "last", "last when nothing is measured")
-        check_setting(self, "patience", watched or self.patience is None, "unset when nothing is measured")
-
-
-@dataclass(frozen=True)
-class TrainInfillerSettings:
-    """How the infiller is built and trained. The defaults are the preset `paper`.
+class InfillerSettings:
+    """What every infiller has to know.
 
     Attributes:
         preset: name of the preset that these settings came from; recorded only.
-        method: gan, a generator that is trained (the paper); copy-paste, a real lesion of the class asked for, whose
-            outline fits, laid into the hole; or texture, the patch's own tissue painted anew, without a lesion. The
-            last two train nothing: of the settings below they look at conditions, feather_px, allow_one_class and
-            previews.
-        conditions: what a lesion can be asked to be, besides its outline: pathology, then any of abnormality and
-            density (`conditions.FACTS`).
+        method: how it paints; it follows from the preset.
+        conditions: what a lesion can be asked to be, besides its place: pathology, then any of the other facts that the
+            patches tell (`conditions.FACTS`).
+        hole: which pixels are repainted for a lesion's mask.
+        feather_px: a fill fades out over so many pixels outside the hole; farther away the patch stays as it was, bit
+            for bit.
+        allow_one_class: make one although the lesions are all benign or all malignant. It paints one class.
+        previews: rows in each preview picture: one half lesion patches with their own mask, one half pairs.
+    """
+
+    preset: str = ""
+    method: str = ""
+    conditions: tuple[str, ...] = ("pathology",)
+    hole: HoleSettings = HoleSettings()  # noqa: RUF009 - frozen, in another file
+    feather_px: int = 4
+    allow_one_class: bool = False
+    previews: int = 6
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        known = self.conditions[:1] == ("pathology",) and set(self.conditions) <= set(FACTS)
+        once = len(set(self.conditions)) == len(self.conditions)
+        check_setting(self, "conditions", known and once, f"pathology first, then any of {', '.join(FACTS)}, each once")
+        check_setting(self, "feather_px", self.feather_px >= 0, "at least 0")
+        check_setting(self, "previews", self.previews >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class LearnedInfillerSettings(InfillerSettings):
+    """What every infiller that is a trained network has to know as well.
+
+    Attributes:
         hidden_share: each fact beyond pathology is hidden from the networks in this share of the training images, so
             that they can paint without knowing it.
-        generator: the network that paints.
-        discriminator: the network that judges.
-        perceptual: what the perceptual loss compares.
-        losses: the losses and how they are put together.
-        schedule: how long and how fast.
-        watch: how fills are measured while training.
-        engine: how the machine computes.
-        feather_px: a fill fades out over so many pixels outside its mask; farther away the patch stays as it was, bit
-            for bit.
         augment: turn and mirror training patches at random (the eight ways a square can lie). The paper does not.
-        allow_one_class: train although the lesions are all benign or all malignant. Such an infiller paints one class.
-        previews: rows in each preview picture: one half lesion patches with their own mask, one half pairs.
+        engine: how the machine computes.
         preview_every_images: a preview is painted each time so many images were seen.
         history_every_images: a row of mean losses is kept each time so many images were seen.
         checkpoint_every_images: a stopped training goes on from the last multiple of this. Does not change the result.
@@ -423,21 +63,9 @@ class TrainInfillerSettings:
             `tensorboard`. Does not change the result.
     """
 
-    preset: str = "paper"
-    method: Literal["gan", "copy-paste", "texture"] = "gan"
-    conditions: tuple[str, ...] = ("pathology",)
     hidden_share: float = 0.1
-    generator: GeneratorSettings = GeneratorSettings()
-    discriminator: DiscriminatorSettings = DiscriminatorSettings()
-    perceptual: PerceptualSettings = PerceptualSettings()
-    losses: LossSettings = LossSettings()
-    schedule: ScheduleSettings = ScheduleSettings()
-    watch: WatchSettings = WatchSettings()
-    engine: EngineSettings = EngineSettings()  # noqa: RUF009 - frozen, in another file
-    feather_px: int = 4
     augment: bool = False
-    allow_one_class: bool = False
-    previews: int = 6
+    engine: EngineSettings = EngineSettings()  # noqa: RUF009 - frozen, in another file
     preview_every_images: int = 100_000
     history_every_images: int = 4000
     checkpoint_every_images: int = execution(8000)
@@ -445,128 +73,7 @@ class TrainInfillerSettings:
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
-        check_choice(self, "method", "gan", "copy-paste", "texture")
-        known = self.conditions[:1] == ("pathology",) and set(self.conditions) <= set(FACTS)
-        once = len(set(self.conditions)) == len(self.conditions)
-        check_setting(self, "conditions", known and once, f"pathology first, then any of {', '.join(FACTS)}, each once")
+        super().__post_init__()
         check_setting(self, "hidden_share", 0 <= self.hidden_share < 1, "in [0, 1)")
-        batch, crew = self.schedule.batch, self.engine.processes
-        check_setting(self, "engine", batch % crew == 0, f"of processes that share a batch of {batch} evenly")
-        check_setting(self, "feather_px", self.feather_px >= 0, "at least 0")
-        check_setting(self, "previews", self.previews >= 0, "at least 0")
         for name in ("preview_every_images", "history_every_images", "checkpoint_every_images"):
             check_setting(self, name, getattr(self, name) >= 1, "at least 1")
-
-
-_PAPER = TrainInfillerSettings()
-
-_DEMO = TrainInfillerSettings(
-    preset="demo",
-    generator=GeneratorSettings(widths=(64, 64, 48, 32, 16, 16, 16)),
-    discriminator=DiscriminatorSettings(widths=(16, 32, 64, 64), sees="composite"),
-    perceptual=PerceptualSettings(features="laplacian"),
-    losses=LossSettings(combine="summed", boundary_weight=1.0, boundary_sigma_px=2.5, adversarial_weight=0.006),
-    schedule=ScheduleSettings(
-        pretrain_epochs=20,
-        adversarial_epochs=20,
-        most_steps_per_turn=1,
-        learning_rate=1e-3,
-        discriminator_learning_rate=2e-3,
-        decay=0.9,
-        decay_every_images=1000,
-    ),
-    feather_px=2,
-    augment=True,
-    preview_every_images=2000,
-    history_every_images=200,
-    checkpoint_every_images=2000,
-)
-
-_AUTHORS = TrainInfillerSettings(
-    preset="authors",
-    generator=GeneratorSettings(stack="accumulating", activation="relu", head="relu"),
-    discriminator=DiscriminatorSettings(conditioning="planes", class_head=False),
-    perceptual=PerceptualSettings(pooling="average"),
-    schedule=ScheduleSettings(
-        pretrain_epochs=None,
-        adversarial_epochs=None,
-        pretrain_images=8000,
-        adversarial_images=2_000_000,
-        discriminator_burst=5,
-        most_steps_per_turn=5000,
-    ),
-)
-
-_MODERN = TrainInfillerSettings(
-    preset="modern",
-    generator=GeneratorSettings(
-        widths=(128, 128, 96, 64, 48, 32, 32),
-        stack="filled",
-        norm="pixel",
-        latent=16,
-        upsampling="bilinear",
-        head="residual",
-    ),
-    discriminator=DiscriminatorSettings(
-        widths=(32, 64, 96, 128, 128),
-        sees="composite",
-        sees_mask=True,
-        judge="patches",
-        spectral_norm=True,
-        augment=("turn", "translation", "brightness", "contrast"),
-    ),
-    perceptual=PerceptualSettings(features="laplacian", levels_left_out=1),
-    losses=LossSettings(
-        combine="summed",
-        perceptual_weight=0.5,
-        boundary_weight=0.5,
-        boundary_sigma_px=4.0,
-        adversarial="hinge",
-        adversarial_weight=0.05,
-        class_weight=1.0,
-        feature_matching_weight=0.1,
-        variety_weight=0.05,
-    ),
-    schedule=ScheduleSettings(
-        pretrain_epochs=10,
-        adversarial_epochs=190,
-        most_steps_per_turn=1,
-        reconstruction_steps=0,
-        batch=16,
-        learning_rate=5e-4,
-        discriminator_learning_rate=1e-3,
-        beta1=0.0,
-        beta2=0.99,
-        decay=0.99,
-        decay_every_images=8000,
-        average_images=2000,
-    ),
-    augment=True,
-    preview_every_images=20_000,
-    history_every_images=2000,
-)
-
-_COPY_PASTE = TrainInfillerSettings(
-    preset="copy-paste", method="copy-paste", perceptual=PerceptualSettings(features="none")
-)
-
-_TEXTURE = TrainInfillerSettings(preset="texture", method="texture", perceptual=PerceptualSettings(features="none"))
-
-PRESETS: dict[str, TrainInfillerSettings] = {
-    one.preset: one for one in (_PAPER, _AUTHORS, _MODERN, _DEMO, _COPY_PASTE, _TEXTURE)
-}
-"""Settings by name. ``paper`` follows the paper, ``authors`` the code of the method's authors where that differs from
-it, ``modern`` what was learned about GANs since. ``demo`` is small and needs no weights: on some 160 lesion patches of
-64 px it trains in about a minute on two CPU cores, on more in proportion (lower its epochs then). ``copy-paste`` and
-``texture`` train nothing: what a trained infiller has to be better than."""
-
-
-def preset(name: str) -> TrainInfillerSettings:
-    """Return the settings of a preset.
-
-    Raises:
-        SettingsError: there is no preset of that name.
-    """
-    if name not in PRESETS:
-        raise SettingsError(f"There is no infiller preset {name!r}. Use one of: {', '.join(PRESETS)}.")
-    return PRESETS[name]

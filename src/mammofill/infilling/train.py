@@ -1,4 +1,4 @@
-"""The stage that makes an infiller, by whatever method: what all methods share. `paint` has the table of methods."""
+"""The stage that makes an infiller, by whatever method: what all methods share. `methods` has their table."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mammofill.ground.artifact import Artifact, LearnedFrom, begin, write_atomically
-from mammofill.ground.errors import ArtifactError, SettingsError, TooFewError
+from mammofill.ground.artifact import Artifact, LearnedFrom, begin, plain, write_atomically
+from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.infilling.conditions import FACTS, words_in
 from mammofill.infilling.infiller import NETWORK_NAME, Infiller
-from mammofill.infilling.paint import Lesson, find_method
-from mammofill.infilling.paired import check_same_patches
-from mammofill.infilling.settings import CLASSES, TrainInfillerSettings
+from mammofill.infilling.methods import Lesson, find_method, methods
+from mammofill.infilling.presets import PRESETS
+from mammofill.infilling.settings import CLASSES, InfillerSettings, LearnedInfillerSettings
 from mammofill.pairing import Pairs
+from mammofill.pairing.pixels import check_same_patches
 from mammofill.patches import PatchSet
 
 
@@ -25,25 +26,30 @@ def train_infiller(
     patches: PatchSet,
     pairs: Pairs,
     out: str | Path,
-    settings: TrainInfillerSettings = TrainInfillerSettings(),
+    settings: InfillerSettings = PRESETS["paper"],
     *,
     seed: int = 0,
     progress: Progress = quiet,
     device: str = "cpu",
+    windows: PatchSet | None = None,
+    start: Infiller | None = None,
 ) -> Infiller:
     """Make an infiller from the lesion patches of the train split.
 
-    With the method `gan`, networks are trained: each lesion patch is masked by its own lesion and painted back. The
-    others train nothing (`TrainInfillerSettings.method`).
+    Trained methods learn to paint back what was in the hole of each lesion patch; the baselines train nothing.
 
     Args:
         patches: where the lesion patches come from.
         pairs: pairs made from these patches; their normal patches are filled in the previews.
         out: folder of the infiller.
-        settings: see `TrainInfillerSettings`; `preset` returns some by name.
+        settings: of the method; `preset` returns some by name.
         seed: decides first weights, data order, noise.
         progress: told of each step.
         device: cpu, cuda or cuda:<number>.
+        windows: patches of the infiller's own, to learn from in place of `patches`: of the same size, cut more densely,
+            so that each lesion is seen in many places. Only patients of the train split of `patches` are learned from.
+        start: an infiller of the same method and networks, from whose weights the training begins. Whom it learned from
+            counts as learned from here, too.
 
     Returns:
         The infiller.
@@ -52,23 +58,26 @@ def train_infiller(
         TooFewError: no lesion patches to learn from, fewer than a batch, of one class only, or (copy-paste) of a class
             without a lesion that lies wholly inside a patch.
         SettingsError: networks that do not fit the patches' size, or a condition that the patches do not tell.
-        ArtifactError: the pairs were made from other patches, or a lesion patch has an empty mask.
+        ArtifactError: the pairs were made from other patches, or a lesion patch has an empty mask; windows of another
+            size or of other mammograms; an infiller to start from that does not fit.
+        LeakError: a patient to learn from is in another split of the other patches.
         WeightsError: the weights of the perceptual features are missing.
         DeviceError: the device, or enough of them, or the precision on it is not there.
         TrainingError: a loss is not finite any more, or the networks have collapsed.
     """
     check_same_patches(pairs, patches)
-    rows = patches.rows(split="train", origin="real", pathology=CLASSES)
-    learned = _count_classes(patches, rows)
-    _check_classes(patches, learned, settings)
-    _check_conditions(patches, rows, settings)
-
-    from mammofill.ground.crew import check_crew
-
+    own = patches if windows is None else windows
+    rows = lesion_rows(own, patches)
+    learned = _count_classes(own, rows)
+    _check_classes(own, learned, settings)
+    _check_conditions(own, rows, settings)
     method = find_method(settings.method)
-    files = method.check(patches, rows, settings)
-    check_crew(device, settings.engine.processes, settings.engine.precision)
+    if start is not None:
+        _check_start(start, own, settings)
+    files = method.check(own, rows, settings)
+    _check_machine(device, settings)
     inputs: dict[str, Artifact | Path | Sequence[Artifact]] = {"patches": patches, "pairs": pairs, **files}
+    inputs |= {name: one for name, one in (("windows", windows), ("start", start)) if one is not None}
     with begin(
         out,
         kind=Infiller.kind,
@@ -79,19 +88,21 @@ def train_infiller(
         device=device,
     ) as work:
         if work is not None:
-            _check_masks(patches, rows)
+            _check_masks(own, rows)
             _say_what(progress, learned, settings)
-            outcome = method.learn(Lesson(work.folder, patches, rows, pairs, settings, seed, device, progress))
+            lesson = Lesson(work.folder, patches, own, rows, pairs, settings, seed, device, progress, start)
+            outcome = method.learn(lesson)
             network = {
                 "method": settings.method,
                 "size_px": patches.size_px,
+                "hole": plain(settings.hole),
                 "feather_px": settings.feather_px,
                 "conditions": settings.conditions,
                 "classes_learned": learned,
                 **outcome.network,
             }
             write_atomically(work.folder / NETWORK_NAME, json.dumps(network, indent=2) + "\n")
-            patients = tuple(sorted(set(patches.table["patient_id"].iloc[outcome.rows])))
+            patients = tuple(sorted(set(own.table["patient_id"].iloc[outcome.rows])))
             work.finish(
                 counts={"lesion_patches": len(rows), **learned, "patients": len(patients), **outcome.counts},
                 learned_from=[LearnedFrom("train-infiller", patients)] if patients else [],
@@ -99,12 +110,68 @@ def train_infiller(
     return Infiller.open(out)
 
 
+def lesion_rows(windows: PatchSet, patches: PatchSet) -> NDArray[np.int64]:
+    """Return the rows, in `windows`, of the real lesion patches of the patients that `patches` has for training.
+
+    Raises:
+        ArtifactError: the windows are of another size or of other mammograms than the patches.
+        LeakError: a patient of the train split of the windows is in another split of the patches.
+    """
+    rows = windows.rows(split="train", origin="real", pathology=CLASSES)
+    if windows is patches:
+        return rows
+    if windows.size_px != patches.size_px:
+        raise ArtifactError(
+            f"The windows in {windows.folder} are {windows.size_px} px wide, but the patches in {patches.folder} "
+            f"{patches.size_px} px. Extract both with the same size_px."
+        )
+    split_of = dict(zip(patches.table["patient_id"], patches.table["split"], strict=True))
+    names = windows.table["patient_id"].iloc[rows]
+    for name in names.unique():
+        if split_of.get(name, "train") != "train":
+            raise LeakError(
+                f"Patient {name!r} is in the train split of {windows.folder}, but in the {split_of[name]} split of "
+                f"{patches.folder}. Extract both from the same mammogram set."
+            )
+    kept = names.isin([name for name, split in split_of.items() if split == "train"]).to_numpy()
+    if not kept.any():
+        raise ArtifactError(
+            f"No lesion patch in {windows.folder} is of a patient of the train split of {patches.folder}. Extract both "
+            "from the same mammogram set."
+        )
+    return rows[kept]
+
+
+def _check_start(start: Infiller, windows: PatchSet, settings: InfillerSettings) -> None:
+    if not methods()[settings.method].starts:
+        raise ArtifactError(f"The method {settings.method} cannot start from another infiller ({start.folder}).")
+    for name, own, other in (
+        ("method", settings.method, start.method),
+        ("patch size", windows.size_px, start.size_px),
+        ("conditions", settings.conditions, start.conditions),
+    ):
+        if own != other:
+            raise ArtifactError(
+                f"The infiller in {start.folder}, from which to start, has the {name} {other!r}, but {own!r} was asked "
+                "for. Start from one that is built alike."
+            )
+
+
+def _check_machine(device: str, settings: InfillerSettings) -> None:
+    from mammofill.ground.training.distributed import check_processes
+
+    if isinstance(settings, LearnedInfillerSettings):
+        check_processes(device, settings.engine.processes, settings.engine.precision)
+    else:
+        check_processes(device, 1, "float32")
+
+
 def _count_classes(patches: PatchSet, rows: NDArray[np.int64]) -> dict[str, int]:
     found = patches.table["pathology"].iloc[rows].value_counts()
     return {name: int(found.get(name, 0)) for name in CLASSES}
 
 
-def _check_classes(patches: PatchSet, learned: dict[str, int], settings: TrainInfillerSettings) -> None:
+def _check_classes(patches: PatchSet, learned: dict[str, int], settings: InfillerSettings) -> None:
     count = sum(learned.values())
     if not count:
         raise TooFewError(
@@ -119,7 +186,7 @@ def _check_classes(patches: PatchSet, learned: dict[str, int], settings: TrainIn
         )
 
 
-def _check_conditions(patches: PatchSet, rows: NDArray[np.int64], settings: TrainInfillerSettings) -> None:
+def _check_conditions(patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings) -> None:
     for fact in settings.conditions:
         if not any(words_in(patches.table.iloc[rows], fact)):
             raise SettingsError(
@@ -142,15 +209,14 @@ def _any(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(masks.any(axis=(1, 2)), np.bool_)
 
 
-def _say_what(progress: Progress, learned: dict[str, int], settings: TrainInfillerSettings) -> None:
+def _say_what(progress: Progress, learned: dict[str, int], settings: InfillerSettings) -> None:
     absent = [name for name, number in learned.items() if not number]
     if absent:
         progress.say(
             f"WARNING: no {absent[0]} lesion among {sum(learned.values())} lesion patches (allow_one_class is set): "
             f"this infiller will not know what {absent[0]} looks like."
         )
-    how = f" with {settings.perceptual.features} features" if settings.method == "gan" else ""
     progress.say(
         f"Making the infiller by {settings.method} (preset {settings.preset}) from {learned['benign']} benign and "
-        f"{learned['malignant']} malignant patches{how}."
+        f"{learned['malignant']} malignant patches."
     )

@@ -17,10 +17,10 @@ from mammofill.ground.imaging import touches_border
 from mammofill.ground.progress import Task
 from mammofill.ground.seeding import derive_seed, stream
 from mammofill.infilling import Infiller
-from mammofill.infilling.paired import paired_pixels
 from mammofill.infilling.settings import CLASSES
 from mammofill.judging.settings import JudgeInfillerSettings
 from mammofill.pairing import Pairs
+from mammofill.pairing.pixels import paired_pixels
 from mammofill.patches import PatchSet
 
 CHUNK = 32

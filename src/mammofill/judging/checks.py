@@ -10,9 +10,9 @@ from mammofill.classifier import Classifier
 from mammofill.ground.artifact import Artifact
 from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
 from mammofill.infilling import Infiller
-from mammofill.infilling.paired import check_same_patches
 from mammofill.infilling.settings import CLASSES
 from mammofill.pairing import Pairs
+from mammofill.pairing.pixels import check_same_patches
 from mammofill.patches import PatchSet
 
 

@@ -14,7 +14,7 @@ from mammofill.classifier import Classifier
 from mammofill.classifier.examples import at_input_size
 from mammofill.classifier.networks import channels
 from mammofill.classifier.scoring import log_odds
-from mammofill.ground.training import find_device
+from mammofill.ground.training.device import find_device
 
 
 def features(classifier: Classifier, images: NDArray[np.uint16], device: str, batch: int) -> NDArray[np.float32]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from mammofill.classifier import Classifier
 from mammofill.ground.artifact import begin, write_atomically
-from mammofill.ground.memory import freed_memory_kept
 from mammofill.ground.progress import Progress, quiet
+from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.infilling import Infiller
 from mammofill.judging.cases import CHUNK, choose_cases, choose_real
 from mammofill.judging.checks import check_inputs
@@ -64,7 +64,7 @@ def judge_infiller(
     cases = choose_cases(pairs, patches, settings, seed)
     real = choose_real(patches, split, settings, seed)
 
-    from mammofill.ground.training import find_device
+    from mammofill.ground.training.device import find_device
 
     find_device(device)
     with (

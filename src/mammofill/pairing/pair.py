@@ -16,6 +16,7 @@ from mammofill.ground.errors import TooFewError
 from mammofill.ground.imaging import Mask, touches_border
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.seeding import stream
+from mammofill.pairing.hole import hole_of
 from mammofill.pairing.pairs import PAIR_COLUMNS, Pairs, borrowed_mask
 from mammofill.pairing.settings import PairPatchesSettings
 from mammofill.patches import PatchSet
@@ -36,10 +37,11 @@ def pair_patches(
 
     A mask that its own window cuts off does not lend itself: zoomed out, it would lie in the tissue with a straight
     edge. For a normal patch, one of the other lesion patches of the same split is drawn, and a zoom (and shift) for its
-    mask. The pair is kept if the whole mask lies on breast tissue and inside the patch, without touching the border;
-    otherwise the next one is drawn, at most `tries` times; a lesion patch lends its mask to a normal patch only once.
-    Every patch has its own stream of chance, so a pair does not depend on which other normal patches there are. Context
-    and donor may be the same patient's: both are in the same split.
+    mask. The pair is kept if the whole hole that belongs to the mask (`settings.hole`; the mask itself, in the paper)
+    lies on breast tissue and inside the patch, without touching the border; otherwise the next one is drawn, at most
+    `tries` times; a lesion patch lends its mask to a normal patch only once. Every patch has its own stream of chance,
+    so a pair does not depend on which other normal patches there are. Context and donor may be the same patient's: both
+    are in the same split.
 
     Args:
         patches: real patches.
@@ -157,28 +159,29 @@ def _draw_donor(
         if donor in lent:
             unpaired["try-donor-lent-already"] += 1
             continue
-        reason = check_placement(borrowed_mask(masks[donor], zoom, shift), breast, settings.min_mask_px)
+        reason = check_placement(borrowed_mask(masks[donor], zoom, shift), breast, settings)
         if reason is None:
             return donor, zoom, shift
         unpaired[f"try-{reason}"] += 1
     return None
 
 
-def check_placement(mask: Mask, breast: Mask, min_mask_px: int) -> str | None:
-    """Say why a mask may not be painted into a patch; None if it may.
+def check_placement(mask: Mask, breast: Mask, settings: PairPatchesSettings) -> str | None:
+    """Say why a lesion may not be painted into a patch; None if it may.
 
     Args:
         mask: (H, W) bool, where the lesion would go.
         breast: (H, W) bool, where breast is in the patch.
-        min_mask_px: least area of the mask.
+        settings: least area of the mask, and the hole.
 
     Returns:
-        ``mask-too-small``, ``mask-at-the-border``, ``mask-off-the-breast``, or None.
+        ``mask-too-small``, ``hole-at-the-border``, ``hole-off-the-breast``, or None.
     """
-    if int(mask.sum()) < min_mask_px:
+    if int(mask.sum()) < settings.min_mask_px:
         return "mask-too-small"
-    if touches_border(mask):
-        return "mask-at-the-border"
-    if not breast[mask].all():
-        return "mask-off-the-breast"
+    hole = hole_of(mask, settings.hole)
+    if touches_border(hole):
+        return "hole-at-the-border"
+    if not breast[hole].all():
+        return "hole-off-the-breast"
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mammofill.ground.errors import check_setting
+from mammofill.pairing.hole import HoleSettings
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class PairPatchesSettings:
         tries: lesion patches tried for one normal patch before it is counted as unpaired.
         pairs_per_patch: pairs made for each normal patch, each with another lesion patch.
         min_mask_px: least area of the zoomed mask, in pixels.
+        hole: which pixels will be repainted: all of them must lie on breast tissue and inside the patch. As the
+            infillers that fill the pairs have it; the widest, where they differ.
     """
 
     split: str = "train"
@@ -27,6 +30,7 @@ class PairPatchesSettings:
     tries: int = 50
     pairs_per_patch: int = 1
     min_mask_px: int = 16
+    hole: HoleSettings = HoleSettings()  # noqa: RUF009 - frozen, in another file
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from mammofill.ground.artifact import begin
 from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
 from mammofill.ground.imaging import encode_png, touches_border
-from mammofill.ground.memory import freed_memory_kept
 from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.seeding import derive_seed, stream
+from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.infilling import Infiller
 from mammofill.infilling.conditions import words_in
-from mammofill.infilling.paired import check_same_patches, paired_pixels, paired_rows
 from mammofill.infilling.settings import CLASSES
 from mammofill.pairing import Pairs
+from mammofill.pairing.hole import hole_of
+from mammofill.pairing.pixels import check_same_patches, paired_pixels, paired_rows
 from mammofill.patches import PatchSet, write_index, write_shard
 from mammofill.patches.patch_set import encode_patch
 from mammofill.synthesis.settings import SynthesizeSettings
@@ -84,7 +85,7 @@ def synthesize(
     _check_classes_learned(infiller, made)
     orders, reused = _choose(pairs, wanted, settings, seed)
 
-    from mammofill.ground.training import find_device
+    from mammofill.ground.training.device import find_device
 
     find_device(device)
     with (
@@ -208,7 +209,7 @@ def _make(
     def read(chunk: NDArray[np.int64]) -> Cases:
         some = asked.iloc[chunk]
         pixels = paired_pixels(patches, some, (context_rows[chunk], donor_rows[chunk]))
-        _check_masks(pairs, some, pixels[1])
+        _check_holes(infiller, pairs, some, pixels[1])
         contexts, masks, contexts_table, donors_table = pixels
         return Cases(contexts, masks, patches.breasts(context_rows[chunk]), contexts_table, donors_table)
 
@@ -233,13 +234,19 @@ def _make(
     return columns | encoded
 
 
-def _check_masks(pairs: Pairs, some: pd.DataFrame, masks: NDArray[np.bool_]) -> None:
+def _check_holes(infiller: Infiller, pairs: Pairs, some: pd.DataFrame, masks: NDArray[np.bool_]) -> None:
     for pair_id, mask in zip(some["pair_id"], masks, strict=True):
-        if not mask.any() or touches_border(mask):
-            what = "touches the border of the patch" if mask.any() else "is empty"
+        if not mask.any():
             raise ArtifactError(
-                f"{pairs.folder}: the mask of the pair {pair_id!r} {what}, so that no whole lesion can be painted. "
-                "Make the pairs with pair-patches, which hands out no such mask."
+                f"{pairs.folder}: the mask of the pair {pair_id!r} is empty, so that no lesion can be painted. Make "
+                "the pairs with pair-patches, which hands out no such mask."
+            )
+        if touches_border(hole_of(mask, infiller.hole)):
+            rule = infiller.hole
+            raise ArtifactError(
+                f"{pairs.folder}: the hole of the pair {pair_id!r} touches the border of the patch, so that no whole "
+                f"lesion can be painted. The infiller in {infiller.folder} repaints {rule}: make the pairs with "
+                f"pair-patches --hole.rule {rule.rule} --hole.share {rule.share:g} --hole.plus_px {rule.plus_px:g}."
             )
 
 

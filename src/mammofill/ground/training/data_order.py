@@ -1,0 +1,58 @@
+"""Which items come next, and from which weights layers begin: both follow from the seed alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from mammofill.ground.seeding import derive_seed, stream
+
+
+def torch_stream(seed: int, *names: str | int) -> torch.Generator:
+    """Return a CPU generator for these names; the counterpart of `seeding.stream` for torch."""
+    return torch.Generator().manual_seed(derive_seed(seed, *names))
+
+
+@contextmanager
+def seeded_layers(seed: int, *names: str | int) -> Iterator[None]:
+    """Make the layers that are built inside the block start from weights that the seed and names decide.
+
+    torch's layers draw their first weights from torch's global generator and offer no other way; here it is seeded,
+    and put back as it was afterwards.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, *names))
+        yield
+
+
+def positions_at(images_seen: int, batch: int, count: int, seed: int, *names: str | int) -> np.ndarray[Any, Any]:
+    """Return which of `count` items make the batch that begins after `images_seen` items were drawn.
+
+    Every pass over the items is shuffled by itself, so the answer depends on nothing but the arguments: a run that is
+    continued sees what an uninterrupted one sees.
+
+    Returns:
+        (batch,) int64 positions in 0..count-1.
+    """
+    wanted = np.arange(images_seen, images_seen + batch)
+    positions = np.empty(batch, np.int64)
+    for number in np.unique(wanted // count):
+        order = stream(seed, *names, "pass", int(number)).permutation(count)
+        inside = wanted // count == number
+        positions[inside] = order[wanted[inside] % count]
+    return positions
+
+
+def passed(images_seen: int, batch: int, every: int) -> bool:
+    """Say whether the batch that ended after `images_seen` images passed a multiple of `every`."""
+    return images_seen // every != (images_seen - batch) // every
+
+
+def whole_batches(images: float, batch: int) -> int:
+    """Round a number of images up to whole batches."""
+    return math.ceil(images / batch) * batch

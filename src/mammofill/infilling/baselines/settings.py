@@ -1,0 +1,31 @@
+"""Settings of the ways to paint that train nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mammofill.infilling.settings import InfillerSettings
+from mammofill.pairing.hole import GROWN, HoleSettings
+
+
+@dataclass(frozen=True)
+class CopyPasteSettings(InfillerSettings):
+    """A real lesion of the class asked for, whose outline fits, laid into the hole with its surroundings."""
+
+    preset: str = "copy-paste"
+    method: Literal["copy-paste"] = "copy-paste"
+    hole: HoleSettings = GROWN
+
+
+@dataclass(frozen=True)
+class TextureSettings(InfillerSettings):
+    """The patch's own tissue painted anew, without a lesion: a sham, which tells what filling alone does."""
+
+    preset: str = "texture"
+    method: Literal["texture"] = "texture"
+    hole: HoleSettings = GROWN
+
+
+COPY_PASTE_PRESETS = {"copy-paste": CopyPasteSettings()}
+TEXTURE_PRESETS = {"texture": TextureSettings()}

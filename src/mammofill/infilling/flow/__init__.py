@@ -1,0 +1,1 @@
+"""The method `flow`: a conditional rectified flow paints. `method` is its door."""

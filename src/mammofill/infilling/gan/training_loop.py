@@ -1,0 +1,402 @@
+"""The GAN's training loop: pre-training on the perceptual loss, then turns of discriminator and generator.
+
+Everything that is random, and the data order, follows from the seed and the images seen, so that a run that was stopped
+and continued makes the same weights, to the bit, as one that was not. Several processes each take their share of every
+batch and average their gradients, so that they make what one makes, up to the order of additions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from mammofill.ground.backbone import DISCRIMINATOR_NAME
+from mammofill.ground.errors import DamagedError, TrainingError
+from mammofill.ground.progress import Progress, Task, quiet
+from mammofill.ground.training.checkpoint import (
+    WEIGHTS_NAME,
+    load_checkpoint,
+    remove_checkpoint,
+    save_checkpoint,
+    save_weights,
+)
+from mammofill.ground.training.data_order import passed, whole_batches
+from mammofill.ground.training.distributed import mean_over_processes, training_processes
+from mammofill.ground.training.early_stopping import EarlyStopping
+from mammofill.ground.training.history import History, check_finite
+from mammofill.ground.training.tensorboard import TensorBoard
+from mammofill.infilling.gan.batches import Batch, Lesions, batch_at
+from mammofill.infilling.gan.networks import Networks
+from mammofill.infilling.gan.painter import GeneratorPainter
+from mammofill.infilling.gan.settings import GanSettings
+from mammofill.infilling.gan.validation import Validation
+from mammofill.infilling.previews import PreviewCases, preview_picture, write_preview
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Some steps on one loss: whose weights move, by which optimiser, and when the next one's turn comes."""
+
+    name: str
+    network: nn.Module
+    optimiser: torch.optim.Adam
+    terms: Callable[[Batch, int], dict[str, Tensor]]
+    """Named losses of a batch, unweighted, given the images seen before it."""
+    weights: Mapping[str, float]
+    most_bursts: float
+    burst: int = 1
+    """Only after so many steps each is the loss looked at, on average over them."""
+    watched: str | None = None
+    """The loss that ends the turn when it is below `threshold`."""
+    threshold: float = -math.inf
+
+    def step(self, fabric: Fabric, parts: Sequence[Batch], images_seen: int, rate: float) -> dict[str, float]:
+        """Take one step at this share of the starting learning rate; return the losses before it.
+
+        Args:
+            fabric: this process.
+            parts: this process's share of the batch, in parts that fit at once.
+            images_seen: before this step.
+            rate: share of the starting learning rate.
+        """
+        parameters = [one for one in self.network.parameters() if one.requires_grad]
+        self.optimiser.zero_grad(set_to_none=True)
+        count = sum(map(len, parts))
+        sums: dict[str, Tensor] = {}
+        for part in parts:
+            with fabric.autocast():
+                terms = self.terms(part, images_seen)
+                total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
+            # Only this turn's network gets gradients: the other one is left out of the backward pass where it can be.
+            (total * (len(part) / count)).backward(inputs=parameters)  # type: ignore[no-untyped-call]
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0) + term.detach().float() * (len(part) / count)
+        losses = mean_over_processes(fabric, parameters, torch.stack(list(sums.values())))
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["initial_lr"] * rate
+        self.optimiser.step()
+        return {f"{self.name}.{name}": loss for name, loss in zip(sums, losses, strict=True)}
+
+    def is_over(self, steps: int, recent: Sequence[Mapping[str, float]]) -> bool:
+        """Say whether the next turn comes after this many steps, given the losses of the last burst's steps."""
+        looked_at = self.watched is not None and steps % self.burst == 0
+        below = looked_at and fmean(one[f"{self.name}.{self.watched}"] for one in recent) < self.threshold
+        return below or steps >= self.most_bursts * self.burst
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the networks learn from, and how; the same in every process."""
+
+    folder: Path
+    """The partial artifact; the training goes on from the checkpoint there, if one is."""
+    lesions: Lesions
+    validated: Lesions | None
+    """Lesions of the validation split for `settings.validation`; None where nothing is measured."""
+    features: nn.Module
+    """Frozen extractor for the perceptual loss."""
+    settings: GanSettings
+    seed: int
+
+
+def run_training(lesson: Lesson, previews: PreviewCases, device: str, progress: Progress) -> int:
+    """Train until the schedule is done, and write weights, history and previews into a folder.
+
+    Args:
+        lesson: what is learned from.
+        previews: what is painted for people to look at.
+        device: where the networks run.
+        progress: told after each step.
+
+    Returns:
+        The number of images seen.
+
+    Raises:
+        TrainingError: a loss is not finite any more, or the networks have collapsed.
+        DeviceError: the device, or enough of them, or the precision on it is not there.
+    """
+    engine = lesson.settings.engine
+    # The other processes do the same on other shares of each batch; they paint no previews and write nothing.
+    with training_processes(device, engine.processes, engine.precision, _train, lesson) as fabric:
+        return _train(fabric, lesson, previews, progress)
+
+
+def _train(fabric: Fabric, lesson: Lesson, previews: PreviewCases | None = None, progress: Progress = quiet) -> int:
+    training = Training(fabric, lesson)
+    training.resume()
+    batch_size = lesson.settings.schedule.batch
+    writes = fabric.global_rank == 0
+    board = TensorBoard(lesson.settings.tensorboard if writes else None, training.images_seen)
+    with progress.task("training the infiller", training.ends) as task:
+        task.advance(training.images_seen)
+        for batch in training.batches():
+            losses = training.step(batch)
+            row = training.validate()
+            finished = training.is_over()
+            if finished or row or training.passed(lesson.settings.history_every_images):
+                row |= training.record(batch, row)
+                board.add_numbers(row, training.images_seen)
+            if previews is not None and len(previews) and training.shows_preview(finished):
+                picture = preview_picture(GeneratorPainter(training.networks.kept), previews)
+                write_preview(lesson.folder, training.images_seen, picture)
+                board.add_picture(picture, training.images_seen)
+            if writes and (finished or training.passed(lesson.settings.checkpoint_every_images)):
+                training.save()
+            _report(task, batch_size, losses)
+    if writes:
+        training.finish(progress)
+    board.close()
+    return training.images_seen
+
+
+def _report(task: Task, images: int, losses: Mapping[str, float]) -> None:
+    task.advance(images, " ".join(f"{name} {loss:.3f}" for name, loss in losses.items()))
+
+
+class Training:
+    """All that changes while the networks learn, and the steps that change it.
+
+    Args:
+        fabric: this process.
+        lesson: what is learned from.
+    """
+
+    def __init__(self, fabric: Fabric, lesson: Lesson) -> None:
+        settings = lesson.settings
+        self.fabric, self.lesson, self.settings = fabric, lesson, settings
+        self.networks = Networks(lesson.lesions.images.shape[1], lesson.features, settings, lesson.seed)
+        self.networks.to(fabric.device)
+        self.first_turns, self.later_turns = _turns(self.networks, settings)
+        self.optimisers = {turn.name: turn.optimiser for turn in [*self.first_turns, *self.later_turns]}
+        pretraining, alternation = settings.schedule.images_for(len(lesson.lesions))
+        self.pretraining_ends = whole_batches(pretraining, settings.schedule.batch)
+        self.ends = self.pretraining_ends + whole_batches(alternation, settings.schedule.batch)
+        watched = lesson.validated
+        self.validation = Validation(watched, lesson.features, settings, lesson.seed) if watched is not None else None
+        self.stopping = EarlyStopping(settings.validation.keep, settings.validation.patience)
+        self.history = History()
+        self.images_seen, self.turn_number, self.steps_in_turn = 0, 0, 0
+        self.recent: list[dict[str, float]] = []
+        """Losses of the last steps of this turn, as many as a burst has."""
+        self.sums: dict[str, list[float]] = {}
+        """Sum and number of each loss since the last row of the history."""
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one.
+
+        Raises:
+            DamagedError: it is of other networks or of another version.
+        """
+        state = load_checkpoint(self.lesson.folder)
+        if state is None:
+            return
+        try:
+            self.images_seen, self.turn_number = state["images_seen"], state["turn_number"]
+            self.steps_in_turn, self.recent, self.sums = state["steps_in_turn"], state["recent"], state["sums"]
+            self.history = History.from_state(state["history"])
+            self.networks.load_state(state["networks"])
+            self.stopping.load_state(state["stopping"])
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(state["optimisers"][name])
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise DamagedError(
+                f"The checkpoint in {self.lesson.folder} is of other networks or of another version of mammofill "
+                f"({error}). Delete the folder to start anew, or go on with the version that began it."
+            ) from error
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield this process's share of each batch until the training is over; the next is made meanwhile."""
+        lesson, size = self.lesson, self.settings.schedule.batch
+        share = (self.fabric.global_rank, self.fabric.world_size)
+        with ThreadPoolExecutor(1) as beside:
+            upcoming = beside.submit(batch_at, lesson.lesions, self.images_seen, self.settings, lesson.seed, share)
+            while not self.is_over():
+                batch = upcoming.result().to(self.fabric.device, channels_last=self.settings.engine.channels_last)
+                after = self.images_seen + size
+                upcoming = beside.submit(batch_at, lesson.lesions, after, self.settings, lesson.seed, share)
+                yield batch
+
+    def is_over(self) -> bool:
+        """Say whether the schedule is done, or patience has run out."""
+        return self.images_seen >= self.ends or self.stopping.is_over()
+
+    def passed(self, every: int) -> bool:
+        """Say whether the last step passed a multiple of so many images."""
+        return passed(self.images_seen, self.settings.schedule.batch, every)
+
+    def shows_preview(self, finished: bool) -> bool:
+        """Say whether it is time for a preview."""
+        return finished or self.passed(self.settings.preview_every_images)
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """Learn from a batch, and see whose turn is next; return the losses before the step.
+
+        Raises:
+            TrainingError: a loss or a weight is not finite any more.
+        """
+        turns = self.first_turns if self.images_seen < self.pretraining_ends else self.later_turns
+        turn = turns[self.turn_number]
+        parts = batch.parts(self.settings.engine.at_once)
+        losses = turn.step(self.fabric, parts, self.images_seen, self.settings.schedule.rate_at(self.images_seen))
+        check_finite(losses, self.images_seen)
+        self.images_seen += self.settings.schedule.batch
+        self.steps_in_turn += 1
+        self.recent = [*self.recent, losses][-turn.burst :]
+        if turn.network is self.networks.generator:
+            self.networks.average(self.settings.schedule.batch)
+        if turn.is_over(self.steps_in_turn, self.recent):
+            self.turn_number, self.steps_in_turn, self.recent = (self.turn_number + 1) % len(turns), 0, []
+        if self.images_seen == self.pretraining_ends:
+            self.turn_number, self.steps_in_turn, self.recent = 0, 0, []
+        for name, loss in losses.items():
+            total = self.sums.setdefault(name, [0.0, 0.0])
+            total[0], total[1] = total[0] + loss, total[1] + 1
+        settings = self.settings
+        kept = (settings.validation.every_images, settings.history_every_images, settings.checkpoint_every_images)
+        if self.is_over() or any(map(self.passed, kept)):
+            self.networks.check_finite(self.images_seen)
+        return losses
+
+    def validate(self) -> dict[str, float]:
+        """Measure fills of the validation split where it is time to; return the measure by its name."""
+        due = self.is_over() or self.passed(self.settings.validation.every_images)
+        if self.validation is None or self.images_seen <= self.pretraining_ends or not due:
+            return {}
+        value = self.validation.measure(self.networks.paint_kept, self.fabric.device)
+        self.stopping.update(value, self.images_seen, self.networks.kept)
+        return {f"validation.{self.settings.validation.measure}": value}
+
+    def record(self, batch: Batch, row: Mapping[str, float]) -> dict[str, float]:
+        """Add a row of mean losses to the history; return what it says besides `row`.
+
+        Raises:
+            TrainingError: the networks have collapsed.
+        """
+        means = {name: total / count for name, (total, count) in sorted(self.sums.items())}
+        fills = self.networks.measure_fills(batch)
+        values = mean_over_processes(self.fabric, [], torch.tensor(list(fills.values()), device=self.fabric.device))
+        means |= dict(zip(fills, values, strict=True))
+        self.history.add(self.images_seen, **row, **means)
+        self.sums = {}
+        check_not_collapsed(self.history.rows, self.pretraining_ends)
+        if self.fabric.global_rank == 0:
+            self.history.write(self.lesson.folder)
+        return means
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        save_checkpoint(self.lesson.folder, {
+            "images_seen": self.images_seen,
+            "turn_number": self.turn_number,
+            "steps_in_turn": self.steps_in_turn,
+            "recent": self.recent,
+            "sums": self.sums,
+            "history": self.history.state(),
+            "networks": self.networks.state(),
+            "stopping": self.stopping.state(),
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+        })  # fmt: skip
+
+    def finish(self, progress: Progress) -> None:
+        """Write the weights that are kept, and the history."""
+        folder, stopping = self.lesson.folder, self.stopping
+        if stopping.weights is not None:
+            self.networks.kept.load_state_dict(stopping.weights)
+            measure = self.settings.validation.measure
+            progress.say(f"Kept the generator after {stopping.images_seen} images, the best by {measure}.")
+        save_weights(folder / WEIGHTS_NAME, self.networks.kept)
+        save_weights(folder / DISCRIMINATOR_NAME, self.networks.discriminator)
+        self.history.write(folder)
+        remove_checkpoint(folder)
+
+
+_STRETCHES = 4
+"""Rows of the history in which a collapse must be seen."""
+
+
+def check_not_collapsed(rows: Sequence[Mapping[str, Any]], pretraining_ends: int) -> None:
+    """Stop a training that cannot recover any more, with what to try.
+
+    Args:
+        rows: the history's.
+        pretraining_ends: the images seen at that point; before it, flat fills are the beginning and no collapse.
+
+    Raises:
+        TrainingError: in several rows in a row, fills were flat, or the discriminator made no mistake.
+    """
+    last = [row for row in rows if row["images_seen"] > pretraining_ends][-_STRETCHES:]
+    if len(last) < _STRETCHES:
+        return
+    seen = f"from {last[0]['images_seen']} to {last[-1]['images_seen']} images"
+    if all(row["fills.contrast"] < 0.02 for row in last):
+        raise TrainingError(
+            f"The fills became flat: {seen} the pixels inside their masks varied by less than a fiftieth of what real "
+            "lesions do. The last checkpoint is kept. A smaller learning rate, a larger losses.perceptual_weight or a "
+            "smaller losses.adversarial_weight usually helps, or the preset modern."
+        )
+    if all(row.get("discriminator.adversarial", math.inf) < 1e-3 for row in last):
+        raise TrainingError(
+            f"The discriminator made no mistake {seen}, so the generator learns nothing from it any more. The last "
+            "checkpoint is kept. A smaller schedule.discriminator_learning_rate, discriminator.augment, or "
+            "losses.gradient_penalty_weight usually helps, or the preset modern."
+        )
+
+
+def _turns(networks: Networks, settings: GanSettings) -> tuple[list[Turn], list[Turn]]:
+    """Return the turns of pre-training, and those of the alternation that follows."""
+    schedule, weigh = settings.schedule, settings.losses
+    generator, discriminator = networks.generator, networks.discriminator
+    weights = {
+        "perceptual": weigh.perceptual_weight,
+        "boundary": weigh.boundary_weight,
+        "adversarial": weigh.adversarial_weight,
+        # For the generator the class head is a part of the discriminator's verdict.
+        "class": weigh.adversarial_weight * weigh.class_weight,
+        "features": weigh.feature_matching_weight,
+        "variety": weigh.variety_weight,
+    }
+    judge = Turn(
+        "discriminator",
+        discriminator,
+        _adam(discriminator, schedule.discriminator_learning_rate or schedule.learning_rate, settings),
+        networks.judging,
+        {"adversarial": 1.0, "class": weigh.class_weight, "slope": weigh.gradient_penalty_weight},
+        schedule.most_steps_per_turn,
+        schedule.discriminator_burst,
+        "adversarial",
+        schedule.threshold,
+    )
+
+    def of_generator(
+        name: str, terms: Callable[[Batch, int], dict[str, Tensor]], most_steps: float, **more: Any
+    ) -> Turn:
+        return Turn(
+            name, generator, _adam(generator, schedule.learning_rate, settings), terms, weights, most_steps, **more
+        )
+
+    until = {"watched": "adversarial", "threshold": schedule.threshold}
+    if weigh.combine == "summed":
+        paint = of_generator("generator", networks.everything, schedule.most_steps_per_turn, **until)
+        learn = Turn("pretraining", generator, paint.optimiser, networks.reconstruction, weights, math.inf)
+        return [learn], [judge, paint]
+    fool = of_generator("generator", networks.fooling, schedule.most_steps_per_turn, **until)
+    resemble = of_generator("perceptual", networks.perceptual, schedule.reconstruction_steps)
+    blend = of_generator("boundary", networks.boundary, schedule.reconstruction_steps)
+    learn = Turn("pretraining", generator, resemble.optimiser, networks.perceptual, weights, math.inf)
+    return [learn], [judge, fool, *([resemble, blend] if schedule.reconstruction_steps else [])]
+
+
+def _adam(network: nn.Module, rate: float, settings: GanSettings) -> torch.optim.Adam:
+    betas = (settings.schedule.beta1, settings.schedule.beta2)
+    return torch.optim.Adam([{"params": network.parameters(), "lr": rate, "initial_lr": rate}], betas=betas)
