@@ -6,8 +6,9 @@ change to a network.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,22 @@ FACTS: dict[str, tuple[str, ...]] = {
     "pathology": ("benign", "malignant"),
     "abnormality": ("mass", "calcification"),
     "density": ("1", "2", "3", "4"),
+    "shape": ("round", "oval", "lobulated", "irregular"),
+    "margin": ("circumscribed", "microlobulated", "obscured", "ill-defined", "spiculated"),
+    "birads": ("0", "1", "2", "3", "4", "5", "6"),
 }
-"""The facts and their words, in the order of their planes. ``density`` is the BI-RADS class of the breast."""
+"""The facts and their words, in the order of their planes. ``density`` is the BI-RADS class of the breast, ``birads``
+the assessment of the lesion; shape and margin are of masses (ACR BI-RADS Atlas, 4th edition, as CBIS-DDSM uses it)."""
+
+OF_LESION = ("abnormality", "shape", "margin", "birads")
+"""Facts of a lesion; the others are of the breast around it."""
+
+_ATTRIBUTES = {
+    "shape": ("mass shape", "mass_shape", "shape"),
+    "margin": ("mass margins", "mass_margins", "margins", "margin"),
+    "birads": ("assessment", "birads", "BIRADS"),
+}
+"""Facts that are told by the attributes of a lesion, and what the sources call them."""
 
 
 def count_planes(facts: Sequence[str]) -> int:
@@ -63,5 +78,22 @@ def encode(facts: Sequence[str], asked: Mapping[str, Sequence[str | None]], coun
 
 
 def words_in(table: pd.DataFrame, fact: str) -> tuple[str | None, ...]:
-    """Return a fact's words from a table's column of its name; None where the word is missing or unknown to `FACTS`."""
-    return tuple(word if isinstance(word, str) and word in FACTS[fact] else None for word in table[fact])
+    """Return a fact's words from a patch table; None where the word is missing or unknown to `FACTS`.
+
+    The fact is a column of its name, or one of the lesion's attributes. Of several words in one, such as
+    ``IRREGULAR-ARCHITECTURAL_DISTORTION``, the first that is known counts.
+    """
+    if fact not in _ATTRIBUTES:
+        return tuple(word if isinstance(word, str) and word in FACTS[fact] else None for word in table[fact])
+    return tuple(_word_of(fact, json.loads(one) if isinstance(one, str) else {}) for one in table["attributes"])
+
+
+def _word_of(fact: str, attributes: Mapping[str, Any]) -> str | None:
+    for name in _ATTRIBUTES[fact]:
+        told = str(attributes.get(name, "")).lower().replace("ill_defined", "ill-defined")
+        # Words are joined by hyphens, and one of them has a hyphen of its own.
+        words = told.replace("ill-defined", "illdefined").split("-")
+        for word in (one.replace("illdefined", "ill-defined").strip() for one in words):
+            if word in FACTS[fact]:
+                return word
+    return None

@@ -28,7 +28,7 @@ from mammofill.ground.errors import DamagedError, MammofillError, SettingsError
 from mammofill.ground.imaging import feather, to_uint16, touches_border
 from mammofill.infilling.conditions import FACTS, encode
 from mammofill.infilling.methods import FillCases, Painter, find_method, methods, paint
-from mammofill.pairing.hole import HoleSettings, holes_of
+from mammofill.pairing.hole import HoleSettings, distance_from_ellipse, holes_of
 
 NETWORK_NAME = "network.json"
 
@@ -68,6 +68,20 @@ class Infiller(Artifact):
     def hole(self) -> HoleSettings:
         """Which pixels it repaints for a mask."""
         return HoleSettings(**self.network["hole"])
+
+    @property
+    def mask_is(self) -> str:
+        """What a fill's mask is: ``lent``, the outline it was given, or ``ellipse``, that of its moments.
+
+        Who is not told the outline, or repaints more than the mask, draws an outline of its own.
+        """
+        return str(self.network.get("mask_is", "lent"))
+
+    def masks_of_fills(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return where the lesions of fills are, as nearly as is known, for the masks (N, H, W) they were asked for."""
+        if self.mask_is == "lent":
+            return masks
+        return np.array([distance_from_ellipse(mask) <= 0 for mask in masks], np.bool_).reshape(masks.shape)
 
     @property
     def feather_px(self) -> int:

@@ -161,6 +161,7 @@ class MethodRow:
 
 _OURS = (
     MethodRow("gan", "mammofill.infilling.gan.method", "mammofill.infilling.gan.presets:PRESETS"),
+    MethodRow("flow", "mammofill.infilling.flow.method", "mammofill.infilling.flow.presets:PRESETS", starts=True),
     MethodRow(
         "copy-paste",
         "mammofill.infilling.baselines.copy_paste",

@@ -96,6 +96,8 @@ def train_infiller(
                 "method": settings.method,
                 "size_px": patches.size_px,
                 "hole": plain(settings.hole),
+                # Who repaints more than the mask draws an outline of its own.
+                "mask_is": "lent" if settings.hole.rule == "mask" else "ellipse",
                 "feather_px": settings.feather_px,
                 "conditions": settings.conditions,
                 "classes_learned": learned,

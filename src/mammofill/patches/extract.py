@@ -190,7 +190,8 @@ def _cut(
             "mask": encode_png(_window_mask(window, lesions, settings.size_px)),
             "breast": encode_png(breast[place]),
         }
-        patches.append(_row(window, mammogram_id, facts, settings.size_px) | pictures)
+        row = _row(window, mammogram_id, facts, settings.size_px)
+        patches.append(row | {"attributes": _attributes(window, lesions)} | pictures)
     return patches, Counter({(reason, str(facts["split"])): count for reason, count in reasons.items()})
 
 
@@ -207,7 +208,9 @@ def _outlines(mammograms: MammogramSet, mammogram_id: str, shape: tuple[int, ...
                 f"{height} x {width} px at row {top}, column {left} of its mammogram {mammogram_id} ({shape[0]} x "
                 f"{shape[1]} px). Ingest the collection again."
             )
-        outlines.append(LesionOutline(row["lesion_id"], row["pathology"], row["abnormality"], mask, top, left))
+        outlines.append(
+            LesionOutline(row["lesion_id"], row["pathology"], row["abnormality"], mask, top, left, row["attributes"])
+        )
     return outlines
 
 
@@ -218,6 +221,12 @@ def _window_mask(window: Window, lesions: Sequence[LesionOutline], size: int) ->
         for lesion in lesions:
             mask |= crop(lesion.mask, (window.top - lesion.top, window.left - lesion.left, size, size)).astype(bool)
     return mask
+
+
+def _attributes(window: Window, lesions: Sequence[LesionOutline]) -> str | None:
+    """Return what the source says of the lesion in a window; None where there is none, or more than one."""
+    inside = [lesion.attributes for lesion in lesions if lesion.lesion_id in window.lesion_ids]
+    return inside[0] if len(inside) == 1 else None
 
 
 def _row(window: Window, mammogram_id: str, facts: Any, size: int) -> dict[str, Any]:

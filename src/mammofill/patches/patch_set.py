@@ -3,14 +3,15 @@
 On disk::
 
     patches-00000.parquet, patches-00001.parquet, ...
-        one row per patch: the columns of `PATCH_COLUMNS`, then `image`, `mask` and `breast` as PNG bytes
+        one row per patch: the columns of `PATCH_COLUMNS`, then `image`, `mask`, `breast` and `hole` as PNG bytes
         (Hugging Face `Image` structs, so that `datasets.load_dataset("parquet", ...)` shows pictures)
     table.parquet        the same rows without the pictures, and `shard`, the number of the file that each is in:
                          what opens at once, however many patches there are
     dropped.parquet      counts of what was considered and not kept: reason, split, count
 
 Images are 16-bit gray (0..65535, bright = dense), or 8-bit where a stage was asked for it; masks are 8-bit gray,
-255 = lesion (or filled); `breast` is 8-bit gray, 255 = breast, as opposed to film or air.
+255 = lesion; `breast` is 8-bit gray, 255 = breast, as opposed to film or air; `hole`, of synthetic patches only, is
+8-bit gray, 255 = may have been changed by the painter.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ PATCH_COLUMNS = {
     "lesion_ids": "string",  # lesions inside, separated by spaces; empty for a normal patch
     "breast_share": "float64",  # share of the window that breast covers
     "density": "string",  # of the breast, as the source of the mammogram gives it, or missing
+    "attributes": "string",  # JSON of what else the source says of the lesion; missing without one, or with several
     "split": "string",
     "origin": "string",  # real / synthetic
     # For synthetic patches only; missing in real ones.
@@ -54,9 +56,13 @@ PATCH_COLUMNS = {
     "mask_donor_patient_id": "string",
     "seed": "Int64",  # the seed of this very patch
     "infiller": "string",  # fingerprint of the infiller
+    "mask_is": "string",  # lent (the donor's outline) or ellipse (of its moments, where the painter draws the outline)
+    "hole_rule": "string",  # what was repainted for the mask, in words
 }
+_LATER = ("density", "attributes", "mask_is", "hole_rule")
+"""Columns that sets made by earlier versions do not have."""
 
-_PICTURES = ("image", "mask", "breast")
+_PICTURES = ("image", "mask", "breast", "hole")
 _ROWS_PER_GROUP = 64
 _OPEN_FILES = 64
 _IMAGE_STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -168,6 +174,20 @@ class PatchSet(Artifact):
             DamagedError: a picture cannot be decoded.
         """
         return self._masks_in("breast", rows)
+
+    def holes(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Decode what a painter may have changed in some synthetic patches.
+
+        Args:
+            rows: row numbers in `table`, in any order; all of origin ``synthetic``.
+
+        Returns:
+            (n, H, W) bool, in the order asked for.
+
+        Raises:
+            DamagedError: a picture is not there, as in real patches, or cannot be decoded.
+        """
+        return self._masks_in("hole", rows)
 
     def _masks_in(self, column: str, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
         rows = np.asarray(rows, dtype=np.int64)
@@ -344,8 +364,9 @@ def write_index(folder: Path) -> pd.DataFrame:
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     kinds = {name: pd.Int64Dtype() if kind == "Int64" else kind for name, kind in PATCH_COLUMNS.items()}
     frame: pd.DataFrame = table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
-    if "density" not in frame:  # a set that was made before there was this column
-        frame["density"] = pd.Series(pd.NA, frame.index, "string")
+    for name in _LATER:
+        if name not in frame:
+            frame[name] = pd.Series(pd.NA, frame.index, "string")
     return frame.astype({name: kind for name, kind in kinds.items() if str(frame[name].dtype) != kind})
 
 
@@ -361,6 +382,7 @@ def write_shard(
     masks: Iterable[Mask | bytes],
     breasts: Iterable[Mask | bytes],
     bits: int = 16,
+    holes: Iterable[Mask | bytes] | None = None,
 ) -> int:
     """Write one shard, under a temporary name until it is whole.
 
@@ -371,6 +393,7 @@ def write_shard(
         masks: their masks, (H, W) bool.
         breasts: where breast is in them, (H, W) bool.
         bits: 16, or 8 to keep the upper half of each pixel only (a quarter of the space).
+        holes: what a painter may have changed in them, (H, W) bool; None for real patches.
 
     Returns:
         The number of rows.
@@ -383,6 +406,8 @@ def write_shard(
     columns["image"] = _as_pictures(one if isinstance(one, bytes) else encode_patch(one, bits) for one in images)
     columns["mask"] = _as_pictures(one if isinstance(one, bytes) else encode_png(one) for one in masks)
     columns["breast"] = _as_pictures(one if isinstance(one, bytes) else encode_png(one) for one in breasts)
+    painted = [None] * len(rows) if holes is None else holes
+    columns["hole"] = _as_pictures(encode_png(one) if isinstance(one, np.ndarray) else one for one in painted)
     _write_table(path, pa.table(columns))
     return len(rows)
 
@@ -429,9 +454,10 @@ def _value(value: Any) -> Any:
     return None if value is None or value is pd.NA or value != value else value  # NaN is not equal to itself
 
 
-def _as_pictures(encoded: Iterable[bytes]) -> pa.Array:
+def _as_pictures(encoded: Iterable[bytes | None]) -> pa.Array:
     pictures = pa.array(list(encoded), pa.binary())
-    return pa.StructArray.from_arrays([pictures, pa.nulls(len(pictures), pa.string())], fields=list(_IMAGE_STRUCT))
+    names = pa.nulls(len(pictures), pa.string())
+    return pa.StructArray.from_arrays([pictures, names], fields=list(_IMAGE_STRUCT), mask=pictures.is_null())
 
 
 def _hugging_face_features() -> dict[str, Any]:

@@ -26,6 +26,8 @@ class LesionOutline:
     top: int = 0
     """Of the box, in the mammogram."""
     left: int = 0
+    attributes: str = "{}"
+    """JSON of what else the source says of it."""
 
 
 @dataclass(frozen=True)

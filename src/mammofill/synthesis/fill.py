@@ -19,7 +19,7 @@ from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.seeding import derive_seed, stream
 from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.infilling import Infiller
-from mammofill.infilling.conditions import words_in
+from mammofill.infilling.conditions import OF_LESION, words_in
 from mammofill.infilling.settings import CLASSES
 from mammofill.pairing import Pairs
 from mammofill.pairing.hole import hole_of
@@ -213,7 +213,7 @@ def _make(
         contexts, masks, contexts_table, donors_table = pixels
         return Cases(contexts, masks, patches.breasts(context_rows[chunk]), contexts_table, donors_table)
 
-    columns: dict[str, Any] = {name: [None] * len(orders) for name in ("table", "images", "masks", "breasts")}
+    columns: dict[str, Any] = {name: [None] * len(orders) for name in ("table", "images", "masks", "breasts", "holes")}
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(_ENCODERS) as encoders:
         coming = reader.submit(read, chunks[0])
         for number, chunk in enumerate(chunks):
@@ -222,15 +222,17 @@ def _make(
                 coming = reader.submit(read, chunks[number + 1])
             some = [orders[place] for place in chunk]
             images = _fill(infiller, cases, some, device)
-            for place, image, mask, breast, row in zip(
-                chunk, images, cases.masks, cases.breasts, _rows(some, cases, infiller), strict=True
+            masks, holes = infiller.masks_of_fills(cases.masks), infiller.may_change(cases.masks)
+            for place, image, mask, breast, hole, row in zip(
+                chunk, images, masks, cases.breasts, holes, _rows(some, cases, infiller), strict=True
             ):
                 columns["table"][place] = row
                 columns["images"][place] = encoders.submit(encode_patch, image, bits)
                 columns["masks"][place] = encoders.submit(encode_png, mask)
                 columns["breasts"][place] = encoders.submit(encode_png, breast)
+                columns["holes"][place] = encoders.submit(encode_png, hole)
             task.advance(len(chunk))
-        encoded = {name: [one.result() for one in columns[name]] for name in ("images", "masks", "breasts")}
+        encoded = {name: [one.result() for one in columns[name]] for name in ("images", "masks", "breasts", "holes")}
     return columns | encoded
 
 
@@ -251,16 +253,26 @@ def _check_holes(infiller: Infiller, pairs: Pairs, some: pd.DataFrame, masks: ND
 
 
 def _fill(infiller: Infiller, cases: Cases, orders: list[Order], device: str) -> NDArray[np.uint16]:
-    # The lesion is of the donor's kind; the breast is the context's.
-    told = {"abnormality": cases.donor_rows, "density": cases.context_rows}
     return infiller.infill(
         cases.contexts,
         cases.masks,
         [order.pathology for order in orders],
         [order.seed for order in orders],
-        facts={fact: words_in(told[fact], fact) for fact in infiller.conditions if fact in told},
+        facts={fact: _words(fact, cases, orders) for fact in infiller.conditions[1:]},
         device=device,
     )
+
+
+def _words(fact: str, cases: Cases, orders: list[Order]) -> tuple[str | None, ...]:
+    """Return what is asked for of a fact: the lesion is of the donor's kind; the breast is the context's.
+
+    What a lesion looks like goes with its class, so it is not asked for where the class is not the donor's.
+    """
+    if fact not in OF_LESION:
+        return words_in(cases.context_rows, fact)
+    words = words_in(cases.donor_rows, fact)
+    own = [order.pathology == of_donor for order, of_donor in zip(orders, cases.donor_rows["pathology"], strict=True)]
+    return tuple(word if same or fact == "abnormality" else None for word, same in zip(words, own, strict=True))
 
 
 def _rows(orders: list[Order], cases: Cases, infiller: Infiller) -> list[dict[str, Any]]:
@@ -282,4 +294,6 @@ def _row(order: Order, context: dict[Hashable, Any], donor: dict[Hashable, Any],
         "mask_donor_patient_id": donor["patient_id"],
         "seed": order.seed,
         "infiller": infiller.fingerprint,
+        "mask_is": infiller.mask_is,
+        "hole_rule": str(infiller.hole),
     }

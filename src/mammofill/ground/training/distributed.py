@@ -22,7 +22,7 @@ from mammofill.ground.training.memory import freed_memory_kept
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Precision = Literal["float32", "tf32", "bf16"]
+Precision = Literal["float32", "tf32", "bf16", "auto"]
 
 
 @contextmanager
@@ -173,14 +173,26 @@ def check_processes(device: str, processes: int, precision: Precision) -> None:
             )
     if precision == "tf32" and place.type != "cuda":
         raise DeviceError(f"Precision tf32 is a matter of CUDA devices, but the device is {device!r}. Use float32.")
-    if precision == "bf16" and not _has_bf16(place):
+    if precision == "bf16" and not has_bf16(place):
         raise DeviceError(
             f"Precision bf16 was asked for, but {device!r} has no instructions for it, so that it would be many times "
             "slower than float32. Use float32."
         )
 
 
-def _has_bf16(place: torch.device) -> bool:
+def precision_on(device: str, precision: Precision) -> Precision:
+    """Return what ``auto`` comes to on a device, and any other precision as it is.
+
+    Raises:
+        DeviceError: the device is not there.
+    """
+    if precision != "auto":
+        return precision
+    return "bf16" if has_bf16(find_device(device)) else "float32"
+
+
+def has_bf16(place: torch.device) -> bool:
+    """Say whether a device has instructions for bf16."""
     if place.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
@@ -205,7 +217,7 @@ def _fabric(device: str, processes: int, precision: Precision) -> Fabric:
     from lightning_fabric import Fabric  # takes seconds
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-    place = find_device(device)
+    place, precision = find_device(device), precision_on(device, precision)
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     number = 0 if place.index is None else place.index

@@ -14,8 +14,9 @@ class EngineSettings:
     """How the machine computes. The first three change the last digits of a result, or more, so they are part of it.
 
     Attributes:
-        precision: float32; tf32, which rounds the inputs of products on CUDA to 10 bits; or bf16, mixed precision (on
-            a CPU only where it has instructions for it).
+        precision: float32; tf32, which rounds the inputs of products on CUDA to 10 bits; bf16, mixed precision (on a
+            CPU only where it has instructions for it); or auto, bf16 where the device has instructions for it and
+            float32 elsewhere: it is said and recorded which.
         channels_last: keep channels of a pixel beside each other, which suits tensor cores and slows a CPU's training.
         compile: compile the networks (torch.compile); the first steps then take minutes.
         processes: processes that share each batch, one on each GPU (cuda), or on the cores of this machine (cpu). The
@@ -24,7 +25,7 @@ class EngineSettings:
             same up to the order of additions (with spectral_norm also up to the number of its iterations).
     """
 
-    precision: Literal["float32", "tf32", "bf16"] = "float32"
+    precision: Literal["float32", "tf32", "bf16", "auto"] = "float32"
     channels_last: bool = False
     compile: bool = False
     processes: int = execution(1)
@@ -32,7 +33,7 @@ class EngineSettings:
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
-        check_choice(self, "precision", "float32", "tf32", "bf16")
+        check_choice(self, "precision", "float32", "tf32", "bf16", "auto")
         check_setting(self, "processes", self.processes >= 1, "at least 1")
         check_setting(self, "at_once", self.at_once is None or self.at_once >= 1, "at least 1, or unset")
 

@@ -189,7 +189,7 @@ def learn(lesson: Lesson) -> Learned:
     lesions = len(set(_lesion_names(patches, lesson.rows)))
     left_out = lesions - len(found)
     lesson.progress.say(f"The bank holds {len(found)} lesions; {left_out} are cut off or reach beyond the breast.")
-    return Learned({}, found, {"lesions_in_bank": len(found), "lesions_left_out": left_out})
+    return Learned({"mask_is": "lent"}, found, {"lesions_in_bank": len(found), "lesions_left_out": left_out})
 
 
 def _lesion_names(patches: PatchSet, rows: NDArray[np.int64]) -> list[tuple[str, str]]:

@@ -102,7 +102,7 @@ def check(patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings
 def learn(lesson: Lesson) -> Learned:
     """Learn nothing; see `Method`."""
     preview_baseline(lesson, TexturePainter(lesson.settings.feather_px))
-    return Learned({}, np.empty(0, np.int64), {})
+    return Learned({"mask_is": "lent"}, np.empty(0, np.int64), {})
 
 
 def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> TexturePainter:

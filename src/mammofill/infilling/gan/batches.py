@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mammofill.ground.imaging import Image, Mask, corrupt, feather, to_unit
@@ -17,24 +16,7 @@ from mammofill.infilling.conditions import encode
 from mammofill.infilling.gan.diffaugment import draw_augmentation
 from mammofill.infilling.gan.losses import boundary_weights
 from mammofill.infilling.gan.settings import GanSettings
-
-
-@dataclass(frozen=True)
-class Lesions:
-    """The lesion patches that are learned from, decoded once: N patches of H x W pixels."""
-
-    images: NDArray[np.uint16]
-    """(N, H, W)"""
-    masks: NDArray[np.bool_]
-    """(N, H, W), none of them empty"""
-    pathologies: tuple[str, ...]
-    """N words out of `CLASSES`"""
-    facts: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
-    """N words, or None, for each further fact that is conditioned on"""
-
-    def __len__(self) -> int:
-        """Return N."""
-        return len(self.images)
+from mammofill.infilling.lesions import Lesions
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,12 @@ from mammofill.ground.errors import DamagedError, SettingsError, TooFewError
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_weights
 from mammofill.ground.training.device import find_device
 from mammofill.ground.training.tensorboard import check_tensorboard
-from mammofill.infilling.conditions import words_in
-from mammofill.infilling.gan.batches import Lesions
 from mammofill.infilling.gan.features import build_features, find_weights
 from mammofill.infilling.gan.generator import Generator
-from mammofill.infilling.gan.method import training_loop
 from mammofill.infilling.gan.painter import GeneratorPainter
 from mammofill.infilling.gan.settings import GanSettings, GeneratorSettings
-from mammofill.infilling.gan.training_loop import run_training
+from mammofill.infilling.gan.training_loop import GanData, run_training
+from mammofill.infilling.lesions import Lesions, read_lesions
 from mammofill.infilling.methods import Learned, Lesson
 from mammofill.infilling.previews import choose_previews
 from mammofill.infilling.settings import CLASSES, InfillerSettings
@@ -65,9 +63,7 @@ def learn(lesson: Lesson) -> Learned:
     if settings.validation.measure != "none":
         validated = _lesions(patches, _validation_rows(patches), settings)
     seen = run_training(
-        training_loop.Lesson(
-            lesson.folder, _lesions(patches, rows, settings), validated, features, settings, lesson.seed
-        ),
+        GanData(lesson.folder, _lesions(patches, rows, settings), validated, features, settings, lesson.seed),
         choose_previews(lesson),
         lesson.device,
         lesson.progress,
@@ -107,10 +103,9 @@ def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> Gener
 
 
 def _lesions(patches: PatchSet, rows: NDArray[np.int64], settings: GanSettings) -> Lesions:
-    table = patches.table.iloc[rows]
-    further = {fact: words_in(table, fact) for fact in settings.conditions if fact != "pathology"}
-    images, masks = patches.pixels(rows)
-    return Lesions(images, holes_of(masks, settings.hole), tuple(table["pathology"]), further)
+    """Decode lesion patches; the networks see the hole in the place of the mask."""
+    lesions = read_lesions(patches, rows, settings.conditions)
+    return replace(lesions, masks=holes_of(lesions.masks, settings.hole))
 
 
 def _validation_rows(patches: PatchSet) -> NDArray[np.int64]:

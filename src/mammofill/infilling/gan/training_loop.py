@@ -33,11 +33,12 @@ from mammofill.ground.training.distributed import mean_over_processes, training_
 from mammofill.ground.training.early_stopping import EarlyStopping
 from mammofill.ground.training.history import History, check_finite
 from mammofill.ground.training.tensorboard import TensorBoard
-from mammofill.infilling.gan.batches import Batch, Lesions, batch_at
+from mammofill.infilling.gan.batches import Batch, batch_at
 from mammofill.infilling.gan.networks import Networks
 from mammofill.infilling.gan.painter import GeneratorPainter
 from mammofill.infilling.gan.settings import GanSettings
 from mammofill.infilling.gan.validation import Validation
+from mammofill.infilling.lesions import Lesions
 from mammofill.infilling.previews import PreviewCases, preview_picture, write_preview
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class GanData:
     """What the networks learn from, and how; the same in every process."""
 
     folder: Path
@@ -110,11 +111,11 @@ class Lesson:
     seed: int
 
 
-def run_training(lesson: Lesson, previews: PreviewCases, device: str, progress: Progress) -> int:
+def run_training(data: GanData, previews: PreviewCases, device: str, progress: Progress) -> int:
     """Train until the schedule is done, and write weights, history and previews into a folder.
 
     Args:
-        lesson: what is learned from.
+        data: what is learned from.
         previews: what is painted for people to look at.
         device: where the networks run.
         progress: told after each step.
@@ -126,32 +127,32 @@ def run_training(lesson: Lesson, previews: PreviewCases, device: str, progress: 
         TrainingError: a loss is not finite any more, or the networks have collapsed.
         DeviceError: the device, or enough of them, or the precision on it is not there.
     """
-    engine = lesson.settings.engine
+    engine = data.settings.engine
     # The other processes do the same on other shares of each batch; they paint no previews and write nothing.
-    with training_processes(device, engine.processes, engine.precision, _train, lesson) as fabric:
-        return _train(fabric, lesson, previews, progress)
+    with training_processes(device, engine.processes, engine.precision, _train, data) as fabric:
+        return _train(fabric, data, previews, progress)
 
 
-def _train(fabric: Fabric, lesson: Lesson, previews: PreviewCases | None = None, progress: Progress = quiet) -> int:
-    training = Training(fabric, lesson)
+def _train(fabric: Fabric, data: GanData, previews: PreviewCases | None = None, progress: Progress = quiet) -> int:
+    training = Training(fabric, data)
     training.resume()
-    batch_size = lesson.settings.schedule.batch
+    batch_size = data.settings.schedule.batch
     writes = fabric.global_rank == 0
-    board = TensorBoard(lesson.settings.tensorboard if writes else None, training.images_seen)
+    board = TensorBoard(data.settings.tensorboard if writes else None, training.images_seen)
     with progress.task("training the infiller", training.ends) as task:
         task.advance(training.images_seen)
         for batch in training.batches():
             losses = training.step(batch)
             row = training.validate()
             finished = training.is_over()
-            if finished or row or training.passed(lesson.settings.history_every_images):
+            if finished or row or training.passed(data.settings.history_every_images):
                 row |= training.record(batch, row)
                 board.add_numbers(row, training.images_seen)
             if previews is not None and len(previews) and training.shows_preview(finished):
                 picture = preview_picture(GeneratorPainter(training.networks.kept), previews)
-                write_preview(lesson.folder, training.images_seen, picture)
+                write_preview(data.folder, training.images_seen, picture)
                 board.add_picture(picture, training.images_seen)
-            if writes and (finished or training.passed(lesson.settings.checkpoint_every_images)):
+            if writes and (finished or training.passed(data.settings.checkpoint_every_images)):
                 training.save()
             _report(task, batch_size, losses)
     if writes:
@@ -169,21 +170,21 @@ class Training:
 
     Args:
         fabric: this process.
-        lesson: what is learned from.
+        data: what is learned from.
     """
 
-    def __init__(self, fabric: Fabric, lesson: Lesson) -> None:
-        settings = lesson.settings
-        self.fabric, self.lesson, self.settings = fabric, lesson, settings
-        self.networks = Networks(lesson.lesions.images.shape[1], lesson.features, settings, lesson.seed)
+    def __init__(self, fabric: Fabric, data: GanData) -> None:
+        settings = data.settings
+        self.fabric, self.data, self.settings = fabric, data, settings
+        self.networks = Networks(data.lesions.images.shape[1], data.features, settings, data.seed)
         self.networks.to(fabric.device)
         self.first_turns, self.later_turns = _turns(self.networks, settings)
         self.optimisers = {turn.name: turn.optimiser for turn in [*self.first_turns, *self.later_turns]}
-        pretraining, alternation = settings.schedule.images_for(len(lesson.lesions))
+        pretraining, alternation = settings.schedule.images_for(len(data.lesions))
         self.pretraining_ends = whole_batches(pretraining, settings.schedule.batch)
         self.ends = self.pretraining_ends + whole_batches(alternation, settings.schedule.batch)
-        watched = lesson.validated
-        self.validation = Validation(watched, lesson.features, settings, lesson.seed) if watched is not None else None
+        watched = data.validated
+        self.validation = Validation(watched, data.features, settings, data.seed) if watched is not None else None
         self.stopping = EarlyStopping(settings.validation.keep, settings.validation.patience)
         self.history = History()
         self.images_seen, self.turn_number, self.steps_in_turn = 0, 0, 0
@@ -198,7 +199,7 @@ class Training:
         Raises:
             DamagedError: it is of other networks or of another version.
         """
-        state = load_checkpoint(self.lesson.folder)
+        state = load_checkpoint(self.data.folder)
         if state is None:
             return
         try:
@@ -211,20 +212,20 @@ class Training:
                 optimiser.load_state_dict(state["optimisers"][name])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise DamagedError(
-                f"The checkpoint in {self.lesson.folder} is of other networks or of another version of mammofill "
+                f"The checkpoint in {self.data.folder} is of other networks or of another version of mammofill "
                 f"({error}). Delete the folder to start anew, or go on with the version that began it."
             ) from error
 
     def batches(self) -> Iterator[Batch]:
         """Yield this process's share of each batch until the training is over; the next is made meanwhile."""
-        lesson, size = self.lesson, self.settings.schedule.batch
+        data, size = self.data, self.settings.schedule.batch
         share = (self.fabric.global_rank, self.fabric.world_size)
         with ThreadPoolExecutor(1) as beside:
-            upcoming = beside.submit(batch_at, lesson.lesions, self.images_seen, self.settings, lesson.seed, share)
+            upcoming = beside.submit(batch_at, data.lesions, self.images_seen, self.settings, data.seed, share)
             while not self.is_over():
                 batch = upcoming.result().to(self.fabric.device, channels_last=self.settings.engine.channels_last)
                 after = self.images_seen + size
-                upcoming = beside.submit(batch_at, lesson.lesions, after, self.settings, lesson.seed, share)
+                upcoming = beside.submit(batch_at, data.lesions, after, self.settings, data.seed, share)
                 yield batch
 
     def is_over(self) -> bool:
@@ -291,12 +292,12 @@ class Training:
         self.sums = {}
         check_not_collapsed(self.history.rows, self.pretraining_ends)
         if self.fabric.global_rank == 0:
-            self.history.write(self.lesson.folder)
+            self.history.write(self.data.folder)
         return means
 
     def save(self) -> None:
         """Write a checkpoint."""
-        save_checkpoint(self.lesson.folder, {
+        save_checkpoint(self.data.folder, {
             "images_seen": self.images_seen,
             "turn_number": self.turn_number,
             "steps_in_turn": self.steps_in_turn,
@@ -310,7 +311,7 @@ class Training:
 
     def finish(self, progress: Progress) -> None:
         """Write the weights that are kept, and the history."""
-        folder, stopping = self.lesson.folder, self.stopping
+        folder, stopping = self.data.folder, self.stopping
         if stopping.weights is not None:
             self.networks.kept.load_state_dict(stopping.weights)
             measure = self.settings.validation.measure

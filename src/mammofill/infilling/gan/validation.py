@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mammofill.infilling.gan.batches import Batch, Lesions, batch_at
+from mammofill.infilling.gan.batches import Batch, batch_at
 from mammofill.infilling.gan.perceptual import perceptual_loss
 from mammofill.infilling.gan.settings import GanSettings
+from mammofill.infilling.lesions import Lesions
 
 _AT_ONCE = 8
 

@@ -1,0 +1,79 @@
+"""What the network is told of a patch: its base, the residual around the hole, the shape of the lesion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mammofill.ground.imaging import Image, Mask
+from mammofill.infilling.baselines.poisson import membrane
+from mammofill.infilling.flow.settings import SHAPES, TargetSettings
+from mammofill.pairing.hole import distance_from_ellipse
+
+_LEVEL, _SPREAD = 0.45, 0.2
+"""Usual brightness of tissue and its spread, which bring the base to about standard normal. Ours."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known before anything is painted; (H, W) float32 each."""
+
+    base: Image
+    """In [0, 1]: the surroundings without their grain, and a membrane between them over the hole."""
+    around: Image
+    """The residual, (image - base) / scale, around the hole; 0 in it."""
+    hole: Image
+    """0 or 1."""
+
+    def planes(self) -> list[Image]:
+        """Return what the network is shown of it: around, base as it is shown, hole."""
+        return [self.around, (self.base - np.float32(_LEVEL)) / np.float32(_SPREAD), self.hole]
+
+
+def context_of(image: Image, hole: Mask, settings: TargetSettings) -> Context:
+    """Prepare a patch.
+
+    Args:
+        image: (H, W) float32 in [0, 1]; what is in the hole is not looked at.
+        hole: (H, W) bool.
+        settings: how smooth the base is, and the scale of residuals.
+    """
+    base = membrane(_smooth_surroundings(image, hole, settings.base_sigma_px), hole).astype(np.float32)
+    around = np.where(hole, np.float32(0), (image - base) / np.float32(settings.scale))
+    return Context(base, around.astype(np.float32), hole.astype(np.float32))
+
+
+def residual_of(image: Image, context: Context, scale: float) -> Image:
+    """Return what is learned: (image - base) / scale in the hole, 0 around it; (H, W) float32."""
+    return np.asarray((image - context.base) / np.float32(scale) * context.hole, np.float32)
+
+
+def shape_of(mask: Mask, kind: str) -> Image:
+    """Return what the network is told of a lesion's shape, (H, W) float32 in [0, 1].
+
+    Args:
+        mask: (H, W) bool.
+        kind: one of `SHAPES`. The ellipse has a soft edge, a logistic curve one pixel wide.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if kind == "untold":
+        return np.zeros(mask.shape, np.float32)
+    if kind == "outline":
+        return mask.astype(np.float32)
+    if kind != "ellipse":
+        raise ValueError(f"{kind!r} is none of {', '.join(SHAPES)}.")
+    return np.asarray(1 / (1 + np.exp(np.clip(distance_from_ellipse(mask), -30, 30))), np.float32)
+
+
+def _smooth_surroundings(image: Image, hole: Mask, sigma_px: float) -> Image:
+    """Blur over what is outside the hole alone (normalised convolution; Knutsson and Westin, CVPR 1993)."""
+    if sigma_px == 0:
+        return image
+    known = (~hole).astype(np.float32)
+    total = cv2.GaussianBlur(image * known, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT_101)
+    count = cv2.GaussianBlur(known, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(total / np.maximum(count, np.float32(1e-6)), np.float32)

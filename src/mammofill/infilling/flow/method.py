@@ -1,0 +1,140 @@
+"""The method `flow`: a conditional rectified flow paints. The training itself is in `training_loop`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from mammofill.ground.artifact import Artifact, plain
+from mammofill.ground.errors import DamagedError, SettingsError, TooFewError, WeightsError
+from mammofill.ground.imaging import touches_border
+from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_weights
+from mammofill.ground.training.device import find_device
+from mammofill.ground.training.distributed import has_bf16, precision_on
+from mammofill.ground.training.tensorboard import check_tensorboard
+from mammofill.infilling.flow.network import VelocityNetwork
+from mammofill.infilling.flow.painter import FlowPainter
+from mammofill.infilling.flow.settings import FlowSettings, SamplingSettings, TargetSettings, VelocityNetworkSettings
+from mammofill.infilling.flow.training_loop import FlowData, run_training
+from mammofill.infilling.infiller import Infiller
+from mammofill.infilling.lesions import read_lesions
+from mammofill.infilling.methods import Learned, Lesson
+from mammofill.infilling.previews import choose_previews
+from mammofill.infilling.settings import CLASSES, InfillerSettings
+from mammofill.patches import PatchSet
+
+
+def check(patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings) -> Mapping[str, Artifact | Path]:
+    """Refuse patches that a network of these settings cannot learn from; see `Method`.
+
+    Raises:
+        TooFewError: fewer lesion windows than a batch.
+        SettingsError: a network that does not fit the patches' size, or TensorBoard is wanted and not installed.
+    """
+    assert isinstance(settings, FlowSettings)
+    check_tensorboard(settings.tensorboard)
+    if len(rows) < settings.schedule.batch:
+        raise TooFewError(
+            f"{patches.folder} has {len(rows)} lesion windows in the train split, fewer than a batch of "
+            f"{settings.schedule.batch}. Add windows (a smaller stride), or lower schedule.batch."
+        )
+    settings.network.check_size(patches.size_px)
+    return {}
+
+
+def learn(lesson: Lesson) -> Learned:
+    """Train the network; see `Method`."""
+    settings = lesson.settings
+    assert isinstance(settings, FlowSettings)
+    rows = _whole(lesson)
+    cut_off = len(lesson.rows) - len(rows)
+    lesson.progress.say(f"{len(rows)} windows hold their whole lesion; {cut_off} that cut it off are left out.")
+    others = lesson.windows.rows(split="validation", origin="real", pathology=CLASSES)
+    if not len(others):
+        lesson.progress.say("There is no lesion of the validation split: the flow's validation loss is not measured.")
+    data = FlowData(
+        lesson.folder,
+        read_lesions(lesson.windows, rows, settings.conditions),
+        read_lesions(lesson.windows, _spread(others, settings), settings.conditions) if len(others) else None,
+        settings,
+        lesson.seed,
+        None if lesson.start is None else _weights_of(lesson.start, settings),
+    )
+    seen = run_training(data, choose_previews(lesson), lesson.device, lesson.progress)
+    parts = {name: plain(getattr(settings, name)) for name in ("network", "target", "sampling")}
+    parts["precision"] = precision_on(lesson.device, settings.engine.precision)
+    outline = "lent" if settings.sampling.shape == "outline" else "ellipse"
+    return Learned({"flow": parts, "mask_is": outline}, rows, {"images_seen": seen, "windows_left_out": cut_off})
+
+
+def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> FlowPainter:
+    """Build the network and load its weights; see `Method`.
+
+    Raises:
+        DamagedError: `network.json` describes no flow that this version can build.
+        WeightsError: the weights are missing, or another network's.
+        DeviceError: the device is not there.
+    """
+    place = find_device(device)
+    try:
+        parts = network["flow"]
+        target = TargetSettings(**_tuples(parts["target"]))
+        sampling = SamplingSettings(**_tuples(parts["sampling"]))
+        settings = VelocityNetworkSettings(**_tuples(parts["network"]))
+        built = VelocityNetwork(int(network["size_px"]), settings, tuple(network["conditions"]), target.fine)
+    except (KeyError, TypeError, AttributeError, SettingsError) as error:
+        raise DamagedError(
+            f"{folder / 'network.json'} describes no flow that can be built ({error}). Train the infiller again, or "
+            "use the version of mammofill that made it."
+        ) from error
+    load_weights(folder / WEIGHTS_NAME, built)
+    # On a CPU convolutions of one picture are faster with the channels of a pixel beside each other.
+    form = torch.channels_last if place.type == "cpu" else torch.contiguous_format
+    built.to(place, memory_format=form)  # type: ignore[call-overload]
+    return FlowPainter(built.eval().requires_grad_(False), target, sampling, bf16=has_bf16(place))
+
+
+def _whole(lesson: Lesson) -> NDArray[np.int64]:
+    """Return the rows whose window holds the whole lesion: of others, a flow would learn to cut lesions off.
+
+    Raises:
+        TooFewError: fewer than a batch.
+    """
+    windows, rows, settings = lesson.windows, lesson.rows, lesson.settings
+    assert isinstance(settings, FlowSettings)
+    parts = [rows[start : start + 1024] for start in range(0, len(rows), 1024)]
+    whole = [[not touches_border(mask) for mask in windows.masks(part)] for part in parts]
+    kept = rows[np.concatenate([np.asarray(part, np.bool_) for part in whole])]
+    if len(kept) < settings.schedule.batch:
+        raise TooFewError(
+            f"{windows.folder} has {len(kept)} windows of the train split that hold their whole lesion, fewer than a "
+            f"batch of {settings.schedule.batch}. Use larger windows or a smaller stride."
+        )
+    return kept
+
+
+def _spread(rows: NDArray[np.int64], settings: FlowSettings) -> NDArray[np.int64]:
+    """Choose as many rows as are looked at, evenly over all of them: neighbours are windows of one lesion."""
+    count = min(settings.validation.windows, len(rows))
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)], np.int64)
+
+
+def _weights_of(start: Infiller, settings: FlowSettings) -> Mapping[str, torch.Tensor]:
+    built = start.network["flow"]["network"]
+    wanted = plain(settings.network)
+    if _tuples(built) != _tuples(wanted):
+        raise WeightsError(
+            f"The infiller in {start.folder}, from which to start, has the network {built}, but {wanted} was asked "
+            "for. Start from one that is built alike."
+        )
+    return load_file(start.folder / WEIGHTS_NAME)
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -1,0 +1,111 @@
+"""Following the flow from noise to a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mammofill.infilling.flow.settings import SamplingSettings
+
+Velocity = Callable[[Tensor, float], Tensor]
+"""From a noisy residual (N, 1, H, W) at a time to its velocity there, outside the hole 0."""
+
+
+def times_of(settings: SamplingSettings) -> list[float]:
+    """Return the times from 1, noise, to 0, the picture: `steps` + 1 of them, log-odds even between the two ends."""
+    between = torch.linspace(
+        settings.first_log_odds, settings.last_log_odds, settings.steps - 1, dtype=torch.float64
+    ).sigmoid()
+    return [1.0, *between.tolist(), 0.0]
+
+
+def follow(velocity: Velocity, noise: Tensor, settings: SamplingSettings) -> Tensor:
+    """Follow the flow from noise to the picture.
+
+    Args:
+        velocity: noise less residual, at a residual and a time.
+        noise: (N, 1, H, W) standard normal in the hole, 0 outside.
+        settings: the times and the solver.
+
+    Returns:
+        (N, 1, H, W) residuals.
+    """
+    solve = follow_multistep if settings.solver == "multistep" else follow_heun
+    return solve(velocity, noise, times_of(settings))
+
+
+def follow_heun(velocity: Velocity, noise: Tensor, times: Sequence[float]) -> Tensor:
+    """Heun's method: two looks of the network a step. Source: Karras et al., NeurIPS 2022, algorithm 1.
+
+    The last step takes one look: at time 0 the flow has arrived.
+    """
+    state = noise
+    for now, later in pairwise(times):
+        slope = velocity(state, now)
+        ahead = state + (later - now) * slope
+        if later > 0:
+            ahead = state + (later - now) * 0.5 * (slope + velocity(ahead, later))
+        state = ahead
+    return state
+
+
+def follow_multistep(velocity: Velocity, noise: Tensor, times: Sequence[float]) -> Tensor:
+    """DPM-Solver++(2M): one look a step, and the one before remembered. Source: Lu et al., 2022, algorithm 2.
+
+    In its words alpha = 1 - t, sigma = t, and lambda, the logarithm of their ratio, is the negative log-odds of t. The
+    first step, from pure noise, and the last one, to the picture, are of first order.
+    """
+    state, before, step_before = noise, None, math.inf
+    for now, later in pairwise(times):
+        picture = state - now * velocity(state, now)
+        step = _log_odds(now) - _log_odds(later)
+        guess = picture
+        if before is not None and math.isfinite(step) and math.isfinite(step_before):
+            guess = picture + 0.5 * step / step_before * (picture - before)
+        state = (later / now) * state - (1 - later) * math.expm1(-step) * guess
+        before, step_before = picture, step
+    return state
+
+
+def _log_odds(time: float) -> float:
+    if time in (0, 1):
+        return -math.inf if time == 0 else math.inf
+    return math.log(time / (1 - time))
+
+
+def guided(told: Tensor, untold: Tensor, hole: Tensor, settings: SamplingSettings) -> Tensor:
+    """Exaggerate what the class changes (Ho and Salimans, "Classifier-free diffusion guidance", 2022, equation 6).
+
+    Args:
+        told: (N, 1, H, W) the velocity with the class.
+        untold: the same without.
+        hole: (N, 1, H, W), 0 or 1.
+        settings: how far, and how much of the coarse part.
+
+    Returns:
+        (N, 1, H, W).
+    """
+    difference = (told - untold) * hole
+    if settings.coarse_guidance < 1:
+        coarse = _blurred(difference, hole, settings.coarse_sigma_px)
+        difference = difference - (1 - settings.coarse_guidance) * coarse
+    return told + (settings.guidance - 1) * difference
+
+
+def _blurred(picture: Tensor, hole: Tensor, sigma_px: float) -> Tensor:
+    """Blur over the hole alone (normalised convolution), 0 outside it."""
+    reach = int(3 * sigma_px)
+    places = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
+    kernel = torch.exp(-0.5 * (places / sigma_px) ** 2)
+    kernel = kernel / kernel.sum()
+
+    def smooth(one: Tensor) -> Tensor:
+        down = F.conv2d(one, kernel[None, None, :, None], padding=(reach, 0))
+        return F.conv2d(down, kernel[None, None, None, :], padding=(0, reach))
+
+    return smooth(picture * hole) / smooth(hole).clamp(min=1e-3) * hole

@@ -1,0 +1,252 @@
+"""Settings of the flow: its network, what it learns, its schedule, and how it paints."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from mammofill.ground.errors import SettingsError, check_choice, check_setting
+from mammofill.infilling.settings import LearnedInfillerSettings
+from mammofill.pairing.hole import GROWN, HoleSettings
+
+SHAPES = ("untold", "ellipse", "outline")
+"""What the network may be told of the lesion's shape: nothing, the ellipse of its mask, or the mask itself."""
+
+
+@dataclass(frozen=True)
+class VelocityNetworkSettings:
+    """The U-Net that foretells velocities. Source: Ho et al., NeurIPS 2020, appendix B.
+
+    Attributes:
+        widths: channels at each scale, from the patch's own size down; each scale has half the side of the one before.
+            The first is thin and sees every pixel: grain and the seam are made there.
+        blocks: residual blocks at each scale, on the way down and on the way up.
+        full_size_norm: normalise groups of channels at the patch's own size, too. That costs as much as all else there,
+            and takes away levels that are known.
+        attention_px: scales of at most this side look at all places at once (self-attention).
+        heads: of the attention.
+        embedding: width of what tells each block the time, the class and the kind of shape.
+    """
+
+    widths: tuple[int, ...] = (16, 48, 64, 96)
+    blocks: tuple[int, ...] = (1, 2, 2, 3)
+    full_size_norm: bool = False
+    attention_px: int = 8
+    heads: int = 4
+    embedding: int = 192
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        eights = len(self.widths) >= 2 and all(width >= 8 and width % 8 == 0 for width in self.widths)
+        check_setting(self, "widths", eights, "two or more channel numbers, each a multiple of 8")
+        each = len(self.blocks) == len(self.widths) and min(self.blocks) >= 1
+        check_setting(
+            self, "blocks", each, f"as many numbers as there are widths ({len(self.widths)}), each at least 1"
+        )
+        for field in ("attention_px", "heads", "embedding"):
+            check_setting(self, field, getattr(self, field) >= 1, "at least 1")
+        check_setting(
+            self, "heads", self.widths[-1] % self.heads == 0, f"a divisor of the last width {self.widths[-1]}"
+        )
+
+    def check_size(self, size_px: int) -> None:
+        """Refuse patches that cannot be halved so often.
+
+        Raises:
+            SettingsError: naming both numbers.
+        """
+        halvings = len(self.widths) - 1
+        if size_px % 2**halvings:
+            raise SettingsError(
+                f"VelocityNetworkSettings.widths halves the patch {halvings} times, but {size_px} px cannot be halved "
+                f"so often. Give at most {(size_px & -size_px).bit_length()} widths."
+            )
+
+
+@dataclass(frozen=True)
+class TargetSettings:
+    """What is learned: the patch less a smooth base, inside the hole.
+
+    Attributes:
+        base_sigma_px: the hole is spanned by a membrane between its surroundings, from which grain finer than this
+            standard deviation has been taken; else the grain of single pixels at the border streaks into the hole, and
+            a judge finds the seam.
+        scale: what is learned is divided by this, so that it has about the spread of the noise (ours: lesions and
+            tissue differ from the base by a tenth of the full range).
+        fine: spread of what is finer than lesions, in units of `scale`. A pixel of this spread alone would have a
+            velocity that is known in closed form; the network learns what is left of it.
+        lesion_weight: weight of the loss near the lesion (within its equivalent radius x 0.3), against 1 elsewhere in
+            the hole.
+        hole_shares: in training each hole is grown by one of these shares of the lesion's radius, so that the hole's
+            size does not tell the lesion's; painting uses `hole`.
+        shape_shares: share of the training images in which the network is told nothing of the shape, the ellipse, or
+            the outline. The outline alone tells the class, so the network must do without it often.
+        class_hidden_share: share of the training images whose class (with all that is asked for) is hidden, as
+            classifier-free guidance needs it (Ho and Salimans, 2022).
+    """
+
+    base_sigma_px: float = 1.5
+    scale: float = 0.1
+    fine: float = 0.13
+    lesion_weight: float = 3.0
+    hole_shares: tuple[float, ...] = (0.3, 0.45, 0.6, 0.8)
+    shape_shares: tuple[float, float, float] = (0.2, 0.4, 0.4)
+    class_hidden_share: float = 0.15
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        check_setting(self, "base_sigma_px", self.base_sigma_px >= 0, "at least 0")
+        for field in ("scale", "fine", "lesion_weight"):
+            value = getattr(self, field)
+            check_setting(self, field, math.isfinite(value) and value > 0, "a number above 0")
+        grown = len(self.hole_shares) > 0 and all(share >= 0 for share in self.hole_shares)
+        check_setting(self, "hole_shares", grown, "one or more shares, each at least 0")
+        shares = len(self.shape_shares) == len(SHAPES) and min(self.shape_shares) >= 0
+        whole = shares and math.isclose(sum(self.shape_shares), 1)
+        check_setting(self, "shape_shares", whole, "three shares (untold, ellipse, outline) that add up to 1")
+        check_setting(self, "class_hidden_share", 0 <= self.class_hidden_share < 1, "in [0, 1)")
+
+
+@dataclass(frozen=True)
+class FlowScheduleSettings:
+    """How long and how fast.
+
+    Attributes:
+        images: windows seen in all. On practice mammograms of 64 px, 7,000 teach brightness only, 45,000 the class,
+            83,000 jagged outlines.
+        batch: windows in a step.
+        learning_rate: Adam's, at the start, after a warm-up; falls along a half cosine to 0.
+        warmup_images: images over which the learning rate rises from 0.
+        beta1: Adam's first decay rate.
+        beta2: Adam's second decay rate.
+        clip_gradient: longest gradient that a step takes.
+        ema_half_life_images: the network that is kept is an EMA, in which a step counts half after so many further
+            images, but never more than a twentieth of those seen so far.
+        uniform_times: share of the training images whose time is uniform; that of the others is logit-normal (Esser et
+            al., ICML 2024, section 3.1), which looks most at the middle.
+    """
+
+    images: int = 83_000
+    batch: int = 8
+    learning_rate: float = 1e-3
+    warmup_images: int = 800
+    beta1: float = 0.9
+    beta2: float = 0.99
+    clip_gradient: float = 1.0
+    ema_half_life_images: int = 4000
+    uniform_times: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        for field in ("images", "batch", "warmup_images", "ema_half_life_images"):
+            check_setting(self, field, getattr(self, field) >= 1, "at least 1")
+        check_setting(self, "learning_rate", 0 < self.learning_rate < 1, "between 0 and 1")
+        for field in ("beta1", "beta2"):
+            check_setting(self, field, 0 <= getattr(self, field) < 1, "in [0, 1)")
+        check_setting(self, "clip_gradient", self.clip_gradient > 0, "above 0")
+        check_setting(self, "uniform_times", 0 <= self.uniform_times <= 1, "in [0, 1]")
+
+    def rate_at(self, images_seen: int) -> float:
+        """Return the learning rate of the step that begins after so many images."""
+        rising = min(1.0, (images_seen + self.batch) / self.warmup_images)
+        return self.learning_rate * rising * (0.5 + 0.5 * math.cos(math.pi * min(1.0, images_seen / self.images)))
+
+
+@dataclass(frozen=True)
+class FlowValidationSettings:
+    """How the flow is measured on the validation split while it learns: by its loss, at fixed times and noise.
+
+    Attributes:
+        every_images: measured each time so many images were seen; without validation patients, never.
+        windows: lesion windows that are looked at, at most.
+        keep: the network that is kept: last, or best by that loss.
+        patience: stop when so many in a row brought no better one; unset never stops early.
+    """
+
+    every_images: int = 8000
+    windows: int = 96
+    keep: Literal["last", "best"] = "last"
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        check_choice(self, "keep", "last", "best")
+        check_setting(self, "every_images", self.every_images >= 1, "at least 1")
+        check_setting(self, "windows", self.windows >= 1, "at least 1")
+        check_setting(self, "patience", self.patience is None or self.patience >= 1, "at least 1, or unset")
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How a fill is painted: from noise to a picture along the flow.
+
+    Attributes:
+        solver: multistep, one look of the network a step (DPM-Solver++; Lu et al., 2022), or heun, two.
+        steps: from noise to picture.
+        first_log_odds: log-odds of the time of the first step after pure noise.
+        last_log_odds: log-odds of the time before the last step. Between the two, log-odds are even: coarse structure
+            is decided early and grain late, and each gets its steps; a grid that leaves the coarse to one step gives
+            fills of a third of the real spread.
+        guidance: how far the class asked for is exaggerated: 1 not at all (Ho and Salimans, 2022).
+        guidance_times: guidance holds between these times only (Kynkaanniemi et al., NeurIPS 2024).
+        coarse_guidance: share of the guidance that its coarse part keeps, brightness above all, so that shape is
+            exaggerated and level is not.
+        coarse_sigma_px: what is coarser than this standard deviation is coarse.
+        shape: what the network is told of the lesion's shape; the ellipse leaves the outline, which tells the class, to
+            the class that is asked for.
+    """
+
+    solver: Literal["multistep", "heun"] = "multistep"
+    steps: int = 13
+    first_log_odds: float = 4.0
+    last_log_odds: float = -2.5
+    guidance: float = 1.5
+    guidance_times: tuple[float, float] = (0.0, 1.0)
+    coarse_guidance: float = 1.0
+    coarse_sigma_px: float = 4.0
+    shape: Literal["untold", "ellipse", "outline"] = "ellipse"
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        check_choice(self, "solver", "multistep", "heun")
+        check_setting(self, "steps", self.steps >= 3, "at least 3")
+        falls = math.isfinite(self.first_log_odds) and self.first_log_odds > self.last_log_odds > -math.inf
+        check_setting(self, "first_log_odds", falls, "above last_log_odds")
+        check_setting(self, "guidance", math.isfinite(self.guidance) and self.guidance >= 0, "a number, at least 0")
+        low, high = self.guidance_times
+        check_setting(self, "guidance_times", 0 <= low <= high <= 1, "two times, 0 <= least <= most <= 1")
+        check_setting(self, "coarse_guidance", 0 <= self.coarse_guidance <= 1, "in [0, 1]")
+        check_setting(self, "coarse_sigma_px", self.coarse_sigma_px > 0, "above 0")
+        check_choice(self, "shape", *SHAPES)
+
+
+@dataclass(frozen=True)
+class FlowSettings(LearnedInfillerSettings):
+    """How a flow is built, trained and painted with. Source: Liu et al., "Flow straight and fast", ICLR 2023.
+
+    Attributes:
+        network: what foretells velocities.
+        target: what is learned.
+        schedule: how long and how fast.
+        validation: how it is measured while it learns.
+        sampling: how a fill is painted.
+    """
+
+    preset: str = "flow"
+    method: Literal["flow"] = "flow"
+    hole: HoleSettings = GROWN
+    feather_px: int = 0
+    augment: bool = True
+    network: VelocityNetworkSettings = VelocityNetworkSettings()
+    target: TargetSettings = TargetSettings()
+    schedule: FlowScheduleSettings = FlowScheduleSettings()
+    validation: FlowValidationSettings = FlowValidationSettings()
+    sampling: SamplingSettings = SamplingSettings()
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        super().__post_init__()
+        check_choice(self, "method", "flow")
+        batch, processes = self.schedule.batch, self.engine.processes
+        check_setting(self, "engine", batch % processes == 0, f"of processes that share a batch of {batch} evenly")
