@@ -199,7 +199,7 @@ def test_no_weights(world: World, cases: tuple, tmp_path: Path) -> None:
         (
             '"method": "gan"',
             '"method": "diffusion"',
-            r"names the method 'diffusion'; this version knows gan, copy-paste",
+            r"names the method 'diffusion'; this version knows gan, flow, copy-paste",
         ),
         ('"pathology"', '"mood"', r"names conditions that this version does not know: mood"),
         ('"rule": "ellipse"', '"rule": "star"', r"describes no hole that this version knows .*rule must be"),

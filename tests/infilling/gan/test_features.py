@@ -186,7 +186,7 @@ def test_no_internet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.real_data
 def test_the_real_squeezenet() -> None:
-    data = Path(os.environ.get("MAMMOFILL_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    data = Path(os.environ.get("MAMMOFILL_REAL_DATA", Path(__file__).parents[4] / "shared" / "data"))
     path = data.parent / "weights" / "squeezenet1_1.safetensors"
     if not path.is_file():
         pytest.skip(f"no real weights at {path}")
@@ -201,7 +201,7 @@ def test_the_real_squeezenet() -> None:
 
 @pytest.mark.real_data
 def test_the_real_part_of_a_resnet() -> None:
-    data = Path(os.environ.get("MAMMOFILL_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    data = Path(os.environ.get("MAMMOFILL_REAL_DATA", Path(__file__).parents[4] / "shared" / "data"))
     path = data.parent / "weights" / "resnet50_tv_v1_to_layer2.safetensors"
     if not path.is_file():
         pytest.skip(f"no real weights at {path}")

@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from test_train import Listening
+from toy_flow import tiny_flow
+from toy_infilling import World, make_pairs, make_patches, patch_row, rows_of, tiny, toy_patch
+
+from mammofill.ground.errors import ArtifactError, DamagedError, MammofillError, SettingsError, TooFewError
+from mammofill.ground.training.checkpoint import WEIGHTS_NAME
+from mammofill.infilling import Infiller, train_infiller
+from mammofill.infilling.flow.batches import Windows
+from mammofill.infilling.flow.context import context_of, residual_of, shape_of
+from mammofill.infilling.flow.network import VelocityNetwork
+from mammofill.infilling.flow.settings import FlowSettings, TargetSettings, VelocityNetworkSettings
+from mammofill.infilling.flow.training_loop import flow_loss
+from mammofill.infilling.lesions import read_lesions
+from mammofill.pairing.hole import GROWN, hole_of
+
+
+@pytest.fixture(scope="module")
+def flow(world: World, tmp_path_factory: pytest.TempPathFactory) -> Infiller:
+    return train_infiller(world.patches, world.pairs, tmp_path_factory.mktemp("flow") / "flow", tiny_flow(), seed=1)
+
+
+def cases(count: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    found = [toy_patch(f"case-{number}", "benign") for number in range(count)]
+    return np.stack([image for image, _ in found]), np.stack([mask for _, mask in found])
+
+
+# ---- context ------------------------------------------------------------------------------------------------------
+
+
+def test_base_and_residual_make_the_picture_again() -> None:
+    stored, mask = toy_patch("context", "malignant")
+    image, hole = stored.astype(np.float32) / 65535, hole_of(mask, GROWN)
+    context = context_of(image, hole, TargetSettings())
+    inside = residual_of(image, context, TargetSettings().scale)
+    again = context.base + np.float32(TargetSettings().scale) * (inside + context.around)
+    assert again == pytest.approx(image, abs=1e-6)
+    assert not context.around[hole].any()
+    assert not inside[~hole].any()
+
+
+def test_what_is_in_the_hole_is_not_looked_at() -> None:
+    stored, mask = toy_patch("context", "malignant")
+    image, hole = stored.astype(np.float32) / 65535, hole_of(mask, GROWN)
+    other = np.where(hole, np.float32(0.9), image)
+    for one, two in zip(
+        context_of(image, hole, TargetSettings()).planes(),
+        context_of(other, hole, TargetSettings()).planes(),
+        strict=True,
+    ):
+        assert np.array_equal(one, two)
+
+
+def test_grain_at_the_border_does_not_streak_into_the_base() -> None:
+    random = np.random.default_rng(0)
+    hole = np.zeros((48, 48), bool)
+    hole[12:36, 12:36] = True
+    grain = (0.5 + 0.05 * random.standard_normal((48, 48))).astype(np.float32)
+    rough = context_of(grain, hole, TargetSettings(base_sigma_px=0.0)).base[hole]
+    smooth = context_of(grain, hole, TargetSettings(base_sigma_px=1.5)).base[hole]
+    assert smooth.std() < 0.5 * rough.std()
+
+
+def test_shapes_are_told_as_asked() -> None:
+    _, mask = toy_patch("shape", "malignant")
+    assert not shape_of(mask, "untold").any()
+    assert np.array_equal(shape_of(mask, "outline"), mask.astype(np.float32))
+    ellipse = shape_of(mask, "ellipse")
+    assert ellipse.sum() == pytest.approx(mask.sum(), rel=0.25)
+    assert not np.array_equal(ellipse > 0.5, mask)
+    with pytest.raises(ValueError, match="'circle' is none of untold, ellipse, outline"):
+        shape_of(mask, "circle")
+
+
+# ---- network ------------------------------------------------------------------------------------------------------
+
+
+def test_a_network_that_learned_nothing_returns_what_is_known() -> None:
+    network = VelocityNetwork(32, tiny_flow().network, ("pathology",), fine=0.5)
+    noisy, flat = torch.randn(2, 1, 32, 32), torch.zeros(2, 1, 32, 32)
+    times = torch.tensor([0.25, 1.0])
+    found = network(noisy, flat, flat, flat, flat, times, torch.zeros(2, 2), torch.zeros(2, 3))
+    # t = 1: pure noise, whose velocity is itself; t = 1/4: (t - (1 - t) f^2) / ((1 - t)^2 f^2 + t^2).
+    assert torch.allclose(found[1], noisy[1], atol=1e-6)
+    assert torch.allclose(found[0], noisy[0] * (0.25 - 0.75 * 0.25) / (0.75**2 * 0.25 + 0.25**2), atol=1e-5)
+
+
+def test_sizes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"halves the patch 3 times, but 36 px cannot be halved so often. Give at "):
+        VelocityNetworkSettings().check_size(36)
+    with pytest.raises(SettingsError, match="widths must be two or more channel numbers, each a multiple of 8"):
+        VelocityNetworkSettings(widths=(12, 16))
+    with pytest.raises(SettingsError, match="blocks must be as many numbers as there are widths"):
+        VelocityNetworkSettings(blocks=(1, 2))
+
+
+# ---- batches ------------------------------------------------------------------------------------------------------
+
+
+def windows_of(world: World, **changes: object) -> Windows:
+    settings = tiny_flow(**changes)
+    rows = world.patches.rows(split="train", pathology=("benign", "malignant"))
+    return Windows(read_lesions(world.patches, rows, settings.conditions), settings, seed=3)
+
+
+def test_a_batch_depends_on_its_place_in_the_run_alone(world: World) -> None:
+    one, other = windows_of(world), windows_of(world)
+    one.batch_at(0)  # another history
+    first, again = one.batch_at(8), other.batch_at(8)
+    assert all(torch.equal(getattr(first, name), getattr(again, name)) for name in vars(first))
+    shares = [other.batch_at(8, (part, 2)) for part in range(2)]
+    assert torch.equal(first.residual, torch.cat([part.residual for part in shares]))
+
+
+def test_the_class_is_hidden_now_and_then_and_the_shape_told_in_three_ways(world: World) -> None:
+    windows = windows_of(world)
+    batches = [windows.batch_at(4 * number) for number in range(100)]
+    hidden = torch.cat([batch.conditions.sum(dim=1) == 0 for batch in batches]).float().mean()
+    kinds = torch.cat([batch.kinds for batch in batches]).mean(dim=0)
+    assert float(hidden) == pytest.approx(0.15, abs=0.06)
+    assert kinds.tolist() == pytest.approx([0.2, 0.4, 0.4], abs=0.08)
+
+
+def test_only_the_hole_counts_in_the_loss(world: World) -> None:
+    batch = windows_of(world).batch_at(0)
+    assert not batch.weight[batch.hole == 0].any()
+
+    def right(*_: object) -> torch.Tensor:
+        return torch.where(batch.hole > 0, batch.noise - batch.residual, torch.full_like(batch.noise, 9.0))
+
+    assert float(flow_loss(right, batch)) == 0
+
+
+# ---- stage --------------------------------------------------------------------------------------------------------
+
+
+def test_it_trains_and_fills(flow: Infiller, world: World) -> None:
+    images, masks = cases()
+    fills = flow.infill(images, masks, ["malignant"] * 5, range(5), allow_border=True)
+    changeable = flow.may_change(masks)
+    assert np.array_equal(fills[~changeable], images[~changeable])
+    assert (fills[changeable] != images[changeable]).mean() > 0.9
+    assert flow.mask_is == "ellipse"
+    assert {"loss"} <= set(flow.history)
+    assert flow.history["loss"].iloc[-1] < flow.history["loss"].iloc[0]
+    assert len(flow.previews) == 2
+
+
+def test_a_fill_is_the_same_in_any_company(flow: Infiller) -> None:
+    images, masks = cases()
+    words, seeds = ["benign", "malignant", "benign", "malignant", "benign"], [7, 8, 9, 10, 11]
+    together = flow.infill(images, masks, words, seeds, allow_border=True)
+    order = [4, 2, 0]
+    some = flow.infill(
+        images[order], masks[order], [words[k] for k in order], [seeds[k] for k in order], allow_border=True
+    )
+    assert np.array_equal(some, together[order])
+    other_seed = flow.infill(images[:1], masks[:1], words[:1], [99], allow_border=True)
+    assert not np.array_equal(other_seed[0], together[0])
+
+
+@pytest.mark.parametrize("stop_after", [12, 24])
+def test_stopped_and_continued_makes_the_same_to_the_bit(
+    flow: Infiller, world: World, tmp_path: Path, stop_after: int
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train_infiller(
+            world.patches, world.pairs, tmp_path / "cut", tiny_flow(), seed=1, progress=Listening(stop_after)
+        )
+    again = train_infiller(world.patches, world.pairs, tmp_path / "cut", tiny_flow(), seed=1)
+    assert again.fingerprint == flow.fingerprint
+
+
+def test_it_starts_from_another_and_counts_whom_that_one_learned_from(
+    flow: Infiller, world: World, tmp_path: Path
+) -> None:
+    others = make_patches(tmp_path / "patches", [patch_row(k, name) for k in range(20, 26) for name in
+                                                 ("benign", "malignant", "normal")])  # fmt: skip
+    pairs = make_pairs(tmp_path / "pairs", others)
+    started = train_infiller(others, pairs, tmp_path / "started", tiny_flow(), seed=1, start=flow)
+    fresh = train_infiller(others, pairs, tmp_path / "fresh", tiny_flow(), seed=1)
+    assert started.history["loss"].iloc[0] < fresh.history["loss"].iloc[0]
+    patients = set(started.manifest.learned_patients())
+    assert set(flow.manifest.learned_patients()) < patients
+    assert set(fresh.manifest.learned_patients()) < patients
+
+
+def test_a_start_that_does_not_fit_is_refused(flow: Infiller, world: World, tmp_path: Path) -> None:
+    wider = tiny_flow(network=replace(tiny_flow().network, widths=(8, 16, 16)))
+    with pytest.raises(MammofillError, match=r"from which to start, has the network .*8, 8, 16.* was asked for"):
+        train_infiller(world.patches, world.pairs, tmp_path / "wider", wider, start=flow)
+    with pytest.raises(ArtifactError, match="The method gan cannot start from another infiller"):
+        train_infiller(world.patches, world.pairs, tmp_path / "gan", tiny(), start=flow)
+    with pytest.raises(ArtifactError, match="has the method 'gan', but 'flow' was asked for"):
+        train_infiller(world.patches, world.pairs, tmp_path / "flow", tiny_flow(), start=world.infiller)
+
+
+def test_the_best_by_validation_loss_is_kept(tmp_path: Path) -> None:
+    rows = [*rows_of(), *(patch_row(k, name, "validation") for k in range(3) for name in ("benign", "malignant"))]
+    patches = make_patches(tmp_path / "patches", rows)
+    settings = tiny_flow()
+    settings = replace(settings, validation=replace(settings.validation, keep="best", patience=1))
+    infiller = train_infiller(patches, make_pairs(tmp_path / "pairs", patches), tmp_path / "flow", settings)
+    losses = infiller.history["validation.loss"].dropna()
+    assert len(losses) >= 2
+    assert losses.min() > 0
+
+
+def test_windows_that_cut_their_lesion_off_are_left_out(tmp_path: Path) -> None:
+    cut = np.zeros((32, 32), bool)
+    cut[:8, 10:20] = True
+    rows = rows_of(benign=10, malignant=6)
+    patches = make_patches(tmp_path / "patches", rows, {"train-benign-0": cut})
+    pairs = make_pairs(tmp_path / "pairs", patches)
+    infiller = train_infiller(patches, pairs, tmp_path / "flow", tiny_flow())
+    assert infiller.manifest.counts["windows_left_out"] == 1
+    assert "train-patient-benign-0" not in infiller.manifest.learned_patients()
+
+
+def test_too_few_windows_and_a_damaged_artifact_are_named(flow: Infiller, world: World, tmp_path: Path) -> None:
+    many = tiny_flow(schedule=replace(tiny_flow().schedule, batch=64))
+    with pytest.raises(TooFewError, match="has 16 lesion windows in the train split, fewer than a batch of 64"):
+        train_infiller(world.patches, world.pairs, tmp_path / "few", many)
+    copy = tmp_path / "copy"
+    shutil.copytree(flow.folder, copy)
+    network = copy / "network.json"
+    network.write_text(network.read_text().replace('"steps": 4', '"steps": 1'))
+    images, masks = cases(1)
+    with pytest.raises(DamagedError, match="describes no flow that can be built"):
+        Infiller.open(copy).infill(images, masks, ["benign"], [0], allow_border=True)
+    assert (copy / WEIGHTS_NAME).is_file()
+
+
+def test_conditions_beyond_the_class_are_learned_and_asked_for(tmp_path: Path) -> None:
+    margins = {"benign": "CIRCUMSCRIBED", "malignant": "SPICULATED-ILL_DEFINED"}
+    rows = [row | ({"attributes": f'{{"mass margins": "{margins[row["pathology"]]}"}}'} if row["pathology"] in margins
+                   else {}) for row in rows_of()]  # fmt: skip
+    patches = make_patches(tmp_path / "patches", rows)
+    pairs = make_pairs(tmp_path / "pairs", patches)
+    settings = tiny_flow(conditions=("pathology", "margin"))
+    infiller = train_infiller(patches, pairs, tmp_path / "flow", settings)
+    images, masks = cases(1)
+
+    def fill(margin: str | None) -> np.ndarray:
+        return infiller.infill(images, masks, ["malignant"], [3], facts={"margin": [margin]}, allow_border=True)
+
+    assert not np.array_equal(fill("spiculated"), fill(None))
+    with pytest.raises(MammofillError, match="asks for the margin 'smooth'"):
+        fill("smooth")
+
+
+def test_facts_of_lesions_are_read_from_what_the_source_says() -> None:
+    from mammofill.infilling.conditions import words_in
+
+    table = pd.DataFrame({
+        "attributes": pd.Series([
+            '{"mass shape": "IRREGULAR-ARCHITECTURAL_DISTORTION", "mass margins": "ILL_DEFINED-SPICULATED"}',
+            '{"assessment": "4"}', None, '{"mass shape": "ARCHITECTURAL_DISTORTION"}',
+        ], dtype="string"),
+    })  # fmt: skip
+    assert words_in(table, "shape") == ("irregular", None, None, None)
+    assert words_in(table, "margin") == ("ill-defined", None, None, None)
+    assert words_in(table, "birads") == (None, "4", None, None)
+
+
+def test_presets_are_flows() -> None:
+    from mammofill.infilling import preset
+
+    assert isinstance(preset("flow"), FlowSettings)
+    assert preset("flow").hole == GROWN
