@@ -92,6 +92,6 @@ def test_settings_refuse_nonsense(find: Callable[..., SamplingSettings]) -> None
     from mammofill.ground.errors import SettingsError
 
     with pytest.raises(SettingsError, match="first_log_odds must be above last_log_odds"):
-        find(first_log_odds=-3.0)
+        find(first_log_odds=-4.0)
     with pytest.raises(SettingsError, match="guidance_times must be two times, 0 <= least <= most <= 1"):
         find(guidance_times=(0.5, 0.2))

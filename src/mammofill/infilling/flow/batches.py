@@ -21,6 +21,8 @@ from mammofill.pairing.hole import equivalent_radius, hole_of
 
 _NEAR = 0.3
 """Of the lesion's equivalent radius, and one pixel: as far from the mask a pixel counts as near the lesion. Ours."""
+_RIM_PX = 3
+"""Of the hole, inside its border. Ours."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ class Windows:
         share = target.hole_shares[int(random.integers(len(target.hole_shares)))]
         kind = int(random.choice(len(SHAPES), p=target.shape_shares))
         uniform = random.random() < settings.schedule.uniform_times
-        time = random.random() if uniform else 1 / (1 + np.exp(-random.standard_normal()))
+        log_odds = settings.schedule.log_odds_mean + settings.schedule.log_odds_spread * random.standard_normal()
+        time = random.random() if uniform else 1 / (1 + np.exp(-log_odds))
         hidden = random.random() < target.class_hidden_share
         way = int(random.integers(8)) if settings.augment else 0
         one = self._one(position, share, kind, float(time), random)
@@ -179,7 +182,9 @@ class Windows:
         hole = hole_of(mask, replace(settings.hole, share=share) if grows else settings.hole)
         context = context_of(image, hole, settings.target)
         near = distance_from(mask) <= _NEAR * equivalent_radius(mask) + 1
-        weight = np.where(near, np.float32(settings.target.lesion_weight), np.float32(1)) * context.hole
+        rim = hole & (distance_from(~hole) <= _RIM_PX)
+        weight = np.where(near, settings.target.lesion_weight, 1) + settings.target.rim_weight * rim
+        weight = (weight * context.hole).astype(np.float32)
         return _Window(residual_of(image, context, settings.target.scale), context, weight)
 
 

@@ -87,7 +87,7 @@ def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> FlowP
         target = TargetSettings(**_tuples(parts["target"]))
         sampling = SamplingSettings(**_tuples(parts["sampling"]))
         settings = VelocityNetworkSettings(**_tuples(parts["network"]))
-        built = VelocityNetwork(int(network["size_px"]), settings, tuple(network["conditions"]), target.fine)
+        built = VelocityNetwork(int(network["size_px"]), settings, tuple(network["conditions"]), target)
     except (KeyError, TypeError, AttributeError, SettingsError) as error:
         raise DamagedError(
             f"{folder / 'network.json'} describes no flow that can be built ({error}). Train the infiller again, or "

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mammofill.infilling.conditions import count_planes
-from mammofill.infilling.flow.settings import SHAPES, VelocityNetworkSettings
+from mammofill.infilling.flow.settings import SHAPES, TargetSettings, VelocityNetworkSettings
 
 _SEEN = 4
 """Channels that the network is shown: noisy residual (the true one around the hole), base, hole, shape."""
@@ -28,13 +28,15 @@ class VelocityNetwork(nn.Module):
         size_px: side of the patches.
         settings: of the network.
         facts: names out of `conditions.FACTS`.
-        fine: see `TargetSettings.fine`.
+        target: how residuals are split into what is known of their velocity, and what is learned.
     """
 
-    def __init__(self, size_px: int, settings: VelocityNetworkSettings, facts: tuple[str, ...], fine: float) -> None:
+    def __init__(
+        self, size_px: int, settings: VelocityNetworkSettings, facts: tuple[str, ...], target: TargetSettings
+    ) -> None:
         super().__init__()
         settings.check_size(size_px)
-        self.facts, self.fine = facts, fine
+        self.facts, self.target = facts, target
         widths, embedding = settings.widths, settings.embedding
         self.time = nn.Sequential(nn.Linear(2 * _FREQUENCIES, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.conditions = nn.Linear(count_planes(facts), embedding, bias=False)
@@ -95,7 +97,7 @@ class VelocityNetwork(nn.Module):
         for scale, narrow, finer in zip(reversed(self.up), reversed(self.narrow), reversed(seen), strict=True):
             state = scale(torch.cat([F.interpolate(narrow(state), scale_factor=2.0), finer], dim=1), told)
         learned = self.leave(F.silu(state)).float()
-        return torch.as_tensor(learned + _known_part(times, self.fine)[:, None, None, None] * noisy)
+        return learned + known_velocity(noisy, hole, times, self.target)
 
 
 class Scale(nn.Module):
@@ -176,11 +178,50 @@ def _waves(times: Tensor) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def _known_part(times: Tensor, fine: float) -> Tensor:
-    """Return the velocity, as a multiple of the noisy value, of independent normal pixels of the spread `fine`.
+def known_velocity(noisy: Tensor, hole: Tensor, times: Tensor, target: TargetSettings) -> Tensor:
+    """Return the velocity of residuals whose coarse and fine parts were normal, of known spreads.
+
+    Args:
+        noisy: (N, 1, H, W), 0 outside the hole.
+        hole: (N, 1, H, W), 0 or 1.
+        times: (N,).
+        target: where parts are split, and their spreads.
+
+    Returns:
+        (N, 1, H, W) float32.
+    """
+    with torch.autocast(noisy.device.type, enabled=False):
+        coarse = blur_in_hole(noisy.float(), hole.float(), target.split_px)
+        known = _gain(times, target.coarse_spread) * coarse
+        return torch.as_tensor(known + _gain(times, target.fine_spread) * (noisy.float() - coarse))
+
+
+def blur_in_hole(picture: Tensor, hole: Tensor, sigma_px: float) -> Tensor:
+    """Blur over the hole alone (normalised convolution; Knutsson and Westin, CVPR 1993), 0 outside it.
+
+    Args:
+        picture: (N, 1, H, W), 0 outside the hole.
+        hole: (N, 1, H, W), 0 or 1.
+        sigma_px: standard deviation.
+    """
+    reach = int(3 * sigma_px + 1)
+    places = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
+    kernel = torch.exp(-0.5 * (places / sigma_px) ** 2)
+    kernel = kernel / kernel.sum()
+
+    def smooth(one: Tensor) -> Tensor:
+        down = F.conv2d(one, kernel[None, None, :, None], padding=(reach, 0))
+        return F.conv2d(down, kernel[None, None, None, :], padding=(0, reach))
+
+    return torch.as_tensor(smooth(picture) / smooth(hole).clamp(min=1e-3) * hole)
+
+
+def _gain(times: Tensor, spread: float) -> Tensor:
+    """Return the velocity, as a multiple of the noisy value, of normal values of this spread; (N, 1, 1, 1).
 
     With x0 of variance f^2 and noise of variance 1, the best guess of noise - x0 from x_t = (1 - t) x0 + t noise is
     x_t (t - (1 - t) f^2) / ((1 - t)^2 f^2 + t^2).
     """
-    variance = fine**2
-    return (times - (1 - times) * variance) / ((1 - times) ** 2 * variance + times**2)
+    variance = spread**2
+    gain = (times - (1 - times) * variance) / ((1 - times) ** 2 * variance + times**2)
+    return gain[:, None, None, None]

@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from mammofill.infilling.flow.network import blur_in_hole
 from mammofill.infilling.flow.settings import SamplingSettings
 
 Velocity = Callable[[Tensor, float], Tensor]
@@ -92,20 +92,6 @@ def guided(told: Tensor, untold: Tensor, hole: Tensor, settings: SamplingSetting
     """
     difference = (told - untold) * hole
     if settings.coarse_guidance < 1:
-        coarse = _blurred(difference, hole, settings.coarse_sigma_px)
+        coarse = blur_in_hole(difference, hole, settings.coarse_sigma_px)
         difference = difference - (1 - settings.coarse_guidance) * coarse
     return told + (settings.guidance - 1) * difference
-
-
-def _blurred(picture: Tensor, hole: Tensor, sigma_px: float) -> Tensor:
-    """Blur over the hole alone (normalised convolution), 0 outside it."""
-    reach = int(3 * sigma_px)
-    places = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
-    kernel = torch.exp(-0.5 * (places / sigma_px) ** 2)
-    kernel = kernel / kernel.sum()
-
-    def smooth(one: Tensor) -> Tensor:
-        down = F.conv2d(one, kernel[None, None, :, None], padding=(reach, 0))
-        return F.conv2d(down, kernel[None, None, None, :], padding=(0, reach))
-
-    return smooth(picture * hole) / smooth(hole).clamp(min=1e-3) * hole

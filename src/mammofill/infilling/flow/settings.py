@@ -74,10 +74,14 @@ class TargetSettings:
             a judge finds the seam.
         scale: what is learned is divided by this, so that it has about the spread of the noise (ours: lesions and
             tissue differ from the base by a tenth of the full range).
-        fine: spread of what is finer than lesions, in units of `scale`. A pixel of this spread alone would have a
-            velocity that is known in closed form; the network learns what is left of it.
+        split_px: a Gaussian of this standard deviation splits residuals into a coarse and a fine part. If each were
+            normal, of the two spreads that follow, their velocity would be known in closed form; the network learns
+            what is left of it, a fifteenth at even odds (measured on practice mammograms).
+        coarse_spread: of the coarse part, against that of white noise.
+        fine_spread: of the fine part, grain above all.
         lesion_weight: weight of the loss near the lesion (within its equivalent radius x 0.3), against 1 elsewhere in
             the hole.
+        rim_weight: weight that is added within 3 px of the hole's border, where a judge looks for the seam.
         hole_shares: in training each hole is grown by one of these shares of the lesion's radius, so that the hole's
             size does not tell the lesion's; painting uses `hole`.
         shape_shares: share of the training images in which the network is told nothing of the shape, the ellipse, or
@@ -88,18 +92,23 @@ class TargetSettings:
 
     base_sigma_px: float = 1.5
     scale: float = 0.1
-    fine: float = 0.13
+    split_px: float = 1.5
+    coarse_spread: float = 6.0
+    fine_spread: float = 0.19
     lesion_weight: float = 3.0
+    rim_weight: float = 1.0
     hole_shares: tuple[float, ...] = (0.3, 0.45, 0.6, 0.8)
-    shape_shares: tuple[float, float, float] = (0.2, 0.4, 0.4)
-    class_hidden_share: float = 0.15
+    shape_shares: tuple[float, float, float] = (0.15, 0.6, 0.25)
+    class_hidden_share: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         check_setting(self, "base_sigma_px", self.base_sigma_px >= 0, "at least 0")
-        for field in ("scale", "fine", "lesion_weight"):
+        for field in ("scale", "split_px", "coarse_spread", "fine_spread", "lesion_weight"):
             value = getattr(self, field)
             check_setting(self, field, math.isfinite(value) and value > 0, "a number above 0")
+        rim = math.isfinite(self.rim_weight) and self.rim_weight >= 0
+        check_setting(self, "rim_weight", rim, "a number, at least 0")
         grown = len(self.hole_shares) > 0 and all(share >= 0 for share in self.hole_shares)
         check_setting(self, "hole_shares", grown, "one or more shares, each at least 0")
         shares = len(self.shape_shares) == len(SHAPES) and min(self.shape_shares) >= 0
@@ -123,8 +132,10 @@ class FlowScheduleSettings:
         clip_gradient: longest gradient that a step takes.
         ema_half_life_images: the network that is kept is an EMA, in which a step counts half after so many further
             images, but never more than a twentieth of those seen so far.
-        uniform_times: share of the training images whose time is uniform; that of the others is logit-normal (Esser et
-            al., ICML 2024, section 3.1), which looks most at the middle.
+        log_odds_mean: of the times that are learned from, whose log-odds are normal (Esser et al., ICML 2024, section
+            3.1).
+        log_odds_spread: standard deviation of these.
+        uniform_times: share of the training images whose time is uniform instead.
     """
 
     images: int = 83_000
@@ -135,7 +146,9 @@ class FlowScheduleSettings:
     beta2: float = 0.99
     clip_gradient: float = 1.0
     ema_half_life_images: int = 4000
-    uniform_times: float = 0.1
+    log_odds_mean: float = 0.7
+    log_odds_spread: float = 1.8
+    uniform_times: float = 0.05
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
@@ -145,6 +158,7 @@ class FlowScheduleSettings:
         for field in ("beta1", "beta2"):
             check_setting(self, field, 0 <= getattr(self, field) < 1, "in [0, 1)")
         check_setting(self, "clip_gradient", self.clip_gradient > 0, "above 0")
+        check_setting(self, "log_odds_spread", self.log_odds_spread > 0, "above 0")
         check_setting(self, "uniform_times", 0 <= self.uniform_times <= 1, "in [0, 1]")
 
     def rate_at(self, images_seen: int) -> float:
@@ -200,7 +214,7 @@ class SamplingSettings:
     solver: Literal["multistep", "heun"] = "multistep"
     steps: int = 13
     first_log_odds: float = 4.0
-    last_log_odds: float = -2.5
+    last_log_odds: float = -3.5
     guidance: float = 1.5
     guidance_times: tuple[float, float] = (0.0, 1.0)
     coarse_guidance: float = 1.0

@@ -129,7 +129,7 @@ class Training:
         self.fabric, self.data, self.settings = fabric, data, settings
         with seeded_layers(data.seed, "flow"):
             network = VelocityNetwork(
-                data.lesions.images.shape[1], settings.network, settings.conditions, settings.target.fine
+                data.lesions.images.shape[1], settings.network, settings.conditions, settings.target
             )
         if data.start is not None:
             network.load_state_dict(dict(data.start))
