@@ -122,7 +122,8 @@ def _whole(lesson: Lesson) -> NDArray[np.int64]:
 def _spread(rows: NDArray[np.int64], settings: FlowSettings) -> NDArray[np.int64]:
     """Choose as many rows as are looked at, evenly over all of them: neighbours are windows of one lesion."""
     count = min(settings.validation.windows, len(rows))
-    return np.asarray(rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)], np.int64)
+    chosen: NDArray[np.int64] = rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)]
+    return chosen
 
 
 def _weights_of(start: Infiller, settings: FlowSettings) -> Mapping[str, torch.Tensor]:

@@ -97,7 +97,7 @@ class VelocityNetwork(nn.Module):
         for scale, narrow, finer in zip(reversed(self.up), reversed(self.narrow), reversed(seen), strict=True):
             state = scale(torch.cat([F.interpolate(narrow(state), scale_factor=2.0), finer], dim=1), told)
         learned = self.leave(F.silu(state)).float()
-        return learned + known_velocity(noisy, hole, times, self.target)
+        return torch.as_tensor(learned + known_velocity(noisy, hole, times, self.target))
 
 
 class Scale(nn.Module):

@@ -16,6 +16,10 @@ from mammofill.infilling.flow.sampler import follow, guided
 from mammofill.infilling.flow.settings import SHAPES, SamplingSettings, TargetSettings
 from mammofill.infilling.methods import FillCases, Fills
 
+_AT_ONCE = 8
+"""Pictures that are painted together, always so many: in batches of one size a picture has the same bits whatever its
+place and company, and in others the last bits of a convolution may differ."""
+
 
 class FlowPainter:
     """Paints with a flow, on the device where its network is.
@@ -35,40 +39,51 @@ class FlowPainter:
     def fills(self, cases: FillCases) -> Fills:
         """Paint; see `Painter`."""
         device = next(self.network.parameters()).device
-        conditions = torch.from_numpy(encode(self.network.facts, cases.asked, len(cases))).to(device)
+        conditions = encode(self.network.facts, cases.asked, len(cases))
 
-        # One picture at a time: in a batch the last bits of a convolution depend on the batch's size, and the same
-        # seed must give the same picture in any company.
-        def paint(number: int) -> Image:
+        def paint(start: int) -> list[Image]:
+            numbers = list(range(start, min(start + _AT_ONCE, len(cases))))
+            padded = [*numbers, *[numbers[-1]] * (_AT_ONCE - len(numbers))]
             with torch.inference_mode():
-                return self._paint(cases, number, conditions[number : number + 1])
+                return self._paint(cases, padded, torch.from_numpy(conditions[padded]).to(device))[: len(numbers)]
 
-        yield from each_on_one_thread(paint, range(len(cases)), device)
+        for some in each_on_one_thread(paint, range(0, len(cases), _AT_ONCE), device):
+            yield from some
 
-    def _paint(self, cases: FillCases, number: int, conditions: Tensor) -> Image:
+    def _paint(self, cases: FillCases, numbers: list[int], conditions: Tensor) -> list[Image]:
         device, kind = conditions.device, self.sampling.shape
-        image, mask, hole = to_unit(cases.images[number]), cases.masks[number], cases.holes[number]
-        context = context_of(image, hole, self.target)
-        noise = stream(cases.seeds[number], "flow").standard_normal(image.shape, np.float32) * context.hole
-        pictures = [noise, *context.planes(), shape_of(mask, kind)]
-        start, around, base, opening, shape = (torch.from_numpy(one)[None, None].to(device) for one in pictures)
-        kinds = torch.tensor([[float(one == kind) for one in SHAPES]], device=device)
+        images = [to_unit(cases.images[number]) for number in numbers]
+        contexts = [
+            context_of(image, cases.holes[number], self.target) for image, number in zip(images, numbers, strict=True)
+        ]
+        noises = [
+            stream(cases.seeds[number], "flow").standard_normal(context.hole.shape, np.float32) * context.hole
+            for number, context in zip(numbers, contexts, strict=True)
+        ]
+        shapes = [shape_of(cases.masks[number], kind) for number in numbers]
+        planes = [noises, *zip(*(context.planes() for context in contexts), strict=True), shapes]
+        start, around, base, hole, shape = (torch.from_numpy(np.stack(one))[:, None].to(device) for one in planes)
+        kinds = torch.tensor([[float(one == kind) for one in SHAPES]], device=device).expand(len(numbers), -1)
 
-        def look(noisy: Tensor, time: float, asked: Tensor) -> Tensor:
-            seen = [one.expand(len(asked), -1, -1, -1) for one in (noisy, around, base, opening, shape)]
+        def look(noisy: Tensor, time: float, *asked: Tensor) -> Tensor:
+            """Return the velocity for each of some conditions, one after the other in a row."""
+            seen = [one.repeat(len(asked), 1, 1, 1) for one in (noisy, around, base, hole, shape)]
+            times = torch.full((len(seen[0]),), time, device=device)
             with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-                found: Tensor = self.network(
-                    *seen, torch.full((len(asked),), time, device=device), asked, kinds.expand(len(asked), -1)
-                )
-            return found * opening
+                found: Tensor = self.network(*seen, times, torch.cat(asked), kinds.repeat(len(asked), 1))
+            return found * seen[3]
 
         def velocity(noisy: Tensor, time: float) -> Tensor:
             least, most = self.sampling.guidance_times
             if self.sampling.guidance == 1 or not least <= time <= most:
                 return look(noisy, time, conditions)
-            told, untold = look(noisy, time, torch.cat([conditions, torch.zeros_like(conditions)])).chunk(2)
-            return guided(told, untold, opening, self.sampling)
+            told, untold = look(noisy, time, conditions, torch.zeros_like(conditions)).chunk(2)
+            return guided(told, untold, hole, self.sampling)
 
-        residual = follow(velocity, start, self.sampling)[0, 0].cpu().numpy()
-        whole = np.where(hole, context.base + np.float32(self.target.scale) * residual, image)
-        return np.asarray(whole.clip(0, 1), np.float32)
+        residuals = follow(velocity, start, self.sampling)[:, 0].cpu().numpy()
+        return [
+            np.where(context.hole > 0, context.base + np.float32(self.target.scale) * residual, image)
+            .clip(0, 1)
+            .astype(np.float32)
+            for image, context, residual in zip(images, contexts, residuals, strict=True)
+        ]
