@@ -110,7 +110,7 @@ def _whole(lesson: Lesson) -> NDArray[np.int64]:
     assert isinstance(settings, FlowSettings)
     parts = [rows[start : start + 1024] for start in range(0, len(rows), 1024)]
     whole = [[not touches_border(mask) for mask in windows.masks(part)] for part in parts]
-    kept = rows[np.concatenate([np.asarray(part, np.bool_) for part in whole])]
+    kept: NDArray[np.int64] = rows[np.concatenate([np.asarray(part, np.bool_) for part in whole])]
     if len(kept) < settings.schedule.batch:
         raise TooFewError(
             f"{windows.folder} has {len(kept)} windows of the train split that hold their whole lesion, fewer than a "
