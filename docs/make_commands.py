@@ -156,7 +156,20 @@ def _section(stage: Stage) -> str:
     return (
         f"\n## `{stage.name}`\n\n{stage.summary[0].upper()}{stage.summary[1:]}.\n\n"
         f"    mammofill {stage.name} {leading}{inputs} --out DIR [--seed N]{device} [--FIELD VALUE ...]\n{presets}\n"
-        + _settings_table(stage.settings_class())
+        + _settings_tables(stage)
+    )
+
+
+def _settings_tables(stage: Stage) -> str:
+    """Return a table for each settings class: presets may be of several, one for each method."""
+    presets_of: dict[type[Any], list[str]] = {stage.settings_class(): []}
+    for name, settings in find(stage.presets).items() if stage.presets else ():
+        presets_of.setdefault(type(settings), []).append(f"`{name}`")
+    if len(presets_of) == 1:
+        return _settings_table(stage.settings_class())
+    return "\n".join(
+        f"### `{stage.name} --preset` {', '.join(names)}\n\n{_settings_table(one, find(stage.presets)[names[0][1:-1]])}"
+        for one, names in presets_of.items()
     )
 
 
@@ -179,14 +192,16 @@ def _audit() -> str:
     )
 
 
-def _settings_table(settings_class: type[Any]) -> str:
-    return "| setting | default | meaning |\n| --- | --- | --- |\n" + "".join(_settings_rows(settings_class))
+def _settings_table(settings_class: type[Any], start: Any = None) -> str:
+    return "| setting | default | meaning |\n| --- | --- | --- |\n" + "".join(_settings_rows(settings_class, start))
 
 
 def _settings_rows(settings_class: type[Any], start: Any = None, within: str = "") -> Iterator[str]:
     kinds = get_type_hints(settings_class)
     meanings = {
-        one.arg_name: one.description or "" for one in docstring_parser.parse(settings_class.__doc__ or "").params
+        one.arg_name: one.description or ""
+        for parent in reversed(settings_class.__mro__)  # what they share is said once, where it is defined
+        for one in docstring_parser.parse(parent.__doc__ or "").params
     }
     for field in fields(settings_class):
         default = getattr(start, field.name) if start is not None else field.default

@@ -31,6 +31,7 @@ stride_px = 16
 
 [train-infiller]
 preset = "demo"
+hole = { rule = "mask", share = 0.0, plus_px = 0.0 }  # patches of 32 px have little room for more
 generator.widths = [8, 8, 8, 8]
 discriminator.widths = [4, 8]
 schedule.pretrain_epochs = 2
@@ -108,6 +109,7 @@ normals_per_mammogram = 4
 
 [train-infiller]
 preset = "copy-paste"
+hole = { share = 0.1, plus_px = 1.0 }  # small enough for patches of 32 px
 
 [train-classifier]
 network = "shallow-cnn"

@@ -38,8 +38,8 @@ def test_what_a_table_does_not_name_keeps_its_default() -> None:
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_one_nested_field_leaves_the_preset_around_it(preset: str) -> None:
     start = PRESETS[preset]
-    settings = read_settings(GanSettings, {"losses": {"class_weight": 0.125}}, "here", Path(), start)
-    assert settings == replace(start, losses=replace(start.losses, class_weight=0.125))
+    settings = read_settings(type(start), {"hole": {"rule": "ellipse", "share": 0.125}}, "here", Path(), start)
+    assert settings == replace(start, hole=replace(start.hole, rule="ellipse", share=0.125))
 
 
 def test_toml_lists_become_tuples_and_whole_numbers_become_floats() -> None:

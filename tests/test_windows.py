@@ -196,8 +196,10 @@ def settings_from(*flags: str) -> Any:
     """Return the settings that flags of train-infiller make."""
     stage = next(stage for stage in STAGES if stage.name == "train-infiller")
     given = ["patches", "pairs", "--out", "x", *flags]
-    parser = cli._stage_parser(stage, cli._start_settings(stage, given))
-    return cli._settings_in(cli._parsed(parser, given), stage, {})
+    start = cli._start_settings(stage, given)
+    settings_class = stage.settings_class() if start is None else type(start)
+    parser = cli._stage_parser(stage, settings_class, start)
+    return cli._settings_in(cli._parsed(parser, given), settings_class, {})
 
 
 def test_one_nested_flag_leaves_the_others() -> None:
@@ -210,6 +212,15 @@ def test_one_nested_flag_leaves_the_others() -> None:
     assert settings_from("--losses.class_weight=0.125") == replace(
         paper, losses=replace(paper.losses, class_weight=0.125)
     )
+    pasted = PRESETS["copy-paste"]
+    assert settings_from("--preset", "copy-paste", "--hole.share", "0.25") == replace(
+        pasted, hole=replace(pasted.hole, share=0.25)
+    )
+
+
+def test_settings_of_another_method_are_refused() -> None:
+    with pytest.raises(errors.SettingsError, match=r"losses.class_weight"):
+        settings_from("--preset", "copy-paste", "--losses.class_weight", "0.125")
 
 
 def test_flags_go_above_the_file_and_the_file_above_the_preset(tmp_path: Path) -> None:

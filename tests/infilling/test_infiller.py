@@ -13,6 +13,7 @@ from toy_infilling import SIZE_PX, World, toy_patch
 from mammofill.ground.errors import DamagedError, DeviceError, MammofillError, WeightsError
 from mammofill.ground.imaging import to_unit
 from mammofill.infilling import Infiller
+from mammofill.pairing.hole import HoleSettings, holes_of
 
 N = 8
 
@@ -27,19 +28,19 @@ def test_pixels_outside_the_soft_edge_are_identical(world: World, cases: tuple) 
     images, masks, pathologies, seeds = cases
     filled = world.infiller.infill(images, masks, pathologies, seeds)
     assert (filled.dtype, filled.shape) == (np.uint16, images.shape)
-    reach = world.infiller.feather_px
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 3, 2 * reach + 3))
-    for image, mask, fill in zip(images, masks, filled, strict=True):
-        away = cv2.dilate(mask.astype(np.uint8), np.ones_like(disc)) == 0
+    reach = 2 * world.infiller.feather_px + 3
+    for image, hole, fill in zip(images, holes_of(masks, world.infiller.hole), filled, strict=True):
+        away = cv2.dilate(hole.astype(np.uint8), np.ones((reach, reach), np.uint8)) == 0
         assert np.array_equal(fill[away], image[away])
-        assert (fill[mask] != image[mask]).mean() > 0.9
+        assert (fill[hole] != image[hole]).mean() > 0.9
 
 
-def test_the_raw_picture_is_the_fill_inside_the_mask(world: World, cases: tuple) -> None:
+def test_the_raw_picture_is_the_fill_inside_the_hole(world: World, cases: tuple) -> None:
     images, masks, pathologies, seeds = cases
     filled = world.infiller.infill(images, masks, pathologies, seeds)
     raw = world.infiller.infill(images, masks, pathologies, seeds, raw=True)
-    assert np.array_equal(raw[masks], filled[masks])
+    holes = holes_of(masks, world.infiller.hole)
+    assert np.array_equal(raw[holes], filled[holes])
     assert not np.array_equal(raw, filled)
 
 
@@ -90,10 +91,11 @@ def test_patches_of_another_size(world: World, cases: tuple) -> None:
         world.infiller.infill(images[:, :16, :16], masks[:, :16, :16], pathologies, seeds)
 
 
-def test_masks_that_touch_the_border(world: World, cases: tuple) -> None:
+def test_holes_that_touch_the_border(world: World, cases: tuple) -> None:
     images, masks, pathologies, seeds = cases
     masks[2, 10, -1] = True
-    with pytest.raises(MammofillError, match="The mask of image 2 touches the border of the patch, so that its lesion"):
+    words = r"The hole of image 2 \(the ellipse .*\) touches the border of the patch, so that its lesion"
+    with pytest.raises(MammofillError, match=words):
         world.infiller.infill(images, masks, pathologies, seeds)
     assert world.infiller.infill(images, masks, pathologies, seeds, allow_border=True).shape == images.shape
 
@@ -200,6 +202,8 @@ def test_no_weights(world: World, cases: tuple, tmp_path: Path) -> None:
             r"names the method 'diffusion'; this version knows gan, copy-paste",
         ),
         ('"pathology"', '"mood"', r"names conditions that this version does not know: mood"),
+        ('"rule": "ellipse"', '"rule": "star"', r"describes no hole that this version knows .*rule must be"),
+        ('"plus_px"', '"minus_px"', r"describes no hole that this version knows .*minus_px"),
         ("{", "[", r"network.json cannot be read .* Train the infiller again"),
         ('"activation"', '"squashing"', r"network.json describes no generator that can be built .*squashing"),
         ('"leaky_relu"', '"tanh"', r"describes no generator that can be built .*activation must be"),
@@ -225,3 +229,11 @@ def test_an_infiller_that_says_no_method_is_a_gan(world: World, cases: tuple, tm
     infiller = changed(world.infiller, tmp_path / "infiller", '"method": "gan",', "")
     assert infiller.method == "gan"
     assert np.array_equal(infiller.infill(*cases), world.infiller.infill(*cases))
+
+
+def test_an_infiller_that_says_no_hole_repaints_the_mask(world: World, tmp_path: Path) -> None:
+    said = world.infiller.network["hole"]
+    network = world.infiller.folder / "network.json"
+    assert json.loads(network.read_text())["hole"] == said
+    infiller = changed(world.infiller, tmp_path / "infiller", '"hole"', '"hole_of_a_later_version"')
+    assert infiller.hole == HoleSettings()

@@ -10,33 +10,40 @@ import numpy as np
 import pytest
 import toy_infilling as toy
 from scipy import ndimage
-from toy_infilling import SIZE_PX, World, tiny, toy_patch
+from toy_infilling import HOLE, SIZE_PX, World, tiny, toy_patch
 
 from mammofill.ground.errors import SettingsError, TooFewError
 from mammofill.infilling import Infiller, preset, train_infiller
 from mammofill.infilling.baselines.copy_paste import CopyPastePainter, outline_of, paste
 from mammofill.infilling.baselines.surroundings import find_tissue
 from mammofill.infilling.baselines.texture import TexturePainter, synthesise
-from mammofill.infilling.methods import METHODS
+from mammofill.infilling.methods import FillCases, methods
 from mammofill.pairing import borrowed_mask
+from mammofill.pairing.hole import holes_of
 
 N = 6
 Cases = tuple[np.ndarray, np.ndarray, list[str], list[int]]
 
+SMALL = {
+    "gan": tiny(),
+    "copy-paste": replace(preset("copy-paste"), hole=HOLE, feather_px=2, previews=2),
+    "texture": replace(preset("texture"), hole=HOLE, feather_px=2, previews=2),
+}
+"""Settings of each method that are quick on toy patches."""
+
 
 def make(world: World, out: Path, method: str, **changes: object) -> Infiller:
-    settings = tiny() if method == "gan" else replace(preset(method), feather_px=2, previews=2)
-    return train_infiller(world.patches, world.pairs, out, replace(settings, **changes), seed=1)
+    return train_infiller(world.patches, world.pairs, out, replace(SMALL[method], **changes), seed=1)
 
 
 @pytest.fixture(scope="module")
 def infillers(world: World, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Infiller]:
     folder = tmp_path_factory.mktemp("infillers")
-    others = {method: make(world, folder / method, method) for method in METHODS if method != "gan"}
+    others = {method: make(world, folder / method, method) for method in SMALL if method != "gan"}
     return {"gan": world.infiller, **others}
 
 
-@pytest.fixture(params=METHODS)
+@pytest.fixture(params=SMALL)
 def infiller(infillers: dict[str, Infiller], request: pytest.FixtureRequest) -> Infiller:
     return infillers[request.param]
 
@@ -49,26 +56,42 @@ def cases() -> Cases:
     return images, masks, ["benign", "malignant"] * (N // 2), list(range(100, 100 + N))
 
 
+def test_every_method_is_tested_here() -> None:
+    assert set(SMALL) == set(methods())
+
+
 def test_the_artifact_says_its_method(infillers: dict[str, Infiller]) -> None:
     for method, infiller in infillers.items():
         again = Infiller.open(infiller.folder)
         assert again.method == method
-        assert (again.size_px, again.feather_px, again.conditions) == (SIZE_PX, 2, ("pathology",))
+        assert (again.size_px, again.hole, again.feather_px) == (SIZE_PX, HOLE, 2)
+        assert again.conditions == ("pathology",)
         assert again.classes_learned == {"benign": 10, "malignant": 6}
         assert len(again.previews) >= 1
         assert "images_seen" in again.history
 
 
-def test_far_from_the_mask_nothing_changes(infiller: Infiller, cases: Cases) -> None:
+def test_outside_the_hole_and_its_soft_edge_nothing_changes_to_the_bit(infiller: Infiller, cases: Cases) -> None:
     images, masks, *_ = cases
     filled = infiller.infill(*cases)
     assert (filled.dtype, filled.shape) == (np.uint16, images.shape)
+    holes, may_change = holes_of(masks, HOLE), infiller.may_change(masks)
+    assert may_change.shape == masks.shape
+    assert not (holes & ~may_change).any()
+    assert (~may_change).any(axis=(1, 2)).all()
+    assert np.array_equal(filled[~may_change], images[~may_change])
+    assert (filled[holes] != images[holes]).mean() > 0.9
     reach = 2 * infiller.feather_px + 3
-    for image, mask, fill in zip(images, masks, filled, strict=True):
-        away = cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach), np.uint8)) == 0
-        assert away.any()
-        assert np.array_equal(fill[away], image[away])
-        assert (fill[mask] != image[mask]).mean() > 0.9
+    for hole, changing in zip(holes, may_change, strict=True):
+        near = cv2.dilate(hole.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+        assert not (changing & ~near).any()
+
+
+def test_the_hole_is_repainted_and_not_the_mask_alone(infiller: Infiller, cases: Cases) -> None:
+    images, masks, *_ = cases
+    beside = holes_of(masks, HOLE) & ~masks
+    assert beside.any(axis=(1, 2)).all()
+    assert (infiller.infill(*cases)[beside] != images[beside]).mean() > 0.8
 
 
 def test_fills_are_the_same_bits_wherever_the_patches_lie_in_memory(infiller: Infiller, cases: Cases) -> None:
@@ -81,10 +104,11 @@ def test_fills_are_the_same_bits_wherever_the_patches_lie_in_memory(infiller: In
 def test_sham_fills_are_the_same_before_they_are_rounded_too(cases: Cases) -> None:
     images, masks, _, seeds = cases
     random, others, painter = np.random.default_rng(0), [], TexturePainter(2)
-    fills = np.array(list(painter.fills(images, masks, {}, seeds)))
+    some = FillCases(images, masks, holes_of(masks, HOLE), {}, seeds)
+    fills = np.array(list(painter.fills(some)))
     for _ in range(5):
         others += [np.empty(random.integers(1, 3000), np.uint8) for _ in range(100)]
-        assert np.array_equal(np.array(list(painter.fills(images, masks, {}, seeds))), fills)
+        assert np.array_equal(np.array(list(painter.fills(some))), fills)
 
 
 def test_a_picture_does_not_depend_on_its_company(infiller: Infiller, cases: Cases) -> None:
@@ -97,9 +121,10 @@ def test_a_picture_does_not_depend_on_its_company(infiller: Infiller, cases: Cas
 
 def test_what_was_in_the_hole_is_not_looked_at(infiller: Infiller, cases: Cases) -> None:
     images, masks, *rest = cases
+    holes = holes_of(masks, HOLE)
     assert np.array_equal(
-        infiller.infill(np.where(masks, 0, images).astype(np.uint16), masks, *rest)[masks],
-        infiller.infill(images, masks, *rest)[masks],
+        infiller.infill(np.where(holes, 0, images).astype(np.uint16), masks, *rest)[holes],
+        infiller.infill(images, masks, *rest)[holes],
     )
 
 
@@ -159,7 +184,8 @@ def test_outlines_are_compared_without_place_and_size() -> None:
 def test_a_pasted_lesion_keeps_its_contrast_and_takes_the_brightness_around() -> None:
     rows, columns = np.mgrid[:64, :64]
     outline, mask = np.hypot(rows - 30, columns - 32) < 10, np.hypot(rows - 25, columns - 36) < 12
-    pasted = paste((0.6 + 0.1 * outline).astype(np.float32), outline, np.full((64, 64), 0.2, np.float32), mask, 4)
+    hole = np.hypot(rows - 25, columns - 36) < 14
+    pasted = paste((0.6 + 0.1 * outline).astype(np.float32), outline, np.full((64, 64), 0.2, np.float32), mask, hole, 4)
     assert pasted[25, 36] == pytest.approx(0.3, abs=0.01)
     assert pasted[25, 36 + 20] == np.float32(0.2)
 
@@ -173,7 +199,7 @@ def test_the_bank_holds_whole_lesions_of_the_train_split_once(world: World, tmp_
     ]  # in another window
     patches = toy.make_patches(tmp_path / "patches", rows, masks={"train-benign-3": cut})
     infiller = train_infiller(
-        patches, toy.make_pairs(tmp_path / "pairs", patches), tmp_path / "out", preset("copy-paste"), seed=0
+        patches, toy.make_pairs(tmp_path / "pairs", patches), tmp_path / "out", SMALL["copy-paste"], seed=0
     )
     painter = infiller._painter("cpu")
     assert isinstance(painter, CopyPastePainter)
@@ -194,13 +220,13 @@ def test_a_class_without_a_whole_lesion(tmp_path: Path) -> None:
     patches = toy.make_patches(tmp_path / "patches", rows, masks={"train-malignant-0": cut, "train-malignant-1": cut})
     pairs = toy.make_pairs(tmp_path / "pairs", patches)
     with pytest.raises(TooFewError, match=r"No malignant lesion of .* lies wholly inside a patch .*larger patches"):
-        train_infiller(patches, pairs, tmp_path / "out", preset("copy-paste"))
+        train_infiller(patches, pairs, tmp_path / "out", SMALL["copy-paste"])
 
 
 @pytest.mark.parametrize("method", ["copy-paste", "texture"])
 def test_one_class_on_purpose(tmp_path: Path, method: str) -> None:
     patches = toy.make_patches(tmp_path / "patches", toy.rows_of(benign=0, malignant=8))
-    settings = replace(preset(method), allow_one_class=True)
+    settings = replace(SMALL[method], allow_one_class=True)
     infiller = train_infiller(patches, toy.make_pairs(tmp_path / "pairs", patches), tmp_path / "out", settings)
     assert infiller.classes_learned == {"benign": 0, "malignant": 8}
     assert len(infiller.previews) == 1
@@ -257,6 +283,7 @@ def test_a_condition_that_the_patches_do_not_tell(world: World, tmp_path: Path) 
         make(world, tmp_path / "out", "copy-paste", conditions=("pathology", "density"))
 
 
-def test_an_unknown_method() -> None:
-    with pytest.raises(SettingsError, match="method must be gan, copy-paste or texture, but is 'diffusion'"):
-        replace(preset("demo"), method="diffusion")
+@pytest.mark.parametrize("method", SMALL)
+def test_settings_are_of_their_own_method(method: str) -> None:
+    with pytest.raises(SettingsError, match=f"method must be {method}, but is 'diffusion'"):
+        replace(SMALL[method], method="diffusion")

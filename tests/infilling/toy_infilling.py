@@ -17,9 +17,12 @@ from mammofill.ground.seeding import stream
 from mammofill.infilling import GanSettings, Infiller, preset, train_infiller
 from mammofill.infilling.gan.settings import DiscriminatorSettings, GeneratorSettings, ScheduleSettings
 from mammofill.pairing import Pairs
+from mammofill.pairing.hole import HoleSettings
 from mammofill.patches import PatchSet, write_shard
 
 SIZE_PX = 32
+HOLE = HoleSettings("ellipse", share=0.1, plus_px=1.0)
+"""Of the toy's infillers: other than the mask, and small enough that it fits into patches of 32 px."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ def toy_patch(patch_id: str, pathology: str, size_px: int = SIZE_PX) -> tuple[np
     random = stream(3, patch_id)
     tissue = 0.4 + 0.8 * cv2.GaussianBlur(random.standard_normal((size_px, size_px)).astype(np.float32), (0, 0), 2.0)
     rows, columns = np.mgrid[:size_px, :size_px]
-    row, column = random.uniform(0.35 * size_px, 0.65 * size_px, 2)
+    row, column = random.uniform(0.4 * size_px, 0.6 * size_px, 2)
     distance = np.hypot(rows - row, columns - column)
     mask = np.zeros((size_px, size_px), bool)
     if pathology != "normal":
@@ -118,6 +121,7 @@ def tiny(**changes: Any) -> GanSettings:
     settings = replace(
         demo,
         preset="tiny",
+        hole=HOLE,
         generator=GeneratorSettings(widths=(8, 8, 8, 8)),
         discriminator=DiscriminatorSettings(widths=(4, 8, 8), sees="composite"),
         schedule=replace(demo.schedule, pretrain_epochs=1, adversarial_epochs=2, batch=4),

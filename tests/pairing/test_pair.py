@@ -72,14 +72,14 @@ def test_a_shifted_mask_is_the_mask_shifted(shift: tuple[int, int]) -> None:
     [
         (disc(6), None),
         (disc(1), "mask-too-small"),
-        (disc(6, 5), "mask-at-the-border"),
-        (disc(6, 15, 12), "mask-off-the-breast"),
+        (disc(6, 5), "hole-at-the-border"),
+        (disc(6, 15, 12), "hole-off-the-breast"),
     ],
 )
 def test_where_a_mask_may_lie(mask: np.ndarray, reason: str | None) -> None:
     breast = np.ones((SIZE, SIZE), bool)
     breast[:, :8] = False
-    assert check_placement(mask, breast, 16) == reason
+    assert check_placement(mask, breast, PairPatchesSettings()) == reason
 
 
 def test_every_pair_fits(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_every_pair_fits(tmp_path: Path) -> None:
         mask = borrowed_mask(
             patches.pixels([donor])[1][0], pair["zoom"], (pair["shift_rows_px"], pair["shift_columns_px"])
         )
-        assert check_placement(mask, patches.breasts([context])[0], settings.min_mask_px) is None
+        assert check_placement(mask, patches.breasts([context])[0], settings) is None
         assert pair["requested_pathology"] == patches.table["pathology"][donor]
         assert pair["context_patient_id"] == patches.table["patient_id"][context]
         assert pair["mask_donor_patient_id"] == patches.table["patient_id"][donor]
@@ -111,7 +111,7 @@ def test_the_seed_decides_and_other_patches_do_not(tmp_path: Path) -> None:
 def test_what_cannot_be_paired_is_counted_and_refused(tmp_path: Path) -> None:
     patches = make_patches(tmp_path / "p", breast_from=20)
     with pytest.raises(
-        TooFewError, match="None of the 12 normal patches .* patch-unpaired 12, try-mask-off-the-breast 60"
+        TooFewError, match="None of the 12 normal patches .* patch-unpaired 12, try-hole-off-the-breast 60"
     ):
         pair_patches(patches, tmp_path / "r", PairPatchesSettings(tries=5, zoom=(1, 1)))
     assert not (tmp_path / "r").exists()

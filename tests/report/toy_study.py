@@ -136,7 +136,7 @@ def make_study(folder: Path, arms: Mapping[str, float]) -> list[Evaluation]:
     kinds = ("normal", "benign", "malignant")
     rows = [patch_row(k, kind, split) for split in ("train", "test") for kind in kinds for k in range(4)]
     patches = make_patches(folder / "patches", rows, {"mammograms": mammograms})
-    unpaired = pd.DataFrame({"reason": ["try-mask-off-the-breast"], "count": [77]})
+    unpaired = pd.DataFrame({"reason": ["try-hole-off-the-breast"], "count": [77]})
     pairs = make(folder / "pairs", "pairs", {"patches": patches}, {"unpaired.parquet": unpaired}, pairs=4)
     history = "images_seen,generator.class,discriminator.class\n100,1,0.5\n200,0.5,0.25\n300,0.3,0.2\n"
     preview = encode_png(np.full((20, 100), 90, np.uint8))

@@ -65,6 +65,7 @@ from mammofill.experiment.settings import check_names, read_settings, read_toml
 from mammofill.experiment.stages import Stage, stage_named
 from mammofill.experiment.steps import Arm, External, Grid, Plan, Step, steps_of
 from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.pairing.hole import widest
 
 PAPER_ARMS: tuple[dict[str, Any], ...] = (
     {"name": "shallow CNN", "network": "shallow-cnn", "weights": "none"},
@@ -127,6 +128,10 @@ def read_study(path: str | Path) -> Study:
             raise SettingsError(f"{path} [evaluate]: {field} is not set here; it follows from {tables_of_it}.")
     settings = {name: _stage_settings(stage_named(name), tables[name], path) for name in _ONCE}
     infillers = _infillers(content, tables, path)
+    if "hole" not in tables["pair-patches"]:
+        # All arms are filled in the same places, those in which every infiller's hole fits.
+        hole = widest(one.hole for one in infillers.values())
+        settings["pair-patches"] = replace(settings["pair-patches"], hole=hole)
     check_names(stage_named("train-classifier").settings_class(), tables["train-classifier"],
                 f"{path} [train-classifier]")  # fmt: skip
     arms = _arms(_arm_tables(content), tables["train-classifier"], infillers, path)

@@ -126,4 +126,5 @@ def check_choice(settings: object, field: str, *words: str) -> None:
     Raises:
         SettingsError: it is none of them.
     """
-    check_setting(settings, field, getattr(settings, field) in words, " or ".join((", ".join(words[:-1]), words[-1])))
+    known = " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    check_setting(settings, field, getattr(settings, field) in words, known)

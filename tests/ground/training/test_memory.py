@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,15 @@ def use_and_free() -> None:
     np.ones(MEGABYTES * 2**20, np.uint8)
 
 
-def test_what_is_freed_is_kept_inside_the_block_and_handed_back_after_it() -> None:
+def in_a_new_process(work: Callable[[], None]) -> int | None:
+    """Run it where nothing was freed before, of which new memory could be taken; return the exit code."""
+    process = multiprocessing.get_context("spawn").Process(target=work)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def keep_and_hand_back() -> None:
     before = resident_mb()
     with freed_memory_kept("cpu"):
         use_and_free()
@@ -36,6 +46,10 @@ def test_what_is_freed_is_kept_inside_the_block_and_handed_back_after_it() -> No
     after = resident_mb()
     assert inside - before > 0.9 * MEGABYTES
     assert after - before < 0.1 * MEGABYTES
+
+
+def test_what_is_freed_is_kept_inside_the_block_and_handed_back_after_it() -> None:
+    assert in_a_new_process(keep_and_hand_back) == 0
 
 
 @freed_memory_kept("cpu")

@@ -11,32 +11,41 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from mammofill.ground import training
 from mammofill.ground.errors import DamagedError, DeviceError, TrainingError, WeightsError
+from mammofill.ground.training.checkpoint import (
+    load_checkpoint,
+    load_weights,
+    remove_checkpoint,
+    save_checkpoint,
+    save_weights,
+)
+from mammofill.ground.training.data_order import positions_at, seeded_layers
+from mammofill.ground.training.device import find_device
+from mammofill.ground.training.history import History, check_finite
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 100))
 def test_a_pass_sees_every_item_once_and_a_later_start_changes_nothing(count: int, batch: int, seed: int) -> None:
-    whole = training.positions_at(0, 3 * count, count, seed, "order")
+    whole = positions_at(0, 3 * count, count, seed, "order")
     for number in range(3):
         assert sorted(whole[number * count : (number + 1) * count]) == list(range(count))
-    pieces = [training.positions_at(seen, batch, count, seed, "order") for seen in range(0, 2 * count, batch)]
+    pieces = [positions_at(seen, batch, count, seed, "order") for seen in range(0, 2 * count, batch)]
     joined = np.concatenate(pieces)[: 2 * count]
     assert np.array_equal(joined, whole[: len(joined)])
 
 
 def test_passes_differ() -> None:
-    first, second = np.split(training.positions_at(0, 100, 50, 0), 2)
+    first, second = np.split(positions_at(0, 100, 50, 0), 2)
     assert not np.array_equal(first, second)
 
 
 def test_layers_start_as_the_seed_says_and_the_global_generator_is_left_alone() -> None:
     before = torch.random.get_rng_state()
-    with training.seeded_layers(1, "generator"):
+    with seeded_layers(1, "generator"):
         first = nn.Linear(3, 3)
-    with training.seeded_layers(1, "generator"):
+    with seeded_layers(1, "generator"):
         same = nn.Linear(3, 3)
-    with training.seeded_layers(2, "generator"):
+    with seeded_layers(2, "generator"):
         other = nn.Linear(3, 3)
     assert torch.equal(first.weight, same.weight)
     assert not torch.equal(first.weight, other.weight)
@@ -44,65 +53,65 @@ def test_layers_start_as_the_seed_says_and_the_global_generator_is_left_alone() 
 
 
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
-    assert training.load_checkpoint(tmp_path) is None
+    assert load_checkpoint(tmp_path) is None
     network = nn.Linear(2, 2)
     optimiser = torch.optim.Adam(network.parameters())
     network(torch.ones(1, 2)).sum().backward()
     optimiser.step()
-    training.save_checkpoint(
+    save_checkpoint(
         tmp_path, {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "images_seen": 8}
     )
-    state = training.load_checkpoint(tmp_path)
+    state = load_checkpoint(tmp_path)
     assert state is not None
     assert state["images_seen"] == 8
     assert torch.equal(state["network"]["weight"], network.weight)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
-    training.remove_checkpoint(tmp_path)
-    assert training.load_checkpoint(tmp_path) is None
+    remove_checkpoint(tmp_path)
+    assert load_checkpoint(tmp_path) is None
 
 
 def test_a_broken_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"broken")
     with pytest.raises(DamagedError, match=r"checkpoint\.pt cannot be read.*to start anew"):
-        training.load_checkpoint(tmp_path)
+        load_checkpoint(tmp_path)
 
 
 def test_weights_come_back_and_those_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     network = nn.Linear(2, 3)
-    training.save_weights(path, network)
+    save_weights(path, network)
     same = nn.Linear(2, 3)
-    training.load_weights(path, same)
+    load_weights(path, same)
     assert torch.equal(same.weight, network.weight)
     with pytest.raises(
         WeightsError, match=r"belongs to another network than Linear.*'bias' .needed \(4,\), found \(3,\)"
     ):
-        training.load_weights(path, nn.Linear(2, 4))
+        load_weights(path, nn.Linear(2, 4))
     with pytest.raises(WeightsError, match="does not exist"):
-        training.load_weights(tmp_path / "nowhere.safetensors", network)
+        load_weights(tmp_path / "nowhere.safetensors", network)
     path.write_bytes(b"not weights")
     with pytest.raises(WeightsError, match="is not a safetensors file"):
-        training.load_weights(path, network)
+        load_weights(path, network)
 
 
 def test_devices_are_never_replaced() -> None:
-    assert training.find_device("cpu").type == "cpu"
+    assert find_device("cpu").type == "cpu"
     with pytest.raises(DeviceError, match=r"'cuda:63' was asked for, but \d+ CUDA devices were found"):
-        training.find_device("cuda:63")
+        find_device("cuda:63")
     with pytest.raises(DeviceError, match="no device called 'toaster'. Use cpu, cuda"):
-        training.find_device("toaster")
+        find_device("toaster")
 
 
 def test_losses_that_are_no_numbers_stop_the_run() -> None:
-    training.check_finite({"perceptual": 0.5}, 8)
+    check_finite({"perceptual": 0.5}, 8)
     with pytest.raises(TrainingError, match="The loss 'boundary' became nan after 16 images"):
-        training.check_finite({"perceptual": 0.5, "boundary": float("nan")}, 16)
+        check_finite({"perceptual": 0.5, "boundary": float("nan")}, 16)
 
 
 def test_a_history_is_written_as_it_was_kept(tmp_path: Path) -> None:
-    history = training.History()
+    history = History()
     history.add(8, phase="pretrain", loss=0.5)
-    again = training.History.from_state(history.state())
+    again = History.from_state(history.state())
     again.add(16, loss=0.25, distance=0.1)
     again.write(tmp_path)
     assert (tmp_path / "history.csv").read_text().splitlines() == [

@@ -7,6 +7,7 @@ from toy_infilling import SIZE_PX, toy_patch
 from mammofill.infilling.gan.generator import Generator
 from mammofill.infilling.gan.painter import GeneratorPainter
 from mammofill.infilling.gan.settings import GeneratorSettings
+from mammofill.infilling.methods import FillCases
 
 
 def test_fills_are_the_same_in_any_company_and_on_any_number_of_threads() -> None:
@@ -18,13 +19,12 @@ def test_fills_are_the_same_in_any_company_and_on_any_number_of_threads() -> Non
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        together = list(painter.fills(images, masks, {"pathology": words}, seeds))
+        together = list(painter.fills(FillCases(images, masks, masks, {"pathology": words}, seeds)))
         assert torch.get_num_threads() == 3
         torch.set_num_threads(1)
-        alone = [
-            next(iter(painter.fills(images[k : k + 1], masks[k : k + 1], {"pathology": [words[k]]}, [seeds[k]])))
-            for k in range(6)
-        ]
+        each = [slice(k, k + 1) for k in range(6)]
+        cases = [FillCases(images[k], masks[k], masks[k], {"pathology": words[k]}, seeds[k]) for k in each]
+        alone = [next(painter.fills(one)) for one in cases]
     finally:
         torch.set_num_threads(before)
     np.testing.assert_array_equal(together, alone)

@@ -187,7 +187,7 @@ def test_losses_and_previews_for_tensorboard(world: World, tmp_path: Path) -> No
 
 
 def test_tensorboard_that_is_not_installed(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mammofill.infilling.gan.find_spec", lambda _: None)
+    monkeypatch.setattr("mammofill.ground.training.tensorboard.find_spec", lambda _: None)
     with pytest.raises(SettingsError, match=r"tensorboard needs its package: pip install"):
         train_infiller(world.patches, world.pairs, tmp_path / "out", tiny(tensorboard=str(tmp_path / "board")))
     assert not (tmp_path / "out.partial").exists()

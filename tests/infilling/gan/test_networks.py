@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mammofill.ground.errors import SettingsError
 from mammofill.ground.seeding import stream
 from mammofill.infilling.conditions import count_planes, encode
-from mammofill.infilling.gan.diffaugment import draw_augmentation, show
+from mammofill.infilling.gan.diffaugment import diffaugment, draw_augmentation
 from mammofill.infilling.gan.discriminator import Discriminator, weights_near
 from mammofill.infilling.gan.generator import Generator, fill_smoothly
 from mammofill.infilling.gan.settings import DiscriminatorSettings, GeneratorSettings
@@ -177,20 +177,20 @@ def test_pictures_are_shown_with_their_masks_and_gradients_pass() -> None:
     image = torch.rand(40, 1, 16, 16, requires_grad=True)
     mask = (image.detach() > 0.5).float()
     views = torch.stack([draw_augmentation(("turn", "translation"), stream(0, number)) for number in range(40)])
-    shown, shown_mask = show(image, mask, views, ("turn", "translation"))
+    shown, shown_mask = diffaugment(image, mask, views, ("turn", "translation"))
     # Pixels stay whole, so that a mask stays a mask and belongs to its picture.
     assert torch.allclose((shown > 0.5).float(), shown_mask, atol=1e-3)
     assert {int(way) for way in views[:, 0]} == set(range(8))
     shown.sum().backward()
     assert image.grad is not None
     assert image.grad.abs().sum() > 0
-    assert all(one is other for one, other in zip(show(image, mask, views, ()), (image, mask), strict=True))
+    assert all(one is other for one, other in zip(diffaugment(image, mask, views, ()), (image, mask), strict=True))
 
 
 def test_light_changes_the_picture_and_not_the_mask() -> None:
     image, mask = torch.rand(1, 1, 8, 8), torch.ones(1, 1, 8, 8)
     view = draw_augmentation(("brightness", "contrast"), stream(0, "view"))[None]
-    shown, shown_mask = show(image, mask, view, ("brightness", "contrast"))
+    shown, shown_mask = diffaugment(image, mask, view, ("brightness", "contrast"))
     assert torch.equal(mask, shown_mask)
     assert (shown.mean() - image.mean()).item() == pytest.approx(view[0, 3].item(), abs=1e-5)
     assert (shown.std() / image.std()).item() == pytest.approx(view[0, 4].item(), abs=1e-4)

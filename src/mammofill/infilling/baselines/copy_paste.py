@@ -67,7 +67,7 @@ class CopyPastePainter:
         ):
             donor = self.choose(mask, {fact: words[number] for fact, words in cases.asked.items()}, seed)
             lent, outlines = self.bank.pixels([donor])
-            yield paste(to_unit(lent[0]), outlines[0], to_unit(image), mask, grow(hole, self.feather_px))
+            yield paste(to_unit(lent[0]), outlines[0], to_unit(image), mask, hole, self.feather_px)
 
     def choose(self, mask: Mask, asked: Mapping[str, str | None], seed: int) -> int:
         """Choose a lesion of the bank.
@@ -76,7 +76,7 @@ class CopyPastePainter:
         to be enlarged or shrunk much counts for less.
 
         Args:
-            mask: (H, W) bool, the hole.
+            mask: (H, W) bool, where a lesion is wanted.
             asked: a word for some facts; lesions of another word, or of none, are left out.
             seed: chooses among those that fit about as well as the best.
 
@@ -132,7 +132,7 @@ def outline_of(mask: Mask) -> Image:
     return np.asarray(moved >= 0.5, np.float32)
 
 
-def paste(lent: Image, outline: Mask, image: Image, mask: Mask, hole: Mask) -> Image:
+def paste(lent: Image, outline: Mask, image: Image, mask: Mask, hole: Mask, feather_px: int) -> Image:
     """Shift and zoom a lesion onto a mask, and lay it into the patch without a seam.
 
     Args:
@@ -140,8 +140,9 @@ def paste(lent: Image, outline: Mask, image: Image, mask: Mask, hole: Mask) -> I
         outline: (H, W) bool, where it is there.
         image: (H, W) in [0, 1], the patch that receives it.
         mask: (H, W) bool, where.
-        hole: (H, W) bool, what may change: the lesion's surroundings come along as far, so that its own margin, soft or
-            sharp, is kept.
+        hole: (H, W) bool, what is repainted; of the patch's own pixels in it none is looked at.
+        feather_px: the lesion's surroundings come along so far beyond the hole, so that its own margin, soft or sharp,
+            is kept.
 
     Returns:
         (H, W) float32 in [0, 1]: the patch, with the lesion.
@@ -151,8 +152,9 @@ def paste(lent: Image, outline: Mask, image: Image, mask: Mask, hole: Mask) -> I
     # Cubic: linear interpolation would take the grain off the film.
     size = image.shape[::-1]
     moved = cv2.warpAffine(lent, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-    black = find_black(image, mask)
-    return blend(np.asarray(moved, np.float32), image, hole & ~black, ~black).clip(0, 1).astype(np.float32)
+    black = find_black(image, hole)
+    laid = grow(hole, feather_px) & ~black
+    return blend(np.asarray(moved, np.float32), image, laid, ~black).clip(0, 1).astype(np.float32)
 
 
 def _centre(mask: Mask) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mammofill.ground.errors import check_choice
 from mammofill.infilling.settings import InfillerSettings
 from mammofill.pairing.hole import GROWN, HoleSettings
 
@@ -17,6 +18,11 @@ class CopyPasteSettings(InfillerSettings):
     method: Literal["copy-paste"] = "copy-paste"
     hole: HoleSettings = GROWN
 
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        super().__post_init__()
+        check_choice(self, "method", "copy-paste")
+
 
 @dataclass(frozen=True)
 class TextureSettings(InfillerSettings):
@@ -25,6 +31,11 @@ class TextureSettings(InfillerSettings):
     preset: str = "texture"
     method: Literal["texture"] = "texture"
     hole: HoleSettings = GROWN
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        super().__post_init__()
+        check_choice(self, "method", "texture")
 
 
 COPY_PASTE_PRESETS = {"copy-paste": CopyPasteSettings()}
