@@ -109,6 +109,7 @@ normals_per_mammogram = 4
 
 [train-infiller]
 preset = "copy-paste"
+hole = { share = 0.1, plus_px = 1.0 }  # small enough for patches of 32 px
 
 [train-classifier]
 network = "shallow-cnn"
