@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mammofill.classifier.augmentation import apply_augmentation, draw_augmentation
-from mammofill.classifier.examples import Examples
+from mammofill.classifier.examples import LesionImages
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.ground.imaging import to_unit
 from mammofill.ground.seeding import stream
@@ -22,7 +22,13 @@ IMAGENET_SD = (0.229, 0.224, 0.225)
 """Their standard deviations."""
 
 
-def network_input(images: NDArray[np.uint16], channels: int, device: torch.device) -> Tensor:
+STANDARD_MEAN, STANDARD_SD = 0.5, 0.15
+"""Of every patch that was standardised: mid-gray, and as much contrast as a patch with a lesion has. Ours."""
+_LEAST_SD = 1e-4
+"""Of values in [0, 1]; a patch with less is as good as empty, and its noise is not blown up further."""
+
+
+def network_input(images: NDArray[np.uint16], channels: int, device: torch.device, standardise: bool = False) -> Tensor:
     """Make network input of stored patches.
 
     Args:
@@ -30,11 +36,15 @@ def network_input(images: NDArray[np.uint16], channels: int, device: torch.devic
         channels: 1: values in [0, 1] as they are. 3: the gray copied to three channels (the paper, section 5), then
             shifted and scaled as ImageNet's colours.
         device: where it is wanted; the gray values travel once, and are copied there.
+        standardise: bring each patch's mean and standard deviation to `STANDARD_MEAN` and `STANDARD_SD` first.
 
     Returns:
         (N, channels, S, S) float32, on `device`.
     """
     gray = torch.from_numpy(to_unit(images)).unsqueeze(1).to(device)  # (N, 1, S, S)
+    if standardise:
+        level, contrast = gray.mean(dim=(2, 3), keepdim=True), gray.std(dim=(2, 3), keepdim=True)
+        gray = STANDARD_MEAN + STANDARD_SD * (gray - level) / contrast.clamp_min(_LEAST_SD)
     if channels == 1:
         return gray
     mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
@@ -42,7 +52,7 @@ def network_input(images: NDArray[np.uint16], channels: int, device: torch.devic
 
 
 def training_batch(
-    examples: Examples,
+    examples: LesionImages,
     images_seen: int,
     settings: TrainClassifierSettings,
     seed: int,
@@ -85,7 +95,9 @@ def _blend(first: NDArray[Any], second: NDArray[Any], kept: NDArray[np.float32])
     return kept * first.astype(np.float32) + (1 - kept) * second.astype(np.float32)
 
 
-def _positions(examples: Examples, images_seen: int, settings: TrainClassifierSettings, seed: int) -> NDArray[np.int64]:
+def _positions(
+    examples: LesionImages, images_seen: int, settings: TrainClassifierSettings, seed: int
+) -> NDArray[np.int64]:
     """Return which examples make the batch: each pass shuffled by itself; balanced, benign and malignant in turn."""
     if not settings.balanced:
         return positions_at(images_seen, settings.batch, len(examples), seed, "classifier", "order")
@@ -102,7 +114,7 @@ def _positions(examples: Examples, images_seen: int, settings: TrainClassifierSe
 
 
 def _augmented(
-    examples: Examples,
+    examples: LesionImages,
     positions: NDArray[np.int64],
     places: NDArray[np.int64],
     images_seen: int,

@@ -4,7 +4,8 @@ On disk::
 
     weights.safetensors   the tensors; of torchvision's networks under torchvision's names
     network.json          network, input size, what it started from, threshold and how it was chosen; where it is so,
-                          that scores are means over both flips, and the widths of a discriminator's backbone
+                          that scores are means over both flips, that patches lose their level and contrast, and the
+                          widths of a discriminator's backbone
     history.csv           one row per validation: images_seen, epoch, loss, validation_loss, validation_auc
 """
 
@@ -59,6 +60,11 @@ class Classifier(Artifact):
         return bool(self.facts.get("test_time_flips", False))
 
     @property
+    def standardise(self) -> bool:
+        """Whether each patch loses its own level and contrast before the network sees it."""
+        return bool(self.facts.get("standardise", False))
+
+    @property
     def input_px(self) -> int:
         """Side of the network's square input."""
         return int(self.facts["input_px"])
@@ -101,7 +107,14 @@ class Classifier(Artifact):
         found = find_device(device)
         network, planes, flips = self.network.to(found), channels(self.facts["network"]), self.flips
         odds = [
-            log_odds(network, at_input_size(to_uint16(chunk), self.input_px), planes, found, flips=flips)
+            log_odds(
+                network,
+                at_input_size(to_uint16(chunk), self.input_px),
+                planes,
+                found,
+                flips=flips,
+                standardise=self.standardise,
+            )
             for chunk in (images[start : start + batch_size] for start in range(0, len(images), batch_size))
         ]
         return np.concatenate(odds) if odds else np.empty(0, np.float64)
@@ -150,5 +163,5 @@ class Classifier(Artifact):
         from mammofill.ground.training.device import find_device
 
         name, found = self.facts["network"], find_device(device)
-        inputs = network_input(at_input_size(to_uint16(images), self.input_px), channels(name), found)
+        inputs = network_input(at_input_size(to_uint16(images), self.input_px), channels(name), found, self.standardise)
         return grad_cam(self.network.to(found), LAST_MAPS[name], inputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,19 @@ def lesion_table(patches: Sequence[PatchSet]) -> pd.DataFrame:
     tables = [one.table.assign(set=number, row=np.arange(len(one.table))) for number, one in enumerate(patches)]
     joined = pd.concat(tables, ignore_index=True)
     return joined[joined["pathology"].isin([Pathology.BENIGN, Pathology.MALIGNANT])].reset_index(drop=True)
+
+
+class LesionImages(Protocol):
+    """Lesion patches at the size of a network's input, wherever they come from."""
+
+    malignant: NDArray[np.bool_]
+    """(N,) the truth."""
+
+    def __len__(self) -> int:
+        """Return N."""
+
+    def images(self, positions: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Return (n, S, S) uint16 over 0..65535, for positions in 0..N - 1, in the order asked for."""
 
 
 class Examples:

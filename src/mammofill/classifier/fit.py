@@ -102,7 +102,7 @@ def _fit(
         progress.say(f"Going on after {images_seen} images.")
 
     wanted = settings.images or settings.epochs * len(train)
-    label = f"{NETWORK_WORDS[settings.network]}, {start.words}"
+    label = f"{NETWORK_WORDS[settings.network]}, {start.words}{', standardised' if settings.standardise else ''}"
     writes, share = fabric.global_rank == 0, (fabric.global_rank, fabric.world_size)
     with (
         _repeatable(settings),
@@ -165,6 +165,7 @@ def _fit(
             **_freeze_threshold(kept, validation, settings, fabric.device),
             **({"widths": start.widths} if settings.network == "discriminator" else {}),
             **({"test_time_flips": True} if settings.test_time_flips else {}),
+            **({"standardise": True} if settings.standardise else {}),
         }
         write_atomically(folder / NETWORK_NAME, json.dumps(facts, indent=2) + "\n")
         history.write(folder)
@@ -206,6 +207,7 @@ def _validation_odds(
                 channels(settings.network),
                 device,
                 flips=settings.test_time_flips,
+                standardise=settings.standardise,
             )
             for chunk in chunks
         ]

@@ -20,6 +20,7 @@ def log_odds(
     device: torch.device,
     batch_size: int = 64,
     flips: bool = False,
+    standardise: bool = False,
 ) -> NDArray[np.float64]:
     """Score patches that have the network's input size already.
 
@@ -30,6 +31,7 @@ def log_odds(
         device: where it runs.
         batch_size: patches at a time.
         flips: score each patch mirrored left and right as well, and take the mean of both.
+        standardise: see `network_input`.
 
     Returns:
         (N,) float64 log-odds of malignancy: the output for malignant minus that for benign, which is the logit of the
@@ -37,13 +39,16 @@ def log_odds(
     """
     if flips:
         mirrored = np.ascontiguousarray(images[:, :, ::-1])
-        both = [log_odds(network, some, channels, device, batch_size) for some in (images, mirrored)]
+        both = [
+            log_odds(network, some, channels, device, batch_size, standardise=standardise)
+            for some in (images, mirrored)
+        ]
         return (both[0] + both[1]) / 2
     network.eval()
     odds = np.empty(len(images), np.float64)
     with torch.inference_mode(), _exact():
         for start in range(0, len(images), batch_size):
-            inputs = network_input(images[start : start + batch_size], channels, device)
+            inputs = network_input(images[start : start + batch_size], channels, device, standardise)
             outputs = network(inputs).flatten(1).double().cpu().numpy()  # (n, 2)
             odds[start : start + batch_size] = outputs[:, 1] - outputs[:, 0]
     return odds

@@ -74,6 +74,9 @@ class TrainClassifierSettings:
             its own file and checks it.
         input_px: side of the square input, in pixels; patches are resampled to it. 224 is the paper's; 64 to 128
             make small studies bearable on a CPU.
+        standardise: take each patch's own level and contrast away before the network sees it, in training and in
+            every later use: its mean and standard deviation become 0.5 and 0.15. What is left is structure. For a
+            second judge of infillers, who must not be content with fills of the right brightness.
         epochs: passes over the training patches (paper: 50).
         images: images seen in all, instead of `epochs`.
         batch: patches per step (paper: 32).
@@ -132,6 +135,7 @@ class TrainClassifierSettings:
     weights: WeightsName = "imagenet"
     weights_file: str | None = execution(None)  # the plan holds the file's SHA-256 among the inputs
     input_px: int = 224
+    standardise: bool = False
     epochs: int = 50
     images: int | None = None
     batch: int = 32

@@ -99,7 +99,7 @@ class TrainingStep:
 
     def _learn(self, images: NDArray[np.uint16], targets: Tensor, first: int, count: int) -> Tensor:
         """Add the gradient of some of `count` images; return their part of the loss."""
-        inputs = network_input(images, channels(self.settings.network), self.fabric.device)
+        inputs = network_input(images, channels(self.settings.network), self.fabric.device, self.settings.standardise)
         # Dropout knows the global generator only.
         with seeded_layers(self.seed, "classifier", "dropout", first), self.fabric.autocast():
             outputs = self.score(inputs.to(memory_format=self.form)).flatten(1)

@@ -227,6 +227,8 @@ STAGES: tuple[Stage, ...] = (
             Input("classifier", _CLASSIFIER),
             Input("patches", _PATCHES),
             Input("pairs", _PAIRS),
+            Input("standardised", _CLASSIFIER, optional=True),
+            Input("phantoms", "mammofill.phantom:PhantomCollection", optional=True),
         ),
         output=_JUDGEMENT,
         device=True,

@@ -1,4 +1,8 @@
-"""Criterion "class": whether a classifier that saw real lesions only finds in fills the class that was asked for."""
+"""Criterion "class": whether a classifier that saw real lesions only finds in fills the class that was asked for.
+
+Two of them look: one at the patch as it is, and one from whose patches level and contrast were taken away, both when
+it learned and now. The second is not content with fills of the right brightness.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,16 @@ from numpy.typing import NDArray
 
 from mammofill.evaluation.metrics import Weights, weighted_auc
 from mammofill.judging.cases import Lesions
-from mammofill.judging.verdict import Bench, Estimate, Finding, Wanted, judged, told
+from mammofill.judging.verdict import (
+    NONE,
+    Estimate,
+    Finding,
+    Statistics,
+    Wanted,
+    divided,
+    judged,
+    reported,
+)
 
 CRITERION = "class"
 _ROUNDING = 1e-4
@@ -15,16 +28,34 @@ _ROUNDING = 1e-4
 _SEES_MOST = 0.9
 """A classifier with a smaller AUC on real lesions misses much of what tells classes apart, and so may its verdict: on
 practice mammograms one of 0.74 found the class asked for where one of 0.996 found the opposite. Ours."""
+_NO_STANDARDISED = (
+    "no standardised classifier was given: train one with --standardise true, and give it as --standardised"
+)
 
 
-def class_of_real(bench: Bench, real: Lesions, logits: NDArray[np.float64]) -> list[Finding]:
-    """Measure how well the classifier tells real lesions apart: what it can be trusted with."""
-    auc = bench.auc(real.malignant, logits, real.people[:, 0])
-    return [told(CRITERION, "AUC", auc, "What the classifier makes of real lesions of the same split.")]
+def class_of_real(
+    statistics: Statistics,
+    real: Lesions,
+    logits: NDArray[np.float64],
+    standardised: NDArray[np.float64] | None,
+) -> list[Finding]:
+    """Measure how well the classifiers tell real lesions apart: what they can be trusted with."""
+    words = "What the classifier makes of real lesions of the same split."
+    found = [reported(CRITERION, "AUC", statistics.auc(real.malignant, logits, real.people), words)]
+    if standardised is not None:
+        auc = statistics.auc(real.malignant, standardised, real.people)
+        gap = statistics.estimate(
+            lambda weights: _gap(weights, real.malignant, standardised), real.people, len(standardised)
+        )
+        found += [
+            reported(CRITERION, "standardised: AUC", auc, "What the standardised classifier makes of them."),
+            reported(CRITERION, "standardised: gap in log-odds", gap, _GAP),
+        ]
+    return found
 
 
 def class_of_fills(
-    bench: Bench,
+    statistics: Statistics,
     real: Lesions,
     real_logits: NDArray[np.float64],
     contexts: Lesions,
@@ -38,7 +69,7 @@ def class_of_fills(
     donor's class asked for, as in synthesis; over both fills of each pair, where outlines cannot help; pair by pair.
 
     Args:
-        bench: intervals.
+        statistics: intervals.
         real: real lesions.
         real_logits: (M,) the classifier's log-odds on them.
         contexts: what was filled; its class is the donor's.
@@ -46,88 +77,180 @@ def class_of_fills(
         malignant_logits: (N,) on the malignant fills of the same contexts, masks and seeds.
         logits_in_place: (M,) on the real lesions, each painted again in its own class where it is.
     """
-    settings, donors = bench.settings, contexts.people[:, 1]
+    wanted, people = statistics.settings.wanted, contexts.people
     logits = np.where(contexts.malignant, malignant_logits, benign_logits)
-    own = bench.auc(real.malignant, real_logits, real.people[:, 0])
+    own = statistics.auc(real.malignant, real_logits, real.people)
     asked = np.repeat([False, True], len(contexts))
     both = np.concatenate([benign_logits, malignant_logits])
     difference = malignant_logits - benign_logits
     higher = np.where(np.abs(difference) < _ROUNDING, 0.5, difference > 0)
-    tissue = contexts.people[:, 0]
-    counts = [int(some.sum()) for one in (real, contexts) for some in (one.malignant, ~one.malignant)]
     return [
         judged(
             CRITERION,
             "share of the real AUC",
-            _share(bench, real, real_logits, contexts, logits),
-            Wanted(least=settings.wanted.class_share),
+            _share(statistics, real, real_logits, contexts, logits),
+            Wanted(*wanted.class_share, least_low=wanted.class_share_bound, most_high=np.inf),
             "AUC on fills of the donor's own class, divided by the AUC on real lesions.",
-            _hindrance(bench, own, min(len(set(donors)), own.patients), *counts),
+            _cannot(statistics, own, min(len(set(people[:, 1])), own.patients), *_counts(real, contexts)),
             _doubt(own),
-        ),
-        # The outline and the class come from the donor, so it is donors that are drawn.
-        told(CRITERION, "AUC", bench.auc(contexts.malignant, logits, donors), "On fills of the donor's own class."),
-        told(
-            CRITERION,
-            "AUC, in place",
-            bench.auc(real.malignant, logits_in_place, real.people[:, 0]),
-            "On real lesions painted again in their own class: their surroundings tell, too.",
-        ),
-        told(
-            CRITERION,
-            "AUC, outline without say",
-            bench.auc(asked, both, np.tile(donors, 2)),
-            "Every outline filled once benign and once malignant: the class asked for is all that differs.",
+            key="class_share_of_real_auc",
         ),
         judged(
             CRITERION,
             "malignant above benign",
-            bench.mean(higher, tissue),
-            Wanted(least=settings.wanted.counterfactuals),
+            statistics.mean(higher, people),
+            Wanted(least=wanted.malignant_above_benign, least_low=wanted.malignant_above_benign_bound),
             "Share of pairs whose malignant fill scores higher than the benign one: same tissue, mask and seed. Equal "
-            "scores count half.",
-            _hindrance(bench, own, len(set(tissue)), len(contexts)),
+            "scores count half. A tiny shift of brightness is enough: necessary, and no proof.",
+            _cannot(statistics, own, len(set(people[:, 0])), len(contexts)),
             _doubt(own),
+            key="malignant_above_benign",
         ),
-        told(
+        reported(
+            CRITERION, "AUC", statistics.auc(contexts.malignant, logits, people), "On fills of the donor's own class."
+        ),
+        reported(
+            CRITERION,
+            "AUC, in place",
+            statistics.auc(real.malignant, logits_in_place, real.people),
+            "On real lesions painted again in their own class: their surroundings tell, too.",
+        ),
+        reported(
+            CRITERION,
+            "AUC, outline without say",
+            statistics.auc(asked, both, np.tile(people, (2, 1))),
+            "Every outline filled once benign and once malignant: the class asked for is all that differs.",
+        ),
+        reported(
             CRITERION,
             "difference in log-odds",
-            bench.mean(difference, tissue),
+            statistics.mean(difference, people),
             "Of the malignant fill and the benign one.",
         ),
     ]
 
 
+def standardised_class_of_fills(
+    statistics: Statistics,
+    real: Lesions,
+    real_logits: NDArray[np.float64] | None,
+    fills: Lesions,
+    logits: NDArray[np.float64] | None,
+) -> list[Finding]:
+    """Measure whether a classifier that sees neither level nor contrast finds the class that was asked for.
+
+    Args:
+        statistics: intervals.
+        real: real lesions.
+        real_logits: (M,) the standardised classifier's log-odds on them; None without one.
+        fills: fills of the donor's own class.
+        logits: (N,) on these.
+    """
+    share = gap = auc = None
+    cannot = _NO_STANDARDISED
+    if real_logits is not None and logits is not None:
+        own = statistics.auc(real.malignant, real_logits, real.people)
+        share = _share(statistics, real, real_logits, fills, logits)
+        gap = _gap_share(statistics, real, real_logits, fills, logits)
+        auc = statistics.auc(fills.malignant, logits, fills.people)
+        cannot = _cannot(statistics, own, min(len(set(fills.people[:, 1])), own.patients), *_counts(real, fills))
+    wanted = statistics.settings.wanted
+    return [
+        judged(
+            CRITERION,
+            "standardised: share of the real AUC",
+            share or NONE,
+            Wanted(least=wanted.standardised_share),
+            "AUC on fills of the donor's own class of a classifier that learned, and looks, without level and "
+            "contrast; divided by its AUC on real lesions.",
+            cannot,
+            key="standardised_share_of_real_auc",
+        ),
+        judged(
+            CRITERION,
+            "standardised: share of the real gap",
+            gap or NONE,
+            Wanted(least=wanted.standardised_gap),
+            f"{_GAP} Divided by that of real lesions.",
+            cannot,
+            key="standardised_class_gap",
+        ),
+        *([reported(CRITERION, "standardised: AUC", auc, "On fills of the donor's own class.")] if auc else []),
+    ]
+
+
+_GAP = "Median log-odds of the malignant ones less that of the benign ones, by the standardised classifier."
+
+
 def _share(
-    bench: Bench,
+    statistics: Statistics,
     real: Lesions,
     real_logits: NDArray[np.float64],
-    contexts: Lesions,
+    fills: Lesions,
     logits: NDArray[np.float64],
 ) -> Estimate:
-    """Return the AUC on fills over that on real lesions; a patient is drawn with its lesions and what they lent."""
+    """Return the AUC on fills over that on real lesions, on the same resamples of patients."""
     count = len(real)
-    patients = np.concatenate([real.people[:, 0], contexts.people[:, 1]])
 
-    def statistic(weights: Weights) -> NDArray[np.float64]:
+    def share(weights: Weights) -> NDArray[np.float64]:
         on_real = weighted_auc(real.malignant, real_logits, weights[:, :count])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share: NDArray[np.float64] = weighted_auc(contexts.malignant, logits, weights[:, count:]) / on_real
-        return share
+        return divided(weighted_auc(fills.malignant, logits, weights[:, count:]), on_real)
 
-    return bench.estimate(statistic, patients, len(contexts))
+    return statistics.estimate(share, np.concatenate([real.people, fills.people]), len(fills))
 
 
-def _hindrance(bench: Bench, own: Estimate, patients: int, *counts: int) -> str:
+def _gap_share(
+    statistics: Statistics,
+    real: Lesions,
+    real_logits: NDArray[np.float64],
+    fills: Lesions,
+    logits: NDArray[np.float64],
+) -> Estimate:
+    count = len(real)
+
+    def share(weights: Weights) -> NDArray[np.float64]:
+        on_real = _gap(weights[:, :count], real.malignant, real_logits)
+        return divided(_gap(weights[:, count:], fills.malignant, logits), on_real)
+
+    return statistics.estimate(share, np.concatenate([real.people, fills.people]), len(fills))
+
+
+def _gap(weights: Weights, malignant: NDArray[np.bool_], logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _weighted_median(weights[:, malignant], logits[malignant]) - _weighted_median(
+        weights[:, ~malignant], logits[~malignant]
+    )
+
+
+def _weighted_median(weights: Weights, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the median of values (n,) under weights (r, n), (r,); NaN where nothing weighs.
+
+    Halfway between the values at which the cumulative weight reaches, and exceeds, half of the whole: without weights
+    the ordinary median.
+    """
+    if not len(values):
+        return np.full(len(weights), np.nan)
+    order = np.argsort(values)
+    reached = np.cumsum(weights[:, order], axis=1)
+    half = reached[:, -1:] / 2
+    low, high = np.argmax(reached >= half, axis=1), np.argmax(reached > half, axis=1)
+    median = (values[order][low] + values[order][high]) / 2
+    return np.where(reached[:, -1] > 0, median, np.nan)
+
+
+def _counts(*lesions: Lesions) -> list[int]:
+    return [int(some.sum()) for one in lesions for some in (one.malignant, ~one.malignant)]
+
+
+def _cannot(statistics: Statistics, own: Estimate, patients: int, *counts: int) -> str:
     """Say why the classifier's opinion is no verdict; empty where it is one.
 
     Args:
-        bench: what is too few.
+        statistics: what is too few.
         own: the classifier's AUC on real lesions.
         patients: number of them.
         counts: numbers of fills or lesions.
     """
-    least, weak = bench.settings.least_classifier_auc, ""
+    least, weak = statistics.settings.least_classifier_auc, ""
     if own.value < least:
         weak = (
             f"the classifier's own AUC on real lesions is {own.value:.2f}, and below {least:g} (least_classifier_auc) "
@@ -135,7 +258,7 @@ def _hindrance(bench: Bench, own: Estimate, patients: int, *counts: int) -> str:
         )
     elif not own.low > 0.5:
         weak = "the classifier's own AUC on real lesions cannot be told from guessing"
-    return "; ".join(filter(None, (weak, bench.too_few(patients, *counts))))
+    return "; ".join(filter(None, (weak, statistics.too_few(patients, *counts))))
 
 
 def _doubt(own: Estimate) -> str:

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammofill.ground.artifact import write_atomically
 from mammofill.ground.errors import TooFewError
 from mammofill.ground.imaging import touches_border
-from mammofill.ground.progress import Task
 from mammofill.ground.seeding import derive_seed, stream
-from mammofill.infilling import Infiller
 from mammofill.infilling.settings import CLASSES
 from mammofill.judging.settings import JudgeInfillerSettings
+from mammofill.judging.verdict import People
 from mammofill.pairing import Pairs
 from mammofill.pairing.pixels import paired_pixels
 from mammofill.patches import PatchSet
-
-CHUNK = 32
-"""Patches that are filled at once, and kept at once for the case that the stage is stopped."""
-
-People = NDArray[np.object_]
-"""(N, 2) patients: whose tissue it is, and whose outline; the same one twice for a real lesion."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +31,32 @@ class Lesions:
     malignant: NDArray[np.bool_]
     """(N,) the truth; of fills, what was asked for."""
     people: People
+    """(N, 2)."""
+    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Rows of the patches' table of the pictures, before anything was painted: which they are, where they were cut."""
 
     def __len__(self) -> int:
+        """Return N."""
         return len(self.images)
 
-    def first(self, count: int) -> Lesions:
-        """Return the first some of them."""
-        return Lesions(self.images[:count], self.masks[:count], self.malignant[:count], self.people[:count])
+    def __getitem__(self, some: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Lesions:
+        """Return some of them."""
+        rows = self.rows.iloc[some] if len(self.rows) else self.rows
+        return Lesions(self.images[some], self.masks[some], self.malignant[some], self.people[some], rows)
+
+    @property
+    def asked(self) -> list[str]:
+        """Their classes as words."""
+        return ["malignant" if one else "benign" for one in self.malignant]
+
+    @property
+    def patients(self) -> int:
+        """How many patients they are of, in whatever role."""
+        return len(set(self.people.ravel().tolist()))
+
+    def repainted(self, images: NDArray[np.uint16]) -> Lesions:
+        """Return the same with other pictures."""
+        return replace(self, images=images)
 
 
 @dataclass(frozen=True)
@@ -63,11 +72,8 @@ class Cases:
     seeds: NDArray[np.int64]
 
     def __len__(self) -> int:
+        """Return how many they are."""
         return len(self.pairs)
-
-    def first(self, count: int) -> Cases:
-        """Return the first some of them."""
-        return Cases(self.pairs.iloc[:count], self.contexts.first(count), self.donors.first(count), self.seeds[:count])
 
 
 def choose_cases(pairs: Pairs, patches: PatchSet, settings: JudgeInfillerSettings, seed: int) -> Cases:
@@ -87,26 +93,35 @@ def choose_cases(pairs: Pairs, patches: PatchSet, settings: JudgeInfillerSetting
     """
     table = pairs.table
     rows = _balanced(table["requested_pathology"].to_numpy(dtype=str), settings.cases, seed, "pairs", str(pairs.folder))
-    chosen = table.iloc[rows].reset_index(drop=True)
-    _check_patients(chosen["context_patient_id"], settings, f"The pairs in {pairs.folder}")
-    images, masks, _, donors = paired_pixels(patches, chosen)
-    malignant = (chosen["requested_pathology"] == "malignant").to_numpy(dtype=np.bool_)
-    people = chosen[["context_patient_id", "mask_donor_patient_id"]].to_numpy(dtype=object)
+    _check_patients(table["context_patient_id"].iloc[rows], settings, f"The pairs in {pairs.folder}")
+    return read_cases(table.iloc[rows], patches, seed)
+
+
+def read_cases(pairs: pd.DataFrame, patches: PatchSet, seed: int) -> Cases:
+    """Decode pairs.
+
+    Args:
+        pairs: rows of `Pairs.table`.
+        patches: the patches that they were made from.
+        seed: decides the seed of each fill.
+    """
+    pairs = pairs.reset_index(drop=True)
+    images, masks, contexts, donors = paired_pixels(patches, pairs)
+    malignant = (pairs["requested_pathology"] == "malignant").to_numpy(dtype=np.bool_)
+    people = pairs[["context_patient_id", "mask_donor_patient_id"]].to_numpy(dtype=object)
     lent_images, lent_masks = patches.pixels(donors.index.to_numpy())
-    seeds = [derive_seed(seed, "fill", pair_id) for pair_id in chosen["pair_id"]]
+    seeds = [derive_seed(seed, "fill", pair_id) for pair_id in pairs["pair_id"]]
     return Cases(
-        chosen,
-        Lesions(images, masks, malignant, people),
-        Lesions(lent_images, lent_masks, malignant, people[:, [1, 1]]),
+        pairs,
+        Lesions(images, masks, malignant, people, contexts),
+        Lesions(lent_images, lent_masks, malignant, people[:, [1, 1]], donors),
         np.array(seeds, np.int64),
     )
 
 
-def in_place(real: Lesions, seed: int) -> Cases:
-    """Return real lesions as cases: each to be painted again where it is, with its own outline and class."""
-    seeds = np.array([derive_seed(seed, "in place", number) for number in range(len(real))], np.int64)
-    people = {"context_patient_id": real.people[:, 0], "mask_donor_patient_id": real.people[:, 1]}
-    return Cases(pd.DataFrame(people), real, real, seeds)
+def seeds_in_place(real: Lesions, seed: int) -> NDArray[np.int64]:
+    """Return a seed for each real lesion, to paint it again where it is."""
+    return np.array([derive_seed(seed, "in place", number) for number in range(len(real))], np.int64)
 
 
 def choose_real(patches: PatchSet, split: str, settings: JudgeInfillerSettings, seed: int) -> Lesions:
@@ -129,7 +144,7 @@ def choose_real(patches: PatchSet, split: str, settings: JudgeInfillerSettings, 
     chosen = patches.table.iloc[rows]
     _check_patients(chosen["patient_id"], settings, f"The lesions in the {split} split of {patches.folder}")
     people = chosen[["patient_id", "patient_id"]].to_numpy(dtype=object)
-    return Lesions(images, masks, (chosen["pathology"] == "malignant").to_numpy(dtype=np.bool_), people)
+    return Lesions(images, masks, (chosen["pathology"] == "malignant").to_numpy(dtype=np.bool_), people, chosen)
 
 
 def _balanced(pathologies: NDArray[np.str_], most: int, seed: int, what: str, where: str) -> NDArray[np.int64]:
@@ -154,52 +169,9 @@ def _check_patients(patients: pd.Series[str], settings: JudgeInfillerSettings, w
     count = patients.nunique()
     if count < settings.folds:
         raise TooFewError(
-            f"{what} are of {count} patients, but a judge that learns is tried on {settings.folds} parts of the "
-            f"patients (folds). Use a split with more patients, or fewer folds."
+            f"{what} are of {count} patients, but the forest that learns to tell fills from real lesions is tried on "
+            f"{settings.folds} parts of the patients (folds). Use a split with more patients, or fewer folds."
         )
-
-
-def paint(
-    infiller: Infiller,
-    cases: Cases,
-    pathologies: Sequence[str],
-    seeds: NDArray[np.int64],
-    kept: Path,
-    device: str,
-    task: Task,
-) -> NDArray[np.uint16]:
-    """Fill the masks of cases, part by part; parts that an earlier, stopped run made are taken as they are.
-
-    Args:
-        infiller: paints.
-        cases: what is filled.
-        pathologies: one word for each case.
-        seeds: (N,) one for each case.
-        kept: beginning of the names of files with finished parts.
-        device: where it paints.
-        task: advances by each fill.
-
-    Returns:
-        (N, H, W) uint16.
-    """
-    parts = []
-    for start in range(0, len(cases), CHUNK):
-        some = slice(start, start + CHUNK)
-        file = kept.with_name(f"{kept.name}-{start:06d}.npy")
-        if not file.is_file():
-            fills = infiller.infill(
-                cases.contexts.images[some],
-                cases.contexts.masks[some],
-                pathologies[some],
-                seeds[some].tolist(),
-                device=device,
-            )
-            written = BytesIO()
-            np.save(written, fills)
-            write_atomically(file, written.getvalue(), durable=False)
-        parts.append(np.load(file))
-        task.advance(len(parts[-1]))
-    return np.concatenate(parts)
 
 
 def training_lesions(patches: PatchSet) -> Iterator[tuple[NDArray[np.uint16], NDArray[np.bool_], NDArray[np.object_]]]:

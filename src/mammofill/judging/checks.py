@@ -16,7 +16,13 @@ from mammofill.pairing.pixels import check_same_patches
 from mammofill.patches import PatchSet
 
 
-def check_inputs(infillers: Sequence[Infiller], classifier: Classifier, patches: PatchSet, pairs: Pairs) -> str:
+def check_inputs(
+    infillers: Sequence[Infiller],
+    classifier: Classifier,
+    standardised: Classifier | None,
+    patches: PatchSet,
+    pairs: Pairs,
+) -> str:
     """Refuse what could not be judged honestly; return the split that the pairs are of.
 
     Raises:
@@ -32,10 +38,13 @@ def check_inputs(infillers: Sequence[Infiller], classifier: Classifier, patches:
              {before.fingerprint for before in infillers[:number]}]  # fmt: skip
     if twice:
         raise ArtifactError(f"The infiller in {twice[0].folder} is given twice. Name each one once.")
-    _check_independent(classifier)
+    classifiers = [classifier] if standardised is None else [classifier, standardised]
+    for each in classifiers:
+        _check_independent(each)
+    _check_standardised(classifier, standardised)
     people = pd.unique(pairs.table[["context_patient_id", "mask_donor_patient_id"]].to_numpy(dtype=object).ravel())
     of_split = patches.table["patient_id"].iloc[patches.rows(split=split, origin="real")]
-    for one in (*infillers, classifier):
+    for one in (*infillers, *classifiers):
         _check_unknown_to(one, {*map(str, people), *map(str, of_split)}, split)
     return split
 
@@ -76,6 +85,19 @@ def _check_independent(classifier: Classifier) -> None:
             f"The classifier in {classifier.folder} learned from generated patches (through {', '.join(ways)}). It may "
             "know the class of a fill by the infiller's hand, as no reader of real mammograms could. Judge with a "
             "classifier that learned from real patches only."
+        )
+
+
+def _check_standardised(classifier: Classifier, standardised: Classifier | None) -> None:
+    if classifier.standardise:
+        raise ArtifactError(
+            f"The classifier in {classifier.folder} was trained with standardise, and sees neither level nor contrast. "
+            "Give it as --standardised, beside one that sees all."
+        )
+    if standardised is not None and not standardised.standardise:
+        raise ArtifactError(
+            f"The classifier in {standardised.folder} was not trained with standardise, so it sees level and contrast. "
+            "Train one with --standardise true."
         )
 
 

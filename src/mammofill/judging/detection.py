@@ -1,128 +1,102 @@
-"""Criterion "detection": whether fills can be told from real lesions by their grain, brightness, or a network's eye."""
+"""Criterion "detection": whether fills can be told from real lesions by spectrum, brightness, or a network's eye.
+
+Real lesions against themselves painted again where they are: whole patches, whose surroundings are the same. Fills in
+other tissue would be told by the tissue.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from mammofill.ground.imaging import Image, Mask, mask_box, to_unit
+from mammofill.ground.imaging import Image, Mask, to_unit
 from mammofill.judging.cases import Lesions
-from mammofill.judging.telling_apart import tell_apart
-from mammofill.judging.verdict import Bench, Estimate, Finding, Wanted, judged, told
+from mammofill.judging.spectrum import box_around, spectra
+from mammofill.judging.two_sample import two_sample_auc
+from mammofill.judging.verdict import Estimate, Finding, People, Statistics, Wanted, judged, reported
 
 CRITERION = "detection"
-BANDS = 16
-"""Of the radial spectrum, from 0 to 0.5 cycles per pixel."""
-_LEAST_SIDE = 16
-_LEAST_POWER = 1e-12
 _COMPONENTS = 16
 """Of the classifier's features that are kept: as many as there are bands, so that neither outnumbers the other."""
 
 
-def spectra(images: NDArray[np.uint16], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Measure the radial power spectrum in the square box around each mask.
+@dataclass(frozen=True)
+class Described:
+    """What detection goes by."""
 
-    A Hann window, the mean taken off, zeros added up to the patch's side so that boxes of all sizes have the same
-    frequencies; power per pixel of the window (Welch, "The use of fast Fourier transform for the estimation of power
-    spectra", IEEE Transactions on Audio and Electroacoustics, 1967).
+    own: NDArray[np.float32]
+    """(N, K) spectra and moments."""
+    features: NDArray[np.float32]
+    """(N, L) what the classifier's last layer sees of the whole patch."""
 
-    Args:
-        images: (N, H, W).
-        masks: (N, H, W).
 
-    Returns:
-        (N, BANDS) float32, log10 of the mean power in each band of frequencies.
+def describe(images: NDArray[np.uint16], holes: NDArray[np.bool_], features: NDArray[np.float32]) -> Described:
+    """Describe patches: spectrum of the box around each hole, moments in it, features of the whole patch."""
+    return Described(np.hstack([spectra(images, holes), moments(images, holes)]), features)
+
+
+def moments(images: NDArray[np.uint16], holes: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return mean, standard deviation, skewness and kurtosis of the brightness inside each hole, (N, 4) float32.
+
+    The first two are relative to the box around the hole: a patch may be bright as a whole.
     """
-    found = [_spectrum(to_unit(image), mask) for image, mask in zip(images, masks, strict=True)]
-    return np.array(found, np.float32).reshape(-1, BANDS)
-
-
-def frequencies() -> NDArray[np.float64]:
-    """Return the middles of the bands, in cycles per pixel."""
-    return (np.arange(BANDS) + 0.5) * 0.5 / BANDS
-
-
-def moments(images: NDArray[np.uint16], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return mean, standard deviation, skewness and kurtosis of the brightness inside each mask, (N, 4) float32.
-
-    The first two are relative to the box around the mask: a patch may be bright as a whole.
-    """
-    found = [_moments(to_unit(image), mask) for image, mask in zip(images, masks, strict=True)]
+    found = [_moments(to_unit(image), hole) for image, hole in zip(images, holes, strict=True)]
     return np.array(found, np.float32).reshape(-1, 4)
 
 
-def detection_of_reference(bench: Bench, real: Lesions, real_numbers: NDArray[np.float32], contexts: Lesions,
-                           numbers: NDArray[np.float32]) -> list[Finding]:  # fmt: skip
+def detection_of_reference(
+    statistics: Statistics, real: Lesions, of_real: Described, contexts: Lesions, of_contexts: Described
+) -> list[Finding]:
     """Tell how far tissue into which nothing was painted can be told from real lesions."""
-    found = _told_apart(bench, real, real_numbers, contexts, numbers)
-    return [told(CRITERION, "AUC", found, "Tissue into which nothing was painted against real lesions.")]
+    found = _detect(statistics, real.people, of_real, contexts.people, of_contexts)
+    return [reported(CRITERION, _IN_PLACE, found, "Tissue into which nothing was painted against real lesions.")]
 
 
 def detection_of_fills(
-    bench: Bench,
-    real: Lesions,
-    real_numbers: NDArray[np.float32],
-    contexts: Lesions,
-    numbers: NDArray[np.float32],
-    nothing: Estimate,
+    statistics: Statistics, real: Lesions, before: Described, after: Described, nothing: Estimate
 ) -> list[Finding]:
-    """Measure whether a judge that learns finds out fills.
+    """Measure whether a forest that learns finds out fills.
 
     Args:
-        bench: intervals.
+        statistics: intervals.
         real: real lesions.
-        real_numbers: (M, K) their spectra, moments and features.
-        contexts: what was filled.
-        numbers: (N, K) the same of the fills of the donor's class.
+        before: what they are like.
+        after: what they are like after each was painted again.
         nothing: from `detection_of_reference`. Where tissue without any lesion would pass, passing proves nothing.
     """
-    found, wanted = _told_apart(bench, real, real_numbers, contexts, numbers), bench.settings.wanted.detection_auc
-    hindrance = bench.too_few(min(len(set(one.people[:, 0])) for one in (real, contexts)), len(real), len(contexts))
-    if not hindrance and max(found.value, nothing.value) <= wanted:
-        hindrance = (
-            f"tissue into which nothing was painted passes too (AUC {nothing.value:.2f}): this judge does not see real "
-            "lesions"
+    people = real.people
+    found, wanted = _detect(statistics, people, before, people, after), statistics.settings.wanted.detection_auc
+    cannot = statistics.too_few(len(set(people[:, 0])), len(people))
+    if not cannot and max(found.value, nothing.value) <= wanted:
+        cannot = (
+            f"tissue into which nothing was painted passes too (AUC {nothing.value:.2f}): what is looked at does not "
+            "show lesions"
         )
     return [
         judged(
             CRITERION,
-            "AUC",
+            _IN_PLACE,
             found,
             Wanted(most=wanted),
-            "AUC of a judge that learned to tell fills from real lesions by their spectra, brightness and what the "
-            "classifier's last layer sees of the lesions alone.",
-            hindrance,
-        )
+            "AUC of a forest that learned to tell real lesions from themselves painted again, by the hole's spectrum "
+            "and brightness and what the classifier's last layer sees of the patch.",
+            cannot,
+            key="detection_in_place",
+        ),
     ]
 
 
-def spectra_table(of: dict[str, NDArray[np.float32]]) -> pd.DataFrame:
-    """Return mean and deviation of the spectra of each subject: subject, frequency, power, deviation, boxes."""
-    tables = [
-        pd.DataFrame({
-            "subject": subject,
-            "frequency": frequencies(),
-            "power": found.mean(axis=0, dtype=np.float64),
-            "deviation": found.std(axis=0, dtype=np.float64),
-            "boxes": len(found),
-        })
-        for subject, found in of.items()
-    ]  # fmt: skip
-    return pd.concat(tables, ignore_index=True)
+_IN_PLACE = "AUC in place"
 
 
-def _told_apart(bench: Bench, real: Lesions, real_numbers: NDArray[np.float32], contexts: Lesions,
-                numbers: NDArray[np.float32]) -> Estimate:  # fmt: skip
-    own = BANDS + 4
-    first, second = _reduced(real_numbers[:, own:], numbers[:, own:])
-    return tell_apart(
-        bench,
-        np.hstack([real_numbers[:, :own], first]),
-        real.people,
-        np.hstack([numbers[:, :own], second]),
-        contexts.people,
-    )
+def _detect(
+    statistics: Statistics, first_people: People, first: Described, second_people: People, second: Described
+) -> Estimate:
+    components = _reduced(first.features, second.features)
+    both = (np.hstack([one.own, found]) for one, found in zip((first, second), components, strict=True))
+    return two_sample_auc(statistics, next(both), first_people, next(both), second_people)
 
 
 def _reduced(real: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -139,22 +113,9 @@ def _reduced(real: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[NDA
     return found[: len(real)], found[len(real) :]
 
 
-def _spectrum(image: Image, mask: Mask) -> NDArray[np.float64]:
-    box = _square(mask)
-    cut = image[box].astype(np.float64)
-    window = np.outer(np.hanning(cut.shape[0] + 2)[1:-1], np.hanning(cut.shape[1] + 2)[1:-1])
-    flat = (cut - np.average(cut, weights=window)) * window
-    power = np.abs(np.fft.fft2(flat, s=image.shape)) ** 2 / np.square(window).sum()
-    radius = np.hypot(np.fft.fftfreq(image.shape[0])[:, None], np.fft.fftfreq(image.shape[1])[None, :])
-    band = (radius * BANDS / 0.5).astype(np.int64)
-    inside = band < BANDS
-    sums = np.bincount(band[inside], power[inside], BANDS)
-    return np.asarray(np.log10(sums / np.bincount(band[inside], minlength=BANDS) + _LEAST_POWER), np.float64)
-
-
-def _moments(image: Image, mask: Mask) -> list[float]:
-    inside = image[mask].astype(np.float64)
-    around = image[_square(mask)].astype(np.float64)
+def _moments(image: Image, hole: Mask) -> list[float]:
+    inside = image[hole].astype(np.float64)
+    around = image[box_around(hole)].astype(np.float64)
     centred, spread = inside - inside.mean(), max(float(inside.std()), 1e-6)
     return [
         float(inside.mean() - np.median(around)),
@@ -162,14 +123,3 @@ def _moments(image: Image, mask: Mask) -> list[float]:
         float(np.mean(centred**3) / spread**3),
         float(np.mean(centred**4) / spread**4),
     ]
-
-
-def _square(mask: Mask) -> tuple[slice, slice]:
-    """Return a square around a mask, moved into the patch where it would leave it."""
-    top, left, height, width = mask_box(mask)
-    side = min(max(height, width, _LEAST_SIDE), *mask.shape)
-    first = [
-        int(np.clip(start + (length - side) // 2, 0, whole - side))
-        for start, length, whole in ((top, height, mask.shape[0]), (left, width, mask.shape[1]))
-    ]
-    return slice(first[0], first[0] + side), slice(first[1], first[1] + side)

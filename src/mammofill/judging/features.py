@@ -31,26 +31,28 @@ def features(classifier: Classifier, images: NDArray[np.uint16], device: str, ba
     """
     found = find_device(device)
     network = classifier.network.to(found)
-    with _listening(network) as heard:
+    with _inputs_of_last_layer(network) as collected:
         for start in range(0, len(images), batch):
             some = at_input_size(images[start : start + batch], classifier.input_px)
-            log_odds(network, some, channels(classifier.facts["network"]), found, batch)
-    return np.concatenate(heard)
+            log_odds(
+                network, some, channels(classifier.facts["network"]), found, batch, standardise=classifier.standardise
+            )
+    return np.concatenate(collected)
 
 
 @contextmanager
-def _listening(network: nn.Module) -> Iterator[list[NDArray[np.float32]]]:
+def _inputs_of_last_layer(network: nn.Module) -> Iterator[list[NDArray[np.float32]]]:
     """Collect what enters the network's last layer with weights, (n, K) for each batch."""
     last = [one for one in network.modules() if isinstance(one, nn.Linear | nn.Conv2d)][-1]
-    heard: list[NDArray[np.float32]] = []
+    collected: list[NDArray[np.float32]] = []
 
-    def listen(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def collect(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         (entering,) = inputs
         pooled = entering.flatten(2).mean(dim=2) if entering.ndim == 4 else entering
-        heard.append(pooled.detach().to(dtype=torch.float32).cpu().numpy())
+        collected.append(pooled.detach().to(dtype=torch.float32).cpu().numpy())
 
-    handle = last.register_forward_pre_hook(listen)
+    handle = last.register_forward_pre_hook(collect)
     try:
-        yield heard
+        yield collected
     finally:
         handle.remove()

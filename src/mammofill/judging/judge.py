@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mammofill.classifier import Classifier
-from mammofill.ground.artifact import begin, write_atomically
-from mammofill.ground.progress import Progress, quiet
+from mammofill.ground.artifact import Artifact, Work, begin, write_atomically
+from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.infilling import Infiller
-from mammofill.judging.cases import CHUNK, choose_cases, choose_real
+from mammofill.judging.cases import choose_cases, choose_real
 from mammofill.judging.checks import check_inputs
-from mammofill.judging.court import Court
-from mammofill.judging.detection import spectra_table
 from mammofill.judging.judgement import Judgement
+from mammofill.judging.oracle import Oracle, TissueWithoutLesions
+from mammofill.judging.painting import CHUNK, Painting
 from mammofill.judging.pictures import contact_sheet, draw_spectra
+from mammofill.judging.runner import Given, Runner, fills_in_all
 from mammofill.judging.settings import JudgeInfillerSettings
-from mammofill.judging.table import measures_table, method_of, names_of, verdicts_of, verdicts_side_by_side
-from mammofill.judging.verdict import VERDICTS
+from mammofill.judging.spectrum import spectra_table
+from mammofill.judging.table import (
+    REFERENCES,
+    class_verdict,
+    flat_measures,
+    measures_table,
+    names_of,
+    verdicts_of,
+    verdicts_side_by_side,
+)
+from mammofill.judging.training import TrainingOnFills
+from mammofill.judging.verdict import VERDICTS, Finding
 from mammofill.pairing import Pairs
+from mammofill.pairing.hole import HoleSettings, widest
 from mammofill.patches import PatchSet
+from mammofill.phantom import PhantomCollection
+
+_Hole = tuple[HoleSettings, int]
+"""Which pixels are repainted, and the width of the soft edge around them."""
 
 
 def judge_infiller(
@@ -33,6 +49,8 @@ def judge_infiller(
     out: str | Path,
     settings: JudgeInfillerSettings = JudgeInfillerSettings(),
     *,
+    standardised: Classifier | None = None,
+    phantoms: PhantomCollection | None = None,
     seed: int = 0,
     progress: Progress = quiet,
     device: str = "cpu",
@@ -46,6 +64,10 @@ def judge_infiller(
         pairs: of a split from which neither infillers nor classifier learned, as ``pair-patches --split test`` makes.
         out: folder of the judgement.
         settings: how many, and what is wanted.
+        standardised: a second classifier, trained with ``standardise``, who sees neither level nor contrast. Without
+            one, what it would say cannot be judged.
+        phantoms: the practice mammograms that the patches were cut from, where they are such. Then what a perfect
+            infiller scores on these very patches stands beside: the rows ``oracle``.
         seed: decides which pairs, the seeds of the fills, folds and resamples.
         progress: told of each fill.
         device: where networks run.
@@ -54,72 +76,131 @@ def judge_infiller(
         The judgement. A run that was killed goes on with the fills that it had made.
 
     Raises:
-        LeakError: a patient whose tissue, outline or lesion is used shaped an infiller or the classifier.
-        ArtifactError: the pairs were made from other patches or are of several splits; sizes differ; the classifier
-            learned from generated patches; there is no infiller, or one is given twice.
+        LeakError: a patient whose tissue, outline or lesion is used shaped an infiller or a classifier.
+        ArtifactError: the pairs were made from other patches or are of several splits; sizes differ; a classifier
+            learned from generated patches, or the second one is not standardised; there is no infiller, or one is
+            given twice; the phantoms are not what the patches show.
         TooFewError: an infiller learned from one class only; a class or too many patients are missing in the split.
         DeviceError: the device is not there.
     """
-    split = check_inputs(infillers, classifier, patches, pairs)
+    split = check_inputs(infillers, classifier, standardised, patches, pairs)
     cases = choose_cases(pairs, patches, settings, seed)
     real = choose_real(patches, split, settings, seed)
+    tissue = None
+    if phantoms is not None:
+        tissue = TissueWithoutLesions(phantoms)
+        tissue.draw(cases.contexts)
+        tissue.draw(real)
 
     from mammofill.ground.training.device import find_device
 
     find_device(device)
+    inputs: dict[str, Artifact | Sequence[Artifact]] = {
+        "infillers": list(infillers),
+        "classifier": classifier,
+        "patches": patches,
+        "pairs": pairs,
+    }
+    inputs |= {"standardised": standardised} if standardised else {}
+    inputs |= {"phantoms": phantoms} if phantoms else {}
     with (
         freed_memory_kept(device),
         begin(
-            out,
-            kind=Judgement.kind,
-            stage="judge-infiller",
-            settings=settings,
-            seed=seed,
-            inputs={"infillers": list(infillers), "classifier": classifier, "patches": patches, "pairs": pairs},
-            device=device,
+            out, kind=Judgement.kind, stage="judge-infiller", settings=settings, seed=seed, inputs=inputs, device=device
         ) as work,
     ):
         if work is not None:
-            names = names_of(infillers)
-            court = Court(classifier, cases, real, patches, settings, seed, device)
-            again = min(settings.variety_cases, len(cases)) * settings.seeds_per_case
-            total = len(infillers) * (2 * len(cases) + len(real) + again + CHUNK) + CHUNK
-            with progress.task("filling and measuring", total) as task:
-                court.look_at_references(max(one.feather_px for one in infillers))
+            training = TrainingOnFills(classifier, real, pairs, patches, settings, seed, device)
+            given = Given(classifier, standardised, cases, real, training, patches, settings, seed, device)
+            largest = widest([one.hole for one in infillers])
+            reference = next(one for one in infillers if one.hole == largest)
+            runner = Runner(given, Painting(reference, device))
+            oracles = _oracles(infillers, tissue) if tissue else {}
+            names = names_of(infillers, [*REFERENCES, *oracles])
+            with progress.task("filling and measuring", fills_in_all(runner, len(infillers) + len(oracles))) as task:
+                runner.measure_references(work.scratch / "references")
                 task.advance(CHUNK, "real lesions")
+                seams = _judge_oracles(runner, oracles, work, task)
                 for number, (infiller, name) in enumerate(zip(infillers, names, strict=True)):
-                    court.judge(infiller, name, work.scratch / f"{number:02d}", task)
+                    kept, painting = work.scratch / f"{number:02d}", Painting(infiller, device)
+                    runner.judge(painting, name, kept, task, oracle=seams.get(_hole_of(infiller)))
                     task.advance(CHUNK, name)
-
-            folder, measures, spectra = work.folder, measures_table(court.findings), spectra_table(court.spectra)
-            measures.to_parquet(folder / "measures.parquet", index=False)
-            write_atomically(folder / "table.csv", measures.to_csv(index=False, lineterminator="\n"))
-            write_atomically(folder / "table.txt", verdicts_side_by_side(measures, names, settings.confidence))
-            court.fill_table().to_parquet(folder / "fills.parquet", index=False)
-            spectra.to_parquet(folder / "spectra.parquet", index=False)
-            write_atomically(folder / "spectra.png", draw_spectra(spectra))
-            write_atomically(folder / "contact_sheet.png", contact_sheet(cases, court.shown))
-            judged: list[dict[str, Any]] = [
-                {
-                    "name": name,
-                    "method": method_of(one),
-                    "fingerprint": one.fingerprint,
-                    "feather_px": one.feather_px,
-                    "verdicts": verdicts_of(measures, name),
-                }
-                for one, name in zip(infillers, names, strict=True)
-            ]
             facts = {
-                "infillers": judged,
                 "classifier": {"label": classifier.label, "fingerprint": classifier.fingerprint},
+                "standardised": {"label": standardised.label, "fingerprint": standardised.fingerprint}
+                if standardised
+                else None,
                 "split": split,
                 "confidence": settings.confidence,
-                "copy_threshold": court.learned.threshold,
-                "training_lesions": len(court.learned.prints),
+                "copy_threshold": runner.training_lesions.threshold,
+                "training_lesions": len(runner.training_lesions.descriptors),
             }
-            write_atomically(folder / "judgement.json", json.dumps(facts, indent=2) + "\n")
-            given = [verdict for one in judged for verdict in one["verdicts"].values()]
+            verdicts = _write(work.folder, runner, dict(zip(names, infillers, strict=True)), list(oracles), facts)
             people = {*cases.contexts.people.ravel(), *real.people.ravel()}
-            sizes = {"infillers": len(judged), "pairs": len(cases), "real_lesions": len(real), "patients": len(people)}
-            work.finish({**sizes, **{verdict.replace(" ", "_"): given.count(verdict) for verdict in VERDICTS}})
+            sizes = {"infillers": len(names), "pairs": len(cases), "real_lesions": len(real), "patients": len(people)}
+            work.finish({**sizes, **{verdict.replace(" ", "_"): verdicts.count(verdict) for verdict in VERDICTS}})
     return Judgement.open(out)
+
+
+def _hole_of(infiller: Infiller) -> _Hole:
+    return infiller.hole, infiller.feather_px
+
+
+def _oracles(infillers: Sequence[Infiller], tissue: TissueWithoutLesions) -> dict[str, Oracle]:
+    """Return an oracle for each kind of hole that an infiller repaints, the widest first and with both outlines."""
+    holes = list(dict.fromkeys(_hole_of(one) for one in infillers))
+    largest = widest([hole for hole, _ in holes])
+    first = next(one for one in holes if one[0] == largest)
+    found = {"oracle": Oracle(tissue, *first, True), "oracle, mask's outline": Oracle(tissue, *first, False)}
+    for hole, feather_px in holes:
+        if (hole, feather_px) != first:
+            found[f"oracle ({hole}, soft edge {feather_px} px)"] = Oracle(tissue, hole, feather_px, True)
+    return found
+
+
+def _judge_oracles(runner: Runner, oracles: Mapping[str, Oracle], work: Work, task: Task) -> dict[_Hole, float]:
+    """Measure the oracles, which get no verdicts; return the AUC at the seam of each hole."""
+    seams: dict[_Hole, float] = {}
+    for number, (name, oracle) in enumerate(oracles.items()):
+        found = runner.judge(oracle, name, work.scratch / f"oracle-{number:02d}", task)
+        runner.drop_verdicts(name)
+        task.advance(CHUNK, name)
+        if oracle.own_outline:
+            seams[oracle.hole, oracle.feather_px] = _value_of(found, "seam_at_hole")
+    return seams
+
+
+def _value_of(found: Sequence[Finding], key: str) -> float:
+    return next(one.estimate.value for one in found if one.key == key)
+
+
+def _write(
+    folder: Path, runner: Runner, infillers: Mapping[str, Infiller], oracles: Sequence[str], facts: Mapping[str, Any]
+) -> list[str]:
+    """Write tables and pictures; return all verdicts on infillers."""
+    measures, spectra = measures_table(runner.findings), spectra_table(runner.spectra)
+    references = [*REFERENCES, *oracles]
+    judged: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "method": one.method,
+            "fingerprint": one.fingerprint,
+            "hole": str(one.hole),
+            "feather_px": one.feather_px,
+            "class_painted": class_verdict(measures, name),
+            "verdicts": verdicts_of(measures, name),
+        }
+        for name, one in infillers.items()
+    ]
+    flat = {name: flat_measures(measures, name) for name in (*infillers, *oracles)}
+    content = {"infillers": judged, "references": references, "measures": flat, **facts}
+    table = verdicts_side_by_side(measures, list(infillers), references, runner.settings.confidence)
+    measures.to_parquet(folder / "measures.parquet", index=False)
+    spectra.to_parquet(folder / "spectra.parquet", index=False)
+    runner.fill_table().to_parquet(folder / "fills.parquet", index=False)
+    write_atomically(folder / "table.csv", measures.to_csv(index=False, lineterminator="\n"))
+    write_atomically(folder / "table.txt", table)
+    write_atomically(folder / "judgement.json", json.dumps(content, indent=2) + "\n")
+    write_atomically(folder / "spectra.png", draw_spectra(spectra))
+    write_atomically(folder / "contact_sheet.png", contact_sheet(runner.cases, runner.shown))
+    return [verdict for one in judged for verdict in one["verdicts"].values()]

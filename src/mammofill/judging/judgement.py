@@ -4,7 +4,8 @@ On disk::
 
     table.csv              one row per infiller (or reference) and measure, columns of `MEASURE_COLUMNS`
     measures.parquet       the same
-    judgement.json         the infillers, the classifier, the numbers that were calibrated; the verdicts once more
+    judgement.json         the infillers, the classifiers, the numbers that were calibrated; of each infiller whether
+                           the class is painted, and in ``measures`` name -> {value, low, high, verdict}
     table.txt              the verdicts side by side, for a console
     fills.parquet          one row per infiller and pair: who, seed, scores, outlines, pixels changed outside
     spectra.parquet        subject, frequency (cycles per pixel), power (mean log10), deviation, boxes
@@ -24,19 +25,20 @@ import pandas as pd
 from mammofill.ground.artifact import Artifact
 
 MEASURE_COLUMNS = {
-    "subject": "string",  # name of an infiller; or "real lesions" or "nothing painted", for comparison
-    "method": "string",  # of the infiller; empty for the two references
-    "criterion": "string",  # class, place, seam, variety, detection
+    "subject": "string",  # name of an infiller; or of a reference, for comparison
+    "method": "string",  # of the infiller; empty for real lesions and for nothing painted
+    "criterion": "string",  # class, cues, spread, training, place, seam, detection, spectrum, distribution, variety
     "measure": "string",
     "value": "float64",
     "low": "float64",  # of the interval; NaN where there is none
     "high": "float64",
     "wanted": "string",  # what has to be reached, for example ">= 0.90"; empty where a number is only told
-    "verdict": "string",  # reached / not reached / cannot be judged; empty where nothing is wanted
+    "verdict": "string",  # reached / not reached / open / cannot be judged; empty where nothing is wanted
     "words": "string",  # what the measure is
     "remark": "string",  # what holds this very verdict up, or puts it in doubt
     "cases": "int64",
     "patients": "int64",
+    "key": "string",  # its name in judgement.json; empty for what stands in tables only
 }
 
 
@@ -60,6 +62,11 @@ class Judgement(Artifact):
     def infillers(self) -> list[str]:
         """Names of the infillers, in the order in which they were given."""
         return [str(one["name"]) for one in self.facts["infillers"]]
+
+    @property
+    def references(self) -> list[str]:
+        """What infillers are compared with: real lesions, nothing painted, and oracles where there are any."""
+        return [str(one) for one in self.facts["references"]]
 
     @cached_property
     def fills(self) -> pd.DataFrame:

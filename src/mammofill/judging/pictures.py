@@ -58,7 +58,7 @@ def draw_spectra(spectra: pd.DataFrame) -> bytes:
     """Draw mean power against frequency: as it is, and as a share of real lesions'.
 
     Args:
-        spectra: from `detection.spectra_table`, real lesions first.
+        spectra: from `spectrum.spectra_table`, real lesions first.
 
     Returns:
         PNG.
@@ -82,7 +82,7 @@ def draw_spectra(spectra: pd.DataFrame) -> bytes:
         deviation = spectra[spectra["subject"] == subjects[0]]["deviation"].to_numpy()
         frequency = spectra[spectra["subject"] == subjects[0]]["frequency"].to_numpy()
         left.fill_between(frequency, first - deviation, first + deviation, color="#000000", alpha=0.1, linewidth=0)
-        left.set(xlabel="cycles per pixel", ylabel="log10 of power in the mask's box")
+        left.set(xlabel="cycles per pixel", ylabel="log10 of power in the box around the hole")
         right.set(xlabel="cycles per pixel", ylabel="power, times real lesions'", yscale="log")
         left.legend(fontsize=8)
         buffer = BytesIO()

@@ -1,7 +1,7 @@
-"""Criterion "seam": whether the ring around a fill can be told from the ring around a real lesion.
+"""Criterion "seam": whether the border of the hole shows.
 
-In other tissue the surroundings tell, too: real lesions pull at theirs. So the verdict is of lesions that are painted
-again where they are; their surroundings are the same, pixel for pixel, and what is left to be found is the seam.
+Real lesions are painted again where they are. What is around the hole is then the same, pixel for pixel, and what can
+be found is where old pixels meet new ones. Fills in other tissue would be told by their surroundings.
 """
 
 from __future__ import annotations
@@ -15,75 +15,71 @@ from numpy.typing import NDArray
 from mammofill.ground.imaging import Image, Mask, to_unit
 from mammofill.judging.cases import Lesions
 from mammofill.judging.rings import distance_outwards, ring_mean
-from mammofill.judging.telling_apart import tell_apart
-from mammofill.judging.verdict import Bench, Finding, Wanted, judged, told
+from mammofill.judging.two_sample import two_sample_auc
+from mammofill.judging.verdict import NONE, Finding, Statistics, Wanted, judged
 
 CRITERION = "seam"
+_MOST_HOLE = 0.9
+"""Of the patch; a larger hole leaves no rings around it, and its lesion is left out. Ours."""
 _LEAST = 1e-9  # added to means, so that what is flat has a logarithm; far below the grain of film
 
 
-def rings_of(images: NDArray[np.uint16], masks: NDArray[np.bool_], feather_px: int) -> NDArray[np.float32]:
-    """Describe the rings around outlines.
+def rings_of(images: NDArray[np.uint16], holes: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Describe the rings around holes.
 
     Args:
         images: (N, H, W).
-        masks: (N, H, W).
-        feather_px: width of the soft edge of fills; real lesions are looked at in the same rings.
+        holes: (N, H, W), neither empty nor full.
 
     Returns:
         (N, K) float32, all relative to the tissue farther out, so that neither brightness nor contrast of a patch
         count: for each ring the logarithms of gradient, grain and Laplacian energy; from each ring to the next the step
         in brightness, with and without its sign; and the gradient across the outline, less that along it.
     """
-    return np.array(
-        [_describe(to_unit(image), mask, feather_px) for image, mask in zip(images, masks, strict=True)], np.float32
-    )
+    return np.array([_describe(to_unit(image), hole) for image, hole in zip(images, holes, strict=True)], np.float32)
 
 
-def seam_of_reference(bench: Bench, real: Lesions, rings: NDArray[np.float32], contexts: Lesions,
-                      context_rings: NDArray[np.float32]) -> list[Finding]:  # fmt: skip
-    """Tell how far tissue with a borrowed outline, and nothing painted, can be told from real lesions."""
-    found = tell_apart(bench, rings, real.people, context_rings, contexts.people)
+def seam_of_fills(
+    statistics: Statistics, before: Lesions, after: NDArray[np.uint16], holes: NDArray[np.bool_], oracle: float | None
+) -> list[Finding]:
+    """Measure whether the seam can be found.
+
+    Args:
+        statistics: intervals.
+        before: real lesions.
+        after: (M, H, W) the same, painted again.
+        holes: (M, H, W) bool, what may have changed.
+        oracle: the AUC at the oracle's seam, where there is one.
+    """
+    kept = holes.mean(axis=(1, 2)) < _MOST_HOLE
+    before, after, holes = before[kept], after[kept], holes[kept]
+    wanted = statistics.settings.wanted
+    most = wanted.seam_auc if oracle is None else oracle + wanted.seam_over_oracle
+    few = statistics.too_few(len(set(before.people[:, 0])), len(before))
+    estimate = NONE
+    if len(before):
+        rings = rings_of(before.images, holes), rings_of(after, holes)
+        estimate = two_sample_auc(statistics, rings[0], before.people, rings[1], before.people)
     return [
-        told(
+        judged(
             CRITERION,
-            "AUC, other tissue",
-            found,
-            "Rings of tissue into which nothing was painted against those of lesions.",
+            "AUC at the hole",
+            estimate,
+            Wanted(most=most),
+            "AUC of a forest that learned to tell the rings around the hole from those after painting the lesion again "
+            "where it is." + ("" if oracle is None else f" Wanted: the oracle's and {wanted.seam_over_oracle:g} more."),
+            few,
+            key="seam_at_hole",
         )
     ]
 
 
-def seam_of_fills(bench: Bench, real: Lesions, rings: NDArray[np.float32], rings_in_place: NDArray[np.float32],
-                  contexts: Lesions, fill_rings: NDArray[np.float32]) -> list[Finding]:  # fmt: skip
-    """Measure whether a judge that learns finds the seam.
-
-    Args:
-        bench: intervals.
-        real: real lesions.
-        rings: (M, K) around them.
-        rings_in_place: (M, K) around the same lesions, painted again.
-        contexts: other tissue that was filled.
-        fill_rings: (N, K) around those fills.
-    """
-    found = tell_apart(bench, rings, real.people, rings_in_place, real.people)
-    elsewhere = tell_apart(bench, rings, real.people, fill_rings, contexts.people)
-    few = bench.too_few(len(set(real.people[:, 0])), len(real))
-    wanted = Wanted(most=bench.settings.wanted.seam_auc)
-    words = "AUC of a judge that learned to tell the rings around real lesions from those after painting them again."
-    there = "The same of fills in other tissue, whose surroundings tell as well."
-    return [
-        judged(CRITERION, "AUC", found, wanted, words, few),
-        told(CRITERION, "AUC, other tissue", elsewhere, there),
-    ]
-
-
-def _describe(image: Image, mask: Mask, feather_px: int) -> NDArray[np.float64]:
-    distance = distance_outwards(mask)
-    soft, width = feather_px + 1, max(2, len(image) // 32)
-    edges = [0.0, *([soft / 2] if soft >= 2 else []), float(soft), soft + width / 2, float(soft + width)]
+def _describe(image: Image, hole: Mask) -> NDArray[np.float64]:
+    distance = distance_outwards(hole)
+    width = max(2, len(image) // 32)
+    edges = [0.0, 1.0, 1 + width / 2, 1.0 + width]
     rings = [(-float(width), 0.0), *pairwise(edges)]
-    beyond = (soft + width, soft + 5 * width)
+    beyond = (1 + width, 1 + 5 * width)
 
     rows, columns = cv2.Sobel(image, cv2.CV_32F, 0, 1, scale=1 / 8), cv2.Sobel(image, cv2.CV_32F, 1, 0, scale=1 / 8)
     out_rows, out_columns = cv2.Sobel(distance, cv2.CV_32F, 0, 1), cv2.Sobel(distance, cv2.CV_32F, 1, 0)

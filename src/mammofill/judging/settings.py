@@ -10,35 +10,84 @@ from mammofill.ground.errors import check_setting
 
 @dataclass(frozen=True)
 class WantedSettings:
-    """What an infiller has to reach. Those named "ours" were chosen by us; nobody published a value.
+    """What an infiller has to reach. All limits are ours; nobody published any.
+
+    A criterion is reached where its number holds the limit and the interval does, too; the two shares with a `_bound`
+    have a lower limit for the interval's lower end.
 
     Attributes:
-        class_share: least AUC of the classifier on fills, for the class asked for, as a share of its AUC on real
-            lesions.
-        counterfactuals: least share of pairs in which the malignant fill scores higher than the benign one of the same
-            patch, mask and seed.
-        outline: how strong a fill's outline may be, least and most, as a share of real lesions' (ours).
-        seam_auc: greatest AUC with which a learned judge tells the rings around fills from those around real lesions.
-        variety: least distance between fills of one context that differ in the seed alone, as a share of the distance
-            between real lesions of one class (ours: below it, fills of one context are the same picture to the eye).
-        detection_auc: greatest AUC with which a learned judge tells fills from real lesions (ours).
+        class_share: least and greatest AUC of the classifier on fills of the donor's class, as a share of its AUC on
+            real lesions. Above 1 fills exaggerate the class.
+        class_share_bound: least lower end of its interval.
+        malignant_above_benign: least share of pairs in which the malignant fill scores higher than the benign one of
+            the same patch, mask and seed.
+        malignant_above_benign_bound: least lower end of its interval.
+        standardised_share: least AUC of the standardised classifier on fills, as a share of its AUC on real lesions.
+        standardised_gap: least distance of its median log-odds on malignant and benign fills, as a share of real ones.
+        cue_excess: by how much the AUC of any simple cue (brightness, contrast, ...) on fills may exceed its AUC on
+            real lesions.
+        spread: least and greatest standard deviation over fills of level, contrast and coarse structure, as a share of
+            real lesions'.
+        train_on_fills: least AUC on real lesions after training on fills, as a share of that after training on as many
+            real ones.
+        seam_over_oracle: by how much the AUC that tells the rings around the hole from those before may exceed that of
+            the oracle, on practice mammograms.
+        seam_auc: greatest such AUC where there is no oracle.
+        detection_auc: greatest AUC that tells real lesions from themselves painted again where they are.
+        band_dex: greatest difference of the mean log10 power of fills and real lesions in any band of frequencies.
+        seed_distance: least distance between fills of one context that differ in the seed alone, as a share of the
+            distance between real lesions of one class (below it they are the same picture to the eye).
     """
 
-    class_share: float = 0.9
-    counterfactuals: float = 0.9
-    outline: tuple[float, float] = (0.5, 2.0)
-    seam_auc: float = 0.6
-    variety: float = 0.1
+    class_share: tuple[float, float] = (0.95, 1.05)
+    class_share_bound: float = 0.9
+    malignant_above_benign: float = 0.95
+    malignant_above_benign_bound: float = 0.9
+    standardised_share: float = 0.95
+    standardised_gap: float = 0.75
+    cue_excess: float = 0.1
+    spread: tuple[float, float] = (0.8, 1.25)
+    train_on_fills: float = 0.98
+    seam_over_oracle: float = 0.05
+    seam_auc: float = 0.7
     detection_auc: float = 0.7
+    band_dex: float = 0.1
+    seed_distance: float = 0.1
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
-        for field in ("class_share", "counterfactuals", "variety"):
+        for field in ("class_share_bound", "malignant_above_benign", "malignant_above_benign_bound", "cue_excess",
+                      "seam_over_oracle", "seed_distance"):  # fmt: skip
             check_setting(self, field, 0 <= getattr(self, field) <= 1, "in [0, 1]")
+        for field in ("standardised_share", "standardised_gap", "train_on_fills", "band_dex"):
+            check_setting(self, field, getattr(self, field) >= 0, "at least 0")
         for field in ("seam_auc", "detection_auc"):
             check_setting(self, field, 0.5 <= getattr(self, field) <= 1, "in [0.5, 1]")
-        rises = len(self.outline) == 2 and 0 <= self.outline[0] <= self.outline[1]
-        check_setting(self, "outline", rises, "two shares, 0 <= least <= most")
+        for field in ("class_share", "spread"):
+            limits = getattr(self, field)
+            check_setting(self, field, len(limits) == 2 and 0 <= limits[0] <= limits[1], "two shares, least <= most")
+
+
+@dataclass(frozen=True)
+class TrainOnFillsSettings:
+    """How it is tried whether a classifier learns as much from fills as from real lesions.
+
+    The patients of the split are dealt into two parts. The recipe of the classifier that judges learns from fills into
+    tissue of one part with outlines of the same part, and is tested on the real lesions of the other, and the other way
+    round; then the same with as many real lesions of each class.
+
+    Attributes:
+        images: images that each training sees; 0 leaves the criterion out.
+        lesions: most lesions that each learns from.
+    """
+
+    images: int = 3000
+    lesions: int = 400
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        check_setting(self, "images", self.images >= 0, "at least 0")
+        check_setting(self, "lesions", self.lesions >= 2, "at least 2")
 
 
 @dataclass(frozen=True)
@@ -47,12 +96,14 @@ class JudgeInfillerSettings:
 
     Attributes:
         cases: pairs that are filled, each once benign and once malignant; half of them with a benign donor, half with
-            a malignant one, as far as there are so many. As many real lesions are looked at beside them.
-        variety_cases: of these, pairs that are filled with several seeds.
+            a malignant one, as far as there are so many. As many real lesions are looked at beside them, and painted
+            again where they are.
+        seed_cases: of these pairs, some that are filled with several seeds.
         seeds_per_case: seeds for each of them.
-        folds: parts into which patients are divided where a judge learns to tell fills from real lesions. It is tried
-            on patients of up to two of them, and learns from the others.
-        trees: of the forest that this judge is.
+        folds: parts into which patients are divided where a random forest learns to tell fills from real lesions. It
+            is tried on patients of up to two of them, and learns from the others.
+        trees: of that forest.
+        train_on_fills: how it is tried whether a classifier learns from fills.
         resamples: bootstrap resamples of patients behind each interval.
         confidence: share of resamples that an interval holds, in (0, 1).
         least_per_class: fewer fills or real lesions of a class give numbers but no verdict.
@@ -65,10 +116,11 @@ class JudgeInfillerSettings:
     """
 
     cases: int = 500
-    variety_cases: int = 24
+    seed_cases: int = 24
     seeds_per_case: int = 4
     folds: int = 5
-    trees: int = 200
+    trees: int = 100
+    train_on_fills: TrainOnFillsSettings = TrainOnFillsSettings()
     resamples: int = 2000
     confidence: float = 0.95
     least_per_class: int = 20
@@ -81,7 +133,7 @@ class JudgeInfillerSettings:
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         check_setting(self, "cases", self.cases >= 4, "at least 4")
-        check_setting(self, "variety_cases", self.variety_cases >= 2, "at least 2")
+        check_setting(self, "seed_cases", self.seed_cases >= 2, "at least 2")
         check_setting(self, "seeds_per_case", self.seeds_per_case >= 2, "at least 2")
         check_setting(self, "folds", self.folds >= 3, "at least 3")
         check_setting(self, "trees", self.trees >= 1, "at least 1")

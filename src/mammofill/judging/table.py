@@ -1,32 +1,31 @@
-"""Findings as tables: all of them, and the verdicts side by side."""
+"""Findings as tables: all of them, the verdicts side by side, and the flat numbers of ``judgement.json``."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from mammofill.infilling import Infiller
 from mammofill.judging.judgement import MEASURE_COLUMNS
-from mammofill.judging.verdict import Finding
+from mammofill.judging.verdict import CANNOT_BE_JUDGED, NOT_REACHED, OPEN, REACHED, Finding
 
 REFERENCES = REAL, NOTHING = "real lesions", "nothing painted"
 """What fills should be like, and what they are like if nothing is done."""
 
+CLASS_KEYS = ("class_share_of_real_auc", "malignant_above_benign", "standardised_share_of_real_auc")
+"""Where one of these is not reached, the class asked for is not painted."""
 
-def names_of(infillers: Sequence[Infiller]) -> list[str]:
-    """Name infillers by their folders, and by their fingerprints too where two folders have the same name."""
+
+def names_of(infillers: Sequence[Infiller], taken: Sequence[str] = REFERENCES) -> list[str]:
+    """Name infillers by their folders, and by their fingerprints too where a folder's name is another's or taken."""
     names = [one.folder.resolve().name for one in infillers]
     return [
-        f"{name} {one.fingerprint[:8]}" if [*names, *REFERENCES].count(name) > 1 else name
+        f"{name} {one.fingerprint[:8]}" if [*names, *taken].count(name) > 1 else name
         for name, one in zip(names, infillers, strict=True)
     ]
-
-
-def method_of(infiller: Infiller) -> str:
-    """Return how an infiller paints; one that does not say is a GAN."""
-    return str(getattr(infiller, "method", "gan"))
 
 
 def measures_table(findings: Sequence[tuple[str, str, Finding]]) -> pd.DataFrame:
@@ -46,10 +45,33 @@ def measures_table(findings: Sequence[tuple[str, str, Finding]]) -> pd.DataFrame
             "remark": one.remark,
             "cases": one.estimate.cases,
             "patients": one.estimate.patients,
+            "key": one.key,
         }
         for subject, method, one in findings
     ]
     return pd.DataFrame(rows, columns=list(MEASURE_COLUMNS)).astype(MEASURE_COLUMNS)
+
+
+def flat_measures(measures: pd.DataFrame, name: str) -> dict[str, dict[str, Any]]:
+    """Return the measures of one subject: key -> value, low, high (None where there is none) and verdict."""
+    own = measures[(measures["subject"] == name) & (measures["key"] != "")]
+    return {
+        str(row.key): {
+            **{field: _or_none(getattr(row, field)) for field in ("value", "low", "high")},
+            "verdict": str(row.verdict),
+        }
+        for row in own.itertuples()
+    }
+
+
+def class_verdict(measures: pd.DataFrame, name: str) -> str:
+    """Say in one word whether an infiller paints the class asked for: the worst of `CLASS_KEYS`.
+
+    What cannot be judged counts only where nothing can.
+    """
+    own = measures[(measures["subject"] == name) & measures["key"].isin(CLASS_KEYS)]
+    found = set(own["verdict"])
+    return next((one for one in (NOT_REACHED, OPEN, REACHED) if one in found), CANNOT_BE_JUDGED)
 
 
 def verdicts_of(measures: pd.DataFrame, name: str) -> dict[str, str]:
@@ -58,22 +80,26 @@ def verdicts_of(measures: pd.DataFrame, name: str) -> dict[str, str]:
     return {f"{row.criterion}: {row.measure}": str(row.verdict) for row in own.itertuples()}
 
 
-def verdicts_side_by_side(measures: pd.DataFrame, names: Sequence[str], confidence: float) -> str:
+def verdicts_side_by_side(
+    measures: pd.DataFrame, names: Sequence[str], references: Sequence[str], confidence: float
+) -> str:
     """Return one line per measure and one column per infiller, between what is wanted and the references.
 
     Args:
         measures: columns of `MEASURE_COLUMNS`.
         names: of the infillers, in order.
+        references: what they are compared with.
         confidence: of the intervals.
     """
     wanted = measures.drop_duplicates(["criterion", "measure"]).set_index(["criterion", "measure"])["wanted"].to_dict()
     wanted |= {(row.criterion, row.measure): row.wanted for row in measures.itertuples() if row.wanted}
     rows = {(str(row.subject), row.criterion, row.measure): row for row in measures.itertuples()}
-    of_infillers = [one for one in measures.itertuples() if one.subject not in REFERENCES]
-    order = list(dict.fromkeys((one.criterion, one.measure) for one in of_infillers))
-    lines = [["", "wanted", *names, *REFERENCES]]
+    of_infillers = [one for one in measures.itertuples() if one.subject in names]
+    judged_first = sorted(of_infillers, key=lambda one: one.verdict == "")  # whose order is kept otherwise
+    order = list(dict.fromkeys((one.criterion, one.measure) for one in judged_first))
+    lines = [["", "wanted", *names, *references]]
     for criterion, measure in order:
-        cells = [cell(rows.get((subject, criterion, measure))) for subject in (*names, *REFERENCES)]
+        cells = [cell(rows.get((subject, criterion, measure))) for subject in (*names, *references)]
         lines.append([f"{criterion}: {measure}", str(wanted[criterion, measure]), *cells])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ("".join(one.ljust(width + 2) for one, width in zip(line, widths, strict=True)) for line in lines)
@@ -86,7 +112,8 @@ def cell(row: object) -> str:
     if row is None:
         return "-"
     value, low, high = (float(getattr(row, name)) for name in ("value", "low", "high"))
-    number = f"{value:.0f}" if str(getattr(row, "measure", "")).startswith("copies") else _decimals(value)
+    whole = str(getattr(row, "measure", "")).startswith(("copies", "changed"))
+    number = f"{value:.0f}" if whole and math.isfinite(value) else _decimals(value)
     interval = "" if math.isnan(low) else f" [{_decimals(low)}, {_decimals(high)}]"
     verdict = str(getattr(row, "verdict", ""))
     return f"{number}{interval}{' ' + verdict if verdict else ''}"
@@ -96,3 +123,7 @@ def _decimals(value: float) -> str:
     if math.isnan(value):
         return "none"
     return "0.000" if abs(value) < 0.0005 else f"{value:.3f}"
+
+
+def _or_none(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None

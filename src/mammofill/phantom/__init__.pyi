@@ -1,7 +1,14 @@
 from .collection import PhantomCollection as PhantomCollection
 from .collection import write_phantoms as write_phantoms
 from .draw import DrawnView as DrawnView
+from .draw import LesionFree as LesionFree
 from .draw import draw_mammogram as draw_mammogram
 from .draw import draw_patient as draw_patient
+from .draw import draw_without_lesions as draw_without_lesions
+from .draw import exposed as exposed
 from .ideal import ideal_auc as ideal_auc
+from .lesion import draw_mass as draw_mass
+from .lesion import draw_outline as draw_outline
+from .lesion import draw_shape as draw_shape
+from .lesion import measure_outline as measure_outline
 from .settings import PhantomSettings as PhantomSettings

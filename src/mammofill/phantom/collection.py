@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mammofill import dicom
 from mammofill.ground.artifact import Artifact, begin, write_atomically
+from mammofill.ground.errors import ArtifactError
 from mammofill.ground.imaging import Mask, mask_box
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.seeding import derive_seed, stream
-from mammofill.phantom.draw import DrawnView, draw_patient, is_malignant
+from mammofill.phantom.draw import DrawnView, LesionFree, draw_patient, draw_without_lesions, is_malignant
 from mammofill.phantom.settings import PhantomSettings
 
 _MASS_HEADER = (
@@ -27,10 +29,37 @@ _CALC_HEADER = (
 )
 
 
+_MAMMOGRAM_ID = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_P_(?P<number>\d{5,})_(?:LEFT|RIGHT)_(?P<view>CC|MLO)")
+
+
 class PhantomCollection(Artifact):
     """A folder that `ingest` reads as it reads CBIS-DDSM."""
 
     kind: ClassVar[str] = "phantoms"
+
+    @property
+    def settings(self) -> PhantomSettings:
+        """Those that it was drawn with."""
+        return PhantomSettings(**self.manifest.settings)
+
+    def draw_again(self, mammogram_id: str) -> tuple[DrawnView, LesionFree]:
+        """Draw one of its mammograms again, and the same without its lesions; nothing is read from its files.
+
+        Args:
+            mammogram_id: as `ingest` calls it, for example ``Mass-Test_P_00005_LEFT_CC``.
+
+        Raises:
+            ArtifactError: it has no such mammogram.
+        """
+        named = _MAMMOGRAM_ID.fullmatch(mammogram_id)
+        number = int(named["number"]) - 1 if named else -1
+        if named is None or not 0 <= number < self.settings.patients:
+            raise ArtifactError(
+                f"{self.folder} has no mammogram {mammogram_id!r}. Give the practice mammograms that the patches were "
+                "cut from."
+            )
+        view: Literal["cc", "mlo"] = "cc" if named["view"] == "CC" else "mlo"
+        return draw_without_lesions(number, view, self.settings, self.manifest.seed)
 
 
 def write_phantoms(

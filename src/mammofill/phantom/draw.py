@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -16,7 +17,7 @@ from mammofill.phantom.breast import draw_breast
 from mammofill.phantom.lesion import draw_shape, place_cluster, place_mass
 from mammofill.phantom.settings import PhantomSettings
 
-Drawn = TypeVar("Drawn", bound=np.generic)
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 VIEWS: tuple[Literal["cc"], Literal["mlo"]] = ("cc", "mlo")
 
@@ -43,6 +44,20 @@ class DrawnView:
     density: int
     abnormality: str
     malignant: bool
+
+
+@dataclass(frozen=True)
+class LesionFree:
+    """The same mammogram as it would be without its lesions, in parts from which it can be exposed anew."""
+
+    film: Image
+    """(H, W) float32, about [0, 1]: breast, label and bright edges, before the noise of the film."""
+    noise: Image
+    """(H, W) float32, standard normal: the noise of this very film, for `exposed`."""
+    texture: Image
+    """(H, W), see `Breast.texture`."""
+    inside: Mask
+    """(H, W) bool, where breast is."""
 
 
 def is_malignant(number: int, settings: PhantomSettings) -> bool:
@@ -75,6 +90,32 @@ def draw_mammogram(
     Raises:
         TooFewError: the first lesion found no room, which takes a breast of unheard-of shape.
     """
+    return _draw(number, view, settings, seed)[0]
+
+
+def draw_without_lesions(
+    number: int, view: Literal["cc", "mlo"], settings: PhantomSettings = PhantomSettings(), seed: int = 0
+) -> tuple[DrawnView, LesionFree]:
+    """Draw a mammogram twice: as `draw_mammogram` does, and as it would be without its lesions, on the same film."""
+    return _draw(number, view, settings, seed)
+
+
+def exposed(film: Image, noise: Image) -> Image:
+    """Lay noise over a film: quantum and film noise grow with the signal.
+
+    Args:
+        film: (H, W), about [0, 1].
+        noise: (H, W), standard normal.
+
+    Returns:
+        (H, W) float32 in [0, 1].
+    """
+    return np.asarray(np.clip(film + noise * (0.004 + 0.008 * np.sqrt(np.clip(film, 0, 1))), 0, 1), np.float32)
+
+
+def _draw(
+    number: int, view: Literal["cc", "mlo"], settings: PhantomSettings, seed: int
+) -> tuple[DrawnView, LesionFree]:
     random = stream(seed, "phantom", number)
     malignant = is_malignant(number, settings)
     laterality = "left" if random.random() < 0.5 else "right"
@@ -100,9 +141,12 @@ def draw_mammogram(
         words.append(_CLUSTER_WORDS[malignant] if is_cluster else shape.words)
     if not masks:
         raise TooFewError(f"Phantom patient {number}, view {view}: no room for a lesion. Draw larger mammograms.")
-    film = _on_film(image, breast.inside, view, laterality, settings.labels_and_edges, own)
-    return DrawnView(
-        image=_turned(film, laterality),
+    # The same dice again, so that both are on the same film.
+    again = copy.deepcopy(own)
+    film, noise = _on_film(image, breast.inside, view, laterality, settings.labels_and_edges, own)
+    bare, _ = _on_film(breast.image, breast.inside, view, laterality, settings.labels_and_edges, again)
+    drawn = DrawnView(
+        image=_turned(exposed(film, noise), laterality),
         breast=_turned(breast.inside, laterality),
         lesions=tuple(_turned(mask, laterality) for mask in masks),
         words=tuple(words),
@@ -112,17 +156,19 @@ def draw_mammogram(
         abnormality="calcification" if is_cluster else "mass",
         malignant=malignant,
     )
+    parts = (bare, noise, breast.texture, breast.inside)
+    return drawn, LesionFree(*(_turned(one, laterality) for one in parts))  # type: ignore[arg-type]
 
 
-def _turned(array: NDArray[Drawn], laterality: str) -> NDArray[Drawn]:
+def _turned(array: NDArray[Pixel], laterality: str) -> NDArray[Pixel]:
     """Mirror a right breast, whose chest wall is at the film's right border."""
     return np.ascontiguousarray(array[:, ::-1]) if laterality == "right" else array
 
 
 def _on_film(
     image: Image, inside: Mask, view: str, laterality: str, labels: bool, random: np.random.Generator
-) -> Image:
-    """Lay a breast on film: dark background, noise, and, where asked for, a label and bright edges."""
+) -> tuple[Image, Image]:
+    """Lay a breast on film: dark background and, where asked for, a label and bright edges; return film and noise."""
     width = image.shape[1]
     base = 0.03 + 0.02 * random.random()
     film = np.where(inside, np.maximum(image, base), base).astype(np.float32)
@@ -131,10 +177,7 @@ def _on_film(
         film[:, -edge:] = random.uniform(0.75, 0.95)
         film[: max(1, edge // 2)] = np.where(inside[: max(1, edge // 2)], film[: max(1, edge // 2)], 0.8)
         _label(film, f"{laterality[0].upper()} {view.upper()}", inside, random)
-    # Quantum and film noise grow with the signal.
-    noise = random.standard_normal(image.shape, dtype=np.float32)
-    noisy = film + noise * (0.004 + 0.008 * np.sqrt(np.clip(film, 0, 1)))
-    return np.asarray(np.clip(noisy, 0, 1), np.float32)
+    return film, random.standard_normal(image.shape, dtype=np.float32)
 
 
 def _label(film: Image, text: str, inside: Mask, random: np.random.Generator) -> None:

@@ -24,6 +24,9 @@ _MALIGNANT = {"irregularity": 0.13, "contrast": 0.26, "softness": 0.22, "spicule
 FEATURES = tuple(_BENIGN)
 """What tells the classes of masses apart; all else is drawn alike for both."""
 
+_ANGLES = np.linspace(0, 2 * np.pi, 256, endpoint=False)
+"""At which the radius of an outline is given."""
+
 
 @dataclass(frozen=True)
 class MassShape:
@@ -103,29 +106,83 @@ def place_mass(
         The brightness that it adds, (H, W) float32, and its mask: the body of the mass, without its spicules. None if
         there is no room for half its size.
     """
-    size = breast.image.shape
-    angles = np.linspace(0, 2 * np.pi, 256, endpoint=False)
-    outline = _outline(angles, shape.radius * size[0], shape.irregularity, random)
-    found = _place(breast, 1.15 * float(outline.max()) + 2, shape.from_nipple * size[0], away_from, random)
+    height = breast.image.shape[0]
+    outline = _outline(_ANGLES, shape.radius * height, shape.irregularity, random)
+    found = _place(breast, 1.15 * float(outline.max()) + 2, shape.from_nipple * height, away_from, random)
     if found is None:
         return None
     center, scale = found
-    outline = outline * scale
+    return draw_mass(breast.image, breast.texture, breast.inside, center, outline * scale, shape, random)
+
+
+def draw_mass(
+    tissue: Image,
+    texture: Image,
+    inside: Mask,
+    center: NDArray[np.integer] | NDArray[np.floating],
+    outline: NDArray[np.float64],
+    shape: MassShape,
+    random: np.random.Generator,
+) -> tuple[Image, Mask]:
+    """Draw a mass with a given outline at a given place, in a mammogram or in a part of one.
+
+    Args:
+        tissue: (H, W) in [0, 1], what lies under it, without film noise.
+        texture: (H, W), see `Breast.texture`.
+        inside: (H, W) bool, where breast is.
+        center: (row, column).
+        outline: (256,) its radius, in pixels, at each of as many angles around the circle.
+        shape: contrast, softness and spicules.
+        random: draws the spicules.
+
+    Returns:
+        As `place_mass`.
+    """
+    size = tissue.shape
     window, rows, columns = _window(size, center, 3.2 * float(outline.max()) + 4)
     distance, angle = np.hypot(rows, columns), np.mod(np.arctan2(rows, columns), 2 * np.pi)
-    border = np.interp(angle, np.append(angles, 2 * np.pi), np.append(outline, outline[0])).astype(np.float32)
+    border = np.interp(angle, np.append(_ANGLES, 2 * np.pi), np.append(outline, outline[0])).astype(np.float32)
     soft = max(shape.softness * float(outline.mean()) / 2, 0.5)
     margin = 1 / (1 + np.exp(np.clip((distance - border) / soft, -30, 30)))
     thick = np.sqrt(np.clip(1 - 0.6 * (distance / border) ** 2, 0.25, 1))  # thinner towards its border, as a lens is
-    body = margin * thick * (1 + 0.12 * breast.texture[window])
+    body = margin * thick * (1 + 0.12 * texture[window])
     spicules = _spicules(rows.shape, center - [window[0].start, window[1].start], outline, shape.spicules, random)
     added, mask = np.zeros(size, np.float32), np.zeros(size, np.bool_)
     mask[window] = distance <= border
     # A mass pushes tissue aside, so less of the pattern under it shows through.
-    under = breast.image[window]
+    under = tissue[window]
     displaced = 0.6 * margin * (under[mask[window]].mean() - under)
-    added[window] = (displaced + shape.contrast * (body + 0.8 * spicules * (1 - margin))) * breast.inside[window]
+    added[window] = (displaced + shape.contrast * (body + 0.8 * spicules * (1 - margin))) * inside[window]
     return added, mask
+
+
+def draw_outline(area_px: float, irregularity: float, random: np.random.Generator) -> NDArray[np.float64]:
+    """Draw the outline of a mass of a given area, by the law of all masses; see `draw_mass`."""
+    outline = _outline(_ANGLES, 1.0, irregularity, random)
+    # The area within a radius r(angle) is half the integral of its square.
+    return outline * float(np.sqrt(area_px / np.pi / np.mean(outline**2)))
+
+
+def measure_outline(mask: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Measure where the outline of one body lies, as `draw_mass` takes it.
+
+    Args:
+        mask: (H, W) bool, not empty.
+
+    Returns:
+        The centroid (row, column), and (256,) the radius in pixels at which each ray from it first leaves the body; at
+        least 1.
+    """
+    rows, columns = np.nonzero(mask)
+    center = np.array([rows.mean(), columns.mean()])
+    radii = np.arange(0.0, float(np.hypot(*mask.shape)), 0.25)
+    padded = np.pad(mask.astype(np.float32), 1)  # beyond the patch there is no body
+    down = np.sin(_ANGLES)[:, None] * radii + center[0] + 1
+    right = np.cos(_ANGLES)[:, None] * radii + center[1] + 1
+    body = cv2.remap(
+        padded, right.astype(np.float32), down.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+    )
+    return center, np.maximum(radii[np.argmax(body < 0.5, axis=1)], 1.0).astype(np.float64)
 
 
 def place_cluster(
@@ -177,9 +234,12 @@ def _place(
     return near[int(random.integers(len(near)))], scale
 
 
-def _window(size: tuple[int, ...], center: NDArray[np.int64], reach: float) -> tuple[tuple[slice, slice], Image, Image]:
+def _window(
+    size: tuple[int, ...], center: NDArray[np.integer] | NDArray[np.floating], reach: float
+) -> tuple[tuple[slice, slice], Image, Image]:
     """Return the part of an image around a center, and its rows and columns counted from there."""
-    low, high = np.maximum(center - int(reach), 0), np.minimum(center + int(reach) + 1, size)
+    middle = np.floor(center).astype(np.int64)
+    low, high = np.maximum(middle - int(reach), 0), np.minimum(middle + int(reach) + 1, size)
     window = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])))
     columns, rows = np.meshgrid(
         np.arange(low[1], high[1], dtype=np.float32) - np.float32(center[1]),
@@ -204,7 +264,7 @@ def _outline(
 
 def _spicules(
     size: tuple[int, ...],
-    center: NDArray[np.int64],
+    center: NDArray[np.integer] | NDArray[np.floating],
     outline: NDArray[np.float64],
     count: int,
     random: np.random.Generator,

@@ -1,4 +1,4 @@
-"""Likeness of lesions: cut out by their outline, brought to one size, and compared."""
+"""Similarity of lesions: cut out by their outline, brought to one size, and compared."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def crops(images: NDArray[np.uint16], masks: NDArray[np.bool_]) -> NDArray[np.fl
     return np.array(found, np.float32).reshape(-1, CROP_PX, CROP_PX)
 
 
-def prints(cut: NDArray[np.float32]) -> NDArray[np.float32]:
+def descriptors(cut: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return what is compared: (N, CROP_PX²) of length 1, so that a product of two is their correlation over the disc.
 
     Args:
@@ -50,14 +50,14 @@ def prints(cut: NDArray[np.float32]) -> NDArray[np.float32]:
     return flat
 
 
-def greatest(
+def greatest_correlation(
     first: NDArray[np.float32], first_names: NDArray[np.object_], second: NDArray[np.float32],
     second_names: NDArray[np.object_],
 ) -> NDArray[np.float64]:  # fmt: skip
     """Return for each of the first its greatest correlation with any of the second that has another name.
 
     Args:
-        first: (N, P) from `prints`.
+        first: (N, P) from `descriptors`.
         first_names: (N,) such as patients.
         second: (M, P).
         second_names: (M,).
@@ -79,17 +79,17 @@ def copy_threshold(real: NDArray[np.float32], patients: NDArray[np.object_]) -> 
     for pairs a little more alike, which as many fills would hold by chance.
 
     Args:
-        real: (N, P) from `prints`.
+        real: (N, P) from `descriptors`.
         patients: (N,).
     """
-    return (1 + max(0.0, float(greatest(real, patients, real, patients).max(initial=0.0)))) / 2
+    return (1 + max(0.0, float(greatest_correlation(real, patients, real, patients).max(initial=0.0)))) / 2
 
 
 def _in_parts(
-    prints: NDArray[np.float32], names: NDArray[np.object_]
+    found: NDArray[np.float32], names: NDArray[np.object_]
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.object_]]]:
-    for start in range(0, len(prints), _AT_ONCE):
-        yield prints[start : start + _AT_ONCE], names[start : start + _AT_ONCE]
+    for start in range(0, len(found), _AT_ONCE):
+        yield found[start : start + _AT_ONCE], names[start : start + _AT_ONCE]
 
 
 def _disc() -> NDArray[np.float32]:

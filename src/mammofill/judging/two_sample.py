@@ -1,29 +1,38 @@
-"""A judge that learns: whether numbers taken from fills can be told from the same numbers taken from real lesions."""
+"""Can numbers taken from fills be told from the same numbers taken from real lesions, by who learned to?
+
+A classifier two-sample test (Lopez-Paz and Oquab, "Revisiting classifier two-sample tests", ICLR 2017), with the AUC in
+place of the accuracy, on patients that were not learned from.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mammofill.ground.seeding import derive_seed, stream
-from mammofill.judging.cases import People
-from mammofill.judging.verdict import Bench, Estimate
+from mammofill.judging.verdict import NONE, Estimate, People, Statistics
 
 _LEAF = 5
 """Least cases in a leaf of a tree. Ours."""
 
 
-def tell_apart(
-    bench: Bench, real: NDArray[np.floating], real_people: People, other: NDArray[np.floating], other_people: People
+def two_sample_auc(
+    statistics: Statistics,
+    real: NDArray[np.floating],
+    real_people: People,
+    other: NDArray[np.floating],
+    other_people: People,
 ) -> Estimate:
-    """Train a judge to tell two groups apart, and measure it on patients that it did not learn from.
+    """Train a random forest to tell two groups apart, and measure it on patients that it did not learn from.
 
-    The judge is a random forest (Breiman, Machine Learning, 2001). Each patient is in one of some parts. A case is
-    scored by the judge that learned from those cases none of whose patients, of tissue or of outline, is in a part of
-    one of the case's own. Where some cases are of two parts, all judges do without two, so that none knows more.
+    Source of the forest: Breiman, Machine Learning, 2001. Each patient is in one of some parts. A case is
+    scored by a forest that learned from those cases none of whose patients, of tissue or of outline, is in a part of
+    one of the case's own. Where some cases are of two parts, all forests do without two, so that none knows more.
 
     Args:
-        bench: folds and intervals.
+        statistics: folds and intervals.
         real: (M, K) numbers taken from real lesions, finite.
         real_people: (M, 2).
         other: (N, K) the same numbers taken from fills.
@@ -31,30 +40,30 @@ def tell_apart(
 
     Returns:
         The AUC: 0.5 where they cannot be told apart, 1 where they always can. Below 0.5, chance found no difference.
-        NaN where the patients are too few for a judge to learn from others.
+        NaN where the patients are too few for a forest to learn from others.
     """
     from sklearn.ensemble import RandomForestClassifier
 
     numbers = np.concatenate([real, other])
     people = np.concatenate([real_people, other_people])
     painted = np.repeat([False, True], [len(real), len(other)])
-    part = _parts(people, bench.settings.folds, bench.seed)
-    unseen = _unseen(part, bench.settings.folds)
+    part = _parts(people, statistics.settings.folds, statistics.seed)
+    unseen = _unseen(part, statistics.settings.folds)
     scores = np.full(len(numbers), np.nan)
     for number, parts in enumerate(np.unique(unseen, axis=0)):
         tried, learned = (unseen == parts).all(axis=1), ~np.isin(part, parts).any(axis=1)
         if len(set(painted[learned])) < 2:
             break
         forest = RandomForestClassifier(
-            bench.settings.trees,
+            statistics.settings.trees,
             min_samples_leaf=_LEAF,
             class_weight="balanced",
-            random_state=derive_seed(bench.seed, "forest", number) % 2**32,
+            random_state=derive_seed(statistics.seed, "forest", number) % 2**32,
         )
         scores[tried] = forest.fit(numbers[learned], painted[learned]).predict_proba(numbers[tried])[:, 1]
     if not np.isfinite(scores).all():
-        return Estimate(float("nan"), float("nan"), float("nan"), len(painted), len(set(people[:, 0])))
-    return bench.auc(painted, scores, people[:, 0])
+        return replace(NONE, cases=len(painted), patients=len(set(people.ravel().tolist())))
+    return statistics.auc(painted, scores, people)
 
 
 def _parts(people: People, folds: int, seed: int) -> NDArray[np.int64]:
@@ -66,7 +75,7 @@ def _parts(people: People, folds: int, seed: int) -> NDArray[np.int64]:
 
 
 def _unseen(part: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
-    """Return the two parts that the judge of each case must not have learned from, (N, 2), the lower one first."""
+    """Return the two parts that the forest of each case must not have learned from, (N, 2), the lower one first."""
     first, second = part.T
     if (first != second).any():
         another = (first + 1 + np.arange(len(part)) % (folds - 1)) % folds
