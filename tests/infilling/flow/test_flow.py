@@ -87,7 +87,7 @@ def test_shapes_are_told_as_asked() -> None:
 
 
 def test_a_network_that_learned_nothing_returns_what_is_known() -> None:
-    target = TargetSettings(coarse_spread=0.5, fine_spread=0.5)
+    target = TargetSettings(coarse_spread=(0.5, 0.0), fine_spread=0.5)
     network = VelocityNetwork(32, tiny_flow().network, ("pathology",), target)
     noisy, flat, hole = torch.randn(2, 1, 32, 32), torch.zeros(2, 1, 32, 32), torch.ones(2, 1, 32, 32)
     times = torch.tensor([0.25, 1.0])
@@ -98,7 +98,7 @@ def test_a_network_that_learned_nothing_returns_what_is_known() -> None:
 
 
 def test_coarse_and_fine_parts_have_velocities_of_their_own() -> None:
-    target = TargetSettings(coarse_spread=6.0, fine_spread=0.1)
+    target = TargetSettings(coarse_spread=(6.0, 0.0), fine_spread=0.1)
     level, hole, half = torch.ones(1, 1, 32, 32), torch.ones(1, 1, 32, 32), torch.tensor([0.5])
     checks = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(16, 16)[None, None]
     # At t = 1/2 a spread of f moves by 2 (1 - f^2) / (1 + f^2): what is coarse is picture, what is fine is noise.
@@ -145,10 +145,10 @@ def test_the_class_is_hidden_now_and_then_and_the_shape_told_in_three_ways(world
 
 def test_only_the_hole_counts_in_the_loss(world: World) -> None:
     batch = windows_of(world).batch_at(0)
-    assert not batch.weight[batch.hole == 0].any()
+    assert not batch.weight[batch.depth == 0].any()
 
     def right(*_: object) -> torch.Tensor:
-        return torch.where(batch.hole > 0, batch.noise - batch.residual, torch.full_like(batch.noise, 9.0))
+        return torch.where(batch.depth > 0, batch.noise - batch.residual, torch.full_like(batch.noise, 9.0))
 
     assert float(flow_loss(right, batch)) == 0
 

@@ -32,7 +32,7 @@ class Batch:
     residual: Tensor
     around: Tensor
     base: Tensor
-    hole: Tensor
+    depth: Tensor
     shape: Tensor
     weight: Tensor
     """Of each pixel in the loss; 0 outside the hole."""
@@ -144,12 +144,12 @@ class Windows:
         noise = random.standard_normal(window.residual.shape, np.float32) * window.context.hole
         kinds = torch.zeros(1, len(SHAPES))
         kinds[0, kind] = 1
-        around, base, hole = map(_tensor, window.context.planes())
+        around, base, depth = map(_tensor, window.context.planes())
         return Batch(
             residual=_tensor(window.residual),
             around=around,
             base=base,
-            hole=hole,
+            depth=depth,
             shape=_tensor(shape_of(self.lesions.masks[position], SHAPES[kind])),
             weight=_tensor(window.weight),
             noise=_tensor(noise),

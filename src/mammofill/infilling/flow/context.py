@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mammofill.ground.imaging import Image, Mask
+from mammofill.ground.imaging import Image, Mask, distance_from
 from mammofill.infilling.baselines.poisson import membrane
 from mammofill.infilling.flow.settings import SHAPES, TargetSettings
 from mammofill.pairing.hole import distance_from_ellipse
@@ -24,12 +24,17 @@ class Context:
     """In [0, 1]: the surroundings without their grain, and a membrane between them over the hole."""
     around: Image
     """The residual, (image - base) / scale, around the hole; 0 in it."""
-    hole: Image
-    """0 or 1."""
+    depth: Image
+    """Pixels inside the hole: 1 beside its border; 0 outside it."""
+
+    @property
+    def hole(self) -> Image:
+        """0 or 1."""
+        return (self.depth > 0).astype(np.float32)
 
     def planes(self) -> list[Image]:
-        """Return what the network is shown of it: around, base as it is shown, hole."""
-        return [self.around, (self.base - np.float32(_LEVEL)) / np.float32(_SPREAD), self.hole]
+        """Return what the network is shown of it: around, base about standard normal, depth."""
+        return [self.around, (self.base - np.float32(_LEVEL)) / np.float32(_SPREAD), self.depth]
 
 
 def context_of(image: Image, hole: Mask, settings: TargetSettings) -> Context:
@@ -42,7 +47,8 @@ def context_of(image: Image, hole: Mask, settings: TargetSettings) -> Context:
     """
     base = membrane(_smooth_surroundings(image, hole, settings.base_sigma_px), hole).astype(np.float32)
     around = np.where(hole, np.float32(0), (image - base) / np.float32(settings.scale))
-    return Context(base, around.astype(np.float32), hole.astype(np.float32))
+    depth = distance_from(~hole)
+    return Context(base, around.astype(np.float32), np.where(np.isfinite(depth), depth, len(hole)).astype(np.float32))
 
 
 def residual_of(image: Image, context: Context, scale: float) -> Image:

@@ -19,6 +19,8 @@ _LOWEST, _HIGHEST = 0.15, 4.0
 """Of the sines and cosines that tell the log-odds of the time, in radians per unit. Ours."""
 _LEAST_TIME = 1e-4
 _GROUPS = 8
+_RIM_PX = 3.0
+"""Over so many pixels the network sees that it is near the hole's border. Ours."""
 
 
 class VelocityNetwork(nn.Module):
@@ -57,6 +59,8 @@ class VelocityNetwork(nn.Module):
         self.middle = scale(last, widths[last])
         self.narrow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
         self.up = nn.ModuleList(scale(number, 2 * widths[number]) for number in range(last))
+        # The finest scale has no norm of its own, so what comes up to it is brought to one level.
+        self.level = nn.Sequential(_Norm(_GROUPS, widths[1]), nn.SiLU())
         self.leave = nn.Conv2d(widths[0], 1, 3, padding=1)
         _start_at_zero(self.leave)
 
@@ -65,7 +69,7 @@ class VelocityNetwork(nn.Module):
         noisy: Tensor,
         around: Tensor,
         base: Tensor,
-        hole: Tensor,
+        depth: Tensor,
         shape: Tensor,
         times: Tensor,
         conditions: Tensor,
@@ -77,7 +81,7 @@ class VelocityNetwork(nn.Module):
             noisy: (N, 1, H, W) the residual in the hole at these times; 0 around it.
             around: (N, 1, H, W) the true residual around the hole; 0 in it.
             base: (N, 1, H, W) smooth surroundings, and the membrane between them, about standard normal.
-            hole: (N, 1, H, W) 0 or 1.
+            depth: (N, 1, H, W) pixels inside the hole; 0 outside it.
             shape: (N, 1, H, W) in [0, 1], where the lesion is, as far as that is told.
             times: (N,) in [0, 1], 1 is noise.
             conditions: (N, K) planes from `conditions.encode`; all 0 where the class is hidden.
@@ -87,7 +91,7 @@ class VelocityNetwork(nn.Module):
             (N, 1, H, W) float32, noise less residual.
         """
         told = F.silu(self.time(_waves(times)) + self.conditions(conditions) + self.shape(kinds))
-        state = self.enter(torch.cat([noisy + around, base, hole, shape], dim=1))
+        state = self.enter(torch.cat([noisy + around, base, _shown(depth), shape], dim=1))
         seen = []
         for scale, halve in zip(self.down, self.halve, strict=True):
             state = scale(state, told)
@@ -95,9 +99,10 @@ class VelocityNetwork(nn.Module):
             state = halve(state)
         state = self.middle(state, told)
         for scale, narrow, finer in zip(reversed(self.up), reversed(self.narrow), reversed(seen), strict=True):
+            state = self.level(state) if finer is seen[0] else state
             state = scale(torch.cat([F.interpolate(narrow(state), scale_factor=2.0), finer], dim=1), told)
         learned = self.leave(F.silu(state)).float()
-        return torch.as_tensor(learned + known_velocity(noisy, hole, times, self.target))
+        return torch.as_tensor(learned + known_velocity(noisy, depth, times, self.target))
 
 
 class Scale(nn.Module):
@@ -178,12 +183,12 @@ def _waves(times: Tensor) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def known_velocity(noisy: Tensor, hole: Tensor, times: Tensor, target: TargetSettings) -> Tensor:
+def known_velocity(noisy: Tensor, depth: Tensor, times: Tensor, target: TargetSettings) -> Tensor:
     """Return the velocity of residuals whose coarse and fine parts were normal, of known spreads.
 
     Args:
         noisy: (N, 1, H, W), 0 outside the hole.
-        hole: (N, 1, H, W), 0 or 1.
+        depth: (N, 1, H, W) pixels inside the hole; 0 outside it.
         times: (N,).
         target: where parts are split, and their spreads.
 
@@ -191,9 +196,11 @@ def known_velocity(noisy: Tensor, hole: Tensor, times: Tensor, target: TargetSet
         (N, 1, H, W) float32.
     """
     with torch.autocast(noisy.device.type, enabled=False):
-        coarse = blur_in_hole(noisy.float(), hole.float(), target.split_px)
-        known = _gain(times, target.coarse_spread) * coarse
-        return torch.as_tensor(known + _gain(times, target.fine_spread) * (noisy.float() - coarse))
+        coarse = blur_in_hole(noisy.float(), (depth > 0).float(), target.split_px)
+        first, growth = target.coarse_spread
+        spread = (first + growth * depth).clamp(max=target.most_coarse_spread)
+        known = _gain(times, spread) * coarse
+        return torch.as_tensor(known + _gain(times, torch.tensor(target.fine_spread)) * (noisy.float() - coarse))
 
 
 def blur_in_hole(picture: Tensor, hole: Tensor, sigma_px: float) -> Tensor:
@@ -216,12 +223,16 @@ def blur_in_hole(picture: Tensor, hole: Tensor, sigma_px: float) -> Tensor:
     return torch.as_tensor(smooth(picture) / smooth(hole).clamp(min=1e-3) * hole)
 
 
-def _gain(times: Tensor, spread: float) -> Tensor:
-    """Return the velocity, as a multiple of the noisy value, of normal values of this spread; (N, 1, 1, 1).
+def _gain(times: Tensor, spread: Tensor) -> Tensor:
+    """Return the velocity, as a multiple of the noisy value, of normal values of this spread (N or 1, 1, H or 1, ...).
 
     With x0 of variance f^2 and noise of variance 1, the best guess of noise - x0 from x_t = (1 - t) x0 + t noise is
     x_t (t - (1 - t) f^2) / ((1 - t)^2 f^2 + t^2).
     """
-    variance = spread**2
-    gain = (times - (1 - times) * variance) / ((1 - times) ** 2 * variance + times**2)
-    return gain[:, None, None, None]
+    variance, at = spread**2, times[:, None, None, None]
+    return torch.as_tensor((at - (1 - at) * variance) / ((1 - at) ** 2 * variance + at**2))
+
+
+def _shown(depth: Tensor) -> Tensor:
+    """Return how the hole is shown: 2 at its border, falling to 1 within some pixels, 0 outside."""
+    return (1 + torch.exp(-depth / _RIM_PX)) * (depth > 0)

@@ -62,23 +62,23 @@ class FlowPainter:
         ]
         shapes = [shape_of(cases.masks[number], kind) for number in numbers]
         planes = [noises, *zip(*(context.planes() for context in contexts), strict=True), shapes]
-        start, around, base, hole, shape = (torch.from_numpy(np.stack(one))[:, None].to(device) for one in planes)
+        start, around, base, depth, shape = (torch.from_numpy(np.stack(one))[:, None].to(device) for one in planes)
         kinds = torch.tensor([[float(one == kind) for one in SHAPES]], device=device).expand(len(numbers), -1)
 
         def look(noisy: Tensor, time: float, *asked: Tensor) -> Tensor:
             """Return the velocity for each of some conditions, one after the other in a row."""
-            seen = [one.repeat(len(asked), 1, 1, 1) for one in (noisy, around, base, hole, shape)]
+            seen = [one.repeat(len(asked), 1, 1, 1) for one in (noisy, around, base, depth, shape)]
             times = torch.full((len(seen[0]),), time, device=device)
             with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
                 found: Tensor = self.network(*seen, times, torch.cat(asked), kinds.repeat(len(asked), 1))
-            return found * seen[3]
+            return found * (seen[3] > 0)
 
         def velocity(noisy: Tensor, time: float) -> Tensor:
             least, most = self.sampling.guidance_times
             if self.sampling.guidance == 1 or not least <= time <= most:
                 return look(noisy, time, conditions)
             told, untold = look(noisy, time, conditions, torch.zeros_like(conditions)).chunk(2)
-            return guided(told, untold, hole, self.sampling)
+            return guided(told, untold, (depth > 0).float(), self.sampling)
 
         residuals = follow(velocity, start, self.sampling)[:, 0].cpu().numpy()
         return [

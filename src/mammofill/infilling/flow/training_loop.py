@@ -281,7 +281,7 @@ def flow_loss(network: Callable[..., Any], batch: Batch) -> Tensor:
     times = batch.times[:, None, None, None]
     noisy = (1 - times) * batch.residual + times * batch.noise
     foretold = network(
-        noisy, batch.around, batch.base, batch.hole, batch.shape, batch.times, batch.conditions, batch.kinds
+        noisy, batch.around, batch.base, batch.depth, batch.shape, batch.times, batch.conditions, batch.kinds
     )
     error = (foretold - (batch.noise - batch.residual)).square() * batch.weight
     return torch.as_tensor(error.sum() / batch.weight.sum())
