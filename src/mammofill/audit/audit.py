@@ -21,8 +21,8 @@ from mammofill.ground.errors import SourceError
 from mammofill.ground.processes import in_processes
 from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.annotations import Collection, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.collections import read_collection
-from mammofill.mammograms.sources.entries import Collection, Exclusion, MammogramEntry
 
 
 @dataclass(frozen=True)

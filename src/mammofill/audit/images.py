@@ -17,7 +17,7 @@ from mammofill.audit.likeness import (
     alike_pairs,
     correlate_detail,
 )
-from mammofill.mammograms.sources.entries import Listed, MammogramEntry
+from mammofill.mammograms.sources.annotations import Listed, MammogramEntry
 
 LARGEST_SHARE_BRIGHTEST = 0.01
 """More of the breast than this at the picture's brightest value is called saturated. In none of 242 films of mini-MIAS

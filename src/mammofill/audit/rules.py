@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mammofill.audit.findings import Case, Finding, Severity
-from mammofill.mammograms.sources.entries import Decision, Exclusion
+from mammofill.mammograms.sources.annotations import Decision, Exclusion
 
 _NO_NORMALS = (
     "It is left out; its mammogram stays, but gives no normal patches, since nobody can say where it is healthy."

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from mammofill.audit.findings import Case, Finding
 from mammofill.audit.overview import listed_rows
-from mammofill.mammograms.sources.entries import Collection, Listed
+from mammofill.mammograms.sources.annotations import Collection, Listed
 from mammofill.mammograms.split import strictest
 
 Key = TypeVar("Key")

@@ -25,8 +25,8 @@ from mammofill.mammograms.mammogram_set import (
 )
 from mammofill.mammograms.prepare import FOLDERS, Prepared, base_folder, is_whole, prepare, rows_path
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.collections import read_collection
-from mammofill.mammograms.sources.entries import Collection, Decision, Exclusion, MammogramEntry
 from mammofill.mammograms.split import split_patients
 
 

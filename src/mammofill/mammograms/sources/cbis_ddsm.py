@@ -22,9 +22,7 @@ from pathlib import Path
 
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.cbis_files import NAME, Walked, find_files, walk
-from mammofill.mammograms.sources.csv_table import read_csv_table
-from mammofill.mammograms.sources.entries import (
+from mammofill.mammograms.sources.annotations import (
     Collection,
     Decision,
     Exclusion,
@@ -32,6 +30,8 @@ from mammofill.mammograms.sources.entries import (
     Listed,
     MammogramEntry,
 )
+from mammofill.mammograms.sources.cbis_files import NAME, Walked, find_files, walk
+from mammofill.mammograms.sources.csv_table import read_csv_table
 
 Row = Mapping[str, str]
 """A row of a table, with its mammogram, lesion, kind and split beside the table's own columns."""

@@ -22,8 +22,8 @@ from pathlib import Path
 from mammofill import dicom
 from mammofill.ground.errors import ImageFileError
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, Listed, MammogramEntry
 from mammofill.mammograms.sources.csv_table import Row, files_under, find_table, read_rows, recognises_table
-from mammofill.mammograms.sources.entries import Collection, Decision, Exclusion, Listed, MammogramEntry
 
 _TABLE = "CMMD_clinicaldata_revision.csv"
 _COLUMNS = ("ID1", "LeftRight", "abnormality", "classification")

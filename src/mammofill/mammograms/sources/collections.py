@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.cbis_ddsm import read_cbis_ddsm
 from mammofill.mammograms.sources.cdd_cesm import read_cdd_cesm
 from mammofill.mammograms.sources.cmmd import read_cmmd
-from mammofill.mammograms.sources.entries import Collection
 from mammofill.mammograms.sources.inbreast import read_inbreast
 from mammofill.mammograms.sources.mini_mias import read_mini_mias
 from mammofill.mammograms.sources.table import read_table

@@ -35,8 +35,8 @@ import pandas as pd
 
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.annotations import Collection, Exclusion, LesionEntry, Listed, MammogramEntry
 from mammofill.mammograms.sources.csv_table import read_csv_table
-from mammofill.mammograms.sources.entries import Collection, Exclusion, LesionEntry, Listed, MammogramEntry
 
 _LONGEST_NAME = 160
 """Letters of a mammogram's name; of a longer one a hash takes the rest. File systems end at 255 with all additions."""
