@@ -82,8 +82,8 @@ def draw_split(strata: Mapping[str, Stratum], shares: Mapping[str, float], seed:
     """Draw a split by patient that keeps pathology, abnormality and density in proportion.
 
     Within each pathology the patients are put in order of abnormality and density, in random order within those, and
-    one of every so many is taken, evenly spaced (systematic sampling). So the shares hold for each pathology to the nearest patient, and
-    for each smaller group about as well as whole patients allow.
+    taken evenly spaced from a random start (systematic sampling). So the shares hold for each pathology to the nearest
+    patient, and for each smaller group about as well as whole patients allow.
 
     Args:
         strata: patient -> stratum.
