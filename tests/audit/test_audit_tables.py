@@ -15,7 +15,14 @@ from mammofill.audit.overview import count_all
 from mammofill.audit.rules import rule_findings
 from mammofill.audit.tables import table_findings
 from mammofill.cli import main
-from mammofill.mammograms.sources.entries import Collection, Decision, Exclusion, LesionEntry, Listed, MammogramEntry
+from mammofill.mammograms.sources.annotations import (
+    Collection,
+    Decision,
+    Exclusion,
+    LesionEntry,
+    Listed,
+    MammogramEntry,
+)
 
 
 def row(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
 from mammofill.ground.engines import check_engine, work_through
 from mammofill.ground.errors import ImageFileError, SettingsError
+from mammofill.ground.processes import DONE, Limits
 
 NEEDS = {"processes": "concurrent.futures", "submitit-local": "submitit", "dask": "distributed"}
 each_engine = pytest.mark.parametrize("engine", NEEDS)
@@ -24,7 +27,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def _jobs_can_be_imported_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
 
 
 def mark(folder: Path, name: str) -> None:
@@ -53,7 +56,7 @@ def test_a_worker_that_dies_takes_no_other_job_with_it(tmp_path: Path, engine: s
     pytest.importorskip(NEEDS[engine])
     jobs = ["a", "b", "frail", "c", "poison", "d", "e"]
     over = dict(work_through(partial(mark, tmp_path), jobs, 2, engine, logs=tmp_path / "logs"))
-    assert over == {name: name != "poison" for name in jobs}
+    assert {name: bool(done) for name, done in over.items()} == {name: name != "poison" for name in jobs}
     assert {name for name in jobs if (tmp_path / name).exists()} == set(jobs) - {"poison"}
 
 
@@ -66,7 +69,30 @@ def test_our_errors_arrive_as_they_are(tmp_path: Path, engine: str) -> None:
 
 def test_without_workers_the_jobs_are_done_here_in_their_order(tmp_path: Path) -> None:
     over = list(work_through(partial(mark, tmp_path), ["b", "a"], logs=tmp_path))
-    assert over == [("b", True), ("a", True)]
+    assert over == [("b", DONE), ("a", DONE)]
+
+
+def hang_or_eat(job: str) -> None:
+    """Do what bad files make decoders do."""
+    if job == "hang":
+        time.sleep(3600)
+    if job == "eat":
+        len(bytearray(10**10))
+    if job == "abort":
+        os.abort()
+
+
+@each_engine
+def test_jobs_over_foreign_files_are_kept_to_time_and_memory_with_every_engine(tmp_path: Path, engine: str) -> None:
+    pytest.importorskip(NEEDS[engine])
+    limits = Limits(seconds=2, memory_gb=1, silent=True)
+    jobs = ["a", "hang", "eat", "abort", "b"]
+    over = dict(work_through(hang_or_eat, jobs, 1, engine, logs=tmp_path / "logs", limits=limits))
+    assert {job: outcome.why_lost for job, outcome in over.items()} == {
+        "a": "", "b": "", "hang": "took longer than 2 s", "eat": ANY, "abort": ANY,
+    }  # fmt: skip
+    assert "needs more than 1 GB of memory" in over["eat"].why_lost
+    assert "was ended by SIGABRT" in over["abort"].why_lost
 
 
 @dataclass

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from mammofill.ground.processes import in_processes
+from mammofill.ground.processes import Child, ChildDiedError, Limits, in_processes
 
 
 def mark(folder: Path, name: str) -> None:
@@ -29,7 +30,7 @@ def mark(folder: Path, name: str) -> None:
 def test_only_the_job_that_kills_twice_is_given_up(tmp_path: Path, workers: int) -> None:
     jobs = ["a", "b", "poison", "c", "frail", "d", "e"]
     over = dict(in_processes(partial(mark, tmp_path), jobs, workers))
-    assert over == {name: name != "poison" for name in jobs}
+    assert {name: bool(done) for name, done in over.items()} == {name: name != "poison" for name in jobs}
     assert {name for name in jobs if (tmp_path / name).exists()} == set(jobs) - {"poison"}
 
 
@@ -49,7 +50,7 @@ if __name__ == "__main__":
     cv2.setNumThreads(2)
     for _ in range(20):
         cv2.GaussianBlur(np.ones((1500, 1500), np.float32), (0, 0), 5)
-    print(sorted(in_processes(shrink, [1, 2, 3], 2)), cv2.getNumThreads())
+    print(sorted((job, bool(done)) for job, done in in_processes(shrink, [1, 2, 3], 2)), cv2.getNumThreads())
 """
 
 
@@ -58,3 +59,74 @@ def test_workers_work_though_opencv_had_threads_here(tmp_path: Path) -> None:
     script.write_text(AFTER_THREADS)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[(1, True), (2, True), (3, True)] 2"
+
+
+def remember(number: int, seen: list[int] = []) -> tuple[int, int]:  # noqa: B006  (that it lasts is the point)
+    seen.append(number)
+    return os.getpid(), len(seen)
+
+
+def test_a_child_is_the_same_process_until_it_dies() -> None:
+    with Child(Limits(silent=True)) as child:
+        first, again = child.ask(remember, 1), child.ask(remember, 2)
+        assert first[0] == again[0] != os.getpid()
+        assert (first[1], again[1]) == (1, 2)
+        with pytest.raises(ChildDiedError, match="was ended by SIGABRT"):
+            child.ask(os.abort)
+        other = child.ask(remember, 3)
+        assert other[0] != first[0]
+        assert other[1] == 1
+
+
+class Panic(BaseException):
+    """As a library written in Rust panics."""
+
+
+def panic() -> None:
+    raise Panic("index out of bounds")
+
+
+def eat() -> int:
+    return len(bytearray(10**10))
+
+
+def test_what_is_no_exception_arrives_as_one() -> None:
+    with Child() as child:
+        with pytest.raises(RuntimeError, match="Panic: index out of bounds"):
+            child.ask(panic)
+        assert child.ask(remember, 1)
+
+
+def test_memory_and_time_are_kept_to() -> None:
+    with Child(Limits(seconds=1, memory_gb=1)) as child:
+        with pytest.raises(ChildDiedError, match="needs more than 1 GB of memory"):
+            child.ask(eat)
+        with pytest.raises(ChildDiedError, match="took longer than 1 s"):
+            child.ask(time.sleep, 600)
+        assert child.ask(remember, 1)
+
+
+def ask_a_child(job: str) -> None:
+    with Child() as child:
+        child.ask(remember, 1)
+
+
+def test_a_child_may_have_children() -> None:
+    assert all(done for _, done in in_processes(ask_a_child, ["a", "b"], 2))
+
+
+LEFT_BEHIND = """
+import os
+from mammofill.ground.processes import Child
+
+if __name__ == "__main__":
+    child = Child()
+    print(child.ask(os.getpid) > 0)
+"""
+
+
+def test_a_program_that_leaves_its_child_behind_ends(tmp_path: Path) -> None:
+    script = tmp_path / "leaves.py"
+    script.write_text(LEFT_BEHIND)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("True", "")

@@ -17,8 +17,8 @@ from mammofill import dicom
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.lesion_masks import find_lesion_mask
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.cbis_ddsm import read_cbis_ddsm, recognises
-from mammofill.mammograms.sources.entries import Collection
 
 MASS = IngestSettings()
 CASES = [

@@ -11,9 +11,9 @@ from real_data import real_data
 
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms import IngestSettings
-from mammofill.mammograms.places import draw_place
+from mammofill.mammograms.draw_masks import draw_mask
+from mammofill.mammograms.sources.annotations import Box, Circle, Outline
 from mammofill.mammograms.sources.cdd_cesm import _place, read_cdd_cesm, recognises
-from mammofill.mammograms.sources.entries import Box, Circle, Outline
 
 SETTINGS = IngestSettings(collection="cdd-cesm")
 POLYGON = {"name": "polygon", "all_points_x": [5, 15, 15], "all_points_y": [10, 10, 20.5]}
@@ -126,16 +126,16 @@ def test_an_ellipse_is_turned_as_on_the_screen() -> None:
     turned = _place(f'{{"name":"ellipse","cx":30,"cy":20,"rx":15.3,"ry":5.3,"theta":{np.pi / 2}}}')
     assert isinstance(upright, Outline)
     assert isinstance(turned, Outline)
-    flat = draw_place(upright, (60, 60), (1, 1))
+    flat = draw_mask(upright, (60, 60), (1, 1))
     rows, columns = np.nonzero(flat)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (15, 25, 15, 45)
     assert flat.sum() == pytest.approx(np.pi * 15.3 * 5.3, rel=0.05)
-    assert np.abs(draw_place(turned, (60, 60), (1, 1)).sum() - flat.sum()) < 5
-    rows, columns = np.nonzero(draw_place(turned, (60, 60), (1, 1)))
+    assert np.abs(draw_mask(turned, (60, 60), (1, 1)).sum() - flat.sum()) < 5
+    rows, columns = np.nonzero(draw_mask(turned, (60, 60), (1, 1)))
     assert np.ptp(rows) > 2 * np.ptp(columns)
     slanted = _place('{"name":"ellipse","cx":30,"cy":30,"rx":20,"ry":2,"theta":0.785}')
     assert isinstance(slanted, Outline)
-    mask = draw_place(slanted, (60, 60), (1, 1))
+    mask = draw_mask(slanted, (60, 60), (1, 1))
     assert mask[40, 40]  # clockwise: down and to the right
     assert not mask[20, 40]
 

@@ -10,8 +10,8 @@ from published_layouts import write_inbreast
 
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms import IngestSettings
-from mammofill.mammograms.places import draw_place
-from mammofill.mammograms.sources.entries import Collection, Outline
+from mammofill.mammograms.draw_masks import draw_mask
+from mammofill.mammograms.sources.annotations import Collection, Outline
 from mammofill.mammograms.sources.inbreast import PATHOLOGY_OF_BIRADS, read_inbreast, recognises
 
 SETTINGS = IngestSettings(collection="inbreast")
@@ -39,7 +39,7 @@ def test_a_lesion_is_its_outline_with_the_class_of_its_image(tmp_path: Path) -> 
     assert lesion.place == Outline((((20.25, 10.5), (20.25, 18.0), (30.0, 18.0), (30.0, 10.5)),))  # (row, column)
     assert lesion.attributes == {"name": "Mass", "outlines": "1", "birads": "4a"}
     assert (normal.lesions, normal.all_lesions_located, normal.patient_id) == ((), True, BEA)
-    assert draw_place(Outline(lesion.place.contours), (60, 40), (1, 1)).sum() == 9 * 7
+    assert draw_mask(Outline(lesion.place.contours), (60, 40), (1, 1)).sum() == 9 * 7
 
 
 @pytest.mark.parametrize(("birads", "pathology"), [*PATHOLOGY_OF_BIRADS.items(), ("4A", "malignant"), ("0", None)])

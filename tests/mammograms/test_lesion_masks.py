@@ -13,10 +13,10 @@ from real_data import real_data
 
 from mammofill import dicom
 from mammofill.ground.imaging import StoredImage, mask_box, resample, resample_mask
+from mammofill.mammograms.find_crop import find_crop
 from mammofill.mammograms.lesion_masks import MaskProblem, find_lesion_mask
-from mammofill.mammograms.locating import locate
 from mammofill.mammograms.reading import read_image, read_mask
-from mammofill.mammograms.sources.entries import LesionEntry
+from mammofill.mammograms.sources.annotations import LesionEntry
 
 BOX = (120, 40, 50, 30)
 FILM, MASK = film(), ellipse(BOX)
@@ -195,12 +195,12 @@ def test_a_picture_is_found_only_where_it_was_cut() -> None:
     large = film(3, 1500, 900)
     for top, left, height, width in [(600, 0, 40, 30), (700, 300, 300, 200), (1200, 300, 40, 50), (333, 111, 17, 90)]:
         picture = large[top : top + height, left : left + width]
-        assert locate(picture, large) == (top, left)
-        assert locate(picture // 2, large) == (top, left)  # another contrast
-        assert locate(picture, np.ascontiguousarray(large[:, ::-1])) is None
-    assert locate(np.full((30, 30), 500, np.uint16), large) is None  # the even background
-    assert locate(large[:10, :10], large) is None  # too small
-    assert locate(large, large[:, :800]) is None  # too large
+        assert find_crop(picture, large) == (top, left)
+        assert find_crop(picture // 2, large) == (top, left)  # another contrast
+        assert find_crop(picture, np.ascontiguousarray(large[:, ::-1])) is None
+    assert find_crop(np.full((30, 30), 500, np.uint16), large) is None  # the even background
+    assert find_crop(large[:10, :10], large) is None  # too small
+    assert find_crop(large, large[:, :800]) is None  # too large
 
 
 @pytest.mark.real_data

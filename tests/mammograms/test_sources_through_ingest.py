@@ -5,30 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from published_layouts import SHAPE, breast, write_cesm, write_cmmd, write_inbreast, write_vindr
 
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
-from mammofill.mammograms.settings import CollectionName
-from mammofill.mammograms.sources.cdd_cesm import read_cdd_cesm
-from mammofill.mammograms.sources.cmmd import read_cmmd
-from mammofill.mammograms.sources.collections import COLLECTIONS
-from mammofill.mammograms.sources.inbreast import read_inbreast
-from mammofill.mammograms.sources.vindr_mammo import read_vindr_mammo
 
 
-@pytest.fixture(autouse=True)
-def _readers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, read in (
-        ("inbreast", read_inbreast),
-        ("cdd-cesm", read_cdd_cesm),
-        ("vindr-mammo", read_vindr_mammo),
-        ("cmmd", read_cmmd),
-    ):
-        monkeypatch.setitem(COLLECTIONS, name, read)
-
-
-def taken(source: Path, collection: CollectionName) -> MammogramSet:
+def taken(source: Path, collection: str) -> MammogramSet:
     settings = IngestSettings(collection=collection, abnormality="all", height_px=None)
     return ingest(source, source.parent / f"{collection}-set", settings)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mammofill.ground.errors import LeakError, SettingsError, TooFewError
 from mammofill.mammograms import IngestSettings
-from mammofill.mammograms.sources.entries import Circle, LesionEntry, MammogramEntry
+from mammofill.mammograms.sources.annotations import Circle, LesionEntry, MammogramEntry
 from mammofill.mammograms.split import Stratum, draw_folds, draw_split, split_patients, strata_of
 
 strata = st.dictionaries(

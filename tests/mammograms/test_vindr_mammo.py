@@ -9,7 +9,7 @@ from published_layouts import write_vindr
 
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms import IngestSettings
-from mammofill.mammograms.sources.entries import Box
+from mammofill.mammograms.sources.annotations import Box
 from mammofill.mammograms.sources.vindr_mammo import read_vindr_mammo, recognises
 
 SETTINGS = IngestSettings(collection="vindr-mammo")

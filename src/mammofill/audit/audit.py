@@ -14,15 +14,15 @@ from mammofill.audit.findings import SEVERITIES, Case, Finding
 from mammofill.audit.images import Looked, image_findings
 from mammofill.audit.overview import Overview, count_all, listed_rows
 from mammofill.audit.recognise import recognise
-from mammofill.audit.rules import OF_FILES, rule_findings
+from mammofill.audit.rules import OF_FILES, OF_TABLES, rule_findings
 from mammofill.audit.settings import AuditSettings
 from mammofill.audit.tables import table_findings
 from mammofill.ground.errors import SourceError
 from mammofill.ground.processes import in_processes
 from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.annotations import Collection, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.collections import read_collection
-from mammofill.mammograms.sources.entries import Collection, Exclusion, MammogramEntry
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def audit(source: str | Path, settings: AuditSettings = AuditSettings(), *, prog
 
 
 def _ingest_settings(name: str, settings: AuditSettings) -> IngestSettings:
-    return IngestSettings(collection=name, abnormality=settings.abnormality)  # type: ignore[arg-type]
+    return IngestSettings(collection=name, abnormality=settings.abnormality)
 
 
 def _without_images(collection: Collection) -> list[Finding]:
@@ -109,7 +109,7 @@ def _without_images(collection: Collection) -> list[Finding]:
         return rule_findings(collection.exclusions, collection.decisions, OF_FILES)
     # That files are missing is no news where there is none at all: only the tables were meant to be looked at.
     exclusions = [exclusion for exclusion in collection.exclusions if exclusion.rule != "file-missing"]
-    return rule_findings(exclusions, collection.decisions, ())
+    return rule_findings(exclusions, collection.decisions, OF_TABLES)
 
 
 def _with_images(
@@ -124,9 +124,11 @@ def _with_images(
             decisions.extend(facts.decisions)
             if facts.pixels is not None:
                 looked.append(Looked(entry, facts, facts.pixels))
+        spellings = {one.patient_id: one.found for one in decisions if one.rule == "patient-spelled-differently"}
         looked.sort(key=lambda one: one.entry.mammogram_id)
         with progress.task("comparing pictures", 1) as task:
-            of_images = image_findings(looked, listed_rows(collection), partial(read_small_copy, folder))
+            copy_of = partial(read_small_copy, folder)
+            of_images = image_findings(looked, listed_rows(collection), copy_of, spellings)
             task.advance()
     return [*rule_findings(exclusions, decisions), *of_images]
 

@@ -17,7 +17,7 @@ from mammofill.ground.imaging import Mask, StoredImage, decode_png, encode_png, 
 from mammofill.mammograms.prepare import prepare_alone
 from mammofill.mammograms.reading import read_image
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.entries import Decision, Exclusion, LesionEntry, MammogramEntry
+from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
 from mammofill.mammograms.tissue import Tissue, enlarge_tissue, map_tissue
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from mammofill.audit.likeness import (
     alike_pairs,
     correlate_detail,
 )
-from mammofill.mammograms.sources.entries import Listed, MammogramEntry
+from mammofill.mammograms.sources.annotations import Listed, MammogramEntry
 
 LARGEST_SHARE_BRIGHTEST = 0.01
 """More of the breast than this at the picture's brightest value is called saturated. In none of 242 films of mini-MIAS
@@ -41,7 +42,10 @@ class Looked:
 
 
 def image_findings(
-    looked: Sequence[Looked], rows: Sequence[Listed], copy_of: Callable[[str], SmallCopy]
+    looked: Sequence[Looked],
+    rows: Sequence[Listed],
+    copy_of: Callable[[str], SmallCopy],
+    spellings: Mapping[str | None, str] = MappingProxyType({}),
 ) -> list[Finding]:
     """Compare what was seen in all mammograms.
 
@@ -49,6 +53,7 @@ def image_findings(
         looked: the mammograms that could be read.
         rows: of the collection's tables.
         copy_of: gives a mammogram's small copy, for the few that may be alike.
+        spellings: what is said of patients who are written in several ways.
 
     Returns:
         One finding per thing that was looked for, without cases where there is none.
@@ -57,7 +62,7 @@ def image_findings(
     alike, all_compared = _alike(looked, copy_of)
     findings = [
         _alike_across_patients([*identical, *alike], all_compared),
-        _alike_within_patients([*identical, *alike]),
+        _alike_within_patients([*identical, *alike], spellings),
         _on_other_side(looked),
         _saturated(looked),
         _few_levels(looked),
@@ -128,8 +133,12 @@ def _alike_across_patients(pairs: Sequence[_Pair], all_compared: bool) -> Findin
     )
 
 
-def _alike_within_patients(pairs: Sequence[_Pair]) -> Finding:
+def _alike_within_patients(pairs: Sequence[_Pair], spellings: Mapping[str | None, str]) -> Finding:
     cases = [_case(pair) for pair in pairs if pair.first.entry.patient_id == pair.second.entry.patient_id]
+    written = [
+        replace(case, words=f"{case.words}. {spellings[case.patient_id]}") if case.patient_id in spellings else case
+        for case in cases
+    ]
     return Finding(
         "pictures-twice",
         "The same picture twice under one patient",
@@ -137,7 +146,7 @@ def _alike_within_patients(pairs: Sequence[_Pair]) -> Finding:
         "It counts twice. If each copy has its own lesions marked, those of the other pass for normal tissue.",
         "Both are kept, in one split; see the finding on views that are there more than once.",
         "Look at the pairs below.",
-        tuple(cases),
+        tuple(written),
     )
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from mammofill.mammograms.sources.entries import Collection, Listed, MammogramEntry
+from mammofill.mammograms.sources.annotations import Collection, Listed, MammogramEntry
 
 NO_SPLIT = "no split"
 UNKNOWN = "not given"

@@ -22,7 +22,7 @@ from mammofill.ground.progress import Progress
 from mammofill.mammograms.prepare import prepare_alone
 from mammofill.mammograms.reading import read_image
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.entries import MammogramEntry
+from mammofill.mammograms.sources.annotations import MammogramEntry
 
 _ROWS = 400
 """Height of a picture on the page, in pixels."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 from mammofill.ground.errors import SettingsError, SourceError
-from mammofill.mammograms.sources.collections import COLLECTIONS
+from mammofill.mammograms.sources.collections import collection_names, collection_reader
 
 _LAST = "table"
 """Asked last: a table of one's own has no more than columns of common names."""
@@ -24,11 +23,11 @@ def recognise(source: Path) -> str:
     """
     if not source.exists():
         raise SourceError(f"{source} does not exist. Give the folder (or table) of the collection.")
-    names = [name for name in COLLECTIONS if name != _LAST and _recognises(name, source)]
-    if not names and _recognises(_LAST, source):
+    names = [name for name in collection_names() if name != _LAST and collection_reader(name).recognises(source)]
+    if not names and collection_reader(_LAST).recognises(source):
         names = [_LAST]
     if not names:
-        known = ", ".join(COLLECTIONS)
+        known = ", ".join(collection_names())
         raise SourceError(
             f"{source} is not recognised as any of {known}: no table of theirs was found. Say which one it is with "
             "--collection, to be told what is missing (docs/sources.md). For images alone, write a table of your own "
@@ -37,8 +36,3 @@ def recognise(source: Path) -> str:
     if len(names) > 1:
         raise SettingsError(f"{source} could be {' or '.join(names)}. Say which one is meant with --collection.")
     return names[0]
-
-
-def _recognises(name: str, source: Path) -> bool:
-    reader = import_module(f"mammofill.mammograms.sources.{name.replace('-', '_')}")
-    return bool(reader.recognises(source))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mammofill.audit.findings import Case, Finding, Severity
-from mammofill.mammograms.sources.entries import Decision, Exclusion
+from mammofill.mammograms.sources.annotations import Decision, Exclusion
 
 _NO_NORMALS = (
     "It is left out; its mammogram stays, but gives no normal patches, since nobody can say where it is healthy."
@@ -26,6 +26,20 @@ class _Rule:
 
 
 _LEFT_OUT: dict[str, _Rule] = {
+    "patient-unknown": _Rule(
+        "Mammograms of nobody",
+        "moderate",
+        "Without a patient nothing keeps a person on one side of a split.",
+        "The mammogram is left out.",
+        "Read the row.",
+    ),
+    "identifier-twice": _Rule(
+        "Mammograms with the same name",
+        "moderate",
+        "One of them would take the place of the other.",
+        "The first is kept.",
+        "Look at the files named.",
+    ),
     "file-missing": _Rule(
         "Rows whose file is not there",
         "moderate",
@@ -98,6 +112,14 @@ _LEFT_OUT: dict[str, _Rule] = {
 }
 
 _DECIDED: dict[str, _Rule] = {
+    "patient-spelled-differently": _Rule(
+        "Patients who are written in several ways",
+        "serious",
+        "A program that takes each spelling for a person of its own puts one person into training and test.",
+        "Taken for one person: case, spaces, hyphens, leading zeros, decimals of a spreadsheet (`4.0`) and a word like "
+        "`P_` before the number make no difference (docs/sources.md).",
+        "Look for the spellings named in all tables and headers of the collection.",
+    ),
     "mask-resampled": _Rule(
         "Masks of another size, brought to their mammogram's",
         "note",
@@ -182,7 +204,10 @@ _TOLD_BY_TABLES = (
 _TOLD_TOGETHER = ("files-of-no-row", "dicom-and-picture", "jpeg-copy", "subtracted", "name-unknown")
 """Rules that have one row for all their cases."""
 
-OF_FILES = ("file-missing", "lesion-without-place")
+OF_TABLES = ("patient-spelled-differently", "patient-unknown")
+"""Rules that need no file to be there."""
+
+OF_FILES = (*OF_TABLES, "file-missing", "lesion-without-place")
 """Rules that need files to be there, but no pixel of them."""
 
 OF_IMAGES = (

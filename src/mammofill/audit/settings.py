@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from mammofill.ground.errors import check_setting
-from mammofill.mammograms.settings import CollectionName
+from mammofill.mammograms.settings import check_collection
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,15 @@ class AuditSettings:
             a damaged file takes the audit with it.
     """
 
-    collection: CollectionName | None = None
+    collection: str | None = None
     abnormality: Literal["mass", "calcification", "all"] = "all"
     tables_only: bool = False
     workers: int = 1
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
-        names = get_args(CollectionName)
-        known = self.collection is None or self.collection in names
-        check_setting(self, "collection", known, f"one of {', '.join(names)}, or unset")
+        if self.collection is not None:
+            check_collection(self)
         kinds = ("mass", "calcification", "all")
         check_setting(self, "abnormality", self.abnormality in kinds, f"one of {', '.join(kinds)}")
         check_setting(self, "workers", self.workers >= 0, "at least 0")

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from mammofill.audit.findings import Case, Finding
 from mammofill.audit.overview import listed_rows
-from mammofill.mammograms.sources.entries import Collection, Listed
+from mammofill.mammograms.sources.annotations import Collection, Listed
+from mammofill.mammograms.sources.patients import doubts
 from mammofill.mammograms.split import strictest
 
 Key = TypeVar("Key")
@@ -27,6 +28,7 @@ def table_findings(collection: Collection) -> list[Finding]:
     """
     rows = listed_rows(collection)
     findings = [
+        _patients_in_doubt(collection),
         _rows_without_split(rows),
         _views_twice(rows),
         _rows_repeated(collection, rows),
@@ -78,6 +80,18 @@ def _patients_in_several_splits(rows: Sequence[Listed]) -> Finding:
         "Look for the patient in all tables of the collection together, not in one at a time.",
         tuple(cases),
         tuple(summary),
+    )
+
+
+def _patients_in_doubt(collection: Collection) -> Finding:
+    return Finding(
+        "patients-in-doubt",
+        "Identifiers that may be one person's",
+        "serious",
+        "If they are, the person can be in training and test at once, and the test result is too good.",
+        "`ingest` refuses the collection and names both spellings.",
+        "Ask whoever made the table; then write each person in one way.",
+        tuple(Case(" and ".join(one.spellings), None, one.why) for one in doubts(collection)),
     )
 
 

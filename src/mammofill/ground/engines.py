@@ -8,19 +8,29 @@ jobs. They need a folder that all machines see.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from mammofill.ground.errors import MammofillError, SettingsError, check_setting
-from mammofill.ground.processes import in_processes, one_thread
+from mammofill.ground.processes import (
+    DONE,
+    Child,
+    ChildDiedError,
+    Limits,
+    Outcome,
+    in_processes,
+    one_thread,
+)
 
 Job = TypeVar("Job")
 
 ENGINES = ("processes", "slurm", "submitit-local", "dask")
 """By name; options may follow a colon, as in ``slurm:timeout_min=120,slurm_partition=cpu``."""
 
+_DIED_TWICE = Outcome("died twice")
 _SECONDS_BETWEEN_LOOKS = 0.5
 _DEFAULT_MINUTES = 24 * 60
 
@@ -40,31 +50,47 @@ def check_engine(settings: object) -> None:
 
 
 def work_through(
-    work: Callable[[Job], None], jobs: Sequence[Job], workers: int = 0, engine: str = "processes", *, logs: Path
-) -> Iterator[tuple[Job, bool]]:
+    work: Callable[[Job], None],
+    jobs: Sequence[Job],
+    workers: int = 0,
+    engine: str = "processes",
+    *,
+    logs: Path,
+    limits: Limits | None = None,
+    method: str | None = None,
+) -> Iterator[tuple[Job, Outcome]]:
     """Do jobs, side by side where asked to.
 
     Args:
         work: does one job, and does nothing where its result is already there; it and the jobs can be pickled. A
             `MammofillError` that it raises is raised here.
         jobs: what there is to do.
-        workers: how many are done at a time; 0 does them in this process, one after the other.
+        workers: how many are done at a time; 0 does them in this process, one after the other, or with `limits` in one
+            beside it.
         engine: processes on this machine; slurm, by submitit, with its parameters as options (the jobs are dealt out
             to `workers` cluster jobs); submitit-local, the same on this machine; dask, with the scheduler's address as
             option, or a cluster of `workers` processes on this machine without one.
         logs: folder for what an engine writes of its own; visible to all machines.
+        limits: for jobs that read what others wrote: with any engine they are done in processes that may die, kept to
+            this time and memory.
+        method: how processes on this machine are begun: fork, spawn or forkserver; None for the system's own way.
 
     Yields:
-        Each job when it is over, in any order, and whether it was done: False if its process died twice (by dask's own
-        count, four times).
+        Each job when it is over, in any order, and how it ended: not well if its process died twice (by dask's own
+        count, four times), or used up its limits.
 
     Raises:
         SettingsError: the engine's library is not installed.
     """
     name, options = _parted(engine)
     if name == "processes":
-        yield from in_processes(work, jobs, workers) if workers else _here(work, jobs)
-    elif name == "dask":
+        apart = workers or limits is not None
+        at_once = max(workers, 1)
+        yield from in_processes(work, jobs, at_once, limits or Limits(), method) if apart else _here(work, jobs)
+        return
+    if limits is not None:
+        work = _Apart(work, limits)
+    if name == "dask":
         yield from _in_dask(work, jobs, workers, options)
     else:
         yield from _in_submitit(work, jobs, workers, "slurm" if name == "slurm" else "local", options, logs)
@@ -75,10 +101,36 @@ def _parted(engine: str) -> tuple[str, str]:
     return name, options
 
 
-def _here(work: Callable[[Job], None], jobs: Sequence[Job]) -> Iterator[tuple[Job, bool]]:
+def _here(work: Callable[[Job], None], jobs: Sequence[Job]) -> Iterator[tuple[Job, Outcome]]:
     for job in jobs:
         work(job)
-        yield job, True
+        yield job, DONE
+
+
+class _LostError(Exception):
+    """A job over which the process died in which a cluster's worker did it, or that used up its limits."""
+
+
+class _Apart:
+    """Work that is done in a process beside the one that is asked for it."""
+
+    _children: ClassVar[dict[int, Child]] = {}
+    """The one of this process; a copy of it that a fork made is nobody's."""
+
+    def __init__(self, work: Callable[[Any], None], limits: Limits) -> None:
+        self._work = work
+        self._limits = limits
+
+    def __call__(self, job: Any) -> None:
+        # A worker of a cluster has threads, and a process that is forked off then may wait for them for ever.
+        child = self._children.setdefault(os.getpid(), Child(self._limits, "spawn"))
+        for again in (True, False):
+            try:
+                child.ask(self._work, job)
+                return
+            except ChildDiedError as death:
+                if not (again and death.again):
+                    raise _LostError(death.why) from death
 
 
 # ---- submitit -----------------------------------------------------------------------------------------------------
@@ -86,24 +138,26 @@ def _here(work: Callable[[Job], None], jobs: Sequence[Job]) -> Iterator[tuple[Jo
 
 def _in_submitit(
     work: Callable[[Job], None], jobs: Sequence[Job], workers: int, cluster: str, options: str, logs: Path
-) -> Iterator[tuple[Job, bool]]:
+) -> Iterator[tuple[Job, Outcome]]:
     hands = [list(jobs[first::workers]) for first in range(min(workers, len(jobs)))]
     lost: list[Job] = []
-    for hand, done in _submitted(work, hands, cluster, options, logs):
-        if done:
-            yield from ((job, True) for job in hand)
-        else:
+    for hand, given_up in _submitted(work, hands, cluster, options, logs):
+        if given_up is None:
             lost.extend(hand)
+        else:
+            yield from ((job, Outcome(given_up.get(number, ""))) for number, job in enumerate(hand))
     # Of a cluster job that died, most jobs are done and return at once. Each of the others gets one of its own.
     for first in range(0, len(lost), workers):
-        for hand, done in _submitted(work, [[job] for job in lost[first : first + workers]], cluster, options, logs):
-            yield hand[0], done
+        for hand, given_up in _submitted(
+            work, [[job] for job in lost[first : first + workers]], cluster, options, logs
+        ):
+            yield hand[0], _DIED_TWICE if given_up is None else Outcome(given_up.get(0, ""))
 
 
 def _submitted(
     work: Callable[[Job], None], hands: Sequence[list[Job]], cluster: str, options: str, logs: Path
-) -> Iterator[tuple[list[Job], bool]]:
-    """Submit one cluster job for each hand of jobs; yield the hands as they end, and whether they did."""
+) -> Iterator[tuple[list[Job], dict[int, str] | None]]:
+    """Submit one cluster job for each hand of jobs; yield the hands as they end, with what `_ended` says of them."""
     if not hands:
         return
     try:
@@ -118,7 +172,7 @@ def _submitted(
             over = [(job, hand) for job, hand in waiting if job.done()]
             for job, hand in over:
                 waiting.remove((job, hand))
-                yield hand, _ended_well(job)
+                yield hand, _ended(job)
             if not over:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
     finally:
@@ -132,28 +186,33 @@ class _Hand:
     def __init__(self, work: Callable[[Any], None]) -> None:
         self._work = work
 
-    def __call__(self, jobs: Sequence[Any]) -> MammofillError | None:
+    def __call__(self, jobs: Sequence[Any]) -> MammofillError | dict[int, str]:
+        """Return why jobs were given up, by their place; or an error, which a cluster would hand on only as text."""
         one_thread()
-        try:
-            for job in jobs:
+        given_up: dict[int, str] = {}
+        for number, job in enumerate(jobs):
+            try:
                 self._work(job)
-        except MammofillError as error:
-            return error  # a cluster hands on results as they are, but errors only as text
-        return None
+            except _LostError as error:
+                given_up[number] = str(error)
+            except MammofillError as error:
+                return error
+        return given_up
 
 
-def _ended_well(job: Any) -> bool:
+def _ended(job: Any) -> dict[int, str] | None:
+    """Return why jobs of a hand were given up, by their place; None if the cluster job died."""
     import submitit
 
     try:
-        error = job.result()
+        result = job.result()
     except submitit.core.utils.UncompletedJobError:
-        return False
+        return None
     except submitit.core.utils.FailedJobError as failure:
         raise RuntimeError(f"A cluster job failed: {failure}") from failure
-    if error is not None:
-        raise error
-    return True
+    if isinstance(result, MammofillError):
+        raise result
+    return dict(result)
 
 
 def _as_parameters(options: str) -> dict[str, Any]:
@@ -172,7 +231,7 @@ def _as_parameters(options: str) -> dict[str, Any]:
 
 def _in_dask(
     work: Callable[[Job], None], jobs: Sequence[Job], workers: int, address: str
-) -> Iterator[tuple[Job, bool]]:
+) -> Iterator[tuple[Job, Outcome]]:
     try:
         from dask.distributed import Client, KilledWorker, LocalCluster, as_completed
     except ImportError as error:
@@ -184,10 +243,11 @@ def _in_dask(
             waiting = {client.submit(_in_one_thread, work, job, pure=False): job for job in jobs}
             for future in as_completed(list(waiting)):
                 job = waiting.pop(future)
-                if _lived(future, KilledWorker):
-                    yield job, True
-                else:  # it took its workers down, or waited at workers that another job took down
+                outcome = _lived(future, KilledWorker)
+                if outcome is _DIED_TWICE:  # it took its workers down, or waited at workers that another took down
                     suspects.append(job)
+                else:
+                    yield job, outcome
             for job in suspects:
                 yield job, _lived(client.submit(_in_one_thread, work, job, pure=False), KilledWorker)
     finally:
@@ -195,13 +255,15 @@ def _in_dask(
             cluster.close()
 
 
-def _lived(future: Any, killed: type[Exception]) -> bool:
-    """Wait for a job of dask's; say whether its workers lived, and raise here what it raised."""
+def _lived(future: Any, killed: type[Exception]) -> Outcome:
+    """Wait for a job of dask's; say how it ended, and raise here what it raised."""
     failure = future.exception()
-    if failure is not None and not isinstance(failure, killed):
+    if failure is not None and not isinstance(failure, killed | _LostError):
         raise failure
     future.release()
-    return failure is None
+    if isinstance(failure, _LostError):
+        return Outcome(str(failure))
+    return DONE if failure is None else _DIED_TWICE
 
 
 def _in_one_thread(work: Callable[[Job], None], job: Job) -> None:

@@ -25,8 +25,9 @@ from mammofill.mammograms.mammogram_set import (
 )
 from mammofill.mammograms.prepare import FOLDERS, Prepared, base_folder, is_whole, prepare, rows_path
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.collections import read_collection
-from mammofill.mammograms.sources.entries import Collection, Decision, Exclusion, MammogramEntry
+from mammofill.mammograms.sources.patients import check_patients
 from mammofill.mammograms.split import split_patients
 
 
@@ -55,7 +56,7 @@ def ingest(
 
     Raises:
         SourceError: the source is missing, or its tables are.
-        LeakError: the official split has a patient on two sides.
+        LeakError: the official split has a patient on two sides, or it is not clear who is one person.
         SettingsError: an official split was asked for, and there is none.
         TooFewError: nothing is left; the message says what was excluded most.
     """
@@ -63,6 +64,7 @@ def ingest(
     if not source.exists():
         raise SourceError(f"{source} does not exist. Give the folder (or table) of the collection.")
     collection = read_collection(source, settings)
+    check_patients(collection)
     split = split_patients(collection.mammograms, settings, seed)
 
     with begin(

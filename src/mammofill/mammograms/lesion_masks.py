@@ -15,9 +15,9 @@ import numpy as np
 
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.imaging import Mask, StoredImage, mask_box, resample, resample_mask
-from mammofill.mammograms.locating import locate
+from mammofill.mammograms.find_crop import find_crop
 from mammofill.mammograms.reading import read_image, read_mask, read_size
-from mammofill.mammograms.sources.entries import Decision, Files, LesionEntry
+from mammofill.mammograms.sources.annotations import Decision, Files, LesionEntry
 
 LARGEST_SCALE = 2.0
 """Masks are brought to their mammogram's size over no larger factor. The films of DDSM were scanned at 42 to 50 um a
@@ -230,7 +230,7 @@ def _find_crop(pictures: list[tuple[Path, StoredImage]], image: StoredImage) -> 
     if not pictures:
         return None, "there is no cropped picture to tell its place"
     for _, picture in pictures:
-        if (place := locate(picture, image)) is not None:
+        if (place := find_crop(picture, image)) is not None:
             return _Crop(picture, place), ""
     path, picture = pictures[0]
     return None, f"the cropped picture {path.name} ({_size(picture)}) fits no single place of the mammogram"

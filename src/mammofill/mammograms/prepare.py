@@ -13,12 +13,12 @@ import numpy as np
 from mammofill.ground.artifact import fingerprint_file, write_atomically
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.imaging import Mask, StoredImage, encode_png, encode_tiff, resample, resample_mask_to_box
+from mammofill.mammograms.draw_masks import draw_mask
 from mammofill.mammograms.lesion_masks import MaskProblem, find_lesion_mask
 from mammofill.mammograms.mammogram_set import encode_tissue
-from mammofill.mammograms.places import draw_place
 from mammofill.mammograms.reading import read_image
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.entries import Decision, Exclusion, LesionEntry, MammogramEntry
+from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
 from mammofill.mammograms.tissue import Tissue, TissueMap, map_tissue
 
 FOLDERS = ("images", "masks", "tissue")
@@ -169,7 +169,7 @@ def _find_mask(
         found = find_lesion_mask(lesion, patient_id, pixels)
         rows.decisions.extend(found.decisions)
         return *resample_mask_to_box(found.mask, shape), found.file
-    drawn = draw_place(lesion.place, shape, (shape[0] / pixels.shape[0], shape[1] / pixels.shape[1]))
+    drawn = draw_mask(lesion.place, shape, (shape[0] / pixels.shape[0], shape[1] / pixels.shape[1]))
     if not drawn.any():
         kind = type(lesion.place).__name__.lower()
         raise MaskProblem("mask-outside", f"{lesion.source}: the {kind} of {lesion.lesion_id} misses the image.")

@@ -9,7 +9,6 @@ from mammofill.ground.artifact import execution
 from mammofill.ground.engines import check_engine
 from mammofill.ground.errors import check_setting
 
-CollectionName = Literal["cbis-ddsm", "inbreast", "cdd-cesm", "vindr-mammo", "cmmd", "mini-mias", "table"]
 SplitKind = Literal["auto", "official", "official-patient-safe", "patients", "kfold"]
 
 
@@ -18,8 +17,8 @@ class IngestSettings:
     """How a collection becomes a set of mammograms.
 
     Attributes:
-        collection: which collection the source is: one of the public ones that docs/sources.md lists, or table (your
-            own CSV).
+        collection: which collection the source is: one of the public ones that docs/sources.md lists, table (your own
+            CSV), or one that another package adds.
         abnormality: which lesions are taken: mass (the paper), calcification, or all. CBIS-DDSM keeps its masses and
             its calcifications in tables of their own, and only the tables asked for are read.
         split: official takes the collection's own, and refuses it where a patient is on two sides;
@@ -40,7 +39,7 @@ class IngestSettings:
             a colon (docs/scaling.md). Does not change the result.
     """
 
-    collection: CollectionName = "cbis-ddsm"
+    collection: str = "cbis-ddsm"
     abnormality: Literal["mass", "calcification", "all"] = "mass"
     split: SplitKind = "auto"
     validation_share: float = 0.15
@@ -54,8 +53,7 @@ class IngestSettings:
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
-        collections = get_args(CollectionName)
-        check_setting(self, "collection", self.collection in collections, f"one of {', '.join(collections)}")
+        check_collection(self)
         kinds = ("mass", "calcification", "all")
         check_setting(self, "abnormality", self.abnormality in kinds, f"one of {', '.join(kinds)}")
         splits = get_args(SplitKind)
@@ -69,3 +67,16 @@ class IngestSettings:
         check_setting(self, "folds", self.folds >= 2, "at least 2")
         check_setting(self, "fold", 0 <= self.fold < self.folds, "at least 0 and less than folds")
         check_engine(self)
+
+
+def check_collection(settings: object) -> None:
+    """Refuse a `collection` for which there is no reader, naming those that there are.
+
+    Raises:
+        SettingsError: names the field, the rule and the value.
+    """
+    from mammofill.mammograms.sources.collections import collection_names  # the readers take settings
+
+    names = collection_names()
+    known = getattr(settings, "collection") in names  # noqa: B009
+    check_setting(settings, "collection", known, f"one of {', '.join(names)}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mammofill.ground.errors import LeakError, SettingsError, TooFewError
 from mammofill.ground.seeding import stream
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.entries import Decision, MammogramEntry
+from mammofill.mammograms.sources.annotations import Decision, MammogramEntry
 
 _WORST_FIRST = ("malignant", "benign", "normal")
 
@@ -82,8 +82,8 @@ def draw_split(strata: Mapping[str, Stratum], shares: Mapping[str, float], seed:
     """Draw a split by patient that keeps pathology, abnormality and density in proportion.
 
     Within each pathology the patients are put in order of abnormality and density, in random order within those, and
-    every so-manieth is taken (systematic sampling). So the shares hold for each pathology to the nearest patient, and
-    for each smaller group about as well as whole patients allow.
+    taken evenly spaced from a random start (systematic sampling). So the shares hold for each pathology to the nearest
+    patient, and for each smaller group about as well as whole patients allow.
 
     Args:
         strata: patient -> stratum.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -223,12 +224,15 @@ def _fabric(device: str, processes: int, precision: Precision) -> Fabric:
     number = 0 if place.index is None else place.index
     devices: Any = [number] if place.type == "cuda" and processes == 1 else processes
     several: dict[str, Any] = {"strategy": "ddp", "plugins": [TorchElasticEnvironment()]} if processes > 1 else {}
-    fabric = Fabric(
-        accelerator=place.type,
-        devices=devices,
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
-        **several,
-    )
+    with warnings.catch_warnings():
+        # On a machine of a Slurm cluster Fabric asks for srun, which nobody here wants to use.
+        warnings.filterwarnings("ignore", message=".*srun", category=UserWarning)
+        fabric = Fabric(
+            accelerator=place.type,
+            devices=devices,
+            precision="bf16-mixed" if precision == "bf16" else "32-true",
+            **several,
+        )
     fabric.launch()
     return fabric
 

@@ -22,9 +22,7 @@ from pathlib import Path
 
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.cbis_files import NAME, Walked, find_files, walk
-from mammofill.mammograms.sources.csv_table import read_csv_table
-from mammofill.mammograms.sources.entries import (
+from mammofill.mammograms.sources.annotations import (
     Collection,
     Decision,
     Exclusion,
@@ -32,6 +30,9 @@ from mammofill.mammograms.sources.entries import (
     Listed,
     MammogramEntry,
 )
+from mammofill.mammograms.sources.cbis_files import NAME, Walked, find_files, walk
+from mammofill.mammograms.sources.csv_table import read_csv_table
+from mammofill.mammograms.sources.patients import patient_key
 
 Row = Mapping[str, str]
 """A row of a table, with its mammogram, lesion, kind and split beside the table's own columns."""
@@ -206,7 +207,7 @@ View = tuple[str, str, str]
 
 
 def _view(row: Row) -> View:
-    return row["patient_id"], row["left or right breast"], row["image view"]
+    return patient_key(row["patient_id"]), row["left or right breast"].upper(), row["image view"].upper()
 
 
 def _by_view(rows: Mapping[tuple[str, str], Sequence[Row]], asked: Sequence[tuple[str, str]]) -> dict[View, list[Row]]:
@@ -240,6 +241,11 @@ class _Reader:
     def _mammogram(self, name: str, rows: Sequence[Row]) -> MammogramEntry | None:
         first = rows[0]
         patient = first["patient_id"]
+        if differing := _differing_patients(name, rows):
+            where = ", ".join(row["row"] for row in rows)
+            found = f"{where} and the name {name} disagree about the patient: {' and '.join(differing)}."
+            self.exclusions.append(Exclusion(name, None, "rows-disagree", found))
+            return None
         if name not in self.files:
             for row in rows:
                 found = f"{row['row']} names the mammogram {name}, but no file of it is there."
@@ -322,6 +328,13 @@ class _Reader:
         done = f"{len(lesions)} of the {len(by_lesion)} lesions of {twin} are added, each if its mask proves to fit."
         self.decisions.append(Decision(name, patient, "twin-lesions-added", f"{story}.", done))
         return lesions, len(lesions) == len(by_lesion)
+
+
+def _differing_patients(name: str, rows: Sequence[Row]) -> list[str]:
+    """Return the patients that the rows of a mammogram and its name give, if they are not one."""
+    in_name = re.search(r"P_\d+", name)
+    said = [*(row["patient_id"] for row in rows), *([in_name[0]] if in_name else [])]
+    return sorted(set(said)) if len({patient_key(one) for one in said}) > 1 else []
 
 
 def _entry(row: Row, lesion_id: str, files: tuple[Path, ...], drawn_on: str | None = None) -> LesionEntry:

@@ -24,8 +24,8 @@ from pathlib import Path
 from mammofill import dicom
 from mammofill.ground.artifact import fingerprint_file
 from mammofill.ground.errors import ImageFileError
+from mammofill.mammograms.sources.annotations import Decision
 from mammofill.mammograms.sources.csv_table import read_csv_table
-from mammofill.mammograms.sources.entries import Decision
 
 NAME = re.compile(r"(Mass|Calc)-(Training|Test)_P_\d+_(LEFT|RIGHT)_(CC|MLO)(_\d+)?")
 """The name of an image, or with a number that of a lesion: the one thing that all layouts and the tables share."""

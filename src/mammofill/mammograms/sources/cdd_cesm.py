@@ -25,16 +25,7 @@ import numpy as np
 
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.csv_table import (
-    Row,
-    files_under,
-    find_table,
-    has_columns,
-    one_row_each,
-    read_rows,
-    recognises_table,
-)
-from mammofill.mammograms.sources.entries import (
+from mammofill.mammograms.sources.annotations import (
     Box,
     Circle,
     Collection,
@@ -45,6 +36,15 @@ from mammofill.mammograms.sources.entries import (
     MammogramEntry,
     Outline,
     Place,
+)
+from mammofill.mammograms.sources.csv_table import (
+    Row,
+    files_under,
+    find_table,
+    has_columns,
+    one_row_each,
+    read_rows,
+    recognises_table,
 )
 
 _TABLE = "Radiology-manual-annotations.csv"

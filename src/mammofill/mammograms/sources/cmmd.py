@@ -22,12 +22,13 @@ from pathlib import Path
 from mammofill import dicom
 from mammofill.ground.errors import ImageFileError
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, Listed, MammogramEntry
 from mammofill.mammograms.sources.csv_table import Row, files_under, find_table, read_rows, recognises_table
-from mammofill.mammograms.sources.entries import Collection, Decision, Exclusion, Listed, MammogramEntry
+from mammofill.mammograms.sources.patients import patient_key
 
 _TABLE = "CMMD_clinicaldata_revision.csv"
 _COLUMNS = ("ID1", "LeftRight", "abnormality", "classification")
-_PATIENT = re.compile(r"D[12]-\d{4}")
+_PATIENT = re.compile(r"D[12]-\d{4}", re.IGNORECASE)
 _SIDES = {"L": "left", "R": "right"}
 _VIEWS = {"CC": "cc", "MLO": "mlo"}
 _PATHOLOGIES = {"benign": "benign", "malignant": "malignant"}
@@ -52,7 +53,7 @@ def read_cmmd(source: Path, settings: IngestSettings) -> Collection:
         SourceError: the table is missing, still a spreadsheet, or lacks columns.
     """
     rows = _numbered(read_rows(find_table(source, _COLUMNS, _TABLE), _COLUMNS))
-    patients = {row["ID1"] for row in rows}
+    patients = {patient_key(row["ID1"]): row["ID1"] for row in rows}
     exclusions: list[Exclusion] = []
     mammograms: list[MammogramEntry] = []
     strangers: list[Path] = []
@@ -63,8 +64,8 @@ def read_cmmd(source: Path, settings: IngestSettings) -> Collection:
         except ImageFileError as error:
             exclusions.append(Exclusion(path.name, _patient_in(path), "unreadable", str(error)))
             continue
-        patient = _patient_in(path) or header.patient_id
-        if patient not in patients:
+        patient = patients.get(patient_key(_patient_in(path) or header.patient_id or ""))
+        if not patient:
             strangers.append(path)
             continue
         name = next(name for name in _possible_names(f"{patient}_{path.stem}") if name not in names)
@@ -85,10 +86,12 @@ def recognises(source: Path) -> bool:
 
 
 def _numbered(rows: list[Row]) -> list[Row]:
-    """Name the lesion of each row, under `lesion`."""
+    """Name the lesion of each row, under `lesion`; a patient has the same spelling in all rows."""
     counts: Counter[str] = Counter()
     numbered: list[Row] = []
-    for row in rows:
+    spelling: dict[str, str] = {}
+    for told in rows:
+        row = {**told, "ID1": spelling.setdefault(patient_key(told["ID1"]), told["ID1"])}
         breast = f"{row['ID1']}_{row['LeftRight']}"
         counts[breast] += 1
         numbered.append({**row, "lesion": f"{breast}_{counts[breast]}"})
@@ -134,7 +137,9 @@ def _about_rows(rows: list[Row], mammograms: list[MammogramEntry]) -> list[Exclu
             found = f"{row['row']} repeats {earlier['row']}: {breast}."
             exclusions.append(Exclusion(row["row"], row["ID1"], "row-repeated", found))
         elif _breast(row) not in there:
-            found = f"{row['row']} lists {breast}, but no file of it is there."
+            sideless = sum(entry.patient_id == row["ID1"] and entry.laterality is None for entry in mammograms)
+            but = f"{sideless} files of this patient do not say their side" if sideless else "no file of it is there"
+            found = f"{row['row']} lists {breast}, but {but}."
             exclusions.append(Exclusion(row["row"], row["ID1"], "file-missing", found))
         else:
             kind, pathology = row["abnormality"] or "unknown kind", row["classification"] or "of unknown pathology"

@@ -1,30 +1,78 @@
-"""The readers of all collections, by name."""
+"""The readers of all collections, by name: one row each.
+
+A further collection is a module with a reader and a row in `COLLECTIONS`; or, from outside of this package, an entry
+point of the group ``mammofill.collections`` that names such a row (CONTRIBUTING.md shows one).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from mammofill.ground.errors import SettingsError, SourceError
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.cbis_ddsm import read_cbis_ddsm
-from mammofill.mammograms.sources.cdd_cesm import read_cdd_cesm
-from mammofill.mammograms.sources.cmmd import read_cmmd
-from mammofill.mammograms.sources.entries import Collection
-from mammofill.mammograms.sources.inbreast import read_inbreast
-from mammofill.mammograms.sources.mini_mias import read_mini_mias
-from mammofill.mammograms.sources.table import read_table
-from mammofill.mammograms.sources.vindr_mammo import read_vindr_mammo
+from mammofill.mammograms.sources import cbis_ddsm, cdd_cesm, cmmd, inbreast, mini_mias, table, vindr_mammo
+from mammofill.mammograms.sources.annotations import Collection
+from mammofill.mammograms.sources.identifiers import with_names_of_files
+from mammofill.mammograms.sources.patients import one_person_each
 
-COLLECTIONS: dict[str, Callable[[Path, IngestSettings], Collection]] = {
-    "cbis-ddsm": read_cbis_ddsm,
-    "inbreast": read_inbreast,
-    "cdd-cesm": read_cdd_cesm,
-    "vindr-mammo": read_vindr_mammo,
-    "cmmd": read_cmmd,
-    "mini-mias": read_mini_mias,
-    "table": read_table,
+GROUP = "mammofill.collections"
+"""Group of the entry points by which other packages add collections."""
+
+
+@dataclass(frozen=True)
+class CollectionReader:
+    """How one collection is read."""
+
+    read: Callable[[Path, IngestSettings], Collection]
+    """Takes the folder (or table) of the collection, and reads its tables. Raises `SourceError` where they are missing
+    or cannot be read."""
+    recognises: Callable[[Path], bool] = lambda source: False
+    """Says whether a folder or a table is of this collection, by names and first lines alone."""
+
+
+COLLECTIONS: dict[str, CollectionReader] = {
+    "cbis-ddsm": CollectionReader(cbis_ddsm.read_cbis_ddsm, cbis_ddsm.recognises),
+    "inbreast": CollectionReader(inbreast.read_inbreast, inbreast.recognises),
+    "cdd-cesm": CollectionReader(cdd_cesm.read_cdd_cesm, cdd_cesm.recognises),
+    "vindr-mammo": CollectionReader(vindr_mammo.read_vindr_mammo, vindr_mammo.recognises),
+    "cmmd": CollectionReader(cmmd.read_cmmd, cmmd.recognises),
+    "mini-mias": CollectionReader(mini_mias.read_mini_mias, mini_mias.recognises),
+    "table": CollectionReader(table.read_table, table.recognises),
 }
-"""The readers, by the name of their collection. A new collection is a module in `sources` and a row here."""
+"""Those of this package."""
+
+
+def collection_names() -> tuple[str, ...]:
+    """Return the names of all collections, those of other packages last."""
+    return (*COLLECTIONS, *_added())
+
+
+def collection_reader(name: str) -> CollectionReader:
+    """Return the reader of a collection.
+
+    Raises:
+        SettingsError: there is none of this name, or another package's cannot be loaded.
+    """
+    if name in COLLECTIONS:
+        return COLLECTIONS[name]
+    point = _added().get(name)
+    if point is None:
+        raise SettingsError(f"There is no collection {name!r}; known are {', '.join(collection_names())}.")
+    try:
+        reader = point.load()
+    except Exception as error:
+        raise SettingsError(f"The collection {name} ({point.value}) cannot be loaded: {error!r}.") from error
+    if not isinstance(reader, CollectionReader):
+        found = type(reader).__name__
+        raise SettingsError(f"The collection {name} ({point.value}) must be a CollectionReader, but is {found}.")
+    return reader
+
+
+def _added() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in COLLECTIONS}
 
 
 def read_collection(source: Path, settings: IngestSettings) -> Collection:
@@ -34,7 +82,14 @@ def read_collection(source: Path, settings: IngestSettings) -> Collection:
         source: folder (or table) of the collection.
         settings: which collection, and which abnormalities.
 
+    Returns:
+        What its reader found, with one identifier for each person (`one_person_each`), and identifiers of mammograms
+        and lesions that can be names of files (`with_names_of_files`).
+
     Raises:
         SourceError: the tables are missing, or cannot be read.
     """
-    return COLLECTIONS[settings.collection](source, settings)
+    found = collection_reader(settings.collection).read(source, settings)
+    if not isinstance(found, Collection):
+        raise SourceError(f"The reader of {settings.collection} returned {type(found).__name__}, not a Collection.")
+    return with_names_of_files(one_person_each(found))

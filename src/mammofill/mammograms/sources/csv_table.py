@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammofill.ground.errors import SourceError
-from mammofill.mammograms.sources.entries import Exclusion
+from mammofill.mammograms.sources.annotations import Exclusion
 
 Row = Mapping[str, str]
 """A row of a table: its cells by column, and under `row` where it stands, for messages ("own.csv row 2")."""

@@ -27,15 +27,7 @@ import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.csv_table import (
-    Row,
-    files_under,
-    find_table,
-    one_row_each,
-    read_rows,
-    recognises_table,
-)
-from mammofill.mammograms.sources.entries import (
+from mammofill.mammograms.sources.annotations import (
     Collection,
     Decision,
     Exclusion,
@@ -43,6 +35,14 @@ from mammofill.mammograms.sources.entries import (
     Listed,
     MammogramEntry,
     Outline,
+)
+from mammofill.mammograms.sources.csv_table import (
+    Row,
+    files_under,
+    find_table,
+    one_row_each,
+    read_rows,
+    recognises_table,
 )
 
 PATHOLOGY_OF_BIRADS = {

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.csv_table import files_under
-from mammofill.mammograms.sources.entries import (
+from mammofill.mammograms.sources.annotations import (
     Circle,
     Collection,
     Exclusion,
@@ -24,6 +23,7 @@ from mammofill.mammograms.sources.entries import (
     Listed,
     MammogramEntry,
 )
+from mammofill.mammograms.sources.csv_table import files_under
 
 _SIZE_PX = 1024
 _SPACING_MM = 0.2

@@ -22,7 +22,6 @@ bits       no       bits that the image's values use, where a 16-bit file holds,
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import re
@@ -34,12 +33,10 @@ from typing import Any
 import pandas as pd
 
 from mammofill.ground.errors import SourceError
+from mammofill.ground.file_names import file_name
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.annotations import Collection, Exclusion, LesionEntry, Listed, MammogramEntry
 from mammofill.mammograms.sources.csv_table import read_csv_table
-from mammofill.mammograms.sources.entries import Collection, Exclusion, LesionEntry, Listed, MammogramEntry
-
-_LONGEST_NAME = 160
-"""Letters of a mammogram's name; of a longer one a hash takes the rest. File systems end at 255 with all additions."""
 
 _NEEDED = ("image", "mask", "patient", "pathology")
 _OPTIONAL = ("laterality", "view", "split", "abnormality", "density", "spacing_mm", "bits")
@@ -117,10 +114,7 @@ def _names(images: Sequence[str], table: Path) -> dict[str, str]:
 
 def _name(path: PurePosixPath) -> str:
     named = str(path) if path.suffix[1:].isdecimal() else str(path).removesuffix(path.suffix)
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", named)
-    if len(name) <= _LONGEST_NAME:
-        return name
-    return f"{name[:_LONGEST_NAME]}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    return file_name(re.sub(r"[^A-Za-z0-9_.-]+", "-", named))
 
 
 def _mammogram(

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources.annotations import Box, Collection, Exclusion, LesionEntry, Listed, MammogramEntry
 from mammofill.mammograms.sources.csv_table import Row, files_under, find_table, read_rows, recognises_table
-from mammofill.mammograms.sources.entries import Box, Collection, Exclusion, LesionEntry, Listed, MammogramEntry
 
 PATHOLOGY_OF_BIRADS = {
     "BI-RADS 3": "benign",  # "probably benign": at most 2 % turn out malignant

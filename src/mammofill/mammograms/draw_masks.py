@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammofill.ground.imaging import Mask
-from mammofill.mammograms.sources.entries import Box, Circle, Outline
+from mammofill.mammograms.sources.annotations import Box, Circle, Outline
 
 
-def draw_place(place: Circle | Outline | Box, shape: tuple[int, int], scale: tuple[float, float]) -> Mask:
+def draw_mask(place: Circle | Outline | Box, shape: tuple[int, int], scale: tuple[float, float]) -> Mask:
     """Draw a place of a lesion: a pixel belongs to it if the pixel's centre lies inside.
 
     - Circle: on the line counts as inside.

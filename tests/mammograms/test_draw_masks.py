@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from mammofill.mammograms.places import draw_place
-from mammofill.mammograms.sources.entries import Box, Circle, Outline
+from mammofill.mammograms.draw_masks import draw_mask
+from mammofill.mammograms.sources.annotations import Box, Circle, Outline
 
 ONE = (1.0, 1.0)
 SQUARE = ((1, 1), (1, 4), (4, 4), (4, 1))
 
 
 def pixels(place: Circle | Outline | Box, shape: tuple[int, int], scale: tuple[float, float] = ONE) -> list[str]:
-    return ["".join(".#"[int(value)] for value in row) for row in draw_place(place, shape, scale)]
+    return ["".join(".#"[int(value)] for value in row) for row in draw_mask(place, shape, scale)]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_filling_agrees_with_a_point_in_polygon_test() -> None:
         angles = np.sort(random.uniform(0, 2 * np.pi, 12))
         radius = random.uniform(5, 19, 12)
         contour = np.stack([20.3 + radius * np.sin(angles), 22.7 + radius * np.cos(angles)], axis=1)
-        mask = draw_place(Outline((tuple(map(tuple, contour.tolist())),)), (40, 45), ONE)
+        mask = draw_mask(Outline((tuple(map(tuple, contour.tolist())),)), (40, 45), ONE)
         swapped = contour[:, ::-1].astype(np.float32)
         expected = [[cv2.pointPolygonTest(swapped, (x, y), False) > 0 for x in range(45)] for y in range(40)]
         assert np.array_equal(mask, expected)

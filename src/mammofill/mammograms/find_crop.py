@@ -34,7 +34,7 @@ _CANDIDATES = 6
 """How many places of the reduced mammogram are looked at in full resolution."""
 
 
-def locate(picture: StoredImage, image: StoredImage) -> tuple[int, int] | None:
+def find_crop(picture: StoredImage, image: StoredImage) -> tuple[int, int] | None:
     """Find the one place of an image that a picture was cut from, at the same scale.
 
     Places are compared by the normalised cross-correlation of their detail (Lewis, Fast Normalized Cross-Correlation,

@@ -1,0 +1,77 @@
+"""Identifiers of mammograms and lesions become names of files: here they are made such that they can."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import count
+
+from mammofill.ground.file_names import file_name
+from mammofill.mammograms.sources.annotations import Collection, Exclusion, MammogramEntry
+
+
+def with_names_of_files(collection: Collection) -> Collection:
+    """Return a collection whose mammograms and lesions have identifiers that are names of files, no two the same.
+
+    Those that are plain stay as they are. A mammogram whose identifier another one has already is left out
+    (``identifier-twice``): its files would replace those of the other.
+    """
+    entries, twice = _one_each(collection.mammograms)
+    lesion_ids = [lesion.lesion_id for entry in entries for lesion in entry.lesions]
+    listed = [name for row in collection.listed for name in (row.mammogram_id, row.lesion_id) if name]
+    names = _names([*(entry.mammogram_id for entry in entries), *lesion_ids, *listed])
+    plain = all(name == identifier for identifier, name in names.items())
+    if plain and not twice and len(set(lesion_ids)) == len(lesion_ids):
+        return collection
+
+    def named(identifier: str | None) -> str | None:
+        return names.get(identifier, identifier) if identifier else identifier
+
+    given: set[str] = set()
+    return Collection(
+        tuple(_renamed(entry, names, given) for entry in entries),
+        (*(replace(one, what=names.get(one.what, one.what)) for one in collection.exclusions), *twice),
+        tuple(replace(one, what=names.get(one.what, one.what)) for one in collection.decisions),
+        tuple(
+            replace(row, mammogram_id=named(row.mammogram_id) or "", lesion_id=named(row.lesion_id))
+            for row in collection.listed
+        ),
+    )
+
+
+def _names(identifiers: Iterable[str]) -> dict[str, str]:
+    """Return the name of each identifier; of two that a file system may not tell apart, the second gets a hash."""
+    names: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for identifier in identifiers:
+        if identifier in names:
+            continue
+        name = file_name(identifier)
+        if taken.setdefault(name.casefold(), identifier) != identifier:
+            name = f"{name}-{hashlib.sha256(identifier.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+        names[identifier] = name
+    return names
+
+
+def _one_each(entries: Iterable[MammogramEntry]) -> tuple[list[MammogramEntry], list[Exclusion]]:
+    kept: dict[str, MammogramEntry] = {}
+    twice = []
+    for entry in entries:
+        first = kept.setdefault(entry.mammogram_id, entry)
+        if first is not entry:
+            files = " and ".join(str(path) for one in (first, entry) for path in one.image[:1])
+            found = f"{files} are both called {entry.mammogram_id}. The first is kept."
+            twice.append(Exclusion(entry.mammogram_id, entry.patient_id, "identifier-twice", found))
+    return list(kept.values()), twice
+
+
+def _renamed(entry: MammogramEntry, names: Mapping[str, str], given: set[str]) -> MammogramEntry:
+    """Rename a mammogram and its lesions; a lesion whose name is `given` already gets a number."""
+    lesions = []
+    for lesion in entry.lesions:
+        name = names[lesion.lesion_id]
+        unlike = next(one for one in (name, *(f"{name}-{n}" for n in count(2))) if one not in given)
+        given.add(unlike)
+        lesions.append(replace(lesion, lesion_id=unlike))
+    return replace(entry, mammogram_id=names[entry.mammogram_id], lesions=tuple(lesions))

@@ -1,0 +1,160 @@
+"""One person has one name, however tables and headers spell it; where that is not clear, nothing is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from collections_on_disk import Case, write_cbis
+from hypothesis import given
+from hypothesis import strategies as st
+from real_data import real_data
+
+from mammofill.audit import AuditSettings, audit
+from mammofill.ground.errors import LeakError
+from mammofill.mammograms import IngestSettings, ingest
+from mammofill.mammograms.sources.annotations import Collection, MammogramEntry
+from mammofill.mammograms.sources.collections import read_collection
+from mammofill.mammograms.sources.patients import check_patients, doubts, one_person_each, patient_key
+
+TABLE = IngestSettings(collection="table", height_px=None)
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ("P_00001", "P_1", "1", "p_00001", "P-1", "P 1", "001", "1.0", "P1.00", "Patient 1", "pt. 1", " 1 "),
+        ("D1-0001", "d1-0001", "D1_1", "D1 0001"),
+        ("a01", "A1", "A-1", "\uff211"),
+        ("Doe^Jane", "DOE JANE", "doe-jane"),
+        ("1-23", "1_23", "01 023"),
+    ],
+)
+def test_spellings_of_one_person_have_one_key(spellings: tuple[str, ...]) -> None:
+    assert len({patient_key(one) for one in spellings}) == 1
+
+
+def test_different_persons_have_different_keys() -> None:
+    persons = ["1", "10", "100", "1-23", "12-3", "D1-0001", "D2-0001", "D1-0011", "a1", "b1", "1.2.840.1", "1.2.840.10"]
+    assert len({patient_key(one) for one in persons}) == len(persons)
+
+
+@given(st.integers(0, 10**9), st.sampled_from(["", "P_", "p", "PT-", "Patient ", "id"]), st.integers(0, 5))
+def test_a_number_is_itself_with_zeros_decimals_or_a_word_before_it(number: int, word: str, zeros: int) -> None:
+    assert patient_key(f"{word}{'0' * zeros}{number}") == patient_key(f"{number}.0") == str(number)
+
+
+def collection(*patients: str) -> Collection:
+    entries = (
+        MammogramEntry(f"m{number}", patient, "left", "cc", (Path("x"),), ()) for number, patient in enumerate(patients)
+    )
+    return Collection(tuple(entries), ())
+
+
+@pytest.mark.parametrize("patients", [("1", "A1"), ("12345", "12-345"), ("1.23E+11", "7"), ("0123", "01-23")])
+def test_who_may_be_one_person_is_refused_with_both_spellings(patients: tuple[str, str]) -> None:
+    with pytest.raises(LeakError, match="It is not clear who is one person") as caught:
+        check_patients(one_person_each(collection(*patients)))
+    told = [one for one in patients if repr(one) in str(caught.value)]
+    assert told == (list(patients) if "E+" not in patients[0] else [patients[0]])
+
+
+@pytest.mark.parametrize("patients", [("A1", "B1"), ("1-23", "12-3"), ("1e5", "2e5"), ("D1-0001", "D10-001")])
+def test_who_cannot_be_mistaken_is_not_doubted(patients: tuple[str, str]) -> None:
+    assert not doubts(collection(*patients))
+
+
+def test_a_mammogram_of_nobody_is_left_out() -> None:
+    found = one_person_each(collection("P1", " - "))
+    assert [entry.patient_id for entry in found.mammograms] == ["P1"]
+    assert [(one.what, one.rule) for one in found.exclusions] == [("m1", "patient-unknown")]
+
+
+SPELT = [("P_00001", "1"), ("P_00002", "p_00002"), ("003", "3"), ("4", "4.0"), ("P 5", "P5"), ("P6", "P-6")]
+
+
+def write_women(folder: Path, same_picture: bool = False) -> Path:
+    """Write six women with two views each, spelled in two ways, one in train and one in test."""
+    rows = []
+    for number, (first, second) in enumerate(SPELT):
+        for view, patient, split in (("cc", first, "train"), ("mlo", second, "test")):
+            name = f"i{number}{view}"
+            grain = np.random.default_rng(number if same_picture else [number, view == "cc"])
+            picture = cv2.GaussianBlur(grain.normal(0, 1, (96, 64)), (0, 0), 2) * 90 + 128
+            picture[:, 44:] = 0
+            mask = np.zeros((96, 64), np.uint8)
+            mask[30:50, 10:28] = 255
+            cv2.imwrite(str(folder / f"{name}.png"), np.clip(picture, 0, 255).astype(np.uint8))
+            cv2.imwrite(str(folder / f"m_{name}.png"), mask)
+            pathology = ("benign", "malignant")[number % 2]
+            rows.append([f"{name}.png", f"m_{name}.png", patient, "left", view, pathology, split])
+    columns = ["image", "mask", "patient", "laterality", "view", "pathology", "split"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "own.csv", index=False)
+    return folder
+
+
+def test_women_spelled_in_two_ways_are_six_and_each_is_in_one_split(tmp_path: Path) -> None:
+    found = ingest(write_women(tmp_path), tmp_path / "out", TABLE)
+    splits = found.mammograms.groupby("patient_id")["split"].agg(["nunique", "size"])
+    assert (len(splits), splits["nunique"].max(), splits["size"].min()) == (6, 1, 2)
+    told = found.decisions[found.decisions["rule"] == "patient-spelled-differently"]
+    assert len(told) == 6
+    assert "The tables write one patient as '1' and as 'P_00001'." in set(told["found"])
+    with pytest.raises(LeakError, match="6 patients are in more than one split of the collection"):
+        ingest(tmp_path, tmp_path / "official", IngestSettings(collection="table", split="official"))
+
+
+def test_the_audit_lists_them_and_their_pictures_that_are_alike(tmp_path: Path) -> None:
+    write_women(tmp_path, same_picture=True)
+    found = {one.finding: one for one in audit(tmp_path, AuditSettings(collection="table")).findings}
+    assert found["patient-spelled-differently"].count == 6
+    assert found["patients-in-several-splits"].count == 6
+    twice = found["pictures-twice"].cases
+    assert len(twice) >= 6
+    assert any("The tables write one patient as '003' and as '3'." in case.words for case in twice)
+
+
+def test_the_audit_lists_who_is_in_doubt_without_refusing(tmp_path: Path) -> None:
+    write_women(tmp_path)
+    table = pd.read_csv(tmp_path / "own.csv", dtype=str)
+    table.loc[0, "patient"] = "A7"
+    table.loc[1, "patient"] = "7"
+    table.to_csv(tmp_path / "own.csv", index=False)
+    result = audit(tmp_path, AuditSettings(collection="table", tables_only=True))
+    found = {one.finding: one for one in result.findings}
+    assert [case.what for case in found["patients-in-doubt"].cases] == ["7 and A7"]
+    with pytest.raises(LeakError, match="'7' and 'A7'"):
+        ingest(tmp_path, tmp_path / "out", TABLE)
+
+
+def test_a_column_of_cbis_that_spells_another_way_than_the_folder_is_one_person(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case(), Case(view="MLO"), Case("P_00002", split="test")])
+    table = source / "mass_case_description_train_set.csv"
+    lines = table.read_bytes().split(b"\r\n")
+    lines[1] = lines[1].replace(b"P_00001,", b"1,", 1)
+    table.write_bytes(b"\r\n".join(lines))
+    found = read_collection(source, IngestSettings())
+    assert {entry.patient_id for entry in found.mammograms} == {"P_00001", "P_00002"}
+    assert "patient-spelled-differently" in {one.rule for one in found.decisions}
+
+
+def test_a_column_of_cbis_that_names_another_patient_than_the_folder_is_not_believed(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case(), Case("P_00002"), Case("P_00003", split="test")])
+    table = source / "mass_case_description_train_set.csv"
+    table.write_bytes(table.read_bytes().replace(b"P_00002,", b"P_00003,", 1))
+    found = read_collection(source, IngestSettings())
+    assert {entry.patient_id for entry in found.mammograms} == {"P_00001", "P_00003"}
+    told = [one for one in found.exclusions if one.rule == "rows-disagree"]
+    assert [one.what for one in told] == ["Mass-Training_P_00002_LEFT_CC"]
+    assert "disagree about the patient: P_00002 and P_00003" in told[0].found
+
+
+@pytest.mark.real_data
+def test_no_patient_of_the_real_tables_of_cbis_is_doubted_or_merged() -> None:
+    found = read_collection(real_data("cbis_ddsm_csv"), IngestSettings(abnormality="all"))
+    assert not doubts(found)
+    assert "patient-spelled-differently" not in {one.rule for one in found.decisions}
+    assert len({row.patient_id for row in found.listed}) == 1566
