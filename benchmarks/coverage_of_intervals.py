@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from mammofill.comparison.paired_tests import clustered_covariance, delong_covariance, holm, p_of_difference
 from mammofill.evaluation.intervals import Replicates, Resamples, Spread, limiting_patients, scale_of, with_seeds
 from mammofill.evaluation.metrics import Weights, measure
-from mammofill.evaluation.paired_tests import clustered_covariance, delong_covariance, holm, p_of_difference
 from mammofill.ground.seeding import stream
 
 CONFIDENCE, POWER = 0.95, 0.8

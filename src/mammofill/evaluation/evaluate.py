@@ -15,11 +15,11 @@ from mammofill.classifier import Classifier
 from mammofill.evaluation.attention import attention_table, summarise_attention
 from mammofill.evaluation.calibration import fit_temperature, is_at_bound, reliability
 from mammofill.evaluation.evaluation import METRIC_COLUMNS, SCORE_COLUMNS, Evaluation, fingerprint_test_set
+from mammofill.evaluation.external import check_external
 from mammofill.evaluation.heat_maps import hardest_patches, heat_map_sheet, random_patches
 from mammofill.evaluation.intervals import Replicates, Resamples, limiting_patients, scale_of
 from mammofill.evaluation.metrics import AT_THRESHOLD, LOWER_IS_BETTER, Weights, measure
 from mammofill.evaluation.settings import EvaluateSettings, PoolFoldsSettings
-from mammofill.evaluation.strangers import check_strangers
 from mammofill.ground.artifact import begin, write_atomically
 from mammofill.ground.errors import LeakError, TooFewError
 from mammofill.ground.imaging import to_unit
@@ -67,7 +67,7 @@ def evaluate(
     rows = _test_rows(patches, settings.split)
     table = patches.table.iloc[rows]
     check_no_leak(classifier, table, settings.split, settings.external)
-    strangers = check_strangers(classifier, patches, settings.external) if settings.external else {"external": ""}
+    source = check_external(classifier, patches, settings.external) if settings.external else {"external": ""}
 
     from mammofill.ground.training import find_device  # torch, which the settings and the help do not need
 
@@ -112,7 +112,7 @@ def evaluate(
                 "temperature_fitted_on": fitted_on,
                 "test_set": fingerprint_test_set(patches.fingerprint, table),
                 "confidence": settings.confidence,
-                **strangers,
+                **source,
             }
             if settings.attention:
                 facts["attention_cells"] = classifier.attention_cells

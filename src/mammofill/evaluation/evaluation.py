@@ -12,7 +12,7 @@ On disk::
     attention_random.png       maps over patches drawn by chance, the same ones for every classifier
     evaluation.json            arm, replicate, dose, real_share, real_patches and synthetic_patches learned from,
                                label, threshold (as probability and as logit), temperature and what it was fitted on,
-                               fingerprint of the test set, confidence, external (see `strangers`), attention_cells,
+                               fingerprint of the test set, confidence, external (see `external`), attention_cells,
                                heat_maps (which patches the pictures show)
     folds.json                 of a pooled evaluation alone (`pool`): what each fold was, see `FoldRecord`
 

@@ -207,10 +207,10 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="compare-arms",
         summary="compare evaluations of one test set, over patients and training seeds, and say what was shown",
-        function="mammofill.evaluation:compare_arms",
-        settings="mammofill.evaluation:CompareArmsSettings",
+        function="mammofill.comparison:compare_arms",
+        settings="mammofill.comparison:CompareArmsSettings",
         inputs=(Input("evaluations", _EVALUATION, several=True),),
-        output="mammofill.evaluation:Comparison",
+        output="mammofill.comparison:Comparison",
     ),
     Stage(
         name="judge-infiller",
@@ -233,7 +233,7 @@ STAGES: tuple[Stage, ...] = (
         settings="mammofill.report:WriteReportSettings",
         inputs=(
             Input("evaluations", _EVALUATION, several=True),
-            Input("comparisons", "mammofill.evaluation:Comparison", several=True, optional=True),
+            Input("comparisons", "mammofill.comparison:Comparison", several=True, optional=True),
             Input("judgements", _JUDGEMENT, several=True, optional=True),
         ),
         output="mammofill.report:Report",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mammofill.evaluation import Comparison, Evaluation
+from mammofill.comparison import Comparison
+from mammofill.evaluation import Evaluation
 from mammofill.experiment.run import StudyRun
 from mammofill.experiment.steps import FOLDS
 from mammofill.report import format_table

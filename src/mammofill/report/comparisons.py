@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammofill.evaluation import Comparison, Evaluation
-from mammofill.evaluation.comparison import BETTER, CANNOT_TELL, NOT_SHOWN, WORSE
+from mammofill.comparison import Comparison
+from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NOT_SHOWN, WORSE
+from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import write_atomically
 from mammofill.patches import PatchSet
 from mammofill.report.figures import MOST_BANDS, draw_bands, draw_curves, draw_forest, draw_lines, draw_reliability

@@ -10,7 +10,8 @@ from typing import Any
 import cv2
 import pandas as pd
 
-from mammofill.evaluation import EvaluateSettings, Evaluation, attention_of_arms
+from mammofill.comparison import attention_of_arms
+from mammofill.evaluation import EvaluateSettings, Evaluation
 from mammofill.ground.errors import DamagedError
 from mammofill.report.figures import draw_attention
 from mammofill.report.tables import Estimate, interval, number

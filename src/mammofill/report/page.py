@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from mammofill.evaluation import Comparison, Evaluation
+from mammofill.comparison import Comparison
+from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import Artifact
 from mammofill.judging import Judgement
 from mammofill.report.comparisons import measures_over_seeds, read_comparison

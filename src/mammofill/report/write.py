@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mammofill.evaluation import Comparison, Evaluation
+from mammofill.comparison import Comparison
+from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import Artifact, begin, write_atomically
 from mammofill.ground.errors import ArtifactError
 from mammofill.ground.progress import Progress, quiet

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammofill.evaluation.break_even import break_even_table, doses_table, shares_table
-from mammofill.evaluation.comparison import TABLES, Comparison
-from mammofill.evaluation.curves import calibration_table, curves_table, hardest_table, reliability_table
-from mammofill.evaluation.differences import arms_table, contrasts_of, differences_table, not_compared
+from mammofill.comparison.break_even import break_even_table, doses_table, shares_table
+from mammofill.comparison.comparison import TABLES, Comparison
+from mammofill.comparison.curves import calibration_table, curves_table, hardest_table, reliability_table
+from mammofill.comparison.differences import arms_table, contrasts_of, differences_table, not_compared
+from mammofill.comparison.groups import Groups, sort_into_groups
+from mammofill.comparison.sentences import sentences_table
+from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation
-from mammofill.evaluation.groups import Groups, sort_into_groups
 from mammofill.evaluation.intervals import Resamples
-from mammofill.evaluation.sentences import sentences_table
-from mammofill.evaluation.settings import CompareArmsSettings
 from mammofill.ground.artifact import begin, write_atomically
 from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.seeding import stream

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mammofill.evaluation.comparison import (
+from mammofill.comparison.comparison import (
     ARM_COLUMNS,
     BETTER,
     CANNOT_TELL,
@@ -17,10 +17,8 @@ from mammofill.evaluation.comparison import (
     NOT_SHOWN,
     WORSE,
 )
-from mammofill.evaluation.groups import Group, Groups
-from mammofill.evaluation.intervals import Replicates, Spread, scale_of
-from mammofill.evaluation.metrics import LOWER_IS_BETTER
-from mammofill.evaluation.paired_tests import (
+from mammofill.comparison.groups import Group, Groups
+from mammofill.comparison.paired_tests import (
     clustered_covariance,
     delong_covariance,
     effect_size,
@@ -28,7 +26,9 @@ from mammofill.evaluation.paired_tests import (
     mcnemar,
     p_of_difference,
 )
-from mammofill.evaluation.settings import CompareArmsSettings
+from mammofill.comparison.settings import CompareArmsSettings
+from mammofill.evaluation.intervals import Replicates, Spread, scale_of
+from mammofill.evaluation.metrics import LOWER_IS_BETTER
 
 Measured = Mapping[Group, Mapping[str, Replicates]]
 

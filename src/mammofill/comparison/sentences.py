@@ -12,11 +12,11 @@ from typing import Any
 
 import pandas as pd
 
-from mammofill.evaluation.comparison import BETTER, CANNOT_TELL, NOT_SHOWN, SENTENCE_COLUMNS, WORSE
-from mammofill.evaluation.differences import Measured
-from mammofill.evaluation.groups import Group, Groups
+from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NOT_SHOWN, SENTENCE_COLUMNS, WORSE
+from mammofill.comparison.differences import Measured
+from mammofill.comparison.groups import Group, Groups
+from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.metrics import LOWER_IS_BETTER
-from mammofill.evaluation.settings import CompareArmsSettings
 
 _WORDS = {"auc": "AUC", "pr_auc": "area under the precision-recall curve", "brier": "Brier score", "ece": "ECE"}
 

@@ -13,12 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from mammofill.evaluation.comparison import GROUP_COLUMNS, SCORE_COLUMNS
+from mammofill.comparison.comparison import GROUP_COLUMNS, SCORE_COLUMNS
+from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation, check_same_test_set
 from mammofill.evaluation.folds import check_pool
 from mammofill.evaluation.intervals import Replicates, Resamples, limiting_patients, with_seeds
 from mammofill.evaluation.metrics import Weights, measure
-from mammofill.evaluation.settings import CompareArmsSettings
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.progress import Task
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from toy_evaluations import World, make_evaluation
 
-from mammofill.evaluation import CompareArmsSettings, Comparison, compare_arms
-from mammofill.evaluation.break_even import LearningCurve
+from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
+from mammofill.comparison.break_even import LearningCurve
 
 FEW = CompareArmsSettings(resamples=300, curve_resamples=100, measures=("auc",))
 LARGE = World(patients=200, noise=0.2)

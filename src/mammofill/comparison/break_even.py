@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammofill.evaluation.comparison import BREAK_EVEN_COLUMNS, DOSE_COLUMNS, SHARE_COLUMNS
-from mammofill.evaluation.differences import Measured
-from mammofill.evaluation.groups import Group, Groups
+from mammofill.comparison.comparison import BREAK_EVEN_COLUMNS, DOSE_COLUMNS, SHARE_COLUMNS
+from mammofill.comparison.differences import Measured
+from mammofill.comparison.groups import Group, Groups
+from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.intervals import scale_of
 from mammofill.evaluation.metrics import LOWER_IS_BETTER
-from mammofill.evaluation.settings import CompareArmsSettings
 from mammofill.ground.seeding import stream
 
 

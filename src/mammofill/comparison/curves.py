@@ -9,17 +9,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from mammofill.evaluation.calibration import reliability
-from mammofill.evaluation.comparison import (
+from mammofill.comparison.comparison import (
     CALIBRATION_COLUMNS,
     CURVE_COLUMNS,
     GROUP_RELIABILITY_COLUMNS,
     HARDEST_COLUMNS,
 )
-from mammofill.evaluation.groups import Groups
+from mammofill.comparison.groups import Groups
+from mammofill.comparison.settings import CompareArmsSettings
+from mammofill.evaluation.calibration import reliability
 from mammofill.evaluation.intervals import Resamples
 from mammofill.evaluation.metrics import LOWER_IS_BETTER, WeightedCurve, measure
-from mammofill.evaluation.settings import CompareArmsSettings
 from mammofill.ground.progress import Task
 
 GRID = np.linspace(0, 1, 101)

@@ -14,8 +14,9 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from toy_evaluations import World, make_evaluation
 
-from mammofill.evaluation import CompareArmsSettings, Comparison, Evaluation, compare_arms
-from mammofill.evaluation.comparison import TABLES, VERDICTS
+from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
+from mammofill.comparison.comparison import TABLES, VERDICTS
+from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import LearnedFrom
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 
