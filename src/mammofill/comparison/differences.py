@@ -1,10 +1,9 @@
-"""Which groups are compared with which, and what the comparisons say."""
+"""What the comparisons say: differences with intervals, and tests of the primary measure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,10 +13,13 @@ from mammofill.comparison.comparison import (
     BETTER,
     CANNOT_TELL,
     DIFFERENCE_COLUMNS,
+    NO_FINDING,
     NOT_SHOWN,
+    SHOWN,
     WORSE,
 )
-from mammofill.comparison.groups import Group, Groups
+from mammofill.comparison.design import Contrast, Group
+from mammofill.comparison.groups import Groups
 from mammofill.comparison.paired_tests import (
     clustered_covariance,
     delong_covariance,
@@ -26,93 +28,54 @@ from mammofill.comparison.paired_tests import (
     mcnemar,
     p_of_difference,
 )
+from mammofill.comparison.plan import ADDED, WrittenPlan, status_of
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.intervals import Replicates, Spread, scale_of
-from mammofill.evaluation.metrics import LOWER_IS_BETTER
+from mammofill.evaluation.metrics import BIASED, LOWER_IS_BETTER
+from mammofill.evaluation.units import unit_of
 
 Measured = Mapping[Group, Mapping[str, Replicates]]
 
 
-@dataclass(frozen=True)
-class Contrast:
-    """Two groups that are compared."""
-
-    group: Group
-    against: Group
-    planned: bool
-    """Whether the comparison belongs to the family that is corrected for."""
-
-
-def arms_table(measured: Measured, settings: CompareArmsSettings) -> pd.DataFrame:
+def arms_table(groups: Groups, measured: Measured, settings: CompareArmsSettings) -> pd.DataFrame:
     """Tell the value of each measure in each group; columns of `ARM_COLUMNS`."""
     rows = []
     for group, of_group in measured.items():
+        trained = groups.trained(group)
         for name in settings.measures:
             replicates = of_group[name]
-            count, spread = len(replicates.values), replicates.spread(scale_of(name))
-            over_seeds = float(replicates.values.std(ddof=1)) if count > 1 else math.nan
-            interval = spread.interval(settings.confidence)
+            spread = replicates.spread(scale_of(unit_of(name)[0]))
+            over_seeds = float(replicates.values.std(ddof=1)) if len(replicates.values) > 1 else math.nan
+            interval = (math.nan, math.nan) if name in BIASED else spread.interval(settings.confidence)
             rows.append((
-                *group.row, name, spread.value, *interval, spread.error, spread.degrees, count, over_seeds,
-                spread.seeds_degrees > 0, spread.left_out,
+                *group.row, name, spread.value, *interval, spread.error, trained.replicates,
+                trained.infillers, trained.classifiers, over_seeds, trained.in_interval, spread.left_out,
             ))  # fmt: skip
     return pd.DataFrame(rows, columns=list(ARM_COLUMNS)).astype(ARM_COLUMNS)
 
 
-def contrasts_of(groups: Groups, settings: CompareArmsSettings) -> list[Contrast]:
-    """List the comparisons: every group against the reference, and the named pairs.
-
-    Planned are those at the largest share of real patients, at the planned doses.
-    """
-    whole = max(group.real_share for group in groups.members)
-
-    def contrast(group: Group, against: Group) -> Contrast:
-        doses = {one.dose for one in (group, against)} - {None}
-        at_planned_dose = not settings.planned_doses or doses <= set(settings.planned_doses)
-        return Contrast(group, against, group.real_share == whole and at_planned_dose)
-
-    found = {}
-    for group in groups.members:
-        if against := groups.reference_of(group):
-            found[group, against] = contrast(group, against)
-    for arm, other in settings.pairs:
-        for one, two in _pairs(groups, arm, other):
-            if (two, one) not in found:
-                found[one, two] = contrast(one, two)
-    return list(found.values())
-
-
-def not_compared(groups: Groups, contrasts: Sequence[Contrast], settings: CompareArmsSettings) -> Iterator[str]:
-    """Say what has no counterpart, so that nothing is left out in silence."""
-    compared = {group for one in contrasts for group in (one.group, one.against)}
-    for group in groups.members:
-        if group not in compared and group.arm != groups.reference:
-            yield (
-                f"{group.name} is compared with nothing: {groups.reference} was not evaluated at that share of the "
-                "real patients."
-            )
-    for arm, other in settings.pairs:
-        if not any({one.group.arm, one.against.arm} == {arm, other} for one in contrasts):
-            yield f"{arm} and {other} are a planned pair, but have no dose and share in common."
-
-
 def differences_table(
-    groups: Groups, measured: Measured, contrasts: Sequence[Contrast], settings: CompareArmsSettings
+    groups: Groups, measured: Measured, settings: CompareArmsSettings, plans: Sequence[WrittenPlan] = ()
 ) -> pd.DataFrame:
-    """Compare each pair of groups in each measure; columns of `DIFFERENCE_COLUMNS`."""
-    rows = [_difference(groups, measured, one, name, settings) for name in settings.measures for one in contrasts]
-    table = pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
+    """Compare each pair of groups in each measure, and test the primary one; columns of `DIFFERENCE_COLUMNS`.
+
+    Args:
+        groups: the evaluations.
+        measured: what they measure.
+        settings: of the comparison.
+        plans: that were written down; what was added after results were seen is described and not tested.
+    """
+    primary, contrasts = settings.measures[0], groups.design.contrasts()
+    rows = []
     for name in settings.measures:
-        family = table.index[(table["measure"] == name) & table["planned"].astype(bool)]
-        table.loc[family, "family"] = len(family)
-        table.loc[family, "p_holm"] = holm(table.loc[family, "p"].astype(float).tolist())
-    error_rate = 1 - settings.confidence
-    for place in table.index[table["planned"].astype(bool)]:
-        row = table.loc[place]
-        spread = _spread(measured, contrasts[place % len(contrasts)], row["measure"])
-        smallest = spread.smallest_shown(error_rate / row["family"], settings.power)
-        table.loc[place, "smallest_shown_in_family"] = smallest
-        table.loc[place, "verdict"] = verdict(row["measure"], row["difference"], row["p_holm"], error_rate)
+        for one in contrasts:
+            status = status_of(one, primary, settings.margin, plans)
+            rows.append(_difference(groups, measured, one, name, settings) | {
+                "plan": status, "tested": one.tested and name == primary and status != ADDED,
+            })  # fmt: skip
+    table = pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
+    spreads = [_spread(measured, one, name) for name in settings.measures for one in contrasts]
+    _test(table, spreads, settings)
     return table.astype(DIFFERENCE_COLUMNS)
 
 
@@ -129,34 +92,109 @@ def verdict(name: str, difference: float, p: float, error_rate: float) -> str:
         return CANNOT_TELL
     if p >= error_rate:
         return NOT_SHOWN
-    return BETTER if (difference > 0) != (name in LOWER_IS_BETTER) else WORSE
+    return BETTER if (difference > 0) != (unit_of(name)[0] in LOWER_IS_BETTER) else WORSE
 
 
-def _pairs(groups: Groups, arm: str, other: str) -> Iterator[tuple[Group, Group]]:
-    """Yield groups of two arms that differ in the arm alone; an arm without doses stands for each dose."""
-    for one in groups.members:
-        for two in groups.members:
-            fits = one.real_share == two.real_share and (one.dose == two.dose or None in (one.dose, two.dose))
-            if (one.arm, two.arm) == (arm, other) and fits:
-                yield one, two
+def _test(table: pd.DataFrame, spreads: Sequence[Spread], settings: CompareArmsSettings) -> None:
+    """Test the family: the rows of the primary measure that are tested; fills their columns in."""
+    family = [int(place) for place in np.flatnonzero(table["tested"].astype(bool))]
+    error_rate = 1 - settings.confidence
+    finding = [place for place in family if table.at[place, "verdict"] != NO_FINDING]
+    p = {place: spreads[place].p_of_zero() for place in finding}
+    adjusted = dict(zip(family, holm([p.get(place, math.nan) for place in family]), strict=True))
+    sides = _against_margin(family, finding, spreads, settings)
+    less, not_worse = (dict(zip(family, side, strict=True)) for side in sides)
+    for place in family:
+        table.at[place, "family"] = len(family)
+    for place in finding:
+        name, difference = settings.measures[0], spreads[place].value
+        told = {
+            "p": p[place],
+            "p_holm": adjusted[place],
+            "verdict": verdict(name, difference, adjusted[place], error_rate),
+            "smallest_shown": spreads[place].smallest_shown(error_rate, settings.power),
+            "smallest_shown_in_family": spreads[place].smallest_shown(error_rate / len(family), settings.power),
+        }
+        if settings.margin is not None:
+            # Half the error rate, as a two-sided interval has it on each side: shown where that interval ends in time.
+            marks = {"worth_less": less[place], "not_worse": not_worse[place]}
+            told |= {f"p_{mark}": value for mark, value in marks.items()}
+            told |= {mark: SHOWN[bool(value < error_rate / 2)] for mark, value in marks.items()}
+            told["equivalent"] = SHOWN[bool(max(marks.values()) < error_rate / 2)]
+        for column, value in told.items():
+            table.at[place, column] = value
+
+
+def _against_margin(
+    family: Sequence[int], finding: Sequence[int], spreads: Sequence[Spread], settings: CompareArmsSettings
+) -> tuple[list[float], list[float]]:
+    """Return one-sided p of a gain of at least the margin, and of a loss of at least it, each adjusted by Holm.
+
+    Two one-sided tests (Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987): together they are the
+    test of equivalence, the second alone is that of non-inferiority.
+    """
+    none = [math.nan] * len(family)
+    if settings.margin is None:
+        return none, none
+    below, above = [], []
+    for place in family:
+        spread = spreads[place]
+        sides = spread.p_at_least(settings.margin), spread.p_at_most(-settings.margin)
+        if unit_of(settings.measures[0])[0] in LOWER_IS_BETTER:  # a gain is then a difference below 0
+            sides = sides[1], sides[0]
+        tested = place in finding
+        below.append(sides[0] if tested else math.nan)
+        above.append(sides[1] if tested else math.nan)
+    return holm(below), holm(above)
 
 
 def _difference(
     groups: Groups, measured: Measured, one: Contrast, name: str, settings: CompareArmsSettings
-) -> tuple[object, ...]:
+) -> dict[str, object]:
+    """Return a row of the table without what follows from tests."""
     first, second = measured[one.group][name], measured[one.against][name]
     spread = _spread(measured, one, name)
-    value, other = float(first.values.mean()), float(second.values.mean())
-    delong = _delong(groups, one) if name == "auc" else (math.nan, math.nan)
-    p_mcnemar, only_first, only_second = _mcnemar(groups, one) if name == "accuracy" else (math.nan, -1, -1)
-    share, count, others = one.group.real_share, len(first.values), len(second.values)
-    return (
-        *one.group.row[:2], *one.against.row[:2], share, name, one.planned, value, other,
-        spread.value, *spread.interval(settings.confidence), spread.error, spread.degrees, spread.p_of_zero(),
-        math.nan, 0, "", spread.smallest_shown(1 - settings.confidence, settings.power), math.nan,
-        *effect_size(name, value, other), *delong, p_mcnemar, only_first, only_second,
-        count, others, spread.seeds_degrees > 0, spread.left_out,
-    )  # fmt: skip
+    trained, other = groups.trained(one.group), groups.trained(one.against)
+    finding = min(trained.replicates, other.replicates) > 1
+    delong, mcnemar_found = (math.nan, math.nan), (math.nan, -1, -1)
+    if finding and name == "auc":
+        delong = _delong(groups, one)
+    if finding and name == "accuracy":
+        mcnemar_found = _mcnemar(groups, one)
+    effect = effect_size(unit_of(name)[0], first.value, second.value)
+    low, high = (math.nan, math.nan) if name in BIASED else spread.interval(settings.confidence)
+    nothing = ("p", "p_holm", "smallest_shown", "smallest_shown_in_family", "p_worth_less", "p_not_worse")
+    return {
+        **dict.fromkeys(nothing, math.nan),
+        **dict.fromkeys(("worth_less", "not_worse", "equivalent"), ""),
+        "arm": one.group.arm,
+        "dose": one.group.row[1],
+        "against": one.against.arm,
+        "against_dose": one.against.row[1],
+        "real_share": one.group.real_share,
+        "measure": name,
+        "value": first.value,
+        "against_value": second.value,
+        "difference": spread.value,
+        "low": low,
+        "high": high,
+        "standard_error": spread.error,
+        "family": 0,
+        "verdict": "" if finding or name != settings.measures[0] or not one.tested else NO_FINDING,
+        "margin": math.nan if settings.margin is None or name != settings.measures[0] else settings.margin,
+        "effect_size": effect[0],
+        "effect_kind": effect[1],
+        "p_delong": delong[0],
+        "p_delong_clustered": delong[1],
+        "p_mcnemar": mcnemar_found[0],
+        "only_arm_right": mcnemar_found[1],
+        "only_against_right": mcnemar_found[2],
+        "infillers": trained.infillers,
+        "classifiers": trained.classifiers,
+        "against_infillers": other.infillers,
+        "against_classifiers": other.classifiers,
+        "left_out": spread.left_out,
+    }
 
 
 def _spread(measured: Measured, one: Contrast, name: str) -> Spread:

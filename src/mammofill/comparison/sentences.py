@@ -1,35 +1,45 @@
 """What the tables of a comparison allow to say, in plain words; never more.
 
-Each planned comparison ends in one of three ways: shown better, shown worse, no difference shown. The third always
-tells the smallest difference that would have been shown, so that nobody takes too few patients for no difference.
+Each comparison of the family ends in one way: shown better, shown worse, no difference shown, or not a finding, where
+an arm was trained once. "No difference shown" always tells the smallest difference that would have been shown, so that
+nobody takes too few patients for no difference. What is not tested is described.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NOT_SHOWN, SENTENCE_COLUMNS, WORSE
+from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SENTENCE_COLUMNS, WORSE
+from mammofill.comparison.design import Group, Trained
 from mammofill.comparison.differences import Measured
-from mammofill.comparison.groups import Group, Groups
+from mammofill.comparison.groups import Groups
+from mammofill.comparison.plan import ADDED, NOT_WRITTEN, PLANNED, WrittenPlan
 from mammofill.comparison.settings import CompareArmsSettings
-from mammofill.evaluation.metrics import LOWER_IS_BETTER
+from mammofill.evaluation.units import unit_of
 
-_WORDS = {"auc": "AUC", "pr_auc": "area under the precision-recall curve", "brier": "Brier score", "ece": "ECE"}
+_WORDS = {
+    "auc": "AUC",
+    "pr_auc": "area under the precision-recall curve",
+    "brier": "Brier score",
+    "ece": "ECE",
+    "nll": "negative log-likelihood",
+}
 
 _FEW_PATIENTS = 20
-"""Of a class; below it the simulated studies of docs/statistics.md were not tried."""
+"""Of a class; below it the intervals of the simulated studies of docs/statistics.md were the least sure."""
 
 
 def sentences_table(
     groups: Groups,
     measured: Measured,
     tables: Mapping[str, pd.DataFrame],
-    left_over: Iterator[str],
     settings: CompareArmsSettings,
+    plans: Sequence[WrittenPlan] = (),
 ) -> pd.DataFrame:
     """Write the sentences of a comparison.
 
@@ -37,47 +47,94 @@ def sentences_table(
         groups: the evaluations.
         measured: what they measure.
         tables: arms, differences, break_even.
-        left_over: what was compared with nothing.
         settings: of the comparison; sentences are about the first measure.
+        plans: that were written down.
 
     Returns:
-        Columns of `SENTENCE_COLUMNS`, the planned comparisons first.
+        Columns of `SENTENCE_COLUMNS`, the tested comparisons first.
     """
     name = settings.measures[0]
     differences = tables["differences"]
-    planned = differences[(differences["measure"] == name) & differences["planned"]]
+    primary = differences[differences["measure"] == name]
+    tested = primary[primary["tested"]]
+    asked_for = np.array([_was_asked_for(groups, row) for row in _records(primary)], dtype=bool)
+    added = primary[(primary["plan"] == ADDED) & asked_for]
     rows = [
         ("comparison", _name(row), _name(row, "against"), name, row["verdict"], _comparison(row, groups, settings))
-        for row in _records(planned)
+        for row in _records(tested)
     ]
+    rows += [
+        ("added", _name(row), _name(row, "against"), name, "", f"{_head(row, settings)} Added after results were seen: "
+         "described, not tested.")
+        for row in _records(added)
+    ]  # fmt: skip
+    rows += [("plan", "", "", name, "", text) for text in _plan(plans, len(tested), len(added))]
     rows += [("dose", arm, "", name, "", text) for arm, text in _doses(groups, measured, name, settings)]
     rows += [("break-even", arm, "", name, "", text) for arm, text in _break_even(tables["break_even"], name)]
-    rows += [("not-compared", "", "", name, "", text) for text in left_over]
-    rows += [("caution", "", "", name, "", text) for text in _cautions(groups, measured, planned, name, settings)]
+    rows += [("not-compared", "", "", name, "", text) for text in groups.design.not_compared()]
+    rows += [("caution", "", "", name, "", text) for text in _cautions(groups, measured, tested, name, settings)]
     return pd.DataFrame(rows, columns=list(SENTENCE_COLUMNS)).astype(SENTENCE_COLUMNS)
 
 
 def in_words(name: str) -> str:
-    """Return a measure's name as a sentence has it."""
-    return _WORDS.get(name, name.replace("_", " "))
+    """Return a measure's name as a sentence has it, with its unit: ``AUC by lesion``."""
+    plain, unit = unit_of(name)
+    return f"{_WORDS.get(plain, plain.replace('_', ' '))} by {unit}"
+
+
+def no_finding(trained: Trained, against: Trained) -> str:
+    """Say why a comparison is not a finding: the luck of training is not in its interval."""
+    if trained.replicates == against.replicates == trained.classifiers == against.classifiers == 1:
+        return "One training each: not a finding"
+    for one in (trained, against):
+        if one.infillers == 1 and one.classifiers > 1:
+            return "One infiller, whose luck is not in the interval: not a finding"
+    return "One arm was trained once: not a finding"
 
 
 def _comparison(row: Mapping[str, Any], groups: Groups, settings: CompareArmsSettings) -> str:
     family, verdict = row["family"], row["verdict"]
+    head, planned = _head(row, settings), " Planned." if row["plan"] == PLANNED else ""
+    if verdict == NO_FINDING:
+        return f"{head} {no_finding(_trained(row), _trained(row, 'against_'))}.{planned}"
+    if verdict == CANNOT_TELL:
+        return f"{head} It cannot be judged: an error of the difference cannot be had from these patients.{planned}"
+    adjusted = f", {_p(row['p_holm'])} after Holm's correction for {family} comparisons" if family > 1 else ""
+    told = f"{head} {verdict.capitalize()} ({_p(row['p'])}{adjusted})."
+    if verdict not in (BETTER, WORSE):
+        told += f"{_nearly(row)} {_could_have_shown(row, groups, settings)}"
+    return told + _margin(row) + planned
+
+
+def _head(row: Mapping[str, Any], settings: CompareArmsSettings) -> str:
+    """Return the difference with its interval, and whose luck is in it."""
     head = (
         f"{_name(row)} against {_name(row, 'against')}: {in_words(str(row['measure']))} {_plain(row['value'])} "
         f"against {_plain(row['against_value'])}, difference "
         f"{_interval(row['difference'], row['low'], row['high'])}"
     )
-    if verdict == CANNOT_TELL:
-        return f"{head}. It cannot be judged: an error of the difference cannot be had from these patients."
-    seeds = " and training seeds" if row["seeds_in_interval"] else ", of one training seed each"
-    head += f" ({100 * settings.confidence:g} % interval over patients{seeds})."
-    adjusted = f", {_p(row['p_holm'])} after Holm's correction for {family} comparisons" if family > 1 else ""
-    told = f"{verdict.capitalize()} ({_p(row['p'])}{adjusted})."
-    if verdict in (BETTER, WORSE):
-        return f"{head} {told}"
-    return f"{head} {told}{_nearly(row)} {_could_have_shown(row, groups, settings)}"
+    if math.isnan(row["low"]):
+        return head + "."
+    return f"{head} ({100 * settings.confidence:g} % interval over patients{_luck(row)})."
+
+
+def _luck(row: Mapping[str, Any]) -> str:
+    """Say whose luck the interval of a difference holds beside the patients', and whose not."""
+    sides = _trained(row), _trained(row, "against_")
+    held = max((one.in_interval for one in sides), key=len)
+    left_out = [one.not_in_interval for one in sides if one.not_in_interval]
+    held = f" and {held}" if held else ""
+    return held + (f"; that of {left_out[0]} is not in it" if left_out else "")
+
+
+def _margin(row: Mapping[str, Any]) -> str:
+    """Say what was shown against the margin of the plan; nothing without one."""
+    if math.isnan(row["margin"]):
+        return ""
+    unit, margin = in_words(str(row["measure"])).partition(" by ")[0], f"{row['margin']:g}"
+    told = f" That it gains less than {margin} {unit}: {row['worth_less']} ({_p(row['p_worth_less'])})."
+    told += f" That it loses less than {margin}: {row['not_worse']} ({_p(row['p_not_worse'])})."
+    return told + (" Both: equivalent within that margin." if row["equivalent"] == "shown" else "")
 
 
 def _nearly(row: Mapping[str, Any]) -> str:
@@ -89,13 +146,42 @@ def _nearly(row: Mapping[str, Any]) -> str:
 def _could_have_shown(row: Mapping[str, Any], groups: Groups, settings: CompareArmsSettings) -> str:
     smallest = row["smallest_shown_in_family"]
     patients = len(set(groups.patients))
-    seeds = ", the luck of training left aside,"
-    if row["seeds_in_interval"]:
-        seeds = f" and {row['replicates']} against {row['against_replicates']} training seeds"
+    trained = " against ".join(_times_trained(_trained(row, side)) for side in ("", "against_"))
     return (
-        f"With these {patients} patients{seeds} a true difference of {_plain(smallest)} would have been shown in "
-        f"{100 * settings.power:g} % of such studies: a smaller one may well be there, in either direction."
+        f"With these {patients} patients and {trained} a true difference of {_plain(smallest)} would have been shown "
+        f"in {100 * settings.power:g} % of such studies: a smaller one may well be there, in either direction."
     )
+
+
+def _times_trained(trained: Trained) -> str:
+    if trained.infillers:
+        return f"{trained.infillers} infillers with {trained.classifiers} classifiers"
+    return f"{trained.classifiers} classifiers"
+
+
+def _trained(row: Mapping[str, Any], side: str = "") -> Trained:
+    return Trained(int(row[f"{side}infillers"]), int(row[f"{side}classifiers"]))
+
+
+def _was_asked_for(groups: Groups, row: Mapping[str, Any]) -> bool:
+    """Whether settings ask to test a row, had it been planned."""
+    return any(
+        one.tested and (one.group.name, one.against.name) == (_name(row), _name(row, "against"))
+        for one in groups.design.contrasts()
+    )
+
+
+def _plan(plans: Sequence[WrittenPlan], tested: int, added: int) -> Iterator[str]:
+    """Say what was planned, when, and how often this test set was looked at."""
+    if not plans:
+        yield f"{NOT_WRITTEN.capitalize()} before results were seen: nobody can tell what of this was planned."
+        return
+    first = plans[0]
+    when = "before any test score existed" if first.in_time else f"when {first.test_scores_before} test scores existed"
+    looks = "once" if len(plans) == 1 else f"{len(plans)} times, each under another plan"
+    what = f"{tested} {'comparison was' if tested == 1 else 'comparisons were'} planned"
+    more = f", {added} added after results were seen" if added else ""
+    yield f"Plan {first.sha256[:12]}, written {when}: {what}{more}. This test set was looked at {looks}."
 
 
 def _doses(groups: Groups, measured: Measured, name: str, settings: CompareArmsSettings) -> Iterator[tuple[str, str]]:
@@ -105,9 +191,9 @@ def _doses(groups: Groups, measured: Measured, name: str, settings: CompareArmsS
         rising = sorted((group for group in dosed if group.real_share == whole), key=lambda group: group.dose or 0.0)
         if len(rising) < 2:
             continue
-        values = ", ".join(f"{_plain(float(measured[one][name].values.mean()))} at {one.dose:g}" for one in rising)
-        start = groups.reference_of(rising[0])
-        zero = f"{_plain(float(measured[start][name].values.mean()))} without ({start.arm}), " if start else ""
+        values = ", ".join(f"{_plain(measured[one][name].value)} at {one.dose:g}" for one in rising)
+        start = groups.beside(rising[0])
+        zero = f"{_plain(measured[start][name].value)} without ({start.arm}), " if start else ""
         yield (
             arm,
             f"{arm}, {in_words(name)} against the dose: {zero}{values}. {_trend(rising, measured, name, settings)}",
@@ -115,20 +201,11 @@ def _doses(groups: Groups, measured: Measured, name: str, settings: CompareArmsS
 
 
 def _trend(rising: list[Group], measured: Measured, name: str, settings: CompareArmsSettings) -> str:
+    """Describe a trend: which doses are told is chosen with the values in view, so that none is tested."""
     first, last = rising[0], rising[-1]
     found = measured[last][name].minus(measured[first][name])
-    low, high = found.interval(settings.confidence)
-    words = f"From dose {first.dose:g} to {last.dose:g} it changes by {_interval(found.value, low, high)}: "
-    if math.isnan(low):
-        return words + "an interval cannot be had."
-    if low <= 0 <= high:
-        smallest = found.smallest_shown(1 - settings.confidence, settings.power)
-        return (
-            words
-            + f"no trend shown; one of {_plain(smallest)} would have been, in {100 * settings.power:g} % of studies."
-        )
-    improves = (found.value > 0) != (name in LOWER_IS_BETTER)
-    return words + f"{'better' if improves else 'worse'} with the dose. This comparison was not among the planned ones."
+    changes = _interval(found.value, *found.interval(settings.confidence))
+    return f"From dose {first.dose:g} to {last.dose:g} it changes by {changes}; described, not tested."
 
 
 def _break_even(table: pd.DataFrame, name: str) -> Iterator[tuple[str, str]]:
@@ -145,8 +222,8 @@ def _break_even(table: pd.DataFrame, name: str) -> Iterator[tuple[str, str]]:
         yield (
             str(row["arm"]),
             (
-                f"{_name(row)}: {in_words(name)} {_plain(row['value'])} is what the reference arm reaches with {share} "
-                f"{ends} of the real patients{_in_patches(row)}."
+                f"{_name(row)}: {in_words(name)} {_plain(row['value'])} is what the arm without added patches reaches "
+                f"with {share} {ends} of the real patients{_in_patches(row)}."
             ),
         )
 
@@ -160,18 +237,22 @@ def _in_patches(row: Mapping[str, Any]) -> str:
 
 
 def _cautions(
-    groups: Groups, measured: Measured, planned: pd.DataFrame, name: str, settings: CompareArmsSettings
+    groups: Groups, measured: Measured, tested: pd.DataFrame, name: str, settings: CompareArmsSettings
 ) -> Iterator[str]:
-    alone = [group.name for group, found in measured.items() if len(found[name].values) == 1]
-    if len(alone) == len(measured):
+    trained = {group.name: groups.trained(group) for group in groups.members}
+    alone = [which for which, one in trained.items() if one.classifiers == 1]
+    if len(alone) == len(trained):
         yield (
             "Every arm was trained once. The luck of its first weights and of its data order is in no interval, and "
             "can be as large as a difference between arms: what is said holds for these very networks."
         )
     elif alone:
+        yield f"Trained once, so that the luck of training is not in the interval: {'; '.join(alone)}."
+    single = [which for which, one in trained.items() if one.infillers == 1 and one.classifiers > 1]
+    if single:
         yield (
-            f"Trained once: {'; '.join(alone)}. How far training seeds move them is taken from the other arms, as if "
-            "they moved all alike."
+            f"One infiller, so that its luck is not in the interval: {'; '.join(single)}. Another seed of the same GAN "
+            "may move an AUC by as much as a seed of the classifier does; three infillers or more would tell."
         )
     few = min(found[name].patients for found in measured.values())
     if few < _FEW_PATIENTS:
@@ -179,23 +260,19 @@ def _cautions(
             f"Only {few} patients have patches of the class that limits the {in_words(name)}: intervals were not tried "
             f"on fewer than {_FEW_PATIENTS}, and may be too narrow."
         )
-    left_out = int(planned["left_out"].max()) if len(planned) else 0
+    left_out = int(tested["left_out"].max()) if len(tested) else 0
     if left_out:
         yield (
             f"In up to {left_out} of {settings.resamples} resamples of patients a class was missing; they were left "
             "out, which makes the intervals a little too narrow."
         )
     yield from _pooled(groups)
-    if (planned["verdict"] == NOT_SHOWN).any():
+    if (tested["verdict"] == NOT_SHOWN).any():
         yield "That no difference was shown does not mean that there is none."
 
 
 def _pooled(groups: Groups) -> Iterator[str]:
-    """Say what pooled folds leave open, and how the folds' own AUCs stand beside that of all scores together."""
-    means = {
-        group.name: [one.mean_fold_auc for one in evaluations if one.mean_fold_auc is not None]
-        for group, evaluations in groups.members.items()
-    }
+    """Say what pooled folds leave open."""
     counts = {len(one.folds) for evaluations in groups.members.values() for one in evaluations}
     if counts == {0}:
         return
@@ -203,13 +280,8 @@ def _pooled(groups: Groups) -> Iterator[str]:
         f"Each patient was scored by one of {max(counts)} classifiers, of different folds whose training patients "
         "overlap. The intervals take these patients and classifiers for independent, which they are not quite: there "
         "is no unbiased estimate of the error of a cross-validation (Bengio and Grandvalet, 2004), and the intervals "
-        "may be too narrow."
-    )
-    told = "; ".join(f"{name} {_plain(sum(values) / len(values))}" for name, values in means.items() if values)
-    yield (
-        "The AUC here is of the scores of all folds together, each from its own fold's threshold. The mean of the "
-        f"folds' own AUCs, which no threshold touches: {told}. Where an order of arms differs between the two, trust "
-        "neither."
+        "may be too narrow. An AUC counts pairs within folds only, each ranked by one classifier; precision-recall "
+        "curves and operating points are of all folds together, each score from its own fold's threshold."
     )
 
 

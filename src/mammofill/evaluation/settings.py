@@ -14,8 +14,9 @@ class EvaluateSettings:
 
     Attributes:
         arm: name of this classifier in tables and figures; empty takes the classifier's own label.
-        replicate: number of the training seed, from 0; classifiers of one arm that differ in nothing else are
-            replicates of each other.
+        replicate: number of the classifier, from 0, among those of one arm, dose and share.
+        infiller: number of the infiller, from 0, whose fills it learned from; classifiers of one infiller are one
+            replicate of the chain from infiller to classifier. Left out, infillers are known by their fingerprints.
         dose: synthetic or repeated patches for each real one that the classifier learned from; left out where there
             are none, or where nobody counted.
         real_share: share of the train split's patients that the classifier learned from, in (0, 1].
@@ -33,6 +34,7 @@ class EvaluateSettings:
 
     arm: str = ""
     replicate: int = 0
+    infiller: int | None = None
     dose: float | None = None
     real_share: float = 1.0
     split: str = "test"
@@ -48,6 +50,7 @@ class EvaluateSettings:
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         check_setting(self, "replicate", self.replicate >= 0, "at least 0")
+        check_setting(self, "infiller", self.infiller is None or self.infiller >= 0, "at least 0, or left out")
         check_setting(self, "dose", self.dose is None or self.dose > 0, "above 0, or left out")
         check_setting(self, "real_share", 0 < self.real_share <= 1, "in (0, 1]")
         splits = ("train", "validation", "test")
