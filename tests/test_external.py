@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mammofill.evaluation import Comparison, Evaluation
+from mammofill.comparison import Comparison
+from mammofill.evaluation import Evaluation
 from mammofill.experiment import read_study, run_study
 from mammofill.ground.errors import LeakError, SettingsError, SourceError
 from mammofill.ground.imaging import encode_png

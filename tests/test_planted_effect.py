@@ -17,7 +17,8 @@ import pytest
 import torch
 
 from mammofill.classifier import TrainClassifierSettings, train_classifier
-from mammofill.evaluation import CompareArmsSettings, Comparison, EvaluateSettings, compare_arms, evaluate
+from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
+from mammofill.evaluation import EvaluateSettings, evaluate
 from mammofill.ground.artifact import Artifact, begin
 from mammofill.ground.imaging import to_uint16
 from mammofill.patches import PatchSet, write_shard

@@ -163,6 +163,7 @@ def _stage_parser(stage: Stage, settings_class: type[Any], start: Any) -> Argume
 
 def _add_input(parser: ArgumentParser, one: Input) -> None:
     kind = "folder (or table) of the collection" if one.kind == "source" else f"finished {one.role} folder"
+    kind = one.words or kind
     if one.optional:
         count = "+" if one.several else None
         parser.add_argument(
@@ -251,6 +252,9 @@ def _run(given: list[str]) -> int:
         "--workers", type=int, default=0, metavar="N", help="classifiers (and infillers) trained side by side"
     )
     parser.add_argument("--engine", default="processes", help="where they are: processes, slurm, submitit-local, dask")
+    parser.add_argument(
+        "--amend", action="store_true", help="go on although the plan was changed after results were seen"
+    )
     _add_ways(parser)
     options = _parsed(parser, given)
     return _study(Path(options.study), Path(options.out), options)
@@ -273,7 +277,7 @@ def _study(path: Path, out: Path, options: Namespace) -> int:
     if options.dry_run:
         print(plan_of_study(read_study(path), out))
         return 0
-    beside = {name: getattr(options, name) for name in ("workers", "engine") if name in options}
+    beside = {name: getattr(options, name) for name in ("workers", "engine", "amend") if name in options}
     print(summary_of_run(run_study(path, out, _progress(options), **beside)))
     return 0
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from toy_study import make_evaluation, make_patches, patch_row
 
-from mammofill.evaluation import CompareArmsSettings, Comparison, Evaluation, compare_arms
+from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
+from mammofill.evaluation import Evaluation
 from mammofill.report import Report, write_report
 from mammofill.report.comparisons import measures_over_seeds, plain_replicates, read_comparison
 from mammofill.report.figures import draw_forest

@@ -97,6 +97,7 @@ def make_evaluation(
             "patch_id": [f"patch-{k}" for k in range(patients)],
             "patient_id": [f"patient-{k}" for k in range(patients)],
             "pathology": np.where(malignant, "malignant", "benign"),
+            "lesion_ids": [f"lesion-{k}" for k in range(patients)],
             "logit": logits,
             "score": expit(logits),
         }

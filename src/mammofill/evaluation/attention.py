@@ -17,7 +17,7 @@ The numbers are for comparing classifiers of one network and input size: whether
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
@@ -64,18 +64,7 @@ ATTENTION_SUMMARY_COLUMNS = {
     "gain_high": "float64",
 }
 
-ARM_ATTENTION_COLUMNS = {
-    "arm": "string",
-    "replicates": "int64",  # whose maps' answers were averaged, patch by patch
-    "measure": "string",  # peak_inside, energy_inside or energy_ring
-    **{name: ATTENTION_SUMMARY_COLUMNS[name] for name in ("patches", "value", "low", "high", "area", "habit")},
-    **{name: ATTENTION_SUMMARY_COLUMNS[name] for name in ("gain", "gain_low", "gain_high")},
-    "shift": "float64",  # value less that of the reference arm, on the patches that both have maps of; NaN for itself
-    "shift_low": "float64",
-    "shift_high": "float64",
-}
-
-_ANSWERS = {
+ANSWERS = {
     "peak_inside": ("peak_area", "peak_habit"),
     "energy_inside": ("mask_share", "energy_habit"),
     "energy_ring": ("ring_share", "ring_habit"),
@@ -104,8 +93,8 @@ def attention_table(
         DeviceError: the device is not there.
     """
     half_cell = patches.size_px / classifier.attention_cells / 2
-    values, areas, habits = (np.full((len(rows), len(_ANSWERS)), np.nan) for _ in range(3))
-    seen, total = 0, np.zeros((len(_ANSWERS), patches.size_px, patches.size_px))
+    values, areas, habits = (np.full((len(rows), len(ANSWERS)), np.nan) for _ in range(3))
+    seen, total = 0, np.zeros((len(ANSWERS), patches.size_px, patches.size_px))
     for start in range(0, len(rows), batch):
         images, masks = patches.pixels(rows[start : start + batch])
         maps = classifier.attention(to_unit(images), device=device, batch_size=batch)
@@ -123,7 +112,7 @@ def attention_table(
             habits[number] = (total * _where(mask, half_cell)).sum(axis=(1, 2)) / seen
     table = patches.table.iloc[rows]
     found = {column: table[column].to_numpy() for column in ("patch_id", "patient_id", "pathology")}
-    for number, (name, (area, habit)) in enumerate(_ANSWERS.items()):
+    for number, (name, (area, habit)) in enumerate(ANSWERS.items()):
         found |= {name: values[:, number], area: areas[:, number], habit: habits[:, number]}
     return pd.DataFrame(found)[list(ATTENTION_COLUMNS)].astype(ATTENTION_COLUMNS)
 
@@ -144,57 +133,16 @@ def summarise_attention(table: pd.DataFrame, settings: EvaluateSettings, seed: i
     for pathology in ("both", "benign", "malignant"):
         chosen = with_mask if pathology == "both" else with_mask[with_mask["pathology"] == pathology]
         seen = chosen[chosen["energy_inside"].notna()]
-        for name, (area, habit) in _ANSWERS.items():
-            value = _mean_of(seen, seen[name], settings, seed, "share")
-            gain = _mean_of(seen, seen[name] - seen[habit], settings, seed, "difference")
+        for name, (area, habit) in ANSWERS.items():
+            value = mean_of_patches(seen, seen[name], settings, seed, "share")
+            gain = mean_of_patches(seen, seen[name] - seen[habit], settings, seed, "difference")
             rows.append((name, pathology, len(seen), *value, seen[area].mean(), seen[habit].mean(), *gain))
-        silent = _mean_of(chosen, chosen["energy_inside"].isna().astype(float), settings, seed, "share")
+        silent = mean_of_patches(chosen, chosen["energy_inside"].isna().astype(float), settings, seed, "share")
         rows.append(("silent", pathology, len(chosen), *silent, *[math.nan] * 5))
     return pd.DataFrame(rows, columns=list(ATTENTION_SUMMARY_COLUMNS)).astype(ATTENTION_SUMMARY_COLUMNS)
 
 
-def attention_of_arms(
-    tables: Mapping[str, Sequence[pd.DataFrame]], reference: str, settings: EvaluateSettings, seed: int
-) -> pd.DataFrame:
-    """Compare where the classifiers of several arms look.
-
-    Args:
-        tables: arm -> one table with the columns of `ATTENTION_COLUMNS` for each replicate, all on one test set.
-        reference: the arm from which a shift is measured.
-        settings: resamples and confidence.
-        seed: decides the resamples, the same ones for all arms.
-
-    Returns:
-        Columns of `ARM_ATTENTION_COLUMNS`, of benign and malignant patches together; intervals over patients.
-    """
-    means = {arm: _mean_over_replicates(several) for arm, several in tables.items()}
-    at_reference = means[reference].set_index("patch_id")
-    rows: list[tuple[object, ...]] = []
-    for arm, table in means.items():
-        seen = table[table["energy_inside"].notna()]
-        for name, (area, habit) in _ANSWERS.items():
-            value = _mean_of(seen, seen[name], settings, seed, "share")
-            gain = _mean_of(seen, seen[name] - seen[habit], settings, seed, "difference")
-            shift = (math.nan,) * 3
-            if arm != reference:
-                moved = seen[name] - at_reference[name].reindex(seen["patch_id"]).to_numpy()
-                both = moved.notna()
-                shift = _mean_of(seen[both], moved[both], settings, seed, "difference")
-            counted = (arm, len(tables[arm]), name, len(seen))
-            rows.append((*counted, *value, seen[area].mean(), seen[habit].mean(), *gain, *shift))
-    return pd.DataFrame(rows, columns=list(ARM_ATTENTION_COLUMNS)).astype(ARM_ATTENTION_COLUMNS)
-
-
-def _mean_over_replicates(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Average each patch's answers; a replicate whose map was 0 everywhere has none."""
-    together = pd.concat(tables, ignore_index=True).groupby("patch_id", sort=False)
-    named = together[["patient_id", "pathology"]].first()
-    return named.join(
-        together[[name for name, kind in ATTENTION_COLUMNS.items() if kind == "float64"]].mean()
-    ).reset_index()
-
-
-def _mean_of(
+def mean_of_patches(
     table: pd.DataFrame, values: pd.Series[float], settings: EvaluateSettings, seed: int, scale: Scale
 ) -> tuple[float, float, float]:
     """Return a mean over patches and the ends of its interval."""

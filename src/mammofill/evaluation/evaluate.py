@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from mammofill.classifier import Classifier
 from mammofill.evaluation.attention import attention_table, summarise_attention
 from mammofill.evaluation.calibration import fit_temperature, is_at_bound, reliability
 from mammofill.evaluation.evaluation import METRIC_COLUMNS, SCORE_COLUMNS, Evaluation, fingerprint_test_set
+from mammofill.evaluation.external import check_external
 from mammofill.evaluation.heat_maps import hardest_patches, heat_map_sheet, random_patches
-from mammofill.evaluation.intervals import Replicates, Resamples, limiting_patients, scale_of
-from mammofill.evaluation.metrics import AT_THRESHOLD, LOWER_IS_BETTER, Weights, measure
+from mammofill.evaluation.intervals import Replicates, Resamples, scale_of
+from mammofill.evaluation.metrics import AT_THRESHOLD, BIASED, LOWER_IS_BETTER, OF_CALIBRATION
 from mammofill.evaluation.settings import EvaluateSettings, PoolFoldsSettings
-from mammofill.evaluation.strangers import check_strangers
+from mammofill.evaluation.training import what_was_learned
+from mammofill.evaluation.units import Units, unit_of
 from mammofill.ground.artifact import begin, write_atomically
 from mammofill.ground.errors import LeakError, TooFewError
 from mammofill.ground.imaging import to_unit
@@ -67,7 +70,7 @@ def evaluate(
     rows = _test_rows(patches, settings.split)
     table = patches.table.iloc[rows]
     check_no_leak(classifier, table, settings.split, settings.external)
-    strangers = check_strangers(classifier, patches, settings.external) if settings.external else {"external": ""}
+    source = check_external(classifier, patches, settings.external) if settings.external else {"external": ""}
 
     from mammofill.ground.training.device import find_device  # torch, which the settings and the help do not need
 
@@ -102,9 +105,10 @@ def evaluate(
             facts = {
                 "arm": settings.arm or classifier.label,
                 "replicate": settings.replicate,
+                "infiller": settings.infiller,
+                **what_was_learned(classifier),
                 "dose": settings.dose,
                 "real_share": settings.real_share,
-                **learned_patches(classifier),
                 "label": classifier.label,
                 "threshold": classifier.threshold,
                 "threshold_logit": threshold,
@@ -112,7 +116,7 @@ def evaluate(
                 "temperature_fitted_on": fitted_on,
                 "test_set": fingerprint_test_set(patches.fingerprint, table),
                 "confidence": settings.confidence,
-                **strangers,
+                **source,
             }
             if settings.attention:
                 facts["attention_cells"] = classifier.attention_cells
@@ -159,54 +163,38 @@ def check_no_leak(classifier: Classifier, test: pd.DataFrame, split: str, extern
         )
 
 
-def learned_patches(classifier: Classifier) -> dict[str, int | None]:
-    """Return how many real and how many synthetic patches a classifier learned from; None where it does not say."""
-    counts = classifier.manifest.counts
-    found: dict[str, int | None] = {}
-    for origin in ("real", "synthetic"):
-        own = [count for name, count in counts.items() if name.startswith(f"train_{origin}_")]
-        found[f"{origin}_patches"] = sum(own) if own else None
-    return found
-
-
 def measure_scores(
     scores: pd.DataFrame,
     threshold: float,
     settings: EvaluateSettings | PoolFoldsSettings,
     seed: int,
     temperature: float | None = None,
+    folds: NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
     """Measure scores at the frozen threshold and at one half, and as probabilities.
 
     Args:
-        scores: columns of `SCORE_COLUMNS`.
+        scores: columns of `SCORE_COLUMNS`; without the names of lesions nothing is measured by lesion or by patient.
         threshold: the log-odds from which a patch is called malignant.
         settings: at which specificities and recalls, resamples and confidence.
         seed: decides the resamples.
         temperature: from validation; without it nothing is said of calibrated probabilities.
+        folds: (n,) by which fold's classifier each patch was scored; None where there is one classifier.
 
     Returns:
         Columns of `METRIC_COLUMNS`.
     """
-    malignant, logits = _truth_and_logits(scores)
+    logits, units = scores["logit"].to_numpy(dtype=np.float64), Units(scores)
     patients = scores["patient_id"].to_numpy(dtype=object)
     resamples = Resamples.draw(patients, settings.resamples, stream(seed, "intervals"))
     rows = []
     for prefix, names, rule, logits_at, limit in _what_to_measure(logits, threshold, settings, temperature):
-
-        def statistics(
-            weights: Weights,
-            names: tuple[str, ...] = names,
-            logits: NDArray[np.float64] = logits_at,
-            limit: float = limit,
-        ) -> dict[str, NDArray[np.float64]]:
-            return measure(names, malignant, logits, limit, weights)
-
-        values, draws = statistics(np.ones((1, len(scores)))), resamples.draws(statistics)
-        for name in names:
-            found = Replicates(values[name], draws[name][None, :], limiting_patients(name, malignant, patients))
+        names = names if units.lesions_are_named else tuple(name for name in names if unit_of(name)[0] == name)
+        for name, (value, draws) in units.measured(names, logits_at, limit, resamples, folds).items():
+            found = Replicates(np.array([value]), draws[None, :], units.limiting_patients(name))
             spread = found.spread(scale_of(name))
-            rows.append((prefix + name, rule, spread.value, *spread.interval(settings.confidence), spread.left_out))
+            interval = (math.nan, math.nan) if name in BIASED else spread.interval(settings.confidence)
+            rows.append((prefix + name, rule, spread.value, *interval, spread.left_out))
     return pd.DataFrame(rows, columns=list(METRIC_COLUMNS)).astype(METRIC_COLUMNS)
 
 
@@ -238,9 +226,11 @@ def _what_to_measure(
     fixed += [f"specificity_at_recall_{level:g}" for level in settings.recalls]
     yield "", AT_THRESHOLD, "frozen", logits, threshold
     yield "", AT_THRESHOLD, "half", logits, 0.0
-    yield "", ("auc", "pr_auc", *fixed, *LOWER_IS_BETTER), "none", logits, 0.0
+    as_probabilities = (*LOWER_IS_BETTER, *OF_CALIBRATION)
+    ranked = ("auc_by_lesion", "auc", "auc_by_patient", "pr_auc")
+    yield "", (*ranked, *fixed, *as_probabilities), "none", logits, 0.0
     if temperature is not None:
-        yield "calibrated_", LOWER_IS_BETTER, "none", logits / temperature, 0.0
+        yield "calibrated_", as_probabilities, "none", logits / temperature, 0.0
 
 
 def _truth_and_logits(scores: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -309,5 +299,5 @@ def _score(
         logits[start : start + batch] = classifier.logits(to_unit(images), device=device, batch_size=batch)
         task.advance(len(some))
     table = patches.table.iloc[rows]
-    named = {column: table[column].to_numpy() for column in ("patch_id", "patient_id", "pathology")}
+    named = {column: table[column].to_numpy() for column in ("patch_id", "patient_id", "pathology", "lesion_ids")}
     return pd.DataFrame({**named, "logit": logits, "score": expit(logits)}).astype(SCORE_COLUMNS)

@@ -2,7 +2,7 @@
 
 On disk::
 
-    scores.parquet             one row per test patch: patch_id, patient_id, pathology, logit, score
+    scores.parquet             one row per test patch: columns of `SCORE_COLUMNS`
     validation_scores.parquet  the same of the validation split's lesion patches; no measure is of them
     metrics.parquet            columns of `METRIC_COLUMNS`
     reliability.parquet        what came true of the scores, bin by bin: columns of `calibration.RELIABILITY_COLUMNS`
@@ -10,9 +10,10 @@ On disk::
     attention_summary.parquet  the same on average: columns of `attention.ATTENTION_SUMMARY_COLUMNS`
     attention_hardest.png      maps over the patches whose scores were furthest off
     attention_random.png       maps over patches drawn by chance, the same ones for every classifier
-    evaluation.json            arm, replicate, dose, real_share, real_patches and synthetic_patches learned from,
+    evaluation.json            arm, replicate, infiller, dose, real_share, real_patches and synthetic_patches
+                               learned from, added, recipe and infillers (see `training`),
                                label, threshold (as probability and as logit), temperature and what it was fitted on,
-                               fingerprint of the test set, confidence, external (see `strangers`), attention_cells,
+                               fingerprint of the test set, confidence, external (see `external`), attention_cells,
                                heat_maps (which patches the pictures show)
     folds.json                 of a pooled evaluation alone (`pool`): what each fold was, see `FoldRecord`
 
@@ -36,8 +37,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from mammofill.evaluation.intervals import Replicates, Resamples, limiting_patients
-from mammofill.evaluation.metrics import MEASURES, Weights, measure
+from mammofill.evaluation.intervals import Replicates, Resamples
+from mammofill.evaluation.metrics import MEASURES, is_measure
+from mammofill.evaluation.units import Units, unit_of
 from mammofill.ground.artifact import Artifact, LearnedFrom
 from mammofill.ground.errors import ArtifactError, SettingsError
 from mammofill.ground.seeding import stream
@@ -46,15 +48,16 @@ SCORE_COLUMNS = {
     "patch_id": "string",
     "patient_id": "string",
     "pathology": "string",
+    "lesion_ids": "string",  # lesions that it holds, separated by spaces; empty where the patch set does not say
     "logit": "float64",  # log-odds of malignancy
     "score": "float64",  # probability of malignancy
 }
 
 METRIC_COLUMNS = {
-    "measure": "string",  # see `metrics`; calibrated_brier, calibrated_ece and calibrated_nll are after the temperature
+    "measure": "string",  # see `metrics` and `units`; those that begin with calibrated_ are after the temperature
     "threshold_rule": "string",  # frozen (on validation), half (a probability of 0.5), none (the measure needs none)
     "value": "float64",
-    "low": "float64",  # of its interval; NaN where there is none
+    "low": "float64",  # of its interval over patients; NaN where there is none
     "high": "float64",
     "left_out": "int64",  # resamples of patients in which it had no value, because a class was missing
 }
@@ -86,7 +89,7 @@ class Evaluation(Artifact):
     @cached_property
     def scores(self) -> pd.DataFrame:
         """One row per test patch, columns of `SCORE_COLUMNS`."""
-        return pd.read_parquet(self.folder / "scores.parquet").astype(SCORE_COLUMNS)
+        return _scores(pd.read_parquet(self.folder / "scores.parquet"))
 
     @cached_property
     def validation_scores(self) -> pd.DataFrame:
@@ -95,7 +98,7 @@ class Evaluation(Artifact):
         Raises:
             ArtifactError: the evaluation was made before these were kept.
         """
-        return self._read("validation_scores.parquet").astype(SCORE_COLUMNS)
+        return _scores(self._read("validation_scores.parquet"))
 
     @cached_property
     def reliability(self) -> pd.DataFrame:
@@ -147,6 +150,13 @@ class Evaluation(Artifact):
         records = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
         return tuple(_fold_record(record) for record in records)
 
+    def folds_of(self, patients: NDArray[np.object_]) -> NDArray[np.int64] | None:
+        """Return by which fold's classifier each of these patients was scored, (n,); None where nothing was pooled."""
+        if not self.folds:
+            return None
+        of_patient = {patient: one.fold for one in self.folds for patient in one.patients}
+        return np.array([of_patient[patient] for patient in patients], dtype=np.int64)
+
     @property
     def mean_fold_auc(self) -> float | None:
         """Mean of the folds' own AUCs, each of one classifier; None where nothing was pooled."""
@@ -180,8 +190,30 @@ class Evaluation(Artifact):
 
     @property
     def replicate(self) -> int:
-        """Number of the training seed, from 0."""
+        """Number of the classifier among those of its arm, dose and share, from 0."""
         return int(self.facts.get("replicate", 0))
+
+    @property
+    def added(self) -> str:
+        """What the classifier learned from beside real patches, each once: see `training.ADDED`; empty for nothing."""
+        return str(self.facts.get("added", ""))
+
+    @property
+    def recipe(self) -> str:
+        """How it was trained, all but the added patches: the same text for arms that differ in nothing else.
+
+        Empty where the evaluation was made before that was kept.
+        """
+        return str(self.facts.get("recipe", ""))
+
+    @property
+    def infiller(self) -> str:
+        """Which infiller its generated patches are of, for classifiers of one arm to be told apart by it.
+
+        The number that the study gave it, or else the fingerprints of all infillers upstream; empty where none is.
+        """
+        number = self.facts.get("infiller")
+        return " ".join(self.facts.get("infillers", ())) if number is None else f"number {number}"
 
     @property
     def dose(self) -> float | None:
@@ -231,6 +263,13 @@ class Evaluation(Artifact):
         return self.scores["logit"].to_numpy() >= self.threshold_logit
 
 
+def _scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Return scores with all of `SCORE_COLUMNS`; older evaluations name no lesions."""
+    return table.assign(**{name: "" for name in SCORE_COLUMNS if name not in table}).astype(SCORE_COLUMNS)[
+        list(SCORE_COLUMNS)
+    ]
+
+
 def _fold_record(record: dict[str, Any]) -> FoldRecord:
     learned_from = tuple(LearnedFrom(way["through"], tuple(way["patients"])) for way in record["learned_from"])
     return FoldRecord(**record | {"patients": tuple(record["patients"]), "learned_from": learned_from})
@@ -269,12 +308,12 @@ def paired_difference(
     """Return how much greater a measure is in the second evaluation than in the first, with its interval.
 
     Both are measured on the same resamples of patients, so what is common to both cancels out. The luck of the
-    training seeds is not in the interval: `compare_arms` puts it there, from replicates.
+    training is not in the interval: `compare_arms` puts it there, from replicates.
 
     Args:
         first: one evaluation.
         second: another one, on the same test set.
-        name: one of `MEASURES`, at each classifier's own frozen threshold.
+        name: a measure, as in `metrics` and `units`, at each classifier's own frozen threshold.
         resamples: bootstrap resamples of patients.
         confidence: of the interval.
         seed: decides the resamples.
@@ -287,21 +326,17 @@ def paired_difference(
         SettingsError: the measure is not known.
     """
     check_same_test_set((first, second))
-    if name not in MEASURES:
+    if not is_measure(unit_of(name)[0]):
         raise SettingsError(f"There is no measure {name!r}; known are {', '.join(MEASURES)}.")
+    units = Units(first.scores)
     patients = first.scores["patient_id"].to_numpy(dtype=object)
-    malignant = (first.scores["pathology"] == "malignant").to_numpy(dtype=bool)
     drawn = Resamples.draw(patients, resamples, stream(seed, "paired-difference"))
-    resting_on = limiting_patients(name, malignant, patients)
+    resting_on = units.limiting_patients(name)
 
     def replicates(one: Evaluation) -> Replicates:
         logits = one.scores.set_index("patch_id")["logit"].loc[first.scores["patch_id"]].to_numpy()
-
-        def values(weights: Weights) -> dict[str, NDArray[np.float64]]:
-            return measure((name,), malignant, logits, one.threshold_logit, weights)
-
-        whole = values(np.ones((1, len(logits))))[name]
-        return Replicates(whole, drawn.draws(values)[name][None, :], resting_on)
+        measured = units.measured((name,), logits, one.threshold_logit, drawn, one.folds_of(patients))
+        return Replicates(np.array([measured[name][0]]), measured[name][1][None, :], resting_on)
 
     found = replicates(second).minus(replicates(first))
     return (found.value, *found.interval(confidence))

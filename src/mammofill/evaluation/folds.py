@@ -241,8 +241,8 @@ def _check_patients(folds: Sequence[Fold]) -> None:
     everybody, seen = set(folds[0].patients["patient_id"]), set[str]()
     for fold in folds:
         scored = set(fold.evaluation.scores["patient_id"])
-        if strangers := sorted(scored - fold.tested):
-            raise LeakError(f"{fold.evaluation.folder} scores {strangers[0]}, who is not in the fold that it tests.")
+        if not_of_fold := sorted(scored - fold.tested):
+            raise LeakError(f"{fold.evaluation.folder} scores {not_of_fold[0]}, who is not in the fold that it tests.")
         if twice := sorted(seen & fold.tested):
             raise LeakError(
                 f"{fold.evaluation.folder} tests {len(twice)} patients whom another fold tests as well, first "

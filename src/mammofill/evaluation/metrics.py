@@ -1,7 +1,8 @@
 """Measures of a binary classifier: malignant (True) against benign (False), from scores with one weight per patch.
 
 The weights are what makes the bootstrap fast: a resample of patients is a weight per patch (how often its patient was
-drawn), so no patch is ever copied. With all weights 1 the measures are the ordinary ones.
+drawn), so no patch is ever copied. With all weights 1 the measures are the ordinary ones. What is
+measured, patches, lesions or patients, is for `units` to say.
 
 =============================  ========================================================================================
 accuracy                       share of patches called right
@@ -10,11 +11,15 @@ specificity                    share of benign patches called benign
 balanced_accuracy              mean of recall and specificity, which is what the paper's column "AUC" holds
 auc                            area under the ROC curve of the scores
 pr_auc                         average precision: precision at each threshold, weighted by the recall gained there
-recall_at_specificity_X        greatest recall of any threshold whose specificity is at least X; nothing interpolated
-specificity_at_recall_X        greatest specificity of any threshold whose recall is at least X
+recall_at_specificity_X        greatest recall of any threshold whose specificity is at least X; nothing interpolated.
+                               That threshold is chosen on the very cases that it is measured on: an operating point
+                               of the curve, a little better than one that was frozen before
+specificity_at_recall_X        greatest specificity of any threshold whose recall is at least X; the same holds
 brier                          mean squared distance of the probability from the truth (Brier, 1950); lower is better
 ece                            expected calibration error over `CALIBRATION_BINS` bins of equal width; lower is better
 nll                            mean negative log-likelihood of the truth, in nats; lower is better
+calibration_slope              of the truth against the log-odds, see `logistic`; 1 is right
+calibration_intercept          the same with the slope held at 1; 0 is right
 =============================  ========================================================================================
 """
 
@@ -28,13 +33,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-MEASURES = ("accuracy", "recall", "specificity", "auc", "balanced_accuracy")
-"""Those that every table of results shows; see the module for all."""
+from mammofill.evaluation.logistic import calibration_intercept, calibration_slope
+
+MEASURES = ("auc_by_lesion", "auc", "auc_by_patient", "accuracy", "recall", "specificity", "balanced_accuracy")
+"""Those that every table of results shows, with their unit (`units`); see the module for all."""
 
 AT_THRESHOLD = ("accuracy", "recall", "specificity", "balanced_accuracy")
 """Those that need a threshold; the others are of the scores alone."""
 
 LOWER_IS_BETTER = ("brier", "ece", "nll")
+
+OF_CALIBRATION = ("calibration_slope", "calibration_intercept")
+"""Those for which neither lower nor higher is better."""
+
+BIASED = ("ece",)
+"""Those without an interval: few cases alone make it large, so that an interval would leave out what is true."""
 
 CALIBRATION_BINS = 10
 """Bins of equal width over [0, 1], as Guo et al., "On calibration of modern neural networks", ICML 2017, draw them
@@ -43,7 +56,7 @@ CALIBRATION_BINS = 10
 Weights = NDArray[np.float64]
 Values = NDArray[np.float64]
 
-_PLAIN = ("auc", "pr_auc", *AT_THRESHOLD, *LOWER_IS_BETTER)
+_PLAIN = ("auc", "pr_auc", *AT_THRESHOLD, *LOWER_IS_BETTER, *OF_CALIBRATION)
 _AT_LEVEL = re.compile(r"(recall_at_specificity|specificity_at_recall)_(0\.\d+)")
 
 
@@ -58,6 +71,7 @@ def measure(
     logits: NDArray[np.float64],
     threshold: float,
     weights: Weights,
+    folds: NDArray[np.int64] | None = None,
 ) -> dict[str, Values]:
     """Compute measures for one or many sets of weights.
 
@@ -67,18 +81,19 @@ def measure(
         logits: (n,) float64 log-odds of malignancy.
         threshold: in log-odds; from it on a patch is called malignant. Probabilities would tie near 0 and 1.
         weights: (r, n), one row per set of weights, each at least 0.
+        folds: (n,) by which fold's classifier each case was scored; the AUC then ranks within folds only.
 
     Returns:
         measure -> (r,) float64; NaN where a class that it needs has no weight.
     """
-    measured = _Measured(malignant, logits, threshold, weights)
+    measured = _Measured(malignant, logits, threshold, weights, folds)
     return {name: measured.value(name) for name in names}
 
 
 def measure_all(
     malignant: NDArray[np.bool_], logits: NDArray[np.float64], called: NDArray[np.bool_], weights: Weights
 ) -> dict[str, Values]:
-    """Compute `MEASURES` for patches that were called malignant or not by whatever rule.
+    """Compute the AUC and `AT_THRESHOLD` for cases that were called malignant or not by whatever rule.
 
     Args:
         malignant: (n,) the truth.
@@ -91,7 +106,7 @@ def measure_all(
     """
     at_threshold = _Measured(malignant, np.where(called, 1.0, -1.0), 0.0, weights)
     by_score = _Measured(malignant, logits, 0.0, weights)
-    return {name: (by_score if name == "auc" else at_threshold).value(name) for name in MEASURES}
+    return {"auc": by_score.value("auc")} | {name: at_threshold.value(name) for name in AT_THRESHOLD}
 
 
 def weighted_auc(malignant: NDArray[np.bool_], logits: NDArray[np.float64], weights: Weights) -> Values:
@@ -109,6 +124,34 @@ def weighted_auc(malignant: NDArray[np.bool_], logits: NDArray[np.float64], weig
         (r,) float64; NaN where a class has no weight.
     """
     return WeightedCurve(malignant, logits, weights).auc()
+
+
+def auc_within_folds(
+    malignant: NDArray[np.bool_], logits: NDArray[np.float64], weights: Weights, folds: NDArray[np.int64]
+) -> Values:
+    """Compute the share of pairs (malignant, benign) ranked rightly, of pairs that one classifier ranked.
+
+    Scores of the classifiers of two folds lie on two scales. Ranked against each other they tell how well the scales
+    were aligned, which lowers the AUC of any arm (Forman and Scholz, SIGKDD Explorations 12, 2010). So each pair is of
+    one fold: the mean of the folds' AUCs, weighted by their pairs.
+
+    Args:
+        malignant: (n,) the truth.
+        logits: (n,) float64.
+        weights: (r, n).
+        folds: (n,) which fold scored each case.
+
+    Returns:
+        (r,) float64; NaN where no fold has both classes.
+    """
+    won, pairs = np.zeros(len(weights)), np.zeros(len(weights))
+    for fold in np.unique(folds):
+        inside = folds == fold
+        curve = WeightedCurve(malignant[inside], logits[inside], weights[:, inside])
+        of_fold = np.nan_to_num(curve.positive * curve.negative)
+        pairs += of_fold
+        won += np.nan_to_num(curve.auc()) * of_fold
+    return _share(won, pairs)
 
 
 def roc_curve(
@@ -177,9 +220,15 @@ class _Measured:
     """One classifier's scores under some weights; what several measures need is computed once."""
 
     def __init__(
-        self, malignant: NDArray[np.bool_], logits: NDArray[np.float64], threshold: float, weights: Weights
+        self,
+        malignant: NDArray[np.bool_],
+        logits: NDArray[np.float64],
+        threshold: float,
+        weights: Weights,
+        folds: NDArray[np.int64] | None = None,
     ) -> None:
         self.malignant, self.logits, self.threshold, self.weights = malignant, logits, threshold, weights
+        self.folds = folds
 
     def value(self, name: str) -> Values:
         if at := _AT_LEVEL.fullmatch(name):
@@ -187,6 +236,8 @@ class _Measured:
             of_recall = at[1] == "recall_at_specificity"
             return self.curve.recall_at(level) if of_recall else self.curve.specificity_at(level)
         match name:
+            case "auc" if self.folds is not None:
+                return auc_within_folds(self.malignant, self.logits, self.weights, self.folds)
             case "auc":
                 return self.curve.auc()
             case "pr_auc":
@@ -205,6 +256,10 @@ class _Measured:
                 return self.mean(np.logaddexp(0.0, np.where(self.malignant, -self.logits, self.logits)))
             case "ece":
                 return self.calibration_error()
+            case "calibration_slope":
+                return calibration_slope(self.malignant, self.logits, self.weights)
+            case "calibration_intercept":
+                return calibration_intercept(self.malignant, self.logits, self.weights)
         raise ValueError(name)
 
     @cached_property

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from mammofill.evaluation.attention import summarise_attention
@@ -38,9 +39,9 @@ def pool_folds(
 
     Classifiers of different folds are different classifiers, and what one calls 0.6 another may call 0.4. So each score
     is taken in log-odds from its own fold's threshold, which was frozen on validation patients of that fold: 0 is the
-    threshold everywhere. What the thresholds could not make alike lowers the AUC of the pooled scores; the mean of the
-    folds' own AUCs, which it leaves alone, is kept beside it (Forman and Scholz, "Apples-to-apples in cross-validation
-    studies", SIGKDD Explorations 12, 2010, on the difference of the two).
+    threshold everywhere. Thresholds align scores only roughly, and what they could not make alike would lower the AUC,
+    so that it counts pairs of benign and malignant cases within folds alone: each pair is ranked by one classifier
+    (Forman and Scholz, "Apples-to-apples in cross-validation studies", SIGKDD Explorations 12, 2010).
 
     Args:
         evaluations: one per fold of one cross-validation, of one arm, dose, share and replicate; in any order.
@@ -75,7 +76,9 @@ def pool_folds(
                 scores = pd.concat(parts, ignore_index=True).sort_values("patch_id", ignore_index=True)
                 scores.to_parquet(work.folder / "scores.parquet", index=False)
                 scores.iloc[:0].to_parquet(work.folder / "validation_scores.parquet", index=False)
-                measure_scores(scores, 0.0, settings, seed).to_parquet(work.folder / "metrics.parquet", index=False)
+                scored_by = _folds_of(folds, scores)
+                metrics = measure_scores(scores, 0.0, settings, seed, folds=scored_by)
+                metrics.to_parquet(work.folder / "metrics.parquet", index=False)
                 bins = reliability(_malignant(scores), scores["logit"].to_numpy(), None)
                 bins.to_parquet(work.folder / "reliability.parquet", index=False)
                 _pool_attention(folds, work.folder, settings, seed)
@@ -103,6 +106,10 @@ def _facts(
     facts = {
         "arm": first.arm,
         "replicate": first.replicate,
+        "infiller": first.facts.get("infiller"),
+        "added": first.added,
+        "recipe": first.recipe,
+        "infillers": sorted({one for fold in folds for one in fold.evaluation.facts.get("infillers", ())}),
         "dose": first.dose,
         "real_share": first.real_share,
         **{f"{origin}_patches": _mean_count(folds, f"{origin}_patches") for origin in ("real", "synthetic")},
@@ -118,6 +125,12 @@ def _facts(
         "mean_fold_auc": float(np.mean(areas)),
     }
     return facts | ({"attention_cells": cells} if (cells := first.facts.get("attention_cells")) else {})
+
+
+def _folds_of(folds: Sequence[Fold], scores: pd.DataFrame) -> NDArray[np.int64]:
+    """Return which fold's classifier scored each patch, (n,)."""
+    of_patient = {patient: fold.number for fold in folds for patient in fold.evaluation.scores["patient_id"]}
+    return scores["patient_id"].map(of_patient).to_numpy(dtype=np.int64)
 
 
 def _mean_count(folds: Sequence[Fold], name: str) -> int | None:

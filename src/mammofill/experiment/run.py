@@ -13,9 +13,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from mammofill.experiment.planned import keep_plan
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study, read_study
-from mammofill.ground.artifact import MANIFEST_NAME, Artifact, write_atomically
+from mammofill.ground.artifact import MANIFEST_NAME, Artifact
 from mammofill.ground.engines import work_through
 from mammofill.ground.errors import TrainingError
 from mammofill.ground.progress import Progress, quiet
@@ -35,11 +36,17 @@ class StudyRun:
     @property
     def report(self) -> Artifact:
         """The report."""
-        return self.artifacts[Path("report")]
+        return self.artifacts[self.study.steps[-1].out]
 
 
 def run_study(
-    path: str | Path, out: str | Path, progress: Progress = quiet, *, workers: int = 0, engine: str = "processes"
+    path: str | Path,
+    out: str | Path,
+    progress: Progress = quiet,
+    *,
+    workers: int = 0,
+    engine: str = "processes",
+    amend: bool = False,
 ) -> StudyRun:
     """Run a study file to its report.
 
@@ -49,17 +56,19 @@ def run_study(
         progress: how to speak.
         workers: steps of one stage that run side by side; 0 runs one after the other, with all cores each.
         engine: where they run, see `mammofill.ground.engines`.
+        amend: whether another plan may follow one whose test scores are there, see `planned`.
 
     Returns:
         What was made, and how long it took.
 
     Raises:
         SettingsError: the study file makes no sense; nothing has run then.
+        PlanChangedError: test scores of another plan are there, and nobody asked to amend it; nothing has run then.
         MammofillError: a stage refused its inputs; what was finished before stays.
     """
     study, out = read_study(path), Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "study.toml", study.path.read_bytes())
+    study = keep_plan(study, out, progress, amend)
     seconds: dict[Path, float | None] = {}
     clock = _Clock(study.steps, max(workers, 1))
     for _, together in groupby(study.steps, key=lambda step: step.stage.name):

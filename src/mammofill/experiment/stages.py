@@ -28,6 +28,8 @@ class Input:
     """Whether the stage takes one or more of them."""
     optional: bool = False
     """Whether the stage does without: then it is a flag on the command line, and an argument by name in Python."""
+    words: str = ""
+    """What it is, for the help; empty says it by its kind."""
 
     def open(self, path: str | Path) -> Artifact | Path:
         """Open what is at a path: the artifact of the right kind, or the path itself for a source.
@@ -211,11 +213,16 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="compare-arms",
-        summary="compare evaluations of one test set, over patients and training seeds, and say what was shown",
-        function="mammofill.evaluation:compare_arms",
-        settings="mammofill.evaluation:CompareArmsSettings",
-        inputs=(Input("evaluations", _EVALUATION, several=True),),
-        output="mammofill.evaluation:Comparison",
+        summary="compare evaluations of one test set, over patients and training, and say what was shown",
+        function="mammofill.comparison:compare_arms",
+        settings="mammofill.comparison:CompareArmsSettings",
+        inputs=(
+            Input("evaluations", _EVALUATION, several=True),
+            Input(
+                "plans", SOURCE, several=True, optional=True, words="file of the plan, as a study keeps it in plans/"
+            ),
+        ),
+        output="mammofill.comparison:Comparison",
     ),
     Stage(
         name="judge-infiller",
@@ -240,7 +247,7 @@ STAGES: tuple[Stage, ...] = (
         settings="mammofill.report:WriteReportSettings",
         inputs=(
             Input("evaluations", _EVALUATION, several=True),
-            Input("comparisons", "mammofill.evaluation:Comparison", several=True, optional=True),
+            Input("comparisons", "mammofill.comparison:Comparison", several=True, optional=True),
             Input("judgements", _JUDGEMENT, several=True, optional=True),
         ),
         output="mammofill.report:Report",

@@ -1,12 +1,15 @@
 """From arms and a grid to steps: which stage runs on what, each distinct one once.
 
-What arms share (patches, pairs, infillers, synthetic patches) is made once for each share of the patients. A *cell* is
-one classifier: an arm, a dose, a share, a replicate. All cells are judged on the same test patches, those of the whole
-patch set, and on all patches of an external source where there is one.
+What arms share (patches, pairs, infillers, synthetic patches) is made once for each share of the patients. Where an arm
+learns from generated patches, a *replicate* is the whole chain, infiller seed, synthesis seed, classifier seed: each
+infiller is trained with several seeds, each has a synthetic set of its own, and each of these its own classifiers. A
+*cell* is one classifier: an arm, a dose, a share, an infiller, a classifier seed. All cells are judged on the same test
+patches, those of the whole patch set, and on all patches of an external source where there is one.
 
 With folds, all of that happens once within each fold of each repeat, infillers and synthetic patches included, in a
 folder of its own (``folds/r0-f3``), and nothing crosses from one to another but the pixels of the mammograms. Then the
-folds of each cell are pooled into one evaluation, and the repeats of a cell are further replicates of it.
+folds of each cell are pooled into one evaluation, and the repeats of a cell are further replicates of it, with
+infillers of their own.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any
 
 from mammofill.experiment.stages import PHANTOM, STAGES, Stage, stage_named
 from mammofill.ground.errors import check_setting
+from mammofill.ground.seeding import derive_seed
 
 _TEST_PAIRS = Path("test-pairs")
 _EXTERNAL = Path("external")
@@ -31,7 +35,10 @@ class Grid:
     """In how many ways each arm is trained.
 
     Attributes:
-        replicates: seeds of the classifier; the first is the study's own, the others follow it.
+        infillers: how often each infiller is trained, with its fills, from a seed of its own; the first from the
+            study's own. Three show, if roughly, how far infillers of one kind differ, and put it into the intervals.
+        classifiers: how many classifiers learn from the fills of each infiller. Arms without generated patches are
+            trained as often as the others in all, ``infillers`` times ``classifiers``.
         doses: synthetic or repeated patches for each real one, for arms that have them. Without, all synthetic patches
             that `synthesize` makes are learned from.
         real_shares: shares of the train split's patients; infillers and synthetic patches are made from the same
@@ -43,7 +50,8 @@ class Grid:
         fold_repeats: how often the patients are dealt out to folds; each time is one more replicate.
     """
 
-    replicates: int = 1
+    infillers: int = 1
+    classifiers: int = 1
     doses: tuple[float, ...] = ()
     real_shares: tuple[float, ...] = (1.0,)
     every_dose_at_every_share: bool = False
@@ -52,7 +60,8 @@ class Grid:
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
-        check_setting(self, "replicates", self.replicates >= 1, "at least 1")
+        check_setting(self, "infillers", self.infillers >= 1, "at least 1")
+        check_setting(self, "classifiers", self.classifiers >= 1, "at least 1")
         positive = all(dose > 0 for dose in self.doses) and len(set(self.doses)) == len(self.doses)
         check_setting(self, "doses", positive, "different numbers above 0 (a dose of 0 is the reference arm)")
         shares = self.real_shares
@@ -61,6 +70,11 @@ class Grid:
         check_setting(self, "folds", self.folds == 0 or self.folds >= 2, "at least 2, or 0 for none")
         check_setting(self, "fold_repeats", self.fold_repeats >= 1, "at least 1")
         check_setting(self, "fold_repeats", self.fold_repeats == 1 or self.folds > 0, "1 where there are no folds")
+
+    @property
+    def replicates(self) -> int:
+        """How many classifiers of each arm, dose and share there are."""
+        return self.infillers * self.classifiers
 
     def cells_of(self, has_dose: bool) -> Iterator[tuple[float, float | None]]:
         """Yield (share, dose) of each cell of an arm, without replicates."""
@@ -88,6 +102,11 @@ class Arm:
     def slug(self) -> str:
         """The name as a folder's name."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+    @property
+    def has_infiller(self) -> bool:
+        """Whether an infiller stands behind it, as painter of patches or as the network that it starts from."""
+        return bool(self.infiller or self.discriminator)
 
 
 @dataclass(frozen=True)
@@ -143,8 +162,12 @@ class Fold:
         return FOLDS / f"r{self.repeat}-f{self.number}"
 
     def first_replicate(self, plan: Plan) -> int:
-        """Return the number of the first of this repeat's replicates among those of all repeats."""
+        """Return the number of the first of this repeat's classifiers among those of all repeats."""
         return self.repeat * plan.grid.replicates
+
+    def first_infiller(self, plan: Plan) -> int:
+        """Return the number of the first of this repeat's infillers among those of all repeats."""
+        return self.repeat * plan.grid.infillers
 
 
 @dataclass(frozen=True)
@@ -154,7 +177,10 @@ class Cell:
     arm: Arm
     share: float
     dose: float | None
+    infiller: int
+    """Number of the infiller behind it, from 0; of no meaning where there is none."""
     replicate: int
+    """Number among the classifiers of its arm, dose and share, from 0."""
     slug: str
 
 
@@ -173,8 +199,8 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
     cells = list(cells_of(plan))
     shares = list(dict.fromkeys(cell.share for cell in cells))
     painted = _painted(plan)
-    seen_through = [(cell.share, cell.arm.discriminator) for cell in cells if cell.arm.discriminator]
-    judged = [(1.0, name) for name in _judged_infillers(plan) if plan.judging]
+    seen_through = [(cell.share, cell.arm.discriminator, cell.infiller) for cell in cells if cell.arm.discriminator]
+    judged = [(1.0, name, 0) for name in _judged_infillers(plan) if plan.judging]
     trained = list(dict.fromkeys([*painted, *seen_through, *judged]))
 
     def step(
@@ -195,29 +221,32 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
         if share < 1:
             settings = stage_named("select-patches").settings_class()(patients_share=share)
             yield step("select-patches", {"patches": (patches,)}, patches_at(share), settings)
-    for share in dict.fromkeys(share for share, _ in trained):
+    for share in dict.fromkeys(share for share, _, _ in trained):
         yield step("pair-patches", {"patches": (patches_at(share),)}, _pairs(share), plan.settings["pair-patches"])
     if plan.judging:
         of_test = replace(plan.settings["pair-patches"], split="test")
         yield step("pair-patches", {"patches": (patches,)}, _TEST_PAIRS, of_test)
-    for share, name in trained:
+    for share, name, number in trained:
         made_from = {"patches": (patches_at(share),), "pairs": (_pairs(share),)}
-        yield step("train-infiller", made_from, _infiller(share, name, plan), plan.infillers[name])
-    for share, name in painted:
-        made_from = {"infiller": (_infiller(share, name, plan),), "pairs": (_pairs(share),)}
+        seed = infiller_seed(plan.seed, number)
+        yield step("train-infiller", made_from, _infiller(share, name, number, plan), plan.infillers[name], seed)
+    for share, name, number in painted:
+        made_from = {"infiller": (_infiller(share, name, number, plan),), "pairs": (_pairs(share),)}
         made_from["patches"] = (patches_at(share),)
         doses = [cell.dose for cell in cells if (cell.share, cell.arm.infiller) == (share, name) and cell.dose]
         settings = plan.settings["synthesize"]
         if doses:
             # Classes in the proportion of the real ones, so that a dose changes how much is learned from and no more.
             settings = replace(settings, ratio=max(doses), balance=False)
-        yield step("synthesize", made_from, _synthetic(share, name, plan), settings)
+        seed = infiller_seed(plan.seed, number)
+        yield step("synthesize", made_from, _synthetic(share, name, number, plan), settings, seed)
     for cell in cells:
         learned_from = [patches_at(cell.share)]
-        learned_from += [_synthetic(cell.share, cell.arm.infiller, plan)] if cell.arm.infiller else []
+        if cell.arm.infiller:
+            learned_from.append(_synthetic(cell.share, cell.arm.infiller, cell.infiller, plan))
         given = {"patches": tuple(learned_from)}
         if cell.arm.discriminator:
-            given["infiller"] = (_infiller(cell.share, cell.arm.discriminator, plan),)
+            given["infiller"] = (_infiller(cell.share, cell.arm.discriminator, cell.infiller, plan),)
         out = Path("classifiers") / cell.slug
         yield step("train-classifier", given, out, _settings_of(cell), plan.seed + cell.replicate)
     for cell in cells:
@@ -245,9 +274,12 @@ def _until_evaluated_in_folds(plan: Plan) -> Iterator[Step]:
 
 
 def _judged(plan: Plan) -> Iterator[Step]:
-    """Yield what measures the infillers, with the eyes of a classifier that learned from real patches only."""
+    """Yield what measures the infillers, with the eyes of a classifier that learned from real patches only.
+
+    Of an infiller that is trained several times it is the first one.
+    """
     eyes = next(cell for cell in cells_of(plan) if cell.arm == plan.judging and cell.share == 1)
-    infillers = tuple(_infiller(1.0, name, plan) for name in _judged_infillers(plan))
+    infillers = tuple(_infiller(1.0, name, 0, plan) for name in _judged_infillers(plan))
     seen = {"infillers": infillers, "patches": (patches_at(1.0),)}
     seen |= {"classifier": (Path("classifiers") / eyes.slug,), "pairs": (_TEST_PAIRS,)}
     yield _step("judge-infiller", seen, Path("judgement"), plan.settings["judge-infiller"], plan.seed)
@@ -291,8 +323,10 @@ def _moved(step: Step, fold: Fold, plan: Plan) -> Step:
         # The seed chooses among normal patches; all repeats must be of the same patches.
         return replace(step, inputs=inputs, out=out, seed=plan.seed)
     if step.stage.name == "evaluate":
-        replicate = step.settings.replicate + fold.first_replicate(plan)
-        return replace(step, inputs=inputs, out=out, settings=replace(step.settings, replicate=replicate))
+        replicate, infiller = step.settings.replicate + fold.first_replicate(plan), step.settings.infiller
+        infiller = None if infiller is None else infiller + fold.first_infiller(plan)
+        told = replace(step.settings, replicate=replicate, infiller=infiller)
+        return replace(step, inputs=inputs, out=out, settings=told)
     return replace(step, inputs=inputs, out=out)
 
 
@@ -300,14 +334,20 @@ def _step(name: str, inputs: Mapping[str, tuple[Path, ...]], out: Path, settings
     return Step(stage_named(name), inputs, out, settings, seed)
 
 
-def _painted(plan: Plan) -> list[tuple[float, str]]:
-    """Return whose synthetic patches some arm learns from: share, infiller."""
-    return list(dict.fromkeys((cell.share, cell.arm.infiller) for cell in cells_of(plan) if cell.arm.infiller))
+def infiller_seed(seed: int, number: int) -> int:
+    """Return the seed of an infiller and of its fills: the study's own for the first, else one derived from it."""
+    return derive_seed(seed, "infiller", number) if number else seed
+
+
+def _painted(plan: Plan) -> list[tuple[float, str, int]]:
+    """Return whose synthetic patches some arm learns from: share, infiller, number."""
+    found = [(cell.share, cell.arm.infiller, cell.infiller) for cell in cells_of(plan) if cell.arm.infiller is not None]
+    return list(dict.fromkeys(found))
 
 
 def _judged_infillers(plan: Plan) -> list[str]:
     """Return the infillers that are measured, if any are: those that arms use, or all."""
-    return list(dict.fromkeys(name for share, name in _painted(plan) if share == 1)) or list(plan.infillers)
+    return list(dict.fromkeys(name for share, name, _ in _painted(plan) if share == 1)) or list(plan.infillers)
 
 
 def cells_of(plan: Plan) -> Iterator[Cell]:
@@ -315,11 +355,13 @@ def cells_of(plan: Plan) -> Iterator[Cell]:
     for arm in plan.arms:
         for share, dose in plan.grid.cells_of(bool(arm.infiller) or arm.repeated):
             for replicate in range(plan.grid.replicates):
+                infiller = replicate // plan.grid.classifiers
                 parts = [arm.slug]
                 parts += [f"dose-{dose:g}"] if dose is not None else []
                 parts += [f"share-{share:g}"] if share < 1 else []
+                parts += [f"infiller-{infiller}"] if arm.has_infiller and plan.grid.infillers > 1 else []
                 parts += [f"seed-{replicate}"] if plan.grid.replicates > 1 else []
-                yield Cell(arm, share, dose, replicate, "_".join(parts))
+                yield Cell(arm, share, dose, infiller, replicate, "_".join(parts))
 
 
 def _settings_of(cell: Cell) -> Any:
@@ -330,7 +372,7 @@ def _settings_of(cell: Cell) -> Any:
 
 def _evaluation_of(cell: Cell, plan: Plan) -> Any:
     facts = {"arm": cell.arm.name, "replicate": cell.replicate, "dose": cell.dose, "real_share": cell.share}
-    return replace(plan.settings["evaluate"], **facts)
+    return replace(plan.settings["evaluate"], **facts, infiller=cell.infiller if cell.arm.has_infiller else None)
 
 
 def _external_of(cell: Cell, plan: Plan) -> Any:
@@ -352,12 +394,16 @@ def _pairs(share: float) -> Path:
     return _at(share) / "pairs"
 
 
-def _infiller(share: float, name: str, plan: Plan) -> Path:
-    return _at(share) / ("infiller" if len(plan.infillers) == 1 else f"infillers/{name}")
+def _infiller(share: float, name: str, number: int, plan: Plan) -> Path:
+    return _at(share) / _numbered("infiller" if len(plan.infillers) == 1 else f"infillers/{name}", number, plan)
 
 
-def _synthetic(share: float, name: str, plan: Plan) -> Path:
-    return _at(share) / ("synthetic" if len(plan.infillers) == 1 else f"synthetic/{name}")
+def _synthetic(share: float, name: str, number: int, plan: Plan) -> Path:
+    return _at(share) / _numbered("synthetic" if len(plan.infillers) == 1 else f"synthetic/{name}", number, plan)
+
+
+def _numbered(place: str, number: int, plan: Plan) -> str:
+    return f"{place}_{number}" if plan.grid.infillers > 1 else place
 
 
 def _at(share: float) -> Path:

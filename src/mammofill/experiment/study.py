@@ -36,7 +36,8 @@
     repeated = true               # the control of the same dose: real patches again instead of synthetic ones
 
     [grid]                        # where this table stands, each arm is trained in all these ways
-    replicates = 3                # with so many seeds of the classifier
+    infillers = 3                 # so many infillers of each kind, each with fills and classifiers of its own
+    classifiers = 2               # so many classifiers for each of them
     doses = [0.5, 1, 2]           # synthetic or repeated patches for each real one
     real_shares = [0.25, 0.5, 1]  # of the patients to learn from, infillers and all; at the dose nearest 1
     every_dose_at_every_share = false
@@ -87,7 +88,9 @@ _ONCE = ("phantom", "ingest", "extract-patches", "pair-patches", "synthesize", "
 """Stages whose settings stand in a table of their own name."""
 _STUDY_KEYS = ("name", "seed", "device")
 _TABLES = (*_ONCE, "train-infiller", "train-classifier", "infillers", "arms", "grid", "external")
-_NOT_SET = dict.fromkeys(("arm", "replicate", "dose", "real_share"), "[[arms]] and [grid]") | {"external": "[external]"}
+_NOT_SET = dict.fromkeys(("arm", "replicate", "infiller", "dose", "real_share"), "[[arms]] and [grid]") | {
+    "external": "[external]"
+}
 """Settings of evaluate that a study decides elsewhere, and where."""
 ONLY_INFILLER = "infiller"
 """What the infiller of a study is called that names none."""
@@ -101,6 +104,8 @@ class Study:
     name: str
     seed: int
     device: str
+    plan: Plan
+    """What the file asks for, from which the steps follow."""
     steps: tuple[Step, ...]
     """In the order in which they run."""
 
@@ -148,7 +153,7 @@ def read_study(path: str | Path) -> Study:
     judging = _judging_arm(arms, path) if "judge-infiller" in content else None
     external = _external(tables["external"], settings["ingest"], path) if "external" in content else None
     plan = Plan(source, settings, infillers, tuple(arms), grid, judging, seed, external)
-    return Study(path, name, seed, device, tuple(steps_of(plan)))
+    return Study(path, name, seed, device, plan, tuple(steps_of(plan)))
 
 
 def _check_keys(content: Mapping[str, Any], path: Path) -> None:
@@ -240,6 +245,11 @@ def _infillers(content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]],
 
 
 def _check_grid(grid: Grid, arms: list[Arm], synthesize: Mapping[str, Any], path: Path) -> None:
+    if grid.infillers > 1 and not any(arm.has_infiller for arm in arms):
+        raise SettingsError(
+            f"{path} [grid]: infillers = {grid.infillers}, but no arm learns from generated patches. Give an arm "
+            "synthetic, or say with classifiers how often each arm is trained."
+        )
     for arm in arms:
         if arm.repeated and not grid.doses:
             raise SettingsError(f"{path} [[arms]] {arm.name!r} is repeated, so [grid] must give doses.")
@@ -261,6 +271,7 @@ def _check_comparison(settings: Any, grid: Grid, arms: list[Arm], path: Path) ->
     """Refuse arms and doses that are compared but not there; `compare-arms` would find out after all training."""
     where, names = f"{path} [compare-arms]", [arm.name for arm in arms]
     named = {"reference": (settings.reference,) if settings.reference else (), "pairs": sum(settings.pairs, ())}
+    named["counterparts"] = sum(settings.counterparts, ())
     for field, several in named.items():
         for name in several:
             if name not in names:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mammofill.evaluation import Comparison, Evaluation
+from mammofill.comparison import Comparison
+from mammofill.evaluation import Evaluation
 from mammofill.experiment.run import StudyRun
 from mammofill.experiment.steps import FOLDS
 from mammofill.report import format_table
-from mammofill.report.comparisons import in_short, lines_of_groups
-from mammofill.report.tables import differences, in_words
+from mammofill.report.comparisons import lines_of_findings, lines_of_groups
 
 _MOST_LINES = 30
 """More steps than this are told stage by stage."""
@@ -23,12 +23,11 @@ def summary_of_run(run: StudyRun) -> str:
     compared = [one for one in run.artifacts.values() if isinstance(one, Comparison) and not one.external]
     first = evaluations[0]
     counts = first.manifest.counts
-    is_grid = compared and len(evaluations) > len({one.arm for one in evaluations})
     return "\n".join(
         [
             *_times(run),
             "",
-            *(_of_grid(compared[0]) if is_grid else _of_arms(evaluations, run.study.seed)),
+            *(_of_arms(compared[0]) if compared else _of_one_arm(evaluations)),
             "",
             f"Test set {first.test_set[:12]}: {counts['benign_patches']} benign and {counts['malignant_patches']} "
             f"malignant patches of {counts['patients']} patients.",
@@ -51,29 +50,17 @@ def _times(run: StudyRun) -> Iterator[str]:
     yield f"{'in all':<{width}}  {sum(seconds or 0 for seconds in run.seconds.values()):.0f} s, summed over steps"
 
 
-def _of_grid(comparison: Comparison) -> Iterator[str]:
+def _of_arms(comparison: Comparison) -> Iterator[str]:
+    """Yield the arms, and the very sentences of the report."""
     yield from lines_of_groups(comparison)
     yield ""
-    yield in_short(comparison)
+    yield from lines_of_findings(comparison)
 
 
-def _of_arms(evaluations: Sequence[Evaluation], seed: int) -> Iterator[str]:
+def _of_one_arm(evaluations: Sequence[Evaluation]) -> Iterator[str]:
     yield format_table(evaluations)
     yield ""
     yield (
-        f"In brackets: {evaluations[0].facts['confidence']:.0%} intervals that resample patients. All but the AUC at "
-        "the threshold frozen on validation."
+        f"In brackets: {evaluations[0].facts['confidence']:.0%} intervals that resample patients. All but the AUCs by "
+        "patch, at the threshold frozen on validation."
     )
-    yield from _gains(evaluations, seed)
-
-
-def _gains(evaluations: Sequence[Evaluation], seed: int) -> Iterator[str]:
-    """Yield what each arm gains over the one before it, with the interval of that difference."""
-    found = differences(evaluations, seed)
-    if found:
-        yield "AUC of each arm minus that of the arm before it, on the same resamples:"
-    width = max((len(one.after) for one in found), default=0)
-    for one in found:
-        gain = one.estimates["auc"]
-        verdict = "" if gain.excludes(0) else "  no difference shown"
-        yield f"  {one.after:<{width}}  {in_words(gain, signed=True)}{verdict}"

@@ -11,8 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammofill.evaluation import Comparison, Evaluation
-from mammofill.evaluation.comparison import BETTER, CANNOT_TELL, NOT_SHOWN, WORSE
+from mammofill.comparison import Comparison
+from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, WORSE
+from mammofill.comparison.design import Trained
+from mammofill.comparison.plan import ADDED
+from mammofill.comparison.sentences import in_words as measure_in_a_sentence
+from mammofill.comparison.sentences import no_finding
+from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import write_atomically
 from mammofill.patches import PatchSet
 from mammofill.report.figures import MOST_BANDS, draw_bands, draw_curves, draw_forest, draw_lines, draw_reliability
@@ -23,7 +28,9 @@ _WRITTEN = ("arms", "differences", "doses", "shares", "break_even", "sentences",
 _SHOWN = ("shown_arms", "shown_comparisons", "shown_calibration", "shown_hardest")
 """Files of the tables that the page folds, in their order: rounded, with intervals in brackets, ready to be set."""
 _KINDS = {
-    "comparison": "Planned comparisons",
+    "comparison": "Comparisons that were tested",
+    "added": "Added after results were seen",
+    "plan": "Plan",
     "dose": "Doses",
     "break-even": "What generated patches were worth",
     "not-compared": "Not compared",
@@ -73,32 +80,40 @@ def read_comparison(comparison: Comparison, sources: Sequence[PatchSet]) -> Comp
 
 def lines_of_groups(comparison: Comparison) -> Iterator[str]:
     """Yield the primary measure of each arm, dose and share as lines of plain text."""
-    measure = str(comparison.manifest.settings["measures"][0])
-    rows = [(_group(row), _shown(row.value, row.low, row.high).replace("\u00a0", " "))
-            for row in _records(comparison.table("arms").query("measure == @measure"))]  # fmt: skip
+    measure, arms = _primary(comparison), comparison.table("arms")
+    arms = arms[arms["measure"] == measure]
+    rows = [(_group(row), _shown(row.value, row.low, row.high).replace("\u00a0", " ")) for row in _records(arms)]
     width = max((len(name) for name, _ in rows), default=0)
-    yield f"{measure_in_words(measure)}, means over seeds, with intervals over patients and seeds:"
+    yield f"{measure_in_words(measure)}, means, with intervals over {_over(arms)}:"
     yield from (f"  {name:<{width}}  {value}" for name, value in rows)
 
 
+def lines_of_findings(comparison: Comparison) -> Iterator[str]:
+    """Yield what the comparison allows to say, as the page does: the answer in short, each comparison, the plan."""
+    yield in_short(comparison)
+    sentences = comparison.table("sentences")
+    for kind in ("comparison", "added", "not-compared", "plan"):
+        yield from sentences.loc[sentences["kind"] == kind, "text"]
+
+
 def in_short(comparison: Comparison) -> str:
-    """Count the verdicts of the planned comparisons by the primary measure, and say what could have been shown."""
+    """Give the one answer: the verdict of each tested comparison by the primary measure, and what was not tested."""
     differences = comparison.table("differences")
-    planned = differences[differences["planned"]]
-    measure = str(comparison.manifest.settings["measures"][0])
-    planned = planned[planned["measure"] == measure]
-    if not len(planned):
-        return ""
-    words = measure_in_words(measure)
-    told = [f"{len(planned)} planned {'comparison' if len(planned) == 1 else 'comparisons'} of {words}."]
-    for verdict in (BETTER, WORSE):
-        named = [f"{_group(row)} against {row.against}" for row in _records(planned[planned["verdict"] == verdict])]
-        told.append(f"{verdict.capitalize()}: {'; '.join(named) or 'none'}.")
-    for verdict in (NOT_SHOWN, CANNOT_TELL):
-        if count := int((planned["verdict"] == verdict).sum()):
-            told.append(f"{verdict.capitalize()}: {count}.")
-    smallest = planned["smallest_shown_in_family"].dropna()
-    if len(smallest):
+    tested = differences[differences["tested"]]
+    if not len(tested):
+        return "Nothing was tested: no arm was planned to be compared with another."
+    words = measure_in_a_sentence(_primary(comparison))
+    told = []
+    for verdict in (BETTER, WORSE, NOT_SHOWN, CANNOT_TELL):
+        rows = list(_records(tested[tested["verdict"] == verdict]))
+        told += [f"{verdict.capitalize()}: {'; '.join(_with_difference(row) for row in rows)}."] if rows else []
+    for row in _records(tested[tested["verdict"] == NO_FINDING]):
+        why = no_finding(
+            Trained(row.infillers, row.classifiers), Trained(row.against_infillers, row.against_classifiers)
+        )
+        told.append(f"{_with_difference(row)}. {why}.")
+    smallest = tested["smallest_shown_in_family"].dropna()
+    if (tested["verdict"] == NOT_SHOWN).any() and len(smallest):
         power = float(comparison.manifest.settings["power"])
         least, most = number(smallest.min()), number(smallest.max())
         span = least if least == most else f"{least} to {most}, depending on the comparison,"
@@ -106,9 +121,25 @@ def in_short(comparison: Comparison) -> str:
             f"{'A true difference' if least == most else 'True differences'} of {span} would have been shown in "
             f"{power:.0%} of such studies; smaller ones may well be there."
         )
-    if not planned["seeds_in_interval"].any():
-        told.append("Every arm was trained once: the luck of training is in none of this.")
-    return " ".join(told)
+    return f"{words[0].upper()}{words[1:]}. {' '.join(told)}"
+
+
+def _with_difference(row: Any) -> str:
+    difference = _shown(row.difference, row.low, row.high, signed=True).replace("\u00a0", " ")
+    return f"{_group(row)} against {row.against} {difference}"
+
+
+def _primary(comparison: Comparison) -> str:
+    return str(comparison.manifest.settings["measures"][0])
+
+
+def _over(arms: pd.DataFrame) -> str:
+    """Say what the intervals of some rows of the table of arms are over."""
+    lucks = list(dict.fromkeys(arms["training"]))
+    if lucks == [""]:
+        return "patients, of one training each"
+    longest = max(lucks, key=len)
+    return f"patients and {longest}" + (" (patients alone where an arm was trained once)" if "" in lucks else "")
 
 
 def write_tables(comparison: Comparison, folder: Path) -> None:
@@ -160,34 +191,41 @@ def measures_over_seeds(comparison: Comparison) -> list[tuple[str, dict[str, Est
 
 def _figures(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
     reference = str(comparison.facts["reference"])
-    several_seeds = bool(comparison.table("arms")["seeds_in_interval"].any())
-    over = "over patients and seeds" if several_seeds else "over patients, of one seed each"
-    means = "Means over seeds" if several_seeds else "Of one seed each"
+    primary, arms = _primary(comparison), comparison.table("arms")
+    name_of_measure = measure_in_words(primary)
+    several_seeds = bool((arms["training"] != "").any())
+    over = f"over {_over(arms)}"
+    means = "Means over seeds" if several_seeds else "Of one training each"
     differences = comparison.table("differences")
-    planned = differences[differences["planned"] & (differences["measure"] == "auc")]
-    if len(planned):
-        several = planned["against"].nunique() > 1
-        rows = [(f"{_group(row)}{f' against {row.against}' if several and row.against != reference else ''}",
-                 row.difference, row.low, row.high, row.smallest_shown_in_family, row.p_holm,
-                 row.verdict in (BETTER, WORSE))
-                for row in _records(planned)]  # fmt: skip
-        note = (
-            f"AUC minus that of {reference}{', where nothing else is said' if several else ''}, {over}, with p after "
-            "Holm's correction; blue where a difference was shown. Beyond the gray ticks lies what this test set could "
-            "have shown, at the level that the whole family of comparisons leaves."
-        )
-        yield "Differences in AUC", note, draw_forest(rows)
+    told = differences[(differences["measure"] == primary) & (differences["tested"] | (differences["plan"] == ADDED))]
+    if len(told):
+        rows = [(f"{_group(row)} against {row.against}", row.difference, row.low, row.high,
+                 row.smallest_shown_in_family, row.p_holm, row.verdict in (BETTER, WORSE))
+                for row in _records(told)]  # fmt: skip
+        tested = told["p"].notna().any()
+        note = f"{name_of_measure}, each arm minus the one that it is compared with, {over}."
+        if tested:
+            note += (
+                " p after Holm's correction; blue where a difference was shown. Beyond the gray ticks lies what this "
+                "test set could have shown, at the level that the whole family of comparisons leaves."
+            )
+        yield f"Differences in {name_of_measure}", note, draw_forest(rows, f"difference in {name_of_measure}")
     for name, axis, heading, words in (
-        ("doses", "dose", "AUC by dose", "generated or repeated patches for each real one"),
-        ("shares", "real_share", "AUC by the share of the patients that was learned from", "share of the patients"),
+        ("doses", "dose", f"{name_of_measure}, against the dose", "generated or repeated patches for each real one"),
+        (
+            "shares",
+            "real_share",
+            f"{name_of_measure}, against the share of the patients that was learned from",
+            "share of the patients",
+        ),
     ):
         table = comparison.table(name)
-        lines = dict(_lines(table[table["measure"] == "auc"], axis))
+        lines = dict(_lines(table[table["measure"] == primary], axis))
         behind = _behind(comparison, axis)
         lines.pop(reference, None)  # it stands behind each of the others
         if lines and len(behind):  # arms with two doses or shares at least
             note = f"Bars, and the gray band of {reference}: intervals {over}."
-            yield heading, note, draw_lines(lines, axis, words, "AUC", (reference, behind))
+            yield heading, note, draw_lines(lines, axis, words, name_of_measure, (reference, behind))
     curves = _plain(comparison.table("curves"))
     if len(curves):
         which = "Each arm at all patients and the dose nearest 1."
@@ -215,7 +253,7 @@ def _behind(comparison: Comparison, axis: str) -> pd.DataFrame:
     """
     reference = str(comparison.facts["reference"])
     rows = comparison.table("arms")
-    rows = rows[(rows["arm"] == reference) & (rows["measure"] == "auc")]
+    rows = rows[(rows["arm"] == reference) & (rows["measure"] == _primary(comparison))]
     if axis == "dose":
         rows = rows[rows["dose"].isna() & (rows["real_share"] == 1)]
         return rows.assign(dose=0.0)
@@ -255,17 +293,26 @@ def _sheets(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], tupl
             _shown(found[name].value, found[name].low, found[name].high) if name in found else "" for name in names
         ]
         rows.append(
-            (str(first["arm"]), _dose(first["dose"]), f"{first['real_share']:g}", str(first["replicates"]), *shown)
+            (
+                str(first["arm"]),
+                _dose(first["dose"]),
+                f"{first['real_share']:g}",
+                str(first["infillers"] or ""),
+                str(first["classifiers"]),
+                *shown,
+            )
         )
-    columns = ("arm", "dose", "share of patients", "seeds", *map(measure_in_words, names))
+    columns = ("arm", "dose", "share of patients", "infillers", "classifiers", *map(measure_in_words, names))
     yield "Every arm, dose and share, means over seeds", columns, tuple(rows)
 
     differences = comparison.table("differences")
-    planned = differences[differences["planned"]]
-    columns = ("arm", "against", "measure", "difference", "p", "p (Holm)", "verdict", "smallest that could be shown",
-               "effect size", "p (DeLong)", "p (Obuchowski)", "p (McNemar)")  # fmt: skip
+    primary = differences[differences["measure"] == _primary(comparison)]
+    told = primary[primary["tested"] | (primary["plan"] == ADDED)]
+    pairs = {(row.arm, _dose(row.dose), row.against, row.real_share) for row in _records(told)}
+    columns = ("arm", "against", "measure", "difference", "plan", "p", "p (Holm)", "verdict",
+               "smallest that could be shown", "effect size")  # fmt: skip
     yield (
-        "Planned comparisons, every measure",
+        "Comparisons, every measure (tested in the first one alone)",
         columns,
         tuple(
             (
@@ -273,25 +320,34 @@ def _sheets(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], tupl
                 str(row.against),
                 measure_in_words(str(row.measure)),
                 _shown(row.difference, row.low, row.high, signed=True),
+                str(row.plan),
                 _p(row.p),
                 _p(row.p_holm),
                 str(row.verdict),
                 number(row.smallest_shown_in_family) if math.isfinite(row.smallest_shown_in_family) else "",
                 f"{row.effect_size:+.2f} ({row.effect_kind})".replace("-", "−") if row.effect_kind else "",
-                _p(row.p_delong),
-                _p(row.p_delong_clustered),
-                _p(row.p_mcnemar),
             )
-            for row in _records(planned)
+            for row in _records(differences)
+            if (row.arm, _dose(row.dose), row.against, row.real_share) in pairs
         ),
     )
     calibration = comparison.table("calibration")
     means = calibration.groupby(["arm", "dose", "real_share", "after_temperature"], sort=False, dropna=False)[
-        ["brier", "ece", "nll"]
+        ["brier", "ece", "nll", "calibration_slope", "calibration_intercept"]
     ].mean()
     yield (
         "Calibration, means over seeds",
-        ("arm", "dose", "share of patients", "scores", "Brier score", "ECE", "negative log-likelihood"),
+        (
+            "arm",
+            "dose",
+            "share of patients",
+            "scores",
+            "Brier score",
+            "ECE",
+            "negative log-likelihood",
+            "slope",
+            "intercept",
+        ),
         tuple(
             (str(arm), _dose(dose), f"{share:g}", "after temperature" if after else "as it is", *map(number, values))
             for (arm, dose, share, after), values in zip(means.index, means.to_numpy(), strict=True)

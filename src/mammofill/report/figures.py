@@ -126,12 +126,13 @@ def _svg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def draw_forest(rows: Sequence[tuple[str, float, float, float, float, float, bool]]) -> bytes:
-    """Draw differences in AUC with their intervals, one below the other.
+def draw_forest(rows: Sequence[tuple[str, float, float, float, float, float, bool]], words: str) -> bytes:
+    """Draw differences with their intervals, one below the other.
 
     Args:
         rows: name, difference, low, high, the smallest difference that could have been shown (NaN for none), the p
             adjusted by Holm (NaN for none), and whether a difference was shown: those stand out in colour.
+        words: what lies along the axis.
 
     Returns:
         SVG.
@@ -149,7 +150,7 @@ def draw_forest(rows: Sequence[tuple[str, float, float, float, float, float, boo
         names = [f"{_verbatim(name)}{_p_words(p)}" for name, *_, p, _ in rows]
         axes.set_yticks(range(len(rows)), names)
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel("difference in AUC")
+        axes.set_xlabel(words)
         axes.grid(axis="y", visible=False)
         return _svg(figure)
 
@@ -335,7 +336,7 @@ def draw_attention(table: pd.DataFrame, headings: Mapping[str, str]) -> bytes:
     """Draw where the arms look: a panel for each answer, an arm below the other, chance beside each.
 
     Args:
-        table: columns of `evaluation.attention.ARM_ATTENTION_COLUMNS`.
+        table: columns of `comparison.attention.ARM_ATTENTION_COLUMNS`.
         headings: measure -> heading of its panel.
 
     Returns:

@@ -10,7 +10,8 @@ from typing import Any
 import cv2
 import pandas as pd
 
-from mammofill.evaluation import EvaluateSettings, Evaluation, attention_of_arms
+from mammofill.comparison import attention_of_arms
+from mammofill.evaluation import EvaluateSettings, Evaluation
 from mammofill.ground.errors import DamagedError
 from mammofill.report.figures import draw_attention
 from mammofill.report.tables import Estimate, interval, number
@@ -28,7 +29,7 @@ class Looking:
     """Where the arms look, as shown."""
 
     table: pd.DataFrame
-    """Columns of `evaluation.attention.ARM_ATTENTION_COLUMNS`."""
+    """Columns of `comparison.attention.ARM_ATTENTION_COLUMNS`."""
     figure: bytes
     reading: tuple[str, ...]
     columns: tuple[str, ...]
@@ -55,18 +56,18 @@ def read_attention(arms: Mapping[str, Sequence[Evaluation]], reference: str, see
     how = EvaluateSettings(
         resamples=int(first.manifest.settings["resamples"]), confidence=float(first.facts["confidence"])
     )
-    tables = {arm: [one.attention for one in several] for arm, several in seen.items()}
-    table = attention_of_arms(tables, reference, how, seed)
+    table = attention_of_arms(seen, reference, how, seed)
     networks = {arm: several[0].label.split(",")[0] for arm, several in seen.items()}
     alike = [arm for arm in seen if arm != reference and networks[arm] == networks[reference]]
     # Bonferroni's correction: an interval for each arm that is compared, and each answer.
-    comparisons = max(1, len(alike) * len(ANSWERS))
+    tested = [arm for arm in alike if table.loc[table["arm"] == arm, "shift_is_tested"].all()]
+    comparisons = max(1, len(tested) * len(ANSWERS))
     strict = replace(how, confidence=1 - (1 - how.confidence) / comparisons)
-    corrected = attention_of_arms(tables, reference, strict, seed)
+    corrected = attention_of_arms(seen, reference, strict, seed)
     return Looking(
         table=table,
         figure=draw_attention(table, {name: heading for name, (heading, _) in ANSWERS.items()}),
-        reading=tuple(_reading(table, corrected, reference, alike)),
+        reading=tuple(_reading(table, corrected, reference, alike, tested)),
         columns=("arm", "", "share", "by area", "by habit", "above habit", f"minus {reference}"),
         rows=tuple(_rows(table)),
         sheets=tuple(
@@ -77,14 +78,17 @@ def read_attention(arms: Mapping[str, Sequence[Evaluation]], reference: str, see
     )
 
 
-def _reading(table: pd.DataFrame, corrected: pd.DataFrame, reference: str, alike: Sequence[str]) -> list[str]:
+def _reading(
+    table: pd.DataFrame, corrected: pd.DataFrame, reference: str, alike: Sequence[str], tested: Sequence[str]
+) -> list[str]:
     """Say which arms look elsewhere than the reference, as far as corrected intervals show it.
 
-    Maps of another network are of another grain, so that only arms of the reference's network are `alike`.
+    Maps of another network are of another grain, so that only arms of the reference's network are `alike`. Two seeds of
+    one and the same arm look elsewhere, too: only arms of several trainings are `tested`.
     """
     sentences = []
     for name, (_, words) in ANSWERS.items():
-        part = table[(table["measure"] == name) & table["arm"].isin(alike)]
+        part = table[(table["measure"] == name) & table["arm"].isin(tested)]
         shown = corrected.loc[part.index].to_dict("records")
         moved = [
             f"{row['arm']} {number(row['shift'], True)} {interval(_shift(row), True)}"
@@ -93,12 +97,17 @@ def _reading(table: pd.DataFrame, corrected: pd.DataFrame, reference: str, alike
         ]
         if moved:
             sentences.append(f"Shown to differ from {reference} in this: {words}: {'; '.join(moved)}.")
-    if alike and not sentences:
+    if tested and not sentences:
         sentences = [f"No arm was shown to look elsewhere than {reference}, neither at the lesion nor at its outline."]
-    if alike:
+    if tested:
         sentences.append(
-            f"Shown means: over patients, after Bonferroni's correction for {len(alike) * len(ANSWERS)} comparisons; "
-            "how far training seeds move maps is not in it."
+            f"Shown means: over patients and training, after Bonferroni's correction for {len(tested) * len(ANSWERS)} "
+            "comparisons."
+        )
+    if untested := [arm for arm in alike if arm not in tested]:
+        sentences.append(
+            f"Whether {'; '.join(untested)} looks elsewhere than {reference} is not asked: an arm was trained once, "
+            "and seeds of one arm look elsewhere, too."
         )
     others = [arm for arm in dict.fromkeys(table["arm"]) if arm not in (reference, *alike)]
     if others:

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from mammofill.evaluation import Comparison, Evaluation
+from mammofill.comparison import Comparison
+from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import Artifact
 from mammofill.judging import Judgement
 from mammofill.report.comparisons import measures_over_seeds, read_comparison
@@ -27,7 +28,6 @@ from mammofill.report.reproduction import read_reproduction
 from mammofill.report.settings import WriteReportSettings
 from mammofill.report.tables import (
     MEASURE_WORDS,
-    Difference,
     confusion_table,
     count_patches,
     estimates,
@@ -71,8 +71,6 @@ class Study:
     """How many were evaluated in all."""
     shown: Sequence[Evaluation]
     """One classifier of each arm, in order."""
-    differences: Sequence[Difference]
-    """Of those, each from the one before it."""
     comparisons: Sequence[Comparison]
     """Of all arms; none need be."""
     judgements: Sequence[Judgement]
@@ -93,7 +91,7 @@ def render_page(study: Study, roc: bytes, settings: WriteReportSettings, seed: i
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters["data_uri"] = data_uri
     template = resources.files("mammofill.report").joinpath("template.html").read_text(encoding="utf-8")
-    evaluations, found, lineage = study.shown, study.differences, study.lineage
+    evaluations, lineage = study.shown, study.lineage
     first = evaluations[0]
     trained = (*lineage.of_kind("infiller"), *lineage.of_kind("classifier"))
     return environment.from_string(template).render(
@@ -103,11 +101,10 @@ def render_page(study: Study, roc: bytes, settings: WriteReportSettings, seed: i
         test_set=first.test_set,
         counts=first.manifest.counts,
         confidence=f"{first.facts['confidence']:.0%}",
-        reading=read_results(evaluations, found),
-        cautions=cautions(evaluations, found),
-        differences=_differences_rows(found),
+        reading=read_results(evaluations),
+        cautions=cautions(evaluations),
         measures=tuple(MEASURE_WORDS.values()),
-        seeds=len(next(iter(study.arms.values()))),
+        seeds=max(map(len, study.arms.values())),
         over_seeds=_over_seeds(study),
         confusion=_confusion_rows(study.arms),
         looking=study.looking,
@@ -161,16 +158,6 @@ def _confusion_rows(arms: Mapping[str, Sequence[Evaluation]]) -> list[tuple[str,
     return [
         (str(row[0]), [f"{count:.1f}" if count % 1 else f"{count:.0f}" for count in row[2:]])
         for row in table.itertuples(index=False, name=None)
-    ]
-
-
-def _differences_rows(found: Sequence[Difference]) -> list[tuple[str, list[tuple[str, str]]]]:
-    return [
-        (
-            f"{one.after} − {one.before}",
-            [(number(one.estimates[name].value, True), interval(one.estimates[name], True)) for name in MEASURE_WORDS],
-        )
-        for one in found
     ]
 
 

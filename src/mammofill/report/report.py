@@ -5,7 +5,6 @@ On disk::
     index.html                the whole report in one file; opens offline
     table1.csv, .tex          every measure of every arm with its interval, means over seeds where there is a
                               comparison, and the paper's rows
-    differences.csv, .tex     each arm (its first seed) against the one before, on the same resamples of patients
     confusion.csv, .tex       right and wrong calls of each arm at the frozen thresholds
     attention.csv, .tex       where the classifiers of each arm look, where that was measured
     roc.svg                   the ROC curves

@@ -5,25 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
-from mammofill.evaluation import MEASURES, Evaluation, paired_difference
+from mammofill.evaluation import MEASURES, Evaluation
+from mammofill.evaluation.units import PATCH, unit_of
 from mammofill.patches import PatchSet
 from mammofill.report.paper import PAPER_TABLE
 
 MEASURE_WORDS = {
+    "auc_by_lesion": "AUC by lesion",
+    "auc": "AUC by patch",
+    "auc_by_patient": "AUC by patient",
     "accuracy": "accuracy",
     "recall": "recall",
     "specificity": "specificity",
-    "auc": "AUC",
     "balanced_accuracy": "balanced accuracy",
 }
-"""The measures in the words of tables, in the order of their columns."""
+"""The measures in the words of tables, in the order of their columns; by patch where nothing is said."""
 
-_MORE_WORDS = {"pr_auc": "PR-AUC", "brier": "Brier score", "ece": "ECE", "nll": "negative log-likelihood"}
+_MORE_WORDS = {"auc": "AUC", "pr_auc": "PR-AUC", "brier": "Brier score", "ece": "ECE", "nll": "negative log-likelihood"}
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,6 @@ class Estimate:
         return self.has_interval and (self.low > value or self.high < value)
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How much greater the measures of one arm are than those of the arm before it."""
-
-    before: str
-    after: str
-    estimates: dict[str, Estimate]
-    """Measure -> difference, measured on the same resamples of patients."""
-
-
 def estimates(evaluation: Evaluation, threshold_rule: str = "frozen") -> dict[str, Estimate]:
     """Return the measures of an evaluation: measure -> number with interval.
 
@@ -64,31 +56,8 @@ def estimates(evaluation: Evaluation, threshold_rule: str = "frozen") -> dict[st
     table = evaluation.metrics
     rows = table[table["threshold_rule"].isin([threshold_rule, "none"])]
     found = {row["measure"]: Estimate(row["value"], row["low"], row["high"]) for row in rows.to_dict("records")}
-    return {measure: found[measure] for measure in MEASURES}
-
-
-def differences(evaluations: Sequence[Evaluation], seed: int) -> list[Difference]:
-    """Compare each arm with the one before it, on the same resamples of patients.
-
-    Args:
-        evaluations: on the same test set, in order.
-        seed: decides the resamples.
-    """
-    found = []
-    for before, after in pairwise(evaluations):
-        resamples = int(before.manifest.settings["resamples"])
-        confidence = float(before.facts["confidence"])
-        found.append(
-            Difference(
-                before.arm,
-                after.arm,
-                {
-                    measure: Estimate(*paired_difference(before, after, measure, resamples, confidence, seed))
-                    for measure in MEASURES
-                },
-            )
-        )
-    return found
+    # An evaluation on patches that do not name their lesions has nothing by lesion.
+    return {measure: found.get(measure, Estimate(math.nan, math.nan, math.nan)) for measure in MEASURES}
 
 
 def results_table(
@@ -129,16 +98,6 @@ def results_table(
 def _rule_of(measure: str) -> str:
     needs_threshold = ("accuracy", "balanced_accuracy", "recall", "specificity")
     return "frozen" if measure in needs_threshold else "none"
-
-
-def differences_table(found: Sequence[Difference]) -> pd.DataFrame:
-    """Return the differences in long form: after, before, measure, difference, low, high."""
-    rows = [
-        (one.after, one.before, measure, estimate.value, estimate.low, estimate.high)
-        for one in found
-        for measure, estimate in one.estimates.items()
-    ]
-    return pd.DataFrame(rows, columns=["after", "before", "measure", "difference", "low", "high"])
 
 
 def confusion_table(arms: Mapping[str, Sequence[Evaluation]]) -> pd.DataFrame:
@@ -201,7 +160,10 @@ def format_table(evaluations: Sequence[Evaluation]) -> str:
 
 def measure_in_words(name: str) -> str:
     """Return what a measure is called in tables, for example ``recall at specificity 0.9``."""
-    return MEASURE_WORDS.get(name) or _MORE_WORDS.get(name) or name.replace("_", " ")
+    plain, unit = unit_of(name)
+    words = MEASURE_WORDS.get(name) or _MORE_WORDS.get(plain) or plain.replace("_", " ")
+    words += " (threshold from the test set)" if "_at_" in plain else ""
+    return words if name in MEASURE_WORDS or unit == PATCH else f"{words} by {unit}"
 
 
 def in_words(estimate: Estimate, signed: bool = False) -> str:
@@ -216,6 +178,8 @@ def in_words(estimate: Estimate, signed: bool = False) -> str:
 
 def number(value: float, signed: bool = False) -> str:
     """Return a number with three decimals and a true minus sign; what is exactly zero has no sign."""
+    if math.isnan(value):
+        return "not measured"
     if value == 0:
         return "0.000"
     return f"{value:{'+' if signed else ''}.3f}".replace("-", "−")

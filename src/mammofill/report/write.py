@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mammofill.evaluation import Comparison, Evaluation
+from mammofill.comparison import Comparison
+from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import Artifact, begin, write_atomically
 from mammofill.ground.errors import ArtifactError
 from mammofill.ground.progress import Progress, quiet
@@ -17,7 +18,7 @@ from mammofill.report.looking import read_attention
 from mammofill.report.page import Study, render_page
 from mammofill.report.report import Report
 from mammofill.report.settings import WriteReportSettings
-from mammofill.report.tables import confusion_table, differences, differences_table, results_table
+from mammofill.report.tables import confusion_table, results_table
 
 
 def write_report(
@@ -30,19 +31,19 @@ def write_report(
     seed: int = 0,
     progress: Progress = quiet,
 ) -> Report:
-    """Write one page that compares evaluations and shows what they came from.
+    """Write one page that shows evaluations, what was found by comparing them, and what they came from.
 
     Patches, pairs, infillers and classifiers are found through the evaluations' manifests. What is no longer at its
     place is named on the page.
 
     Args:
-        evaluations: the arms, in the order of the tables; each is compared with the one before it. Where a comparison
-            is given, of each arm the first seed at all patients and the dose nearest 1: all of them are in it.
+        evaluations: the arms, in the order of the tables. Where a comparison is given, of each arm the first seed at
+            all patients and the dose nearest 1: all of them are in it.
         out: folder of the report.
         settings: title, number of examples.
-        comparisons: of arms over seeds, doses and shares; none need be.
+        comparisons: of arms over seeds, doses and shares; without any, nothing is compared.
         judgements: of infillers, to be shown beside the classifiers; none need be.
-        seed: decides the resamples of the differences and which examples are shown.
+        seed: decides which examples are shown.
         progress: told what is being made.
 
     Returns:
@@ -63,11 +64,9 @@ def write_report(
             shown = [several[0] for several in arms.values()] if comparisons else list(evaluations)
             reference = str(comparisons[0].facts["reference"]) if comparisons else shown[0].arm
             with progress.task("writing the report", 4) as task:
-                found = differences(shown, seed)
                 own = next((one for one in comparisons if not one.external), None)
                 over_seeds = measures_over_seeds(own) if own else ()
                 write_table(results_table(shown, over_seeds), work.folder / "table1")
-                write_table(differences_table(found), work.folder / "differences")
                 write_table(confusion_table(arms), work.folder / "confusion")
                 for one in comparisons:
                     write_tables(one, work.folder / one.folder.name)
@@ -80,7 +79,7 @@ def write_report(
                 write_atomically(work.folder / "roc.svg", roc)
                 task.advance(1, "curves")
                 lineage = find_lineage(shown, judgements)
-                study = Study(arms, len(evaluations), shown, found, comparisons, judgements, looking, lineage)
+                study = Study(arms, len(evaluations), shown, comparisons, judgements, looking, lineage)
                 page = render_page(study, roc, settings, seed)
                 write_atomically(work.folder / "index.html", page)
                 task.advance(1, "page")

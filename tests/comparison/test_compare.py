@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from toy_evaluations import World, make_evaluation
 
-from mammofill.evaluation import CompareArmsSettings, Comparison, Evaluation, compare_arms
-from mammofill.evaluation.comparison import TABLES, VERDICTS
+from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
+from mammofill.comparison.comparison import TABLES, VERDICTS
+from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import LearnedFrom
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 
@@ -62,30 +64,44 @@ def test_values_are_means_over_seeds(study: tuple[list[Evaluation], Comparison])
     assert row["over_seeds"] == pytest.approx(np.std(areas, ddof=1))
     assert row["low"] < row["value"] < row["high"]
     assert row["replicates"] == 3
-    assert row["seeds_in_interval"]
+    assert row["training"] == "classifier seeds"
 
 
 def test_a_difference_is_that_of_the_values(study: tuple[list[Evaluation], Comparison]) -> None:
     for row in study[1].differences.to_dict("records"):
         assert row["difference"] == pytest.approx(row["value"] - row["against_value"])
         assert row["low"] <= row["difference"] <= row["high"]
-        reach = stats.t.ppf(0.975, row["degrees"]) * row["standard_error"]
-        assert row["high"] - row["low"] == pytest.approx(2 * reach)
-        assert row["p"] == pytest.approx(2 * stats.t.sf(abs(row["difference"]) / row["standard_error"], row["degrees"]))
-        alone = (stats.t.ppf(0.975, row["degrees"]) + stats.t.ppf(0.8, row["degrees"])) * row["standard_error"]
-        assert row["smallest_shown"] == pytest.approx(alone)
-        assert row["smallest_shown_in_family"] > row["smallest_shown"]
+        if row["tested"]:
+            assert row["smallest_shown_in_family"] > row["smallest_shown"] > (row["high"] - row["low"]) / 2
+            assert (row["p"] < 0.05) == (row["low"] > 0 or row["high"] < 0), "the test is that of the interval"
 
 
 def test_every_verdict_is_one_of_those_there_are(study: tuple[list[Evaluation], Comparison]) -> None:
     table = study[1].differences
-    assert set(table["verdict"]) <= set(VERDICTS)
+    assert set(table.loc[table["tested"], "verdict"]) <= set(VERDICTS)
     assert one_row(table, arm="better", measure="auc")["verdict"] == "shown better"
-    assert one_row(table, arm="better", measure="brier")["verdict"] == "shown better", "lower is better"
-    assert one_row(table, arm="better", measure="brier")["difference"] < 0
     assert one_row(table, arm="same", measure="auc")["verdict"] == "no difference shown"
-    assert (table["p_holm"] >= table["p"]).all()
-    assert (table["family"] == 2).all()
+    tested = table[table["tested"]]
+    assert (tested["p_holm"] >= tested["p"]).all()
+    assert (tested["family"] == 2).all()
+
+
+def test_only_the_primary_measure_is_tested(study: tuple[list[Evaluation], Comparison]) -> None:
+    """Four measures with a verdict each showed some difference in 8 to 11 of 100 studies without any."""
+    table = study[1].differences
+    others = table[table["measure"] != "auc"]
+    assert set(table.loc[table["tested"], "measure"]) == {"auc"}
+    assert others[["p", "p_holm", "smallest_shown"]].isna().all(axis=None)
+    assert (others["verdict"] == "").all()
+    assert others[["low", "high"]].notna().all(axis=None), "they are described"
+
+
+def test_lower_is_better_where_it_is(study: tuple[list[Evaluation], Comparison], tmp_path: Path) -> None:
+    settings = replace(FEW, measures=("brier",), margin=0.01)
+    row = one_row(compare_arms(study[0], tmp_path / "out", settings).differences, arm="better")
+    assert row["difference"] < 0
+    assert row["verdict"] == "shown better"
+    assert (row["worth_less"], row["not_worse"]) == ("not shown", "shown")
 
 
 def test_tests_by_name_stand_where_they_apply(study: tuple[list[Evaluation], Comparison]) -> None:
@@ -144,10 +160,10 @@ def test_calibration_is_told_before_and_after(study: tuple[list[Evaluation], Com
 def test_what_was_done_is_written_beside(study: tuple[list[Evaluation], Comparison]) -> None:
     facts = study[1].facts
     assert facts["reference"] == "real"
-    assert facts["planned_comparisons"] == 2
-    assert facts["patients"] == 40
+    assert facts["tested_comparisons"] == 2
+    assert (facts["patients"], facts["lesions"]) == (40, 40)
     assert study[1].test_set == "a" * 64
-    assert study[1].manifest.counts == {"evaluations": 9, "groups": 3, "planned_comparisons": 2, "patients": 40}
+    assert study[1].manifest.counts == {"evaluations": 9, "groups": 3, "tested_comparisons": 2, "patients": 40}
 
 
 # ---- sentences ------------------------------------------------------------------------------------------------------
@@ -160,39 +176,156 @@ def sentences(comparison: Comparison, kind: str) -> list[str]:
 
 def test_each_planned_comparison_has_one_sentence(study: tuple[list[Evaluation], Comparison]) -> None:
     better, same = sentences(study[1], "comparison")
-    assert better.startswith("better, dose 1 against real: AUC ")
+    assert better.startswith("better, dose 1 against real: AUC by patch ")
     assert "Shown better (p < 0.001, p < 0.001 after Holm's correction for 2 comparisons)." in better
-    assert "95 % interval over patients and training seeds" in better
+    assert "95 % interval over patients and classifier seeds" in better
     assert "would have been shown" not in better
     assert "No difference shown (p = " in same
     smallest = one_row(study[1].differences, arm="same", measure="auc")["smallest_shown_in_family"]
-    assert f"With these 40 patients and 3 against 3 training seeds a true difference of {smallest:.3f}" in same
+    assert f"40 patients and 3 classifiers against 3 classifiers a true difference of {smallest:.3f}" in same
     assert same.endswith("in 80 % of such studies: a smaller one may well be there, in either direction.")
     assert "That no difference was shown does not mean that there is none." in sentences(study[1], "caution")
 
 
-def test_one_seed_is_said_to_be_one_seed(tmp_path: Path) -> None:
-    two = [make_evaluation(tmp_path / arm, arm, 1.0) for arm in ("a", "b")]
-    found = compare_arms(two, tmp_path / "out", FEW)
-    assert "over patients, of one training seed each" in sentences(found, "comparison")[0]
-    assert "40 patients, the luck of training left aside, a true difference" in sentences(found, "comparison")[0]
+def test_one_training_each_is_no_finding(tmp_path: Path) -> None:
+    """From one seed an arm 0.113 of 400 studies without a difference were "shown" to have one."""
+    two = [make_evaluation(tmp_path / arm, arm, separation) for arm, separation in (("a", 1.0), ("b", 4.0))]
+    found = compare_arms(two, tmp_path / "out", replace(FEW, margin=0.02))
+    row = one_row(found.differences, arm="b", measure="auc")
+    assert row["low"] > 0, "however large the difference is"
+    assert row["verdict"] == "not a finding"
+    assert np.isnan([row["p"], row["p_holm"], row["p_delong"], row["p_worth_less"]]).all()
+    (text,) = sentences(found, "comparison")
+    assert "95 % interval over patients; that of training is not in it" in text
+    assert text.endswith("One training each: not a finding.")
+    everything = " ".join(found.sentences["text"])
+    assert "shown" not in everything.lower()
+    assert not re.search(r"\bp\b", everything)
     assert any(text.startswith("Every arm was trained once.") for text in sentences(found, "caution"))
-    assert not found.arms["seeds_in_interval"].any()
+    assert (found.arms["training"] == "").all()
     assert found.arms["over_seeds"].isna().all()
 
 
-def test_an_arm_of_one_seed_among_others_takes_their_spread(tmp_path: Path) -> None:
+def test_one_arm_of_one_training_is_enough_for_no_finding(tmp_path: Path) -> None:
     three = [make_evaluation(tmp_path / f"a{seed}", "a", 1.0, seed=seed) for seed in range(2)]
-    three.append(make_evaluation(tmp_path / "b", "b", 1.0))
+    three.append(make_evaluation(tmp_path / "b", "b", 4.0))
     found = compare_arms(three, tmp_path / "out", FEW)
-    assert any(text.startswith("Trained once: b. How far") for text in sentences(found, "caution"))
-    assert found.arms["seeds_in_interval"].all()
+    assert "One arm was trained once: not a finding." in sentences(found, "comparison")[0]
+    assert any(text.startswith("Trained once, so that the luck") for text in sentences(found, "caution"))
+    assert set(found.arms["training"]) == {"classifier seeds", ""}
 
 
 def test_worse_is_said_to_be_worse(tmp_path: Path) -> None:
-    two = [make_evaluation(tmp_path / "a", "a", 4.0), make_evaluation(tmp_path / "b", "b", 0.2)]
-    found = compare_arms(two, tmp_path / "out", FEW)
+    arms = [("a", 4.0), ("b", 0.2)]
+    several = [make_evaluation(tmp_path / f"{arm}{k}", arm, much, seed=k) for arm, much in arms for k in range(3)]
+    found = compare_arms(several, tmp_path / "out", FEW)
     assert "Shown worse (p < 0.001)." in sentences(found, "comparison")[0]
+
+
+# ---- a replicate is the whole chain ---------------------------------------------------------------------------------
+
+
+def chains(folder: Path, luck: tuple[float, ...], classifiers: int = 2) -> list[Evaluation]:
+    """Make an arm without infiller, and one whose infillers are better and worse by `luck`."""
+    count = len(luck) * classifiers
+    made = [make_evaluation(folder / f"real-{k}", "real", 1.0, seed=k) for k in range(count)]
+    for number, more in enumerate(luck):
+        for k in range(number * classifiers, (number + 1) * classifiers):
+            told = {"added": "generated", "infiller": number}
+            made.append(make_evaluation(folder / f"gan-{k}", "GAN", 1.0 + more, seed=k, dose=1.0, **told))
+    return made
+
+
+def test_classifiers_of_one_infiller_are_one_replicate(tmp_path: Path) -> None:
+    made = chains(tmp_path, (0.0, 0.8, 1.6))
+    found = compare_arms(made, tmp_path / "out", FEW)
+    row = one_row(found.arms, arm="GAN", measure="auc")
+    assert (row["replicates"], row["infillers"], row["classifiers"]) == (3, 3, 6)
+    truth = made[0].scores["pathology"] == "malignant"
+    areas = np.array([roc_auc_score(truth, one.scores["logit"]) for one in made[6:]]).reshape(3, 2)
+    assert row["over_seeds"] == pytest.approx(areas.mean(axis=1).std(ddof=1)), "between infillers"
+    assert row["training"] == "infiller and classifier seeds"
+    other = one_row(found.arms, arm="real", measure="auc")
+    assert (other["replicates"], other["infillers"], other["classifiers"]) == (6, 0, 6)
+    unnested = [make_evaluation(tmp_path / f"flat-{k}", "GAN", 1.0, seed=k, dose=1.0) for k in range(6)]
+    for one, flat in zip(made[6:], unnested, strict=True):
+        one.scores.to_parquet(flat.folder / "scores.parquet", index=False)
+    flat = compare_arms([*made[:6], *map(reopened, unnested)], tmp_path / "flat", FEW)
+    narrow = one_row(flat.arms, arm="GAN", measure="auc")
+    assert narrow["value"] == pytest.approx(row["value"])
+    assert row["high"] - row["low"] > 1.3 * (narrow["high"] - narrow["low"]), "three chains, not six"
+
+
+def reopened(one: Evaluation) -> Evaluation:
+    """Let an evaluation whose scores were changed be opened again."""
+    path = one.folder / "artifact.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"]["scores.parquet"] = (one.folder / "scores.parquet").stat().st_size
+    path.write_text(json.dumps(manifest))
+    return Evaluation.open(one.folder)
+
+
+def test_one_infiller_is_no_finding_however_many_classifiers_it_has(tmp_path: Path) -> None:
+    """One GAN with several classifiers: type I 0.10 to 0.24, since the luck of the GAN is in no interval."""
+    found = compare_arms(chains(tmp_path, (3.0,), classifiers=4), tmp_path / "out", FEW)
+    (text,) = sentences(found, "comparison")
+    assert "over patients and classifier seeds; that of the infiller seed is not in it" in text
+    assert "One infiller, whose luck is not in the interval: not a finding." in text
+    assert any(text.startswith("One infiller, so that its luck") for text in sentences(found, "caution"))
+
+
+# ---- units ----------------------------------------------------------------------------------------------------------
+
+
+def test_by_lesion_by_patch_and_by_patient_are_measured_and_named(tmp_path: Path) -> None:
+    several = [make_evaluation(tmp_path / f"{arm}{k}", arm, 1.0, seed=k) for arm in ("a", "b") for k in range(2)]
+    found = compare_arms(several, tmp_path / "out", CompareArmsSettings(resamples=100, curve_resamples=100))
+    assert set(found.differences.loc[found.differences["tested"], "measure"]) == {"auc_by_lesion"}
+    values = found.arms[found.arms["arm"] == "a"].set_index("measure")["value"]
+    scores = [one.scores for one in several[:2]]
+    by_patch = [roc_auc_score(one["pathology"] == "malignant", one["logit"]) for one in scores]
+    assert values["auc"] == pytest.approx(np.mean(by_patch))
+    lesions = [one.groupby("lesion_ids").agg({"logit": "mean", "pathology": "first"}) for one in scores]
+    by_lesion = [roc_auc_score(one["pathology"] == "malignant", one["logit"]) for one in lesions]
+    assert values["auc_by_lesion"] == pytest.approx(np.mean(by_lesion))
+    assert "AUC by lesion" in sentences(found, "comparison")[0]
+
+
+def test_lesions_that_nobody_names_are_not_guessed(tmp_path: Path) -> None:
+    two = [make_evaluation(tmp_path / arm, arm, 1.0) for arm in ("a", "b")]
+    for one in two:
+        one.scores.drop(columns="lesion_ids").to_parquet(one.folder / "scores.parquet", index=False)
+    old = [reopened(one) for one in two]
+    with pytest.raises(ArtifactError, match="a does not say which lesions its patches hold.* as auc_by_lesion"):
+        compare_arms(old, tmp_path / "out")
+    assert len(compare_arms(old, tmp_path / "out", FEW).arms)
+
+
+# ---- a margin -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("separation", "margin", "said"),
+    [
+        (1.0, 0.5, ("shown", "shown", "shown")),
+        (1.0, 0.001, ("not shown", "not shown", "not shown")),
+        (4.0, 0.02, ("not shown", "shown", "not shown")),
+        (-3.0, 0.02, ("shown", "not shown", "not shown")),
+    ],
+    ids=["alike", "too few to tell", "better", "worse"],
+)
+def test_against_a_margin(separation: float, margin: float, said: tuple[str, ...], tmp_path: Path) -> None:
+    arms = [("a", 1.0), ("b", separation)]
+    several = [make_evaluation(tmp_path / f"{arm}{k}", arm, much, seed=k) for arm, much in arms for k in range(3)]
+    found = compare_arms(several, tmp_path / "out", replace(FEW, margin=margin))
+    row = one_row(found.differences, arm="b", measure="auc")
+    assert (row["worth_less"], row["not_worse"], row["equivalent"]) == said
+    # Two one-sided tests at 2.5 % are the interval of 95 %.
+    assert (row["worth_less"] == "shown") == (row["high"] < margin)
+    assert (row["not_worse"] == "shown") == (row["low"] > -margin)
+    (text,) = sentences(found, "comparison")
+    assert f"That it gains less than {margin:g} AUC: {said[0]} (p " in text
+    assert ("equivalent within that margin" in text) == (said[2] == "shown")
 
 
 def test_too_few_patients_are_told(tmp_path: Path) -> None:
@@ -200,7 +333,7 @@ def test_too_few_patients_are_told(tmp_path: Path) -> None:
     two = [make_evaluation(tmp_path / arm, arm, 1.0, world=world) for arm in ("a", "b")]
     found = compare_arms(two, tmp_path / "out", FEW)
     cautions = sentences(found, "caution")
-    assert any("Only 3 patients have patches of the class that limits the AUC" in text for text in cautions)
+    assert any("Only 3 patients have patches of the class that limits the AUC by patch" in text for text in cautions)
     left_out = int(found.differences["left_out"].max())
     assert left_out > 0
     assert any(f"In up to {left_out} of 300 resamples of patients a class was missing" in text for text in cautions)
@@ -208,8 +341,9 @@ def test_too_few_patients_are_told(tmp_path: Path) -> None:
 
 def test_one_patient_of_a_class_cannot_be_judged(tmp_path: Path) -> None:
     world = World(patients=2)
-    two = [make_evaluation(tmp_path / arm, arm, 1.0, world=world) for arm in ("a", "b")]
-    found = compare_arms(two, tmp_path / "out", FEW)
+    arms = [(arm, k) for arm in "ab" for k in range(2)]
+    several = [make_evaluation(tmp_path / f"{arm}{k}", arm, 1.0, seed=k, world=world) for arm, k in arms]
+    found = compare_arms(several, tmp_path / "out", FEW)
     assert set(found.differences.query("measure == 'auc'")["verdict"]) == {"cannot be judged"}
     assert "It cannot be judged" in sentences(found, "comparison")[0]
 
@@ -230,7 +364,7 @@ def grid(folder: Path) -> list[Evaluation]:
 
 def compared(comparison: Comparison, planned: bool) -> set[tuple[str, float, str, float]]:
     table = comparison.differences.query("measure == 'auc'")
-    rows = table[table["planned"] == planned].to_dict("records")
+    rows = table[table["tested"] == planned].to_dict("records")
     return {(row["arm"], row["dose"], row["against"], row["real_share"]) for row in rows}
 
 
@@ -239,7 +373,7 @@ def test_planned_are_all_doses_at_the_whole_share(tmp_path: Path) -> None:
     arms = [(arm, dose, "real", 1.0) for arm in ("generated", "repeated") for dose in (1.0, 2.0)]
     assert compared(found, True) == set(arms)
     assert compared(found, False) == {("generated", 1.0, "real", 0.5)}
-    unplanned = found.differences[~found.differences["planned"]]
+    unplanned = found.differences[~found.differences["tested"]]
     assert unplanned["p_holm"].isna().all()
     assert (unplanned["verdict"] == "").all()
     assert sentences(found, "not-compared") == [
@@ -279,7 +413,7 @@ def test_doses_and_shares_are_told(tmp_path: Path) -> None:
         ("real", 0.5), ("real", 1.0), ("generated", 0.25), ("generated", 0.5), ("generated", 1.0)
     ]  # fmt: skip
     generated, repeated = sentences(found, "dose")
-    assert generated.startswith("generated, AUC against the dose: ")
+    assert generated.startswith("generated, AUC by patch against the dose: ")
     assert " without (real), " in generated
     assert "From dose 1 to 2 it changes by " in repeated
 

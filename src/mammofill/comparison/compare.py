@@ -5,27 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from mammofill.evaluation.break_even import break_even_table, doses_table, shares_table
-from mammofill.evaluation.comparison import TABLES, Comparison
-from mammofill.evaluation.curves import calibration_table, curves_table, hardest_table, reliability_table
-from mammofill.evaluation.differences import arms_table, contrasts_of, differences_table, not_compared
+from mammofill.comparison.break_even import break_even_table, doses_table, shares_table
+from mammofill.comparison.comparison import TABLES, Comparison
+from mammofill.comparison.curves import calibration_table, curves_table, hardest_table, reliability_table
+from mammofill.comparison.differences import arms_table, differences_table
+from mammofill.comparison.groups import Groups, sort_into_groups
+from mammofill.comparison.plan import WrittenPlan, read_plans
+from mammofill.comparison.sentences import sentences_table
+from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation
-from mammofill.evaluation.groups import Groups, sort_into_groups
 from mammofill.evaluation.intervals import Resamples
-from mammofill.evaluation.sentences import sentences_table
-from mammofill.evaluation.settings import CompareArmsSettings
 from mammofill.ground.artifact import begin, write_atomically
 from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.seeding import stream
 
 _SCHEME = (
-    "Mean over the replicates of a group. Error after Obuchowski and Rockette: variance between replicates, over all "
-    "groups, and covariances from resamples of patients (each with all of its patches, the same resamples for all "
-    "groups). Interval: Student's t with Hillis's degrees of freedom, on the log-odds scale for shares. Without "
-    "replicates, of patients alone."
+    "Mean over the replicates of a group; a replicate is a chain of training from the infiller on, classifiers of one "
+    "infiller averaged. Error after Obuchowski and Rockette: variance between the replicates of each group, and "
+    "covariances from resamples of patients (each with all lesions and patches, the same resamples for all groups). "
+    "Interval: Student's t for each part, joined as a root of squares; on the log-odds scale for shares. Where a group "
+    "was trained once, of patients alone, and nothing is tested."
 )
 
 
@@ -34,15 +37,17 @@ def compare_arms(
     out: str | Path,
     settings: CompareArmsSettings = CompareArmsSettings(),
     *,
+    plans: Sequence[Path] = (),
     seed: int = 0,
     progress: Progress = quiet,
 ) -> Comparison:
-    """Compare the arms of a study, over patients and training seeds.
+    """Compare the arms of a study, over patients and training.
 
     Args:
         evaluations: of one test set; those that differ in the replicate alone form a group.
         out: folder of the comparison.
-        settings: reference, planned comparisons, measures, resamples.
+        settings: counterparts, further pairs, measures, margin, resamples.
+        plans: files of plans that were written before the evaluations were made, as a study keeps them; see `plan`.
         seed: decides the resamples.
         progress: told as evaluations are measured.
 
@@ -54,22 +59,28 @@ def compare_arms(
         ArtifactError: test sets differ, or two evaluations stand for the same replicate.
         LeakError: a test patient shaped what is evaluated.
         SettingsError: an arm is named that is not there.
+        DamagedError: a plan was changed after it was written.
     """
+    written = read_plans(plans)
     groups = sort_into_groups(evaluations, settings)
+    groups.check_units(settings.measures)
+    inputs: dict[str, Any] = {"evaluations": list(evaluations)}
+    if plans:
+        inputs["plans"] = list(plans)
     with begin(
         out,
         kind=Comparison.kind,
         stage="compare-arms",
         settings=settings,
         seed=seed,
-        inputs={"evaluations": list(evaluations)},
+        inputs=inputs,
     ) as work:
         if work is not None:
             with progress.task("comparing arms", len(evaluations) + len(groups.members)) as task:
-                tables = make_tables(groups, settings, seed, task)
+                tables = make_tables(groups, settings, seed, task, written)
             for name, table in tables.items():
                 table.to_parquet(work.folder / f"{name}.parquet", index=False)
-            planned = int(tables["differences"]["family"].max()) if len(tables["differences"]) else 0
+            tested = int(tables["differences"]["tested"].sum())
             patients = len(set(groups.patients))
             facts = {
                 "test_set": evaluations[0].test_set,
@@ -80,7 +91,13 @@ def compare_arms(
                 "malignant_patches": int(groups.malignant.sum()),
                 "reference": groups.reference,
                 "primary_measure": settings.measures[0],
-                "planned_comparisons": planned,
+                "lesions": len(groups.units.lesions.malignant) if groups.units.lesions_are_named else None,
+                "tested_comparisons": tested,
+                "margin": settings.margin,
+                "plans": [
+                    {"number": one.number, "sha256": one.sha256, "test_scores_before": one.test_scores_before}
+                    for one in written
+                ],
                 "confidence": settings.confidence,
                 "power": settings.power,
                 "scheme": _SCHEME,
@@ -89,13 +106,15 @@ def compare_arms(
             work.finish({
                 "evaluations": len(evaluations),
                 "groups": len(groups.members),
-                "planned_comparisons": planned,
+                "tested_comparisons": tested,
                 "patients": patients,
             })  # fmt: skip
     return Comparison.open(out)
 
 
-def make_tables(groups: Groups, settings: CompareArmsSettings, seed: int, task: Task) -> dict[str, pd.DataFrame]:
+def make_tables(
+    groups: Groups, settings: CompareArmsSettings, seed: int, task: Task, plans: Sequence[WrittenPlan] = ()
+) -> dict[str, pd.DataFrame]:
     """Make all tables of a comparison; name -> columns of `TABLES`.
 
     Args:
@@ -103,13 +122,13 @@ def make_tables(groups: Groups, settings: CompareArmsSettings, seed: int, task: 
         settings: of the comparison.
         seed: decides the resamples.
         task: advances by one per evaluation, and by one per group.
+        plans: that were written down.
     """
     resamples = Resamples.draw(groups.patients, settings.resamples, stream(seed, "compare-arms"))
     measured = groups.measured(settings.measures, resamples, task)
-    contrasts = contrasts_of(groups, settings)
     tables = {
-        "arms": arms_table(measured, settings),
-        "differences": differences_table(groups, measured, contrasts, settings),
+        "arms": arms_table(groups, measured, settings),
+        "differences": differences_table(groups, measured, settings, plans),
         "doses": doses_table(groups, measured, settings),
         "shares": shares_table(groups, measured, settings),
         "break_even": break_even_table(groups, measured, settings, seed),
@@ -119,7 +138,6 @@ def make_tables(groups: Groups, settings: CompareArmsSettings, seed: int, task: 
         "curves": curves_table(groups, resamples, settings, task),
         "hardest": hardest_table(groups, settings),
     }
-    left_over = not_compared(groups, contrasts, settings)
-    tables["sentences"] = sentences_table(groups, measured, tables, left_over, settings)
+    tables["sentences"] = sentences_table(groups, measured, tables, settings, plans)
     assert tables.keys() == TABLES.keys()
     return tables

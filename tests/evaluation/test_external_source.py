@@ -12,7 +12,7 @@ import pytest
 from mammofill.classifier import Classifier
 from mammofill.evaluation import EvaluateSettings
 from mammofill.evaluation.evaluate import check_no_leak
-from mammofill.evaluation.strangers import check_strangers
+from mammofill.evaluation.external import check_external
 from mammofill.ground.artifact import Artifact, LearnedFrom, begin
 from mammofill.ground.errors import LeakError, SettingsError
 from mammofill.patches import PatchSet
@@ -51,7 +51,7 @@ def opened(folder: Path, name: str) -> Artifact:
 def check(own: Artifact, other: Artifact, folder: Path) -> dict[str, object]:
     classifier = made_from(folder / "classifier", "classifier", made_from(folder / "patches", "patches", own))
     patches = made_from(folder / "elsewhere", "patches", other)
-    return check_strangers(cast(Classifier, classifier), cast(PatchSet, patches), "clinic")
+    return check_external(cast(Classifier, classifier), cast(PatchSet, patches), "clinic")
 
 
 def test_another_source_is_told_by_name(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_what_could_not_be_compared_is_said(tmp_path: Path) -> None:
     classifier = made_from(tmp_path / "classifier", "classifier", made_from(tmp_path / "patches", "patches", own))
     patches = made_from(tmp_path / "elsewhere", "patches", other)
     own.folder.rename(tmp_path / "moved")
-    found = check_strangers(cast(Classifier, classifier), cast(PatchSet, patches), "clinic")
+    found = check_external(cast(Classifier, classifier), cast(PatchSet, patches), "clinic")
     assert found["learned_collections"] == []
     assert str(found["external_check"]).startswith("patients alone: the mammograms behind")
     assert str(classifier.folder) in str(found["external_check"])

@@ -14,7 +14,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from toy_evaluations import make_evaluation
 
-from mammofill.evaluation import CompareArmsSettings, Comparison, Evaluation, compare_arms, pool_folds
+from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
+from mammofill.evaluation import Evaluation, pool_folds
 from mammofill.evaluation.pool import from_threshold
 from mammofill.experiment import StudyRun
 from mammofill.ground.errors import ArtifactError, LeakError, TooFewError

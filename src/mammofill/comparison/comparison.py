@@ -3,7 +3,8 @@
 On disk, one Parquet table each, whose columns are listed below::
 
     arms.parquet         each group of replicates and measure, with its interval
-    differences.parquet  groups against the reference and in planned pairs, with intervals and tests
+    differences.parquet  each group with added patches against its counterpart, and further pairs; tests of the
+                         primary measure
     doses.parquet        each arm at each dose
     shares.parquet       each arm at each share of the real patients
     break_even.parquet   how many real patches generated ones were worth
@@ -13,10 +14,11 @@ On disk, one Parquet table each, whose columns are listed below::
     reliability.parquet  what came true of the scores, bin by bin, over the replicates of a group
     curves.parquet       ROC and precision-recall curves with bands
     hardest.parquet      the patches that all arms together were furthest off
-    comparison.json      test set, reference, planned comparisons, how the intervals were made
+    comparison.json      test set, reference, primary measure, family, plans, how the intervals were made
 
-A *group* is an arm at a dose and a share of the real patients, whose replicates differ in the training seed alone. In
-all tables ``dose`` is NaN for arms without synthetic or repeated patches (0 in ``doses``).
+A *group* is an arm at a dose and a share of the real patients. Its *replicates* are whole chains of training, from the
+infiller on; classifiers that learned from the fills of one infiller are one replicate together. In all tables
+``dose`` is NaN for arms without synthetic or repeated patches (0 in ``doses``).
 """
 
 from __future__ import annotations
@@ -35,13 +37,14 @@ GROUP_COLUMNS = {"arm": "string", "dose": "float64", "real_share": "float64"}
 ARM_COLUMNS = GROUP_COLUMNS | {
     "measure": "string",  # see `metrics`
     "value": "float64",  # mean over replicates
-    "low": "float64",  # of the interval over patients and seeds; NaN where it cannot be had
+    "low": "float64",  # of the interval over patients and training; NaN where it cannot be had
     "high": "float64",
     "standard_error": "float64",
-    "degrees": "float64",  # of freedom, of that error
-    "replicates": "int64",
+    "replicates": "int64",  # chains of training
+    "infillers": "int64",  # 0: nothing generated was learned from
+    "classifiers": "int64",
     "over_seeds": "float64",  # standard deviation of the replicates' values; NaN for one
-    "seeds_in_interval": "bool",  # False: no group has several replicates, so that the interval is of patients alone
+    "training": "string",  # whose luck the interval holds beside the patients', in words; empty: patients alone
     "left_out": "int64",  # resamples of patients without a value, because a class was missing
 }
 
@@ -52,30 +55,37 @@ DIFFERENCE_COLUMNS = {
     "against_dose": "float64",
     "real_share": "float64",  # of both
     "measure": "string",
-    "planned": "bool",  # whether it belongs to the family of comparisons
+    "tested": "bool",  # whether it belongs to the family of tests: primary measure alone
+    "plan": "string",  # of `plan.STATUSES`
     "value": "float64",
     "against_value": "float64",
     "difference": "float64",
     "low": "float64",  # of its interval, not widened for the family
     "high": "float64",
     "standard_error": "float64",
-    "degrees": "float64",
-    "p": "float64",  # two-sided, of no difference: resampled patients and seeds
-    "p_holm": "float64",  # the same, adjusted over the planned comparisons of this measure; NaN where not planned
-    "family": "int64",  # planned comparisons of this measure; 0 where this is not one
-    "verdict": "string",  # `VERDICTS`, from p_holm; empty where not planned
+    "p": "float64",  # two-sided, of no difference; this and what follows NaN where nothing was tested
+    "p_holm": "float64",  # the same, adjusted over the family
+    "family": "int64",  # comparisons that were tested together; 0 where this was not
+    "verdict": "string",  # `VERDICTS`, from p_holm; empty where not tested
     "smallest_shown": "float64",  # true difference shown with the power asked for, were this the only comparison
-    "smallest_shown_in_family": "float64",  # the same at the level that Holm asks of the smallest p; NaN: not planned
+    "smallest_shown_in_family": "float64",  # the same at the level that Holm asks of the smallest p
+    "margin": "float64",  # below which a difference is worth nothing; NaN where none was stated
+    "p_worth_less": "float64",  # one-sided, of a gain of the margin or more; adjusted over the family
+    "p_not_worse": "float64",  # one-sided, of a loss of the margin or more; adjusted over the family
+    "worth_less": "string",  # whether that was shown, of `SHOWN`; empty where not tested
+    "not_worse": "string",
+    "equivalent": "string",  # both
     "effect_size": "float64",
-    "effect_kind": "string",  # d (AUC), h (shares of patches), or empty
-    "p_delong": "float64",  # of AUCs of scores averaged over replicates; patches taken for independent
+    "effect_kind": "string",  # d (AUC), h (shares), or empty
+    "p_delong": "float64",  # of AUCs of scores averaged over replicates; patches taken for independent; decides nothing
     "p_delong_clustered": "float64",  # the same, patches of one patient alike (Obuchowski)
-    "p_mcnemar": "float64",  # of accuracy; exact, patches taken for independent
+    "p_mcnemar": "float64",  # of accuracy; exact, patches taken for independent; decides nothing
     "only_arm_right": "int64",  # patches that only this group called right, -1 where McNemar's test does not apply
     "only_against_right": "int64",
-    "replicates": "int64",
-    "against_replicates": "int64",
-    "seeds_in_interval": "bool",
+    "infillers": "int64",
+    "classifiers": "int64",
+    "against_infillers": "int64",
+    "against_classifiers": "int64",
     "left_out": "int64",
 }
 
@@ -85,7 +95,7 @@ DOSE_COLUMNS = GROUP_COLUMNS | {
     "low": "float64",
     "high": "float64",
     "replicates": "int64",
-    "gain": "float64",  # over the reference arm at the same share; NaN where there is none
+    "gain": "float64",  # over the arm that it is compared with, at the same share; NaN where there is none
     "gain_low": "float64",
     "gain_high": "float64",
 }
@@ -107,7 +117,7 @@ BREAK_EVEN_COLUMNS = GROUP_COLUMNS | {
 }
 
 SENTENCE_COLUMNS = {
-    "kind": "string",  # comparison, dose, break-even, caution, not-compared
+    "kind": "string",  # comparison, added, dose, break-even, caution, not-compared, plan
     "arm": "string",  # whom it is about; empty for cautions
     "against": "string",
     "measure": "string",
@@ -117,9 +127,11 @@ SENTENCE_COLUMNS = {
 
 SCORE_COLUMNS = GROUP_COLUMNS | {
     "replicate": "int64",
+    "infiller": "string",  # as in `Evaluation.infiller`; empty for none
     "patch_id": "string",
     "patient_id": "string",
     "pathology": "string",
+    "lesion_ids": "string",
     "logit": "float64",  # log-odds of malignancy
     "score": "float64",  # probability of malignancy
     "called": "bool",  # malignant, at the evaluation's own frozen threshold
@@ -132,6 +144,8 @@ CALIBRATION_COLUMNS = GROUP_COLUMNS | {
     "brier": "float64",
     "ece": "float64",
     "nll": "float64",
+    "calibration_slope": "float64",  # NaN where scores separate the classes
+    "calibration_intercept": "float64",
 }
 
 GROUP_RELIABILITY_COLUMNS = GROUP_COLUMNS | RELIABILITY_COLUMNS
@@ -155,12 +169,16 @@ HARDEST_COLUMNS = {
     "score": "float64",  # its probability
 }
 
-VERDICTS = BETTER, WORSE, NOT_SHOWN, CANNOT_TELL = (
+VERDICTS = BETTER, WORSE, NOT_SHOWN, CANNOT_TELL, NO_FINDING = (
     "shown better",
     "shown worse",
     "no difference shown",
     "cannot be judged",
+    "not a finding",  # trained once: the luck of training is in no interval
 )
+
+SHOWN = {True: "shown", False: "not shown"}
+"""Of what was tested against a margin."""
 
 TABLES: dict[str, dict[str, str]] = {
     "arms": ARM_COLUMNS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,36 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from mammofill.evaluation.comparison import GROUP_COLUMNS, SCORE_COLUMNS
+from mammofill.comparison.comparison import GROUP_COLUMNS, SCORE_COLUMNS
+from mammofill.comparison.design import Design, Group, Recipe, Trained
+from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation, check_same_test_set
 from mammofill.evaluation.folds import check_pool
-from mammofill.evaluation.intervals import Replicates, Resamples, limiting_patients, with_seeds
-from mammofill.evaluation.metrics import Weights, measure
-from mammofill.evaluation.settings import CompareArmsSettings
+from mammofill.evaluation.intervals import Replicates, Resamples, by_chain
+from mammofill.evaluation.units import PATCH, Units, unit_of
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.progress import Task
-
-
-@dataclass(frozen=True)
-class Group:
-    """An arm at a dose and a share of the real patients."""
-
-    arm: str
-    dose: float | None
-    real_share: float
-
-    @property
-    def name(self) -> str:
-        """In words, for example ``generated, dose 1, 50 % of the real patients``."""
-        parts = [self.arm]
-        parts += [f"dose {self.dose:g}"] if self.dose is not None else []
-        parts += [f"{self.real_share * 100:g} % of the real patients"] if self.real_share < 1 else []
-        return ", ".join(parts)
-
-    @property
-    def row(self) -> tuple[str, float, float]:
-        """As in the columns `comparison.GROUP_COLUMNS`."""
-        return self.arm, math.nan if self.dose is None else self.dose, self.real_share
 
 
 @dataclass(frozen=True)
@@ -50,14 +28,14 @@ class Groups:
     """All groups of a study, on one test set.
 
     Attributes:
-        truth: patch_id, patient_id, pathology, in the order in which patches stand everywhere here.
+        truth: patch_id, patient_id, pathology, lesion_ids, in the order in which patches stand everywhere here.
         members: group -> its evaluations, by replicate; groups in the order in which they were given.
-        reference: name of the arm that the others are compared with.
+        design: which of them is held against which.
     """
 
     truth: pd.DataFrame
     members: Mapping[Group, tuple[Evaluation, ...]]
-    reference: str
+    design: Design
     _logits: dict[Path, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -69,6 +47,11 @@ class Groups:
     def patients(self) -> NDArray[np.object_]:
         """(n,) whose patch each is."""
         return self.truth["patient_id"].to_numpy(dtype=object)
+
+    @cached_property
+    def units(self) -> Units:
+        """The test set by patch, by lesion and by patient."""
+        return Units(self.truth)
 
     @property
     def arms(self) -> list[str]:
@@ -85,22 +68,18 @@ class Groups:
         margins: NDArray[np.float64] = (self.logits(group) - thresholds[:, None]).mean(axis=0)
         return margins
 
-    def reference_of(self, group: Group) -> Group | None:
-        """Return the group of the reference arm that a group is compared with: same share, and same dose if it has any.
+    def trained(self, group: Group) -> Trained:
+        """Count how often the classifiers of a group were trained."""
+        return Trained.of(self.members[group])
 
-        None where there is none, and for the groups of the reference arm themselves.
-        """
-        if group.arm == self.reference:
-            return None
-        return self.partner(group, self.reference)
+    @property
+    def reference(self) -> str:
+        """Name of the arm that tables and figures show the others beside."""
+        return self.design.reference
 
-    def partner(self, group: Group, arm: str) -> Group | None:
-        """Return the group of another arm with the same share and dose, or the same share and no dose."""
-        for dose in (group.dose, None):
-            other = Group(arm, dose, group.real_share)
-            if other in self.members:
-                return other
-        return None
+    def beside(self, group: Group) -> Group | None:
+        """Return the group from which the gain of this one is told: its counterpart, or that of the reference arm."""
+        return self.design.counterpart_of(group) or self.design.reference_of(group)
 
     def measured(self, names: Sequence[str], resamples: Resamples, task: Task) -> dict[Group, dict[str, Replicates]]:
         """Measure every evaluation on the test set and on each resample of patients.
@@ -113,32 +92,42 @@ class Groups:
         Returns:
             Group -> measure -> values and draws.
         """
-        resting_on = {name: limiting_patients(name, self.malignant, self.patients) for name in names}
         found: dict[Group, dict[str, Replicates]] = {}
         for group, evaluations in self.members.items():
-            values, draws = [], []
+            measured = []
             for one in evaluations:
-
-                def statistics(weights: Weights, one: Evaluation = one) -> dict[str, NDArray[np.float64]]:
-                    return measure(names, self.malignant, self._logits_of(one), one.threshold_logit, weights)
-
-                values.append(statistics(np.ones((1, len(self.truth)))))
-                draws.append(resamples.draws(statistics))
+                measured.append(
+                    self.units.measured(
+                        names, self._logits_of(one), one.threshold_logit, resamples, one.folds_of(self.patients)
+                    )
+                )
                 task.advance(note=group.name)
+            infillers = [one.infiller for one in evaluations]
             found[group] = {
-                name: Replicates(
-                    np.concatenate([one[name] for one in values]),
-                    np.stack([one[name] for one in draws]),
-                    resting_on[name],
+                name: by_chain(
+                    [one[name][0] for one in measured],
+                    [one[name][1] for one in measured],
+                    infillers,
+                    self.units.limiting_patients(name),
                 )
                 for name in names
             }
-        for name in names:
-            for of_group, told in zip(
-                found.values(), with_seeds([of_group[name] for of_group in found.values()]), strict=True
-            ):
-                of_group[name] = told
         return found
+
+    def check_units(self, names: Sequence[str]) -> None:
+        """Refuse to measure by lesion or by patient where nobody says which patches show one lesion.
+
+        Raises:
+            ArtifactError: as said.
+        """
+        others = [name for name in names if unit_of(name)[1] != PATCH]
+        if others and not self.units.lesions_are_named:
+            folder = next(iter(self.members.values()))[0].folder
+            raise ArtifactError(
+                f"{folder} does not say which lesions its patches hold, so nothing can be measured as {others[0]}. "
+                "Evaluate the classifiers again, on patches that name their lesions (lesion_ids), or give measures by "
+                "patch alone, as in --measures '[\"auc\"]'."
+            )
 
     def scores(self) -> pd.DataFrame:
         """Return each evaluation's score of each patch, columns of `comparison.SCORE_COLUMNS`."""
@@ -146,7 +135,9 @@ class Groups:
         for group, evaluations in self.members.items():
             for one in evaluations:
                 logits = self._logits_of(one)
-                scored = self.truth.assign(replicate=one.replicate, logit=logits, score=expit(logits))
+                scored = self.truth.assign(
+                    replicate=one.replicate, infiller=one.infiller, logit=logits, score=expit(logits)
+                )
                 scored["called"] = logits >= one.threshold_logit
                 scored[list(GROUP_COLUMNS)] = group.row
                 tables.append(scored)
@@ -190,15 +181,18 @@ def sort_into_groups(evaluations: Sequence[Evaluation], settings: CompareArmsSet
         members.setdefault(group, []).append((replicate, one))
     arms = list(dict.fromkeys(group.arm for group in members))
     named = [settings.reference] if settings.reference else []
-    for arm in (*named, *(arm for pair in settings.pairs for arm in pair)):
+    for arm in (*named, *(arm for pair in (*settings.pairs, *settings.counterparts) for arm in pair)):
         if arm not in arms:
             raise SettingsError(f"compare-arms: there is no arm {arm!r} among the evaluations; there are {arms}.")
     by_replicate = {
         group: tuple(one for _, one in sorted(found, key=lambda numbered: numbered[0]))
         for group, found in members.items()
     }
-    truth = evaluations[0].scores[["patch_id", "patient_id", "pathology"]].reset_index(drop=True)
-    return Groups(truth, by_replicate, settings.reference or arms[0])
+    truth = evaluations[0].scores[["patch_id", "patient_id", "pathology", "lesion_ids"]].reset_index(drop=True)
+    recipes: dict[str, Recipe] = {}
+    for one in evaluations:
+        recipes.setdefault(one.arm, Recipe(one.added, one.recipe))
+    return Groups(truth, by_replicate, Design(tuple(by_replicate), recipes, settings))
 
 
 def _check_no_leak(one: Evaluation) -> None:

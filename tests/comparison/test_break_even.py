@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from toy_evaluations import World, make_evaluation
 
-from mammofill.evaluation import CompareArmsSettings, Comparison, compare_arms
-from mammofill.evaluation.break_even import LearningCurve
+from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
+from mammofill.comparison.break_even import LearningCurve
 
 FEW = CompareArmsSettings(resamples=300, curve_resamples=100, measures=("auc",))
 LARGE = World(patients=200, noise=0.2)
@@ -88,17 +88,21 @@ def test_what_generated_patches_were_worth(tmp_path: Path) -> None:
     assert row["added_patches"] == 200, "two for each of 100 real ones"
     assert row["worth_patches"] == pytest.approx(400 * row["worth_share"] - 100)
     (text,) = found.sentences.query("kind == 'break-even'")["text"]
-    assert text.startswith("generated, dose 2, 25 % of the real patients: AUC ")
+    assert text.startswith("generated, dose 2, 25 % of the real patients: AUC by patch ")
     assert f"200 added patches were worth {row['worth_patches']:.0f} real ones [" in text
 
 
 @pytest.mark.parametrize(
     ("generated", "real", "reason"),
     [
-        ({0.25: 0.5}, {0.25: 0.5, 1.0: 1.5}, "no gain over the reference arm was shown at this share"),
-        ({0.25: 2.5}, {0.25: 0.5, 1.0: 1.5}, "it does better than the reference arm with all the real patients"),
-        ({1.0: 2.5}, {1.0: 1.5}, "the reference arm was trained at one share of the real patients only"),
-        ({0.25: 1.0}, {0.25: 1.5, 1.0: 0.5}, "the reference arm gains nothing from 25 % to 100 %"),
+        ({0.25: 0.5}, {0.25: 0.5, 1.0: 1.5}, "the interval of its gain at this share holds zero"),
+        (
+            {0.25: 2.5},
+            {0.25: 0.5, 1.0: 1.5},
+            "it does better than the arm without added patches with all the real patients",
+        ),
+        ({1.0: 2.5}, {1.0: 1.5}, "the arm without added patches was trained at one share of the real patients only"),
+        ({0.25: 1.0}, {0.25: 1.5, 1.0: 0.5}, "the arm without added patches gains nothing from 25 % to 100 %"),
         ({0.5: 1.0}, {0.25: 0.5, 1.0: 1.5}, "real was not evaluated at this share of the real patients"),
     ],
     ids=["no gain", "beyond the curve", "one share", "falling", "no counterpart"],

@@ -9,17 +9,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from mammofill.evaluation.calibration import reliability
-from mammofill.evaluation.comparison import (
+from mammofill.comparison.comparison import (
     CALIBRATION_COLUMNS,
     CURVE_COLUMNS,
     GROUP_RELIABILITY_COLUMNS,
     HARDEST_COLUMNS,
 )
-from mammofill.evaluation.groups import Groups
+from mammofill.comparison.groups import Groups
+from mammofill.comparison.settings import CompareArmsSettings
+from mammofill.evaluation.calibration import reliability
 from mammofill.evaluation.intervals import Resamples
-from mammofill.evaluation.metrics import LOWER_IS_BETTER, WeightedCurve, measure
-from mammofill.evaluation.settings import CompareArmsSettings
+from mammofill.evaluation.metrics import LOWER_IS_BETTER, OF_CALIBRATION, WeightedCurve, measure
+from mammofill.evaluation.units import unit_of
 from mammofill.ground.progress import Task
 
 GRID = np.linspace(0, 1, 101)
@@ -29,15 +30,19 @@ GRID = np.linspace(0, 1, 101)
 def curves_table(groups: Groups, resamples: Resamples, settings: CompareArmsSettings, task: Task) -> pd.DataFrame:
     """Tell the ROC and the precision-recall curve of each group on `GRID`; columns of `CURVE_COLUMNS`.
 
+    They are in the unit of the primary measure: by lesion, unless settings say otherwise.
+
     Curves of replicates are averaged vertically (Fawcett, "An introduction to ROC analysis", 2006, algorithm 3).
     """
     tables = []
     quantiles = [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2]
+    cases = groups.units[unit_of(settings.measures[0])[1]]
+    of_cases = resamples.of_cases(cases.patients)
     for group in groups.members:
-        logits = groups.logits(group)
-        whole = _mean_curves(groups.malignant, logits, np.ones((1, len(groups.truth))))
+        logits = np.stack([cases.scores(one) for one in groups.logits(group)])
+        whole = _mean_curves(cases.malignant, logits, np.ones((1, len(cases.malignant))))
         drawn = [
-            _mean_curves(groups.malignant, logits, weights) for weights in resamples.weights(settings.curve_resamples)
+            _mean_curves(cases.malignant, logits, weights) for weights in of_cases.weights(settings.curve_resamples)
         ]
         for name in ("roc", "pr"):
             draws = np.concatenate([one[name] for one in drawn])
@@ -54,12 +59,13 @@ def calibration_table(groups: Groups) -> pd.DataFrame:
     """Tell how calibrated each evaluation is, before and after its temperature; columns of `CALIBRATION_COLUMNS`."""
     rows = []
     ones = np.ones((1, len(groups.truth)))
+    names = (*LOWER_IS_BETTER, *OF_CALIBRATION)
     for group, evaluations in groups.members.items():
         for one, logits in zip(evaluations, groups.logits(group), strict=True):
             for after, by in ((False, 1.0), (True, one.temperature)):
                 if by is not None:
-                    found = measure(LOWER_IS_BETTER, groups.malignant, logits / by, 0.0, ones)
-                    values = (float(found[name][0]) for name in LOWER_IS_BETTER)
+                    found = measure(names, groups.malignant, logits / by, 0.0, ones)
+                    values = (float(found[name][0]) for name in names)
                     temperature = math.nan if one.temperature is None else one.temperature
                     rows.append((*group.row, one.replicate, temperature, after, *values))
     return pd.DataFrame(rows, columns=list(CALIBRATION_COLUMNS)).astype(CALIBRATION_COLUMNS)
@@ -98,7 +104,14 @@ def hardest_table(groups: Groups, settings: CompareArmsSettings) -> pd.DataFrame
     worst = np.argsort(-mean, kind="stable")[: settings.hardest]
     logits = {group: groups.logits(group).mean(axis=0)[worst] for group in groups.members}
     rows = [
-        (rank + 1, *groups.truth.iloc[place], mean[place], *group.row, one[rank], expit(one[rank]))
+        (
+            rank + 1,
+            *groups.truth[["patch_id", "patient_id", "pathology"]].iloc[place],
+            mean[place],
+            *group.row,
+            one[rank],
+            expit(one[rank]),
+        )
         for rank, place in enumerate(worst)
         for group, one in logits.items()
     ]

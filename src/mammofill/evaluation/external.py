@@ -16,7 +16,7 @@ _OWN_TABLES = "table"
 """The one name of a collection that stands for many: two hospitals' own tables are not the same mammograms."""
 
 
-def check_strangers(classifier: Classifier, patches: PatchSet, name: str) -> dict[str, object]:
+def check_external(classifier: Classifier, patches: PatchSet, name: str) -> dict[str, object]:
     """Refuse an external test set that comes from where the classifier's own mammograms came from.
 
     Patients have been compared before. Here it is the mammograms: other identifiers, or a second copy of a collection,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mammofill.evaluation.paired_tests import (
+from mammofill.comparison.paired_tests import (
     clustered_covariance,
     delong_covariance,
     effect_size,

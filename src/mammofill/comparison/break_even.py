@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammofill.evaluation.comparison import BREAK_EVEN_COLUMNS, DOSE_COLUMNS, SHARE_COLUMNS
-from mammofill.evaluation.differences import Measured
-from mammofill.evaluation.groups import Group, Groups
+from mammofill.comparison.comparison import BREAK_EVEN_COLUMNS, DOSE_COLUMNS, SHARE_COLUMNS
+from mammofill.comparison.design import Group
+from mammofill.comparison.differences import Measured
+from mammofill.comparison.groups import Groups
+from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.intervals import scale_of
 from mammofill.evaluation.metrics import LOWER_IS_BETTER
-from mammofill.evaluation.settings import CompareArmsSettings
+from mammofill.evaluation.units import unit_of
 from mammofill.ground.seeding import stream
 
 
@@ -23,7 +25,8 @@ def doses_table(groups: Groups, measured: Measured, settings: CompareArmsSetting
     """Tell each measure at each dose of each arm that has doses, the reference as dose 0; columns of `DOSE_COLUMNS`."""
     dosed = [group for group in groups.members if group.dose is not None]
     shares = {group.real_share for group in dosed}
-    start = [one for one in groups.members if one == Group(groups.reference, None, one.real_share)]
+    beside = {groups.beside(group) for group in dosed}
+    start = [one for one in groups.members if one in beside and one.dose is None]
     rows = [
         (group.arm, group.dose or 0.0, group.real_share, *_value_and_gain(groups, measured, group, name, settings))
         for name in settings.measures
@@ -48,7 +51,7 @@ def shares_table(groups: Groups, measured: Measured, settings: CompareArmsSettin
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Value of the reference arm against the share of real patients that it learned from.
+    """Value of the arm without added patches against the share of real patients that it learned from.
 
     Attributes:
         shares: (k,) rising, in (0, 1].
@@ -66,11 +69,17 @@ class LearningCurve:
     def hindrance(self) -> str:
         """Why it cannot be read backwards; empty where it can."""
         if len(self.shares) < 2:
-            return "the reference arm was trained at one share of the real patients only: there is no curve to read"
+            return (
+                "the arm without added patches was trained at one share of the real patients only: there is no curve "
+                "to read"
+            )
         falls = np.flatnonzero(np.diff(self.values) <= 0)
         if len(falls):
             one, two = self.shares[falls[0]], self.shares[falls[0] + 1]
-            return f"the reference arm gains nothing from {one * 100:g} % to {two * 100:g} % of the real patients"
+            return (
+                f"the arm without added patches gains nothing from {one * 100:g} % to {two * 100:g} % of the real "
+                "patients"
+            )
         return ""
 
     def share_at(self, value: float) -> float:
@@ -95,52 +104,65 @@ class LearningCurve:
 def break_even_table(groups: Groups, measured: Measured, settings: CompareArmsSettings, seed: int) -> pd.DataFrame:
     """Tell for each group with a dose how many real patches its added ones were worth, in the primary measure.
 
-    A group that learned from some real patients and added patches does as well as the reference arm with more real
-    patients: how many more, is read from the reference arm's learning curve. At the largest share there is nothing
-    above to compare with.
+    A group that learned from some real patients and added patches does as well as the arm that it is compared with
+    does with more real patients: how many more, is read from that arm's learning curve. At the largest share there is
+    nothing above to compare with.
 
     Returns:
         Columns of `BREAK_EVEN_COLUMNS`, with a number or a reason in each row.
     """
     name = settings.measures[0]
-    curve = learning_curve(groups, measured, name, seed)
+    plain = {group: _without(groups, group) for group in groups.members if group.dose is not None}
+    curves = {arm: learning_curve(groups, measured, name, seed, arm) for arm in dict.fromkeys(plain.values())}
     rows = [
-        _break_even(groups, measured, group, curve, settings, seed)
+        _break_even(groups, measured, group, plain[group], curves[plain[group]], settings, seed)
         for group in sorted(groups.members, key=_order(groups))
-        if group.dose is not None and group.arm != groups.reference
+        if group.dose is not None and group.arm != plain[group]
     ]
     return pd.DataFrame(rows, columns=list(BREAK_EVEN_COLUMNS)).astype(BREAK_EVEN_COLUMNS)
 
 
-def learning_curve(groups: Groups, measured: Measured, name: str, seed: int) -> LearningCurve:
-    """Return the reference arm's value against the share of real patients, in a measure."""
+def learning_curve(groups: Groups, measured: Measured, name: str, seed: int, arm: str) -> LearningCurve:
+    """Return an arm's value against the share of real patients, in a measure."""
     on_curve = sorted(
-        (group for group in groups.members if group.arm == groups.reference and group.dose is None),
+        (group for group in groups.members if group.arm == arm and group.dose is None),
         key=lambda group: group.real_share,
     )
-    sign = -1.0 if name in LOWER_IS_BETTER else 1.0
+    sign = -1.0 if unit_of(name)[0] in LOWER_IS_BETTER else 1.0
     draws = [sign * _simulated(measured, group, name, seed) for group in on_curve]
     return LearningCurve(
         np.array([group.real_share for group in on_curve]),
-        np.array([sign * measured[group][name].values.mean() for group in on_curve]),
+        np.array([sign * measured[group][name].value for group in on_curve]),
         np.stack(draws) if draws else np.empty((0, 0)),
         np.array([_real_patches(groups, group) for group in on_curve], dtype=np.float64),
     )
 
 
+def _without(groups: Groups, group: Group) -> str:
+    """Return the arm whose learning curve a group is held against."""
+    beside = groups.beside(group)
+    return beside.arm if beside else groups.reference
+
+
 def _break_even(
-    groups: Groups, measured: Measured, group: Group, curve: LearningCurve, settings: CompareArmsSettings, seed: int
+    groups: Groups,
+    measured: Measured,
+    group: Group,
+    plain: str,
+    curve: LearningCurve,
+    settings: CompareArmsSettings,
+    seed: int,
 ) -> tuple[object, ...]:
     name, none = settings.measures[0], math.nan
-    sign = -1.0 if name in LOWER_IS_BETTER else 1.0
-    value = float(measured[group][name].values.mean())
+    sign = -1.0 if unit_of(name)[0] in LOWER_IS_BETTER else 1.0
+    value = measured[group][name].value
     added = (group.dose or none) * _real_patches(groups, group)
-    against = Group(groups.reference, None, group.real_share)
+    against = Group(plain, None, group.real_share)
     told = (*group.row, name, value)
     if against not in measured:
-        reason = f"{groups.reference} was not evaluated at this share of the real patients"
+        reason = f"{plain} was not evaluated at this share of the real patients"
         return (*told, none, none, none, none, added, none, none, none, reason)
-    reference = float(measured[against][name].values.mean())
+    reference = measured[against][name].value
 
     def without(reason: str) -> tuple[object, ...]:
         return (*told, reference, none, none, none, added, none, none, none, reason)
@@ -149,10 +171,12 @@ def _break_even(
         return without(curve.hindrance)
     gain = measured[group][name].minus(measured[against][name])
     if not min(sign * end for end in gain.interval(settings.confidence)) > 0:
-        return without("no gain over the reference arm was shown at this share, so there is nothing to put a number to")
+        return without("the interval of its gain at this share holds zero, so there is nothing to put a number to")
     share = curve.share_at(sign * value)
     if not math.isfinite(share):
-        return without("it does better than the reference arm with all the real patients: the curve ends below it")
+        return without(
+            "it does better than the arm without added patches with all the real patients: the curve ends below it"
+        )
     draws = curve.shares_at(sign * _simulated(measured, group, name, seed))
     draws = draws[~np.isnan(draws)]
     if len(draws) < settings.resamples / 2:
@@ -187,9 +211,9 @@ def _value_and_gain(
     groups: Groups, measured: Measured, group: Group, name: str, settings: CompareArmsSettings
 ) -> tuple[object, ...]:
     own, none = measured[group][name], math.nan
-    spread = own.spread(scale_of(name))
-    told = (name, spread.value, *spread.interval(settings.confidence), len(own.values))
-    against = groups.reference_of(group)
+    spread = own.spread(scale_of(unit_of(name)[0]))
+    told = (name, spread.value, *spread.interval(settings.confidence), groups.trained(group).replicates)
+    against = groups.beside(group)
     if against is None:
         return (*told, none, none, none)
     gain = own.minus(measured[against][name])

@@ -63,6 +63,7 @@ def make_evaluation(
         "patch_id": [f"patch-{k}" for k in range(len(logits))],
         "patient_id": [f"patient-{k}" for k in world.owner],
         "pathology": np.where(world.malignant, "malignant", "benign"),
+        "lesion_ids": [f"lesion-{k}" for k in world.owner],
         "logit": logits,
         "score": expit(logits),
     })  # fmt: skip

@@ -1,0 +1,235 @@
+"""The design of a comparison: which groups there are, which is held against which, and what is tested.
+
+It is found from the arms alone, how each was trained and what it learned from, so that it is the same before anything
+has run (for the plan that is written down) and when all scores are there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from mammofill.comparison.settings import CompareArmsSettings
+from mammofill.evaluation.evaluation import Evaluation
+
+
+@dataclass(frozen=True)
+class Group:
+    """An arm at a dose and a share of the real patients."""
+
+    arm: str
+    dose: float | None
+    real_share: float
+
+    @property
+    def name(self) -> str:
+        """In words, for example ``generated, dose 1, 50 % of the real patients``."""
+        parts = [self.arm]
+        parts += [f"dose {self.dose:g}"] if self.dose is not None else []
+        parts += [f"{self.real_share * 100:g} % of the real patients"] if self.real_share < 1 else []
+        return ", ".join(parts)
+
+    @property
+    def row(self) -> tuple[str, float, float]:
+        """As in the columns `comparison.GROUP_COLUMNS`."""
+        return self.arm, math.nan if self.dose is None else self.dose, self.real_share
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How often the classifiers of a group were trained from the beginning.
+
+    Attributes:
+        infillers: whose fills they learned from; 0 where they learned from none.
+        classifiers: how many there are.
+    """
+
+    infillers: int
+    classifiers: int
+
+    @classmethod
+    def of(cls, evaluations: Sequence[Evaluation]) -> Trained:
+        """Count the infillers and classifiers behind the evaluations of one group."""
+        return cls(len({one.infiller for one in evaluations} - {""}), len(evaluations))
+
+    @property
+    def replicates(self) -> int:
+        """How many chains of training there are, from the infiller on: classifiers of one infiller share theirs."""
+        return self.infillers or self.classifiers
+
+    @property
+    def in_interval(self) -> str:
+        """Whose luck the interval holds beside that of the patients, in words; empty for none."""
+        if self.infillers > 1:
+            return "infiller and classifier seeds"
+        return "classifier seeds" if self.classifiers > 1 else ""
+
+    @property
+    def not_in_interval(self) -> str:
+        """Whose luck it does not hold, in words; empty where it holds all."""
+        if self.replicates > 1:
+            return ""
+        return "the infiller seed" if self.infillers and self.classifiers > 1 else "training"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the classifiers of an arm are trained.
+
+    Attributes:
+        added: what they learn from beside real patches, each once (see `evaluation.training.ADDED`); empty for nothing.
+        otherwise: all else, as one text: the same for arms that differ in nothing but added patches; empty where
+            nobody knows.
+    """
+
+    added: str
+    otherwise: str
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two groups that are held against each other."""
+
+    group: Group
+    against: Group
+    tested: bool
+    """Whether it belongs to the family that is tested; what does not is described, with an interval."""
+
+    @property
+    def name(self) -> str:
+        """In words, the same before and after anything has run."""
+        return f"{self.group.name} against {self.against.name}"
+
+
+@dataclass(frozen=True)
+class Design:
+    """Groups and recipes of a study, and the settings of its comparison.
+
+    Attributes:
+        groups: in the order in which they were given.
+        recipes: of each arm.
+        settings: which name a reference, counterparts, pairs and doses.
+    """
+
+    groups: tuple[Group, ...]
+    recipes: Mapping[str, Recipe]
+    settings: CompareArmsSettings
+
+    @cached_property
+    def arms(self) -> list[str]:
+        """Names of the arms, in the order in which they were given."""
+        return list(dict.fromkeys(group.arm for group in self.groups))
+
+    @cached_property
+    def reference(self) -> str:
+        """The arm that tables and figures show the others beside: the one named, or that most are compared with."""
+        if self.settings.reference:
+            return self.settings.reference
+        others = [other for group in self.groups if (other := self._arm_without(group.arm))]
+        return max(dict.fromkeys(others), key=others.count) if others else self.arms[0]
+
+    def counterpart_of(self, group: Group) -> Group | None:
+        """Return the group that differs from this one in nothing but added patches; None where there is none.
+
+        The arm that settings name, or else the one that is trained by the same recipe on real patches, each once; of
+        several such arms the reference if it is named, or else the first. Where nobody knows the recipes it is the
+        reference. Same share of patients, and same dose if the other arm has any.
+        """
+        arm = self._compared_with(group.arm)
+        return self.partner(group, arm) if arm else None
+
+    def reference_of(self, group: Group) -> Group | None:
+        """Return the group of the reference arm that a group is shown beside; None for the reference arm's own."""
+        return None if group.arm == self.reference else self.partner(group, self.reference)
+
+    def partner(self, group: Group, arm: str) -> Group | None:
+        """Return the group of another arm with the same share and dose, or the same share and no dose."""
+        for dose in (group.dose, None):
+            other = Group(arm, dose, group.real_share)
+            if other in self.groups:
+                return other
+        return None
+
+    def adds(self, arm: str) -> bool:
+        """Whether an arm learns from more than real patches, each once."""
+        return bool(self.recipes[arm].added) or any(one.dose is not None for one in self.groups if one.arm == arm)
+
+    def contrasts(self) -> list[Contrast]:
+        """List what is held against what.
+
+        Tested are each arm with added patches against its counterpart, and the named pairs, at the largest share of
+        real patients and the planned doses. An arm without added patches stands beside the reference and is not tested,
+        unless there is nothing else, or settings name the reference.
+        """
+        found: dict[tuple[Group, Group], Contrast] = {}
+        for group in self.groups:
+            if other := self.counterpart_of(group):
+                found[group, other] = self._contrast(group, other)
+        for arm, against in self.settings.pairs:
+            for group, other in self._pairs(arm, against):
+                if (other, group) not in found:
+                    found[group, other] = self._contrast(group, other)
+        tested = not found or bool(self.settings.reference)
+        paired = {group for pair in found for group in pair}
+        for group in self.groups:
+            beside = self.reference_of(group)
+            alone = self.counterpart_of(group) is None and (group not in paired or not self.adds(group.arm))
+            if beside and alone and (group, beside) not in found and (beside, group) not in found:
+                found[group, beside] = self._contrast(group, beside, tested and not self.adds(group.arm))
+        return list(found.values())
+
+    def not_compared(self) -> Iterator[str]:
+        """Say what has no counterpart, so that nothing is left out in silence."""
+        contrasts = self.contrasts()
+        compared = {group for one in contrasts for group in (one.group, one.against)}
+        for group in self.groups:
+            other = self._compared_with(group.arm)
+            if self.adds(group.arm) and not other and not any(one.group == group and one.tested for one in contrasts):
+                yield (
+                    f"{group.name}: no arm differs from it in nothing but the added patches. Name one in counterparts "
+                    "of compare-arms, or add an arm with the same settings and real patches alone."
+                )
+            elif group not in compared and group.arm != self.reference:
+                yield (
+                    f"{group.name} is compared with nothing: {other or self.reference} was not evaluated at that share "
+                    "of the real patients."
+                )
+        for arm, other in self.settings.pairs:
+            if not any({one.group.arm, one.against.arm} == {arm, other} for one in contrasts):
+                yield f"{arm} and {other} are a planned pair, but have no dose and share in common."
+
+    def _compared_with(self, arm: str) -> str:
+        """Return the arm that one with added patches is compared with; empty for none."""
+        named = dict(self.settings.counterparts).get(arm)
+        if named or not self.adds(arm):
+            return named or ""
+        if self._knows(arm):
+            return self._arm_without(arm)
+        return self.reference if self.reference != arm else ""
+
+    def _arm_without(self, arm: str) -> str:
+        """Return the arm of the same recipe without added patches; empty where there is none or nobody knows."""
+        if not (self.adds(arm) and self._knows(arm)):
+            return ""
+        recipe = self.recipes[arm].otherwise
+        alike = [one for one in self.arms if not self.adds(one) and self.recipes[one].otherwise == recipe]
+        return self.settings.reference if self.settings.reference in alike else next(iter(alike), "")
+
+    def _knows(self, arm: str) -> bool:
+        return bool(self.recipes[arm].otherwise)
+
+    def _contrast(self, group: Group, against: Group, tested: bool = True) -> Contrast:
+        whole = max(one.real_share for one in self.groups)
+        doses = {one.dose for one in (group, against)} - {None}
+        at_planned_dose = not self.settings.planned_doses or doses <= set(self.settings.planned_doses)
+        return Contrast(group, against, tested and group.real_share == whole and at_planned_dose)
+
+    def _pairs(self, arm: str, other: str) -> Iterator[tuple[Group, Group]]:
+        """Yield groups of two arms that differ in the arm alone; an arm without doses stands for each dose."""
+        for one in self.groups:
+            for two in self.groups:
+                fits = one.real_share == two.real_share and (one.dose == two.dose or None in (one.dose, two.dose))
+                if (one.arm, two.arm) == (arm, other) and fits:
+                    yield one, two

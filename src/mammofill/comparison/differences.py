@@ -1,0 +1,215 @@
+"""What the comparisons say: differences with intervals, and tests of the primary measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mammofill.comparison.comparison import (
+    ARM_COLUMNS,
+    BETTER,
+    CANNOT_TELL,
+    DIFFERENCE_COLUMNS,
+    NO_FINDING,
+    NOT_SHOWN,
+    SHOWN,
+    WORSE,
+)
+from mammofill.comparison.design import Contrast, Group
+from mammofill.comparison.groups import Groups
+from mammofill.comparison.paired_tests import (
+    clustered_covariance,
+    delong_covariance,
+    effect_size,
+    holm,
+    mcnemar,
+    p_of_difference,
+)
+from mammofill.comparison.plan import ADDED, WrittenPlan, status_of
+from mammofill.comparison.settings import CompareArmsSettings
+from mammofill.evaluation.intervals import Replicates, Spread, scale_of
+from mammofill.evaluation.metrics import BIASED, LOWER_IS_BETTER
+from mammofill.evaluation.units import unit_of
+
+Measured = Mapping[Group, Mapping[str, Replicates]]
+
+
+def arms_table(groups: Groups, measured: Measured, settings: CompareArmsSettings) -> pd.DataFrame:
+    """Tell the value of each measure in each group; columns of `ARM_COLUMNS`."""
+    rows = []
+    for group, of_group in measured.items():
+        trained = groups.trained(group)
+        for name in settings.measures:
+            replicates = of_group[name]
+            spread = replicates.spread(scale_of(unit_of(name)[0]))
+            over_seeds = float(replicates.values.std(ddof=1)) if len(replicates.values) > 1 else math.nan
+            interval = (math.nan, math.nan) if name in BIASED else spread.interval(settings.confidence)
+            rows.append((
+                *group.row, name, spread.value, *interval, spread.error, trained.replicates,
+                trained.infillers, trained.classifiers, over_seeds, trained.in_interval, spread.left_out,
+            ))  # fmt: skip
+    return pd.DataFrame(rows, columns=list(ARM_COLUMNS)).astype(ARM_COLUMNS)
+
+
+def differences_table(
+    groups: Groups, measured: Measured, settings: CompareArmsSettings, plans: Sequence[WrittenPlan] = ()
+) -> pd.DataFrame:
+    """Compare each pair of groups in each measure, and test the primary one; columns of `DIFFERENCE_COLUMNS`.
+
+    Args:
+        groups: the evaluations.
+        measured: what they measure.
+        settings: of the comparison.
+        plans: that were written down; what was added after results were seen is described and not tested.
+    """
+    primary, contrasts = settings.measures[0], groups.design.contrasts()
+    rows = []
+    for name in settings.measures:
+        for one in contrasts:
+            status = status_of(one, primary, settings.margin, plans)
+            rows.append(_difference(groups, measured, one, name, settings) | {
+                "plan": status, "tested": one.tested and name == primary and status != ADDED,
+            })  # fmt: skip
+    table = pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
+    spreads = [_spread(measured, one, name) for name in settings.measures for one in contrasts]
+    _test(table, spreads, settings)
+    return table.astype(DIFFERENCE_COLUMNS)
+
+
+def verdict(name: str, difference: float, p: float, error_rate: float) -> str:
+    """Return one of `comparison.VERDICTS`.
+
+    Args:
+        name: of the measure; for some lower is better.
+        difference: of the arm over the one that it is compared with.
+        p: adjusted for its family; NaN where it cannot be had.
+        error_rate: of the family.
+    """
+    if math.isnan(p):
+        return CANNOT_TELL
+    if p >= error_rate:
+        return NOT_SHOWN
+    return BETTER if (difference > 0) != (unit_of(name)[0] in LOWER_IS_BETTER) else WORSE
+
+
+def _test(table: pd.DataFrame, spreads: Sequence[Spread], settings: CompareArmsSettings) -> None:
+    """Test the family: the rows of the primary measure that are tested; fills their columns in."""
+    family = [int(place) for place in np.flatnonzero(table["tested"].astype(bool))]
+    error_rate = 1 - settings.confidence
+    finding = [place for place in family if table.at[place, "verdict"] != NO_FINDING]
+    p = {place: spreads[place].p_of_zero() for place in finding}
+    adjusted = dict(zip(family, holm([p.get(place, math.nan) for place in family]), strict=True))
+    sides = _against_margin(family, finding, spreads, settings)
+    less, not_worse = (dict(zip(family, side, strict=True)) for side in sides)
+    for place in family:
+        table.at[place, "family"] = len(family)
+    for place in finding:
+        name, difference = settings.measures[0], spreads[place].value
+        told = {
+            "p": p[place],
+            "p_holm": adjusted[place],
+            "verdict": verdict(name, difference, adjusted[place], error_rate),
+            "smallest_shown": spreads[place].smallest_shown(error_rate, settings.power),
+            "smallest_shown_in_family": spreads[place].smallest_shown(error_rate / len(family), settings.power),
+        }
+        if settings.margin is not None:
+            # Half the error rate, as a two-sided interval has it on each side: shown where that interval ends in time.
+            marks = {"worth_less": less[place], "not_worse": not_worse[place]}
+            told |= {f"p_{mark}": value for mark, value in marks.items()}
+            told |= {mark: SHOWN[bool(value < error_rate / 2)] for mark, value in marks.items()}
+            told["equivalent"] = SHOWN[bool(max(marks.values()) < error_rate / 2)]
+        for column, value in told.items():
+            table.at[place, column] = value
+
+
+def _against_margin(
+    family: Sequence[int], finding: Sequence[int], spreads: Sequence[Spread], settings: CompareArmsSettings
+) -> tuple[list[float], list[float]]:
+    """Return one-sided p of a gain of at least the margin, and of a loss of at least it, each adjusted by Holm.
+
+    Two one-sided tests (Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987): together they are the
+    test of equivalence, the second alone is that of non-inferiority.
+    """
+    none = [math.nan] * len(family)
+    if settings.margin is None:
+        return none, none
+    below, above = [], []
+    for place in family:
+        spread = spreads[place]
+        sides = spread.p_at_least(settings.margin), spread.p_at_most(-settings.margin)
+        if unit_of(settings.measures[0])[0] in LOWER_IS_BETTER:  # a gain is then a difference below 0
+            sides = sides[1], sides[0]
+        tested = place in finding
+        below.append(sides[0] if tested else math.nan)
+        above.append(sides[1] if tested else math.nan)
+    return holm(below), holm(above)
+
+
+def _difference(
+    groups: Groups, measured: Measured, one: Contrast, name: str, settings: CompareArmsSettings
+) -> dict[str, object]:
+    """Return a row of the table without what follows from tests."""
+    first, second = measured[one.group][name], measured[one.against][name]
+    spread = _spread(measured, one, name)
+    trained, other = groups.trained(one.group), groups.trained(one.against)
+    finding = min(trained.replicates, other.replicates) > 1
+    delong, mcnemar_found = (math.nan, math.nan), (math.nan, -1, -1)
+    if finding and name == "auc":
+        delong = _delong(groups, one)
+    if finding and name == "accuracy":
+        mcnemar_found = _mcnemar(groups, one)
+    effect = effect_size(unit_of(name)[0], first.value, second.value)
+    low, high = (math.nan, math.nan) if name in BIASED else spread.interval(settings.confidence)
+    nothing = ("p", "p_holm", "smallest_shown", "smallest_shown_in_family", "p_worth_less", "p_not_worse")
+    return {
+        **dict.fromkeys(nothing, math.nan),
+        **dict.fromkeys(("worth_less", "not_worse", "equivalent"), ""),
+        "arm": one.group.arm,
+        "dose": one.group.row[1],
+        "against": one.against.arm,
+        "against_dose": one.against.row[1],
+        "real_share": one.group.real_share,
+        "measure": name,
+        "value": first.value,
+        "against_value": second.value,
+        "difference": spread.value,
+        "low": low,
+        "high": high,
+        "standard_error": spread.error,
+        "family": 0,
+        "verdict": "" if finding or name != settings.measures[0] or not one.tested else NO_FINDING,
+        "margin": math.nan if settings.margin is None or name != settings.measures[0] else settings.margin,
+        "effect_size": effect[0],
+        "effect_kind": effect[1],
+        "p_delong": delong[0],
+        "p_delong_clustered": delong[1],
+        "p_mcnemar": mcnemar_found[0],
+        "only_arm_right": mcnemar_found[1],
+        "only_against_right": mcnemar_found[2],
+        "infillers": trained.infillers,
+        "classifiers": trained.classifiers,
+        "against_infillers": other.infillers,
+        "against_classifiers": other.classifiers,
+        "left_out": spread.left_out,
+    }
+
+
+def _spread(measured: Measured, one: Contrast, name: str) -> Spread:
+    return measured[one.group][name].minus(measured[one.against][name])
+
+
+def _delong(groups: Groups, one: Contrast) -> tuple[float, float]:
+    """Return p of DeLong's test, and of its form for patients with several patches, on scores averaged over seeds."""
+    scores = np.stack([groups.logits(group).mean(axis=0) for group in (one.against, one.group)])
+    counts = groups.malignant.sum(), (~groups.malignant).sum()
+    plain = p_of_difference(*delong_covariance(groups.malignant, scores)) if min(counts) > 1 else math.nan
+    return plain, p_of_difference(*clustered_covariance(groups.malignant, scores, groups.patients))
+
+
+def _mcnemar(groups: Groups, one: Contrast) -> tuple[float, int, int]:
+    """Return McNemar's test of calls at the frozen thresholds, scores averaged over seeds."""
+    right = [(groups.margins(group) >= 0) == groups.malignant for group in (one.group, one.against)]
+    return mcnemar(right[0], right[1])

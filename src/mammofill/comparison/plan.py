@@ -1,0 +1,146 @@
+"""The plan of a comparison: written down, with its hash, before a test score exists; and what was added afterwards.
+
+A study writes ``plans/1.json`` before it trains anything::
+
+    {"number": 1, "sha256": "...", "test_scores_before": 0, "plan": {...}}
+
+``plan`` holds the arms with their replicates, the primary measure, the comparisons that will be tested, the margin, and
+how the test set comes about; the hash is of it. A study that is run again with another plan writes the next file, which
+says how many test scores were there by then. What the first plan does not hold was added after results were seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mammofill.comparison.design import Contrast, Design
+from mammofill.ground.artifact import write_atomically
+from mammofill.ground.errors import DamagedError
+
+STATUSES = PLANNED, ADDED, NOT_WRITTEN = (
+    "planned",
+    "added after results were seen",
+    "no plan was written down",
+)
+
+
+@dataclass(frozen=True)
+class WrittenPlan:
+    """One file of a plan.
+
+    Attributes:
+        number: from 1.
+        sha256: of `content`.
+        test_scores_before: evaluations that were there when it was written.
+        content: what is planned, see `content_of_plan`.
+    """
+
+    number: int
+    sha256: str
+    test_scores_before: int
+    content: Mapping[str, Any]
+
+    @property
+    def in_time(self) -> bool:
+        """Whether it was written before any test score existed."""
+        return self.test_scores_before == 0
+
+
+def content_of_plan(design: Design, replicates: Mapping[str, str], test_set: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a plan says.
+
+    Args:
+        design: groups, recipes and settings.
+        replicates: arm -> how often it is trained, in words.
+        test_set: what decides which patches are tested: settings and seeds of ingest and of what cuts patches.
+    """
+    settings = design.settings
+    return {
+        "primary_measure": settings.measures[0],
+        "comparisons": [one.name for one in design.contrasts() if one.tested],
+        "margin": settings.margin,
+        "confidence": settings.confidence,
+        "arms": dict(replicates),
+        "groups": [group.name for group in design.groups],
+        "test_set": dict(test_set),
+    }
+
+
+def write_plan(folder: Path, content: Mapping[str, Any], test_scores: int) -> list[Path]:
+    """Write a plan as the next file of a folder, unless the last one says the same.
+
+    Args:
+        folder: of the plans; made if it is not there.
+        content: see `content_of_plan`.
+        test_scores: evaluations that are there already.
+
+    Returns:
+        All files, the first plan first.
+    """
+    plans = read_plans(plan_files(folder))
+    if not plans or plans[-1].sha256 != hash_of(content):
+        folder.mkdir(parents=True, exist_ok=True)
+        number = len(plans) + 1
+        told = {"number": number, "sha256": hash_of(content), "test_scores_before": test_scores, "plan": content}
+        write_atomically(folder / f"{number}.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    return plan_files(folder)
+
+
+def plan_files(folder: Path) -> list[Path]:
+    """Return the files of a folder of plans, the first plan first."""
+    return sorted(folder.glob("*.json"), key=lambda path: int(path.stem))
+
+
+def read_plans(paths: Sequence[Path]) -> list[WrittenPlan]:
+    """Read plans.
+
+    Raises:
+        DamagedError: a file is not a plan, or its content no longer has the hash that it was written with.
+    """
+    plans = []
+    for path in paths:
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            one = WrittenPlan(told["number"], told["sha256"], told["test_scores_before"], told["plan"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedError(
+                f"{path} is not a plan as a study writes it ({error}). Give the files of plans/."
+            ) from error
+        if hash_of(one.content) != one.sha256:
+            raise DamagedError(
+                f"{path} was changed after it was written: its plan has the hash {hash_of(one.content)[:12]}, but it "
+                f"says {one.sha256[:12]}. A plan that was changed is none; put the file back as it was."
+            )
+        plans.append(one)
+    return sorted(plans, key=lambda one: one.number)
+
+
+def hash_of(content: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a plan's content."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def status_of(contrast: Contrast, primary: str, margin: float | None, plans: Sequence[WrittenPlan]) -> str:
+    """Return one of `STATUSES`: whether a comparison was planned before any test score existed.
+
+    Args:
+        contrast: the comparison.
+        primary: the measure that it is tested in.
+        margin: that it is tested against.
+        plans: that were written down.
+    """
+    if not plans:
+        return NOT_WRITTEN
+    asked = (primary, margin)
+    planned = any(
+        one.in_time
+        and contrast.name in one.content["comparisons"]
+        and (one.content["primary_measure"], one.content["margin"]) == asked
+        for one in plans
+    )
+    return PLANNED if planned else ADDED

@@ -1,0 +1,324 @@
+"""What the tables of a comparison allow to say, in plain words; never more.
+
+Each comparison of the family ends in one way: shown better, shown worse, no difference shown, or not a finding, where
+an arm was trained once. "No difference shown" always tells the smallest difference that would have been shown, so that
+nobody takes too few patients for no difference. What is not tested is described.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SENTENCE_COLUMNS, WORSE
+from mammofill.comparison.design import Group, Trained
+from mammofill.comparison.differences import Measured
+from mammofill.comparison.groups import Groups
+from mammofill.comparison.plan import ADDED, NOT_WRITTEN, PLANNED, WrittenPlan
+from mammofill.comparison.settings import CompareArmsSettings
+from mammofill.evaluation.units import unit_of
+
+_WORDS = {
+    "auc": "AUC",
+    "pr_auc": "area under the precision-recall curve",
+    "brier": "Brier score",
+    "ece": "ECE",
+    "nll": "negative log-likelihood",
+}
+
+_FEW_PATIENTS = 20
+"""Of a class; below it the intervals of the simulated studies of docs/statistics.md were the least sure."""
+
+
+def sentences_table(
+    groups: Groups,
+    measured: Measured,
+    tables: Mapping[str, pd.DataFrame],
+    settings: CompareArmsSettings,
+    plans: Sequence[WrittenPlan] = (),
+) -> pd.DataFrame:
+    """Write the sentences of a comparison.
+
+    Args:
+        groups: the evaluations.
+        measured: what they measure.
+        tables: arms, differences, break_even.
+        settings: of the comparison; sentences are about the first measure.
+        plans: that were written down.
+
+    Returns:
+        Columns of `SENTENCE_COLUMNS`, the tested comparisons first.
+    """
+    name = settings.measures[0]
+    differences = tables["differences"]
+    primary = differences[differences["measure"] == name]
+    tested = primary[primary["tested"]]
+    asked_for = np.array([_was_asked_for(groups, row) for row in _records(primary)], dtype=bool)
+    added = primary[(primary["plan"] == ADDED) & asked_for]
+    rows = [
+        ("comparison", _name(row), _name(row, "against"), name, row["verdict"], _comparison(row, groups, settings))
+        for row in _records(tested)
+    ]
+    rows += [
+        ("added", _name(row), _name(row, "against"), name, "", f"{_head(row, settings)} Added after results were seen: "
+         "described, not tested.")
+        for row in _records(added)
+    ]  # fmt: skip
+    rows += [("plan", "", "", name, "", text) for text in _plan(plans, len(tested), len(added))]
+    rows += [("dose", arm, "", name, "", text) for arm, text in _doses(groups, measured, name, settings)]
+    rows += [("break-even", arm, "", name, "", text) for arm, text in _break_even(tables["break_even"], name)]
+    rows += [("not-compared", "", "", name, "", text) for text in groups.design.not_compared()]
+    rows += [("caution", "", "", name, "", text) for text in _cautions(groups, measured, tested, name, settings)]
+    return pd.DataFrame(rows, columns=list(SENTENCE_COLUMNS)).astype(SENTENCE_COLUMNS)
+
+
+def in_words(name: str) -> str:
+    """Return a measure's name as a sentence has it, with its unit: ``AUC by lesion``."""
+    plain, unit = unit_of(name)
+    return f"{_WORDS.get(plain, plain.replace('_', ' '))} by {unit}"
+
+
+def no_finding(trained: Trained, against: Trained) -> str:
+    """Say why a comparison is not a finding: the luck of training is not in its interval."""
+    if trained.replicates == against.replicates == trained.classifiers == against.classifiers == 1:
+        return "One training each: not a finding"
+    for one in (trained, against):
+        if one.infillers == 1 and one.classifiers > 1:
+            return "One infiller, whose luck is not in the interval: not a finding"
+    return "One arm was trained once: not a finding"
+
+
+def _comparison(row: Mapping[str, Any], groups: Groups, settings: CompareArmsSettings) -> str:
+    family, verdict = row["family"], row["verdict"]
+    head, planned = _head(row, settings), " Planned." if row["plan"] == PLANNED else ""
+    if verdict == NO_FINDING:
+        return f"{head} {no_finding(_trained(row), _trained(row, 'against_'))}.{planned}"
+    if verdict == CANNOT_TELL:
+        return f"{head} It cannot be judged: an error of the difference cannot be had from these patients.{planned}"
+    adjusted = f", {_p(row['p_holm'])} after Holm's correction for {family} comparisons" if family > 1 else ""
+    told = f"{head} {verdict.capitalize()} ({_p(row['p'])}{adjusted})."
+    if verdict not in (BETTER, WORSE):
+        told += f"{_nearly(row)} {_could_have_shown(row, groups, settings)}"
+    return told + _margin(row) + planned
+
+
+def _head(row: Mapping[str, Any], settings: CompareArmsSettings) -> str:
+    """Return the difference with its interval, and whose luck is in it."""
+    head = (
+        f"{_name(row)} against {_name(row, 'against')}: {in_words(str(row['measure']))} {_plain(row['value'])} "
+        f"against {_plain(row['against_value'])}, difference "
+        f"{_interval(row['difference'], row['low'], row['high'])}"
+    )
+    if math.isnan(row["low"]):
+        return head + "."
+    return f"{head} ({100 * settings.confidence:g} % interval over patients{_luck(row)})."
+
+
+def _luck(row: Mapping[str, Any]) -> str:
+    """Say whose luck the interval of a difference holds beside the patients', and whose not."""
+    sides = _trained(row), _trained(row, "against_")
+    held = max((one.in_interval for one in sides), key=len)
+    left_out = [one.not_in_interval for one in sides if one.not_in_interval]
+    held = f" and {held}" if held else ""
+    return held + (f"; that of {left_out[0]} is not in it" if left_out else "")
+
+
+def _margin(row: Mapping[str, Any]) -> str:
+    """Say what was shown against the margin of the plan; nothing without one."""
+    if math.isnan(row["margin"]):
+        return ""
+    unit, margin = in_words(str(row["measure"])).partition(" by ")[0], f"{row['margin']:g}"
+    told = f" That it gains less than {margin} {unit}: {row['worth_less']} ({_p(row['p_worth_less'])})."
+    told += f" That it loses less than {margin}: {row['not_worse']} ({_p(row['p_not_worse'])})."
+    return told + (" Both: equivalent within that margin." if row["equivalent"] == "shown" else "")
+
+
+def _nearly(row: Mapping[str, Any]) -> str:
+    if row["low"] > 0 or row["high"] < 0:
+        return " The interval leaves out zero, but it is that of one comparison, and this is one of several."
+    return ""
+
+
+def _could_have_shown(row: Mapping[str, Any], groups: Groups, settings: CompareArmsSettings) -> str:
+    smallest = row["smallest_shown_in_family"]
+    patients = len(set(groups.patients))
+    trained = " against ".join(_times_trained(_trained(row, side)) for side in ("", "against_"))
+    return (
+        f"With these {patients} patients and {trained} a true difference of {_plain(smallest)} would have been shown "
+        f"in {100 * settings.power:g} % of such studies: a smaller one may well be there, in either direction."
+    )
+
+
+def _times_trained(trained: Trained) -> str:
+    if trained.infillers:
+        return f"{trained.infillers} infillers with {trained.classifiers} classifiers"
+    return f"{trained.classifiers} classifiers"
+
+
+def _trained(row: Mapping[str, Any], side: str = "") -> Trained:
+    return Trained(int(row[f"{side}infillers"]), int(row[f"{side}classifiers"]))
+
+
+def _was_asked_for(groups: Groups, row: Mapping[str, Any]) -> bool:
+    """Whether settings ask to test a row, had it been planned."""
+    return any(
+        one.tested and (one.group.name, one.against.name) == (_name(row), _name(row, "against"))
+        for one in groups.design.contrasts()
+    )
+
+
+def _plan(plans: Sequence[WrittenPlan], tested: int, added: int) -> Iterator[str]:
+    """Say what was planned, when, and how often this test set was looked at."""
+    if not plans:
+        yield f"{NOT_WRITTEN.capitalize()} before results were seen: nobody can tell what of this was planned."
+        return
+    first = plans[0]
+    when = "before any test score existed" if first.in_time else f"when {first.test_scores_before} test scores existed"
+    looks = "once" if len(plans) == 1 else f"{len(plans)} times, each under another plan"
+    what = f"{tested} {'comparison was' if tested == 1 else 'comparisons were'} planned"
+    more = f", {added} added after results were seen" if added else ""
+    yield f"Plan {first.sha256[:12]}, written {when}: {what}{more}. This test set was looked at {looks}."
+
+
+def _doses(groups: Groups, measured: Measured, name: str, settings: CompareArmsSettings) -> Iterator[tuple[str, str]]:
+    for arm in groups.arms:
+        dosed = [group for group in groups.members if group.arm == arm and group.dose is not None]
+        whole = max((group.real_share for group in dosed), default=0.0)
+        rising = sorted((group for group in dosed if group.real_share == whole), key=lambda group: group.dose or 0.0)
+        if len(rising) < 2:
+            continue
+        values = ", ".join(f"{_plain(measured[one][name].value)} at {one.dose:g}" for one in rising)
+        start = groups.beside(rising[0])
+        zero = f"{_plain(measured[start][name].value)} without ({start.arm}), " if start else ""
+        yield (
+            arm,
+            f"{arm}, {in_words(name)} against the dose: {zero}{values}. {_trend(rising, measured, name, settings)}",
+        )
+
+
+def _trend(rising: list[Group], measured: Measured, name: str, settings: CompareArmsSettings) -> str:
+    """Describe a trend: which doses are told is chosen with the values in view, so that none is tested."""
+    first, last = rising[0], rising[-1]
+    found = measured[last][name].minus(measured[first][name])
+    changes = _interval(found.value, *found.interval(settings.confidence))
+    return f"From dose {first.dose:g} to {last.dose:g} it changes by {changes}; described, not tested."
+
+
+def _break_even(table: pd.DataFrame, name: str) -> Iterator[tuple[str, str]]:
+    if not len(table):
+        yield "", "How many real patches the generated ones were worth cannot be said: no evaluation states a dose."
+    for reason, rows in table[table["reason"] != ""].groupby("reason", sort=False):
+        # Groups by the dozen are named by their arms; the table says each.
+        whole = len(rows) == len(table) > 4
+        who = "any arm, dose or share" if whole else "; ".join(_name(row) for row in _records(rows))
+        yield "", f"How many real patches the added ones were worth cannot be said for {who}: {reason}."
+    for row in _records(table[table["reason"] == ""]):
+        share = f"{100 * row['worth_share']:.0f} %"
+        ends = f"[{_percent(row['worth_share_low'])}, {_percent(row['worth_share_high'])}]"
+        yield (
+            str(row["arm"]),
+            (
+                f"{_name(row)}: {in_words(name)} {_plain(row['value'])} is what the arm without added patches reaches "
+                f"with {share} {ends} of the real patients{_in_patches(row)}."
+            ),
+        )
+
+
+def _in_patches(row: Mapping[str, Any]) -> str:
+    if math.isnan(row["added_patches"]) or math.isnan(row["worth_patches"]):
+        return ""
+    low, high = _count(row["worth_patches_low"]), _count(row["worth_patches_high"])
+    worth = _count(row["worth_patches"])
+    return f": {row['added_patches']:.0f} added patches were worth {worth} real ones [{low}, {high}]"
+
+
+def _cautions(
+    groups: Groups, measured: Measured, tested: pd.DataFrame, name: str, settings: CompareArmsSettings
+) -> Iterator[str]:
+    trained = {group.name: groups.trained(group) for group in groups.members}
+    alone = [which for which, one in trained.items() if one.classifiers == 1]
+    if len(alone) == len(trained):
+        yield (
+            "Every arm was trained once. The luck of its first weights and of its data order is in no interval, and "
+            "can be as large as a difference between arms: what is said holds for these very networks."
+        )
+    elif alone:
+        yield f"Trained once, so that the luck of training is not in the interval: {'; '.join(alone)}."
+    single = [which for which, one in trained.items() if one.infillers == 1 and one.classifiers > 1]
+    if single:
+        yield (
+            f"One infiller, so that its luck is not in the interval: {'; '.join(single)}. Another seed of the same GAN "
+            "may move an AUC by as much as a seed of the classifier does; three infillers or more would tell."
+        )
+    few = min(found[name].patients for found in measured.values())
+    if few < _FEW_PATIENTS:
+        yield (
+            f"Only {few} patients have patches of the class that limits the {in_words(name)}: intervals were not tried "
+            f"on fewer than {_FEW_PATIENTS}, and may be too narrow."
+        )
+    left_out = int(tested["left_out"].max()) if len(tested) else 0
+    if left_out:
+        yield (
+            f"In up to {left_out} of {settings.resamples} resamples of patients a class was missing; they were left "
+            "out, which makes the intervals a little too narrow."
+        )
+    yield from _pooled(groups)
+    if (tested["verdict"] == NOT_SHOWN).any():
+        yield "That no difference was shown does not mean that there is none."
+
+
+def _pooled(groups: Groups) -> Iterator[str]:
+    """Say what pooled folds leave open."""
+    counts = {len(one.folds) for evaluations in groups.members.values() for one in evaluations}
+    if counts == {0}:
+        return
+    yield (
+        f"Each patient was scored by one of {max(counts)} classifiers, of different folds whose training patients "
+        "overlap. The intervals take these patients and classifiers for independent, which they are not quite: there "
+        "is no unbiased estimate of the error of a cross-validation (Bengio and Grandvalet, 2004), and the intervals "
+        "may be too narrow. An AUC counts pairs within folds only, each ranked by one classifier; precision-recall "
+        "curves and operating points are of all folds together, each score from its own fold's threshold."
+    )
+
+
+def _name(row: Mapping[str, Any], role: str = "arm") -> str:
+    dose = float(row["dose" if role == "arm" else "against_dose"])
+    return Group(str(row[role]), None if math.isnan(dose) else dose, float(row["real_share"])).name
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    if math.isnan(low):
+        return f"{_signed(value)} [no interval]"
+    return f"{_signed(value)} [{_signed(low)}, {_signed(high)}]"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _signed(value: float) -> str:
+    return "0.000" if value == 0 else f"{value:+.3f}".replace("-", "−")
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _percent(share: float) -> str:
+    if math.isinf(share):
+        return "more than all" if share > 0 else "fewer than were tried"
+    return f"{100 * share:.0f} %"
+
+
+def _count(patches: float) -> str:
+    if math.isinf(patches):
+        return "more than there were" if patches > 0 else "fewer than were tried"
+    return f"{patches:.0f}".replace("-", "−")

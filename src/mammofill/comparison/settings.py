@@ -1,0 +1,83 @@
+"""Settings of the comparison of arms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mammofill.evaluation.metrics import is_measure
+from mammofill.evaluation.units import unit_of
+from mammofill.ground.errors import check_setting
+
+
+@dataclass(frozen=True)
+class CompareArmsSettings:
+    """How the arms of a study are compared.
+
+    Attributes:
+        reference: name of the arm that tables and figures show the others beside, and that arms without added patches
+            are tested against. Empty takes the arm that most others are compared with, and tests no such arm unless
+            there is nothing else.
+        counterparts: pairs of names: an arm, and the one that it is compared with. An arm that is not named is
+            compared with the one that was trained in the same way on real patches alone, which is found by itself.
+        pairs: further comparisons to be tested, each two names of arms: the first against the second, at the same dose.
+        planned_doses: doses at which comparisons are tested; without any, all. What is not tested is computed and
+            shown, but belongs to no family and gets no verdict.
+        measures: what is compared. The first is the primary one, which alone is tested; the others are described, with
+            intervals. ``_by_lesion`` and ``_by_patient`` say the unit, nothing says by patch. A recall at a fixed
+            specificity is written ``recall_at_specificity_0.9``, a specificity ``specificity_at_recall_0.9``.
+        margin: difference in the primary measure, in its own unit (0.02 of AUC), below which an arm is worth nothing
+            that matters; asked for besides whether there is any difference. Left out, that is not asked.
+        resamples: bootstrap resamples of patients, the same ones for all arms.
+        confidence: of intervals, in (0, 1); one minus it is the error that a family of comparisons may make.
+        power: with which the smallest difference that could have been shown is stated, in (0.5, 1).
+        curve_resamples: of the resamples, how many are behind the bands of curves.
+        hardest: patches in the table of the hardest ones.
+    """
+
+    reference: str = ""
+    counterparts: tuple[tuple[str, str], ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
+    planned_doses: tuple[float, ...] = ()
+    measures: tuple[str, ...] = (
+        "auc_by_lesion",
+        "auc",
+        "auc_by_patient",
+        "pr_auc",
+        "balanced_accuracy",
+        "accuracy",
+        "recall",
+        "specificity",
+        "recall_at_specificity_0.9",
+        "specificity_at_recall_0.9",
+        "brier",
+    )
+    margin: float | None = None
+    resamples: int = 2000
+    confidence: float = 0.95
+    power: float = 0.8
+    curve_resamples: int = 500
+    hardest: int = 24
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        fits = all(one != other for one, other in self.pairs) and len(set(self.pairs)) == len(self.pairs)
+        check_setting(self, "pairs", fits, "different pairs of two different arms")
+        fits = all(one != other for one, other in self.counterparts)
+        fits = fits and len({one for one, _ in self.counterparts}) == len(self.counterparts)
+        check_setting(self, "counterparts", fits, "pairs of two different arms, each first one once")
+        check_setting(self, "planned_doses", all(dose > 0 for dose in self.planned_doses), "numbers above 0")
+        known = bool(self.measures) and len(set(self.measures)) == len(self.measures)
+        known = known and all(is_measure(unit_of(name)[0]) for name in self.measures)
+        words = "auc, pr_auc, accuracy, balanced_accuracy, recall, specificity, recall_at_specificity_X, "
+        words += (
+            "specificity_at_recall_X, brier, ece, nll, calibration_slope or calibration_intercept, with _by_lesion "
+        )
+        words += "or _by_patient or by patch, each once and at least one"
+        check_setting(self, "measures", known, words)
+        check_setting(self, "margin", self.margin is None or self.margin > 0, "above 0, or left out")
+        check_setting(self, "resamples", self.resamples >= 100, "at least 100")
+        check_setting(self, "confidence", 0 < self.confidence < 1, "in (0, 1)")
+        check_setting(self, "power", 0.5 < self.power < 1, "in (0.5, 1)")
+        fits = 100 <= self.curve_resamples <= self.resamples
+        check_setting(self, "curve_resamples", fits, f"from 100 to resamples ({self.resamples})")
+        check_setting(self, "hardest", self.hardest >= 0, "at least 0")

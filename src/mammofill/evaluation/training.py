@@ -1,0 +1,69 @@
+"""How a classifier came about: what was added to its real patches, and what it has in common with others.
+
+A comparison asks of each arm with generated patches which other arm differs from it in nothing but these, and which of
+its classifiers learned from the fills of one and the same infiller. The answers stand in the settings of the classifier
+and in its lineage; nobody need say them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mammofill.ground.artifact import upstream
+
+if TYPE_CHECKING:
+    from mammofill.classifier import Classifier
+
+ADDED = GENERATED, REPEATED = "generated", "repeated"
+"""What a classifier may learn from beside real patches, each once; both where both are."""
+
+_OF_ADDED_PATCHES = ("real", "dose", "repeats", "synthetic_labels")
+"""Settings of train-classifier that say how many patches of which kind are learned from, and by which class."""
+
+
+def what_was_learned(classifier: Classifier) -> dict[str, Any]:
+    """Return what ``evaluation.json`` says of how a classifier was trained.
+
+    Returns:
+        ``real_patches`` and ``synthetic_patches`` learned from (None where it does not say); ``added``, of `ADDED`,
+        or empty; ``recipe``, the same text for classifiers that were trained alike but for added patches and seed;
+        ``infillers``, the fingerprints of those upstream, or of the patch sets learned from where infillers are no
+        longer at their place; none where nothing generated was learned from.
+    """
+    counts = learned_patches(classifier)
+    settings = classifier.manifest.settings
+    added = [GENERATED] * bool(counts["synthetic_patches"]) + [REPEATED] * bool(settings.get("repeats"))
+    infillers = [one.fingerprint for one in upstream(classifier).get("infiller", ())]
+    if counts["synthetic_patches"] and not infillers:
+        infillers = [record.fingerprint for record in classifier.manifest.inputs if record.role == "patches"]
+    return {**counts, "added": " and ".join(added), "recipe": _recipe(classifier), "infillers": sorted(infillers)}
+
+
+def learned_patches(classifier: Classifier) -> dict[str, int | None]:
+    """Return how many real and how many synthetic patches a classifier learned from; None where it does not say."""
+    counts = classifier.manifest.counts
+    found: dict[str, int | None] = {}
+    for origin in ("real", "synthetic"):
+        own = [count for name, count in counts.items() if name.startswith(f"train_{origin}_")]
+        found[f"{origin}_patches"] = sum(own) if own else None
+    return found
+
+
+def recipe_of(settings: Mapping[str, Any], starts_from_infiller: bool) -> str:
+    """Return the same text for classifiers that are trained alike but for added patches and seed.
+
+    Args:
+        settings: of train-classifier, as a manifest records them.
+        starts_from_infiller: whether the network is an infiller's discriminator.
+    """
+    kept = {name: value for name, value in settings.items() if name not in _OF_ADDED_PATCHES}
+    told = json.dumps({**kept, "starts from an infiller": starts_from_infiller}, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _recipe(classifier: Classifier) -> str:
+    manifest = classifier.manifest
+    return recipe_of(manifest.settings, any(record.role == "infiller" for record in manifest.inputs))

@@ -1,0 +1,144 @@
+"""What a study sets out to compare, kept with its hash in ``plans/`` before a test score exists.
+
+The plan follows from the study file alone. Once test scores are there, another plan is another question put to the same
+patients: it is refused, unless it is asked for (`amend`); then the first plan's comparison and report stay as they are,
+and the new ones lie beside them (``comparison-2``, ``report-2``) and say what was added.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mammofill.comparison.design import Design, Group, Recipe
+from mammofill.comparison.plan import content_of_plan, hash_of, plan_files, read_plans, write_plan
+from mammofill.evaluation.training import GENERATED, REPEATED, recipe_of
+from mammofill.experiment.steps import Arm, Grid, Plan, Step, cells_of
+from mammofill.experiment.study import Study
+from mammofill.ground.artifact import MANIFEST_NAME, settings_of_plan, write_atomically
+from mammofill.ground.errors import PlanChangedError
+from mammofill.ground.progress import Progress
+
+PLANS = Path("plans")
+_TOLD_ONCE = ("compare-arms", "write-report")
+"""Stages whose artifacts each plan has for itself."""
+
+
+def design_of(plan: Plan) -> Design:
+    """Return which groups a study will have, how they are trained, and what is held against what."""
+    groups = dict.fromkeys(Group(cell.arm.name, cell.dose, cell.share) for cell in cells_of(plan))
+    recipes = {arm.name: _recipe(arm) for arm in plan.arms}
+    return Design(tuple(groups), recipes, plan.settings["compare-arms"])
+
+
+def content_of(study: Study) -> dict[str, Any]:
+    """Return what the plan of a study says; see `comparison.plan`."""
+    plan = study.plan
+    replicates = {arm.name: times_trained(arm, plan.grid) for arm in plan.arms}
+    decides = [name for name in ("phantom", "ingest", "extract-patches") if name != "phantom" or plan.source is None]
+    test_set: dict[str, Any] = {name: settings_of_plan(plan.settings[name]) for name in decides}
+    test_set |= {"seed": plan.seed, "folds": plan.grid.folds, "split": plan.settings["evaluate"].split}
+    test_set |= {"source": plan.source.name if plan.source else "phantoms"}
+    # Through JSON, as it will be read again: tuples become lists.
+    content: dict[str, Any] = json.loads(json.dumps(content_of_plan(design_of(plan), replicates, test_set)))
+    return content
+
+
+def times_trained(arm: Arm, grid: Grid) -> str:
+    """Say how often an arm is trained at each dose and share."""
+    repeats = grid.fold_repeats
+    if arm.has_infiller:
+        return f"{grid.infillers * repeats} infillers with {grid.classifiers} classifiers each"
+    return f"{grid.replicates * repeats} classifiers"
+
+
+def keep_plan(study: Study, out: Path, progress: Progress, amend: bool = False) -> Study:
+    """Write the plan of a study, and its file, before anything of it runs.
+
+    Args:
+        study: that is about to run.
+        out: its folder.
+        progress: told where something was there before.
+        amend: whether another plan may follow one whose test scores are there.
+
+    Returns:
+        The study, whose comparison knows of all plans.
+
+    Raises:
+        PlanChangedError: test scores of another plan are there, and nobody asked to amend it.
+        DamagedError: a plan was changed after it was written.
+    """
+    content, scores = content_of(study), count_test_scores(out)
+    earlier = read_plans(plan_files(out / PLANS))
+    if earlier and scores and earlier[-1].sha256 != hash_of(content) and not amend:
+        changes = "".join(f"\n  {line}" for line in _changes(earlier[-1].content, content))
+        raise PlanChangedError(
+            f"{out} holds {scores} test scores of another plan ({earlier[-1].sha256[:12]}):{changes}\n"
+            "What is changed now is changed with results in view. Take another --out for a new study, put the old "
+            "values back to go on, or add --amend: then the old comparison and report stay, and the new ones say what "
+            "was added."
+        )
+    files = write_plan(out / PLANS, content, scores)
+    _keep_study_file(study, out, progress)
+    late = sum(not one.in_time for one in read_plans(files)[1:])
+    return replace(study, steps=tuple(_with_plans(step, files, late, out) for step in study.steps))
+
+
+def count_test_scores(out: Path) -> int:
+    """Count the finished evaluations of a study, those within folds among them."""
+    return sum(1 for _ in _evaluations(out))
+
+
+def _evaluations(out: Path) -> Iterator[Path]:
+    for place in ("evaluations", "evaluations-external", "folds/*/evaluations"):
+        yield from out.glob(f"{place}/*/{MANIFEST_NAME}")
+
+
+def _keep_study_file(study: Study, out: Path, progress: Progress) -> None:
+    """Write the study file into the study's folder; what stood there with other content is kept beside the plans."""
+    place, content = out / "study.toml", study.path.read_bytes()
+    if place.is_file() and place.read_bytes() != content:
+        number = len(list((out / PLANS).glob("study-*.toml"))) + 1
+        kept = out / PLANS / f"study-{number}.toml"
+        write_atomically(kept, place.read_bytes())
+        progress.say(f"{place} is another one than before, which is kept as {kept}")
+    write_atomically(place, content)
+
+
+def _with_plans(step: Step, files: list[Path], late: int, out: Path) -> Step:
+    """Give a comparison the plans, and what follows a late plan places of its own."""
+    name = step.stage.name
+    if name not in _TOLD_ONCE:
+        return step
+    inputs = dict(step.inputs)
+    if name == "compare-arms":
+        inputs["plans"] = tuple(path.relative_to(out) for path in files)
+    elif late and "comparisons" in inputs:
+        inputs["comparisons"] = tuple(_of_plan(place, late) for place in inputs["comparisons"])
+    return replace(step, inputs=inputs, out=_of_plan(step.out, late))
+
+
+def _of_plan(place: Path, late: int) -> Path:
+    return place.with_name(f"{place.name}-{late + 1}") if late else place
+
+
+def _recipe(arm: Arm) -> Recipe:
+    added = [GENERATED] * bool(arm.infiller) + [REPEATED] * arm.repeated
+    return Recipe(" and ".join(added), recipe_of(settings_of_plan(arm.settings), bool(arm.discriminator)))
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Say in what two plans differ, one line each."""
+    for name in dict.fromkeys([*old, *new]):
+        before, now = old.get(name), new.get(name)
+        if isinstance(before, list) and isinstance(now, list):
+            for word, some in (("no longer", [one for one in before if one not in now]),
+                               ("added", [one for one in now if one not in before])):  # fmt: skip
+                yield from (f"{name}: {word}: {one}" for one in some)
+        elif isinstance(before, dict) and isinstance(now, dict):
+            yield from (f"{name}.{line}" for line in _changes(before, now))
+        elif before != now:
+            yield f"{name}: was {before!r}, now {now!r}"

@@ -1,0 +1,202 @@
+"""Intervals and tests in simulated studies whose truth is known: a small run of benchmarks/coverage_of_intervals.py.
+
+Each count is held against the binomial distribution: limits that a right method crosses once in 1,000 runs. The seeds
+are fixed, so that a run that passed passes again; what the full run found is in docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mammofill.evaluation.intervals import Part, Replicates, Spread, by_chain, held_against
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "coverage_of_intervals.py"
+STUDIES, RESAMPLES = 200, 100
+
+
+@pytest.fixture(scope="module")
+def simulation() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("coverage_of_intervals", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def within_chance(share: float, of: float, studies: int = STUDIES) -> bool:
+    """Whether a count is one that a right method gives in 998 of 1,000 such runs."""
+    low, high = stats.binom.ppf([0.001, 0.999], studies, of) / studies
+    return bool(low <= share <= high)
+
+
+@pytest.fixture(scope="module")
+def nested(simulation: ModuleType) -> dict[str, float]:
+    """Three infillers that differ twice as much as their classifiers; by lesion."""
+    world = simulation.World("test", patients=60)
+    found: dict[str, float] = simulation.mean_of(
+        simulation.study_of_two(world, RESAMPLES, number) for number in range(STUDIES)
+    )
+    return found
+
+
+@pytest.mark.parametrize("of", ["arm without infiller", "arm with infillers", "difference"])
+def test_intervals_hold_the_truth_under_the_luck_of_infillers(of: str, nested: dict[str, float]) -> None:
+    """At least as often as they say; docs/statistics.md has by how much more."""
+    low = stats.binom.ppf(0.001, STUDIES, 0.95) / STUDIES
+    assert low <= nested[of]
+
+
+def test_classifiers_of_one_infiller_do_not_show_its_luck(nested: dict[str, float]) -> None:
+    """That the test above can fail: with one infiller taken for the arm the interval is missed far too often."""
+    assert nested["difference, one infiller taken for the arm"] < stats.binom.ppf(0.001, STUDIES, 0.95) / STUDIES
+
+
+def test_no_effect_is_seldom_shown_among_several_generated_arms(simulation: ModuleType) -> None:
+    world = simulation.World("test", patients=60, areas=(0.8,) * 4, of_infiller=0.6)
+    found = simulation.mean_of(simulation.study_of_family(world, RESAMPLES, number) for number in range(STUDIES))
+    most = stats.binom.ppf(0.999, STUDIES, 0.05) / STUDIES
+    assert found["any, Holm"] <= most
+    assert found["any, Holm, one infiller taken for the arm"] > most, "which is what was done before"
+
+
+@pytest.mark.parametrize("share", [0.15, 0.5])
+def test_intervals_near_one_hold_the_truth(share: float, simulation: ModuleType) -> None:
+    world = simulation.World("near one", 60, share, areas=(0.97, 0.97), classifiers=1)
+    found = simulation.mean_of(simulation.study_of_two(world, RESAMPLES, number) for number in range(STUDIES))
+    low = stats.binom.ppf(0.001, STUDIES, 0.95) / STUDIES
+    assert low <= min(found["arm without infiller"], found["arm with infillers"])
+
+
+def test_pairs_within_folds_hold_the_mean_over_folds(simulation: ModuleType) -> None:
+    """All scores together, aligned roughly, gave 0.619 where the folds' own AUCs were 0.641 on average."""
+    world = simulation.World("folds", 60, folds=5, infillers=3, classifiers=1)
+    found = simulation.mean_of(simulation.study_of_two(world, RESAMPLES, number) for number in range(STUDIES))
+    assert stats.binom.ppf(0.001, STUDIES, 0.95) / STUDIES <= found["difference"]
+    assert found["shown"] <= stats.binom.ppf(0.999, STUDIES, 0.05) / STUDIES
+    assert stats.binom.ppf(0.001, STUDIES, 0.95) / STUDIES <= found["arm without infiller"]
+
+
+def test_both_patients_of_a_fill_are_resampled(simulation: ModuleType) -> None:
+    found = simulation.mean_of(simulation.study_of_judge(40, 40, RESAMPLES, number) for number in range(STUDIES))
+    assert within_chance(found["both patients"], 0.95)
+    assert found["tissue patients alone"] < 0.9, "intervals of tissue patients alone are too narrow"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "at_least", "verdict"),
+    [
+        (0.91, 0.97, True, "reached"),
+        (0.88, 0.97, True, "open"),
+        (0.80, 0.89, True, "not reached"),
+        (0.90, 0.97, True, "reached"),
+        (0.80, 0.90, False, "reached"),
+        (0.91, 0.97, False, "not reached"),
+        (0.88, 0.97, False, "open"),
+        (np.nan, np.nan, True, "open"),
+    ],
+)
+def test_a_bound_is_reached_by_the_interval_and_not_by_the_value(
+    low: float, high: float, at_least: bool, verdict: str
+) -> None:
+    assert held_against(low, high, 0.9, at_least) == verdict
+
+
+# ---- the parts of an interval, by hand -----------------------------------------------------------------------------
+
+
+def spread(**changes: Any) -> Spread:
+    usual: dict[str, Any] = {"value": 0.1, "over_training": (), "over_patients": Part(0.0004, 30)}
+    return Spread(**(usual | {"left_out": 0, "scale": "difference"} | changes))
+
+
+def test_an_interval_of_patients_alone_is_students() -> None:
+    reach = stats.t.ppf(0.975, 30) * 0.02
+    assert spread().interval(0.95) == (pytest.approx(0.1 - reach), pytest.approx(0.1 + reach))
+    assert spread().p_of_zero() == pytest.approx(2 * stats.t.sf(5, 30))
+    expected = (stats.t.ppf(0.975, 30) + stats.t.ppf(0.8, 30)) * 0.02
+    assert spread().smallest_shown(0.05, 0.8) == pytest.approx(expected)
+
+
+def test_one_sided_tests_are_those_of_the_interval() -> None:
+    assert spread(value=0.03).p_at_most(-0.02) == pytest.approx(stats.t.sf(2.5, 30))
+    assert spread(value=0.03).p_at_least(0.05) == pytest.approx(stats.t.sf(1, 30))
+    assert spread(value=0.06).p_at_least(0.05) == pytest.approx(1 - stats.t.sf(0.5, 30))
+    assert spread(value=0.05).p_at_least(0.05) == 0.5
+
+
+def test_many_patients_give_the_textbook_formula() -> None:
+    z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
+    many = spread(over_patients=Part(0.0004, 10**7))
+    assert many.smallest_shown(0.05, 0.8) == pytest.approx(z * 0.02, rel=1e-5)
+
+
+def test_few_replicates_widen_an_interval() -> None:
+    """Errors of 0.03 over 30 degrees and 0.04 over 2: each reaches as far as its own Student's t says."""
+    both = spread(over_patients=Part(0.0009, 30), over_training=(Part(0.0016, 2),))
+    assert both.error == pytest.approx(0.05)
+    reach = np.hypot(stats.t.ppf(0.975, 30) * 0.03, stats.t.ppf(0.975, 2) * 0.04)
+    low, high = both.interval(0.95)
+    assert (high - low) / 2 == pytest.approx(reach)
+    at_the_edge = spread(value=reach, over_patients=Part(0.0009, 30), over_training=(Part(0.0016, 2),))
+    assert at_the_edge.p_of_zero() == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(("value", "side"), [(0.0, 1), (1.0, 0)])
+def test_a_share_at_its_end_still_has_an_interval(value: float, side: int) -> None:
+    """Clopper and Pearson for 0 of 30 patients: 1 - 0.025 ** (1 / 30) = 0.116."""
+    found = spread(value=value, over_patients=Part(0.0, 29), scale="share").interval(0.95)
+    assert found[1 - side] == value
+    assert abs(found[side] - value) == pytest.approx(0.1157, abs=1e-4)
+
+
+def test_intervals_of_shares_stay_in_range() -> None:
+    low, high = spread(value=0.97, scale="share").interval(0.95)
+    assert 0.8 < low < 0.97 < high < 1
+    low, high = spread(value=0.02, scale="positive").interval(0.95)
+    assert 0 < low < 0.02 < high
+
+
+def test_what_cannot_be_had_is_not_a_number() -> None:
+    none = spread(over_patients=Part(np.nan, 30))
+    assert np.isnan(none.interval(0.95)).all()
+    assert np.isnan(none.p_of_zero())
+
+
+def test_each_group_has_the_spread_of_its_own_replicates() -> None:
+    """A GAN may be fickle where pasting is not: taken together, the one had too narrow an interval."""
+    noise = np.random.default_rng(0).normal(0, 0.01, (2, 3, 4000))
+    calm, fickle = (
+        Replicates(np.array(values), np.array(values)[:, None] + noise[number], patients=10**6)
+        for number, values in enumerate(([0.50, 0.51, 0.52], [0.3, 0.5, 0.7]))
+    )
+    (of_calm,), (of_fickle,) = calm.spread().over_training, fickle.spread().over_training
+    assert of_calm == Part(pytest.approx(0.0, abs=1e-5), 2), "no more than the patches alone explain"
+    assert of_fickle == Part(pytest.approx((0.04 - 0.0001) / 3, rel=0.01), 2)
+    assert calm.minus(fickle).over_training == (of_calm, of_fickle)
+
+
+def test_what_patches_explain_does_not_count_twice() -> None:
+    """Two replicates: the variance over patients of their mean holds half of what is each one's own."""
+    draws = np.random.default_rng(1).normal(0.5, 0.02, (2, 20_000))
+    one = Replicates(np.array([0.5, 0.56]), draws, patients=10**6)
+    found = one.spread()
+    assert found.over_training[0].variance == pytest.approx((0.0018 - 0.0004) / 2, rel=0.02)
+    assert found.over_patients.variance == pytest.approx(0.0004 / 2, rel=0.05)
+    assert one.simulated(np.random.default_rng(2)).var() == pytest.approx(0.0018 / 2, rel=0.05)
+
+
+def test_classifiers_of_one_infiller_are_averaged() -> None:
+    values, draws = [0.5, 0.7, 0.6, 0.8], [np.full(3, value) for value in (0.5, 0.7, 0.6, 0.8)]
+    np.testing.assert_allclose(by_chain(values, draws, ["a", "b", "a", "b"], 9).values, [0.55, 0.75])
+    np.testing.assert_allclose(by_chain(values, draws, ["a"] * 4, 9).values, values)
+    np.testing.assert_allclose(by_chain(values, draws, [""] * 4, 9).values, values)
