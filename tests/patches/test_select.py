@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mammofill.ground.artifact import begin
-from mammofill.ground.errors import TooFewError
+from mammofill.ground.errors import SettingsError, TooFewError
 from mammofill.patches import PatchSet, SelectPatchesSettings, select_patches, write_shard
 from mammofill.patches.select import choose_patients
 
@@ -51,6 +51,18 @@ def test_a_share_of_the_train_patients_is_kept_and_all_others_as_they_are(tmp_pa
     place = dict(zip(whole.table["patch_id"], range(len(whole.table)), strict=True))
     images, _ = half.pixels(np.arange(len(half.table)))
     assert images[:, 0, 0].tolist() == [place[name] for name in half.table["patch_id"]]
+
+
+def test_a_share_and_the_others_are_all_patients_and_have_nobody_in_common(tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole", patients=12)
+    some = select_patches(whole, tmp_path / "some", SelectPatchesSettings(0.25), seed=1)
+    others = select_patches(whole, tmp_path / "others", SelectPatchesSettings(0.25, others=True), seed=1)
+    people = [set(one.table[one.table["split"] == "train"]["patient_id"]) for one in (some, others, whole)]
+    assert not people[0] & people[1]
+    assert people[0] | people[1] == people[2]
+    assert len(people[0]) == 3
+    with pytest.raises(SettingsError, match="others must be false where patients_share is 1: there is nobody else"):
+        SelectPatchesSettings(others=True)
 
 
 def test_a_smaller_share_is_a_part_of_a_larger_one(tmp_path: Path) -> None:

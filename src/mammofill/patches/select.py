@@ -45,6 +45,8 @@ def select_patches(
     """
     kept_patients = choose_patients(patches.table, settings.patients_share, seed)
     train = (patches.table["split"] == "train").to_numpy(dtype=bool)
+    if settings.others:
+        kept_patients = set(patches.table["patient_id"][train].astype(str)) - kept_patients
     kept = ~train | patches.table["patient_id"].isin(kept_patients).to_numpy(dtype=bool)
     with begin(
         out, kind=PatchSet.kind, stage="select-patches", settings=settings, seed=seed, inputs={"patches": patches}

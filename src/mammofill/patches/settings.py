@@ -71,10 +71,16 @@ class SelectPatchesSettings:
     Attributes:
         patients_share: share of the train split's patients that are kept, in (0, 1]. Drawn in proportion of their worst
             pathology; with the same seed a smaller share is a part of a larger one.
+        others: keep the other patients instead. With the same share and seed, a set with and a set without it have no
+            patient of the train split in common, so that an infiller may come from patients of which a study knows
+            nothing.
     """
 
     patients_share: float = 1.0
+    others: bool = False
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         check_setting(self, "patients_share", 0 < self.patients_share <= 1, "in (0, 1]")
+        some = self.patients_share < 1 or not self.others
+        check_setting(self, "others", some, "false where patients_share is 1: there is nobody else")
