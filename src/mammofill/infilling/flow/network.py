@@ -152,6 +152,7 @@ class Attention(nn.Module):
         self.gather = nn.Conv2d(width, width, 1)
         _start_at_zero(self.gather)
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # on a CPU the compiled gradient of softmax was NaN
     def forward(self, state: Tensor) -> Tensor:
         """Take (N, width, h, w) to the same."""
         count, width, height, across = state.shape

@@ -200,13 +200,15 @@ class Training:
         schedule = self.settings.schedule
         parameters = list(self.network.parameters())
         self.optimiser.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.fabric.device)
+        # The weight of the whole batch, over all processes, so that shares and parts of it add up to one step.
+        weight = torch.as_tensor(self.fabric.all_reduce(batch.weight.sum(), reduce_op="mean"))
+        losses = torch.zeros((), device=self.fabric.device)
         for part in batch.parts(self.settings.engine.at_once):
             with self.fabric.autocast():
-                loss = flow_loss(self.foretell, part) * (len(part) / len(batch))
+                loss = flow_loss(self.foretell, part, weight)
             loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
-        (value,) = mean_over_processes(self.fabric, parameters, total[None])
+            losses += loss.detach()
+        (value,) = mean_over_processes(self.fabric, parameters, losses[None])
         check_finite({"flow": value}, self.images_seen)
         nn.utils.clip_grad_norm_(parameters, schedule.clip_gradient)
         for group in self.optimiser.param_groups:
@@ -224,9 +226,9 @@ class Training:
         if not self.validation or not due:
             return {}
         with torch.no_grad(), self.fabric.autocast():
-            sums = [float(flow_loss(self.kept, one.to(self.fabric.device, self.form))) * len(one)
-                    for one in self.validation]  # fmt: skip
-        value = sum(sums) / sum(map(len, self.validation))
+            weight = torch.stack([one.weight.sum() for one in self.validation]).sum().to(self.fabric.device)
+            value = sum(float(flow_loss(self.kept, one.to(self.fabric.device, self.form), weight))
+                        for one in self.validation)  # fmt: skip
         self.stopping.update(value, self.images_seen, self.kept)
         return {"validation.loss": value}
 
@@ -271,12 +273,13 @@ class Training:
         return windows.fixed_batches(self.settings.validation.windows, _VALIDATION_LOG_ODDS)
 
 
-def flow_loss(network: Callable[..., Any], batch: Batch) -> Tensor:
-    """Return the weighted mean square error of the velocity in the hole.
+def flow_loss(network: Callable[..., Any], batch: Batch, weight: Tensor) -> Tensor:
+    """Return a batch's part of the weighted mean square error of the velocity in the hole.
 
     Args:
         network: a `VelocityNetwork`.
         batch: N windows.
+        weight: the sum of the weights of all that the mean is over.
     """
     times = batch.times[:, None, None, None]
     noisy = (1 - times) * batch.residual + times * batch.noise
@@ -284,4 +287,4 @@ def flow_loss(network: Callable[..., Any], batch: Batch) -> Tensor:
         noisy, batch.around, batch.base, batch.depth, batch.shape, batch.times, batch.conditions, batch.kinds
     )
     error = (foretold - (batch.noise - batch.residual)).square() * batch.weight
-    return torch.as_tensor(error.sum() / batch.weight.sum())
+    return torch.as_tensor(error.sum() / weight)
