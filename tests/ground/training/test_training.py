@@ -58,9 +58,7 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
     optimiser = torch.optim.Adam(network.parameters())
     network(torch.ones(1, 2)).sum().backward()
     optimiser.step()
-    save_checkpoint(
-        tmp_path, {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "images_seen": 8}
-    )
+    save_checkpoint(tmp_path, {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "images_seen": 8})
     state = load_checkpoint(tmp_path)
     assert state is not None
     assert state["images_seen"] == 8

@@ -17,10 +17,10 @@ from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_weights
 from mammofill.ground.training.device import find_device
 from mammofill.ground.training.tensorboard import check_tensorboard
 from mammofill.infilling.conditions import words_in
+from mammofill.infilling.gan import training_loop
 from mammofill.infilling.gan.batches import Lesions
 from mammofill.infilling.gan.features import build_features, find_weights
 from mammofill.infilling.gan.generator import Generator
-from mammofill.infilling.gan import training_loop
 from mammofill.infilling.gan.painter import GeneratorPainter
 from mammofill.infilling.gan.settings import GanSettings, GeneratorSettings
 from mammofill.infilling.gan.training_loop import run_training
