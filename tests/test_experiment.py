@@ -16,6 +16,7 @@ from mammofill.ground.artifact import MANIFEST_NAME, write_atomically
 from mammofill.ground.errors import ArtifactError, SettingsError, SourceError
 from mammofill.ground.progress import Progress
 from mammofill.infilling import PRESETS, GanSettings
+from mammofill.pairing.hole import GROWN, HoleSettings
 from mammofill.patches import ExtractPatchesSettings
 
 
@@ -123,6 +124,63 @@ def test_a_study_without_arms_runs_the_papers_four(tmp_path: Path) -> None:
         "compare-arms",
         "write-report",
     ]
+
+
+def test_pairs_are_made_for_the_widest_hole_of_the_infillers(tmp_path: Path) -> None:
+    def hole(text: str) -> HoleSettings:
+        steps = read_study(write_study(tmp_path, text)).steps
+        (settings,) = {step.settings for step in steps if step.stage.name == "pair-patches"}
+        return settings.hole
+
+    assert hole("") == HoleSettings()  # the paper's infiller repaints the mask
+    assert hole('[train-infiller]\npreset = "copy-paste"\n') == GROWN
+    several = '[infillers.one]\npreset = "paper"\n[infillers.other]\npreset = "texture"\nhole.share = 0.25\n'
+    arm = '[[arms]]\nname = "one"\nsynthetic = "one"\n'
+    assert hole(several + arm) == replace(GROWN, share=0.25)
+    own = '[pair-patches]\nhole = { rule = "dilation", share = 0.5 }\n'
+    assert hole(several + arm + own) == HoleSettings("dilation", 0.5)
+
+
+WINDOWS = """
+[infiller-windows]
+
+[infillers.trained]
+preset = "modern"
+
+[infillers.pasted]
+preset = "copy-paste"
+
+[[arms]]
+name = "one"
+synthetic = "trained"
+
+[[arms]]
+name = "other"
+synthetic = "pasted"
+
+[grid]
+real_shares = [0.5, 1]
+"""
+
+
+def test_trained_infillers_learn_from_windows_of_their_own(tmp_path: Path) -> None:
+    steps = {str(step.out): step for step in read_study(write_study(tmp_path, WINDOWS)).steps}
+    windows, patches = steps["infiller-windows"], steps["patches"]
+    assert windows.stage.name == "extract-patches"
+    assert windows.inputs == patches.inputs
+    assert windows.settings == replace(patches.settings, stride_px=8, normals_per_mammogram=0)
+    for place in ("infillers", "shares/0.5/infillers"):
+        assert steps[f"{place}/trained"].inputs["windows"] == (Path("infiller-windows"),)
+        assert "windows" not in steps[f"{place}/pasted"].inputs
+    names = list(steps)
+    assert names.index("patches") < names.index("infiller-windows") < names.index("pairs")
+    finer = WINDOWS.replace("[infiller-windows]", "[infiller-windows]\nstride_px = 4")
+    (found,) = [step for step in read_study(write_study(tmp_path, finer)).steps if step.out == Path("infiller-windows")]
+    assert found.settings.stride_px == 4
+    only_pasted = WINDOWS.replace('preset = "modern"', 'preset = "texture"')
+    assert all(step.out.name != "infiller-windows" for step in read_study(write_study(tmp_path, only_pasted)).steps)
+    with pytest.raises(SettingsError, match=r"\[infiller-windows\]: size_px is not set here"):
+        read_study(write_study(tmp_path, WINDOWS.replace("[infiller-windows]", "[infiller-windows]\nsize_px = 64")))
 
 
 def test_the_papers_four_have_a_name(tmp_path: Path) -> None:

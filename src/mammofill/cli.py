@@ -12,13 +12,13 @@ import os
 import sys
 import traceback
 from argparse import ArgumentError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mammofill
-from mammofill.experiment.stages import PHANTOM, STAGES, Input, Stage, stage_named
+from mammofill.experiment.stages import PHANTOM, STAGES, Input, Stage, all_stages, stage_named
 from mammofill.ground.artifact import Artifact
 from mammofill.ground.errors import MammofillError, SettingsError
 from mammofill.ground.progress import LineProgress, Progress, for_this_console, quiet
@@ -37,7 +37,7 @@ _OTHERS = {
     PHANTOM.name: PHANTOM.summary,
 }
 COMMANDS: dict[str, str] = {stage.name: stage.summary for stage in STAGES} | _OTHERS
-"""Every command and its line of help, in the order of the corridor."""
+"""Each of our commands and its line of help, in the order of the corridor."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,6 +66,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
 
 
+def _from_elsewhere() -> dict[str, str]:
+    """Return the commands, with their lines of help, of stages that other installed packages offer.
+
+    Raises:
+        SettingsError: one has the name of one of our commands.
+    """
+    found = {name: stage.summary for name, stage in all_stages().items() if stage not in (*STAGES, PHANTOM)}
+    for name in found:
+        if name in _OTHERS:
+            raise SettingsError(f"A stage of an installed package is called {name!r}, as a command of mammofill is.")
+    return found
+
+
 def _command(given: list[str]) -> int:
     name, rest = (given[0], given[1:]) if given else ("--help", [])
     if name in ("-h", "--help", "help"):
@@ -74,8 +87,9 @@ def _command(given: list[str]) -> int:
     if name == "--version":
         print(f"mammofill {mammofill.__version__}")
         return 0
-    if name not in COMMANDS:
-        close = get_close_matches(name, COMMANDS, n=1)
+    known = COMMANDS if name in COMMANDS else COMMANDS | _from_elsewhere()
+    if name not in known:
+        close = get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise SettingsError(f"mammofill has no command {name!r}.{hint} All commands: mammofill --help")
     special: dict[str, Callable[[list[str]], int]] = {"audit": _audit, "run": _run, "demo": _demo}
@@ -86,9 +100,14 @@ def _command(given: list[str]) -> int:
 
 
 def _overview() -> str:
-    width = max(map(len, COMMANDS))
-    stages = "\n".join(f"  {stage.name:<{width}}  {stage.summary}" for stage in STAGES)
-    others = "\n".join(f"  {name:<{width}}  {line}" for name, line in _OTHERS.items())
+    elsewhere = _from_elsewhere()
+    width = max(map(len, [*COMMANDS, *elsewhere]))
+
+    def listed(commands: Mapping[str, str]) -> str:
+        return "\n".join(f"  {name:<{width}}  {line}" for name, line in commands.items())
+
+    stages, others = listed({stage.name: stage.summary for stage in STAGES}), listed(_OTHERS)
+    others += f"\n\nFrom other packages that are installed:\n{listed(elsewhere)}" if elsewhere else ""
     return f"""usage: mammofill COMMAND [OPTIONS]
 
 Paint lesions into healthy breast tissue with a conditional infilling GAN, and measure honestly whether that helps a

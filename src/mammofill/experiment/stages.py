@@ -1,6 +1,7 @@
 """The table of stages: one row says all that the command line, study files, tests and docs need to know of a stage.
 
-A new stage is one row here and one room. Nothing is imported until it is used: places are written as
+A new stage is one row and one room: a row here, or in any installed package as an entry point of the group
+``mammofill.stages`` that names a `Stage`. Nothing is imported until it is used: places are written as
 ``"module:name"``, so that the table itself costs nothing.
 """
 
@@ -8,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from mammofill.ground.artifact import Artifact
 from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.ground.extensions import with_extensions
 
 
 @dataclass(frozen=True)
@@ -253,7 +256,7 @@ STAGES: tuple[Stage, ...] = (
         output="mammofill.report:Report",
     ),
 )
-"""The stages, in the order in which a mammogram walks through them."""
+"""Our stages, in the order in which a mammogram walks through them."""
 
 PHANTOM = Stage(
     name="phantom",
@@ -266,13 +269,27 @@ PHANTOM = Stage(
 """Where mammograms come from when nobody has any; not on the way of a real one, but of the same shape."""
 
 
+ENTRY_POINTS = "mammofill.stages"
+"""Group of entry points under which other packages offer stages; each names a `Stage`."""
+
+
+@cache
+def all_stages() -> Mapping[str, Stage]:
+    """Return all stages by name: ours, practice mammograms last, then those of other installed packages.
+
+    Raises:
+        SettingsError: an entry point that is no stage, or of the name of another; see `with_extensions`.
+    """
+    return with_extensions((*STAGES, PHANTOM), ENTRY_POINTS, Stage)
+
+
 def stage_named(name: str) -> Stage:
     """Return the row of a stage.
 
     Raises:
         KeyError: there is no such stage.
     """
-    return {stage.name: stage for stage in (PHANTOM, *STAGES)}[name]
+    return all_stages()[name]
 
 
 def find(place: str) -> Any:

@@ -23,9 +23,11 @@ from typing import Any
 from mammofill.experiment.stages import PHANTOM, STAGES, Stage, stage_named
 from mammofill.ground.errors import check_setting
 from mammofill.ground.seeding import derive_seed
+from mammofill.infilling.settings import LearnedInfillerSettings
 
 _TEST_PAIRS = Path("test-pairs")
 _EXTERNAL = Path("external")
+_WINDOWS = Path("infiller-windows")
 FOLDS = Path("folds")
 """Below it lies what is made within single folds."""
 
@@ -134,6 +136,8 @@ class Plan:
     """The arm whose classifier judges the infillers, if they are judged."""
     seed: int
     external: External | None = None
+    windows: Any | None = None
+    """Settings of extract-patches for the windows that trained infillers learn from; None where they have none."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +218,8 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
         yield step("ingest", inputs, _EXTERNAL / "mammograms", plan.external.settings)
     patches = patches_at(1.0)
     yield step("extract-patches", {"mammograms": (Path("mammograms"),)}, patches, plan.settings["extract-patches"])
+    if any(_own_windows(name, plan) for _, name, *_ in trained):
+        yield step("extract-patches", {"mammograms": (Path("mammograms"),)}, _WINDOWS, plan.windows)
     if plan.external:
         inputs = {"mammograms": (_EXTERNAL / "mammograms",)}
         yield step("extract-patches", inputs, _EXTERNAL / "patches", plan.settings["extract-patches"])
@@ -227,7 +233,7 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
         of_test = replace(plan.settings["pair-patches"], split="test")
         yield step("pair-patches", {"patches": (patches,)}, _TEST_PAIRS, of_test)
     for share, name, number in trained:
-        made_from = {"patches": (patches_at(share),), "pairs": (_pairs(share),)}
+        made_from = {"patches": (patches_at(share),), "pairs": (_pairs(share),)} | _own_windows(name, plan)
         seed = infiller_seed(plan.seed, number)
         yield step("train-infiller", made_from, _infiller(share, name, number, plan), plan.infillers[name], seed)
     for share, name, number in painted:
@@ -388,6 +394,15 @@ def _evaluation(cell: Cell, repeat: int, plan: Plan) -> Path:
 def patches_at(share: float) -> Path:
     """Return where the patches of a share of the patients lie."""
     return _at(share) / "patches"
+
+
+def _own_windows(name: str, plan: Plan) -> dict[str, tuple[Path, ...]]:
+    """Return the windows that an infiller learns from besides the patches, as input; nothing where it has none.
+
+    They are the same at each share of the patients: only those of the share's patches are learned from.
+    """
+    trained = isinstance(plan.infillers[name], LearnedInfillerSettings)
+    return {"windows": (_WINDOWS,)} if trained and plan.windows is not None else {}
 
 
 def _pairs(share: float) -> Path:

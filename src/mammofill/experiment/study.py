@@ -19,7 +19,10 @@
     [train-classifier]            # what all arms share
     epochs = 50
 
-    [infillers.modern]            # instead of [train-infiller]: several, each with a name
+    [infiller-windows]            # only where this table stands: trained infillers learn from windows of their own
+stride_px = 8                 # all else as in [extract-patches], but without normal windows
+
+[infillers.modern]            # instead of [train-infiller]: several, each with a name
     preset = "modern"
 
     [[arms]]                      # one kind of classifier each; without any, or with arms = "paper", the paper's four
@@ -87,7 +90,7 @@ _ONCE = ("phantom", "ingest", "extract-patches", "pair-patches", "synthesize", "
          "judge-infiller", "write-report")  # fmt: skip
 """Stages whose settings stand in a table of their own name."""
 _STUDY_KEYS = ("name", "seed", "device")
-_TABLES = (*_ONCE, "train-infiller", "train-classifier", "infillers", "arms", "grid", "external")
+_TABLES = (*_ONCE, "infiller-windows", "train-infiller", "train-classifier", "infillers", "arms", "grid", "external")
 _NOT_SET = dict.fromkeys(("arm", "replicate", "infiller", "dose", "real_share"), "[[arms]] and [grid]") | {
     "external": "[external]"
 }
@@ -133,6 +136,7 @@ def read_study(path: str | Path) -> Study:
             raise SettingsError(f"{path} [evaluate]: {field} is not set here; it follows from {tables_of_it}.")
     settings = {name: _stage_settings(stage_named(name), tables[name], path) for name in _ONCE}
     infillers = _infillers(content, tables, path)
+    own_windows = _windows(tables["infiller-windows"], settings["extract-patches"], content, path)
     if "hole" not in tables["pair-patches"]:
         # All arms are filled in the same places, those in which every infiller's hole fits.
         hole = widest(one.hole for one in infillers.values())
@@ -152,7 +156,7 @@ def read_study(path: str | Path) -> Study:
         settings["write-report"] = replace(settings["write-report"], title=name)
     judging = _judging_arm(arms, path) if "judge-infiller" in content else None
     external = _external(tables["external"], settings["ingest"], path) if "external" in content else None
-    plan = Plan(source, settings, infillers, tuple(arms), grid, judging, seed, external)
+    plan = Plan(source, settings, infillers, tuple(arms), grid, judging, seed, external, own_windows)
     return Study(path, name, seed, device, plan, tuple(steps_of(plan)))
 
 
@@ -242,6 +246,26 @@ def _infillers(content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]],
     if not found:
         raise SettingsError(f"{path} [infillers] names none. Add a table [infillers.NAME].")
     return found
+
+
+_WINDOWS = {"stride_px": 8, "normals_per_mammogram": 0}
+"""Of [infiller-windows], where it does not say otherwise: each lesion in many places, and nothing else."""
+
+
+def _windows(table: Mapping[str, Any], patches: Any, content: Mapping[str, Any], path: Path) -> Any | None:
+    """Return how windows are cut that infillers alone learn from, if they have any: as patches are, but for the table.
+
+    Raises:
+        SettingsError: also where they would be of another size than the patches.
+    """
+    if "infiller-windows" not in content:
+        return None
+    where = f"{path} [infiller-windows]"
+    if table.get("size_px", patches.size_px) != patches.size_px:
+        raise SettingsError(
+            f"{where}: size_px is not set here; infillers paint patches of [extract-patches], of {patches.size_px} px."
+        )
+    return read_settings(type(patches), table, where, path.parent, replace(patches, **_WINDOWS))
 
 
 def _check_grid(grid: Grid, arms: list[Arm], synthesize: Mapping[str, Any], path: Path) -> None:

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammofill.ground.errors import SettingsError
+from mammofill.ground.extensions import with_extensions
 from mammofill.ground.imaging import Image, Mask, StoredImage, composite, feather, to_uint16
 
 if TYPE_CHECKING:
@@ -181,19 +181,9 @@ def methods() -> Mapping[str, MethodRow]:
     """Return all methods by name, ours first.
 
     Raises:
-        SettingsError: two packages offer a method of one name, or an entry point that is no `MethodRow`.
+        SettingsError: an entry point that is no method, or of the name of another; see `with_extensions`.
     """
-    rows = {row.name: row for row in _OURS}
-    for point in entry_points(group=ENTRY_POINTS):
-        row = point.load()
-        if not isinstance(row, MethodRow):
-            raise SettingsError(f"The entry point {point.value!r} ({ENTRY_POINTS}) is no MethodRow, but {row!r}.")
-        if row.name in rows:
-            raise SettingsError(
-                f"There are two infilling methods {row.name!r}; uninstall {point.value!r} or rename it."
-            )
-        rows[row.name] = row
-    return rows
+    return with_extensions(_OURS, ENTRY_POINTS, MethodRow)
 
 
 def find_method(name: str) -> Method:
