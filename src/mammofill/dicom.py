@@ -3,6 +3,9 @@
 What is read: single-frame gray images of 1 to 16 bits in any transfer syntax for which a decoder is installed. All
 else is refused with an `ImageFileError` that says what was found. Intensities come out in the order in which they are
 displayed, bright = dense, over the full 16-bit range.
+
+This is where it is decided what stored values mean; docs/sources.md lists each attribute, the rule, and its source in
+the standard. What pixels do not need (patient, spacing, words) never refuses them: it is unknown, and remarked upon.
 """
 
 from __future__ import annotations
@@ -11,27 +14,28 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import (
     ExplicitVRLittleEndian,
+    RLELossless,
     SecondaryCaptureImageStorage,
     generate_uid,
 )
 
 from mammofill.ground.errors import ImageFileError
-from mammofill.ground.imaging import FULL_RANGE, Mask, StoredImage
+from mammofill.ground.foreign_files import ReadImage, Remark, check_size, open_regular
+from mammofill.ground.imaging import FULL_RANGE, StoredImage
 
 Window = Literal["none", "first"]
 
@@ -39,6 +43,9 @@ _logger = logging.getLogger("mammofill.dicom")
 
 _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
 """Views by their codes in SNOMED CT and in SNOMED RT. Source: DICOM PS3.16, context group 4014."""
+
+_SQUARE = 0.01
+"""Sides of a pixel that differ by no more than this share are called the same."""
 
 _DECODERS = ("pyjpegls", "pylibjpeg", "gdcm")
 """Plugins in the order in which they are tried, so that the same file is decoded by the same code everywhere."""
@@ -70,6 +77,10 @@ class DicomHeader:
     sop_instance_uid: str | None
     series_uid: str | None = None
     """SeriesInstanceUID."""
+    intent: str | None = None
+    """PresentationIntentType: FOR PRESENTATION or FOR PROCESSING. Source: DICOM PS3.3 C.8.11.7."""
+    remarks: tuple[Remark, ...] = ()
+    """Facts that are there and cannot be read, and are taken for unknown."""
 
 
 def read_header(path: str | Path) -> DicomHeader:
@@ -87,12 +98,17 @@ def read_header(path: str | Path) -> DicomHeader:
 
 
 def read_image(path: str | Path, window: Window = "none") -> StoredImage:
-    """Read the pixels of a gray single-frame image.
+    """Read the pixels of a gray single-frame image: those of `read`, which says what was remarkable about them too."""
+    return read(path, window).pixels
+
+
+def read(path: str | Path, window: Window = "none") -> ReadImage:
+    """Read a gray single-frame image.
 
     The order of the steps is that of DICOM PS3.4 N.2: decoding, modality transformation (PS3.3 C.11.1), values of
     interest (C.11.2) if asked for, and last the inversion of MONOCHROME1 (C.7.6.3.1.2). Between the last two the range
     that the transformations can reach is stretched linearly over 0..65535, so that two images of one device stay
-    comparable and no level is lost: an image of 12 bits keeps its 4096 levels.
+    comparable and no level is lost: an image of 12 bits keeps its 4096 levels. Padding (C.7.5.1.1.2) becomes 0.
 
     Args:
         path: the file.
@@ -101,8 +117,7 @@ def read_image(path: str | Path, window: Window = "none") -> StoredImage:
             its first window, where it has one.
 
     Returns:
-        (rows, columns) uint16 over 0..65535, bright = dense; not to be written to: it may be the file itself, mapped
-        into memory.
+        (rows, columns) uint16 over 0..65535, bright = dense, and what was remarkable.
 
     Raises:
         ImageFileError: the file is missing, truncated, not DICOM, holds no image, a colour image or several frames,
@@ -111,37 +126,15 @@ def read_image(path: str | Path, window: Window = "none") -> StoredImage:
     path = Path(path)
     with _refusals(path):
         stored, dataset = _stored(path)
-        return _shown(path, stored, dataset, window)
-
-
-def read_mask(path: str | Path) -> Mask:
-    """Read a mask: the brighter of its two values is lesion, and zero never is.
-
-    Returns:
-        (rows, columns) bool.
-
-    Raises:
-        ImageFileError: as `read_image`, and if the image has more than two values (a picture, not a mask).
-    """
-    path = Path(path)
-    with _refusals(path):
-        stored, dataset = _stored(path)
-        ends = np.array([stored.min(), stored.max()], stored.dtype)
-        shown = _shown(path, ends, dataset, "none")
-    bright, dark = ends[int(shown.argmax())], ends[int(shown.argmin())]
-    mask = np.asarray(stored == bright, np.bool_)
-    # Counted, not sorted: the mask of a whole mammogram has 17 million pixels.
-    others = _nonzero(stored) if dark == 0 else _nonzero(stored != dark)
-    if bright != dark and others > _nonzero(mask):
-        raise ImageFileError(
-            f"{path} is not a mask: a mask has two values, this image has {len(np.unique(stored))}. "
-            "It may be the cropped picture of the lesion; check which file is which."
-        )
-    return mask if shown.max() > 0 else np.zeros(stored.shape, np.bool_)
-
-
-def _nonzero(values: NDArray[Any]) -> int:
-    return int(cv2.countNonZero(np.asarray(values).view(np.uint8 if values.dtype == np.bool_ else values.dtype)))
+        header = _header_of_whole(path, dataset)
+        notes = _Notes(path, list(header.remarks))
+        stored = _without_unused_bits(stored, dataset, notes)
+        pixels = _shown(stored, dataset, window, notes)
+        _note_doubts(dataset, notes)
+        greatest = max(int(stored.max()), -1 - int(stored.min()))
+        signed = _is_signed(dataset)
+        bits = header.bits_stored
+        return ReadImage(pixels, bits, greatest.bit_length() + signed, signed, header.intent, tuple(notes.remarks))
 
 
 def write_image(
@@ -229,12 +222,15 @@ def _refusals(path: Path) -> Iterator[None]:
             raise
         except InvalidDicomError as error:
             raise ImageFileError(f"{path} is not a DICOM file: {_what_it_looks_like(path)}.") from error
-        except MemoryError:
+        except (MemoryError, KeyboardInterrupt, SystemExit):
             raise
         except OSError as error:
             raise ImageFileError(f"{path} cannot be read: {error}.") from error
-        except Exception as error:  # a broken header can raise nearly anything inside the library
-            raise ImageFileError(f"{path} cannot be read as DICOM: {error}. The file is damaged.") from error
+        except BaseException as error:
+            # A broken header can raise nearly anything inside the library; a decoder in Rust panics, which is no
+            # Exception.
+            told = str(error) or type(error).__name__
+            raise ImageFileError(f"{path} cannot be read as DICOM: {told}. The file is damaged.") from error
         finally:
             for remark in remarks:
                 _logger.info("%s: %s", path, remark.message)
@@ -251,15 +247,12 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
 
 
 def _dataset(path: Path, pixels: bool) -> Dataset:
-    if not path.is_file():
-        raise ImageFileError(f"{path} does not exist, or is not a file.")
-    return dcmread(path, stop_before_pixels=not pixels)
+    with open_regular(path) as file:
+        return dcmread(file, stop_before_pixels=not pixels)
 
 
 def _stored(path: Path) -> tuple[NDArray[np.integer[Any]], Dataset]:
     """Decode the values as they are stored, (rows, columns), of a file that is as it should be."""
-    if not path.is_file():
-        raise ImageFileError(f"{path} does not exist, or is not a file.")
     mapped = _mapped(path)
     if mapped is not None:
         return mapped
@@ -280,7 +273,7 @@ def _mapped(path: Path) -> tuple[NDArray[np.integer[Any]], Dataset] | None:
     Returns:
         The values and the header; None for any file that is not of the plainest kind, or ends too early.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         dataset = dcmread(file, stop_before_pixels=True)
         # Source of this element's layout: DICOM PS3.5 section 7.1.2, Explicit VR, tag (7FE0,0010).
         element, length = file.read(8), int.from_bytes(file.read(4), "little")
@@ -291,7 +284,7 @@ def _mapped(path: Path) -> tuple[NDArray[np.integer[Any]], Dataset] | None:
         return None
     header = _header(path, dataset)
     _check_readable(path, header, dataset)
-    bits, signed = int(dataset.BitsAllocated), int(dataset.get("PixelRepresentation", 0))
+    bits, signed = int(dataset.BitsAllocated), _is_signed(dataset)
     needed = header.rows * header.columns * bits // 8
     plain = bits in (8, 16) and header.bits_stored == bits and needed > 0
     if not plain or length != needed + needed % 2 or length > size - offset:
@@ -313,7 +306,12 @@ def _header(path: Path, dataset: Dataset) -> DicomHeader:
     syntax = dataset.file_meta.get("TransferSyntaxUID", None)
     if syntax is None:
         raise ImageFileError(f"{path} does not say its transfer syntax (0002,0010), so its pixels cannot be decoded.")
-    spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
+    notes = _Notes(path, [])
+
+    def text(name: str) -> str | None:
+        return _text(_optional(dataset, name, notes))
+
+    intent = text("PresentationIntentType")
     return DicomHeader(
         rows=int(dataset.Rows),
         columns=int(dataset.Columns),
@@ -322,19 +320,57 @@ def _header(path: Path, dataset: Dataset) -> DicomHeader:
         bits_stored=int(dataset.BitsStored),
         photometric=str(dataset.PhotometricInterpretation),
         transfer_syntax=str(syntax.name),
-        series_description=_text(dataset.get("SeriesDescription")),
-        patient_id=_text(dataset.get("PatientID")),
-        laterality=_text(dataset.get("ImageLaterality")) or _text(dataset.get("Laterality")),
-        view=_text(dataset.get("ViewPosition")) or _view_by_code(dataset),
-        spacing_mm=(float(spacing[0]), float(spacing[1])) if spacing else None,
-        has_window="VOILUTSequence" in dataset or dataset.get("WindowWidth") is not None,
-        sop_instance_uid=_text(dataset.get("SOPInstanceUID")),
-        series_uid=_text(dataset.get("SeriesInstanceUID")),
+        series_description=text("SeriesDescription"),
+        patient_id=text("PatientID"),
+        laterality=text("ImageLaterality") or text("Laterality"),
+        view=text("ViewPosition") or _view_by_code(_optional(dataset, "ViewCodeSequence", notes)),
+        spacing_mm=_spacing(dataset, "PixelSpacing", notes) or _spacing(dataset, "ImagerPixelSpacing", notes),
+        has_window="VOILUTSequence" in dataset or "WindowWidth" in dataset,
+        sop_instance_uid=text("SOPInstanceUID"),
+        series_uid=text("SeriesInstanceUID"),
+        intent=intent.upper() if intent else None,
+        remarks=tuple(notes.remarks),
     )
 
 
-def _view_by_code(dataset: Dataset) -> str | None:
-    codes = (_text(item.get("CodeValue")) for item in dataset.get("ViewCodeSequence") or ())
+@dataclass
+class _Notes:
+    """What is remarkable about a file, as far as it has been read."""
+
+    path: Path
+    remarks: list[Remark]
+
+    def add(self, rule: str, found: str, done: str) -> None:
+        remark = Remark(rule, f"{self.path}: {found}", done)
+        if remark not in self.remarks:
+            self.remarks.append(remark)
+
+
+def _optional(dataset: Dataset, name: str, notes: _Notes) -> Any:
+    """Return the value of an element that pixels do not need; None if it is not there, or cannot be read."""
+    try:
+        return dataset.get(name)
+    except Exception as error:  # noqa: BLE001  (values are read only when they are asked for, and raise what they like)
+        notes.add("header-unreadable", f"{name} cannot be read ({_last_line(error)}).", "Taken for unknown.")
+        return None
+
+
+def _spacing(dataset: Dataset, name: str, notes: _Notes) -> tuple[float, float] | None:
+    value = _optional(dataset, name, notes)
+    if not value:
+        return None
+    try:
+        rows, columns = (float(number) for number in value)
+        if 0 < rows < np.inf and 0 < columns < np.inf:
+            return rows, columns
+    except (TypeError, ValueError):
+        pass
+    notes.add("header-unreadable", f"{name} is {value!r}, not two numbers above 0.", "Taken for unknown.")
+    return None
+
+
+def _view_by_code(items: Any) -> str | None:
+    codes = (_text(item.get("CodeValue")) for item in items or () if isinstance(item, Dataset))
     return next((_VIEW_CODES[code] for code in codes if code in _VIEW_CODES), None)
 
 
@@ -343,14 +379,21 @@ def _text(value: object) -> str | None:
 
 
 def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
+    check_size(path, header.rows, header.columns)
+    if header.samples_per_pixel == 1 and header.photometric == "MONOCHROME":
+        raise ImageFileError(
+            f"{path} says MONOCHROME without 1 or 2 (0028,0004), so nobody can say whether its low values are dark."
+        )
     if header.samples_per_pixel != 1 or header.photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise ImageFileError(
             f"{path} is a colour image ({header.photometric}, {header.samples_per_pixel} samples per pixel); "
             "mammograms and masks are gray (MONOCHROME1 or MONOCHROME2)."
         )
     if header.frames != 1:
+        what = ", a segmentation," if dataset.get("Modality") == "SEG" else ""
         raise ImageFileError(
-            f"{path} has {header.frames} frames; one is needed. Export the frame that is the mammogram to its own file."
+            f"{path}{what} has {header.frames} frames; one is needed. Export the frame that is the mammogram, or the "
+            "mask of each lesion, to a file of its own."
         )
     if header.bits_stored > 16 or int(dataset.BitsAllocated) > 16:
         raise ImageFileError(f"{path} stores {header.bits_stored} bits per pixel; up to 16 can be kept.")
@@ -375,6 +418,7 @@ def _decode(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     """Decode the stored values, trying the plugins in our order, never in the library's."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_encapsulated:
+        dataset.pixel_array_options(correct_unused_bits=False)
         return _whole(path, np.asarray(dataset.pixel_array), dataset)
     try:
         installed = get_decoder(syntax).available_plugins
@@ -386,13 +430,14 @@ def _decode(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
             f'{path} is compressed as {syntax.name}; no decoder for it is installed. Run pip install "mammofill[dicom]"'
         )
     reasons = []
+    as_they_are: dict[str, Any] = {"correct_unused_bits": False} if syntax == RLELossless else {}
     for plugin in wanted:
-        dataset.pixel_array_options(decoding_plugin=plugin)
+        dataset.pixel_array_options(decoding_plugin=plugin, **as_they_are)
         try:
             return _whole(path, np.asarray(dataset.pixel_array), dataset)
-        except ImageFileError:
+        except (ImageFileError, MemoryError, KeyboardInterrupt, SystemExit):
             raise
-        except Exception as error:  # noqa: BLE001  (each decoder has errors of its own)
+        except BaseException as error:  # noqa: BLE001  (each decoder has errors of its own, one in Rust even panics)
             reasons.append(f"{plugin}: {_last_line(error).removeprefix(f'{plugin}: ')}")
     raise ImageFileError(
         f"{path} ({syntax.name}, {dataset.BitsStored} bits) could not be decoded by {'; '.join(reasons)}. "
@@ -400,7 +445,7 @@ def _decode(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     )
 
 
-def _last_line(error: Exception) -> str:
+def _last_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[-1].strip() if str(error).strip() else type(error).__name__
 
 
@@ -411,7 +456,47 @@ def _whole(path: Path, stored: NDArray[np.integer[Any]], dataset: Dataset) -> ND
     return stored
 
 
-def _shown(path: Path, stored: NDArray[np.integer[Any]], dataset: Dataset, window: Window) -> StoredImage:
+# ---- what stored values mean ----------------------------------------------------------------------------------------
+
+
+def _is_signed(dataset: Dataset) -> bool:
+    return int(dataset.get("PixelRepresentation") or 0) == 1
+
+
+def _without_unused_bits(stored: NDArray[np.integer[Any]], dataset: Dataset, notes: _Notes) -> NDArray[np.integer[Any]]:
+    """Check that values fit BitsStored, and extend the sign of those that leave that to the reader.
+
+    Bits above those stored are 0, or repeat the sign (DICOM PS3.5 section 8.1.1). Older files keep overlays there
+    (PS3.3-2004 C.9.2), which they say: those are cleared. Other bits mean that BitsStored is wrong, and with it the
+    range of the values.
+    """
+    bits, allocated = int(dataset.BitsStored), stored.dtype.itemsize * 8
+    signed = _is_signed(dataset)
+    sign = 1 << (bits - 1)
+    low, high = (-sign, sign - 1) if signed else (0, (1 << bits) - 1)
+    if bits >= allocated or (low <= int(stored.min()) and int(stored.max()) <= high):
+        return stored
+    raw = stored.view(f"u{stored.dtype.itemsize}")
+    unused, ones = raw >> bits, (1 << (allocated - bits)) - 1
+    wrong = unused != 0
+    if signed:
+        wrong &= ~((unused == ones) & (raw & sign > 0))
+    if wrong.any():
+        groups = range(0x6000, 0x601F, 2)  # an overlay among the pixels says its bit, (60xx,0102), above 0
+        overlaid = any(int(dataset[group, 0x0102].value or 0) for group in groups if (group, 0x0102) in dataset)
+        if not overlaid:
+            raise ImageFileError(
+                f"{notes.path} says {bits} bits, but holds values that need {int(raw.max()).bit_length()}. Its header "
+                "is wrong (BitsStored, (0028,0101)), and so is the range of its values."
+            )
+        notes.add("overlay-removed", "an overlay lies in the upper bits of the pixels.", "Cleared.")
+    cleared = raw & ((1 << bits) - 1)
+    if not signed:
+        return cleared
+    return np.asarray((cleared.astype(np.int32) ^ sign) - sign, stored.dtype)
+
+
+def _shown(stored: NDArray[np.integer[Any]], dataset: Dataset, window: Window, notes: _Notes) -> StoredImage:
     """Bring stored values to what is shown, over 0..65535.
 
     All steps act on single values, so they are done once for each value that the bits can hold, in float64, and the
@@ -419,18 +504,18 @@ def _shown(path: Path, stored: NDArray[np.integer[Any]], dataset: Dataset, windo
     handed on as they are.
     """
     bits = int(dataset.BitsStored)
-    signed = int(dataset.get("PixelRepresentation", 0)) == 1
+    signed = _is_signed(dataset)
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    fits = np.iinfo(stored.dtype)
-    if (fits.min < low or fits.max > high) and stored.size and (int(stored.min()) < low or int(stored.max()) > high):
+    if int(stored.min()) < low or int(stored.max()) > high:
         raise ImageFileError(
-            f"{path} says {bits} {'signed' if signed else 'unsigned'} bits, so values from {low} to {high}, but holds "
-            f"{stored.min()} to {stored.max()}. Its header is wrong."
+            f"{notes.path} says {bits} {'signed' if signed else 'unsigned'} bits, so values from {low} to {high}, but "
+            f"holds {stored.min()} to {stored.max()}. Its header is wrong."
         )
-    possible = np.arange(low, high + 1).astype(stored.dtype)
-    unit = _to_unit(possible, dataset, window)
+    possible = np.arange(low, high + 1)
+    unit = _to_unit(possible, dataset, window, notes)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         unit = 1.0 - unit
+    _darken_padding(unit, stored, low, dataset, notes)
     shown = np.rint(unit * FULL_RANGE).astype(np.uint16)
     if stored.dtype == np.uint16 and np.array_equal(shown, possible):
         return np.asarray(stored, np.uint16)
@@ -438,25 +523,200 @@ def _shown(path: Path, stored: NDArray[np.integer[Any]], dataset: Dataset, windo
     return np.asarray(shown[places])
 
 
-def _to_unit(stored: NDArray[np.integer[Any]], dataset: Dataset, window: Window) -> NDArray[np.float64]:
+def _to_unit(possible: NDArray[np.int64], dataset: Dataset, window: Window, notes: _Notes) -> NDArray[np.float64]:
     """Bring all values that can be stored, in ascending order, to [0, 1] over the range that they can reach."""
-    values = apply_modality_lut(stored, dataset).astype(np.float64)
-    # What the transformations do to the ends of the stored range tells the range of their output.
-    if "ModalityLUTSequence" in dataset:
-        low, high = 0, 2 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
-    else:
-        low, high = min(values[0], values[-1]), max(values[0], values[-1])
-    if window == "first" and ("VOILUTSequence" in dataset or dataset.get("WindowWidth") is not None):
-        if "VOILUTSequence" in dataset:
-            values = apply_voi_lut(apply_modality_lut(stored, dataset).astype(np.int64), dataset).astype(np.float64)
-            low, high = 0, 2 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
-        else:
-            values = apply_voi_lut(values, dataset, prefer_lut=False).astype(np.float64)
-    return np.clip((values - low) / max(float(high) - float(low), 1e-300), 0.0, 1.0)
+    values, low, high = _modality(possible, dataset, notes)
+    unit = (values - low) / (high - low)
+    if window == "first":
+        lut = _first_item(dataset, "VOILUTSequence", notes)
+        if lut is not None:
+            entries, first, bits = _look_up_table(lut, dataset, notes.path, "VOI LUT")
+            places = np.clip(np.rint(values).astype(np.int64) - first, 0, len(entries) - 1)
+            unit = entries[places] / (2**bits - 1)
+        elif (windowed := _windowed(values, dataset, notes)) is not None:
+            unit = windowed
+    return np.clip(unit, 0.0, 1.0)
+
+
+def _modality(possible: NDArray[np.int64], dataset: Dataset, notes: _Notes) -> tuple[NDArray[np.float64], float, float]:
+    """Apply the modality LUT, or slope and intercept; return the values and the range that they can reach."""
+    lut = _first_item(dataset, "ModalityLUTSequence", notes)
+    if lut is not None:
+        entries, first, bits = _look_up_table(lut, dataset, notes.path, "modality LUT")
+        places = np.clip(possible - first, 0, len(entries) - 1)
+        return entries[places].astype(np.float64), 0.0, float(2**bits - 1)
+    slope = _number(dataset, "RescaleSlope", notes, 1.0)
+    intercept = _number(dataset, "RescaleIntercept", notes, 0.0)
+    if slope == 0:
+        raise ImageFileError(f"{notes.path} has RescaleSlope 0, which makes all pixels the same. Its header is wrong.")
+    values = possible * slope + intercept
+    return values, float(min(values[0], values[-1])), float(max(values[0], values[-1]))
+
+
+def _first_item(dataset: Dataset, name: str, notes: _Notes) -> Dataset | None:
+    if name not in dataset:
+        return None
+    items = _optional(dataset, name, notes)
+    return items[0] if items else None
+
+
+def _look_up_table(item: Dataset, dataset: Dataset, path: Path, what: str) -> tuple[NDArray[np.int64], int, int]:
+    """Return the entries of a look-up table, the value that the first of them stands for, and its bits.
+
+    Source: DICOM PS3.3 C.11.1.1 and C.11.2.1.1. A table of 8 bits is packed, two entries to a word; many writers spend
+    a word on each all the same, and which it is the length of the data says.
+    """
+    try:
+        count, first, bits = (int(number) for number in item.LUTDescriptor)
+        count = count % 2**16 or 2**16
+        # What a table maps is signed if the pixels are, and have not gone through another table before.
+        signed = _is_signed(dataset) and (what == "modality LUT" or "ModalityLUTSequence" not in dataset)
+        first = (first + 2**15) % 2**16 - 2**15 if signed else first % 2**16
+        entries = _entries(item.LUTData, count, bits, bool(dataset.file_meta.TransferSyntaxUID.is_little_endian))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ImageFileError(f"{path}: its {what} cannot be read ({error}). The header is damaged.") from error
+    if not 1 <= bits <= 16 or int(entries.max()) >= 2**bits:
+        raise ImageFileError(f"{path}: its {what} says {bits} bits, but holds values up to {entries.max()}.")
+    return entries, first, bits
+
+
+def _entries(data: Any, count: int, bits: int, little_endian: bool) -> NDArray[np.int64]:
+    if isinstance(data, bytes):
+        if len(data) >= 2 * count:
+            return np.frombuffer(data, "<u2" if little_endian else ">u2", count).astype(np.int64)
+        if bits <= 8 and len(data) >= count:
+            words = np.frombuffer(data[: len(data) // 2 * 2], "<u2" if little_endian else ">u2")
+            return np.append(_unpacked(words), data[-1] if len(data) % 2 else [])[:count].astype(np.int64)
+        raise ValueError(f"{count} entries of {bits} bits, but {len(data)} bytes")
+    words = np.atleast_1d(np.array(data if isinstance(data, MultiValue | list | tuple) else [data], np.int64)) % 2**16
+    if len(words) >= count:
+        return words[:count]
+    if bits <= 8 and 2 * len(words) >= count:
+        return _unpacked(words)[:count]
+    raise ValueError(f"{count} entries of {bits} bits, but {len(words)} words")
+
+
+def _unpacked(words: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Return the two bytes of each word, the lower first."""
+    return np.stack([words & 0xFF, words >> 8], axis=1).ravel().astype(np.int64)
+
+
+def _windowed(values: NDArray[np.float64], dataset: Dataset, notes: _Notes) -> NDArray[np.float64] | None:
+    """Apply the first window; None where there is none that makes sense. Source: DICOM PS3.3 C.11.2.1.2, C.11.2.1.3."""
+    if "WindowWidth" not in dataset and "WindowCenter" not in dataset:
+        return None
+    centre = _number(dataset, "WindowCenter", notes, np.nan)
+    width = _number(dataset, "WindowWidth", notes, np.nan)
+    kind = str(_optional(dataset, "VOILUTFunction", notes) or "LINEAR").upper()
+    least = 1.0 if kind == "LINEAR" else 0.0
+    if not np.isfinite(centre) or not (width >= least and width > 0) or not np.isfinite(width):
+        found = f"its window (centre {centre:g}, width {width:g}) makes no sense."
+        notes.add("window-unusable", found, "No window was applied: the whole range is kept.")
+        return None
+    if kind == "SIGMOID":
+        return np.asarray(1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - centre) / width, -700, 700))))
+    if kind == "LINEAR_EXACT":
+        return np.asarray((values - centre) / width + 0.5)
+    if width == 1:
+        return np.asarray(values > centre - 0.5, np.float64)
+    return np.asarray((values - (centre - 0.5)) / (width - 1) + 0.5)
+
+
+def _number(dataset: Dataset, name: str, notes: _Notes, unknown: float) -> float:
+    """Return the first number of an element; `unknown` if it is not there, empty, or no number."""
+    if name not in dataset:
+        return unknown
+    try:
+        value = dataset.get(name)
+    except Exception:  # noqa: BLE001  (the library reads values only when they are asked for)
+        value = getattr(dataset.get_item(name), "value", None)
+    text = value.decode("latin-1") if isinstance(value, bytes) else "" if value is None else value
+    if isinstance(text, MultiValue | list | tuple):
+        text = text[0] if len(text) else ""
+    first = str(text).split("\\")[0].strip(" \0")
+    try:
+        number = float(first)
+    except ValueError:
+        number = np.nan
+    if np.isfinite(number):
+        return number
+    with suppress(ValueError):
+        number = float(first.replace(",", "."))
+        if np.isfinite(number):
+            notes.add("number-with-comma", f"{name} is {first!r}.", f"Read as {number:g}.")
+            return number
+    done = "Taken for unknown." if np.isnan(unknown) else f"Taken for {unknown:g}, as where it is left out."
+    notes.add("number-unreadable", f"{name} is {first!r}, which is no number.", done)
+    return unknown
+
+
+def _darken_padding(
+    unit: NDArray[np.float64], stored: NDArray[np.integer[Any]], low: int, dataset: Dataset, notes: _Notes
+) -> None:
+    """Make padding, which fills up what was never imaged, as dark as can be. Source: DICOM PS3.3 C.7.5.1.1.2.
+
+    Args:
+        unit: what each possible value becomes, from the lowest on; changed here.
+        stored: the pixels.
+        low: lowest possible value.
+        dataset: of the file.
+        notes: gets what was found.
+    """
+    value = _padding(dataset, "PixelPaddingValue", low, len(unit), notes)
+    if value is None:
+        return
+    limit = _padding(dataset, "PixelPaddingRangeLimit", low, len(unit), notes)
+    first, last = sorted((value, value if limit is None else limit))
+    if not (unit[first - low : last - low + 1] > 0).any():
+        return
+    padded = np.asarray((stored >= first) & (stored <= last))
+    share = float(padded.mean())
+    if share == 0:
+        return
+    said = f"{first}" if first == last else f"{first} to {last}"
+    if share == 1:
+        notes.add("padding-ignored", f"its padding ({said}) is every pixel.", "Taken for no padding.")
+        return
+    unit[first - low : last - low + 1] = 0.0
+    notes.add("padding-darkened", f"{share:.1%} of its pixels are padding ({said}), and would be bright.", "Made dark.")
+
+
+def _padding(dataset: Dataset, name: str, low: int, count: int, notes: _Notes) -> int | None:
+    """Return a value of padding as pixels hold it; None if there is none that they can hold."""
+    value = _optional(dataset, name, notes)
+    if isinstance(value, bytes):
+        value = int.from_bytes(value[:2], "little")
+    if not isinstance(value, int | float):
+        return None
+    number = int(value)
+    if low < 0 and number > low + count - 1:
+        number -= 2 ** int(dataset.BitsAllocated)  # written as unsigned, though pixels are signed
+    elif low == 0 and number < 0:
+        number += 2 ** int(dataset.BitsAllocated)
+    return number if low <= number < low + count else None
+
+
+def _note_doubts(dataset: Dataset, notes: _Notes) -> None:
+    """Note where two elements contradict each other about what is bright, or where pixels are not square."""
+    photometric = str(dataset.PhotometricInterpretation)
+    inverted = photometric == "MONOCHROME1"
+    shape = str(_optional(dataset, "PresentationLUTShape", notes) or "").upper()
+    if shape in ("IDENTITY", "INVERSE") and (shape == "INVERSE") != inverted:
+        found = f"it is {photometric}, but its PresentationLUTShape is {shape}."
+        notes.add("polarity-doubtful", found, f"Read as {photometric}: look whether bright is dense.")
+    sign = _optional(dataset, "PixelIntensityRelationshipSign", notes)
+    # -1: more X-rays, lower values, so that high values are dense. Source: DICOM PS3.3 C.8.11.3.1.2.
+    if sign in (1, -1) and (sign == 1) != inverted:
+        found = f"it is {photometric}, but by its PixelIntensityRelationshipSign ({sign}) that shows dense tissue dark."
+        notes.add("polarity-doubtful", found, f"Read as {photometric}: look whether bright is dense.")
+    spacing = _spacing(dataset, "PixelSpacing", notes) or _spacing(dataset, "ImagerPixelSpacing", notes)
+    if spacing and abs(spacing[0] / spacing[1] - 1) > _SQUARE:
+        notes.add("pixels-not-square", f"its pixels are {spacing[0]:g} by {spacing[1]:g} mm.", "Kept as they are.")
 
 
 def _what_it_looks_like(path: Path) -> str:
-    head = path.read_bytes()[:16]
+    with open_regular(path) as file:
+        head = file.read(16)
     known = {
         b"\x89PNG": "a PNG image",
         b"\xff\xd8\xff": "a JPEG image",

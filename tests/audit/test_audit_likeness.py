@@ -85,7 +85,7 @@ def test_no_two_of_the_real_films_are_alike_and_each_is_alike_to_its_copy() -> N
     from mammofill.mammograms.reading import read_image
 
     paths = sorted(real_data("mini_mias", "images").glob("*.png"))[:60]
-    images = [read_image(path, None, "none")[0] for path in paths]
+    images = [read_image(path, None, "none").pixels for path in paths]
     hashes, mirrored = (np.stack([hash_picture(image[:, ::step]) for image in images]) for step in (1, -1))
     copies = [small_copy(image) for image in images]
     for pair in alike_pairs(hashes, mirrored):

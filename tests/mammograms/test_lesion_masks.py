@@ -14,7 +14,8 @@ from real_data import real_data
 from mammofill import dicom
 from mammofill.ground.imaging import StoredImage, mask_box, resample, resample_mask
 from mammofill.mammograms.find_crop import find_crop
-from mammofill.mammograms.lesion_masks import MaskProblem, find_lesion_mask
+from mammofill.mammograms.lesion_masks import find_lesion_mask
+from mammofill.mammograms.mask_checks import MaskProblem
 from mammofill.mammograms.reading import read_image, read_mask
 from mammofill.mammograms.sources.annotations import LesionEntry
 
@@ -188,7 +189,7 @@ def test_masks_as_pictures(tmp_path: Path) -> None:
         assert problem(replace(entry, place=(picture,)))[0] == "mask-missing"
     values_0_and_2 = MASK.astype(np.uint8) * 2
     cv2.imwrite(str(tmp_path / "low.png"), values_0_and_2)
-    assert np.array_equal(read_mask(tmp_path / "low.png"), MASK)
+    assert np.array_equal(read_mask(tmp_path / "low.png").mask, MASK)
 
 
 def test_a_picture_is_found_only_where_it_was_cut() -> None:
@@ -207,8 +208,8 @@ def test_a_picture_is_found_only_where_it_was_cut() -> None:
 @pytest.mark.parametrize("view", ["CC", "MLO"])
 def test_real_masks_are_repaired_to_the_pixel_or_nearly(tmp_path: Path, view: str) -> None:
     name = f"Mass-Training_P_00001_LEFT_{view}"
-    image, _ = read_image(real_data("cbis_ddsm_p00001", f"{name}_FULL.png"), None, "none")
-    mask = read_mask(real_data("cbis_ddsm_p00001", f"{name}_MASK.png"))
+    image = read_image(real_data("cbis_ddsm_p00001", f"{name}_FULL.png"), None, "none").pixels
+    mask = read_mask(real_data("cbis_ddsm_p00001", f"{name}_MASK.png")).mask
     crop = cut(image, mask_box(mask))
     for wrong, rule in [
         (np.pad(mask, ((25, 0), (0, 7))), "mask-placed-by-crop"),

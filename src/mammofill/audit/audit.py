@@ -15,10 +15,10 @@ from mammofill.audit.images import Looked, image_findings
 from mammofill.audit.overview import Overview, count_all, listed_rows
 from mammofill.audit.recognise import recognise
 from mammofill.audit.rules import OF_FILES, OF_TABLES, rule_findings
-from mammofill.audit.settings import AuditSettings
+from mammofill.audit.settings import AuditSettings, reading_limits
 from mammofill.audit.tables import table_findings
 from mammofill.ground.errors import SourceError
-from mammofill.ground.processes import in_processes
+from mammofill.ground.processes import Limits, in_processes
 from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Exclusion, MammogramEntry
@@ -87,7 +87,7 @@ def audit(source: str | Path, settings: AuditSettings = AuditSettings(), *, prog
     if settings.tables_only:
         findings += _without_images(collection)
     else:
-        findings += _with_images(source, collection, ingest_settings, settings.workers, progress)
+        findings += _with_images(source, collection, ingest_settings, settings, progress)
     shown = _Shown(source, collection)
     return Audit(
         source=source,
@@ -113,13 +113,14 @@ def _without_images(collection: Collection) -> list[Finding]:
 
 
 def _with_images(
-    source: Path, collection: Collection, settings: IngestSettings, workers: int, progress: Progress
+    source: Path, collection: Collection, settings: IngestSettings, audit_settings: AuditSettings, progress: Progress
 ) -> list[Finding]:
+    limits, workers = reading_limits(audit_settings), audit_settings.workers
     with tempfile.TemporaryDirectory(prefix="mammofill-audit-") as scratch:
         folder = Path(scratch)
         exclusions, decisions = [*collection.exclusions], [*collection.decisions]
         looked = []
-        for entry, facts in _look_at_all(source, folder, collection.mammograms, settings, workers, progress):
+        for entry, facts in _look_at_all(source, folder, collection.mammograms, settings, limits, workers, progress):
             exclusions.extend(facts.exclusions)
             decisions.extend(facts.decisions)
             if facts.pixels is not None:
@@ -138,19 +139,19 @@ def _look_at_all(
     folder: Path,
     entries: Sequence[MammogramEntry],
     settings: IngestSettings,
+    limits: Limits,
     workers: int,
     progress: Progress,
 ) -> Iterator[tuple[MammogramEntry, Facts]]:
     look = partial(examine, source, folder, settings)
     with progress.task("looking at mammograms", len(entries)) as task:
-        jobs = in_processes(look, entries, workers) if workers else ((entry, look(entry)) for entry in entries)
-        for entry, _ in jobs:
+        for entry, outcome in in_processes(look, entries, workers, limits):
             task.advance()
-            yield entry, read_facts(folder, entry) or _died(entry)
+            yield entry, read_facts(folder, entry) or _died(entry, outcome.why_lost)
 
 
-def _died(entry: MammogramEntry) -> Facts:
-    found = f"The process that read {' or '.join(str(path) for path in entry.image)} or its masks died twice."
+def _died(entry: MammogramEntry, why: str) -> Facts:
+    found = f"The process that read {' or '.join(str(path) for path in entry.image)} or its masks {why}."
     return Facts((Exclusion(entry.mammogram_id, entry.patient_id, "reader-died", found),), (), None)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from mammofill.audit.likeness import SmallCopy, hash_picture, small_copy
-from mammofill.ground.imaging import Mask, StoredImage, decode_png, encode_png, mask_box
+from mammofill.ground.foreign_files import ReadImage
+from mammofill.ground.imaging import Mask, decode_png, encode_png, mask_box
 from mammofill.mammograms.prepare import prepare_alone
 from mammofill.mammograms.reading import read_image
 from mammofill.mammograms.settings import IngestSettings
@@ -29,6 +30,12 @@ class Pixels:
     """Of size and values: the same for the same picture in another file format."""
     bits: int
     """Bits that the file says its values use."""
+    used_bits: int
+    """Bits that the greatest of the values needs."""
+    signed: bool
+    """Whether values below 0 can be stored."""
+    intent: str | None
+    """FOR PRESENTATION or FOR PROCESSING, where a header says it."""
     levels: int
     """How many different values there are."""
     share_brightest: float
@@ -76,8 +83,9 @@ def examine(source: Path, folder: Path, settings: IngestSettings, entry: Mammogr
         made = prepare_alone(source, entry, settings, Path(scratch))
     pixels = None
     if made.mammograms:
-        image, bits = read_image(entry.image[0], entry.bits, settings.window)
-        pixels = _pixels(image, bits, entry)
+        read = read_image(entry.image[0], entry.bits, settings.window)
+        image = read.pixels
+        pixels = _pixels(read, entry)
         (folder / f"{entry.mammogram_id}.png").write_bytes(encode_png(small_copy(image)))
     mask_files = tuple(_mask_files(source, entry, made.lesions))
     facts = Facts(tuple(made.exclusions), tuple(made.decisions), pixels, mask_files)
@@ -103,11 +111,15 @@ def read_small_copy(folder: Path, mammogram_id: str) -> SmallCopy:
     return decode_png((folder / f"{mammogram_id}.png").read_bytes()).astype(np.uint8, copy=False)
 
 
-def _pixels(image: StoredImage, bits: int, entry: MammogramEntry) -> Pixels:
+def _pixels(read: ReadImage, entry: MammogramEntry) -> Pixels:
+    image = read.pixels
     breast = enlarge_tissue(map_tissue(image, entry.view, entry.laterality), image.shape) != Tissue.FILM
     return Pixels(
         sha256=sha256(str(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest(),
-        bits=bits,
+        bits=read.bits,
+        used_bits=read.used_bits,
+        signed=read.signed,
+        intent=read.intent,
         levels=int(np.count_nonzero(np.bincount(image.ravel(), minlength=2**16))),
         share_brightest=float(np.mean(image[breast] == image.max())) if breast.any() else 0.0,
         lean=_lean(breast),
@@ -136,7 +148,8 @@ def _mask_files(source: Path, entry: MammogramEntry, lesions: Sequence[Mapping[s
     base = source if source.is_dir() else source.parent
     found = []
     for made in lesions:
-        place = places[made["lesion_id"]].place
+        whole = places.get(made["lesion_id"]) or places[made["lesion_id"].rpartition("-")[0]]  # a part of a mask's
+        place = whole.place
         mask = base / made["source_file"]
         if isinstance(place, tuple) and len(place) > 1 and mask in place:
             number = place.index(mask) + 1

@@ -18,6 +18,7 @@ from mammofill.audit.likeness import (
     alike_pairs,
     correlate_detail,
 )
+from mammofill.mammograms.mixed_values import Values, find_mixtures
 from mammofill.mammograms.sources.annotations import Listed, MammogramEntry
 
 LARGEST_SHARE_BRIGHTEST = 0.01
@@ -66,6 +67,7 @@ def image_findings(
         _on_other_side(looked),
         _saturated(looked),
         _few_levels(looked),
+        *_mixtures(looked),
     ]
     if any(row.mask_number for row in rows):
         findings.append(_masks_swapped(looked, rows))
@@ -232,6 +234,41 @@ def _few_levels(looked: Sequence[Looked]) -> Finding:
         ),
         tuple(f"{count} files of {number} bits" for number, count in sorted(bits.items())),
     )
+
+
+_MIXED = {
+    "intents-mixed": "Images for presentation mixed with images for processing",
+    "signs-mixed": "Signed values mixed with unsigned ones",
+    "bits-mixed": "Images of different numbers of bits",
+    "ranges-mixed": "Files that use far fewer of their bits than others do",
+}
+
+
+def _mixtures(looked: Sequence[Looked]) -> list[Finding]:
+    values = [
+        Values(one.entry.mammogram_id, one.pixels.bits, one.pixels.used_bits, one.pixels.signed, one.pixels.intent)
+        for one in looked
+    ]
+    entry_of = {one.entry.mammogram_id: one.entry for one in looked}
+    there = {mixture.rule: mixture for mixture in find_mixtures(values)}
+    findings = []
+    for rule, title in _MIXED.items():
+        mixture = there.get(rule)
+        names = mixture.fewer if mixture else ()
+        findings.append(
+            Finding(
+                rule,
+                title,
+                "moderate",
+                "Gray levels do not mean the same in all images. If one kind has more malignant lesions than the "
+                "other, a classifier learns to tell the kinds apart.",
+                f"Kept as they are, with a decision (`{rule}`).",
+                "Compare the headers and histograms of the files named with others; compare the pathologies of both.",
+                tuple(Case(name, entry_of[name].patient_id, "is of the fewer", (name,)) for name in names),
+                (mixture.found,) if mixture else (),
+            )
+        )
+    return findings
 
 
 def _masks_swapped(looked: Sequence[Looked], rows: Sequence[Listed]) -> Finding:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mammofill.audit.audit import Audit
 from mammofill.audit.findings import Case, Finding
+from mammofill.audit.settings import reading_limits
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.imaging import StoredImage, decode_png, read_tiff, resample, resample_mask
 from mammofill.ground.processes import in_processes
@@ -69,9 +70,9 @@ def draw_examples(audit: Audit, per_finding: int, progress: Progress) -> dict[st
         folder = Path(scratch)
         draw = partial(_draw, audit.source, folder, audit.ingest_settings)
         jobs = [entries[name] for name in needed]
-        workers = audit.settings.workers
+        limits, workers = reading_limits(audit.settings), audit.settings.workers
         with progress.task("drawing pictures", len(jobs)) as task:
-            for _ in in_processes(draw, jobs, workers) if workers else map(draw, jobs):
+            for _ in in_processes(draw, jobs, workers, limits):
                 task.advance()
         return {
             finding: [example for case in cases if (example := _example(case, folder)).pictures]
@@ -116,7 +117,7 @@ def _draw(source: Path, folder: Path, settings: IngestSettings, entry: Mammogram
 
 def _draw_file(path: Path, drawn: Path) -> None:
     try:
-        image, _ = read_image(path, None, "none")
+        image = read_image(path, None, "none").pixels
     except ImageFileError:
         return  # that it cannot be read is what the case says
     drawn.write_bytes(_picture(image, (), {}))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mammofill.ground.errors import check_setting
+from mammofill.ground.processes import Limits
 from mammofill.mammograms.settings import check_collection
 
 
@@ -18,13 +19,16 @@ class AuditSettings:
         abnormality: which lesions are looked at: mass, calcification, or all. All is the default, because what is wrong
             between masses and calcifications shows only when both are looked at.
         tables_only: look at the tables alone; no image is read, and none needs to be there.
-        workers: how many images are read side by side; 0 reads them in this process, where a decoder that crashes over
-            a damaged file takes the audit with it.
+        read_seconds: longest time that may be spent on one mammogram and its masks.
+        read_memory_gb: most memory that one may take, in GB.
+        workers: how many images are read side by side, in processes of their own; with 0 and 1 one is.
     """
 
     collection: str | None = None
     abnormality: Literal["mass", "calcification", "all"] = "all"
     tables_only: bool = False
+    read_seconds: float = 300.0
+    read_memory_gb: float = 4.0
     workers: int = 1
 
     def __post_init__(self) -> None:
@@ -33,4 +37,11 @@ class AuditSettings:
             check_collection(self)
         kinds = ("mass", "calcification", "all")
         check_setting(self, "abnormality", self.abnormality in kinds, f"one of {', '.join(kinds)}")
+        check_setting(self, "read_seconds", self.read_seconds > 0, "above 0")
+        check_setting(self, "read_memory_gb", self.read_memory_gb > 0, "above 0")
         check_setting(self, "workers", self.workers >= 0, "at least 0")
+
+
+def reading_limits(settings: AuditSettings) -> Limits:
+    """Return what a process that reads a mammogram may use."""
+    return Limits(settings.read_seconds, settings.read_memory_gb, silent=True)

@@ -15,6 +15,7 @@ import pandas as pd
 from mammofill.ground.artifact import Work, begin
 from mammofill.ground.engines import work_through
 from mammofill.ground.errors import SourceError, TooFewError
+from mammofill.ground.processes import Limits
 from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms.mammogram_set import (
     DECISION_COLUMNS,
@@ -23,6 +24,7 @@ from mammofill.mammograms.mammogram_set import (
     MAMMOGRAM_COLUMNS,
     MammogramSet,
 )
+from mammofill.mammograms.mixed_values import find_mixtures
 from mammofill.mammograms.prepare import FOLDERS, Prepared, base_folder, is_whole, prepare, rows_path
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
@@ -101,12 +103,12 @@ def _prepare_all(
     jobs = [(entry, split_of[entry.patient_id]) for entry in missing]
     with progress.task("reading mammograms", len(entries)) as task:
         task.advance(len(entries) - len(missing))
-        for (entry, _), done in work_through(make, jobs, settings.workers, settings.engine, logs=rows):
-            if not done:
-                found = (
-                    f"The process that read {' or '.join(str(path) for path in entry.image)} or its masks died twice: "
-                    "a decoder crashed over a damaged file, or the memory was not enough (then use fewer workers)."
-                )
+        limits = Limits(settings.read_seconds, settings.read_memory_gb, silent=True)
+        done_by = work_through(make, jobs, settings.workers, settings.engine, logs=rows, limits=limits)
+        for (entry, _), outcome in done_by:
+            if not outcome:
+                files = " or ".join(str(path) for path in entry.image)
+                found = f"The process that read {files} or its masks {outcome.why_lost}."
                 died = Exclusion(entry.mammogram_id, entry.patient_id, "reader-died", found)
                 Prepared(exclusions=[died]).write(rows_path(rows, entry.mammogram_id))
             task.advance()
@@ -122,6 +124,10 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
         gathered.exclusions.extend(rows.exclusions)
         gathered.decisions.extend(rows.decisions)
         gathered.hashes.update(rows.hashes)
+        gathered.values.extend(rows.values)
+    for mixture in find_mixtures(gathered.values):
+        done = "Kept as they are: see that both classes come from each kind."
+        gathered.decisions.append(Decision("collection", None, mixture.rule, mixture.found, done))
     return gathered
 
 

@@ -8,14 +8,16 @@ picture leave one place for it; and otherwise a `MaskProblem` says what was foun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from mammofill.ground.errors import ImageFileError
+from mammofill.ground.foreign_files import Remark
 from mammofill.ground.imaging import Mask, StoredImage, mask_box, resample, resample_mask
 from mammofill.mammograms.find_crop import find_crop
+from mammofill.mammograms.mask_checks import MaskProblem
 from mammofill.mammograms.reading import read_image, read_mask, read_size
 from mammofill.mammograms.sources.annotations import Decision, Files, LesionEntry
 
@@ -29,21 +31,6 @@ margin is then the same on all sides only if both are at the same scale."""
 
 _SLACK_PX = 2
 """How far a lesion may reach beyond the cropped picture of it: the rounding of two resamplings."""
-
-
-class MaskProblem(ImageFileError):  # noqa: N818 (what is wrong with the data, told as a row)
-    """A lesion whose mask cannot be used.
-
-    Attributes:
-        rule: short name, for counts: mask-unreadable, mask-missing, mask-empty, mask-ambiguous, mask-size or
-            mask-not-of-this-film.
-        found: the whole story, for people.
-    """
-
-    def __init__(self, rule: str, found: str) -> None:
-        super().__init__(found)
-        self.rule = rule
-        self.found = found
 
 
 @dataclass(frozen=True)
@@ -95,13 +82,18 @@ def find_lesion_mask(lesion: LesionEntry, patient_id: str, image: StoredImage) -
     path, mask = _the_mask(lesion, files, shape)
     if not mask.any():
         raise MaskProblem("mask-empty", f"{path}: the mask of {lesion.lesion_id} marks no pixel.")
-    decisions: tuple[Decision, ...] = ()
+    decisions = [remarked(remark, lesion.lesion_id, patient_id) for remark in files.remarks[path]]
     if mask.shape != shape:
         mask, decision = _repair(lesion, patient_id, path, mask, files, image)
-        decisions = (decision,)
+        decisions.append(decision)
     if lesion.drawn_on is not None:
         _check_film(lesion, lesion.drawn_on, files, mask, image)
-    return FoundMask(mask, path, decisions)
+    return FoundMask(mask, path, tuple(decisions))
+
+
+def remarked(remark: Remark, what: str, patient_id: str) -> Decision:
+    """Return what was remarkable about a file as a decision about a mammogram or a lesion."""
+    return Decision(what, patient_id, remark.rule, remark.found, remark.done)
 
 
 @dataclass
@@ -113,13 +105,15 @@ class _Sorted:
     """Files that are no masks and why, or that nobody needed to look at."""
     broken: list[str]
     """What is wrong with those that cannot be read."""
+    remarks: dict[Path, tuple[Remark, ...]] = field(default_factory=dict)
+    """What is remarkable about masks."""
 
     def pictures(self) -> list[tuple[Path, StoredImage]]:
         """Decode the cropped pictures; what cannot be decoded is broken."""
         found = []
         for path in tuple(self.others):
             try:
-                found.append((path, read_image(path, None, "none")[0]))
+                found.append((path, read_image(path, None, "none").pixels))
             except ImageFileError as error:
                 self.broken.append(str(error))
                 del self.others[path]
@@ -144,7 +138,9 @@ def _sort(place: Files, shape: tuple[int, int]) -> _Sorted:
             found.others[path] = "not needed"
             continue
         try:
-            found.masks.append((path, read_mask(path)))
+            read = read_mask(path)
+            found.masks.append((path, read.mask))
+            found.remarks[path] = read.remarks
         except ImageFileError as error:
             found.others[path] = str(error)
     return found

@@ -12,10 +12,19 @@ import numpy as np
 
 from mammofill.ground.artifact import fingerprint_file, write_atomically
 from mammofill.ground.errors import ImageFileError
+from mammofill.ground.file_names import inside
 from mammofill.ground.imaging import Mask, StoredImage, encode_png, encode_tiff, resample, resample_mask_to_box
 from mammofill.mammograms.draw_masks import draw_mask
-from mammofill.mammograms.lesion_masks import MaskProblem, find_lesion_mask
+from mammofill.mammograms.lesion_masks import find_lesion_mask, remarked
 from mammofill.mammograms.mammogram_set import encode_tissue
+from mammofill.mammograms.mask_checks import (
+    LARGEST_SHARE,
+    LEAST_IN_BREAST,
+    MaskProblem,
+    breast_is_known,
+    check_mask,
+)
+from mammofill.mammograms.mixed_values import Values
 from mammofill.mammograms.reading import read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
@@ -27,6 +36,8 @@ FOLDERS = ("images", "masks", "tissue")
 _LEAST_IN_BREAST = 0.5
 """A mask with less of its area on breast than this is noted: it may lie at the wrong place."""
 
+_TINY_PX = 4
+"""A mask of fewer pixels than this is noted: there is no lesion to be seen in it."""
 
 _TRIED_AGAIN = ("unreadable", "mask-unreadable", "reader-died")
 """Rules of exclusion that another try may not meet again."""
@@ -41,8 +52,12 @@ class Prepared:
     exclusions: list[Exclusion] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
-    """Bytes of each of these files."""
+    written: dict[str, list[int]] = field(default_factory=dict)
+    """Size, times and number of each of these files: one that was changed since is made again."""
+    values: list[Values] = field(default_factory=list)
+    """What the values of each mammogram are like."""
+    sources: dict[str, list[int]] = field(default_factory=dict)
+    """Size, times and number of each file that was read, by its path: one that was replaced since is read again."""
     made_for: str = ""
     """The entry and the split, as a hash: a stopped run goes on only with what the tables still say."""
 
@@ -56,6 +71,7 @@ class Prepared:
         rows = json.loads(path.read_text(encoding="utf-8"))
         rows["exclusions"] = [Exclusion(**row) for row in rows["exclusions"]]
         rows["decisions"] = [Decision(**row) for row in rows["decisions"]]
+        rows["values"] = [Values(**row) for row in rows["values"]]
         return Prepared(**rows)
 
 
@@ -78,25 +94,53 @@ def prepare(
     entry, split = entry_and_split
     if is_whole(source, folder, rows_folder, entry, split):
         return
-    rows = Prepared(made_for=_made_for(source, entry, split))
-    path = rows_path(rows_folder, entry.mammogram_id)
+    made = _made(source, settings, entry, split)
+    for name, content in made.files.items():
+        _write(folder, name, content, made.rows)
+    made.rows.write(rows_path(rows_folder, entry.mammogram_id))
+
+
+@dataclass
+class _Made:
+    """What becomes of one mammogram, before anything is written."""
+
+    rows: Prepared
+    files: dict[str, bytes] = field(default_factory=dict)
+    """Content of files by their names in the folder of the set."""
+
+
+def _made(source: Path, settings: IngestSettings, entry: MammogramEntry, split: str) -> _Made:
+    """Read a mammogram and its masks; whatever they raise is why it is left out."""
+    rows = Prepared(made_for=_made_for(source, entry, split), sources=_stats_of_sources(entry))
+    made = _Made(rows)
     try:
-        image_path = _find_image(entry)
-        pixels, bits = read_image(image_path, entry.bits, settings.window)
-        _check_shape(entry, image_path, pixels.shape)
-    except ImageFileError as error:
-        rows.exclusions.append(Exclusion(entry.mammogram_id, entry.patient_id, "unreadable", str(error)))
-        rows.write(path)
-        return
+        _read_all(source, settings, entry, split, made)
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # noqa: BLE001  (over a foreign file nearly anything can be raised)
+        files = " or ".join(str(path) for path in entry.image)
+        found = str(error) if isinstance(error, ImageFileError) else f"{files}: {type(error).__name__}: {error}."
+        left_out = Exclusion(entry.mammogram_id, entry.patient_id, "unreadable", found)
+        return _Made(Prepared(exclusions=[left_out], made_for=rows.made_for, sources=rows.sources))
+    return made
+
+
+def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, split: str, made: _Made) -> None:
+    image_path = _find_image(entry)
+    read = read_image(image_path, entry.bits, settings.window)
+    pixels, rows = read.pixels, made.rows
+    _check_shape(entry, image_path, pixels.shape)
+    rows.decisions.extend(remarked(remark, entry.mammogram_id, entry.patient_id) for remark in read.remarks)
     source_shape = (pixels.shape[0], pixels.shape[1])
     scale = min(1.0, settings.height_px / source_shape[0]) if settings.height_px else 1.0
     shape = (max(1, round(source_shape[0] * scale)), max(1, round(source_shape[1] * scale)))
     working = resample(pixels, shape)
     tissue = map_tissue(working, entry.view, entry.laterality)
-    _write(folder, f"images/{entry.mammogram_id}.tiff", encode_tiff(working), rows)
-    _write(folder, f"tissue/{entry.mammogram_id}.png", encode_tissue(tissue), rows)
+    made.files[f"images/{entry.mammogram_id}.tiff"] = encode_tiff(working)
+    made.files[f"tissue/{entry.mammogram_id}.png"] = encode_tissue(tissue)
     for lesion in entry.lesions:
-        _prepare_lesion(source, folder, entry, lesion, pixels, shape, tissue, rows)
+        _read_lesion(source, entry, lesion, pixels, shape, tissue, made)
+    rows.values.append(Values(entry.mammogram_id, read.bits, read.used_bits, read.signed, read.intent))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,
@@ -106,7 +150,7 @@ def prepare(
         "scale": shape[0] / source_shape[0],
         "rows": shape[0],
         "columns": shape[1],
-        "bits_stored": bits,
+        "bits_stored": read.bits,
         "density": entry.density,
         "split": split,
         "official_split": entry.official_split,
@@ -114,66 +158,113 @@ def prepare(
         "source_file": relative_path(image_path, source),
         "source_sha256": fingerprint_file(image_path),
     })  # fmt: skip
-    rows.write(path)
 
 
-def _prepare_lesion(
+def _read_lesion(
     source: Path,
-    folder: Path,
     entry: MammogramEntry,
     lesion: LesionEntry,
     pixels: StoredImage,
     shape: tuple[int, int],
     tissue: TissueMap,
-    rows: Prepared,
+    made: _Made,
 ) -> None:
-    """Make one lesion's mask at the working resolution, or say why there is none."""
+    """Read a lesion's mask; what is wrong with it, or with one of its parts, leaves that out."""
     try:
-        mask, box, mask_file = _find_mask(lesion, entry.patient_id, pixels, shape, rows)
-    except MaskProblem as problem:
-        rows.exclusions.append(Exclusion(lesion.lesion_id, entry.patient_id, problem.rule, problem.found))
+        masks, mask_file = _find_masks(lesion, entry.patient_id, pixels, shape, tissue, made.rows)
+    except ImageFileError as error:
+        rule = error.rule if isinstance(error, MaskProblem) else "mask-unreadable"
+        made.rows.exclusions.append(Exclusion(lesion.lesion_id, entry.patient_id, rule, str(error)))
         return
-    in_breast = _share_in_breast(mask, box, shape, tissue)
+    for number, (mask, box) in enumerate(masks, start=1):
+        part = _Part(lesion, number, len(masks))
+        if _lies_in_breast(part, entry, mask, box, shape, tissue, made.rows):
+            made.files[f"masks/{part.lesion_id}.png"] = encode_png(mask)
+            file = relative_path(mask_file, source) if mask_file else lesion.source
+            made.rows.lesions.append(_lesion_row(part, entry, mask, box, file))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A lesion, or one of several that were in one mask."""
+
+    lesion: LesionEntry
+    number: int
+    count: int
+
+    @property
+    def lesion_id(self) -> str:
+        return self.lesion.lesion_id if self.count == 1 else f"{self.lesion.lesion_id}-{self.number}"
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        part = {} if self.count == 1 else {"part": f"{self.number} of {self.count} of {self.lesion.lesion_id}"}
+        return {**self.lesion.attributes, **part}
+
+
+def _lies_in_breast(
+    part: _Part, entry: MammogramEntry, mask: Mask, box: tuple[int, int, int, int], shape: tuple[int, int],
+    tissue: TissueMap, rows: Prepared,
+) -> bool:  # fmt: skip
+    """Say whether a mask, inside its box at the working resolution, lies on breast; note where that is doubtful."""
+    in_breast, area = _share_in_breast(mask, box, shape, tissue), int(np.count_nonzero(mask))
     if in_breast < _LEAST_IN_BREAST:
+        found = f"Only {in_breast:.0%} of the mask of {part.lesion_id} lies on what looks like breast."
+        if in_breast < LEAST_IN_BREAST and breast_is_known(tissue):
+            rows.exclusions.append(Exclusion(part.lesion_id, entry.patient_id, "mask-outside-breast", found))
+            return False
         rows.decisions.append(
-            Decision(
-                lesion.lesion_id,
-                entry.patient_id,
-                "mask-outside-breast",
-                f"Only {in_breast:.0%} of the mask of {lesion.lesion_id} lies on what looks like breast.",
-                "Kept; look at it.",
-            )
+            Decision(part.lesion_id, entry.patient_id, "mask-outside-breast", found, "Kept; look at it.")
         )
-    _write(folder, f"masks/{lesion.lesion_id}.png", encode_png(mask), rows)
-    rows.lesions.append({
-        "lesion_id": lesion.lesion_id,
+    if area < _TINY_PX:
+        found = f"The mask of {part.lesion_id} has {area} pixels at the working resolution."
+        done = "Kept, so that no normal patch is cut over it."
+        rows.decisions.append(Decision(part.lesion_id, entry.patient_id, "lesion-tiny", found, done))
+    return True
+
+
+def _lesion_row(
+    part: _Part, entry: MammogramEntry, mask: Mask, box: tuple[int, int, int, int], file: str
+) -> dict[str, Any]:
+    return {
+        "lesion_id": part.lesion_id,
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,
-        "pathology": lesion.pathology,
-        "abnormality": lesion.abnormality,
-        "attributes": json.dumps(dict(lesion.attributes), sort_keys=True),
+        "pathology": part.lesion.pathology,
+        "abnormality": part.lesion.abnormality,
+        "attributes": json.dumps(part.attributes, sort_keys=True),
         "top": box[0],
         "left": box[1],
         "height": box[2],
         "width": box[3],
         "area_px": int(np.count_nonzero(mask)),
-        "source_file": relative_path(mask_file, source) if mask_file else lesion.source,
-    })  # fmt: skip
+        "source_file": file,
+    }
 
 
-def _find_mask(
-    lesion: LesionEntry, patient_id: str, pixels: StoredImage, shape: tuple[int, int], rows: Prepared
-) -> tuple[Mask, tuple[int, int, int, int], Path | None]:
-    """Return a lesion's mask inside its box at the working resolution, the box, and the file that it comes from."""
+def _find_masks(
+    lesion: LesionEntry,
+    patient_id: str,
+    pixels: StoredImage,
+    shape: tuple[int, int],
+    tissue: TissueMap,
+    rows: Prepared,
+) -> tuple[list[tuple[Mask, tuple[int, int, int, int]]], Path | None]:
+    """Return the masks of a lesion, or of those in its file, in their boxes at the working resolution, and the file."""
     if isinstance(lesion.place, tuple):
         found = find_lesion_mask(lesion, patient_id, pixels)
+        checked = check_mask(found.mask, tissue, lesion.lesion_id, lesion.abnormality == "calcification")
         rows.decisions.extend(found.decisions)
-        return *resample_mask_to_box(found.mask, shape), found.file
+        rows.decisions.extend(remarked(remark, lesion.lesion_id, patient_id) for remark in checked.remarks)
+        return [resample_mask_to_box(part, shape) for part in checked.parts], found.file
     drawn = draw_mask(lesion.place, shape, (shape[0] / pixels.shape[0], shape[1] / pixels.shape[1]))
+    kind = type(lesion.place).__name__.lower()
     if not drawn.any():
-        kind = type(lesion.place).__name__.lower()
         raise MaskProblem("mask-outside", f"{lesion.source}: the {kind} of {lesion.lesion_id} misses the image.")
-    return *resample_mask_to_box(drawn, shape), None
+    if drawn.mean() > LARGEST_SHARE:
+        found_large = f"{lesion.source}: the {kind} of {lesion.lesion_id} marks {drawn.mean():.0%} of the picture."
+        raise MaskProblem("mask-too-large", found_large)
+    return [resample_mask_to_box(drawn, shape)], None
 
 
 def _share_in_breast(mask: Mask, box: tuple[int, int, int, int], shape: tuple[int, int], tissue: TissueMap) -> float:
@@ -221,9 +312,11 @@ def is_whole(source: Path, folder: Path, rows_folder: Path, entry: MammogramEntr
         TypeError,
     ):  # not there, lost in a power cut, or of another version
         return False
-    if rows.made_for != _made_for(source, entry, split) or rows.sizes.keys() != rows.hashes.keys():
+    if rows.made_for != _made_for(source, entry, split) or rows.written.keys() != rows.hashes.keys():
         return False
-    if any(_size(folder / name) != size for name, size in rows.sizes.items()):
+    if any(_stat(folder / name) != was for name, was in rows.written.items()):
+        return False
+    if rows.sources != _stats_of_sources(entry):
         return False
     return not any(exclusion.rule in _TRIED_AGAIN for exclusion in rows.exclusions)
 
@@ -236,13 +329,23 @@ def _made_for(source: Path, entry: MammogramEntry, split: str) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.is_file() else None
+def _stat(path: Path) -> list[int]:
+    """Return what tells whether a file was changed or replaced: its size, times and number; [] if it is not there."""
+    try:
+        about = path.stat()
+    except (OSError, ValueError):
+        return []
+    return [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
+
+
+def _stats_of_sources(entry: MammogramEntry) -> dict[str, list[int]]:
+    places = [lesion.place for lesion in entry.lesions if isinstance(lesion.place, tuple)]
+    return {str(path): _stat(path) for path in (*entry.image, *(path for place in places for path in place))}
 
 
 def rows_path(folder: Path, mammogram_id: str) -> Path:
     """Return where the rows of a mammogram are noted while a set is being made."""
-    return folder / f"{mammogram_id}.json"
+    return inside(folder, f"{mammogram_id}.json")
 
 
 def relative_path(path: Path, source: Path) -> str:
@@ -257,10 +360,11 @@ def base_folder(source: Path) -> Path:
 
 
 def _write(folder: Path, name: str, content: bytes, rows: Prepared) -> None:
-    """Write a file, note its hash and its size. A power cut may lose it; that it is missed, `is_whole` sees."""
-    write_atomically(folder / name, content, durable=False)
+    """Write a file, note its hash, and what it is like. A power cut may lose it; that it is missed, `is_whole` sees."""
+    path = inside(folder, name)
+    write_atomically(path, content, durable=False)
     rows.hashes[name] = hashlib.sha256(content).hexdigest()
-    rows.sizes[name] = len(content)
+    rows.written[name] = _stat(path)
 
 
 def _find_image(entry: MammogramEntry) -> Path:

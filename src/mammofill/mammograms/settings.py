@@ -34,7 +34,11 @@ class IngestSettings:
         height_px: mammograms are brought to this number of rows, keeping their proportions, and never enlarged; unset
             keeps them as they are. The method's authors work at about 2750.
         window: for DICOM: none keeps the stored intensities whole; first applies the file's first window or LUT.
-        workers: how many work side by side; 0 works in this process. Does not change the result.
+        read_seconds: longest time that may be spent on one mammogram and its masks; a damaged file can make a decoder
+            hang. One that takes longer is left out, and tried again by the next run.
+        read_memory_gb: most memory that one may take, in GB; a file of kilobytes can unpack to more than there is.
+        workers: how many work side by side; with 0 and 1 one does. Files are read in processes of their own in any
+            case. Does not change the result.
         engine: where the workers are: processes on this machine, or slurm, submitit-local or dask, with options after
             a colon (docs/scaling.md). Does not change the result.
     """
@@ -48,6 +52,8 @@ class IngestSettings:
     fold: int = 0
     height_px: int | None = 2750
     window: Literal["none", "first"] = "none"
+    read_seconds: float = execution(300.0)
+    read_memory_gb: float = execution(4.0)
     workers: int = execution(0)
     engine: str = execution("processes")
 
@@ -64,6 +70,8 @@ class IngestSettings:
         check_setting(self, "test_share", room, "less than 1 together with validation_share")
         check_setting(self, "height_px", self.height_px is None or self.height_px >= 16, "at least 16, or unset")
         check_setting(self, "window", self.window in ("none", "first"), "none or first")
+        check_setting(self, "read_seconds", self.read_seconds > 0, "above 0")
+        check_setting(self, "read_memory_gb", self.read_memory_gb > 0, "above 0")
         check_setting(self, "folds", self.folds >= 2, "at least 2")
         check_setting(self, "fold", 0 <= self.fold < self.folds, "at least 0 and less than folds")
         check_engine(self)

@@ -1,0 +1,94 @@
+"""Image files that others wrote: what was read of one, what was remarkable about it, and that it is a file at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from mammofill.ground.errors import ImageFileError
+from mammofill.ground.imaging import StoredImage
+
+MOST_PIXELS = 2**27
+"""No mammogram is larger: 11,585 pixels squared, three times the largest scans of film."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something about a file that is not as it should be, and what was done; becomes a row of `decisions`."""
+
+    rule: str
+    """Short name, for counts: for example ``padding-darkened``."""
+    found: str
+    """What was found, for people."""
+    done: str
+    """What was done about it, for people."""
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """An image as it was read."""
+
+    pixels: StoredImage
+    """(H, W) uint16 over 0..65535, bright = dense; not to be written to: it may be the file itself, mapped."""
+    bits: int
+    """Bits of the values that are stored."""
+    used_bits: int
+    """Bits that the greatest of the values needs."""
+    signed: bool = False
+    """Whether values below 0 can be stored."""
+    intent: str | None = None
+    """FOR PRESENTATION or FOR PROCESSING, where a header says it (DICOM PS3.3 C.8.11.7)."""
+    remarks: tuple[Remark, ...] = ()
+
+
+def is_regular_file(path: Path) -> bool:
+    """Say whether a path is a file with content: no folder, device, pipe or socket, and a name that can be one."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file for reading; anything else is refused without waiting for it, as for a pipe one would.
+
+    Raises:
+        ImageFileError: there is no such file, it is none, or it cannot be opened.
+    """
+    try:
+        file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  (closed below; errors of reading are others)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise ImageFileError(f"{_shown(path)} does not exist, or is not a file.") from None
+    except OSError as error:
+        raise ImageFileError(f"{_shown(path)} cannot be opened: {error.strerror}.") from error
+    with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ImageFileError(f"{_shown(path)} is not a regular file but a folder, device, pipe or socket.")
+        yield file
+
+
+def check_size(path: Path, rows: int, columns: int) -> None:
+    """Refuse an image that cannot be a mammogram, before room for its pixels is made.
+
+    Raises:
+        ImageFileError: it has no pixel, or more than `MOST_PIXELS`.
+    """
+    if rows < 1 or columns < 1:
+        raise ImageFileError(f"{path} has {rows}x{columns} pixels: it is empty.")
+    if rows * columns > MOST_PIXELS:
+        raise ImageFileError(f"{path} has {rows}x{columns} pixels, far more than any mammogram.")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _shown(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 300 else f"{text[:150]}...{text[-100:]}"

@@ -1,0 +1,221 @@
+"""Is a mask that of a lesion? Mended where that is certain, refused where it is not, and parted into lesions.
+
+What people hand over as masks is inverted, an outline without its inside, the whole picture, or several lesions in one
+file. Each is looked for here, by what it looks like on its mammogram.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mammofill.ground.errors import ImageFileError
+from mammofill.ground.foreign_files import Remark
+from mammofill.ground.imaging import Mask, mask_box, resample_mask
+from mammofill.mammograms.tissue import Tissue, TissueMap
+
+LARGEST_SHARE = 0.6
+"""A mask of more of the picture than this is no lesion's: a breast seldom fills as much of it."""
+
+LARGEST_SHARE_OF_BREAST = 0.9
+"""Nor is one of more of the breast than this."""
+
+LEAST_IN_BREAST = 0.05
+"""A mask with less of its area on breast than this lies beside it."""
+
+_KNOWN_BREAST = 0.01
+"""Share of the picture that must be breast, and that must be film, for a map of tissue to be believed about masks."""
+
+_OUTLINE_PX = 3.0
+"""An outline is nowhere farther from its edge than this: lines are drawn up to some 5 pixels wide."""
+
+_THIN_PX, _LONG_PX = 1.0, 16
+"""A line: nowhere farther from its edge than the one, and longer than the other."""
+
+_CRUMB = 0.01
+"""Parts of less than this share of the largest part are slips of the pen."""
+
+_MOST_PARTS = 1000
+"""A mask of more parts is noise."""
+
+
+class MaskProblem(ImageFileError):  # noqa: N818  (what is wrong with the data, told as a row)
+    """A lesion whose mask cannot be used.
+
+    Attributes:
+        rule: short name, for counts; docs/sources.md lists them.
+        found: the whole story, for people.
+    """
+
+    def __init__(self, rule: str, found: str) -> None:
+        super().__init__(found)
+        self.rule = rule
+        self.found = found
+
+
+@dataclass(frozen=True)
+class CheckedMask:
+    """A mask, mended where it had to be."""
+
+    parts: tuple[Mask, ...]
+    """(H, W) bool each: one lesion each, the upper ones first."""
+    remarks: tuple[Remark, ...]
+
+
+def check_mask(mask: Mask, tissue: TissueMap, name: str, is_calcification: bool = False) -> CheckedMask:
+    """Look at the mask of a lesion before anything is cut by it.
+
+    In this order:
+
+    - a mask that marks everything is refused (``mask-constant``);
+    - one that marks all four corners of the picture, and whose rest could be a lesion, is inverted: turned over
+      (``mask-inverted``);
+    - one that marks more than `LARGEST_SHARE` of the picture or `LARGEST_SHARE_OF_BREAST` of the breast
+      (``mask-too-large``), or reaches from one border to the opposite one (``mask-across``), is refused;
+    - a thin closed line around something larger than itself is filled (``mask-outline-filled``); a thin open one is
+      refused (``mask-thin``), but for calcifications, which lie in lines;
+    - slips of the pen, parts of less than a hundredth of the largest, are left out (``mask-crumbs``);
+    - parts become lesions (``mask-parted``): two parts are one lesion if the gap between their boxes is not wider than
+      the longer side of the smaller one, as of a cluster or a drawing with gaps; else they are two.
+
+    Args:
+        mask: (H, W) bool at source resolution, with at least one pixel True.
+        tissue: small map of film, breast and muscle of the same mammogram, whatever its size.
+        name: the lesion's, for messages.
+        is_calcification: whether it is one.
+
+    Raises:
+        MaskProblem: it is no lesion's mask.
+    """
+    remarks: list[Remark] = []
+    if mask.all():
+        raise MaskProblem("mask-constant", f"The mask of {name} marks the whole picture.")
+    if _marks_corners(mask):
+        rest = np.asarray(~mask)
+        if _marks_corners(rest) or _why_implausible(rest, tissue) or _share_on_breast(rest, tissue) < 0.5:
+            raise MaskProblem("mask-too-large", f"The mask of {name} marks {mask.mean():.0%} of the picture.")
+        found = f"The mask of {name} marks {mask.mean():.0%} of the picture, its corners too: it is inverted."
+        remarks.append(Remark("mask-inverted", found, "Turned over."))
+        mask = rest
+    if problem := _why_implausible(mask, tissue):
+        raise MaskProblem(problem[0], f"The mask of {name} {problem[1]}.")
+    top, left, height, width = mask_box(mask)
+    inner = np.pad(mask[top : top + height, left : left + width], 1)
+    inner, outline = _filled(inner, name, is_calcification)
+    inner, crumbs = _without_crumbs(inner, name)
+    groups = _grouped_parts(inner, name)
+    remarks += [*outline, *crumbs]
+    if len(groups) > 1:
+        done = f"{len(groups)} lesions, {name}-1 to {name}-{len(groups)}."
+        remarks.append(Remark("mask-parted", f"The mask of {name} has parts that lie far apart.", done))
+    parts = []
+    for group in groups:
+        part = np.zeros_like(mask)
+        part[top : top + height, left : left + width] = group[1:-1, 1:-1]
+        parts.append(part)
+    return CheckedMask(tuple(parts), tuple(remarks))
+
+
+def _marks_corners(mask: Mask) -> bool:
+    return bool(mask[0, 0] and mask[0, -1] and mask[-1, 0] and mask[-1, -1])
+
+
+def _why_implausible(mask: Mask, tissue: TissueMap) -> tuple[str, str] | None:
+    """Return the rule that a mask breaks by its size or its place, and how; None if it is plausible."""
+    share = float(mask.mean())
+    if share > LARGEST_SHARE:
+        return "mask-too-large", f"marks {share:.0%} of the picture"
+    breast = tissue != Tissue.FILM
+    if breast_is_known(tissue):
+        of_breast = float((resample_mask(mask, (tissue.shape[0], tissue.shape[1])) & breast).sum() / breast.sum())
+        if of_breast > LARGEST_SHARE_OF_BREAST:
+            return "mask-too-large", f"marks {of_breast:.0%} of the breast"
+    for one, other, way in ((mask[0], mask[-1], "top to bottom"), (mask[:, 0], mask[:, -1], "left to right")):
+        if one.any() and other.any():
+            return "mask-across", f"reaches across the whole picture, {way}"
+    return None
+
+
+def breast_is_known(tissue: TissueMap) -> bool:
+    """Say whether a map of tissue found both breast and film, so that it can tell one from the other."""
+    share = float(np.mean(tissue != Tissue.FILM))
+    return _KNOWN_BREAST <= share <= 1 - _KNOWN_BREAST
+
+
+def _share_on_breast(mask: Mask, tissue: TissueMap) -> float:
+    """Return the share of a mask that lies on breast; 1 where nobody knows."""
+    if not breast_is_known(tissue):
+        return 1.0
+    small = resample_mask(mask, (tissue.shape[0], tissue.shape[1]))
+    return float(np.mean(tissue[small] != Tissue.FILM)) if small.any() else 0.0
+
+
+def _filled(mask: Mask, name: str, is_calcification: bool) -> tuple[Mask, list[Remark]]:
+    """Fill a mask that is only an outline; refuse one that is only a line."""
+    widest = float(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
+    if widest > _OUTLINE_PX:
+        return mask, []
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    solid = np.zeros(mask.shape, np.uint8)
+    cv2.drawContours(solid, contours, -1, 1, cv2.FILLED)
+    filled = np.asarray(solid > 0, np.bool_) | mask
+    drawn, whole = int(mask.sum()), int(filled.sum())
+    if whole >= 2 * drawn:
+        found = f"The mask of {name} is an outline of {drawn} pixels around {whole - drawn}."
+        return filled, [Remark("mask-outline-filled", found, "Filled.")]
+    long = max(mask.shape[0] - 2, mask.shape[1] - 2)
+    is_line = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[0] == 2 and widest <= _THIN_PX
+    if is_line and long > _LONG_PX and not is_calcification:
+        raise MaskProblem("mask-thin", f"The mask of {name} is a line, {long} pixels long and 1 or 2 wide.")
+    return mask, []
+
+
+def _without_crumbs(mask: Mask, name: str) -> tuple[Mask, list[Remark]]:
+    count, labels, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count - 1 > _MOST_PARTS:
+        raise MaskProblem("mask-scattered", f"The mask of {name} falls into {count - 1:,} parts.")
+    areas = facts[:, cv2.CC_STAT_AREA]
+    least = _CRUMB * int(areas[1:].max())
+    crumbs = [number for number in range(1, count) if areas[number] < least]
+    if not crumbs:
+        return mask, []
+    lost = int(areas[crumbs].sum())
+    found = f"The mask of {name} has {len(crumbs)} parts of less than a hundredth of its largest, {lost} pixels in all."
+    return mask & ~np.isin(labels, crumbs), [Remark("mask-crumbs", found, "Left out.")]
+
+
+def _grouped_parts(mask: Mask, name: str) -> list[Mask]:
+    """Return the lesions that the parts of a mask make up: those near to each other are one."""
+    count, labels, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    if count == 2:
+        return [mask]
+    group_of = list(range(count))
+
+    def first_of(part: int) -> int:
+        while group_of[part] != part:
+            part = group_of[part]
+        return part
+
+    for one, other in _near_parts(facts[1:]):
+        group_of[max(first_of(one), first_of(other))] = min(first_of(one), first_of(other))
+    groups: dict[int, list[int]] = {}
+    for part in range(1, count):
+        groups.setdefault(first_of(part), []).append(part)
+    return [np.asarray(np.isin(labels, members)) for members in groups.values()]
+
+
+def _near_parts(facts: NDArray[np.int32]) -> Iterator[tuple[int, int]]:
+    """Yield pairs of parts, counted from 1, whose boxes are no farther apart than the longer side of the smaller."""
+    left, top = facts[:, cv2.CC_STAT_LEFT], facts[:, cv2.CC_STAT_TOP]
+    right, bottom = left + facts[:, cv2.CC_STAT_WIDTH], top + facts[:, cv2.CC_STAT_HEIGHT]
+    side = np.maximum(right - left, bottom - top)
+    for part in range(len(facts) - 1):
+        rest = slice(part + 1, None)
+        across = np.maximum(np.maximum(left[rest] - right[part], left[part] - right[rest]), 0)
+        down = np.maximum(np.maximum(top[rest] - bottom[part], top[part] - bottom[rest]), 0)
+        near = np.hypot(across, down) <= np.minimum(side[rest], side[part])
+        yield from ((part + 1, int(other) + part + 2) for other in np.flatnonzero(near))

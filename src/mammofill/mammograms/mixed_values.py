@@ -1,0 +1,65 @@
+"""Do all images of a collection mean the same by their values? A classifier learns any difference between sources."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+LEAST_BITS_APART = 3
+"""Files of as many bits, of which one uses this many fewer than another, are said to use other ranges: a film that is
+dark all over uses one or two bits fewer than one with a label on it."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the values of one mammogram are like."""
+
+    mammogram_id: str
+    bits: int
+    """Bits that the file says its values use."""
+    used_bits: int
+    """Bits that the greatest of them needs."""
+    signed: bool
+    intent: str | None
+    """FOR PRESENTATION or FOR PROCESSING, where a header says it."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """One respect in which the images of a collection differ."""
+
+    rule: str
+    """intents-mixed, signs-mixed, bits-mixed or ranges-mixed."""
+    found: str
+    fewer: tuple[str, ...]
+    """The mammograms that differ from most."""
+
+
+def find_mixtures(images: Sequence[Values]) -> list[Mixture]:
+    """Return in which respects images differ in what their values mean; none where all are alike."""
+    differing = [
+        _mixture("intents-mixed", images, lambda one: one.intent or "of no stated intent"),
+        _mixture("signs-mixed", images, lambda one: "signed" if one.signed else "unsigned"),
+        _mixture("bits-mixed", images, lambda one: f"of {one.bits} bits"),
+    ]
+    for bits in sorted({one.bits for one in images}):
+        same = [one for one in images if one.bits == bits]
+        most = max(one.used_bits for one in same)
+        differing.append(_mixture("ranges-mixed", same, lambda one, most=most: _range(one, most)))  # type: ignore[misc]
+    return [mixture for mixture in differing if mixture is not None]
+
+
+def _range(one: Values, most: int) -> str:
+    apart = most - one.used_bits >= LEAST_BITS_APART
+    return f"within {one.used_bits} of {one.bits} bits" if apart else "over the range"
+
+
+def _mixture(rule: str, images: Sequence[Values], kind_of: Callable[[Values], str]) -> Mixture | None:
+    kinds = Counter(kind_of(one) for one in images)
+    if len(kinds) < 2:
+        return None
+    usual = kinds.most_common(1)[0][0]
+    fewer = tuple(one.mammogram_id for one in images if kind_of(one) != usual)
+    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return Mixture(rule, f"The images differ: {counted}. Of the fewer the first is {fewer[0]}.", fewer)

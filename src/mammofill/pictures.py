@@ -1,0 +1,184 @@
+"""PNG, TIFF, PGM and JPEG files to pixels: the sibling of `dicom`, and like it the only one that knows its library.
+
+This is where it is decided what the values of a picture mean; docs/sources.md lists the rules. Only these formats are
+opened: Pillow knows dozens, and starts other programs for some of them (Ghostscript for EPS, whatever the file is
+called).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL import UnidentifiedImageError
+
+from mammofill.ground.errors import ImageFileError
+from mammofill.ground.foreign_files import ReadImage, Remark, check_size, open_regular
+from mammofill.ground.imaging import FULL_RANGE
+
+FORMATS = ("PNG", "TIFF", "PPM", "JPEG")
+"""The formats that are opened, by Pillow's names; PPM is PGM's family."""
+
+_BITS_OF_MODE = {"1": 1, "L": 8, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 16}
+_COLOURS = {"RGB", "RGBA", "LA", "P"}
+
+# Source: TIFF, revision 6.0, section 8.
+_COLUMNS, _ROWS, _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _WHITE_IS_ZERO = 256, 257, 258, 262, 274, 0
+
+_UPRIGHT = {
+    2: lambda values: values[:, ::-1],
+    3: lambda values: values[::-1, ::-1],
+    4: lambda values: values[::-1],
+    5: lambda values: values.T,
+    6: lambda values: np.rot90(values, -1),
+    7: lambda values: values[::-1, ::-1].T,
+    8: lambda values: np.rot90(values),
+}
+"""How values are turned upright, by the tag Orientation, which EXIF shares with TIFF."""
+
+
+def read(path: Path, bits: int | None = None) -> ReadImage:
+    """Read a gray picture.
+
+    Args:
+        path: the file.
+        bits: bits that the values use, where the file's own number is not meant.
+
+    Returns:
+        Its values stretched over 0..65535 without losing a level.
+
+    Raises:
+        ImageFileError: the file is missing, truncated, of another format, in colour, of fractions, or has several
+            frames; or its values need more than `bits`, or are below 0.
+    """
+    values, file_bits, remarks = read_values(path)
+    highest, lowest = int(values.max()), int(values.min())
+    if lowest < 0:
+        raise ImageFileError(f"{path} holds values down to {lowest}; intensities start at 0. Shift them first.")
+    bits = bits or file_bits
+    most = 2**bits - 1
+    if highest > most:
+        raise ImageFileError(f"{path} holds values up to {highest}, more than the {bits} bits that it should use.")
+    if bits == 16:
+        pixels = values.astype(np.uint16, copy=False)
+    else:
+        stretched = np.rint(np.arange(most + 1) * (FULL_RANGE / most)).astype(np.uint16)
+        pixels = np.asarray(stretched[values])  # looked up: there are far fewer values than pixels
+    return ReadImage(pixels, bits, highest.bit_length(), remarks=remarks)
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Return the (rows, columns) of a picture as `read` would, without reading pixels.
+
+    Raises:
+        ImageFileError: the file is missing, or its header cannot be read.
+    """
+    with _picture(path) as picture:
+        tags: Any = getattr(picture, "tag_v2", {})  # of a TIFF Pillow turns the size as well, but not always at once
+        size = (int(tags.get(_ROWS, picture.height)), int(tags.get(_COLUMNS, picture.width)))
+        return size[::-1] if _orientation(picture) >= 5 else size
+
+
+def read_values(path: Path, as_mask: bool = False) -> tuple[NDArray[np.integer[Any]], int, tuple[Remark, ...]]:
+    """Read the values of a picture as they are meant to be shown: turned upright, bright where the file says white.
+
+    Args:
+        path: the file.
+        as_mask: take pictures in colour whose colours are all gray, as programs for drawing write masks.
+
+    Returns:
+        (H, W) of the type in which they are stored, the bits of that type, and what was remarkable.
+
+    Raises:
+        ImageFileError: as `read`.
+    """
+    with _picture(path) as picture:
+        if picture.mode not in _BITS_OF_MODE and not (as_mask and picture.mode in _COLOURS):
+            kind = "a picture of fractions" if picture.mode == "F" else "a colour picture"
+            raise ImageFileError(
+                f"{path} is {kind} (mode {picture.mode}); mammograms and masks are gray, of whole numbers."
+            )
+        is_tiff = picture.format == "TIFF"
+        orientation, bits, inverted = _orientation(picture), _bits(picture), _is_inverted(picture)
+        picture.load()  # which turns a TIFF upright by itself: its size holds only afterwards
+        gray, remarks = _gray(path, picture)
+    values = gray.astype(np.uint8) if gray.dtype == np.bool_ else gray
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if inverted:
+        values = (2**bits - 1 - values.astype(np.int64)).astype(values.dtype)
+        remarks.append(Remark("white-is-zero", f"{path} says that 0 is white.", "Inverted, so that bright is dense."))
+    if orientation != 1:
+        values = values if is_tiff else _UPRIGHT[orientation](values)
+        found = f"{path} is stored turned or mirrored (orientation {orientation})."
+        remarks.append(Remark("orientation-applied", found, "Turned upright, as viewers show it."))
+    return np.ascontiguousarray(values), bits, tuple(remarks)
+
+
+def kind_of(path: Path) -> str:
+    """Return the format of a picture by Pillow's name, for example JPEG."""
+    with _picture(path) as picture:
+        return str(picture.format)
+
+
+def _gray(path: Path, picture: PillowImage.Image) -> tuple[NDArray[Any], list[Remark]]:
+    if picture.mode in _BITS_OF_MODE:
+        return np.asarray(picture), []
+    colours = np.asarray(picture.convert("RGBA"))
+    if (colours[..., 3] != colours[0, 0, 3]).any():
+        raise ImageFileError(f"{path} is partly transparent; save the mask as a gray picture without transparency.")
+    if (colours[..., :1] != colours[..., 1:3]).any():
+        raise ImageFileError(f"{path} is a colour picture (mode {picture.mode}); a mask is black and white.")
+    found = f"{path} is saved as a colour picture (mode {picture.mode}), and all its colours are gray."
+    return colours[..., 0], [Remark("mask-in-colours", found, "Read as gray.")]
+
+
+def _orientation(picture: PillowImage.Image) -> int:
+    number = picture.getexif().get(_ORIENTATION, 1)
+    return number if number in _UPRIGHT else 1
+
+
+def _bits(picture: PillowImage.Image) -> int:
+    """Return the bits of the values: of a TIFF its own number, which may lie between those of Pillow's types."""
+    of_mode = _BITS_OF_MODE.get(picture.mode, 8)
+    said = getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
+    return int(said[0]) if of_mode == 16 and len(said) == 1 and 9 <= int(said[0]) <= 15 else of_mode
+
+
+def _is_inverted(picture: PillowImage.Image) -> bool:
+    """Say whether 0 is white and Pillow has not seen to it: it inverts 1 and 8 bits, and no more than that."""
+    tags: Any = getattr(picture, "tag_v2", {})
+    return bool(tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO and _BITS_OF_MODE.get(picture.mode) == 16)
+
+
+@contextmanager
+def _picture(path: Path) -> Iterator[PillowImage.Image]:
+    """Open a picture of one frame; whatever goes wrong while it is open becomes our error."""
+    try:
+        with (
+            warnings.catch_warnings(),
+            open_regular(path) as file,
+        ):
+            warnings.simplefilter("ignore")  # about details of the header
+            with PillowImage.open(file, formats=FORMATS) as picture:
+                check_size(path, picture.height, picture.width)
+                frames = getattr(picture, "n_frames", 1)
+                if frames != 1:
+                    raise ImageFileError(f"{path} has {frames} frames; one is needed.")
+                yield picture
+    except ImageFileError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageFileError(f"{path} is no DICOM, PNG, TIFF, PGM or JPEG image.") from error
+    except PillowImage.DecompressionBombError as error:
+        raise ImageFileError(f"{path} is far larger than any mammogram: {error}.") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file can raise nearly anything inside the library
+        told = str(error) or type(error).__name__
+        raise ImageFileError(f"{path} cannot be read: {told}. It may be truncated.") from error
