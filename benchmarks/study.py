@@ -54,7 +54,7 @@ images = 1000
 learning_rate = 1e-3
 
 [grid]
-replicates = 3
+classifiers = 3
 doses = [1]
 
 [evaluate]

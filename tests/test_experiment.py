@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -9,15 +10,19 @@ from typing import Any
 import pytest
 
 from mammofill.classifier import TrainClassifierSettings
-from mammofill.experiment import STAGES, read_settings, read_study, run, stage_named
+from mammofill.comparison.plan import hash_of, plan_files, read_plans
+from mammofill.experiment import STAGES, Study, read_settings, read_study, run, stage_named
+from mammofill.experiment.planned import design_of, keep_plan
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import PAPER_ARMS
 from mammofill.ground.artifact import MANIFEST_NAME, write_atomically
-from mammofill.ground.errors import ArtifactError, SettingsError, SourceError
-from mammofill.ground.progress import Progress
+from mammofill.ground.errors import ArtifactError, DamagedError, PlanChangedError, SettingsError, SourceError
+from mammofill.ground.progress import Progress, quiet
 from mammofill.infilling import PRESETS, GanSettings
 from mammofill.pairing.hole import GROWN, HoleSettings
 from mammofill.patches import ExtractPatchesSettings
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 def write_study(folder: Path, text: str, source: bool = True) -> Path:
@@ -251,7 +256,7 @@ synthetic = true
 
 GRID = """
 [grid]
-replicates = 2
+classifiers = 2
 doses = [0.5, 1, 2]
 real_shares = [0.25, 1]
 
@@ -432,7 +437,7 @@ seed = 5
 tries = 7
 
 [grid]
-replicates = 2
+classifiers = 2
 folds = 3
 fold_repeats = 2
 real_shares = [0.5, 1]
@@ -512,6 +517,180 @@ def test_the_split_of_folds_is_not_set_twice(tmp_path: Path) -> None:
     path.write_text(path.read_text() + 'split = "patients"\n')
     with pytest.raises(SettingsError, match=r"\[ingest\]: split is not set here; \[grid\] has folds = 3"):
         read_study(path)
+
+
+# ---- a replicate is the whole chain ---------------------------------------------------------------------------------
+
+CHAINS = GRID.replace("classifiers = 2", "infillers = 3\nclassifiers = 2")
+
+
+def test_each_infiller_has_fills_and_classifiers_of_its_own(tmp_path: Path) -> None:
+    steps = {str(step.out): step for step in read_study(write_study(tmp_path, CHAINS)).steps}
+    infillers = [steps[f"infillers/modern_{number}"] for number in range(3)]
+    fills = [steps[f"synthetic/modern_{number}"] for number in range(3)]
+    assert len({one.seed for one in infillers}) == len({one.seed for one in fills}) == 3
+    assert infillers[0].seed == 0, "the first has the study's own seed"
+    for number, one in enumerate(fills):
+        assert one.inputs["infiller"] == (Path(f"infillers/modern_{number}"),)
+        for seed in (2 * number, 2 * number + 1):
+            cell = f"gan_dose-2_infiller-{number}_seed-{seed}"
+            assert steps[f"classifiers/{cell}"].inputs["patches"][1] == Path(f"synthetic/modern_{number}")
+            assert steps[f"classifiers/{cell}"].seed == seed
+            told = steps[f"evaluations/{cell}"].settings
+            assert (told.infiller, told.replicate) == (number, seed)
+
+
+def test_arms_without_infiller_are_trained_as_often_as_there_are_chains(tmp_path: Path) -> None:
+    evaluated = [step for step in read_study(write_study(tmp_path, CHAINS)).steps if step.stage.name == "evaluate"]
+    counts = {
+        arm: sum(step.settings.arm == arm and step.settings.real_share == 0.25 for step in evaluated)
+        for arm in ("real", "GAN", "sham", "again")
+    }
+    assert set(counts.values()) == {6}
+    assert {step.settings.infiller for step in evaluated if step.settings.arm in ("real", "again")} == {None}
+
+
+def test_repeats_of_folds_have_infillers_of_their_own(tmp_path: Path) -> None:
+    text = FOLDS.replace("classifiers = 2", "infillers = 2\nclassifiers = 1")
+    steps = {str(step.out): step for step in read_study(write_study(tmp_path, text)).steps}
+    numbers = {
+        (step.settings.infiller, step.settings.replicate)
+        for step in steps.values()
+        if step.stage.name == "evaluate" and step.settings.arm == "GAN"
+    }
+    assert numbers == {(0, 0), (1, 1), (2, 2), (3, 3)}
+    seeds = {steps[f"folds/r{repeat}-f0/infiller_{number}"].seed for repeat in range(2) for number in range(2)}
+    assert len(seeds) == 4
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_example_trains_each_infiller_three_times(example: Path, tmp_path: Path) -> None:
+    grid = tomllib.loads(example.read_text(encoding="utf-8"))["grid"]
+    assert grid.get("infillers", 1) * grid.get("fold_repeats", 1) >= 3
+
+
+def test_infillers_without_an_arm_that_has_one_are_refused(tmp_path: Path) -> None:
+    text = '[grid]\ninfillers = 3\n[[arms]]\nname = "A"'
+    with pytest.raises(SettingsError, match=r"\[grid\]: infillers = 3, but no arm learns from generated patches"):
+        read_study(write_study(tmp_path, text))
+
+
+# ---- the plan -------------------------------------------------------------------------------------------------------
+
+
+def compared(study: Study) -> list[str]:
+    return [one.name for one in design_of(study.plan).contrasts() if one.tested]
+
+
+def test_each_arm_is_compared_with_the_one_without_its_added_patches(tmp_path: Path) -> None:
+    """The first arm is another network: it is nobody's counterpart."""
+    text = """
+[grid]
+doses = [1]
+
+[[arms]]
+name = "another network"
+network = "shallow-cnn"
+weights = "none"
+
+[[arms]]
+name = "plain"
+
+[[arms]]
+name = "traditional"
+augmentation.traditional = true
+
+[[arms]]
+name = "generated"
+augmentation.traditional = true
+synthetic = true
+
+[[arms]]
+name = "generated only"
+augmentation.traditional = true
+synthetic = true
+real = false
+
+[[arms]]
+name = "wrong class"
+augmentation.traditional = true
+synthetic = true
+synthetic_labels = "flipped"
+
+[[arms]]
+name = "repeated"
+repeated = true
+"""
+    expected = [f"{arm}, dose 1 against traditional" for arm in ("generated", "generated only", "wrong class")]
+    assert compared(read_study(write_study(tmp_path, text))) == [*expected, "repeated, dose 1 against plain"]
+    named = text + '[compare-arms]\ncounterparts = [["generated", "plain"]]\n'
+    assert compared(read_study(write_study(tmp_path, named)))[0] == "generated, dose 1 against plain"
+
+
+def test_an_arm_without_a_counterpart_is_said_to_have_none(tmp_path: Path) -> None:
+    text = '[[arms]]\nname = "A"\n[[arms]]\nname = "B"\nepochs = 3\nsynthetic = true\n'
+    design = design_of(read_study(write_study(tmp_path, text)).plan)
+    assert [one.name for one in design.contrasts() if one.tested] == []
+    (said,) = design.not_compared()
+    assert said.startswith("B: no arm differs from it in nothing but the added patches. Name one in counterparts")
+
+
+def test_the_plan_is_written_before_any_score_and_kept(tmp_path: Path) -> None:
+    study, out = read_study(write_study(tmp_path, GRID)), tmp_path / "out"
+    planned = keep_plan(study, out, quiet)
+    (plan,) = read_plans(plan_files(out / "plans"))
+    assert plan.in_time
+    assert plan.sha256 == hash_of(plan.content)
+    assert plan.content["comparisons"] == compared(study) != []
+    assert plan.content["primary_measure"] == "auc_by_lesion"
+    assert plan.content["arms"]["GAN"] == "1 infillers with 2 classifiers each"
+    comparison = next(step for step in planned.steps if step.stage.name == "compare-arms")
+    assert comparison.inputs["plans"] == (Path("plans/1.json"),)
+    keep_plan(study, out, quiet)
+    assert len(plan_files(out / "plans")) == 1, "the same plan is the same plan"
+
+
+def scored(out: Path, name: str = "one") -> None:
+    """Pretend that a test score is there."""
+    (out / "evaluations" / name).mkdir(parents=True)
+    write_atomically(out / "evaluations" / name / MANIFEST_NAME, "{}")
+
+
+def test_another_plan_after_results_is_refused_and_replaces_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    path = write_study(tmp_path, GRID)
+    keep_plan(read_study(path), out, quiet)
+    before = (out / "study.toml").read_bytes()
+    scored(out)
+    write_study(tmp_path, GRID + '\n[[arms]]\nname = "late"\nsynthetic = "modern"\nsynthetic_labels = "shuffled"\n')
+    with pytest.raises(PlanChangedError, match=r"out holds 1 test scores of another plan(.|\n)*added: late, dose 1 ag"):
+        run.run_study(path, out)
+    assert (out / "study.toml").read_bytes() == before
+    assert len(plan_files(out / "plans")) == 1
+
+
+def test_an_amended_plan_leaves_the_first_report_and_says_so(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    path = write_study(tmp_path, GRID)
+    keep_plan(read_study(path), out, quiet)
+    before = (out / "study.toml").read_bytes()
+    scored(out)
+    write_study(tmp_path, GRID + "\n[compare-arms]\nmargin = 0.02\n")
+    amended = keep_plan(read_study(path), out, quiet, amend=True)
+    first, second = read_plans(plan_files(out / "plans"))
+    assert (first.test_scores_before, second.test_scores_before) == (0, 1)
+    assert [str(step.out) for step in amended.steps[-2:]] == ["comparison-2", "report-2"]
+    assert amended.steps[-1].inputs["comparisons"] == (Path("comparison-2"),)
+    assert (out / "plans/study-1.toml").read_bytes() == before
+
+
+def test_a_plan_that_was_changed_is_none(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    keep_plan(read_study(write_study(tmp_path, GRID)), out, quiet)
+    path = out / "plans/1.json"
+    path.write_text(path.read_text().replace('"margin": null', '"margin": 0.02'))
+    with pytest.raises(DamagedError, match=r"1.json was changed after it was written: its plan has the hash"):
+        keep_plan(read_study(tmp_path / "study.toml"), out, quiet)
 
 
 # ---- the time left ------------------------------------------------------------------------------------------------

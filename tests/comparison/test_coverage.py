@@ -19,7 +19,7 @@ from scipy import stats
 from mammofill.evaluation.intervals import Part, Replicates, Spread, by_chain, held_against
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "coverage_of_intervals.py"
-STUDIES, RESAMPLES = 200, 100
+STUDIES, RESAMPLES = 150, 80
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_classifiers_of_one_infiller_do_not_show_its_luck(nested: dict[str, floa
 
 
 def test_no_effect_is_seldom_shown_among_several_generated_arms(simulation: ModuleType) -> None:
-    world = simulation.World("test", patients=60, areas=(0.8,) * 4, of_infiller=0.6)
+    world = simulation.World("test", patients=60, areas=(0.8,) * 3, of_infiller=0.6)
     found = simulation.mean_of(simulation.study_of_family(world, RESAMPLES, number) for number in range(STUDIES))
     most = stats.binom.ppf(0.999, STUDIES, 0.05) / STUDIES
     assert found["any, Holm"] <= most
