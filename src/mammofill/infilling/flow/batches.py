@@ -86,6 +86,7 @@ class Windows:
     def __init__(self, lesions: Lesions, settings: FlowSettings, seed: int) -> None:
         self.lesions, self.settings, self.seed = lesions, settings, seed
         self._prepared: dict[tuple[int, float], _Window] = {}
+        self._shapes: dict[tuple[int, str], Image] = {}
 
     def __len__(self) -> int:
         """Return the number of windows."""
@@ -150,7 +151,7 @@ class Windows:
             around=around,
             base=base,
             depth=depth,
-            shape=_tensor(shape_of(self.lesions.masks[position], SHAPES[kind])),
+            shape=_tensor(self._shape(position, SHAPES[kind])),
             weight=_tensor(window.weight),
             noise=_tensor(noise),
             times=torch.tensor([time], dtype=torch.float32),
@@ -174,6 +175,11 @@ class Windows:
         if (position, share) not in self._prepared:
             self._prepared[position, share] = self._window(position, share)
         return self._prepared[position, share]
+
+    def _shape(self, position: int, kind: str) -> Image:
+        if (position, kind) not in self._shapes:
+            self._shapes[position, kind] = shape_of(self.lesions.masks[position], kind)
+        return self._shapes[position, kind]
 
     def _window(self, position: int, share: float) -> _Window:
         settings, mask = self.settings, self.lesions.masks[position]
