@@ -79,6 +79,9 @@ source = "../CBIS-DDSM"          # paths are relative to this file
 [extract-patches]                # one table per stage, fields as below; what is left out keeps its default
 size_px = 256
 
+[infiller-windows]               # may be left out: trained infillers learn from windows of their own
+stride_px = 16                   # (default 8); all else as in [extract-patches], without normal windows
+
 [train-infiller]
 preset = "paper"
 
@@ -95,7 +98,8 @@ augmentation.traditional = true
 synthetic = true                 # learns from the synthetic patches as well
 ```
 
-If no arm is synthetic, pairing, infiller and synthesis are left out. With a table `[judge-infiller]`, which may be
+`[pair-patches]` takes by default the widest `hole` of the study's infillers, so that all arms are filled in the same
+places. If no arm is synthetic, pairing, infiller and synthesis are left out. With a table `[judge-infiller]`, which may be
 empty, the infiller is judged on pairs of the test split (`test-pairs`, `judgement`), with the classifier of the last
 arm that learned from real patches only, each once, and the report shows it: [judging.md](judging.md).
 

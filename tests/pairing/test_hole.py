@@ -121,12 +121,12 @@ def test_more_growth_is_a_larger_hole(
 @settings(max_examples=40)
 def test_the_ellipse_hides_the_outline(waves: int, depth: float, radius: float) -> None:
     spiculated = star(radius, waves, depth)
-    # The second moment of the waving outline is that of a disc whose radius^4 is the mean of r(angle)^4.
-    smooth = star(radius * (1 + 3 * depth**2 + 3 / 8 * depth**4) ** 0.25)
+    # The disc of the same second moment: the mean of r(angle)^4 over that of r(angle)^2, the outline's area.
+    smooth = star(radius * math.sqrt((1 + 3 * depth**2 + 3 / 8 * depth**4) / (1 + depth**2 / 2)))
     both = hole_of(spiculated, GROWN), hole_of(smooth, GROWN)
     shared = (spiculated & smooth).sum() / (spiculated | smooth).sum()
-    assert shared < 0.9
-    assert (both[0] & both[1]).sum() / (both[0] | both[1]).sum() > 0.93
+    assert shared < 0.85
+    assert (both[0] & both[1]).sum() / (both[0] | both[1]).sum() > 0.9
 
 
 @given(masks, st.integers(-3, 3), st.integers(-3, 3))
