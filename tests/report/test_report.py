@@ -111,7 +111,7 @@ def test_the_same_bytes_twice(study: Path, report: Report, evaluations: list[Eva
 
 def test_table1_holds_both_studies(report: Report, evaluations: list[Evaluation]) -> None:
     table = pd.read_csv(report.folder / "table1.csv")
-    assert table.groupby("source").size().to_dict() == {"paper": 16, "this study": 51}
+    assert table.groupby("source").size().to_dict() == {"paper": 16, "this study": 63}
     ours = table[(table["arm"] == SCRIPT) & (table["measure"] == "auc")]
     expected = evaluations[1].metrics.set_index("measure").loc["auc"]
     assert ours[["value", "low", "high"]].to_numpy()[0] == pytest.approx(expected[["value", "low", "high"]].tolist())

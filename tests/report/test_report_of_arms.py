@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from toy_study import make_evaluation, make_patches, patch_row
 from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
 from mammofill.evaluation import Evaluation
 from mammofill.report import Report, write_report
-from mammofill.report.comparisons import measures_over_seeds, plain_replicates, read_comparison
+from mammofill.report.comparisons import lines_of_findings, measures_over_seeds, plain_replicates, read_comparison
 from mammofill.report.figures import draw_forest
 from mammofill.report.tables import confusion_table
 
@@ -58,7 +59,7 @@ def page(report: Report) -> str:
 
 
 def test_table_1_holds_means_over_seeds(page: str, comparison: Comparison) -> None:
-    assert "Means over 3 seeds" in page
+    assert "Means over all trainings of each arm" in page
     aucs = comparison.arms[comparison.arms["measure"] == "auc"]
     assert len(aucs) == 2
     for value in aucs["value"]:
@@ -90,7 +91,23 @@ def test_an_arm_that_looks_elsewhere_is_named(page: str, report: Report) -> None
 def test_arms_that_look_alike_are_not_told_apart(tmp_path: Path) -> None:
     alike = [make_evaluation(tmp_path / arm, arm, 1.0, {}, noise="same", looks_inside=0.4) for arm in ("a", "b")]
     page = write_report(alike, tmp_path / "report").page.read_text(encoding="utf-8")
+    assert "Whether b looks elsewhere than a is not asked: an arm was trained once" in page
+
+
+def test_seeds_of_one_arm_are_not_shown_to_look_elsewhere(tmp_path: Path) -> None:
+    """Two groups of seeds of one and the same arm: patients alone would tell them apart, since seeds are far apart."""
+    inside = (0.3, 0.4, 0.5, 0.35, 0.45, 0.55)
+    arms = [
+        make_evaluation(tmp_path / f"{k}", "ab"[k // 3], 1.0, {}, noise=f"{k}", replicate=k, looks_inside=much)
+        for k, much in enumerate(inside)
+    ]
+    report = write_report(arms, tmp_path / "report")
+    page = report.page.read_text(encoding="utf-8")
     assert "No arm was shown to look elsewhere than a" in page
+    row = pd.read_csv(report.folder / "attention.csv").query("measure == 'energy_inside' and arm == 'b'").iloc[0]
+    assert row["shift"] == pytest.approx(0.05, abs=0.01)
+    assert row["shift_high"] - row["shift_low"] > 0.1, "seeds are in the interval"
+    assert row["shift_is_tested"]
 
 
 def test_nobody_looked(tmp_path: Path) -> None:
@@ -119,7 +136,15 @@ def test_how_to_make_it_again(page: str, cells: list[Evaluation]) -> None:
 
 def test_tables_are_there_as_csv_and_latex(report: Report) -> None:
     shown = [f"comparison/shown_{name}" for name in ("arms", "comparisons", "calibration", "hardest")]
-    for name in ("table1", "differences", "confusion", "attention", "comparison/arms", "comparison/hardest", *shown):
+    for name in (
+        "table1",
+        "comparison/differences",
+        "confusion",
+        "attention",
+        "comparison/arms",
+        "comparison/hardest",
+        *shown,
+    ):
         assert (report.folder / f"{name}.csv").is_file(), name
         latex = (report.folder / f"{name}.tex").read_text(encoding="utf-8")
         assert latex.startswith(("\\begin{tabular}", "\\begin{longtable}")), name
@@ -135,16 +160,24 @@ def test_table_1_beside_the_page_is_that_of_the_page(report: Report, comparison:
         assert found[["value", "low", "high"]].tolist() == pytest.approx(
             [row[name] for name in ("value", "low", "high")]
         )
-        ranks = row["measure"] in ("auc", "pr_auc", "brier") or "_at_" in row["measure"]
+        ranks = row["measure"].startswith(("auc", "pr_auc", "brier")) or "_at_" in row["measure"]
         assert found["threshold_rule"] == ("none" if ranks else "frozen")
 
 
-def test_named_tests_and_every_measure_are_shown_in_words(report: Report) -> None:
-    planned = pd.read_csv(report.folder / "comparison/shown_comparisons.csv").set_index("measure")
-    assert planned.loc["AUC", ["p (DeLong)", "p (Obuchowski)"]].notna().all()
-    assert pd.notna(planned.loc["accuracy", "p (McNemar)"])
-    assert {"PR-AUC", "recall at specificity 0.9", "Brier score"} <= set(planned.index)
-    assert {"PR-AUC", "specificity at recall 0.9"} <= set(pd.read_csv(report.folder / "comparison/shown_arms.csv"))
+def test_every_measure_is_shown_in_words_and_the_first_one_tested(report: Report) -> None:
+    told = pd.read_csv(report.folder / "comparison/shown_comparisons.csv").set_index("measure")
+    point = "recall at specificity 0.9 (threshold from the test set)"
+    assert {"AUC by lesion", "AUC by patch", "AUC by patient", "PR-AUC", point, "Brier score"} <= set(told.index)
+    assert list(told.index[told["p"].notna()]) == ["AUC by lesion"]
+    assert list(told.index[told["verdict"].notna()]) == ["AUC by lesion"]
+    full = pd.read_csv(report.folder / "comparison/differences.csv").set_index("measure")
+    assert full.loc["auc", ["p_delong", "p_delong_clustered"]].notna().all()
+
+
+def test_page_and_terminal_say_the_same(page: str, comparison: Comparison) -> None:
+    words = " ".join(html.unescape(page).split())
+    for line in lines_of_findings(comparison):
+        assert " ".join(line.split()) in words
 
 
 # ---- doses and shares -----------------------------------------------------------------------------------------------
@@ -170,49 +203,57 @@ def grid(folder: Path) -> Comparison:
 
 
 def test_of_two_doses_as_near_to_1_the_smaller_one_stands_for_the_arm(grid: Comparison) -> None:
-    arms = grid.arms[(grid.arms["measure"] == "auc") & (grid.arms["real_share"] == 1)].set_index(["arm", "dose"])
+    arms = grid.arms[(grid.arms["measure"] == "auc_by_lesion") & (grid.arms["real_share"] == 1)].set_index(
+        ["arm", "dose"]
+    )
     shown = dict(measures_over_seeds(grid))
     for arm in "abcd":
-        assert shown[arm]["auc"].value == arms.loc[(arm, 0.5), "value"]
+        assert shown[arm]["auc_by_lesion"].value == arms.loc[(arm, 0.5), "value"]
     assert {case.patch for case in read_comparison(grid, []).hardest}
     assert all(len(case.scores) == 5 for case in read_comparison(grid, []).hardest)
 
 
-def test_arms_of_several_seeds_are_not_said_to_be_trained_once(comparison: Comparison) -> None:
+def test_the_answer_is_the_verdict(comparison: Comparison) -> None:
     told = read_comparison(comparison, []).in_short
-    assert "1 planned comparison" in told
-    assert "trained once" not in told
+    verdict = comparison.differences.loc[comparison.differences["tested"], "verdict"].item()
+    assert told.startswith(f"AUC by lesion. {verdict.capitalize()}: generated against real only ")
+    assert "not a finding" not in told
 
 
 def test_each_figure_of_many_arms_tells_them_apart(grid: Comparison) -> None:
     drawn = {heading: words_in(svg) for heading, _, svg in read_comparison(grid, []).figures}
     assert list(drawn) == [
-        "Differences in AUC",
-        "AUC by dose",
-        "AUC by the share of the patients that was learned from",
+        "Differences in AUC by lesion",
+        "AUC by lesion, against the dose",
+        "AUC by lesion, against the share of the patients that was learned from",
         "ROC and precision-recall curves",
         "ROC curve of each arm",
         "Precision-recall curve of each arm",
         "Reliability",
     ]
     for heading, words in drawn.items():
-        if heading not in ("Differences in AUC", "Reliability"):
+        if heading not in ("Differences in AUC by lesion", "Reliability"):
             assert {"a", "b", "c", "d"} <= words, heading
-    # A row whose other side is not the reference says so.
-    assert {row.split("   ")[0] for row in drawn["Differences in AUC"]} >= {"a, dose 0.5", "a, dose 0.5 against b"}
-    assert {"0", "0.5", "1.5", "real, for comparison"} <= drawn["AUC by dose"]  # what no dose at all gives
+    rows = {row.split("   ")[0] for row in drawn["Differences in AUC by lesion"]}
+    assert rows >= {"a, dose 0.5 against real", "a, dose 0.5 against b"}
+    assert {"0", "0.5", "1.5", "real, for comparison"} <= drawn[
+        "AUC by lesion, against the dose"
+    ]  # what no dose at all gives
 
 
 def test_an_uncorrected_interval_alone_shows_nothing(tmp_path: Path) -> None:
     """Seven arms that look alike but for chance: some interval leaves out zero, none does after the correction."""
-    arms = [make_evaluation(tmp_path / "a", "a", 1.0, {}, noise="a", looks_inside=0.4)]
-    arms += [make_evaluation(tmp_path / f"b{k}", f"b{k}", 1.0, {}, noise=f"b{k}", looks_inside=0.4) for k in range(9)]
+    arms = [
+        make_evaluation(tmp_path / f"{arm}-{k}", arm, 1.0, {}, noise=f"{arm}{k}", replicate=k, looks_inside=0.4)
+        for arm in ("a", *(f"b{number}" for number in range(12)))
+        for k in range(2)
+    ]
     report = write_report(arms, tmp_path / "report")
     shifts = pd.read_csv(report.folder / "attention.csv").query("measure == 'energy_inside'").dropna(subset="shift")
     assert ((shifts["shift_low"] > 0) | (shifts["shift_high"] < 0)).any()
     page = report.page.read_text(encoding="utf-8")
     assert "No arm was shown to look elsewhere than a" in page
-    assert "after Bonferroni&#39;s correction for 27 comparisons" in page
+    assert "after Bonferroni&#39;s correction for 36 comparisons" in page
 
 
 def test_maps_of_different_networks_are_not_compared(tmp_path: Path) -> None:
@@ -225,21 +266,20 @@ def test_maps_of_different_networks_are_not_compared(tmp_path: Path) -> None:
     assert "Shown to differ from" not in page
 
 
-def test_one_comparison_of_one_seed_is_told_as_such(tmp_path: Path) -> None:
+def test_one_training_each_is_told_as_no_finding(tmp_path: Path) -> None:
     arms = [make_evaluation(tmp_path / arm, arm, 1.0, {}, noise=arm) for arm in ("a", "b")]
     settings = CompareArmsSettings(resamples=100, curve_resamples=100)
     compared = read_comparison(compare_arms(arms, tmp_path / "comparison", settings), [])
-    assert re.search(
-        r"1 planned comparison of AUC\. .* A true difference of 0\.\d+ would have been shown", compared.in_short
+    assert re.fullmatch(
+        r"AUC by lesion\. b against a [+−]0\.\d+ \[.*\]\. One training each: not a finding\.", compared.in_short
     )
-    assert compared.in_short.endswith("Every arm was trained once: the luck of training is in none of this.")
     notes = " ".join(note for _, note, _ in compared.figures)
-    assert "over patients, of one seed each" in notes
-    assert "over seeds" not in notes
+    assert "over patients, of one training each" in notes
+    assert " p " not in notes
 
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_a_difference_stands_out_in_colour_only_where_it_was_shown(shown: bool) -> None:
     """The interval of one comparison leaves out zero here; whether that is enough the correction decides."""
-    svg = draw_forest([("arm", 0.05, 0.01, 0.09, 0.06, 0.2, shown)]).decode()
+    svg = draw_forest([("arm", 0.05, 0.01, 0.09, 0.06, 0.2, shown)], "difference in AUC").decode()
     assert ("#0072b2" in svg) == shown
