@@ -99,7 +99,9 @@ synthetic = true                 # learns from the synthetic patches as well
 ```
 
 `[pair-patches]` takes by default the widest `hole` of the study's infillers, so that all arms are filled in the same
-places. If no arm is synthetic, pairing, infiller and synthesis are left out. With a table `[judge-infiller]`, which may be
+places.
+
+If no arm is synthetic, pairing, infiller and synthesis are left out. With a table `[judge-infiller]`, which may be
 empty, the infiller is judged on pairs of the test split (`test-pairs`, `judgement`), with the classifier of the last
 arm that learned from real patches only, each once, and the report shows it: [judging.md](judging.md).
 
