@@ -99,8 +99,10 @@ synthetic = true                 # learns from the synthetic patches as well
 ```
 
 `[pair-patches]` takes by default the widest `hole` of the study's infillers, so that all arms are filled in the same
-places. If no arm is synthetic, pairing, infiller and synthesis are left out. With a table `[judge-infiller]`, which may
-be empty, the infiller is judged on pairs of the test split (`test-pairs`, `judgement`), with the classifier of the last
+places.
+
+If no arm is synthetic, pairing, infiller and synthesis are left out. With a table `[judge-infiller]`, which may be
+empty, the infiller is judged on pairs of the test split (`test-pairs`, `judgement`), with the classifier of the last
 arm that learned from real patches only, each once, and the report shows it: [judging.md](judging.md).
 
 A table `[external]` names a second source, from which nothing is learned. Each classifier is judged on all of its
