@@ -38,7 +38,7 @@ class Marked:
     box: tuple[int, int, int, int]
     outcomes: frozenset[str]
     outside: bool = False
-    """Whether it lies where no breast is: to be kept, and noted."""
+    """Whether it lies where no breast is: to be left out, or kept and noted where some of it may lie on breast."""
 
 
 @st.composite
@@ -68,6 +68,7 @@ def lesions(draw: st.DrawFn, mammogram: Case, picture: np.ndarray, slot: int, la
     if pathology == "UNPROVEN":
         return Marked(case, box, frozenset(["lesion-without-pathology"]))
     allowed = frozenset(outcomes(fault, without, layout, margin == 0 or abs(height - width) >= 16))
+    allowed |= {"mask-outside-breast"} if outside else set()
     return Marked(case, box, allowed, outside)
 
 

@@ -33,6 +33,20 @@ _LEFT_OUT: dict[str, _Rule] = {
         "The mammogram is left out.",
         "Read the row.",
     ),
+    "number-unreadable": _Rule(
+        "Images with a number that cannot be read",
+        "moderate",
+        "What the number would have checked cannot be checked: lesions may lie at the wrong place.",
+        "The image is left out.",
+        "Read the cell.",
+    ),
+    "rows-differ": _Rule(
+        "Rows about one lesion that differ in its files",
+        "moderate",
+        "There may be a second lesion, unmarked, whose tissue passes for normal.",
+        "The first row is kept; the mammogram gives no normal patches.",
+        "Read the rows named side by side.",
+    ),
     "identifier-twice": _Rule(
         "Mammograms with the same name",
         "moderate",

@@ -115,9 +115,9 @@ def _made(source: Path, settings: IngestSettings, entry: MammogramEntry, split: 
     made = _Made(rows)
     try:
         _read_all(source, settings, entry, split, made)
-    except (MemoryError, KeyboardInterrupt):
+    except (MemoryError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:  # noqa: BLE001  (over a foreign file nearly anything can be raised)
+    except BaseException as error:  # noqa: BLE001  (over a foreign file nearly anything is raised, Rust's panics too)
         files = " or ".join(str(path) for path in entry.image)
         found = str(error) if isinstance(error, ImageFileError) else f"{files}: {type(error).__name__}: {error}."
         left_out = Exclusion(entry.mammogram_id, entry.patient_id, "unreadable", found)

@@ -14,13 +14,13 @@ What trips everyone, and what is done here:
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mammofill.ground.errors import SourceError
+from mammofill.ground.foreign_files import is_regular_file
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import (
     Collection,
@@ -31,7 +31,8 @@ from mammofill.mammograms.sources.annotations import (
     MammogramEntry,
 )
 from mammofill.mammograms.sources.cbis_files import NAME, Walked, find_files, walk
-from mammofill.mammograms.sources.csv_table import read_csv_table
+from mammofill.mammograms.sources.csv_table import read_csv_table, walk_files
+from mammofill.mammograms.sources.numbers import same_cell
 from mammofill.mammograms.sources.patients import patient_key
 
 Row = Mapping[str, str]
@@ -53,6 +54,8 @@ _COLUMNS = (
 _ATTRIBUTES = ("mass shape", "mass margins", "calc type", "calc distribution", "assessment", "subtlety", "pathology")
 _TO_FILL = ("breast density", *_ATTRIBUTES, *_COLUMNS)
 _PATHOLOGIES = {"MALIGNANT": "malignant", "BENIGN": "benign", "BENIGN_WITHOUT_CALLBACK": "benign"}
+_MATTERS = (*_PATHS, "abnormality id", "abnormality type", "pathology")
+"""Columns in which a row that repeats another must be the same."""
 _EMPTY = ("", "N/A", "nan")
 
 _DEPTH_TO_RECOGNISE = 3
@@ -101,7 +104,7 @@ def recognises(source: Path) -> bool:
     if source.is_file():
         return source.suffix.lower() == ".csv" and _kind_of_table(source) is not None
     base = len(source.parts)
-    for folder, folders, names in os.walk(source):
+    for folder, folders, names in walk_files(source):
         if any(NAME.fullmatch(name) for name in folders):
             return True
         if any(name.lower().endswith(".csv") and _kind_of_table(Path(folder, name)) for name in names):
@@ -134,10 +137,21 @@ def read_rows(path: Path, kind: str, split: str) -> list[Row]:
             (f"{kind.capitalize()}-{use}", row["patient_id"], row["left or right breast"], row["image view"])
         )
         row["mammogram"] = _name_in(row["image file path"]) or from_columns
-        row["lesion"] = f"{row['mammogram']}_{row['abnormality id']}"
+        row["lesion"] = _lesion_name(row)
         row |= {"kind": kind, "split": split}
         rows.append(row)
     return rows
+
+
+def _lesion_name(row: Row) -> str:
+    """Return the name of a lesion: of its mask's folder, where that is one of its mammogram; else by its number.
+
+    Two rows with the same number and masks in two folders are two lesions, of which one has a wrong number.
+    """
+    name = _name_in(row[_PATHS[2]]) or ""
+    if re.fullmatch(re.escape(row["mammogram"]) + r"_\d+", name):
+        return name
+    return f"{row['mammogram']}_{row['abnormality id']}"
 
 
 def _tables(paths: Iterable[Path]) -> dict[tuple[str, str], Path]:
@@ -158,11 +172,13 @@ def _tables(paths: Iterable[Path]) -> dict[tuple[str, str], Path]:
 def _kind_of_table(path: Path) -> tuple[str, str] | None:
     if named := _TABLE_NAME.match(path.name.lower()):
         return named[1], named[2]
+    if not is_regular_file(path):
+        return None
     try:
         with path.open(encoding="utf-8", errors="replace") as lines:
-            if _PATHS[-1] not in lines.readline():
+            if _PATHS[-1] not in lines.readline(2**16):
                 return None  # some other table, such as a download's list of files
-            first = NAME.search(lines.readline())
+            first = NAME.search(lines.readline(2**16))
     except OSError:
         return None
     return (first[1].lower(), {"Training": "train", "Test": "test"}[first[2]]) if first else None
@@ -270,26 +286,42 @@ class _Reader:
         """Return the lesions of a mammogram that have a place, and whether these are all."""
         lesions = []
         by_lesion = _grouped(rows, "lesion")
+        sure = True
         for lesion_id in sorted(by_lesion):
-            row = self._only_row(lesion_id, by_lesion[lesion_id])
+            row, only = self._only_row(lesion_id, by_lesion[lesion_id])
+            sure &= only
             lesion = self._lesion(row) if row is not None else None
             if lesion is not None:
                 lesions.append(lesion)
-        return lesions, len(lesions) == len(by_lesion)
+        return lesions, sure and len(lesions) == len(by_lesion)
 
-    def _only_row(self, lesion_id: str, rows: Sequence[Row]) -> Row | None:
-        """Return the row of a lesion; of repeated rows the first, or none where they disagree about the pathology."""
+    def _only_row(self, lesion_id: str, rows: Sequence[Row]) -> tuple[Row | None, bool]:
+        """Return the row of a lesion, and whether the others say nothing else.
+
+        Of rows that repeat all that matters, and of rows that differ in it, the first is taken; where they disagree
+        about the pathology, none.
+        """
         first = rows[0]
         pathologies = sorted({row["pathology"] for row in rows})
         if len(pathologies) > 1:
             where = ", ".join(row["row"] for row in rows)
             found = f"{where} all describe {lesion_id}, as {' and as '.join(pathologies)}."
             self.exclusions.append(Exclusion(lesion_id, first["patient_id"], "rows-disagree", found))
-            return None
+            return None, False
+        sure = True
         for row in rows[1:]:
+            differing = [column for column in _MATTERS if same_cell(row[column]) != same_cell(first[column])]
+            if differing:
+                sure = False
+                found = (
+                    f"{row['row']} and {first['row']} both describe {lesion_id}, and differ in {', '.join(differing)}: "
+                    "perhaps there is another lesion."
+                )
+                self.exclusions.append(Exclusion(row["row"], row["patient_id"], "rows-differ", found))
+                continue
             found = f"{row['row']} repeats {first['row']}: {lesion_id}."
             self.exclusions.append(Exclusion(row["row"], row["patient_id"], "row-repeated", found))
-        return first
+        return first, sure
 
     def _lesion(self, row: Row) -> LesionEntry | None:
         lesion_id, patient = row["lesion"], row["patient_id"]

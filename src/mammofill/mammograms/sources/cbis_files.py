@@ -24,8 +24,9 @@ from pathlib import Path
 from mammofill import dicom
 from mammofill.ground.artifact import fingerprint_file
 from mammofill.ground.errors import ImageFileError
+from mammofill.ground.foreign_files import open_regular
 from mammofill.mammograms.sources.annotations import Decision
-from mammofill.mammograms.sources.csv_table import read_csv_table
+from mammofill.mammograms.sources.csv_table import read_csv_table, walk_files
 
 NAME = re.compile(r"(Mass|Calc)-(Training|Test)_P_\d+_(LEFT|RIGHT)_(CC|MLO)(_\d+)?")
 """The name of an image, or with a number that of a lesion: the one thing that all layouts and the tables share."""
@@ -47,23 +48,16 @@ class Walked:
 def walk(source: Path) -> Walked:
     """Walk a folder once, following links; nothing is opened, and only folders are looked up."""
     found = Walked()
-    walked: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(source, followlinks=True):
-        about = os.stat(folder)
-        if (about.st_dev, about.st_ino) in walked:  # a link that leads in a circle
-            folders.clear()
-            continue
-        walked.add((about.st_dev, about.st_ino))
-        folders.sort()
+    for folder, _, names in walk_files(source):
         images = []
-        for name in sorted(names):
+        for name in names:
             ending = os.path.splitext(name)[1].lower()
             if ending == ".csv":
-                found.tables.append(Path(folder, name))
+                found.tables.append(folder / name)
             elif ending not in _NO_IMAGES:
                 images.append(name)
         if images:
-            found.images[folder] = images
+            found.images[str(folder)] = images
     return found
 
 
@@ -163,9 +157,9 @@ class _Owners:
 
 def _is_dicom(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(132)[128:] == b"DICM"
-    except OSError:
+    except (OSError, ImageFileError):
         return False
 
 

@@ -230,7 +230,7 @@ def _place(text: str) -> Circle | Outline | Box | None:
     try:
         shape = json.loads(text)
         return _SHAPES[shape["name"]](shape)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
+import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from mammofill.ground.errors import SourceError
+from mammofill.ground.foreign_files import is_regular_file
 from mammofill.mammograms.sources.annotations import Exclusion
+from mammofill.mammograms.sources.numbers import same_cell
 
 Row = Mapping[str, str]
 """A row of a table: its cells by column, and under `row` where it stands, for messages ("own.csv row 2")."""
@@ -25,31 +29,38 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
     """Read a table whose cells are all text, without spaces and line ends around them.
 
     Args:
-        path: the file, UTF-8, with a header line; columns are separated by commas or, where the header has more of
-            them, by semicolons.
+        path: the file, UTF-8 (or UTF-16 with its mark), with a header line; columns are separated by commas,
+            semicolons or tabs, whichever the header has most of.
         needed: columns that must be there.
         any_case: whether to bring the names of all columns to lower case.
 
     Returns:
         The rows, with a further column `row` that says where each stands, for messages ("own.csv row 2" is the first
-        below the header). Empty cells are "", and nothing else is taken for a missing value.
+        below the header; empty rows are counted and left out). Empty cells are "", and nothing else is taken for a
+        missing value.
 
     Raises:
-        SourceError: the file is no such table, or lacks columns; names them and those that it has.
+        SourceError: the file is no such table, has a row with more cells than the header, or lacks columns; names them
+            and those that it has.
     """
     _refuse_spreadsheet(path)
+    lines = _text(path)
+    separator = _separator(lines.split("\n", 1)[0])
     try:
-        table = pd.read_csv(
-            path,
-            sep=_separator(_first_line(path)),
-            dtype=str,
-            keep_default_na=False,
-            skipinitialspace=True,
-            index_col=False,
-            encoding="utf-8-sig",
-        )
-    except (OSError, ValueError) as error:  # pandas' own errors of parsing and decoding are ValueErrors
-        raise SourceError(f"{path} cannot be read as a CSV table: {str(error).strip()}.") from error
+        cells = list(csv.reader(io.StringIO(lines, newline=""), delimiter=separator, skipinitialspace=True))
+    except csv.Error as error:
+        raise SourceError(f"{path} cannot be read as a CSV table: {error}.") from error
+    if not cells:
+        raise SourceError(f"{path} cannot be read as a CSV table: it is empty.")
+    header, width = cells[0], len(cells[0])
+    numbered = [(number, row) for number, row in enumerate(cells[1:], start=2) if any(cell.strip() for cell in row)]
+    for number, row in numbered:
+        if any(cell.strip() for cell in row[width:]):
+            raise SourceError(
+                f"{path.name} row {number} has {len(row)} cells, but the header names {width} columns: its cells are "
+                f"shifted, or one of them holds a {separator!r} without quotes around it. Put {path} right."
+            )
+    table = pd.DataFrame([(row + [""] * width)[:width] for _, row in numbered], columns=header, dtype=str)
     table.columns = [str(column).strip().lower() if any_case else str(column).strip() for column in table.columns]
     twice = sorted({str(name) for name in table.columns[table.columns.duplicated()]})
     if twice:
@@ -60,9 +71,28 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
             f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(table.columns)}. "
             f"Needed are {', '.join(needed)}."
         )
-    rows: pd.DataFrame = table.fillna("").apply(lambda column: column.str.strip())
-    rows["row"] = [f"{path.name} row {number}" for number in range(2, len(rows) + 2)]
+    rows: pd.DataFrame = table.apply(lambda column: column.str.strip()) if len(table) else table
+    rows["row"] = [f"{path.name} row {number}" for number, _ in numbered]
     return rows
+
+
+def _text(path: Path) -> str:
+    """Return the text of a table, whatever ends its lines."""
+    if not is_regular_file(path):
+        raise SourceError(f"{path} cannot be read as a CSV table: there is no such file, or it is none.")
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{path} cannot be read as a CSV table: it is no UTF-8 ({error.reason} at byte {error.start}). Save it as "
+            "CSV (UTF-8)."
+        ) from error
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read as a CSV table: {error}.") from error
+    if "\0" in text:
+        raise SourceError(f"{path} cannot be read as a CSV table: it holds bytes that are no text.")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_rows(path: Path, needed: Sequence[str]) -> list[Row]:
@@ -84,7 +114,10 @@ def one_row_each(rows: Iterable[Row], key: str) -> tuple[list[Row], list[Exclusi
     kept: list[Row] = []
     exclusions: list[Exclusion] = []
     for name, group in groups.items():
-        differing = sorted({column for row in group for column in row if row[column] != group[0][column]} - {"row"})
+        first = group[0]
+        differing = sorted(
+            {column for row in group for column in row if same_cell(row[column]) != same_cell(first[column])} - {"row"}
+        )
         if differing:
             where = ", ".join(row["row"] for row in group)
             found = f"{where} all describe {name}, and disagree about {', '.join(differing)}."
@@ -116,9 +149,11 @@ def find_table(source: Path, columns: Sequence[str], name: str) -> Path:
         for path in files_under(source, _SPREADSHEETS):
             if _is_spreadsheet(path, name):
                 _refuse_spreadsheet(path)
+        zipped = next(files_under(source, (".zip", ".gz", ".tar", ".7z")), None)
+        hint = f" Unpack {zipped} and the like first." if zipped else ""
         raise SourceError(
             f"{source} lacks {name}: no .csv file below it has the columns {', '.join(columns)}. "
-            "Put it anywhere under this folder."
+            f"Put it anywhere under this folder.{hint}"
         )
     different = [path for path in found[1:] if path.read_bytes() != found[0].read_bytes()]
     if different:
@@ -156,22 +191,48 @@ def files_under(source: Path, endings: Collection[str], depth: int | None = None
         endings: in lower case, with the dot.
         depth: how many folders below `source` are looked into; None for all.
     """
-    walked: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(source, followlinks=True):
-        about = os.stat(folder)
-        if (about.st_dev, about.st_ino) in walked:  # a link that leads in a circle
-            folders.clear()
-            continue
-        walked.add((about.st_dev, about.st_ino))
+    for folder, folders, names in walk_files(source):
         if {"images", "tissue"}.issubset(folders) and not {"artifact.json", "plan.json"}.isdisjoint(names):
             folders.clear()  # a set of ours, made inside the collection: its pictures have the names of the sources
             continue
-        folders.sort()
-        if depth is not None and len(Path(folder).relative_to(source).parts) >= depth:
+        if depth is not None and len(folder.relative_to(source).parts) >= depth:
             folders.clear()
-        for name in sorted(names):
+        for name in names:
             if os.path.splitext(name)[1].lower() in endings:
-                yield Path(folder, name)
+                yield folder / name
+
+
+def walk_files(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Walk a folder once, in order, following links; of what lies there only folders and regular files are told.
+
+    Pipes, devices and sockets are passed by: whoever opens one may wait for ever.
+
+    Yields:
+        A folder, the names of those in it (those that are removed from the list are not walked), and those of files.
+    """
+    walked: set[tuple[int, int]] = set()
+    waiting = [source]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            about = folder.stat()
+            if not stat.S_ISDIR(about.st_mode) or (about.st_dev, about.st_ino) in walked:
+                continue  # a file; or a link that leads in a circle
+            walked.add((about.st_dev, about.st_ino))
+            with os.scandir(folder) as entries:
+                kinds = [(entry.name, _is(entry, "dir"), _is(entry, "file")) for entry in entries]
+        except OSError:
+            continue  # gone, or not to be looked into
+        folders = sorted(name for name, is_folder, _ in kinds if is_folder)
+        yield folder, folders, sorted(name for name, _, is_file in kinds if is_file)
+        waiting.extend(folder / name for name in reversed(folders))
+
+
+def _is(entry: os.DirEntry[str], kind: str) -> bool:
+    try:
+        return entry.is_dir() if kind == "dir" else entry.is_file()
+    except OSError:
+        return False
 
 
 def _is_spreadsheet(path: Path, name: str) -> bool:
@@ -188,12 +249,17 @@ def _refuse_spreadsheet(path: Path) -> None:
 
 
 def _first_line(path: Path) -> str:
+    if not is_regular_file(path):
+        return ""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as lines:
-            return lines.readline()
+        with path.open("rb") as file:
+            head = file.read(2**16)
     except OSError:
         return ""
+    text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", errors="replace")
+    return (text.splitlines() or [""])[0]
 
 
 def _separator(header: str) -> str:
-    return ";" if header.count(";") > header.count(",") else ","
+    """Return what separates the cells: the most frequent in the header; of equals, the comma."""
+    return max((",", ";", "\t"), key=header.count)

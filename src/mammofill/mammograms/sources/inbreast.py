@@ -14,7 +14,6 @@ What has to be known:
 
 from __future__ import annotations
 
-import math
 import plistlib
 import re
 from collections.abc import Sequence
@@ -44,6 +43,7 @@ from mammofill.mammograms.sources.csv_table import (
     read_rows,
     recognises_table,
 )
+from mammofill.mammograms.sources.numbers import read_number, same_cell
 
 PATHOLOGY_OF_BIRADS = {
     "1": "normal",
@@ -95,7 +95,8 @@ def read_inbreast(source: Path, settings: IngestSettings) -> Collection:
     Raises:
         SourceError: the table is missing, a spreadsheet, or lacks columns.
     """
-    rows = read_rows(find_table(source, _COLUMNS, _TABLE), _COLUMNS)
+    told = read_rows(find_table(source, _COLUMNS, _TABLE), _COLUMNS)
+    rows: list[Row] = [{**row, "File Name": same_cell(row["File Name"])} for row in told]  # not "20586908.0"
     images: dict[str, list[Path]] = {}
     for path in files_under(source, (".dcm", ".dicom")):
         if named := _FILE.fullmatch(path.stem):
@@ -169,7 +170,7 @@ def _lesions(
     pathology = PATHOLOGY_OF_BIRADS.get(birads.lower())
     try:
         rois, broken = _read_rois(outlines) if outlines is not None else ([], [])
-    except (OSError, ValueError, ExpatError, AttributeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, ExpatError, AttributeError, KeyError, TypeError, RecursionError) as error:
         leave_out(name, "outline-unreadable", f"{outlines} cannot be read as OsiriX' outlines: {error}.")
         return (), False
     for story in broken:
@@ -219,11 +220,10 @@ def _read_rois(path: Path) -> tuple[list[_Roi], list[str]]:
 
 def _point(text: str) -> tuple[float, float] | None:
     """Return (row, column) of "(x, y)"."""
-    try:
-        x, y = (float(number) for number in text.strip(" ()").split(","))
-    except ValueError:
+    numbers = [read_number(number) for number in text.strip(" ()").split(",")]
+    if len(numbers) != 2 or numbers[0] is None or numbers[1] is None:
         return None
-    return (y, x) if math.isfinite(x) and math.isfinite(y) else None
+    return numbers[1], numbers[0]
 
 
 def _grouped(rois: Sequence[_Roi]) -> list[list[_Roi]]:

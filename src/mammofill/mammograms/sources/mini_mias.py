@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mammofill.ground.errors import SourceError
+from mammofill.ground.foreign_files import is_regular_file
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import (
     Circle,
@@ -24,6 +25,7 @@ from mammofill.mammograms.sources.annotations import (
     MammogramEntry,
 )
 from mammofill.mammograms.sources.csv_table import files_under
+from mammofill.mammograms.sources.numbers import read_number
 
 _SIZE_PX = 1024
 _SPACING_MM = 0.2
@@ -36,7 +38,8 @@ _ABNORMALITIES = {
     "ASYM": "other",
 }
 _PATHOLOGIES = {"B": "benign", "M": "malignant"}
-_ROW = re.compile(r"(mdb\d{3})\s+([FGD])\s+([A-Z]{4})\b(.*)")
+_ROW = re.compile(r"\s*(mdb\d{3})\s+([FGD])\s+([A-Z]{4})\b(.*)", re.IGNORECASE)
+_NAMES_IMAGE = re.compile(r"\s*(mdb\d{3})\b", re.IGNORECASE)
 _TABLE = "Info.txt"
 
 _DEPTH_TO_RECOGNISE = 2
@@ -70,7 +73,7 @@ def read_mini_mias(source: Path, settings: IngestSettings) -> Collection:
     of_image: dict[str, list[_Row]] = {}
     for row in rows:
         of_image.setdefault(row.name, []).append(row)
-    images = {path.stem: path for end in (".png", ".pgm") for path in files_under(source, (end,))}
+    images = {path.stem.lower(): path for end in (".png", ".pgm") for path in files_under(source, (end,))}
 
     exclusions: list[Exclusion] = []
     mammograms = []
@@ -113,9 +116,10 @@ class _Row:
 
     @property
     def circle(self) -> Circle | None:
-        if len(self.rest) < 4 or not all(re.fullmatch(r"\d+", value) for value in self.rest[1:4]):
+        numbers = [number for value in self.rest[1:4] if (number := read_number(value)) is not None]
+        if len(numbers) < 3 or min(numbers) < 0:
             return None
-        x, y, radius = (int(value) for value in self.rest[1:4])
+        x, y, radius = numbers
         return Circle(row=_SIZE_PX - 1 - y, column=x, radius=radius)
 
     @property
@@ -130,14 +134,21 @@ def _tables(source: Path, depth: int | None = None) -> Iterator[Path]:
 def _read_rows(table: Path) -> list[_Row]:
     rows: list[_Row] = []
     counts: Counter[str] = Counter()
+    if not is_regular_file(table):
+        return []
     for number, line in enumerate(table.read_text(encoding="latin-1").splitlines(), start=1):
+        where = f"{table.name} line {number}"
         if found := _ROW.match(line):
-            name, density, kind, rest = found.groups()
+            name, density, kind = found[1].lower(), found[2].upper(), found[3].upper()
             is_lesion = kind != "NORM"
             counts[name] += is_lesion
-            where = f"{table.name} line {number}"
-            rows.append(_Row(where, name, density, kind, tuple(rest.split()), counts[name] if is_lesion else 0))
-    return rows
+            rest = tuple(found[4].upper().split())
+            rows.append(_Row(where, name, density, kind, rest, counts[name] if is_lesion else 0))
+        elif unread := _NAMES_IMAGE.match(line):  # a lesion of which nothing is known keeps normal patches away
+            name = unread[1].lower()
+            counts[name] += 1
+            rows.append(_Row(where, name, "", "", (), counts[name]))
+    return rows if any(row.kind for row in rows) else []
 
 
 def _patient(name: str) -> str:
@@ -150,7 +161,13 @@ def _laterality(name: str) -> str:
 
 
 def _mammogram(name: str, rows: Sequence[_Row], image: Path, exclusions: list[Exclusion]) -> MammogramEntry:
-    named = [row for row in rows if row.number]
+    distinct = {(row.kind, row.rest): row for row in reversed(rows) if row.number}
+    named = [row for row in rows if row in distinct.values()]
+    for row in rows:
+        if row.number and row not in named:
+            first = distinct[row.kind, row.rest]
+            found = f"{row.where} repeats {first.where}: {name}."
+            exclusions.append(Exclusion(row.where, _patient(name), "row-repeated", found))
     lesions = [lesion for row in named if (lesion := _lesion(row, exclusions)) is not None]
     return MammogramEntry(
         mammogram_id=name,

@@ -22,7 +22,6 @@ bits       no       bits that the image's values use, where a 16-bit file holds,
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections import Counter
@@ -34,9 +33,12 @@ import pandas as pd
 
 from mammofill.ground.errors import SourceError
 from mammofill.ground.file_names import file_name
+from mammofill.ground.foreign_files import is_regular_file
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Exclusion, LesionEntry, Listed, MammogramEntry
 from mammofill.mammograms.sources.csv_table import read_csv_table
+from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
+from mammofill.mammograms.sources.patients import patient_key
 
 _NEEDED = ("image", "mask", "patient", "pathology")
 _OPTIONAL = ("laterality", "view", "split", "abnormality", "density", "spacing_mm", "bits")
@@ -123,7 +125,8 @@ def _mammogram(
     first = rows.iloc[0]
     where, patient = str(first["row"]), str(first["patient"])
     for column in ("patient", "laterality", "view", "split", "density", "spacing_mm", "bits"):
-        values = sorted(set(rows[column]))
+        same = patient_key if column == "patient" else same_cell
+        values = sorted({same(value): value for value in rows[column]}.values())
         if len(values) > 1:
             raise SourceError(f"{table}: the rows of {image} disagree about {column}: {', '.join(values)}.")
     if not patient:
@@ -131,7 +134,7 @@ def _mammogram(
     for row in rows.to_dict("records"):
         if row["pathology"].lower() == "normal" and row["mask"]:
             raise SourceError(f"{row['row']} is normal, yet has the mask {row['mask']}. Which is right?")
-    if not (table.parent / image).is_file():
+    if not is_regular_file(table.parent / image):
         found = f"{where} names the image {image}, but {table.parent / image} does not exist."
         exclusions.extend(Exclusion(str(row), patient, "file-missing", found) for row in rows["row"])
         return None
@@ -179,7 +182,10 @@ def _told_once(rows: dict[str, dict[str, Any]], exclusions: list[Exclusion]) -> 
             continue
         for lesion_id in lesion_ids:
             row = rows[lesion_id]
-            if row is not first and row["abnormality"].lower() == first["abnormality"].lower():
+            matters = [column for column in row if column != "row" and column in (*_NEEDED, *_OPTIONAL)]
+            same = all(same_cell(row[column]).lower() == same_cell(first[column]).lower() or column == "mask"
+                       for column in matters)  # fmt: skip
+            if row is not first and same:
                 found = f"{row['row']} repeats {first['row']}: the mask {row['mask']}."
                 exclusions.append(Exclusion(row["row"], row["patient"], "row-repeated", found))
             else:
@@ -201,7 +207,7 @@ def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[E
         exclusions.append(Exclusion(lesion_id, row["patient"], "lesion-without-place", found))
         return None
     mask = table.parent / row["mask"]
-    if not mask.is_file():
+    if not is_regular_file(mask):
         found = f"{where} names the mask {row['mask']}, but {mask} does not exist."
         exclusions.append(Exclusion(lesion_id, row["patient"], "file-missing", found))
         return None
@@ -243,18 +249,16 @@ def _one_of(known: dict[str, Any], value: str, column: str, where: str) -> Any:
 def _bits(value: str, where: str) -> int | None:
     if not value:
         return None
-    if not (value.isdecimal() and 1 <= int(value) <= 16):
+    bits = read_whole_number(value)
+    if bits is None or not 1 <= bits <= 16:
         raise SourceError(f"{where} has {value!r} as bits, which must be a whole number from 1 to 16.")
-    return int(value)
+    return bits
 
 
 def _number(value: str, column: str, where: str) -> float | None:
     if not value:
         return None
-    try:
-        number = float(value)
-    except ValueError:
-        number = float("nan")
-    if not (number > 0 and math.isfinite(number)):
+    number = read_number(value)
+    if number is None or number <= 0:
         raise SourceError(f"{where} has {value!r} as {column}, which must be a number above 0.")
     return number

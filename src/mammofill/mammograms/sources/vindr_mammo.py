@@ -14,13 +14,13 @@ What has to be known:
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Box, Collection, Exclusion, LesionEntry, Listed, MammogramEntry
 from mammofill.mammograms.sources.csv_table import Row, files_under, find_table, read_rows, recognises_table
+from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
 
 PATHOLOGY_OF_BIRADS = {
     "BI-RADS 3": "benign",  # "probably benign": at most 2 % turn out malignant
@@ -101,11 +101,19 @@ def _mammogram(
             found = f"{row['row']} names the image {image_id}, but no {image_id}.dicom is there."
             exclusions.append(Exclusion(row["row"], patient, "file-missing", found))
         return None
-    differing = [column for column in _IMAGE_COLUMNS if len({row[column] for row in rows}) > 1]
+    differing = [column for column in _IMAGE_COLUMNS if len({same_cell(row[column]) for row in rows}) > 1]
     if differing:
         where = ", ".join(row["row"] for row in rows)
         found = f"{where} all describe the image {image_id}, and disagree about {', '.join(differing)}."
         exclusions.append(Exclusion(image_id, patient, "rows-disagree", found))
+        return None
+    shape = _shape(first)
+    if shape is None:
+        found = (
+            f"{first['row']} gives the size {first['height']!r} by {first['width']!r} of {image_id}, which are no "
+            "whole numbers: nobody can say whether the boxes hold for the file that is there."
+        )
+        exclusions.append(Exclusion(image_id, patient, "number-unreadable", found))
         return None
     lesions, located = _lesions(rows, exclusions)
     dicoms = tuple(path for path in images if path.suffix.lower() in (".dicom", ".dcm"))
@@ -119,7 +127,7 @@ def _mammogram(
         all_lesions_located=located,
         density=_density(first),
         official_split=_SPLITS.get(first["split"].lower()),
-        source_shape=_shape(first),
+        source_shape=shape,
     )
 
 
@@ -140,7 +148,7 @@ def _lesions(rows: Sequence[Row], exclusions: list[Exclusion]) -> tuple[tuple[Le
     seen: dict[tuple[str, ...], Row] = {}
     repeated = 0
     for count, row in findings:
-        facts = tuple(row[column] for column in _COLUMNS)
+        facts = tuple(same_cell(row[column]) for column in _COLUMNS)
         earlier = seen.setdefault(facts, row)
         if earlier is not row:
             repeated += 1
@@ -186,7 +194,7 @@ def _categories(row: Row) -> list[str]:
     text = row["finding_categories"]
     try:
         found = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         return [text]
     return [str(word) for word in found] if isinstance(found, list) else [text]
 
@@ -196,18 +204,18 @@ def _abnormality(categories: Sequence[str]) -> str:
 
 
 def _box(row: Row) -> Box | None:
-    try:
-        left, top, right, bottom = (float(row[side]) for side in _BOX)
-    except ValueError:
+    numbers = [number for side in _BOX if (number := read_number(row[side])) is not None]
+    if len(numbers) < len(_BOX):
         return None
-    if not all(math.isfinite(number) for number in (left, top, right, bottom)) or right <= left or bottom <= top:
+    left, top, right, bottom = numbers
+    if right <= left or bottom <= top:
         return None
     return Box(top=top, left=left, height=bottom - top, width=right - left)
 
 
 def _shape(row: Row) -> tuple[int, int] | None:
-    height, width = row["height"], row["width"]
-    return (int(height), int(width)) if height.isdecimal() and width.isdecimal() else None
+    height, width = read_whole_number(row["height"]), read_whole_number(row["width"])
+    return (height, width) if height and width and height > 0 and width > 0 else None
 
 
 def _density(row: Row) -> str | None:

@@ -1,0 +1,126 @@
+"""A mask is looked at before anything is cut by it: mended where that is certain, refused where not, and parted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from collections_on_disk import ellipse, film
+
+from mammofill.mammograms import IngestSettings, MammogramSet, ingest
+from mammofill.mammograms.mask_checks import MaskProblem, check_mask
+from mammofill.mammograms.tissue import map_tissue
+from mammofill.patches import ExtractPatchesSettings, extract_patches
+
+FILM = film()
+TISSUE = map_tissue(FILM, "cc", "left")
+LESION = ellipse((120, 40, 50, 30))
+
+
+def outline(mask: np.ndarray, width: int = 1) -> np.ndarray:
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    drawn = np.zeros(mask.shape, np.uint8)
+    cv2.drawContours(drawn, contours, -1, 1, width)
+    return drawn > 0
+
+
+def refused(mask: np.ndarray, is_calcification: bool = False) -> str:
+    with pytest.raises(MaskProblem) as caught:
+        check_mask(mask, TISSUE, "lesion_1", is_calcification)
+    return caught.value.rule
+
+
+def test_an_ordinary_mask_stays_as_it_is() -> None:
+    checked = check_mask(LESION, TISSUE, "lesion_1")
+    assert not checked.remarks
+    assert [np.array_equal(part, LESION) for part in checked.parts] == [True]
+
+
+def test_an_inverted_mask_is_turned_over() -> None:
+    checked = check_mask(~LESION, TISSUE, "lesion_1")
+    assert [remark.rule for remark in checked.remarks] == ["mask-inverted"]
+    assert np.array_equal(checked.parts[0], LESION)
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_an_outline_is_filled(width: int) -> None:
+    checked = check_mask(outline(LESION, width), TISSUE, "lesion_1")
+    assert [remark.rule for remark in checked.remarks] == ["mask-outline-filled"]
+    assert (checked.parts[0] & LESION).sum() == LESION.sum()
+
+
+def test_what_is_no_lesions_mask_is_refused() -> None:
+    empty = np.zeros(FILM.shape, bool)
+    band, half, line, frame, noise = (empty.copy() for _ in range(5))
+    band[100:120] = True
+    half[10:290, 5:175] = True
+    line[100, 20:80] = True
+    frame[:] = True
+    frame[3:-3, 3:-3] = False
+    noise[1::3, 1::3] = True
+    assert refused(~empty) == "mask-constant"
+    assert refused(band) == "mask-across"
+    assert refused(half) == "mask-too-large"
+    assert refused(frame) == "mask-too-large"
+    assert refused(line) == "mask-thin"
+    assert refused(noise & ellipse((20, 5, 250, 120))) == "mask-scattered"
+    assert len(check_mask(line, TISSUE, "lesion_1", is_calcification=True).parts) == 1
+
+
+def test_parts_that_lie_apart_are_lesions_and_those_together_are_one() -> None:
+    far = ellipse((60, 20, 20, 20)) | ellipse((200, 60, 24, 24))
+    checked = check_mask(far, TISSUE, "lesion_1")
+    assert [remark.rule for remark in checked.remarks] == ["mask-parted"]
+    assert [int(part.sum()) for part in checked.parts] == [
+        int(ellipse((60, 20, 20, 20)).sum()), int(ellipse((200, 60, 24, 24)).sum())
+    ]  # fmt: skip
+    near = ellipse((60, 20, 20, 20)) | ellipse((60, 50, 20, 20))
+    assert len(check_mask(near, TISSUE, "lesion_1").parts) == 1
+    chain = far.copy()
+    for row in range(60, 220, 30):
+        chain |= ellipse((row, 40, 20, 20))
+    assert len(check_mask(chain, TISSUE, "lesion_1").parts) == 1
+
+
+def test_slips_of_the_pen_are_left_out() -> None:
+    slipped = LESION.copy()
+    slipped[250, 20:22] = True
+    checked = check_mask(slipped, TISSUE, "lesion_1")
+    assert [remark.rule for remark in checked.remarks] == ["mask-crumbs"]
+    assert np.array_equal(checked.parts[0], LESION)
+
+
+def taken(folder: Path, mask: np.ndarray) -> MammogramSet:
+    cv2.imwrite(str(folder / "a.png"), FILM)
+    cv2.imwrite(str(folder / "b.png"), film(1))
+    cv2.imwrite(str(folder / "mask.png"), mask.astype(np.uint8) * 255)
+    cv2.imwrite(str(folder / "other.png"), LESION.astype(np.uint8) * 255)
+    rows = [["a.png", "mask.png", "one", "malignant", "cc"], ["b.png", "other.png", "two", "benign", "cc"]]
+    columns = ["image", "mask", "patient", "pathology", "view"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "own.csv", index=False)
+    return ingest(folder, folder / "out", IngestSettings(collection="table", height_px=None))
+
+
+def test_two_lesions_in_one_mask_are_two_lesions_each_with_its_patches(tmp_path: Path) -> None:
+    found = taken(tmp_path, ellipse((60, 20, 20, 20)) | ellipse((200, 60, 24, 24)))
+    assert found.lesions["lesion_id"].tolist() == ["a_1-1", "a_1-2", "b_1"]
+    assert "mask-parted" in set(found.decisions["rule"])
+    assert found.lesions["pathology"].tolist() == ["malignant", "malignant", "benign"]
+    patches = extract_patches(found, tmp_path / "patches", ExtractPatchesSettings(size_px=64, stride_px=16))
+    of_lesions = patches.table[patches.table["mammogram_id"] == "a"]["lesion_ids"]
+    assert {"a_1-1", "a_1-2"} <= set(of_lesions)
+
+
+def test_a_mask_beside_the_breast_is_left_out_and_keeps_normal_patches_away(tmp_path: Path) -> None:
+    found = taken(tmp_path, ellipse((10, 150, 20, 20)))
+    assert found.exclusions[["what", "rule"]].to_numpy().tolist() == [["a_1", "mask-outside-breast"]]
+    assert found.mammograms.set_index("mammogram_id")["all_lesions_located"].to_dict() == {"a": False, "b": True}
+
+
+def test_a_constant_mask_is_left_out_and_keeps_normal_patches_away(tmp_path: Path) -> None:
+    found = taken(tmp_path, np.ones(FILM.shape, bool))
+    assert found.exclusions[["what", "rule"]].to_numpy().tolist() == [["a_1", "mask-constant"]]
+    assert found.mammograms.set_index("mammogram_id")["all_lesions_located"].to_dict() == {"a": False, "b": True}

@@ -1,0 +1,333 @@
+"""Pixels mean what they say: read right, refused by name, or kept with a decision."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from mammofill import dicom, pictures
+from mammofill.ground.errors import ImageFileError
+from mammofill.ground.foreign_files import ReadImage
+from mammofill.mammograms import IngestSettings, ingest
+from mammofill.mammograms.mixed_values import Values, find_mixtures
+from mammofill.mammograms.reading import read_mask
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "dicom"))
+from test_dicom import make
+
+STORED = np.arange(4096).reshape(64, 64)
+BASE = np.rint(STORED * (65535 / 4095)).astype(np.uint16)
+TABLE = IngestSettings(collection="table", height_px=None)
+
+
+def rules(read: ReadImage) -> set[str]:
+    return {remark.rule for remark in read.remarks}
+
+
+def write_raw(path: Path, source: Path, element: tuple[int, int], vr: str, value: bytes) -> Path:
+    """Put an element into a file as bytes, which the library would not write."""
+    whole = source.read_bytes()
+    at = whole.index(b"\xe0\x7f\x10\x00")
+    tag = element[0].to_bytes(2, "little") + element[1].to_bytes(2, "little")
+    value += b" " * (len(value) % 2)
+    path.write_bytes(whole[:at] + tag + vr.encode() + len(value).to_bytes(2, "little") + value + whole[at:])
+    return path
+
+
+# ---- headers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("vr", "value"), [("DS", b"0,07\\0,07"), ("DS", b"0.07"), ("DS", b"near\\far"), ("DS", b"-1\\-1")]
+)
+def test_a_bad_spacing_does_not_refuse_pixels(tmp_path: Path, vr: str, value: bytes) -> None:
+    path = write_raw(tmp_path / "b.dcm", make(tmp_path / "a.dcm", STORED, 12), (0x0028, 0x0030), vr, value)
+    read = dicom.read(path)
+    assert np.array_equal(read.pixels, BASE)
+    assert rules(read) == {"header-unreadable"}
+    assert dicom.read_header(path).spacing_mm is None
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"), [(b"1,0", {"number-with-comma"}), (b"", {"number-unreadable"}), (b"one", {"number-unreadable"})]
+)
+def test_a_slope_that_is_no_number_does_not_refuse_pixels(tmp_path: Path, value: bytes, rule: set[str]) -> None:
+    path = write_raw(tmp_path / "b.dcm", make(tmp_path / "a.dcm", STORED, 12), (0x0028, 0x1053), "DS", value)
+    read = dicom.read(path)
+    assert np.array_equal(read.pixels, BASE)
+    assert rules(read) == rule
+
+
+def test_a_slope_of_zero_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageFileError, match="has RescaleSlope 0, which makes all pixels the same"):
+        dicom.read(make(tmp_path / "a.dcm", STORED, 12, RescaleSlope=0, RescaleIntercept=5))
+
+
+@pytest.mark.parametrize(
+    "window", [{"WindowCenter": 2000, "WindowWidth": 0}, {"WindowCenter": 2000}, {"WindowWidth": 100}]
+)
+def test_a_window_that_makes_no_sense_is_not_applied(tmp_path: Path, window: dict[str, int]) -> None:
+    read = dicom.read(make(tmp_path / "a.dcm", STORED, 12, **window), "first")
+    assert np.array_equal(read.pixels, BASE)
+    assert "window-unusable" in rules(read)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [("LINEAR", (1000 - 1999.5) / 1999 + 0.5), ("LINEAR_EXACT", 0.0), ("SIGMOID", 1 / (1 + np.exp(2.0)))],
+)
+def test_windows_of_each_function(tmp_path: Path, function: str, expected: float) -> None:
+    path = make(tmp_path / "a.dcm", STORED, 12, WindowCenter=2000, WindowWidth=2000, VOILUTFunction=function)
+    found = dicom.read(path, "first").pixels.ravel()[1000] / 65535
+    assert abs(found - max(0.0, expected)) < 1e-4
+
+
+def test_values_beyond_bits_stored_are_refused(tmp_path: Path) -> None:
+    for signed, values in ((False, [[0, 4095]]), (True, [[-2000, 3000]])):
+        with pytest.raises(ImageFileError, match="says 10 bits, but holds values that need"):
+            dicom.read(make(tmp_path / "a.dcm", np.array(values), 10, signed=signed))
+
+
+def test_signed_values_without_their_sign_in_the_upper_bits(tmp_path: Path) -> None:
+    stored = np.array([[0x0800, 0x0FFF, 0, 0x07FF]])  # -2048, -1, 0, 2047 in 12 bits
+    assert dicom.read(make(tmp_path / "a.dcm", stored, 12, signed=True)).pixels.tolist() == [[0, 32759, 32776, 65535]]
+
+
+def test_monochrome_without_a_number_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ImageFileError, match="says MONOCHROME without 1 or 2"):
+        dicom.read(make(tmp_path / "a.dcm", STORED, 12, PhotometricInterpretation="MONOCHROME"))
+
+
+def test_a_segmentation_of_two_frames_says_what_to_do(tmp_path: Path) -> None:
+    frames = np.zeros((2, 4, 6), int)
+    path = make(tmp_path / "a.dcm", frames, 8, NumberOfFrames=2, Modality="SEG")
+    with pytest.raises(ImageFileError, match="a segmentation, has 2 frames.*the mask of each lesion, to a file of its"):
+        dicom.read(path)
+
+
+def test_contradictions_about_what_is_bright_are_noted(tmp_path: Path) -> None:
+    read = dicom.read(make(tmp_path / "a.dcm", STORED, 12, PresentationLUTShape="INVERSE"))
+    assert rules(read) == {"polarity-doubtful"}
+    assert rules(dicom.read(make(tmp_path / "b.dcm", STORED, 12, PixelIntensityRelationshipSign=1))) == {
+        "polarity-doubtful"
+    }
+    assert not rules(dicom.read(make(tmp_path / "c.dcm", STORED, 12, PixelIntensityRelationshipSign=-1)))
+
+
+# ---- padding --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_bright_padding_becomes_dark(tmp_path: Path, photometric: str) -> None:
+    stored = np.full((20, 30), 2000)
+    padding = 0 if photometric == "MONOCHROME1" else 4095
+    stored[:, 20:] = padding
+    facts = {"PixelPaddingValue": padding, "PhotometricInterpretation": photometric}
+    read = dicom.read(make(tmp_path / "a.dcm", stored, 12, **facts))
+    assert not read.pixels[:, 20:].any()
+    assert (read.pixels[:, :20] > 30000).all()
+    assert rules(read) == {"padding-darkened"}
+
+
+def test_a_range_of_padding_and_one_that_is_no_padding(tmp_path: Path) -> None:
+    stored = np.tile(np.arange(4000, 4096), (4, 1))
+    read = dicom.read(make(tmp_path / "a.dcm", stored, 12, PixelPaddingValue=4095, PixelPaddingRangeLimit=4050))
+    assert np.array_equal(read.pixels[0] == 0, stored[0] >= 4050)
+    even = dicom.read(make(tmp_path / "b.dcm", np.full((4, 4), 4095), 12, PixelPaddingValue=4095))
+    assert (rules(even), even.pixels.min()) == ({"padding-ignored"}, 65535)
+    assert not rules(dicom.read(make(tmp_path / "c.dcm", STORED, 12, PixelPaddingValue=0)))
+
+
+# ---- look-up tables -------------------------------------------------------------------------------------------------
+
+
+def table_item(entries: np.ndarray, first: int, bits: int, packed: bool) -> Dataset:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [len(entries) % 65536, first, bits])
+    content = entries.astype("u1").tobytes() if packed else entries.astype("<u2").tobytes()
+    item.add_new("LUTData", "OW", content + b"\0" * (len(content) % 2))
+    return item
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "packed"),
+    [(kind, bits, packed) for kind in ("VOILUTSequence", "ModalityLUTSequence")
+     for bits, packed in ((8, True), (8, False), (12, False), (16, False))],
+)  # fmt: skip
+def test_tables_of_every_width(tmp_path: Path, kind: str, bits: int, packed: bool) -> None:
+    entries = np.arange(4096) >> (12 - bits) if bits <= 12 else np.arange(4096) << 4
+    path = make(tmp_path / "a.dcm", STORED, 12, **{kind: [table_item(entries, 0, bits, packed)]})
+    read = dicom.read(path, "first")
+    expected = np.rint(entries / (2**bits - 1) * 65535).astype(np.uint16).reshape(64, 64)
+    assert np.array_equal(read.pixels, expected)
+    assert np.abs(read.pixels.astype(int) - BASE).max() < 65535 / 200  # the base picture, to 8 bits
+
+
+def test_a_table_holds_its_ends_and_begins_below_zero(tmp_path: Path) -> None:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS", [4, -2, 16])
+    item.add_new("LUTData", "OW", np.array([0, 10000, 20000, 65535], "<u2").tobytes())
+    stored = np.array([[-2048, -2, -1, 0, 1, 2047]])
+    path = make(tmp_path / "a.dcm", stored, 12, signed=True, ModalityLUTSequence=[item])
+    assert dicom.read(path).pixels.tolist() == [[0, 0, 10000, 20000, 65535, 65535]]
+
+
+def test_a_table_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    for entries, bits, words in ((np.arange(4096), 8, "says 8 bits, but holds values up to 4095"),):
+        path = make(tmp_path / "a.dcm", STORED, 12, ModalityLUTSequence=[table_item(entries, 0, bits, False)])
+        with pytest.raises(ImageFileError, match=words):
+            dicom.read(path)
+    short = table_item(np.arange(100), 0, 16, False)
+    short.LUTDescriptor = [4096, 0, 16]
+    with pytest.raises(ImageFileError, match="its modality LUT cannot be read .4096 entries of 16 bits, but 200 bytes"):
+        dicom.read(make(tmp_path / "b.dcm", STORED, 12, ModalityLUTSequence=[short]))
+
+
+# ---- pictures -------------------------------------------------------------------------------------------------------
+
+
+def write_tiff(path: Path, stored: np.ndarray, photometric: int) -> Path:
+    """Write an uncompressed TIFF byte for byte, since Pillow has a mind of its own about what is white."""
+    rows, columns = stored.shape
+    bits, at = stored.itemsize * 8, 8 + 2 + 9 * 12 + 4
+    entries = [(256, columns), (257, rows), (258, bits), (259, 1), (262, photometric), (273, at), (277, 1), (278, rows),
+               (279, stored.nbytes)]  # fmt: skip
+    fields = b"".join(struct.pack("<HHII", tag, 4 if value > 65535 else 3, 1, value) for tag, value in entries)
+    content = stored.astype(f"<u{stored.itemsize}").tobytes()
+    path.write_bytes(struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + fields + bytes(4) + content)
+    return path
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_white_is_zero_is_turned_in_8_and_16_bits(tmp_path: Path, kind: Any) -> None:
+    most = np.iinfo(kind).max
+    shown = np.linspace(0, most, 60).reshape(6, 10).astype(kind)
+    expected = np.rint(shown * (65535 / most)).astype(np.uint16)
+    assert np.array_equal(pictures.read(write_tiff(tmp_path / "w.tif", most - shown, 0)).pixels, expected)
+    assert np.array_equal(pictures.read(write_tiff(tmp_path / "b.tif", shown, 1)).pixels, expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg"])
+def test_orientation_is_the_same_in_every_format(tmp_path: Path, orientation: int, name: str) -> None:
+    stored = np.zeros((24, 40), np.uint8)
+    stored[:8, :16] = 255
+    turned = {1: stored, 2: stored[:, ::-1], 3: stored[::-1, ::-1], 4: stored[::-1], 5: stored.T,
+              6: np.rot90(stored, -1), 7: stored[::-1, ::-1].T, 8: np.rot90(stored)}[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(stored).save(tmp_path / name, exif=exif)
+    values, _, remarks = pictures.read_values(tmp_path / name)
+    assert pictures.read_size(tmp_path / name) == values.shape == turned.shape
+    assert np.array_equal(values > 127, turned > 127)
+    assert {remark.rule for remark in remarks} == (set() if orientation == 1 else {"orientation-applied"})
+
+
+def test_an_eps_called_tif_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.Popen", start)
+    monkeypatch.setattr("subprocess.check_call", start)
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n"
+    for name in ("a.tif", "a.png"):
+        (tmp_path / name).write_bytes(eps)
+        with pytest.raises(ImageFileError, match="is no DICOM, PNG, TIFF, PGM or JPEG image"):
+            pictures.read(tmp_path / name)
+        with pytest.raises(ImageFileError, match="is no DICOM, PNG, TIFF, PGM or JPEG image"):
+            read_mask(tmp_path / name)
+
+
+def test_a_picture_larger_than_any_mammogram_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    for side, words in ((12000, "has 12000x12000 pixels, far more than"), (20000, "is far larger than")):
+        Image.new("1", (side, side)).save(tmp_path / "bomb.png")
+        assert (tmp_path / "bomb.png").stat().st_size < 10**6
+        with pytest.raises(ImageFileError, match=f"{words} any mammogram"):
+            pictures.read(tmp_path / "bomb.png")
+    with pytest.raises(ImageFileError, match="has 30000x30000 pixels, far more than any mammogram"):
+        dicom.read(make(tmp_path / "bomb.dcm", np.zeros((2, 2), int), Rows=30000, Columns=30000))
+
+
+# ---- masks as files -------------------------------------------------------------------------------------------------
+
+
+def disc(soft: bool = False) -> np.ndarray:
+    rows, columns = np.ogrid[:80, :80]
+    inside = np.clip(20 - np.hypot(rows - 40, columns - 40), 0, 2) / 2
+    return np.rint((inside if soft else inside > 0.5) * 255).astype(np.uint8)
+
+
+def test_masks_in_gray_colours_and_with_soft_edges_are_masks(tmp_path: Path) -> None:
+    Image.fromarray(np.repeat(disc()[..., None], 3, 2)).save(tmp_path / "rgb.png")
+    Image.fromarray(disc(soft=True)).save(tmp_path / "soft.png")
+    palette = Image.fromarray(disc() // 255, "P")
+    palette.putpalette([0, 0, 0, 200, 200, 200])
+    palette.save(tmp_path / "palette.png")
+    for name, rule in (("rgb.png", "mask-in-colours"), ("soft.png", "mask-soft"), ("palette.png", "mask-in-colours")):
+        read = read_mask(tmp_path / name)
+        assert abs(int(read.mask.sum()) - int((disc() > 0).sum())) < 0.1 * read.mask.sum()
+        assert [remark.rule for remark in read.remarks] == [rule]
+
+
+def test_what_only_looks_like_a_soft_mask_is_refused(tmp_path: Path) -> None:
+    labels = disc()
+    labels[2:12, 2:12] = 128  # a second lesion, with a gray value of its own
+    Image.fromarray(labels).save(tmp_path / "labels.png")
+    with pytest.raises(ImageFileError, match="100 values between the extremes do not lie at the edge of a lesion"):
+        read_mask(tmp_path / "labels.png")
+    red = np.zeros((80, 80, 3), np.uint8)
+    red[..., 0] = disc()
+    Image.fromarray(red).save(tmp_path / "red.png")
+    with pytest.raises(ImageFileError, match="is a colour picture"):
+        read_mask(tmp_path / "red.png")
+
+
+# ---- a collection that mixes ----------------------------------------------------------------------------------------
+
+
+def values(name: str, **more: Any) -> Values:
+    return Values(**({"mammogram_id": name, "bits": 16, "used_bits": 16, "signed": False, "intent": None} | more))
+
+
+@pytest.mark.parametrize(
+    ("other", "rule", "words"),
+    [
+        ({"used_bits": 12}, "ranges-mixed", "2 over the range, 1 within 12 of 16 bits"),
+        ({"bits": 12, "used_bits": 12}, "bits-mixed", "2 of 16 bits, 1 of 12 bits"),
+        ({"signed": True}, "signs-mixed", "2 unsigned, 1 signed"),
+        ({"intent": "FOR PROCESSING"}, "intents-mixed", "2 of no stated intent, 1 FOR PROCESSING"),
+    ],
+)
+def test_what_differs_between_images_is_found(other: dict[str, Any], rule: str, words: str) -> None:
+    found = find_mixtures([values("a"), values("b", used_bits=15), values("c", **other)])
+    assert [(one.rule, one.fewer) for one in found] == [(rule, ("c",))]
+    assert words in found[0].found
+    assert not find_mixtures([values("a"), values("b", used_bits=14)])
+
+
+def test_ingest_decides_about_a_mixed_collection(tmp_path: Path) -> None:
+    grain = np.random.default_rng(0).integers(0, 4096, (64, 48))
+    make(tmp_path / "a.dcm", grain, 12, PresentationIntentType="FOR PRESENTATION")
+    make(tmp_path / "b.dcm", grain, 12, PresentationIntentType="FOR PROCESSING")
+    make(tmp_path / "c.dcm", grain * 16, 16, PresentationIntentType="FOR PRESENTATION")
+    make(tmp_path / "d.dcm", grain, 16, PresentationIntentType="FOR PRESENTATION")
+    rows = [[f"{name}.dcm", "", f"patient {name}", "normal"] for name in "abcd"]
+    pd.DataFrame(rows, columns=["image", "mask", "patient", "pathology"]).to_csv(tmp_path / "own.csv", index=False)
+    found = ingest(tmp_path, tmp_path / "out", TABLE)
+    told = found.decisions[found.decisions["what"] == "collection"]
+    assert sorted(told["rule"]) == ["bits-mixed", "intents-mixed", "ranges-mixed"]
+
+
+def test_the_library_is_spoken_to_in_its_own_words() -> None:
+    """Raw elements keep the bytes that `_number` falls back on."""
+    assert RawDataElement(Tag(0x0028, 0x1053), "DS", 2, b"1,", 0, False, True).value == b"1,"
