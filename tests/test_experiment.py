@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from mammofill.classifier import TrainClassifierSettings
+from mammofill.cli import main
 from mammofill.comparison.plan import hash_of, plan_files, read_plans
 from mammofill.experiment import STAGES, Study, read_settings, read_study, run, stage_named
 from mammofill.experiment.planned import design_of, keep_plan
@@ -682,6 +684,21 @@ def test_an_amended_plan_leaves_the_first_report_and_says_so(tmp_path: Path) -> 
     assert [str(step.out) for step in amended.steps[-2:]] == ["comparison-2", "report-2"]
     assert amended.steps[-1].inputs["comparisons"] == (Path("comparison-2"),)
     assert (out / "plans/study-1.toml").read_bytes() == before
+
+
+def test_what_a_design_can_show_is_told_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_study(tmp_path, CHAINS)
+    assert main(["plan", str(path)]) == 2
+    assert "is not known before ingest. Say it with --benign N and --malignant N" in capsys.readouterr().err
+    assert main(["plan", str(path), "--benign", "60", "--malignant", "40"]) == 0
+    told = capsys.readouterr().out
+    assert "  GAN: 3 infillers with 2 classifiers each\n" in told
+    assert "  GAN, dose 1 against real\n" in told
+    smallest = float(re.search(r"as planned +(0\.\d+)", told)[1])  # type: ignore[index]
+    assert 0.05 < smallest < 0.3
+    assert {one.name for one in tmp_path.iterdir()} == {"study.toml", "collection"}, "nothing is touched"
 
 
 def test_a_plan_that_was_changed_is_none(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ STOPPED = 130
 
 _OTHERS = {
     "audit": "look for what is wrong with a collection before anything is learned from it; it is only read",
+    "plan": "say what a study will compare and the smallest difference that it can show, before anything runs",
     "run": "run a whole study from one TOML file, up to its report",
     "demo": "run the shipped study on practice mammograms: a few minutes, no data needed",
     PHANTOM.name: PHANTOM.summary,
@@ -92,7 +93,7 @@ def _command(given: list[str]) -> int:
         close = get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise SettingsError(f"mammofill has no command {name!r}.{hint} All commands: mammofill --help")
-    special: dict[str, Callable[[list[str]], int]] = {"audit": _audit, "run": _run, "demo": _demo}
+    special: dict[str, Callable[[list[str]], int]] = {"audit": _audit, "plan": _plan, "run": _run, "demo": _demo}
     if name in special:
         return special[name](rest)
     _run_stage(stage_named(name), rest)
@@ -261,6 +262,26 @@ def _look_through(source: Path, options: Namespace, settings: Any) -> int:
 
 
 # ---- whole studies ------------------------------------------------------------------------------------------------
+
+
+def _plan(given: list[str]) -> int:
+    from mammofill.comparison.power import Assumed
+    from mammofill.experiment.power import plan_in_words
+    from mammofill.experiment.settings import add_settings, settings_in
+    from mammofill.experiment.study import read_study
+
+    parser = _parser("plan", _OTHERS["plan"])
+    parser.add_argument("study", metavar="STUDY.toml", help="the study file")
+    parser.add_argument("--out", default=None, metavar="DIR", help="the study's folder, if patches were cut already")
+    for name in ("benign", "malignant"):
+        parser.add_argument(f"--{name}", type=int, default=0, metavar="N", help=f"test patients with a {name} lesion")
+    _add_ways(parser, dry_run=False)
+    add_settings(parser, Assumed)
+    options = _parsed(parser, given)
+    counts = (options.benign, options.malignant) if options.benign and options.malignant else None
+    study = read_study(Path(options.study))
+    print(plan_in_words(study, settings_in(options, Assumed), counts, Path(options.out) if options.out else None))
+    return 0
 
 
 def _run(given: list[str]) -> int:

@@ -93,7 +93,7 @@ def test_pairs_are_ranked_within_folds_only() -> None:
     found = auc_within_folds(malignant, on_levels, ones, folds)[0]
     assert found == pytest.approx(np.average(areas, weights=pairs))
     assert measure(("auc",), malignant, on_levels, 0.0, ones, folds)["auc"][0] == found
-    assert roc_auc_score(malignant, on_levels) < found - 0.1, "as all scores together are ranked"
+    assert roc_auc_score(malignant, on_levels) < found - 0.05, "as all scores together are ranked"
 
 
 def test_folds_without_a_class_have_no_pairs() -> None:

@@ -1,0 +1,117 @@
+"""The smallest difference that a design can show, reckoned before anything runs.
+
+What a comparison will find of its errors must be assumed here: how good the classifiers are, how much two arms err on
+the same patients, and how far infillers and classifiers of one kind differ. The rest is the test of the comparison
+itself (`evaluation.intervals.Spread`), at the level that Holm leaves to the smallest p of the family.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from mammofill.evaluation.intervals import Part, Spread
+from mammofill.ground.errors import check_setting
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What has to be assumed.
+
+    Attributes:
+        auc: by lesion, of both arms.
+        correlation: of the errors of two arms over the same patients, in [0, 1); classifiers of two seeds of one arm on
+            practice mammograms had 0.5 to 0.8, arms that learned from other patches less.
+        infiller_luck: standard deviation of the AUC over seeds of one infiller; two seeds of one GAN gave 0.576 and
+            0.614, which is 0.027.
+        classifier_luck: the same over seeds of the classifier, on the fills of one infiller.
+    """
+
+    auc: float = 0.75
+    correlation: float = 0.5
+    infiller_luck: float = 0.02
+    classifier_luck: float = 0.015
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        check_setting(self, "auc", 0.5 <= self.auc < 1, "in [0.5, 1)")
+        check_setting(self, "correlation", 0 <= self.correlation < 1, "in [0, 1)")
+        check_setting(self, "infiller_luck", self.infiller_luck >= 0, "at least 0")
+        check_setting(self, "classifier_luck", self.classifier_luck >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a study is.
+
+    Attributes:
+        benign, malignant: patients with a lesion of each class in the test set.
+        infillers: of each generated arm.
+        classifiers: for each infiller.
+        comparisons: that are tested together.
+        confidence, power: as in compare-arms.
+    """
+
+    benign: int
+    malignant: int
+    infillers: int
+    classifiers: int
+    comparisons: int
+    confidence: float = 0.95
+    power: float = 0.8
+
+
+def smallest_difference(size: Size, assumed: Assumed) -> float:
+    """Return the smallest true difference in AUC by lesion that is shown in a share `power` of such studies.
+
+    Patients count with one lesion each: with more, lesions of one patient being alike, a little less may be shown.
+
+    Args:
+        size: of the study.
+        assumed: of its classifiers.
+
+    Returns:
+        A difference in AUC; NaN where a class has fewer than two patients, or an arm one infiller: no finding then.
+    """
+    fewer = min(size.benign, size.malignant)
+    if fewer < 2 or size.infillers < 2:
+        return math.nan
+    of_patients = 2 * (1 - assumed.correlation) * variance_of_auc(assumed.auc, size.malignant, size.benign)
+    chains = size.infillers * size.classifiers
+    of_infillers = assumed.infiller_luck**2 + assumed.classifier_luck**2 / size.classifiers
+    training = (
+        Part(of_infillers / size.infillers, size.infillers - 1),
+        Part(assumed.classifier_luck**2 / chains, chains - 1),
+    )
+    spread = Spread(0.0, training, Part(of_patients, fewer - 1), 0, "difference")
+    return spread.smallest_shown((1 - size.confidence) / max(size.comparisons, 1), size.power)
+
+
+def variance_of_auc(auc: float, malignant: int, benign: int) -> float:
+    """Return the variance of an AUC over cases (Hanley and McNeil, Radiology 143, 1982).
+
+    Args:
+        auc: the true one.
+        malignant: cases.
+        benign: cases.
+    """
+    two_malignant, two_benign = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    parts = auc * (1 - auc) + (malignant - 1) * (two_malignant - auc**2) + (benign - 1) * (two_benign - auc**2)
+    return parts / (malignant * benign)
+
+
+def what_more_would_buy(size: Size, assumed: Assumed) -> Iterator[tuple[str, float]]:
+    """Yield what could be enlarged, in words, and the smallest difference that could then be shown."""
+    yield "as planned", smallest_difference(size, assumed)
+    larger = {
+        "twice as many test patients": replace(size, benign=2 * size.benign, malignant=2 * size.malignant),
+        f"{size.infillers + 2} infillers in place of {size.infillers}": replace(size, infillers=size.infillers + 2),
+        f"{2 * size.infillers + 4} infillers": replace(size, infillers=2 * size.infillers + 4),
+        f"{size.classifiers + 2} classifiers for each infiller in place of {size.classifiers}": replace(
+            size, classifiers=size.classifiers + 2
+        ),
+        "one comparison only": replace(size, comparisons=1),
+    }
+    for words, one in larger.items():
+        yield words, smallest_difference(one, assumed)

@@ -1,0 +1,81 @@
+"""What a study can show, in words, before anything of it runs: the command `plan`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from mammofill.comparison.power import Assumed, Size, what_more_would_buy
+from mammofill.experiment.planned import content_of, design_of
+from mammofill.experiment.steps import patches_at
+from mammofill.experiment.study import Study
+from mammofill.ground.errors import SettingsError
+from mammofill.patches import PatchSet
+
+
+def plan_in_words(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: Path | None) -> str:
+    """Say what a study will compare, and the smallest difference that it can show.
+
+    Args:
+        study: that was read.
+        assumed: what has to be assumed of its classifiers.
+        counts: benign and malignant patients in the test set, where somebody said so.
+        out: folder of the study, in which patches may have been cut already.
+
+    Raises:
+        SettingsError: nobody can tell how many test patients there will be.
+    """
+    return "\n".join(_lines(study, assumed, counts, out))
+
+
+def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: Path | None) -> Iterator[str]:
+    grid, content = study.plan.grid, content_of(study)
+    settings = study.plan.settings["compare-arms"]
+    (benign, malignant), source = _patients(study, counts, out)
+    yield f"study      {study.name} ({study.path})"
+    yield f"test set   {benign} patients with benign and {malignant} with malignant lesions ({source})"
+    yield f"primary    {content['primary_measure']}, {settings.confidence:.0%} confidence, {settings.power:.0%} power"
+    yield f"margin     {'none stated' if settings.margin is None else f'{settings.margin:g}'}"
+    yield "arms"
+    yield from (f"  {arm}: {times}" for arm, times in content["arms"].items())
+    yield "tested"
+    yield from (f"  {one}" for one in content["comparisons"] or ["nothing"])
+    yield from (f"  not compared: {one}" for one in design_of(study.plan).not_compared())
+    infillers = grid.infillers * grid.fold_repeats
+    size = Size(
+        benign, malignant, infillers, grid.classifiers, len(content["comparisons"]), settings.confidence, settings.power
+    )
+    yield ""
+    yield (
+        f"Smallest true difference in AUC by lesion that would be shown, if both arms have {assumed.auc:g}, their "
+        f"errors over patients correlate by {assumed.correlation:g}, and seeds move an AUC by "
+        f"{assumed.infiller_luck:g} (infiller) and {assumed.classifier_luck:g} (classifier):"
+    )
+    for words, smallest in what_more_would_buy(size, assumed):
+        yield f"  {words:<52} {'nothing is a finding' if math.isnan(smallest) else f'{smallest:.3f}'}"
+    if infillers < 2:
+        yield "With one infiller of each kind its luck is in no interval: set infillers in [grid] to 3 or more."
+
+
+def _patients(study: Study, counts: tuple[int, int] | None, out: Path | None) -> tuple[tuple[int, int], str]:
+    """Return how many test patients have a benign and a malignant lesion, and from where that is known."""
+    if counts:
+        return counts, "as given"
+    patches = out / patches_at(1.0) if out else None
+    if patches and (patches / "artifact.json").is_file():
+        table = PatchSet.open(patches).table
+        test = table[(table["split"] == "test") & (table["origin"] == "real")]
+        found = tuple(
+            int(test.loc[test["pathology"] == one, "patient_id"].nunique()) for one in ("benign", "malignant")
+        )
+        return (found[0], found[1]), f"as cut in {patches}"
+    if study.plan.source is None:
+        phantom = study.plan.settings["phantom"]
+        tested = phantom.patients if study.plan.grid.folds else round(phantom.patients * phantom.test_share)
+        return (tested // 2, tested - tested // 2), "practice mammograms, half of each class"
+    raise SettingsError(
+        f"{study.path}: how many patients will be tested is not known before ingest. Say it with --benign N and "
+        "--malignant N (patients with such a lesion in the test set), or give the folder of a study that has cut its "
+        "patches already as --out."
+    )
