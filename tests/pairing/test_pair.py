@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from mammofill.ground.artifact import begin
 from mammofill.ground.errors import TooFewError
 from mammofill.pairing import PairPatchesSettings, borrowed_mask, pair_patches
+from mammofill.pairing.hole import HoleSettings
 from mammofill.pairing.pair import check_placement
 from mammofill.patches import PatchSet, write_shard
 
 SIZE = 32
+MASK = HoleSettings()
+"""The paper's: what is repainted is the mask."""
 
 
 def disc(radius: float, row: float = 15.5, column: float = 15.5) -> np.ndarray:
@@ -79,12 +82,12 @@ def test_a_shifted_mask_is_the_mask_shifted(shift: tuple[int, int]) -> None:
 def test_where_a_mask_may_lie(mask: np.ndarray, reason: str | None) -> None:
     breast = np.ones((SIZE, SIZE), bool)
     breast[:, :8] = False
-    assert check_placement(mask, breast, PairPatchesSettings()) == reason
+    assert check_placement(mask, breast, PairPatchesSettings(hole=MASK)) == reason
 
 
 def test_every_pair_fits(tmp_path: Path) -> None:
     patches = make_patches(tmp_path / "p", breast_from=9)
-    settings = PairPatchesSettings(max_shift_share=0.2, pairs_per_patch=3, zoom=(0.7, 1.5))
+    settings = PairPatchesSettings(max_shift_share=0.2, pairs_per_patch=3, zoom=(0.7, 1.5), hole=MASK)
     pairs = pair_patches(patches, tmp_path / "r", settings, seed=1)
     rows = {name: row for row, name in enumerate(patches.table["patch_id"])}
     assert len(pairs.table) + pairs.manifest.counts["unpaired"] == 36
@@ -113,14 +116,14 @@ def test_what_cannot_be_paired_is_counted_and_refused(tmp_path: Path) -> None:
     with pytest.raises(
         TooFewError, match="None of the 12 normal patches .* patch-unpaired 12, try-hole-off-the-breast 60"
     ):
-        pair_patches(patches, tmp_path / "r", PairPatchesSettings(tries=5, zoom=(1, 1)))
+        pair_patches(patches, tmp_path / "r", PairPatchesSettings(tries=5, zoom=(1, 1), hole=MASK))
     assert not (tmp_path / "r").exists()
 
 
 def test_a_mask_that_its_window_cuts_off_is_not_lent(tmp_path: Path) -> None:
     cut = disc(6, 15, 2)
     patches = make_patches(tmp_path / "p", donors=4, masks={12: cut, 13: cut, 14: cut})
-    pairs = pair_patches(patches, tmp_path / "r", PairPatchesSettings(zoom=(0.3, 0.4), min_mask_px=4))
+    pairs = pair_patches(patches, tmp_path / "r", PairPatchesSettings(zoom=(0.3, 0.4), min_mask_px=4, hole=MASK))
     assert set(pairs.table["mask_donor_patch_id"]) == {"malignant-15"}
     assert dict(zip(pairs.unpaired["reason"], pairs.unpaired["count"], strict=True))["donor-mask-cut"] == 3
     all_cut = make_patches(tmp_path / "all", masks=dict.fromkeys(range(12, 15), cut))
@@ -131,7 +134,7 @@ def test_a_mask_that_its_window_cuts_off_is_not_lent(tmp_path: Path) -> None:
 def test_a_normal_patch_borrows_from_another_donor_each_time(tmp_path: Path) -> None:
     patches = make_patches(tmp_path / "p", normals=8, donors=3)
     one = pair_patches(patches, tmp_path / "one", seed=1).table
-    pairs = pair_patches(patches, tmp_path / "r", PairPatchesSettings(pairs_per_patch=4), seed=1)
+    pairs = pair_patches(patches, tmp_path / "r", PairPatchesSettings(pairs_per_patch=4, hole=MASK), seed=1)
     donors = pairs.table.groupby("context_patch_id")["mask_donor_patch_id"]
     assert (donors.nunique() == donors.size()).all()
     assert set(donors.size()) == {3}

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import toy_infilling as toy
 from toy_infilling import HOLE, World, tiny
@@ -16,6 +17,7 @@ from mammofill.ground.errors import ArtifactError, DeviceError, LeakError, PlanC
 from mammofill.ground.progress import Progress, Task
 from mammofill.infilling import preset, train_infiller
 from mammofill.pairing import Pairs
+from mammofill.pairing.pixels import paired_pixels
 from mammofill.patches import PatchSet
 from mammofill.synthesis import SynthesizeSettings, synthesize
 
@@ -107,20 +109,31 @@ def test_pixels_outside_the_hole_and_its_soft_edge_are_the_context(world: World,
     row_of = {name: row for row, name in enumerate(world.patches.table["patch_id"])}
     contexts, _ = world.patches.pixels([row_of[name] for name in made.table["context_patch_id"]])
     images, masks = made.pixels(range(len(made.table)))
-    may_change = world.infiller.may_change(masks)
+    may_change = made.holes(range(len(made.table)))
+    lent = paired_pixels(world.patches, pairs_of(world, made))[1]
+    assert np.array_equal(may_change, world.infiller.may_change(lent))
+    assert (made.table["hole_rule"] == str(world.infiller.hole)).all()
     assert masks.any(axis=(1, 2)).all()
     assert (~may_change).any(axis=(1, 2)).all()
     assert np.array_equal(images[~may_change], contexts[~may_change])
     assert (images[masks] != contexts[masks]).mean() > 0.9
 
 
-def test_a_row_is_enough_to_make_its_picture_again(world: World, made: PatchSet) -> None:
-    row_of = {name: row for row, name in enumerate(world.patches.table["patch_id"])}
+def pairs_of(world: World, made: PatchSet) -> pd.DataFrame:
+    """The pairs that the rows of a set were made from, one for each."""
+    names = [name.removesuffix(f"-{word}-0") for name, word in zip(made.table["patch_id"], made.table["pathology"],
+                                                                   strict=True)]  # fmt: skip
+    return world.pairs.table.set_index("pair_id").loc[names].reset_index()
+
+
+def test_a_row_and_its_pair_are_enough_to_make_its_picture_again(world: World, made: PatchSet) -> None:
     images, masks = made.pixels([4])
     row = made.table.iloc[4]
-    context, _ = world.patches.pixels([row_of[row["context_patch_id"]]])
-    again = world.infiller.infill(context, masks, [row["pathology"]], [int(row["seed"])])
+    context, lent, _, _ = paired_pixels(world.patches, pairs_of(world, made).iloc[[4]])
+    again = world.infiller.infill(context, lent, [row["pathology"]], [int(row["seed"])])
     assert np.array_equal(again, images)
+    assert row["mask_is"] == "ellipse"
+    assert np.array_equal(world.infiller.masks_of_fills(lent), masks)
 
 
 def test_same_seed_same_set_and_shards_change_no_picture(world: World, made: PatchSet, tmp_path: Path) -> None:

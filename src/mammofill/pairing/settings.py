@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mammofill.ground.errors import check_setting
-from mammofill.pairing.hole import HoleSettings
+from mammofill.pairing.hole import GROWN, HoleSettings
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class PairPatchesSettings:
         tries: lesion patches tried for one normal patch before it is counted as unpaired.
         pairs_per_patch: pairs made for each normal patch, each with another lesion patch.
         min_mask_px: least area of the zoomed mask, in pixels.
-        hole: which pixels will be repainted: all of them must lie on breast tissue and inside the patch. As the
-            infillers that fill the pairs have it; the widest, where they differ.
+        hole: which pixels will be repainted: all of them must lie on breast tissue and inside the patch. The default
+            fits all presets; where nothing but the paper's is to fill the pairs, the rule mask makes more of them.
     """
 
     split: str = "train"
@@ -30,7 +30,7 @@ class PairPatchesSettings:
     tries: int = 50
     pairs_per_patch: int = 1
     min_mask_px: int = 16
-    hole: HoleSettings = HoleSettings()  # noqa: RUF009 - frozen, in another file
+    hole: HoleSettings = GROWN
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
