@@ -24,13 +24,26 @@ from mammofill.classifier import Classifier
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.progress import Progress, Task
 from mammofill.infilling import Infiller
-from mammofill.judging import JudgeInfillerSettings, Judgement, WantedSettings, judge_infiller
+from mammofill.judging import (
+    JudgeInfillerSettings,
+    Judgement,
+    TrainOnFillsSettings,
+    WantedSettings,
+    judge_infiller,
+)
 from mammofill.judging.judgement import MEASURE_COLUMNS
 from mammofill.pairing import Pairs
 from mammofill.patches import PatchSet
 
 SETTINGS = JudgeInfillerSettings(
-    cases=40, variety_cases=20, seeds_per_case=2, folds=3, trees=30, resamples=200, sheet_cases=4
+    cases=40,
+    seed_cases=20,
+    seeds_per_case=2,
+    folds=3,
+    trees=30,
+    resamples=200,
+    sheet_cases=4,
+    train_on_fills=TrainOnFillsSettings(images=0),
 )
 
 
@@ -49,8 +62,9 @@ class World:
             "classifier": self.classifier,
             "patches": self.patches,
             "pairs": self.pairs,
-        } | {name: value for name, value in changes.items() if name != "progress"}
-        return judge_infiller(*given.values(), out, settings, progress=changes.get("progress", Progress()))
+            "progress": Progress(),
+        } | changes
+        return judge_infiller(out=out, settings=settings, **given)
 
 
 @pytest.fixture(scope="module")
@@ -75,38 +89,82 @@ def judgement(world: World) -> Judgement:
 # ---- what is found --------------------------------------------------------------------------------------------------
 
 
-def test_an_infiller_that_paints_what_real_lesions_are_reaches_everything(judgement: Judgement) -> None:
-    own = judgement.measures[judgement.measures["subject"] == "honest"]
-    not_reached = own[own["verdict"].isin(["not reached", "cannot be judged"])]
-    assert not_reached.empty, not_reached[["criterion", "measure", "value", "remark"]].to_string()
-    assert (own["verdict"] == "reached").sum() == 9
+def test_an_infiller_that_paints_what_real_lesions_are_fails_nothing(judgement: Judgement) -> None:
+    own = judgement.measures[judgement.measures["subject"] == "honest"].set_index("key")
+    assert own[own["verdict"] == "not reached"].empty, own[["measure", "value", "low", "high"]].to_string()
+    not_tried = {"standardised_share_of_real_auc", "standardised_class_gap", "train_on_fills_share"}
+    assert set(own.index[own["verdict"] == "cannot be judged"]) == not_tried
+    reached = set(own.index[own["verdict"] == "reached"])
+    assert reached >= {"changed_outside_hole", "copies_of_training", "copies_of_each_other", "distance_between_seeds"}
+    assert own.loc["detection_in_place", "value"] < 0.7
+    assert own.loc["seam_at_hole", "value"] < 0.7
 
 
 def test_an_infiller_that_lies_is_found_out(judgement: Judgement) -> None:
-    verdicts = judgement.facts["infillers"][1]["verdicts"]
-    reached = {name for name, verdict in verdicts.items() if verdict == "reached"}
-    assert reached <= {"place: outline, share of real", "variety: copies of training lesions"}
+    flat = judgement.facts["measures"]["lying"]
+    not_reached = {name for name, one in flat.items() if one["verdict"] == "not reached"}
+    assert not_reached >= {
+        "malignant_above_benign",
+        "changed_outside_hole",
+        "copies_of_each_other",
+        "seam_at_hole",
+        "detection_in_place",
+        "spectrum_greatest_difference",
+        "distance_between_seeds",
+    }
     assert value(judgement, "lying", "class", "malignant above benign") == 0.5  # the same picture, whatever was asked
     assert value(judgement, "lying", "class", "AUC, outline without say") == pytest.approx(0.5)
     assert value(judgement, "lying", "variety", "from seed to seed") == 0
     assert value(judgement, "lying", "variety", "copies of each other") > 70
-    assert value(judgement, "lying", "seam", "AUC") > 0.9
+    assert value(judgement, "lying", "seam", "AUC at the hole") > 0.9
+
+
+def test_the_flat_numbers_say_whether_the_class_is_painted(judgement: Judgement) -> None:
+    content = json.loads((judgement.folder / "judgement.json").read_text())
+    assert [one["class_painted"] for one in content["infillers"]] != ["not reached"] * 2
+    assert content["infillers"][1]["class_painted"] == "not reached"
+    assert content["infillers"][0]["fingerprint"] == judgement.manifest.inputs[0].fingerprint
+    flat = content["measures"]["honest"]
+    assert set(flat) >= {
+        "class_share_of_real_auc",
+        "malignant_above_benign",
+        "standardised_share_of_real_auc",
+        "standardised_class_gap",
+        "largest_simple_cue_excess",
+        "spread_of_contrast",
+        "train_on_fills_share",
+        "seam_at_hole",
+        "detection_in_place",
+        "changed_outside_hole",
+        "copies_of_training",
+        "copies_of_each_other",
+    }
+    assert all(set(one) == {"value", "low", "high", "verdict"} for one in flat.values())
+    assert flat["changed_outside_hole"] == {"value": 0.0, "low": None, "high": None, "verdict": "reached"}
+    assert flat["standardised_class_gap"]["value"] is None
+    assert flat["malignant_above_benign"]["low"] <= flat["malignant_above_benign"]["value"]
+
+
+def test_what_judges_without_level_and_contrast_must_be_given(judgement: Judgement) -> None:
+    rows = judgement.measures.set_index(["subject", "key"])
+    assert "train one with --standardise true" in rows.loc[("honest", "standardised_class_gap"), "remark"]
+    assert rows.loc[("honest", "train_on_fills_share"), "remark"] == "train_on_fills.images is 0"
 
 
 def test_one_pixel_far_away_is_counted(judgement: Judgement) -> None:
-    rows = judgement.measures.set_index(["subject", "measure"])
-    assert rows.loc[("lying", "unchanged outside"), "value"] < 1
-    assert rows.loc[("lying", "unchanged outside"), "remark"].startswith("80 of ")
-    assert rows.loc[("honest", "unchanged outside"), "value"] == 1
+    rows = judgement.measures.set_index(["subject", "key"])
+    assert rows.loc[("lying", "changed_outside_hole"), "value"] == 120  # 80 fills, and 40 lesions painted again
+    assert rows.loc[("lying", "changed_outside_hole"), "remark"].startswith("120 of ")
+    assert rows.loc[("honest", "changed_outside_hole"), "value"] == 0
     assert set(judgement.fills.groupby("infiller")["changed_outside_benign"].sum()) == {0, 40}
 
 
 def test_real_lesions_and_nothing_painted_stand_beside(judgement: Judgement) -> None:
+    assert judgement.references == ["real lesions", "nothing painted"]
     assert value(judgement, "real lesions", "class", "AUC") > 0.7
     assert value(judgement, "real lesions", "variety", "copies of training lesions") == 0
-    assert value(judgement, "nothing painted", "detection", "AUC") > 0.9  # no lesion is not like a lesion
-    assert abs(value(judgement, "nothing painted", "place", "outline")) < 0.02
-    assert value(judgement, "real lesions", "place", "outline") > 0.1
+    assert value(judgement, "nothing painted", "detection", "AUC in place") > 0.9  # no lesion is not like a lesion
+    assert 0.5 <= value(judgement, "real lesions", "cues", "AUC by contrast") <= 1
 
 
 def test_the_folder_holds_what_it_says(judgement: Judgement) -> None:
@@ -118,7 +176,7 @@ def test_the_folder_holds_what_it_says(judgement: Judgement) -> None:
     assert sheet.shape[0] > 7 * 128  # context, mask, lesion, and two rows for each infiller
     assert cv2.imread(str(judgement.spectra_picture)) is not None
     text = (judgement.folder / "table.txt").read_text()
-    assert "class: malignant above benign" in text
+    assert text.index("class: malignant above benign") < text.index("seam: AUC at the hole")
     assert "95% intervals" in text
     assert 0 < judgement.facts["copy_threshold"] < 1
     assert json.loads((judgement.folder / "judgement.json").read_text())["split"] == "test"
@@ -131,8 +189,8 @@ def test_too_few_and_a_weak_classifier_give_numbers_but_no_verdict(world: World,
     assert np.isfinite(own.loc[("class", "share of the real AUC"), "value"])
     assert own.loc[("class", "share of the real AUC"), "verdict"] == "cannot be judged"
     assert "below 1 (least_classifier_auc)" in own.loc[("class", "share of the real AUC"), "remark"]
-    assert own.loc[("seam", "AUC"), "verdict"] == "cannot be judged"
-    assert own.loc[("seam", "AUC"), "remark"] == "only 40 of a kind, at least 50 are needed"
+    assert own.loc[("seam", "AUC at the hole"), "verdict"] == "cannot be judged"
+    assert own.loc[("seam", "AUC at the hole"), "remark"] == "only 40 of a kind, at least 50 are needed"
 
 
 def test_a_stopped_run_takes_up_the_fills_that_it_made(world: World, judgement: Judgement, tmp_path: Path) -> None:
@@ -227,6 +285,14 @@ def test_pairs_of_other_patches_or_of_two_splits_are_refused(world: World, tmp_p
     refused(world, ArtifactError, "are of several splits: test, train", pairs=both)
 
 
+def test_classifiers_in_each_others_place_are_refused(world: World, tmp_path: Path) -> None:
+    blind = make_classifier(tmp_path / "blind", standardise=True)
+    refused(world, ArtifactError, "was trained with standardise, .* Give it as --standardised", classifier=blind)
+    refused(world, ArtifactError, "was not trained with standardise", standardised=world.classifier)
+    known = make_classifier(tmp_path / "known", patients=["test-patient-3"], standardise=True)
+    refused(world, LeakError, "test-patient-3: through train-classifier", standardised=known)
+
+
 def test_nobody_and_the_same_one_twice_are_refused(world: World) -> None:
     refused(world, ArtifactError, "There is no infiller to judge", infillers=[])
     refused(world, ArtifactError, "is given twice", infillers=[world.honest, world.honest])
@@ -238,7 +304,8 @@ def test_nobody_and_the_same_one_twice_are_refused(world: World) -> None:
         (JudgeInfillerSettings, {"cases": 3}, "JudgeInfillerSettings.cases must be at least 4, but is 3"),
         (JudgeInfillerSettings, {"folds": 2}, "JudgeInfillerSettings.folds must be at least 3"),
         (WantedSettings, {"seam_auc": 0.4}, r"WantedSettings.seam_auc must be in \[0.5, 1\], but is 0.4"),
-        (WantedSettings, {"outline": (2.0, 1.0)}, "WantedSettings.outline must be two shares"),
+        (WantedSettings, {"spread": (2.0, 1.0)}, "WantedSettings.spread must be two shares"),
+        (TrainOnFillsSettings, {"images": -1}, "TrainOnFillsSettings.images must be at least 0"),
     ],
 )
 def test_nonsense_is_refused_by_name(settings: type[Any], field: dict[str, Any], words: str) -> None:

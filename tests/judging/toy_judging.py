@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -83,7 +83,17 @@ def all_rows(
     ]
 
 
-def make_patches(out: Path, rows: Sequence[Mapping[str, Any]], size_px: int = SIZE_PX) -> PatchSet:
+def obvious_lesion(image: np.ndarray, mask: np.ndarray, pathology: str, seed: int) -> np.ndarray:
+    """Draw what any network learns in a few steps: dark discs are benign, bright ones malignant."""
+    return np.where(mask, 0.05 if pathology == "benign" else 0.95, image).astype(np.float32)
+
+
+def make_patches(
+    out: Path,
+    rows: Sequence[Mapping[str, Any]],
+    size_px: int = SIZE_PX,
+    lesion: Callable[[np.ndarray, np.ndarray, str, int], np.ndarray] = with_lesion,
+) -> PatchSet:
     images, masks = [], []
     for number, row in enumerate(rows):
         name, pathology = row["patch_id"], row["pathology"]
@@ -91,7 +101,7 @@ def make_patches(out: Path, rows: Sequence[Mapping[str, Any]], size_px: int = SI
         if pathology == "normal":
             mask = np.zeros_like(mask)
         else:
-            image = with_lesion(image, mask, pathology, number)
+            image = lesion(image, mask, pathology, number)
         images.append(to_uint16(image))
         masks.append(mask)
     with begin(out, kind="patches", stage="toy", settings=Toy(), seed=0, inputs={}) as work:
@@ -104,7 +114,11 @@ def make_patches(out: Path, rows: Sequence[Mapping[str, Any]], size_px: int = SI
 
 
 def make_pairs(
-    out: Path, patches: PatchSet, splits: Sequence[str] = ("test",), kinds: str = "benign malignant"
+    out: Path,
+    patches: PatchSet,
+    splits: Sequence[str] = ("test",),
+    kinds: str = "benign malignant",
+    shifts: Sequence[int] = (5,),
 ) -> Pairs:
     rows = []
     for split in splits:
@@ -112,10 +126,11 @@ def make_pairs(
         contexts = table[table["pathology"] == "normal"]
         for kind in kinds.split():
             donors = table[table["pathology"] == kind]
-            for number, context in enumerate(contexts.to_dict("records")):
-                donor = donors.iloc[(number + 5) % len(donors)]
+            cases = [(shift, *one) for shift in shifts for one in enumerate(contexts.to_dict("records"))]
+            for shift, number, context in cases:
+                donor = donors.iloc[(number + shift) % len(donors)]
                 rows.append({
-                    "pair_id": f"{split}-{kind}-{number}",
+                    "pair_id": f"{split}-{kind}-{number}" + (f"-{shift}" if len(shifts) > 1 else ""),
                     "context_patch_id": context["patch_id"],
                     "context_patient_id": context["patient_id"],
                     "mask_donor_patch_id": donor["patch_id"],
@@ -199,10 +214,16 @@ def make_infiller(
 
 
 def make_classifier(
-    out: Path, patients: Iterable[str] = ("train-patient-1",), through: str = "train-classifier"
+    out: Path,
+    patients: Iterable[str] = ("train-patient-1",),
+    through: str = "train-classifier",
+    standardise: bool = False,
 ) -> Classifier:
     facts = {"network": "shallow-cnn", "label": "Brightest spot", "threshold": 0.5, "input_px": SIZE_PX}
-    with begin(out, kind="classifier", stage="train-classifier", settings=Toy(), seed=0, inputs={}) as work:
+    facts |= {"standardise": True} if standardise else {}
+    with begin(
+        out, kind="classifier", stage="train-classifier", settings=Toy(f"{standardise}"), seed=0, inputs={}
+    ) as work:
         assert work is not None
         (work.folder / "network.json").write_text(json.dumps(facts))
         work.finish({"patients": 1}, [LearnedFrom(through, tuple(patients))])

@@ -35,6 +35,7 @@ def judgement(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
     ]  # fmt: skip
     facts = {
         "infillers": [{"name": NAME, "method": "copy-paste"}],
+        "references": ["real lesions", "nothing painted"],
         "classifier": {"label": "Shallow CNN"},
         "split": "test",
         "confidence": 0.95,

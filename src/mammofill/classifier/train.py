@@ -18,7 +18,7 @@ from mammofill.mammograms.vocabulary import Origin, Pathology, Split
 from mammofill.patches.patch_set import PatchSet
 
 _THROUGH = "train-classifier"
-_CHOSEN = f"{_THROUGH} (validation:"
+_CHOSEN = "(validation:"
 _MADE, _START = "what made these patches", "what the network starts from"
 _CLASSES = (Pathology.BENIGN, Pathology.MALIGNANT)
 
@@ -241,7 +241,7 @@ def learned_from(train: pd.DataFrame, validation: pd.DataFrame, settings: TrainC
     chosen = "threshold, choice of weights" if settings.keeps_best else "threshold"
     ways = {
         _THROUGH: real["patient_id"],
-        f"{_CHOSEN} {chosen})": validation["patient_id"],
+        f"{_THROUGH} {_CHOSEN} {chosen})": validation["patient_id"],
         f"{_THROUGH} (context of a synthetic patch)": synthetic["patient_id"],
         f"{_THROUGH} (mask donor of a synthetic patch)": synthetic["mask_donor_patient_id"],
     }

@@ -183,7 +183,12 @@ STAGES: tuple[Stage, ...] = (
         summary="paint benign and malignant lesions into normal patches",
         function="mammofill.synthesis:synthesize",
         settings="mammofill.synthesis:SynthesizeSettings",
-        inputs=(Input("infiller", _INFILLER), Input("pairs", _PAIRS), Input("patches", _PATCHES)),
+        inputs=(
+            Input("infiller", _INFILLER),
+            Input("pairs", _PAIRS),
+            Input("patches", _PATCHES),
+            Input("judgement", _JUDGEMENT, optional=True),
+        ),
         output=_PATCHES,
         device=True,
     ),

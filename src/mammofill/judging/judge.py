@@ -125,19 +125,24 @@ def judge_infiller(
                     kept, painting = work.scratch / f"{number:02d}", Painting(infiller, device)
                     runner.judge(painting, name, kept, task, oracle=seams.get(_hole_of(infiller)))
                     task.advance(CHUNK, name)
-            facts = {
+            facts: dict[str, Any] = {
                 "classifier": {"label": classifier.label, "fingerprint": classifier.fingerprint},
                 "standardised": {"label": standardised.label, "fingerprint": standardised.fingerprint}
                 if standardised
                 else None,
                 "split": split,
+                "patients": sorted({*cases.contexts.people.ravel(), *real.people.ravel()}),
                 "confidence": settings.confidence,
                 "copy_threshold": runner.training_lesions.threshold,
                 "training_lesions": len(runner.training_lesions.descriptors),
             }
             verdicts = _write(work.folder, runner, dict(zip(names, infillers, strict=True)), list(oracles), facts)
-            people = {*cases.contexts.people.ravel(), *real.people.ravel()}
-            sizes = {"infillers": len(names), "pairs": len(cases), "real_lesions": len(real), "patients": len(people)}
+            sizes = {
+                "infillers": len(names),
+                "pairs": len(cases),
+                "real_lesions": len(real),
+                "patients": len(facts["patients"]),
+            }
             work.finish({**sizes, **{verdict.replace(" ", "_"): verdicts.count(verdict) for verdict in VERDICTS}})
     return Judgement.open(out)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +12,19 @@ import pandas as pd
 from mammofill.judging import Judgement
 from mammofill.report.tables import Estimate, interval, number
 
-_REFERENCES = ("real lesions", "nothing painted")
 _CRITERIA = {
     "class": "The class that was asked for",
-    "place": "The place that was asked for",
-    "seam": "The seam",
-    "variety": "Variety",
-    "detection": "Telling fills from real lesions",
+    "cues": "The class by one number alone",
+    "spread": "How much fills differ",
+    "training": "Trained on fills, tested on real lesions",
+    "place": "Outside the hole",
+    "seam": "The seam at the hole",
+    "detection": "Telling real lesions from themselves painted again",
+    "spectrum": "Frequencies, grain and brightness",
+    "distribution": "Distribution in the classifier's features",
+    "variety": "Variety and copies",
 }
-_VERDICTS = ("reached", "not reached", "cannot be judged")
+_VERDICTS = ("reached", "not reached", "open", "cannot be judged")
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def read_judgement(judgement: Judgement) -> Judged:
         judgement: whose tables and pictures are read; no network is loaded.
     """
     table, facts, counts = judgement.measures, judgement.facts, judgement.manifest.counts
-    columns = (*judgement.infillers, *_REFERENCES)
+    columns = (*judgement.infillers, *judgement.references)
     return Judged(
         name=judgement.folder.name,
         reading=tuple(_sentence(one["name"], one["method"], table) for one in facts["infillers"]),
@@ -69,7 +74,8 @@ def read_judgement(judgement: Judgement) -> Judged:
         ),
         columns=columns,
         criteria=tuple(
-            (words, _measured(table[table["criterion"] == one], columns)) for one, words in _CRITERIA.items()
+            (words, _measured(table[table["criterion"] == one], columns, judgement.infillers))
+            for one, words in _CRITERIA.items()
         ),
         remarks=tuple(_remarks(table)),
         contact_sheet=judgement.contact_sheet.read_bytes(),
@@ -88,9 +94,9 @@ def _sentence(name: str, method: str, table: pd.DataFrame) -> str:
     return f"{name} ({method}) – {'; '.join(parts)}."
 
 
-def _measured(table: pd.DataFrame, columns: tuple[str, ...]) -> tuple[Measured, ...]:
+def _measured(table: pd.DataFrame, columns: tuple[str, ...], infillers: Sequence[str]) -> tuple[Measured, ...]:
     found = []
-    for measure in dict.fromkeys(table[~table["subject"].isin(_REFERENCES)]["measure"]):
+    for measure in dict.fromkeys(table[table["subject"].isin(infillers)]["measure"]):
         rows = {str(row.subject): row for row in table[table["measure"] == measure].itertuples()}
         first: Any = next(rows[name] for name in columns if name in rows)
         cells = tuple(_cell(rows.get(name)) for name in columns)
@@ -104,7 +110,7 @@ def _cell(row: Any) -> tuple[str, str, str]:
         return "", "", ""
     # What rounds to zero is shown without a sign.
     estimate = Estimate(*(0.0 if abs(one) < 0.0005 else one for one in (row.value, row.low, row.high)))
-    counted = str(row.measure).startswith("copies")
+    counted = str(row.measure).startswith(("copies", "changed"))
     shown = "none" if math.isnan(row.value) else f"{row.value:.0f}" if counted else number(estimate.value)
     return shown, interval(estimate) if estimate.has_interval else "", str(row.verdict)
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammofill.ground.artifact import begin
-from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
+from mammofill.ground.artifact import Artifact, begin
+from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.imaging import encode_png, touches_border
 from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.seeding import derive_seed, stream
@@ -26,6 +26,7 @@ from mammofill.pairing.hole import hole_of
 from mammofill.pairing.pixels import check_same_patches, paired_pixels, paired_rows
 from mammofill.patches import PatchSet, write_index, write_shard
 from mammofill.patches.patch_set import encode_patch
+from mammofill.synthesis.judged import check_class_painted, chosen_by
 from mammofill.synthesis.settings import SynthesizeSettings
 
 _CHUNK = 64
@@ -52,6 +53,7 @@ def synthesize(
     out: str | Path,
     settings: SynthesizeSettings = SynthesizeSettings(),
     *,
+    judgement: Artifact | None = None,
     seed: int = 0,
     progress: Progress = quiet,
     device: str = "cpu",
@@ -64,6 +66,8 @@ def synthesize(
         patches: the patches that the pairs were made from.
         out: folder of the new patch set.
         settings: how many, of which class.
+        judgement: what `judge_infiller` found of the infiller. One that does not paint the class asked for is refused.
+            Without a judgement, and without the setting `unjudged`, there is a warning.
         seed: decides which pairs are used, and the seed of each patch.
         progress: told of each patch.
         device: cpu, cuda or cuda:<number>.
@@ -73,12 +77,15 @@ def synthesize(
         patients, requested pathology, seed and infiller; `Infiller.infill` makes the same picture from them again.
 
     Raises:
-        ArtifactError: the pairs were made from other patches, or the infiller fills patches of another size.
+        ArtifactError: the pairs were made from other patches, or the infiller fills patches of another size; the
+            judgement is about other infillers, or says that this one does not paint the class asked for.
+        SettingsError: there is a judgement, but the settings say unjudged.
         LeakError: a context or donor patch is not in the train split.
         TooFewError: too few pairs for the patches asked for, or a class that the infiller never saw.
         DeviceError: the device is not there.
     """
     _check_inputs(infiller, pairs, patches)
+    _check_judged(infiller, judgement, settings, progress)
     real = patches.table.iloc[patches.rows(split="train", origin="real", pathology=CLASSES)]["pathology"].value_counts()
     wanted = settings.counts_for({name: int(real.get(name, 0)) for name in CLASSES})
     made = dict.fromkeys(wanted, sum(wanted.values())) if settings.requested_class == "both" else wanted
@@ -88,6 +95,8 @@ def synthesize(
     from mammofill.ground.training.device import find_device
 
     find_device(device)
+    inputs: dict[str, Artifact] = {"infiller": infiller, "pairs": pairs, "patches": patches}
+    inputs |= {"judgement": judgement} if judgement else {}
     with (
         freed_memory_kept(device),
         begin(
@@ -96,7 +105,7 @@ def synthesize(
             stage="synthesize",
             settings=settings,
             seed=seed,
-            inputs={"infiller": infiller, "pairs": pairs, "patches": patches},
+            inputs=inputs,
             device=device,
         ) as work,
     ):
@@ -114,7 +123,10 @@ def synthesize(
             write_index(work.folder)
             nothing = {"reason": pd.Series([], dtype="string"), "split": pd.Series([], dtype="string")}
             pd.DataFrame(nothing | {"count": pd.Series([], dtype="int64")}).to_parquet(work.folder / "dropped.parquet")
-            work.finish(counts={"patches": len(orders), **made, "fills_of_used_pairs": reused})
+            work.finish(
+                counts={"patches": len(orders), **made, "fills_of_used_pairs": reused},
+                learned_from=[chosen_by(judgement)] if judgement else [],
+            )
     return PatchSet.open(out)
 
 
@@ -136,6 +148,25 @@ def _check_inputs(infiller: Infiller, pairs: Pairs, patches: PatchSet) -> None:
                     f"Patient {patient!r} is in the {split_of[name]} split, but {pairs.folder} pairs its patch {name!r}"
                     " for synthesis. Synthetic patches are for training: make pairs of the train split."
                 )
+
+
+def _check_judged(
+    infiller: Infiller, judgement: Artifact | None, settings: SynthesizeSettings, progress: Progress
+) -> None:
+    if judgement is not None and settings.unjudged:
+        raise SettingsError(
+            f"SynthesizeSettings.unjudged is set, but the judgement in {judgement.folder} is given. Leave one out."
+        )
+    if judgement is not None:
+        verdict = check_class_painted(infiller, judgement)
+        if verdict != "reached":
+            progress.say(f"WARNING: {judgement.folder} leaves it {verdict} whether {infiller.folder} paints the class.")
+    elif not settings.unjudged:
+        progress.say(
+            f"WARNING: nobody has judged whether the infiller in {infiller.folder} paints the class that it is asked "
+            "for. If it does not, these patches teach wrong labels. Judge it (judge-infiller) and give --judgement, or "
+            "set unjudged."
+        )
 
 
 def _check_classes_learned(infiller: Infiller, made: dict[str, int]) -> None:
