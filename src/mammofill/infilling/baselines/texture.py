@@ -17,7 +17,7 @@ from mammofill.ground.imaging import Image, Mask, distance_from, to_unit
 from mammofill.ground.seeding import stream
 from mammofill.infilling.baselines.poisson import blend
 from mammofill.infilling.baselines.surroundings import find_black, find_tissue, grow
-from mammofill.infilling.methods import FillCases, Fills, Learned, Lesson
+from mammofill.infilling.methods import FillCases, Fills, TrainingJob, TrainingResult
 from mammofill.infilling.previews import preview_baseline
 from mammofill.infilling.settings import InfillerSettings
 from mammofill.patches import PatchSet
@@ -28,9 +28,9 @@ Ours."""
 _NEAR = 1 / 8
 """Of the patch's side: standard deviation of the weight that tissue loses with its distance from the hole. Ours."""
 _OUTLIER = 3.0
-"""Standard deviations; what is farther from the course is a scratch or a vessel, not texture, and left out. Ours."""
+"""Standard deviations; what is farther from the trend is a scratch or a vessel, not texture, and left out. Ours."""
 _ROUNDS = 2
-"""Fits of the course, each without what the one before found to be no texture. Ours."""
+"""Fits of the trend, each without what the one before found to be no texture. Ours."""
 
 
 class TexturePainter:
@@ -58,23 +58,23 @@ def synthesise(image: Image, hole: Mask, random: np.random.Generator) -> Image:
         random: draws the phases.
 
     Returns:
-        (H, W) float32, about [0, 1]: the slow course of brightness over the patch, and texture with the spectrum of
-        the tissue's deviations from it. Where no tissue is found, the course alone.
+        (H, W) float32, about [0, 1]: the slow trend of brightness over the patch, and texture with the spectrum of
+        the tissue's deviations from it. Where no tissue is found, the trend alone.
     """
     nearness = np.exp(-0.5 * np.square(distance_from(hole) / (_NEAR * len(image))))
     weight = _taper(find_tissue(image, hole)) * nearness
     if not weight.any():
         weight = ~hole * nearness
     for _ in range(_ROUNDS):
-        course = _course(image, weight)
-        deviation = image - course
+        trend = _trend(image, weight)
+        deviation = image - trend
         # The median of absolute deviations is 0.6745 standard deviations of a normal distribution.
         spread = float(np.median(np.abs(deviation[weight > 0]))) / 0.6745 if weight.any() else 0.0
         weight = np.where(np.abs(deviation) <= _OUTLIER * spread, weight, 0.0)
     # A windowed periodogram: the window takes its share of the power, which is given back.
     modulus = np.abs(np.fft.rfft2(deviation * weight)) * np.sqrt(image.size / max(np.square(weight).sum(), 1e-9))
     phases = np.exp(1j * np.angle(np.fft.rfft2(random.standard_normal(image.shape))))
-    return np.asarray(course + np.fft.irfft2(modulus * phases, s=image.shape), np.float32)
+    return np.asarray(trend + np.fft.irfft2(modulus * phases, s=image.shape), np.float32)
 
 
 def _taper(tissue: Mask) -> NDArray[np.float64]:
@@ -83,7 +83,7 @@ def _taper(tissue: Mask) -> NDArray[np.float64]:
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.minimum(inside, 1.0)), np.float64)
 
 
-def _course(image: Image, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+def _trend(image: Image, weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Fit a polynomial of second degree, by least squares: compression and the breast's shape, not texture."""
     rows, columns = (axis.ravel() for axis in np.mgrid[-1 : 1 : image.shape[0] * 1j, -1 : 1 : image.shape[1] * 1j])
     terms = np.stack([rows**0, rows, columns, rows**2, rows * columns, columns**2], axis=1)
@@ -99,10 +99,10 @@ def check(patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings
     return {}
 
 
-def learn(lesson: Lesson) -> Learned:
+def train(job: TrainingJob) -> TrainingResult:
     """Learn nothing; see `Method`."""
-    preview_baseline(lesson, TexturePainter(lesson.settings.feather_px))
-    return Learned({}, np.empty(0, np.int64), {})
+    preview_baseline(job, TexturePainter(job.settings.feather_px))
+    return TrainingResult({}, np.empty(0, np.int64), {})
 
 
 def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> TexturePainter:

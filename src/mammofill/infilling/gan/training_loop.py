@@ -96,7 +96,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingJob:
     """What the networks learn from, and how; the same in every process."""
 
     folder: Path
@@ -110,11 +110,11 @@ class Lesson:
     seed: int
 
 
-def run_training(lesson: Lesson, previews: PreviewCases, device: str, progress: Progress) -> int:
+def run_training(job: TrainingJob, previews: PreviewCases, device: str, progress: Progress) -> int:
     """Train until the schedule is done, and write weights, history and previews into a folder.
 
     Args:
-        lesson: what is learned from.
+        job: what is learned from.
         previews: what is painted for people to look at.
         device: where the networks run.
         progress: told after each step.
@@ -126,32 +126,32 @@ def run_training(lesson: Lesson, previews: PreviewCases, device: str, progress: 
         TrainingError: a loss is not finite any more, or the networks have collapsed.
         DeviceError: the device, or enough of them, or the precision on it is not there.
     """
-    engine = lesson.settings.engine
+    engine = job.settings.engine
     # The other processes do the same on other shares of each batch; they paint no previews and write nothing.
-    with training_processes(device, engine.processes, engine.precision, _train, lesson) as fabric:
-        return _train(fabric, lesson, previews, progress)
+    with training_processes(device, engine.processes, engine.precision, _train, job) as fabric:
+        return _train(fabric, job, previews, progress)
 
 
-def _train(fabric: Fabric, lesson: Lesson, previews: PreviewCases | None = None, progress: Progress = quiet) -> int:
-    training = Training(fabric, lesson)
+def _train(fabric: Fabric, job: TrainingJob, previews: PreviewCases | None = None, progress: Progress = quiet) -> int:
+    training = Training(fabric, job)
     training.resume()
-    batch_size = lesson.settings.schedule.batch
+    batch_size = job.settings.schedule.batch
     writes = fabric.global_rank == 0
-    board = TensorBoard(lesson.settings.tensorboard if writes else None, training.images_seen)
+    board = TensorBoard(job.settings.tensorboard if writes else None, training.images_seen)
     with progress.task("training the infiller", training.ends) as task:
         task.advance(training.images_seen)
         for batch in training.batches():
             losses = training.step(batch)
             row = training.validate()
             finished = training.is_over()
-            if finished or row or training.passed(lesson.settings.history_every_images):
+            if finished or row or training.passed(job.settings.history_every_images):
                 row |= training.record(batch, row)
                 board.add_numbers(row, training.images_seen)
             if previews is not None and len(previews) and training.shows_preview(finished):
                 picture = preview_picture(GeneratorPainter(training.networks.kept), previews)
-                write_preview(lesson.folder, training.images_seen, picture)
+                write_preview(job.folder, training.images_seen, picture)
                 board.add_picture(picture, training.images_seen)
-            if writes and (finished or training.passed(lesson.settings.checkpoint_every_images)):
+            if writes and (finished or training.passed(job.settings.checkpoint_every_images)):
                 training.save()
             _report(task, batch_size, losses)
     if writes:
@@ -169,21 +169,21 @@ class Training:
 
     Args:
         fabric: this process.
-        lesson: what is learned from.
+        job: what is learned from.
     """
 
-    def __init__(self, fabric: Fabric, lesson: Lesson) -> None:
-        settings = lesson.settings
-        self.fabric, self.lesson, self.settings = fabric, lesson, settings
-        self.networks = Networks(lesson.lesions.images.shape[1], lesson.features, settings, lesson.seed)
+    def __init__(self, fabric: Fabric, job: TrainingJob) -> None:
+        settings = job.settings
+        self.fabric, self.job, self.settings = fabric, job, settings
+        self.networks = Networks(job.lesions.images.shape[1], job.features, settings, job.seed)
         self.networks.to(fabric.device)
         self.first_turns, self.later_turns = _turns(self.networks, settings)
         self.optimisers = {turn.name: turn.optimiser for turn in [*self.first_turns, *self.later_turns]}
-        pretraining, alternation = settings.schedule.images_for(len(lesson.lesions))
+        pretraining, alternation = settings.schedule.images_for(len(job.lesions))
         self.pretraining_ends = whole_batches(pretraining, settings.schedule.batch)
         self.ends = self.pretraining_ends + whole_batches(alternation, settings.schedule.batch)
-        watched = lesson.validated
-        self.validation = Validation(watched, lesson.features, settings, lesson.seed) if watched is not None else None
+        watched = job.validated
+        self.validation = Validation(watched, job.features, settings, job.seed) if watched is not None else None
         self.stopping = EarlyStopping(settings.validation.keep, settings.validation.patience)
         self.history = History()
         self.images_seen, self.turn_number, self.steps_in_turn = 0, 0, 0
@@ -198,7 +198,7 @@ class Training:
         Raises:
             DamagedError: it is of other networks or of another version.
         """
-        state = load_checkpoint(self.lesson.folder)
+        state = load_checkpoint(self.job.folder)
         if state is None:
             return
         try:
@@ -211,20 +211,20 @@ class Training:
                 optimiser.load_state_dict(state["optimisers"][name])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise DamagedError(
-                f"The checkpoint in {self.lesson.folder} is of other networks or of another version of mammofill "
+                f"The checkpoint in {self.job.folder} is of other networks or of another version of mammofill "
                 f"({error}). Delete the folder to start anew, or go on with the version that began it."
             ) from error
 
     def batches(self) -> Iterator[Batch]:
         """Yield this process's share of each batch until the training is over; the next is made meanwhile."""
-        lesson, size = self.lesson, self.settings.schedule.batch
+        job, size = self.job, self.settings.schedule.batch
         share = (self.fabric.global_rank, self.fabric.world_size)
         with ThreadPoolExecutor(1) as beside:
-            upcoming = beside.submit(batch_at, lesson.lesions, self.images_seen, self.settings, lesson.seed, share)
+            upcoming = beside.submit(batch_at, job.lesions, self.images_seen, self.settings, job.seed, share)
             while not self.is_over():
                 batch = upcoming.result().to(self.fabric.device, channels_last=self.settings.engine.channels_last)
                 after = self.images_seen + size
-                upcoming = beside.submit(batch_at, lesson.lesions, after, self.settings, lesson.seed, share)
+                upcoming = beside.submit(batch_at, job.lesions, after, self.settings, job.seed, share)
                 yield batch
 
     def is_over(self) -> bool:
@@ -254,7 +254,7 @@ class Training:
         self.steps_in_turn += 1
         self.recent = [*self.recent, losses][-turn.burst :]
         if turn.network is self.networks.generator:
-            self.networks.average(self.settings.schedule.batch)
+            self.networks.update_ema(self.settings.schedule.batch)
         if turn.is_over(self.steps_in_turn, self.recent):
             self.turn_number, self.steps_in_turn, self.recent = (self.turn_number + 1) % len(turns), 0, []
         if self.images_seen == self.pretraining_ends:
@@ -291,12 +291,12 @@ class Training:
         self.sums = {}
         check_not_collapsed(self.history.rows, self.pretraining_ends)
         if self.fabric.global_rank == 0:
-            self.history.write(self.lesson.folder)
+            self.history.write(self.job.folder)
         return means
 
     def save(self) -> None:
         """Write a checkpoint."""
-        save_checkpoint(self.lesson.folder, {
+        save_checkpoint(self.job.folder, {
             "images_seen": self.images_seen,
             "turn_number": self.turn_number,
             "steps_in_turn": self.steps_in_turn,
@@ -310,7 +310,7 @@ class Training:
 
     def finish(self, progress: Progress) -> None:
         """Write the weights that are kept, and the history."""
-        folder, stopping = self.lesson.folder, self.stopping
+        folder, stopping = self.job.folder, self.stopping
         if stopping.weights is not None:
             self.networks.kept.load_state_dict(stopping.weights)
             measure = self.settings.validation.measure
