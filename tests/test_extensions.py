@@ -29,7 +29,7 @@ import numpy as np
 
 from mammofill.experiment.stages import Input, Stage
 from mammofill.ground.artifact import Artifact, begin
-from mammofill.infilling.methods import Learned, MethodRow
+from mammofill.infilling.methods import TrainingResult, MethodRow
 from mammofill.infilling.settings import InfillerSettings
 
 
@@ -63,8 +63,8 @@ def check(patches, rows, settings):
     return {}
 
 
-def learn(lesson):
-    return Learned({"level": lesson.settings.level}, lesson.rows[:0], {})
+def train(job):
+    return TrainingResult({"level": job.settings.level}, job.rows[:0], {})
 
 
 def open_painter(folder, network, device):

@@ -1,4 +1,4 @@
-"""A step of training: a batch forwards and backwards, the optimiser, the running average."""
+"""A step of training: a batch forwards and backwards, the optimiser, the EMA."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 _AVERAGE_AT_MOST = 20
-"""The running average reaches back by a half-life of at most one in so many images seen. Source: Karras et al., NeurIPS
+"""The EMA reaches back by a half-life of at most one in so many images seen. Source: Karras et al., NeurIPS
 2020, their code (``ema_rampup``)."""
 
 
@@ -51,7 +51,7 @@ class TrainingStep:
         self.form = torch.channels_last if settings.engine.channels_last else torch.contiguous_format
         self.network.to(fabric.device, memory_format=self.form)  # type: ignore[call-overload]
         self.kept = copy.deepcopy(self.network) if settings.ema_half_life_images else self.network
-        """The network that becomes the classifier: a running average, or the one that is trained."""
+        """The network that becomes the classifier: an EMA, or the one that is trained."""
         if fabric.world_size > 1:
             share_normalisation(self.network)
         self.groups = groups_of(self.network, settings.network)

@@ -23,7 +23,7 @@ from typing import Any
 from mammofill.experiment.stages import PHANTOM, STAGES, Stage, stage_named
 from mammofill.ground.errors import check_setting
 from mammofill.ground.seeding import derive_seed
-from mammofill.infilling.settings import LearnedInfillerSettings
+from mammofill.infilling.settings import TrainedInfillerSettings
 
 _TEST_PAIRS = Path("test-pairs")
 _EXTERNAL = Path("external")
@@ -401,7 +401,7 @@ def _own_windows(name: str, plan: Plan) -> dict[str, tuple[Path, ...]]:
 
     They are the same at each share of the patients: only those of the share's patches are learned from.
     """
-    trained = isinstance(plan.infillers[name], LearnedInfillerSettings)
+    trained = isinstance(plan.infillers[name], TrainedInfillerSettings)
     return {"windows": (_WINDOWS,)} if trained and plan.windows is not None else {}
 
 

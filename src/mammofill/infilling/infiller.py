@@ -216,7 +216,7 @@ def _as_uint16(images: NDArray[Any]) -> NDArray[np.uint16]:
         )
     for number, image in enumerate(images):
         if not np.isfinite(image).all():
-            raise MammofillError(f"Image {number} holds values that are no numbers (NaN or infinity). Replace them.")
+            raise MammofillError(f"Image {number} holds NaN or infinite values. Replace them.")
         least, most = float(image.min()), float(image.max())
         if least < 0 or most > 1:
             raise MammofillError(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mammofill.pairing import Pairs
     from mammofill.patches import PatchSet
 
-Asked = Mapping[str, Sequence[str | None]]
+Requested = Mapping[str, Sequence[str | None]]
 """What N lesions are asked to be: for each fact, N words, or None where nothing is asked."""
 
 Inputs = Mapping[str, "Artifact | Path"]
@@ -49,7 +49,7 @@ class FillCases:
     """(N, H, W), none empty: where a lesion is wanted, with the outline that another one lent."""
     holes: NDArray[np.bool_]
     """(N, H, W): what is repainted; each holds its mask."""
-    asked: Asked
+    requested: Requested
     """Words out of `conditions.FACTS`, checked."""
     seeds: Sequence[int]
     """N integers."""
@@ -75,7 +75,7 @@ class Painter(Protocol):
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingJob:
     """What an infiller is made from."""
 
     folder: Path
@@ -96,8 +96,8 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Learned:
-    """What came of a lesson, beside the files in its folder."""
+class TrainingResult:
+    """What came of a job, beside the files in its folder."""
 
     network: Mapping[str, Any]
     """For `network.json`, what `Method.open_painter` needs."""
@@ -122,11 +122,11 @@ class Method(Protocol):
             Artifacts and files that will be read besides the patches, by their role.
         """
 
-    def learn(self, lesson: Lesson) -> Learned:
-        """Write into the lesson's folder what painting will need."""
+    def train(self, job: TrainingJob) -> TrainingResult:
+        """Write into the job's folder what painting will need."""
 
     def open_painter(self, folder: Path, network: Mapping[str, Any], device: str) -> Painter:
-        """Open what `learn` wrote.
+        """Open what `train` wrote.
 
         Args:
             folder: of the infiller.

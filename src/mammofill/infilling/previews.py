@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.imaging import corrupt, encode_png, to_uint16, to_unit
 from mammofill.ground.seeding import derive_seed, stream
-from mammofill.infilling.methods import FillCases, Lesson, Painter, paint
+from mammofill.infilling.methods import FillCases, Painter, TrainingJob, paint
 from mammofill.infilling.settings import CLASSES
 from mammofill.pairing.hole import holes_of
 from mammofill.pairing.pixels import paired_pixels
@@ -38,23 +38,23 @@ class PreviewCases:
         return len(self.images)
 
 
-def choose_previews(lesson: Lesson) -> PreviewCases:
+def choose_previews(job: TrainingJob) -> PreviewCases:
     """Choose the cases: half lesion patches with their own mask, half paired patches with the mask they borrow.
 
     Fewer than `settings.previews` are chosen where there are not so many.
     """
-    settings, windows = lesson.settings, lesson.windows
-    random = stream(lesson.seed, "previews")
-    images, masks = windows.pixels(random.permutation(lesson.rows)[: (settings.previews + 1) // 2])
-    lent = lesson.pairs.table.iloc[random.permutation(len(lesson.pairs.table))[: settings.previews // 2]]
-    contexts, borrowed, _, _ = paired_pixels(lesson.patches, lent)
+    settings, windows = job.settings, job.windows
+    random = stream(job.seed, "previews")
+    images, masks = windows.pixels(random.permutation(job.rows)[: (settings.previews + 1) // 2])
+    lent = job.pairs.table.iloc[random.permutation(len(job.pairs.table))[: settings.previews // 2]]
+    contexts, borrowed, _, _ = paired_pixels(job.patches, lent)
     images, masks = np.concatenate([images, contexts]), np.concatenate([masks, borrowed])
-    learned = set(windows.table["pathology"].iloc[lesson.rows])
+    learned = set(windows.table["pathology"].iloc[job.rows])
     return PreviewCases(
         images,
         masks,
         holes_of(masks, settings.hole),
-        tuple(derive_seed(lesson.seed, "preview", number) for number in range(len(images))),
+        tuple(derive_seed(job.seed, "preview", number) for number in range(len(images))),
         settings.feather_px,
         tuple(name for name in CLASSES if name in learned),
     )
@@ -90,11 +90,11 @@ def write_preview(folder: Path, images_seen: int, picture: bytes) -> None:
     write_atomically(place / f"{images_seen:08d}.png", picture)
 
 
-def preview_baseline(lesson: Lesson, painter: Painter) -> None:
+def preview_baseline(job: TrainingJob, painter: Painter) -> None:
     """Write one preview picture of a painter that was not trained."""
-    cases = choose_previews(lesson)
+    cases = choose_previews(job)
     if len(cases):
-        write_preview(lesson.folder, 0, preview_picture(painter, cases))
+        write_preview(job.folder, 0, preview_picture(painter, cases))
 
 
 def _framed(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

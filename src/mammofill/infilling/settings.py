@@ -48,7 +48,7 @@ class InfillerSettings:
 
 
 @dataclass(frozen=True)
-class LearnedInfillerSettings(InfillerSettings):
+class TrainedInfillerSettings(InfillerSettings):
     """What every infiller that is a trained network has to know as well.
 
     Attributes:

@@ -14,9 +14,9 @@ from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, Too
 from mammofill.ground.progress import Progress, quiet
 from mammofill.infilling.conditions import FACTS, words_in
 from mammofill.infilling.infiller import NETWORK_NAME, Infiller
-from mammofill.infilling.methods import Lesson, find_method, methods
+from mammofill.infilling.methods import TrainingJob, find_method, methods
 from mammofill.infilling.presets import PRESETS
-from mammofill.infilling.settings import CLASSES, InfillerSettings, LearnedInfillerSettings
+from mammofill.infilling.settings import CLASSES, InfillerSettings, TrainedInfillerSettings
 from mammofill.pairing import Pairs
 from mammofill.pairing.pixels import check_same_patches
 from mammofill.patches import PatchSet
@@ -90,8 +90,8 @@ def train_infiller(
         if work is not None:
             _check_masks(own, rows)
             _say_what(progress, learned, settings)
-            lesson = Lesson(work.folder, patches, own, rows, pairs, settings, seed, device, progress, start)
-            outcome = method.learn(lesson)
+            job = TrainingJob(work.folder, patches, own, rows, pairs, settings, seed, device, progress, start)
+            outcome = method.train(job)
             network = {
                 "method": settings.method,
                 "size_px": patches.size_px,
@@ -162,7 +162,7 @@ def _check_start(start: Infiller, windows: PatchSet, settings: InfillerSettings)
 def _check_machine(device: str, settings: InfillerSettings) -> None:
     from mammofill.ground.training.distributed import check_processes
 
-    if isinstance(settings, LearnedInfillerSettings):
+    if isinstance(settings, TrainedInfillerSettings):
         check_processes(device, settings.engine.processes, settings.engine.precision)
     else:
         check_processes(device, 1, "float32")

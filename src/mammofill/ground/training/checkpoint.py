@@ -86,7 +86,7 @@ def load_weights(path: Path, network: nn.Module) -> None:
     broken = sorted(name for name, tensor in tensors.items() if not torch.isfinite(tensor).all())
     if broken:
         raise WeightsError(
-            f"{path} holds values that are no numbers (NaN or infinity) in {len(broken)} tensors, first {broken[0]!r}. "
+            f"{path} holds NaN or infinite values in {len(broken)} tensors, first {broken[0]!r}. "
             "Nothing can be computed with them: train the network again."
         )
     network.load_state_dict(tensors)

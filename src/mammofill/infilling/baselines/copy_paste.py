@@ -26,7 +26,7 @@ from mammofill.ground.seeding import stream
 from mammofill.infilling.baselines.poisson import blend
 from mammofill.infilling.baselines.surroundings import find_black, grow
 from mammofill.infilling.conditions import words_in
-from mammofill.infilling.methods import FillCases, Fills, Learned, Lesson
+from mammofill.infilling.methods import FillCases, Fills, TrainingJob, TrainingResult
 from mammofill.infilling.previews import preview_baseline
 from mammofill.infilling.settings import InfillerSettings
 from mammofill.pairing.hole import hole_of
@@ -65,7 +65,7 @@ class CopyPastePainter:
         for number, (image, mask, hole, seed) in enumerate(
             zip(cases.images, cases.masks, cases.holes, cases.seeds, strict=True)
         ):
-            donor = self.choose(mask, {fact: words[number] for fact, words in cases.asked.items()}, seed)
+            donor = self.choose(mask, {fact: words[number] for fact, words in cases.requested.items()}, seed)
             lent, outlines = self.bank.pixels([donor])
             yield paste(to_unit(lent[0]), outlines[0], to_unit(image), mask, hole, self.feather_px)
 
@@ -172,26 +172,26 @@ def check(patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings
     return {}
 
 
-def learn(lesson: Lesson) -> Learned:
+def train(job: TrainingJob) -> TrainingResult:
     """Keep the lesions; see `Method`. Those that their window cuts off, or that reach beyond the breast, are left out.
 
     Raises:
         TooFewError: no lesion of a class can be pasted.
     """
-    patches, settings = lesson.windows, lesson.settings
-    found = _fit_to_paste(patches, lesson.rows, settings)
-    _check_classes(lesson, found)
-    bank = lesson.folder / "bank"
+    patches, settings = job.windows, job.settings
+    found = _fit_to_paste(patches, job.rows, settings)
+    _check_classes(job, found)
+    bank = job.folder / "bank"
     bank.mkdir(exist_ok=True)
     for number, start in enumerate(range(0, len(found), _PER_SHARD)):
         rows = found[start : start + _PER_SHARD]
         table: list[Any] = patches.table.iloc[rows].to_dict("records")
         write_shard(bank / f"patches-{number:05d}.parquet", table, *patches.pixels(rows), patches.breasts(rows))
-    preview_baseline(lesson, CopyPastePainter(Bank(bank), settings.feather_px, settings.conditions))
-    lesions = len(set(_lesion_names(patches, lesson.rows)))
+    preview_baseline(job, CopyPastePainter(Bank(bank), settings.feather_px, settings.conditions))
+    lesions = len(set(_lesion_names(patches, job.rows)))
     left_out = lesions - len(found)
-    lesson.progress.say(f"The bank holds {len(found)} lesions; {left_out} are cut off or reach beyond the breast.")
-    return Learned({"mask_is": "lent"}, found, {"lesions_in_bank": len(found), "lesions_left_out": left_out})
+    job.progress.say(f"The bank holds {len(found)} lesions; {left_out} are cut off or reach beyond the breast.")
+    return TrainingResult({"mask_is": "lent"}, found, {"lesions_in_bank": len(found), "lesions_left_out": left_out})
 
 
 def _lesion_names(patches: PatchSet, rows: NDArray[np.int64]) -> list[tuple[str, str]]:
@@ -216,13 +216,13 @@ def _fit_to_paste(patches: PatchSet, rows: NDArray[np.int64], settings: Infiller
     return np.array(sorted(row for _, row in best.values()), np.int64)
 
 
-def _check_classes(lesson: Lesson, rows: NDArray[np.int64]) -> None:
-    pathologies = lesson.windows.table["pathology"]
+def _check_classes(job: TrainingJob, rows: NDArray[np.int64]) -> None:
+    pathologies = job.windows.table["pathology"]
     held = set(pathologies.iloc[rows])
-    for pathology in sorted(set(pathologies.iloc[lesson.rows])):
+    for pathology in sorted(set(pathologies.iloc[job.rows])):
         if pathology not in held:
             raise TooFewError(
-                f"No {pathology} lesion of {lesson.windows.folder}, in the train split, lies wholly inside a patch and "
+                f"No {pathology} lesion of {job.windows.folder}, in the train split, lies wholly inside a patch and "
                 "on the breast, so none can be pasted. Use larger patches or a smaller stride."
             )
 

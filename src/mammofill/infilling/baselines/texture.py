@@ -17,7 +17,7 @@ from mammofill.ground.imaging import Image, Mask, distance_from, to_unit
 from mammofill.ground.seeding import stream
 from mammofill.infilling.baselines.poisson import blend
 from mammofill.infilling.baselines.surroundings import find_black, find_tissue, grow
-from mammofill.infilling.methods import FillCases, Fills, Learned, Lesson
+from mammofill.infilling.methods import FillCases, Fills, TrainingJob, TrainingResult
 from mammofill.infilling.previews import preview_baseline
 from mammofill.infilling.settings import InfillerSettings
 from mammofill.patches import PatchSet
@@ -99,10 +99,10 @@ def check(patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings
     return {}
 
 
-def learn(lesson: Lesson) -> Learned:
+def train(job: TrainingJob) -> TrainingResult:
     """Learn nothing; see `Method`."""
-    preview_baseline(lesson, TexturePainter(lesson.settings.feather_px))
-    return Learned({"mask_is": "lent"}, np.empty(0, np.int64), {})
+    preview_baseline(job, TexturePainter(job.settings.feather_px))
+    return TrainingResult({"mask_is": "lent"}, np.empty(0, np.int64), {})
 
 
 def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> TexturePainter:

@@ -24,7 +24,7 @@ from mammofill.infilling.flow.settings import FlowSettings, SamplingSettings, Ta
 from mammofill.infilling.flow.training_loop import FlowData, run_training
 from mammofill.infilling.infiller import Infiller
 from mammofill.infilling.lesions import read_lesions
-from mammofill.infilling.methods import Learned, Lesson
+from mammofill.infilling.methods import TrainingJob, TrainingResult
 from mammofill.infilling.previews import choose_previews
 from mammofill.infilling.settings import CLASSES, InfillerSettings
 from mammofill.patches import PatchSet
@@ -48,29 +48,29 @@ def check(patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings
     return {}
 
 
-def learn(lesson: Lesson) -> Learned:
+def train(job: TrainingJob) -> TrainingResult:
     """Train the network; see `Method`."""
-    settings = lesson.settings
+    settings = job.settings
     assert isinstance(settings, FlowSettings)
-    rows = _whole(lesson)
-    cut_off = len(lesson.rows) - len(rows)
-    lesson.progress.say(f"{len(rows)} windows hold their whole lesion; {cut_off} that cut it off are left out.")
-    others = lesson.windows.rows(split="validation", origin="real", pathology=CLASSES)
+    rows = _whole(job)
+    cut_off = len(job.rows) - len(rows)
+    job.progress.say(f"{len(rows)} windows hold their whole lesion; {cut_off} that cut it off are left out.")
+    others = job.windows.rows(split="validation", origin="real", pathology=CLASSES)
     if not len(others):
-        lesson.progress.say("There is no lesion of the validation split: the flow's validation loss is not measured.")
+        job.progress.say("There is no lesion of the validation split: the flow's validation loss is not measured.")
     data = FlowData(
-        lesson.folder,
-        read_lesions(lesson.windows, rows, settings.conditions),
-        read_lesions(lesson.windows, _spread(others, settings), settings.conditions) if len(others) else None,
+        job.folder,
+        read_lesions(job.windows, rows, settings.conditions),
+        read_lesions(job.windows, _spread(others, settings), settings.conditions) if len(others) else None,
         settings,
-        lesson.seed,
-        None if lesson.start is None else _weights_of(lesson.start, settings),
+        job.seed,
+        None if job.start is None else _weights_of(job.start, settings),
     )
-    seen = run_training(data, choose_previews(lesson), lesson.device, lesson.progress)
+    seen = run_training(data, choose_previews(job), job.device, job.progress)
     parts = {name: plain(getattr(settings, name)) for name in ("network", "target", "sampling")}
-    parts["precision"] = precision_on(lesson.device, settings.engine.precision)
+    parts["precision"] = precision_on(job.device, settings.engine.precision)
     outline = "lent" if settings.sampling.shape == "outline" else "ellipse"
-    return Learned({"flow": parts, "mask_is": outline}, rows, {"images_seen": seen, "windows_left_out": cut_off})
+    return TrainingResult({"flow": parts, "mask_is": outline}, rows, {"images_seen": seen, "windows_left_out": cut_off})
 
 
 def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> FlowPainter:
@@ -100,13 +100,13 @@ def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> FlowP
     return FlowPainter(built.eval().requires_grad_(False), target, sampling, bf16=has_bf16(place))
 
 
-def _whole(lesson: Lesson) -> NDArray[np.int64]:
+def _whole(job: TrainingJob) -> NDArray[np.int64]:
     """Return the rows whose window holds the whole lesion: of others, a flow would learn to cut lesions off.
 
     Raises:
         TooFewError: fewer than a batch.
     """
-    windows, rows, settings = lesson.windows, lesson.rows, lesson.settings
+    windows, rows, settings = job.windows, job.rows, job.settings
     assert isinstance(settings, FlowSettings)
     parts = [rows[start : start + 1024] for start in range(0, len(rows), 1024)]
     whole = [[not touches_border(mask) for mask in windows.masks(part)] for part in parts]

@@ -39,7 +39,7 @@ class FlowPainter:
     def fills(self, cases: FillCases) -> Fills:
         """Paint; see `Painter`."""
         device = next(self.network.parameters()).device
-        conditions = encode(self.network.facts, cases.asked, len(cases))
+        conditions = encode(self.network.facts, cases.requested, len(cases))
 
         def paint(start: int) -> list[Image]:
             numbers = list(range(start, min(start + _AT_ONCE, len(cases))))

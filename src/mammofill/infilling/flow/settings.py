@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mammofill.ground.errors import SettingsError, check_choice, check_setting
-from mammofill.infilling.settings import LearnedInfillerSettings
+from mammofill.infilling.settings import TrainedInfillerSettings
 from mammofill.pairing.hole import GROWN, HoleSettings
 
 SHAPES = ("untold", "ellipse", "outline")
@@ -242,7 +242,7 @@ class SamplingSettings:
 
 
 @dataclass(frozen=True)
-class FlowSettings(LearnedInfillerSettings):
+class FlowSettings(TrainedInfillerSettings):
     """How a flow is built, trained and painted with. Source: Liu et al., "Flow straight and fast", ICLR 2023.
 
     Attributes:

@@ -33,12 +33,12 @@ class Generator(nn.Module):
         widths = settings.widths_for(size_px)
         self.sides = [COARSEST_PX * 2**number for number in range(len(widths))]
         planes = count_planes(facts)
-        told = planes + settings.latent if settings.latent else 0
+        film = planes + settings.latent if settings.latent else 0
         self.scales = nn.ModuleList()
         before = 0
         for number, width in enumerate(widths):
             seen = _channels_seen(settings, planes, halvings=len(widths) - 1 - number)
-            self.scales.append(Refinement(before + seen, width, told, settings))
+            self.scales.append(Refinement(before + seen, width, film, settings))
             before = width
         self.to_image = nn.Conv2d(before, 1, kernel_size=1)
         start_layers(self)
@@ -59,11 +59,11 @@ class Generator(nn.Module):
             (N, 1, H, W): the whole patch, painted anew.
         """
         seen = self._pyramid(context, mask, conditions)
-        told = None if latent is None or not self.settings.latent else torch.cat([conditions, latent], dim=1)
+        film = None if latent is None or not self.settings.latent else torch.cat([conditions, latent], dim=1)
         features: Tensor | None = None
         for scale, pictures in zip(self.scales, seen, strict=True):
             joined = [pictures] if features is None else [self._double(features), pictures]
-            features = scale(torch.cat(joined, dim=1), told)  # (N, width, side, side)
+            features = scale(torch.cat(joined, dim=1), film)  # (N, width, side, side)
         painted: Tensor = self.bound(self.to_image(features))
         if self.settings.head == "residual":
             painted = painted + seen[-1][:, :1]
@@ -93,22 +93,22 @@ class Generator(nn.Module):
 
 
 class Refinement(nn.Module):
-    """The convolutions of one scale, each followed by its norm, what it is told, and its activation."""
+    """The convolutions of one scale, each followed by its norm, FiLM, and its activation."""
 
-    def __init__(self, channels: int, width: int, told: int, settings: GeneratorSettings) -> None:
-        """Build it for inputs of so many channels; `told` numbers scale and shift its channels, 0 for none."""
+    def __init__(self, channels: int, width: int, film: int, settings: GeneratorSettings) -> None:
+        """Build it for inputs of so many channels; `film` numbers scale and shift its channels (FiLM), 0 for none."""
         super().__init__()
         self.settings = settings
         before = [channels] + [width] * (settings.convolutions - 1)
         self.convolutions = nn.ModuleList(nn.Conv2d(count, width, kernel_size=3, padding=1) for count in before)
-        self.telling = nn.ModuleList(nn.Linear(told, 2 * width) for _ in before) if told else None
+        self.telling = nn.ModuleList(nn.Linear(film, 2 * width) for _ in before) if film else None
 
-    def forward(self, features: Tensor, told: Tensor | None) -> Tensor:
+    def forward(self, features: Tensor, film: Tensor | None) -> Tensor:
         """Refine (N, channels, side, side) to (N, width, side, side)."""
         for number, convolution in enumerate(self.convolutions):
             features = self._normalise(convolution(features))
-            if self.telling is not None and told is not None:
-                scale, shift = self.telling[number](told)[:, :, None, None].chunk(2, dim=1)  # (N, width, 1, 1) each
+            if self.telling is not None and film is not None:
+                scale, shift = self.telling[number](film)[:, :, None, None].chunk(2, dim=1)  # (N, width, 1, 1) each
                 features = features * (1 + scale) + shift
             features = F.leaky_relu(features, LEAK) if self.settings.activation == "leaky_relu" else F.relu(features)
         return features

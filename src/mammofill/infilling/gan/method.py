@@ -22,7 +22,7 @@ from mammofill.infilling.gan.painter import GeneratorPainter
 from mammofill.infilling.gan.settings import GanSettings, GeneratorSettings
 from mammofill.infilling.gan.training_loop import GanData, run_training
 from mammofill.infilling.lesions import Lesions, read_lesions
-from mammofill.infilling.methods import Learned, Lesson
+from mammofill.infilling.methods import TrainingJob, TrainingResult
 from mammofill.infilling.previews import choose_previews
 from mammofill.infilling.settings import CLASSES, InfillerSettings
 from mammofill.pairing.hole import holes_of
@@ -54,26 +54,26 @@ def check(patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings
     return {} if weights is None else {"perceptual weights": weights}
 
 
-def learn(lesson: Lesson) -> Learned:
+def train(job: TrainingJob) -> TrainingResult:
     """Train the networks; see `Method`."""
-    patches, rows, settings = lesson.windows, lesson.rows, lesson.settings
+    patches, rows, settings = job.windows, job.rows, job.settings
     assert isinstance(settings, GanSettings)
     features, record = build_features(settings.perceptual)
     validated = None
     if settings.validation.measure != "none":
         validated = _lesions(patches, _validation_rows(patches), settings)
     seen = run_training(
-        GanData(lesson.folder, _lesions(patches, rows, settings), validated, features, settings, lesson.seed),
-        choose_previews(lesson),
-        lesson.device,
-        lesson.progress,
+        GanData(job.folder, _lesions(patches, rows, settings), validated, features, settings, job.seed),
+        choose_previews(job),
+        job.device,
+        job.progress,
     )
     network = {
         "generator": plain(replace(settings.generator, widths=settings.generator.widths_for(patches.size_px))),
         "discriminator": plain(settings.discriminator),
         "perceptual": asdict(record),
     }
-    return Learned(network, rows, {"images_seen": seen})
+    return TrainingResult(network, rows, {"images_seen": seen})
 
 
 def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> GeneratorPainter:

@@ -52,7 +52,7 @@ class Networks:
         for network in (self.generator, self.discriminator, self.features, self.kept):
             network.to(device, memory_format=form)  # type: ignore[call-overload]
 
-    def average(self, images: int) -> None:
+    def update_ema(self, images: int) -> None:
         """Bring the kept generator nearer to the trained one, after a step of so many images."""
         if self.kept is self.generator:
             return

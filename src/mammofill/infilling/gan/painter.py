@@ -23,7 +23,7 @@ class GeneratorPainter:
         """Paint; see `Painter`. The generator is shown the hole, not the mask."""
         generator = self.generator
         device = next(generator.parameters()).device
-        conditions = torch.from_numpy(encode(generator.facts, cases.asked, len(cases))).to(device)
+        conditions = torch.from_numpy(encode(generator.facts, cases.requested, len(cases))).to(device)
 
         def paint(number: int) -> Image:
             seed, hole = cases.seeds[number], cases.holes[number]

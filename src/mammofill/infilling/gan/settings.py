@@ -12,7 +12,7 @@ from typing import Literal
 from mammofill.ground.artifact import execution
 from mammofill.ground.errors import SettingsError, check_choice, check_setting
 from mammofill.ground.training.settings import ValidationSettings
-from mammofill.infilling.settings import LearnedInfillerSettings
+from mammofill.infilling.settings import TrainedInfillerSettings
 
 AUGMENTATIONS = ("turn", "translation", "brightness", "contrast")
 """What can be done to the discriminator's pictures."""
@@ -239,7 +239,7 @@ class LossSettings:
         variety_target: root mean square difference wanted between them, as a share of the real pixels' spread there.
         gradient_penalty_weight: weight of R1, the squared slope of the verdict at real pictures (Mescheder et al., ICML
             2018, equation 9), halved; 0 for none.
-        gradient_penalty_every: R1 is taken in each so-many-th step of the discriminator, with so many times its weight.
+        gradient_penalty_every: R1 is taken every this many steps of the discriminator, with its weight times as many.
     """
 
     combine: Literal["stepped", "summed"] = "stepped"
@@ -358,7 +358,7 @@ class ScheduleSettings:
 
 
 @dataclass(frozen=True)
-class GanSettings(LearnedInfillerSettings):
+class GanSettings(TrainedInfillerSettings):
     """How a GAN is built and trained. The defaults are the preset `paper`.
 
     Attributes:

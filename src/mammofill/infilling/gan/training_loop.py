@@ -255,7 +255,7 @@ class Training:
         self.steps_in_turn += 1
         self.recent = [*self.recent, losses][-turn.burst :]
         if turn.network is self.networks.generator:
-            self.networks.average(self.settings.schedule.batch)
+            self.networks.update_ema(self.settings.schedule.batch)
         if turn.is_over(self.steps_in_turn, self.recent):
             self.turn_number, self.steps_in_turn, self.recent = (self.turn_number + 1) % len(turns), 0, []
         if self.images_seen == self.pretraining_ends:
