@@ -12,14 +12,15 @@ import os
 import sys
 import traceback
 from argparse import ArgumentError
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mammofill
 from mammofill.experiment.stages import PHANTOM, STAGES, Input, Stage, all_stages, stage_named
-from mammofill.ground.artifact import Artifact
+from mammofill.ground.artifact import NO_VERIFY, Artifact
 from mammofill.ground.errors import MammofillError, SettingsError
 from mammofill.ground.progress import LineProgress, Progress, for_this_console, quiet
 
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # step beside other work took 25 times as long on two cores. It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        return _command([one for one in given if one != "--debug"])
+        with _verification("--no-verify" not in given):
+            return _command([one for one in given if one not in ("--debug", "--no-verify")])
     except SystemExit as request:  # --help
         return int(request.code or 0)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (the outermost door: everything becomes a message)
@@ -78,6 +80,19 @@ def _from_elsewhere() -> dict[str, str]:
         if name in _OTHERS:
             raise SettingsError(f"A stage of an installed package is called {name!r}, as a command of mammofill is.")
     return found
+
+
+@contextmanager
+def _verification(wanted: bool) -> Iterator[None]:
+    """Check inputs, or not, in this process and in those that it begins."""
+    before = os.environ.get(NO_VERIFY)
+    if not wanted:
+        os.environ[NO_VERIFY] = "1"
+    try:
+        yield
+    finally:
+        if not wanted and before is None:
+            del os.environ[NO_VERIFY]
 
 
 def _command(given: list[str]) -> int:
@@ -341,6 +356,7 @@ def _add_ways(parser: ArgumentParser, dry_run: bool = True) -> None:
         parser.add_argument("--dry-run", action="store_true", help="print the resolved plan and touch nothing")
     parser.add_argument("--quiet", action="store_true", help="say nothing while working")
     parser.add_argument("--plain", action="store_true", help="plain lines instead of a bar, as in a log")
+    parser.add_argument("--no-verify", action="store_true", help="do not check that finished folders are unchanged")
     parser.add_argument("--debug", action="store_true", help="show where in the program an error came from")
 
 

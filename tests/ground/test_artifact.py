@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mammofill.ground import artifact
 from mammofill.ground.artifact import (
     Artifact,
     LearnedFrom,
@@ -151,7 +152,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     bake(tmp_path / "a")
     path = tmp_path / "a" / "artifact.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99}))
-    with pytest.raises(NewerFormatError, match="has format version 99.*reads up to version 1. Update mammofill"):
+    with pytest.raises(NewerFormatError, match="has format version 99.*reads up to version 2. Update mammofill"):
         Loaf.open(tmp_path / "a")
 
 
@@ -226,3 +227,77 @@ def test_the_manifest_of_a_folder_inside_a_renamed_parent_still_points_right(tmp
     (tmp_path / "study").rename(tmp_path / "archive")
     assert read_manifest(tmp_path / "archive" / "bread").inputs[0].path == "../flour"
     assert "loaf" in upstream(Loaf.open(tmp_path / "archive" / "bread"))
+
+
+# ---- what a stage reads is what was finished ------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+def flip(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("bit", range(0, 40, 7))
+def test_one_flipped_bit_in_an_input_is_noticed_and_its_file_named(tmp_path: Path, bit: int) -> None:
+    flour = bake(tmp_path / "flour")
+    flip(tmp_path / "flour" / "content.txt", bit)
+    with pytest.raises(DamagedError, match=r"content.txt was changed after it was finished: its SHA-256 was"):
+        bake(tmp_path / "bread", inputs={"flour": flour})
+    assert not (tmp_path / "bread.partial").exists()
+
+
+def test_what_was_verified_is_not_read_again_until_it_is_touched(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flour = bake(tmp_path / "flour")
+    for mark in (cache / "mammofill" / "verified").iterdir():
+        mark.unlink()
+    read = []
+    real = artifact.fingerprint_file
+    monkeypatch.setattr(artifact, "fingerprint_file", lambda path: read.append(path.name) or real(path))
+    artifact.verify(flour)
+    artifact.verify(flour)
+    assert read == ["content.txt"]
+    flip(tmp_path / "flour" / "content.txt", 3)
+    flip(tmp_path / "flour" / "content.txt", 3)
+    artifact.verify(flour)
+    assert read == ["content.txt"] * 2
+
+
+def test_without_verification_the_manifest_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flour = bake(tmp_path / "flour")
+    flip(tmp_path / "flour" / "content.txt", 3)
+    monkeypatch.setenv("MAMMOFILL_NO_VERIFY", "1")
+    bread = bake(tmp_path / "bread", inputs={"flour": flour})
+    assert bread.manifest.execution["no_verify"] is True
+
+
+def test_a_folder_of_an_older_version_is_checked_as_a_whole(tmp_path: Path) -> None:
+    flour = bake(tmp_path / "flour")
+    path = tmp_path / "flour" / "artifact.json"
+    content = json.loads(path.read_text()) | {"format_version": 1}
+    del content["hashes"]
+    path.write_text(json.dumps(content))
+    bake(tmp_path / "bread", inputs={"flour": Loaf.open(flour.folder)})
+    flip(tmp_path / "flour" / "content.txt", 3)
+    with pytest.raises(DamagedError, match="flour was changed after it was finished"):
+        bake(tmp_path / "cake", inputs={"flour": Loaf.open(flour.folder)})
+
+
+@pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "a/../../secret.txt"])
+def test_a_manifest_cannot_name_files_outside_its_folder(tmp_path: Path, name: str) -> None:
+    bake(tmp_path / "a")
+    path = tmp_path / "a" / "artifact.json"
+    content = json.loads(path.read_text())
+    content["files"][name] = 3
+    path.write_text(json.dumps(content))
+    with pytest.raises(DamagedError, match="is not a file inside"):
+        Loaf.open(tmp_path / "a")

@@ -124,6 +124,7 @@ def test_a_mask_that_does_not_fit_its_mammogram_is_named(
     manifest = mammograms.folder / "artifact.json"
     content = json.loads(manifest.read_text())
     content["files"]["masks/b_1.png"] = len(png)
+    del content["hashes"]["masks/b_1.png"]
     manifest.write_text(json.dumps(content))
     with pytest.raises(DamagedError, match=rf"mask of lesion b_1 {found}.* 10 x 10 px .* its mammogram b \(96 x 80 px"):
         extract_patches(MammogramSet.open(mammograms.folder), tmp_path / "p", replace(SETTINGS, workers=workers))
@@ -204,7 +205,7 @@ def test_a_set_without_a_table_of_its_own_opens_all_the_same(tmp_path: Path) -> 
     images, _ = patches.pixels(range(len(patches.table)))
     manifest = patches.folder / "artifact.json"
     content = json.loads(manifest.read_text())
-    del content["files"]["table.parquet"]
+    del content["files"]["table.parquet"], content["hashes"]["table.parquet"]
     manifest.write_text(json.dumps(content))
     (patches.folder / "table.parquet").unlink()
     again = PatchSet.open(patches.folder)

@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mammofill.ground.artifact import Artifact
+from mammofill.ground.artifact import Artifact, verify
 from mammofill.ground.errors import SettingsError, SourceError
 from mammofill.ground.extensions import with_extensions
 
@@ -43,6 +43,7 @@ class Input:
         """
         if self.kind != SOURCE:
             artifact: Artifact = find(self.kind).open(path)
+            verify(artifact)  # before anything of it is read
             return artifact
         if not Path(path).exists():
             raise SourceError(f"{path} does not exist. Give the folder (or table) of the collection.")

@@ -16,7 +16,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass
 from dataclasses import field as dataclass_field
 from enum import Enum
@@ -35,9 +35,13 @@ from mammofill.ground.errors import (
     PlanChangedError,
     WrongKindError,
 )
+from mammofill.ground.file_names import inside
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the folder format: raised when an older mammofill could no longer read a newer folder."""
+
+NO_VERIFY = "MAMMOFILL_NO_VERIFY"
+"""Environment variable that leaves the check of inputs out, here and in all processes that work for this one."""
 
 MANIFEST_NAME = "artifact.json"
 _PLAN_NAME = "plan.json"
@@ -88,6 +92,8 @@ class Manifest:
     counts: dict[str, int]
     patients_learned_from: tuple[LearnedFrom, ...]
     wall_seconds: float
+    hashes: dict[str, str] = dataclass_field(default_factory=dict)
+    """SHA-256 of each payload file, by its path; empty in folders that an older mammofill made."""
 
     def learned_patients(self) -> dict[str, list[str]]:
         """Return the ways in for each patient that shaped any weights upstream: patient -> ways."""
@@ -163,13 +169,72 @@ def read_manifest(folder: Path) -> Manifest:
             f"mammofill {mammofill.__version__}, which reads up to version {FORMAT_VERSION}. Update mammofill."
         )
     try:
+        for name in (*content["files"], *content.get("hashes", {})):
+            inside(folder, name)
         content["inputs"] = tuple(InputRecord(**record) for record in content["inputs"])
         content["patients_learned_from"] = tuple(
             LearnedFrom(record["through"], tuple(record["patients"])) for record in content["patients_learned_from"]
         )
         return Manifest(**content)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedError(f"{path} lacks what a manifest must say ({error}). Make the artifact again.") from error
+
+
+def verify(artifact: Artifact) -> None:
+    """Check that the files of an artifact are those that were finished, before a stage reads them.
+
+    Every file is read and its SHA-256 compared, once: that it was right is remembered in the user's cache (a mark per
+    artifact, under ``$XDG_CACHE_HOME/mammofill``), together with size, times and number of each file, so that the next
+    stage on this machine only looks at those. With ``MAMMOFILL_NO_VERIFY`` in the environment, as ``--no-verify`` sets
+    it, nothing is checked.
+
+    Raises:
+        DamagedError: names the file that was changed.
+    """
+    if not verifies():
+        return
+    manifest = artifact.manifest
+    names = sorted(manifest.hashes)
+    mark = _mark_of(artifact.folder, manifest)
+    if mark is not None and mark.is_file():
+        return
+    if not names and manifest.files:
+        check_content(artifact)
+    with ThreadPoolExecutor(4) as threads:
+        found = threads.map(fingerprint_file, (artifact.folder / name for name in names))
+        for name, content in zip(names, found, strict=True):
+            if content != manifest.hashes[name]:
+                raise DamagedError(
+                    f"{artifact.folder / name} was changed after it was finished: its SHA-256 was "
+                    f"{manifest.hashes[name][:12]}, and is {content[:12]}. Make {artifact.folder} again."
+                )
+    _leave(mark)
+
+
+def verifies() -> bool:
+    """Say whether stages check what they read."""
+    return not os.environ.get(NO_VERIFY)
+
+
+def _mark_of(folder: Path, manifest: Manifest) -> Path | None:
+    """Return the file whose being there says that the payload, as it lies there now, was right."""
+    facts = []
+    for name in sorted(manifest.files):
+        try:
+            about = (folder / name).stat()
+        except OSError:
+            return None
+        facts.append([name, about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino, about.st_dev])
+    told = json.dumps([manifest.fingerprint, sorted(manifest.hashes.items()), facts])
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache, "mammofill", "verified", hashlib.sha256(told.encode()).hexdigest())
+
+
+def _leave(mark: Path | None) -> None:
+    if mark is not None:
+        with suppress(OSError):  # no home, or no room there: then the next stage reads the files once more
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
 
 
 def check_content(artifact: Artifact) -> None:
@@ -178,7 +243,7 @@ def check_content(artifact: Artifact) -> None:
     Raises:
         DamagedError: the content is not what was finished.
     """
-    found, _ = _fingerprint_folder(artifact.folder)
+    found, _, _ = _fingerprint_folder(artifact.folder)
     if found != artifact.fingerprint:
         raise DamagedError(
             f"{artifact.folder} was changed after it was finished: its fingerprint was {artifact.fingerprint[:12]}, "
@@ -246,7 +311,7 @@ class Work:
         shutil.rmtree(self.folder / _SCRATCH_NAME, ignore_errors=True)
         for leftover in self.folder.rglob("*.tmp"):
             leftover.unlink()
-        fingerprint, files = _fingerprint_folder(self.folder, known or {})
+        fingerprint, files, hashes = _fingerprint_folder(self.folder, known or {})
         with ThreadPoolExecutor(8) as threads:  # disks take many such wishes at once
             list(threads.map(_flush, (self.folder / name for name in files)))
         manifest = {
@@ -254,6 +319,7 @@ class Work:
             "package_version": mammofill.__version__,
             "fingerprint": fingerprint,
             "files": files,
+            "hashes": hashes,
             "counts": {name: int(count) for name, count in counts.items()},
             "patients_learned_from": [
                 {"through": record.through, "patients": sorted(record.patients)}
@@ -263,6 +329,8 @@ class Work:
         }
         write_atomically(self.folder / MANIFEST_NAME, _as_json(manifest))
         _move_into_place(self.folder, self.out)
+        if set(hashes).isdisjoint(known or {}):  # else what is on the disk has not been read yet
+            _leave(_mark_of(self.out, read_manifest(self.out)))
 
 
 @contextmanager
@@ -295,15 +363,20 @@ def begin(
         PlanChangedError: the folder was begun or finished with other settings, seed, inputs or device.
         BusyError: another process is working on it.
         ArtifactError: something that is not ours stands at `out`.
+        DamagedError: an input was changed after it was finished.
     """
     out = Path(out)
+    for given in inputs.values():
+        for one in given if isinstance(given, Sequence) else [given]:
+            if isinstance(one, Artifact):
+                verify(one)
     # Paths between artifacts stay right when their common parent folder is moved, so they are kept relative.
     plan = {
         "kind": kind,
         "stage": stage,
         "format_version": FORMAT_VERSION,
         "settings": settings_of_plan(settings),
-        "execution": _execution(settings),
+        "execution": _execution(settings) | ({} if verifies() else {"no_verify": True}),
         "seed": int(seed),
         "device": device,
         "inputs": [vars(record) for record in _input_records(out, inputs)],
@@ -394,14 +467,17 @@ def fingerprint_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fingerprint_folder(folder: Path, known: Mapping[str, str] | None = None) -> tuple[str, dict[str, int]]:
-    """Return the fingerprint of a folder's payload, and the size of each of its files by relative path."""
+def _fingerprint_folder(
+    folder: Path, known: Mapping[str, str] | None = None
+) -> tuple[str, dict[str, int], dict[str, str]]:
+    """Return the fingerprint of a folder's payload, and the size and the SHA-256 of each file by relative path."""
     known = known or {}
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _not_payload)
     names = [path.relative_to(folder).as_posix() for path in paths]
-    lines = [f"{name} {known.get(name) or fingerprint_file(path)}" for name, path in zip(names, paths, strict=True)]
+    hashes = {name: known.get(name) or fingerprint_file(path) for name, path in zip(names, paths, strict=True)}
+    lines = [f"{name} {content}" for name, content in hashes.items()]
     sizes = {name: path.stat().st_size for name, path in zip(names, paths, strict=True)}
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest(), sizes
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest(), sizes, hashes
 
 
 _not_payload = {MANIFEST_NAME, _PLAN_NAME, _LOCK_NAME}

@@ -219,7 +219,7 @@ def read_tiff(path: Path) -> NDArray[np.uint16]:
         ValueError: if the file is no such TIFF.
         OSError: if it cannot be read.
     """
-    with PillowImage.open(path) as picture:
+    with PillowImage.open(path, formats=("TIFF",)) as picture:
         tags: Any = getattr(picture, "tag_v2", {})
         offsets, compression, size = tags.get(_STRIP_OFFSETS, ()), tags.get(_COMPRESSION), picture.size
         if picture.format != "TIFF" or picture.mode != "I;16":
@@ -239,7 +239,10 @@ def decode_png(encoded: bytes | memoryview) -> NDArray[np.uint8] | NDArray[np.ui
     Raises:
         ValueError: if the bytes are no PNG.
     """
-    array: NDArray[Any] | None = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    is_png = bytes(encoded[:8]) == b"\x89PNG\r\n\x1a\n"  # OpenCV would take other formats as well
+    array: NDArray[Any] | None = (
+        cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if is_png else None
+    )
     if array is None:
         raise ValueError("the bytes are not a PNG image")
     return array

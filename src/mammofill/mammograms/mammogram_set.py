@@ -15,6 +15,7 @@ On disk::
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from mammofill.ground.artifact import Artifact
 from mammofill.ground.errors import DamagedError
+from mammofill.ground.file_names import inside
 from mammofill.ground.imaging import Mask, StoredImage, decode_png, encode_png, read_tiff
 from mammofill.mammograms.tissue import TissueMap
 
@@ -112,13 +114,22 @@ class MammogramSet(Artifact):
         """Return the row of `mammograms` of one mammogram; None where nothing is known."""
         return self._facts[mammogram_id]
 
+    def _file(self, folder: str, name: str) -> Path:
+        """Return a file of this set; one that a table names outside of it is refused."""
+        try:
+            return inside(self.folder / folder, name)
+        except ValueError as error:
+            raise DamagedError(
+                f"{self.folder}: {error}. Its tables were changed; ingest the collection again."
+            ) from error
+
     def image(self, mammogram_id: str) -> StoredImage:
         """Return one mammogram's pixels, (rows, columns) uint16; read from the disk as they are looked at.
 
         Raises:
             DamagedError: the file is not the image that it was.
         """
-        path = self.folder / "images" / f"{mammogram_id}.tiff"
+        path = self._file("images", f"{mammogram_id}.tiff")
         try:
             return read_tiff(path)
         except (OSError, ValueError) as error:
@@ -126,11 +137,11 @@ class MammogramSet(Artifact):
 
     def tissue(self, mammogram_id: str) -> TissueMap:
         """Return what is film, breast and muscle, small; `enlarge_tissue` brings it to the mammogram's size."""
-        return decode_png((self.folder / "tissue" / f"{mammogram_id}.png").read_bytes()) // np.uint8(_TISSUE_STEP)
+        return decode_png(self._file("tissue", f"{mammogram_id}.png").read_bytes()) // np.uint8(_TISSUE_STEP)
 
     def mask_in_box(self, lesion_id: str) -> Mask:
         """Return one lesion's mask inside its box (top, left, height, width in `lesions`): (height, width) bool."""
-        return decode_png((self.folder / "masks" / f"{lesion_id}.png").read_bytes()) > 0
+        return decode_png(self._file("masks", f"{lesion_id}.png").read_bytes()) > 0
 
     def mask(self, lesion_id: str) -> Mask:
         """Return one lesion's mask, bool, of its mammogram's size."""
