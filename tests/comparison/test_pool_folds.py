@@ -72,9 +72,9 @@ def test_scores_are_told_from_their_own_folds_threshold(folded: StudyRun) -> Non
     assert [one.auc for one in pooled.folds] == pytest.approx(areas)
     assert pooled.mean_fold_auc == pytest.approx(np.mean(areas))
     auc = pooled.metrics.set_index("measure").loc["auc"]
-    assert auc["value"] == pytest.approx(
-        roc_auc_score(pooled.scores["pathology"] == "malignant", pooled.scores["logit"])
-    )
+    truth = [one.scores["pathology"] == "malignant" for one in parts]
+    pairs = [one.sum() * (~one).sum() for one in truth]
+    assert auc["value"] == pytest.approx(np.average(areas, weights=pairs)), "pairs of one fold each"
     assert auc["low"] < auc["value"] < auc["high"]
 
 
@@ -105,8 +105,10 @@ def test_repeats_are_replicates_on_the_same_patches(folded: StudyRun) -> None:
     cautions = " ".join(comparison.sentences.query("kind == 'caution'")["text"])
     assert "Each patient was scored by one of 2 classifiers, of different folds" in cautions
     assert "no unbiased estimate of the error of a cross-validation" in cautions
-    mean = np.mean([one.mean_fold_auc for one in several])
-    assert f"The mean of the folds' own AUCs, which no threshold touches: real only {mean:.3f}; pasted" in cautions
+    assert "An AUC counts pairs within folds only, each ranked by one classifier" in cautions
+    auc = comparison.arms.set_index(["arm", "measure"]).loc[("real only", "auc"), "value"]
+    values = [one.metrics.set_index("measure").loc["auc", "value"] for one in several]
+    assert auc == pytest.approx(np.mean(values)), "the comparison ranks within folds as well"
 
 
 def test_classifiers_that_score_on_different_levels_can_be_pooled(tmp_path: Path) -> None:

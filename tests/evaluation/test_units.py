@@ -102,6 +102,17 @@ def test_folds_without_a_class_have_no_pairs() -> None:
     assert np.isnan(auc_within_folds(malignant, np.zeros(3), np.array([[1.0, 0.0, 1.0]]), folds)[0])
 
 
+def test_predictive_values_at_a_stated_prevalence_by_hand() -> None:
+    """Recall 0.8 and specificity 0.9 at 1 in 100: 0.008 of 0.107 that are called malignant, 0.891 of 0.893 others."""
+    malignant, called = np.repeat([True, False], 10), np.repeat([1.0, -1.0, 1.0, -1.0], [8, 2, 1, 9])
+    names = ("ppv_at_prevalence_0.01", "npv_at_prevalence_0.01", "ppv_at_prevalence_0.5")
+    found = measure(names, malignant, called, 0.0, np.ones((1, 20)))
+    assert found[names[0]][0] == pytest.approx(0.008 / 0.107)
+    assert found[names[1]][0] == pytest.approx(0.891 / 0.893)
+    assert found[names[2]][0] == pytest.approx(8 / 9)
+    assert np.isnan(measure(names[:1], malignant, called - 9, 0.0, np.ones((1, 20)))[names[0]][0]), "nobody is called"
+
+
 def test_slope_and_intercept_are_those_of_a_logistic_regression() -> None:
     random = np.random.default_rng(3)
     logits = random.normal(0, 2, 600)

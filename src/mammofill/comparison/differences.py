@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -108,7 +109,7 @@ def _test(table: pd.DataFrame, spreads: Sequence[Spread], settings: CompareArmsS
         table.at[place, "family"] = len(family)
     for place in finding:
         name, difference = settings.measures[0], spreads[place].value
-        told = {
+        told: dict[str, Any] = {
             "p": p[place],
             "p_holm": adjusted[place],
             "verdict": verdict(name, difference, adjusted[place], error_rate),

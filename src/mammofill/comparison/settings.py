@@ -24,7 +24,8 @@ class CompareArmsSettings:
             shown, but belongs to no family and gets no verdict.
         measures: what is compared. The first is the primary one, which alone is tested; the others are described, with
             intervals. ``_by_lesion`` and ``_by_patient`` say the unit, nothing says by patch. A recall at a fixed
-            specificity is written ``recall_at_specificity_0.9``, a specificity ``specificity_at_recall_0.9``.
+            specificity is written ``recall_at_specificity_0.9``, a specificity ``specificity_at_recall_0.9``,
+            predictive values at the prevalence of a clinic ``ppv_at_prevalence_0.006``, ``npv_at_prevalence_0.006``.
         margin: difference in the primary measure, in its own unit (0.02 of AUC), below which an arm is worth nothing
             that matters; asked for besides whether there is any difference. Left out, that is not asked.
         resamples: bootstrap resamples of patients, the same ones for all arms.
@@ -68,11 +69,11 @@ class CompareArmsSettings:
         check_setting(self, "planned_doses", all(dose > 0 for dose in self.planned_doses), "numbers above 0")
         known = bool(self.measures) and len(set(self.measures)) == len(self.measures)
         known = known and all(is_measure(unit_of(name)[0]) for name in self.measures)
-        words = "auc, pr_auc, accuracy, balanced_accuracy, recall, specificity, recall_at_specificity_X, "
-        words += (
-            "specificity_at_recall_X, brier, ece, nll, calibration_slope or calibration_intercept, with _by_lesion "
+        words = (
+            "auc, pr_auc, accuracy, balanced_accuracy, recall, specificity, recall_at_specificity_X, "
+            "specificity_at_recall_X, ppv_at_prevalence_X, npv_at_prevalence_X, brier, ece, nll, calibration_slope or "
+            "calibration_intercept, with _by_lesion or _by_patient or by patch, each once and at least one"
         )
-        words += "or _by_patient or by patch, each once and at least one"
         check_setting(self, "measures", known, words)
         check_setting(self, "margin", self.margin is None or self.margin > 0, "above 0, or left out")
         check_setting(self, "resamples", self.resamples >= 100, "at least 100")

@@ -15,6 +15,9 @@ recall_at_specificity_X        greatest recall of any threshold whose specificit
                                That threshold is chosen on the very cases that it is measured on: an operating point
                                of the curve, a little better than one that was frozen before
 specificity_at_recall_X        greatest specificity of any threshold whose recall is at least X; the same holds
+ppv_at_prevalence_X            share of those called malignant who are, were malignant ones a share X of all (Bayes; at
+                               the threshold): a test set that was collected by lesion has not the share of the clinic
+npv_at_prevalence_X            share of those called benign who are, likewise
 brier                          mean squared distance of the probability from the truth (Brier, 1950); lower is better
 ece                            expected calibration error over `CALIBRATION_BINS` bins of equal width; lower is better
 nll                            mean negative log-likelihood of the truth, in nats; lower is better
@@ -60,9 +63,13 @@ _PLAIN = ("auc", "pr_auc", *AT_THRESHOLD, *LOWER_IS_BETTER, *OF_CALIBRATION)
 _AT_LEVEL = re.compile(r"(recall_at_specificity|specificity_at_recall)_(0\.\d+)")
 
 
+_AT_PREVALENCE = re.compile(r"(ppv|npv)_at_prevalence_(0\.\d+)")
+
+
 def is_measure(name: str) -> bool:
     """Say whether there is a measure of this name."""
-    return name in _PLAIN or bool((at := _AT_LEVEL.fullmatch(name)) and float(at[2]) > 0)
+    at = _AT_LEVEL.fullmatch(name) or _AT_PREVALENCE.fullmatch(name)
+    return name in _PLAIN or bool(at and float(at[2]) > 0)
 
 
 def measure(
@@ -235,6 +242,8 @@ class _Measured:
             level = float(at[2])
             of_recall = at[1] == "recall_at_specificity"
             return self.curve.recall_at(level) if of_recall else self.curve.specificity_at(level)
+        if at := _AT_PREVALENCE.fullmatch(name):
+            return self.predictive_value(float(at[2]), of_positives=at[1] == "ppv")
         match name:
             case "auc" if self.folds is not None:
                 return auc_within_folds(self.malignant, self.logits, self.weights, self.folds)
@@ -277,6 +286,13 @@ class _Measured:
     @cached_property
     def specificity(self) -> Values:
         return _share(self.weights @ (~self.malignant & ~self.called), self.weights @ ~self.malignant)
+
+    def predictive_value(self, prevalence: float, of_positives: bool) -> Values:
+        """Return the share of calls of one kind that are right where malignant cases are so frequent; NaN for none."""
+        right = (self.recall * prevalence, self.specificity * (1 - prevalence))
+        wrong = ((1 - self.specificity) * (1 - prevalence), (1 - self.recall) * prevalence)
+        side = 0 if of_positives else 1
+        return _share(right[side], right[side] + wrong[side])
 
     def mean(self, values: NDArray[np.bool_] | NDArray[np.float64]) -> Values:
         return _share(self.weights @ values, self.weights.sum(axis=1))

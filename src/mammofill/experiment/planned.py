@@ -100,7 +100,9 @@ def _evaluations(out: Path) -> Iterator[Path]:
 def _keep_study_file(study: Study, out: Path, progress: Progress) -> None:
     """Write the study file into the study's folder; what stood there with other content is kept beside the plans."""
     place, content = out / "study.toml", study.path.read_bytes()
-    if place.is_file() and place.read_bytes() != content:
+    if place.is_file() and place.read_bytes() == content:
+        return
+    if place.is_file():
         number = len(list((out / PLANS).glob("study-*.toml"))) + 1
         kept = out / PLANS / f"study-{number}.toml"
         write_atomically(kept, place.read_bytes())

@@ -162,7 +162,7 @@ def measure_in_words(name: str) -> str:
     """Return what a measure is called in tables, for example ``recall at specificity 0.9``."""
     plain, unit = unit_of(name)
     words = MEASURE_WORDS.get(name) or _MORE_WORDS.get(plain) or plain.replace("_", " ")
-    words += " (threshold from the test set)" if "_at_" in plain else ""
+    words += " (threshold from the test set)" if "_at_specificity_" in plain or "_at_recall_" in plain else ""
     return words if name in MEASURE_WORDS or unit == PATCH else f"{words} by {unit}"
 
 
