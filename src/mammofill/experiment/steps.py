@@ -132,8 +132,8 @@ class Plan:
     infillers: Mapping[str, Any]
     arms: tuple[Arm, ...]
     grid: Grid
-    judging: Arm | None
-    """The arm whose classifier judges the infillers, if they are judged."""
+    judging: tuple[Arm, ...]
+    """The arms whose classifiers judge the infillers, if they are judged: one, and perhaps a standardised one."""
     seed: int
     external: External | None = None
     windows: Any | None = None
@@ -280,14 +280,17 @@ def _until_evaluated_in_folds(plan: Plan) -> Iterator[Step]:
 
 
 def _judged(plan: Plan) -> Iterator[Step]:
-    """Yield what measures the infillers, with the eyes of a classifier that learned from real patches only.
+    """Yield what measures the infillers, with the eyes of classifiers that learned from real patches only.
 
-    Of an infiller that is trained several times it is the first one.
+    Of an infiller that is trained several times it is the first one. Practice mammograms can be drawn without their
+    lesions, which tells what a perfect infiller would score.
     """
-    eyes = next(cell for cell in cells_of(plan) if cell.arm == plan.judging and cell.share == 1)
+    eyes = [next(cell for cell in cells_of(plan) if cell.arm == arm and cell.share == 1) for arm in plan.judging]
     infillers = tuple(_infiller(1.0, name, 0, plan) for name in _judged_infillers(plan))
     seen = {"infillers": infillers, "patches": (patches_at(1.0),)}
-    seen |= {"classifier": (Path("classifiers") / eyes.slug,), "pairs": (_TEST_PAIRS,)}
+    roles = ("classifier", "standardised")
+    seen |= {role: (Path("classifiers") / cell.slug,) for role, cell in zip(roles, eyes, strict=False)}
+    seen |= {"pairs": (_TEST_PAIRS,)} | ({"phantoms": (Path("phantoms"),)} if plan.source is None else {})
     yield _step("judge-infiller", seen, Path("judgement"), plan.settings["judge-infiller"], plan.seed)
 
 

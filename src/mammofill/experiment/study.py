@@ -54,7 +54,8 @@ stride_px = 8                 # all else as in [extract-patches], but without no
     source = "path/of/it"         # all else as in [ingest], where it is not said here
 
     [judge-infiller]              # only where this table stands: what the infillers paint is measured on test patches,
-                                  # with the eyes of the last arm that learned from real patches only, each once
+                                  # with the eyes of the last arm that learned from real patches only, each once, and
+                                  # of the last such arm with standardise = true, if there is one
 """
 
 from __future__ import annotations
@@ -154,7 +155,7 @@ def read_study(path: str | Path) -> Study:
         raise SettingsError(f"{path}: device must be cpu, cuda or cuda:<number>, but is {device!r}.")
     if "title" not in tables["write-report"]:
         settings["write-report"] = replace(settings["write-report"], title=name)
-    judging = _judging_arm(arms, path) if "judge-infiller" in content else None
+    judging = _judging_arms(arms, path) if "judge-infiller" in content else ()
     external = _external(tables["external"], settings["ingest"], path) if "external" in content else None
     plan = Plan(source, settings, infillers, tuple(arms), grid, judging, seed, external, own_windows)
     return Study(path, name, seed, device, plan, tuple(steps_of(plan)))
@@ -392,15 +393,20 @@ def _infiller_of(key: str, value: Any, infillers: Mapping[str, Any], where: str)
     return value
 
 
-def _judging_arm(arms: list[Arm], path: Path) -> Arm:
-    """Return the arm whose classifier judges the infillers: the last that learns from real patches only, each once."""
+def _judging_arms(arms: list[Arm], path: Path) -> tuple[Arm, ...]:
+    """Return the arms whose classifiers judge the infillers: of those that learn from real patches only, each once.
+
+    Returns:
+        The last one whose patches are as they are, and the last one whose patches are standardised, if there is one.
+    """
     real = [arm for arm in arms if not (arm.infiller or arm.discriminator or arm.repeated)]
-    if not real:
+    plain = [arm for arm in real if not arm.settings.standardise]
+    if not plain:
         raise SettingsError(
-            f"{path} [judge-infiller]: an infiller is judged with a classifier that learned from real patches only, "
-            "but every arm has synthetic, repeated or discriminator. Add an arm without them."
+            f"{path} [judge-infiller]: an infiller is judged with a classifier that learned from real patches only, as "
+            "they are, but every arm has synthetic, repeated, discriminator or standardise. Add an arm without them."
         )
-    return real[-1]
+    return (plain[-1], *[arm for arm in real if arm.settings.standardise][-1:])
 
 
 def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
