@@ -226,6 +226,18 @@ def test_it_starts_from_another_and_counts_whom_that_one_learned_from(
     assert set(fresh.manifest.learned_patients()) < patients
 
 
+def test_other_sampling_of_the_same_weights(flow: Infiller, world: World, tmp_path: Path) -> None:
+    settings = tiny_flow(schedule=replace(tiny_flow().schedule, images=0))
+    settings = replace(settings, sampling=replace(settings.sampling, guidance=3.0))
+    other = train_infiller(world.patches, world.pairs, tmp_path / "other", settings, start=flow)
+    assert np.array_equal(weights(other), weights(flow))
+    images, masks = cases(1)
+    one, two = (each.infill(images, masks, ["benign"], [5], allow_border=True) for each in (flow, other))
+    assert not np.array_equal(one, two)
+    with pytest.raises(SettingsError, match="keeps the weights of another flow, but no start was given"):
+        train_infiller(world.patches, world.pairs, tmp_path / "none", settings)
+
+
 def test_a_start_that_does_not_fit_is_refused(flow: Infiller, world: World, tmp_path: Path) -> None:
     wider = tiny_flow(network=replace(tiny_flow().network, widths=(8, 16, 16)))
     with pytest.raises(MammofillError, match=r"from which to start, has the network .*8, 8, 16.* was asked for"):

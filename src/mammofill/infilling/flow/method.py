@@ -52,6 +52,8 @@ def train(job: TrainingJob) -> TrainingResult:
     """Train the network; see `Method`."""
     settings = job.settings
     assert isinstance(settings, FlowSettings)
+    if settings.schedule.images == 0 and job.start is None:
+        raise SettingsError("schedule.images is 0, which keeps the weights of another flow, but no start was given.")
     rows = _whole(job)
     cut_off = len(job.rows) - len(rows)
     job.progress.say(f"{len(rows)} windows hold their whole lesion; {cut_off} that cut it off are left out.")

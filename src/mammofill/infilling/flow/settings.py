@@ -129,7 +129,8 @@ class FlowScheduleSettings:
 
     Attributes:
         images: windows seen in all. On practice mammograms of 64 px, 7,000 teach brightness only, 45,000 the class,
-            83,000 jagged outlines.
+            83,000 jagged outlines. With 0, and another flow to start from, its weights are kept as they are: to paint
+            with other `sampling`.
         batch: windows in a step.
         learning_rate: Adam's, at the start, after a warm-up; falls along a half cosine to 0.
         warmup_images: images over which the learning rate rises from 0.
@@ -158,7 +159,8 @@ class FlowScheduleSettings:
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
-        for field in ("images", "batch", "warmup_images", "ema_half_life_images"):
+        check_setting(self, "images", self.images >= 0, "at least 0")
+        for field in ("batch", "warmup_images", "ema_half_life_images"):
             check_setting(self, field, getattr(self, field) >= 1, "at least 1")
         check_setting(self, "learning_rate", 0 < self.learning_rate < 1, "between 0 and 1")
         for field in ("beta1", "beta2"):
@@ -170,7 +172,9 @@ class FlowScheduleSettings:
     def rate_at(self, images_seen: int) -> float:
         """Return the learning rate of the step that begins after so many images."""
         rising = min(1.0, (images_seen + self.batch) / self.warmup_images)
-        return self.learning_rate * rising * (0.5 + 0.5 * math.cos(math.pi * min(1.0, images_seen / self.images)))
+        return (
+            self.learning_rate * rising * (0.5 + 0.5 * math.cos(math.pi * min(1.0, images_seen / max(self.images, 1))))
+        )
 
 
 @dataclass(frozen=True)
