@@ -293,6 +293,12 @@ def test_classifiers_in_each_others_place_are_refused(world: World, tmp_path: Pa
     refused(world, LeakError, "test-patient-3: through train-classifier", standardised=known)
 
 
+def test_pairs_whose_holes_are_cut_off_are_refused(world: World, tmp_path: Path) -> None:
+    wide = make_infiller(tmp_path / "wide", hole={"rule": "dilation", "share": 1.5, "plus_px": 4.0})
+    refused(world, ArtifactError, r"holes touch the border .* pair-patches --hole.rule dilation --hole.share 1.5",
+            infillers=[wide])  # fmt: skip
+
+
 def test_nobody_and_the_same_one_twice_are_refused(world: World) -> None:
     refused(world, ArtifactError, "There is no infiller to judge", infillers=[])
     refused(world, ArtifactError, "is given twice", infillers=[world.honest, world.honest])

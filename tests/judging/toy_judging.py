@@ -198,12 +198,14 @@ def make_infiller(
     learned: Mapping[str, int] | None = None,
     patients: Iterable[str] = ("train-patient-0",),
     size_px: int = SIZE_PX,
+    hole: Mapping[str, Any] | None = None,
 ) -> Infiller:
     network = {
         "method": "texture",
         "size_px": size_px,
         "feather_px": 1,
         "classes_learned": learned or {"benign": 9, "malignant": 9},
+        "hole": hole or {"rule": "mask"},
     }
     with begin(out, kind="infiller", stage="train-infiller", settings=Toy(kind.__name__), seed=0, inputs={}) as work:
         assert work is not None

@@ -9,9 +9,12 @@ import pandas as pd
 from mammofill.classifier import Classifier
 from mammofill.ground.artifact import Artifact
 from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
+from mammofill.ground.imaging import touches_border
 from mammofill.infilling import Infiller
 from mammofill.infilling.settings import CLASSES
+from mammofill.judging.cases import Lesions
 from mammofill.pairing import Pairs
+from mammofill.pairing.hole import holes_of
 from mammofill.pairing.pixels import check_same_patches
 from mammofill.patches import PatchSet
 
@@ -47,6 +50,23 @@ def check_inputs(
     for one in (*infillers, *classifiers):
         _check_unknown_to(one, {*map(str, people), *map(str, of_split)}, split)
     return split
+
+
+def check_holes(infillers: Sequence[Infiller], contexts: Lesions, pairs: Pairs) -> None:
+    """Refuse pairs whose holes do not lie in their patch: fills would be cut off, and judged by the cut.
+
+    Raises:
+        ArtifactError: it says how to make pairs that fit.
+    """
+    for infiller in infillers:
+        cut = sum(touches_border(hole) for hole in holes_of(contexts.masks, infiller.hole))
+        if cut:
+            rule = infiller.hole
+            raise ArtifactError(
+                f"{pairs.folder}: {cut} of {len(contexts)} holes touch the border of their patch, so that no whole "
+                f"lesion can be painted. The infiller in {infiller.folder} repaints {rule}: make the pairs with "
+                f"pair-patches --hole.rule {rule.rule} --hole.share {rule.share:g} --hole.plus_px {rule.plus_px:g}."
+            )
 
 
 def _split_of(pairs: Pairs, patches: PatchSet) -> str:

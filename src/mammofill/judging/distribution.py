@@ -96,14 +96,15 @@ def _mean_over_halves(
     dealt = stream(seed, "halves").permutation(len(names))
     first = set(np.array(names, object)[dealt[: len(names) // 2]].tolist())
     half = np.array([one in first for one in real.people[:, 0]])
-    scaled = of_real.astype(np.float64)
-    deviation = np.maximum(scaled.std(axis=0), 1e-9)
+    # One scale for all features: those that hardly vary among real lesions must not outweigh the others.
+    scale = max(float(np.sqrt(of_real.astype(np.float64).var(axis=0).mean())), 1e-9)
+    scaled = of_real.astype(np.float64) / scale
     found = []
     for side in (half, ~half):
-        reference = scaled[side & (real.malignant == malignant)] / deviation
-        rest = scaled[~side & (real.malignant == malignant)] / deviation
+        reference = scaled[side & (real.malignant == malignant)]
+        rest = scaled[~side & (real.malignant == malignant)]
         if others is not None and of_others is not None:
-            own = of_others[others.malignant == malignant].astype(np.float64) / deviation
+            own = of_others[others.malignant == malignant].astype(np.float64) / scale
             rest = own[stream(seed, "fills compared").permutation(len(own))[: len(rest)]]
         if min(len(reference), len(rest)) >= _LEAST:
             found.append(compare(reference, rest))

@@ -13,7 +13,7 @@ from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.infilling import Infiller
 from mammofill.judging.cases import choose_cases, choose_real
-from mammofill.judging.checks import check_inputs
+from mammofill.judging.checks import check_holes, check_inputs
 from mammofill.judging.judgement import Judgement
 from mammofill.judging.oracle import Oracle, TissueWithoutLesions
 from mammofill.judging.painting import CHUNK, Painting
@@ -79,13 +79,14 @@ def judge_infiller(
         LeakError: a patient whose tissue, outline or lesion is used shaped an infiller or a classifier.
         ArtifactError: the pairs were made from other patches or are of several splits; sizes differ; a classifier
             learned from generated patches, or the second one is not standardised; there is no infiller, or one is
-            given twice; the phantoms are not what the patches show.
+            given twice; a hole does not lie in its patch; the phantoms are not what the patches show.
         TooFewError: an infiller learned from one class only; a class or too many patients are missing in the split.
         DeviceError: the device is not there.
     """
     split = check_inputs(infillers, classifier, standardised, patches, pairs)
     cases = choose_cases(pairs, patches, settings, seed)
     real = choose_real(patches, split, settings, seed)
+    check_holes(infillers, cases.contexts, pairs)
     tissue = None
     if phantoms is not None:
         tissue = TissueWithoutLesions(phantoms)
@@ -111,6 +112,8 @@ def judge_infiller(
     ):
         if work is not None:
             training = TrainingOnFills(classifier, real, pairs, patches, settings, seed, device)
+            for part in training.parts:
+                check_holes(infillers, part.contexts, pairs)
             given = Given(classifier, standardised, cases, real, training, patches, settings, seed, device)
             largest = widest([one.hole for one in infillers])
             reference = next(one for one in infillers if one.hole == largest)

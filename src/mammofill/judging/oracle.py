@@ -110,7 +110,7 @@ class Oracle:
         return np.array([self._opacity(mask) > 0 for mask in masks], np.bool_).reshape(masks.shape)
 
     def fill(self, lesions: Lesions, pathologies: Sequence[str], seeds: NDArray[np.int64]) -> NDArray[np.uint16]:
-        """Paint; see `Filler`. The film's noise is that of the patch, as laid over the new brightness."""
+        """Paint; see `Filler`. The film's noise in the hole is new; around it the pixels are known, and kept."""
         self.tissue.draw(lesions)
         fills = []
         for number, patch_id in enumerate(lesions.rows["patch_id"]):
@@ -119,7 +119,9 @@ class Oracle:
             film = tissue.film.copy()
             for body in _bodies(mask):
                 film += self._draw(tissue, body, pathologies[number] == "malignant", random)
-            fills.append(composite(lesions.images[number], exposed(film, tissue.noise), self._opacity(mask)))
+            grain = random.standard_normal(mask.shape, dtype=np.float32)
+            noise = np.where(hole_of(mask, self.hole), grain, tissue.noise)
+            fills.append(composite(lesions.images[number], exposed(film, noise), self._opacity(mask)))
         return np.array(fills, np.uint16).reshape(lesions.images.shape)
 
     def _opacity(self, mask: Mask) -> Image:
