@@ -9,6 +9,7 @@ from typing import Any
 
 from mammofill.classifier import Classifier
 from mammofill.ground.artifact import begin, write_atomically
+from mammofill.ground.csv_export import to_csv
 from mammofill.ground.memory import freed_memory_kept
 from mammofill.ground.progress import Progress, quiet
 from mammofill.infilling import Infiller
@@ -93,7 +94,7 @@ def judge_infiller(
 
             folder, measures, spectra = work.folder, measures_table(court.findings), spectra_table(court.spectra)
             measures.to_parquet(folder / "measures.parquet", index=False)
-            write_atomically(folder / "table.csv", measures.to_csv(index=False, lineterminator="\n"))
+            write_atomically(folder / "table.csv", to_csv(measures))
             write_atomically(folder / "table.txt", verdicts_side_by_side(measures, names, settings.confidence))
             court.fill_table().to_parquet(folder / "fills.parquet", index=False)
             spectra.to_parquet(folder / "spectra.parquet", index=False)
