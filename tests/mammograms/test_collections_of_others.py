@@ -74,7 +74,5 @@ def test_what_another_package_cannot_do(tmp_path: Path) -> None:
     ):
         with pytest.raises(SettingsError, match=words):
             ingest(tmp_path, tmp_path / "out", IngestSettings(collection=name))
-    with pytest.raises(
-        SettingsError, match="collection must be one of cbis-ddsm, .*table, our-clinic, no-reader, lost"
-    ):
+    with pytest.raises(SettingsError, match="collection must be one of cbis-ddsm.*table, our-clinic, no-reader"):
         IngestSettings(collection="unheard-of")
