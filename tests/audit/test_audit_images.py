@@ -131,7 +131,7 @@ def test_a_process_that_dies_over_one_file_is_a_case_and_not_the_end(
     result = audit(faulty, AuditSettings(workers=2))
     died = cases(result, "reader-died")
     assert [case.what for case in died] == ["Mass-Training_P_00003_RIGHT_CC"]
-    assert "died twice" in died[0].words
+    assert "was ended by SIGKILL twice" in died[0].words
     assert len(cases(result, "mask-empty")) == len(cases(audited, "mask-empty"))
 
 

@@ -21,7 +21,9 @@ from mammofill.audit import AuditSettings, audit
 from mammofill.ground.errors import SourceError
 from mammofill.ground.file_names import file_name, inside
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
+from mammofill.mammograms.sources.annotations import Circle, Collection, LesionEntry, MammogramEntry
 from mammofill.mammograms.sources.csv_table import read_csv_table
+from mammofill.mammograms.sources.identifiers import with_names_of_files
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
 
 CBIS = IngestSettings(height_px=None)
@@ -160,7 +162,7 @@ def test_pipes_devices_and_names_that_cannot_be_are_passed_by(tmp_path: Path) ->
 def test_a_name_made_from_any_text_stays_in_its_folder(text: str) -> None:
     name = file_name(text)
     assert inside(Path("/folder"), name) == Path("/folder") / name
-    assert 0 < len(name) <= 180
+    assert 0 < len(name) <= 200
     assert len(Path(name).parts) == 1
     assert name.isascii()
     assert not name.startswith(".")
@@ -203,6 +205,19 @@ def nasty_table(folder: Path) -> tuple[Path, IngestSettings]:
     with (folder / "own.csv").open("a") as table:
         table.write(f"{NASTY}/a.png,,{NASTY},normal\n")
     return folder, TABLE
+
+
+def test_identifiers_that_are_no_names_or_are_there_twice_become_names() -> None:
+    lesions = tuple(LesionEntry("m/1_1", "benign", "mass", Circle(9, 9, 3), f"row {row}") for row in (1, 2))
+    entries = [MammogramEntry(name, "P1", None, None, (Path("x"),), lesions) for name in ("m/1", "M-1", "m-1", "m/1")]
+    found = with_names_of_files(Collection(tuple(entries), ()))
+    names = [entry.mammogram_id for entry in found.mammograms]
+    names += [lesion.lesion_id for entry in found.mammograms for lesion in entry.lesions]
+    assert len(names) == len({name.casefold() for name in names}) == 3 + 3 * 2
+    assert all(file_name(name) == name for name in names)
+    assert [(one.what, one.rule) for one in found.exclusions] == [
+        (found.mammograms[0].mammogram_id, "identifier-twice")
+    ]
 
 
 @pytest.mark.parametrize("make", [nasty_cmmd, nasty_cbis, nasty_table])

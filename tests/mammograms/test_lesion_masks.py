@@ -61,9 +61,8 @@ def test_masks_are_told_by_content_whatever_they_are_called(
 def test_the_picture_of_an_ordinary_lesion_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = lesion(tmp_path, (cut(FILM, BOX), "cropped images"), (MASK, "ROI mask images"))
     decoded: list[Path] = []
-    read = dicom.read_mask
-    monkeypatch.setattr(dicom, "read_mask", lambda path: decoded.append(path) or read(path))
-    monkeypatch.setattr(dicom, "read_image", lambda *_: pytest.fail("a picture was decoded"))
+    read = dicom.read
+    monkeypatch.setattr(dicom, "read", lambda path: decoded.append(path) or read(path))
     assert np.array_equal(find_lesion_mask(entry, "P_1", FILM).mask, MASK)
     assert decoded == [tmp_path / "1-2.dcm"]
 

@@ -25,10 +25,12 @@ def read_toml(path: Path) -> dict[str, Any]:
         SettingsError: it is not there, or is not TOML.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise SettingsError(f"{path} is no file but a folder, pipe or device. Give the path of a TOML file.")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SettingsError(f"{path} does not exist. Give the path of a TOML file.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also numbers too long, and brackets too deep
         raise SettingsError(f"{path} cannot be read as TOML: {error}.") from error
 
 

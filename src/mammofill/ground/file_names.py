@@ -6,8 +6,9 @@ import hashlib
 import re
 from pathlib import Path, PurePosixPath
 
-LONGEST_NAME = 160
-"""Letters of a name; of a longer one a hash takes the rest. File systems end at 255 bytes with all additions."""
+LONGEST_NAME, _SHORTENED = 200, 160
+"""Letters of a name; of a longer one so many are kept and a hash takes the rest, so that what is added to a mammogram's
+name for its lesions still fits. File systems end at 255 bytes with all endings."""
 
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
@@ -29,7 +30,7 @@ def file_name(identifier: str) -> str:
     if name == identifier and name and len(name) <= LONGEST_NAME and not is_device:
         return name
     told = hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{name[:LONGEST_NAME].strip('-') or 'unnamed'}-{told}"
+    return f"{name[:_SHORTENED].strip('-') or 'unnamed'}-{told}"
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mammofill.classifier import Classifier
 from mammofill.ground.artifact import Artifact, Work, begin, write_atomically
+from mammofill.ground.csv_export import to_csv
 from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.infilling import Infiller
@@ -206,7 +207,7 @@ def _write(
     measures.to_parquet(folder / "measures.parquet", index=False)
     spectra.to_parquet(folder / "spectra.parquet", index=False)
     runner.fill_table().to_parquet(folder / "fills.parquet", index=False)
-    write_atomically(folder / "table.csv", measures.to_csv(index=False, lineterminator="\n"))
+    write_atomically(folder / "table.csv", to_csv(measures))
     write_atomically(folder / "table.txt", table)
     write_atomically(folder / "judgement.json", json.dumps(content, indent=2) + "\n")
     write_atomically(folder / "spectra.png", draw_spectra(spectra))

@@ -119,9 +119,8 @@ class MammogramSet(Artifact):
         try:
             return inside(self.folder / folder, name)
         except ValueError as error:
-            raise DamagedError(
-                f"{self.folder}: {error}. Its tables were changed; ingest the collection again."
-            ) from error
+            told = f"{self.folder}: {error}. Its tables were changed; ingest the collection again."
+            raise DamagedError(told) from error
 
     def image(self, mammogram_id: str) -> StoredImage:
         """Return one mammogram's pixels, (rows, columns) uint16; read from the disk as they are looked at.

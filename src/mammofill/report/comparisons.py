@@ -19,6 +19,7 @@ from mammofill.comparison.sentences import in_words as measure_in_a_sentence
 from mammofill.comparison.sentences import no_finding
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import write_atomically
+from mammofill.ground.csv_export import to_csv
 from mammofill.patches import PatchSet
 from mammofill.report.figures import MOST_BANDS, draw_bands, draw_curves, draw_forest, draw_lines, draw_reliability
 from mammofill.report.hardest import HardCase, hard_cases
@@ -153,7 +154,7 @@ def write_tables(comparison: Comparison, folder: Path) -> None:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table as ``PATH.csv`` and ``PATH.tex``."""
-    write_atomically(path.with_suffix(".csv"), table.to_csv(index=False, lineterminator="\n"))
+    write_atomically(path.with_suffix(".csv"), to_csv(table))
     latex = table.to_latex(index=False, float_format="%.3f", escape=True, longtable=len(table) > 40)
     # The true minus sign is no letter that LaTeX knows by itself.
     write_atomically(path.with_suffix(".tex"), latex.replace("−", "$-$").replace("\u00a0", "~"))

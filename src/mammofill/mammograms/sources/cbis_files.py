@@ -27,6 +27,7 @@ from mammofill.ground.errors import ImageFileError
 from mammofill.ground.foreign_files import open_regular
 from mammofill.mammograms.sources.annotations import Decision
 from mammofill.mammograms.sources.csv_table import read_csv_table, walk_files
+from mammofill.mammograms.sources.headers import read_header
 
 NAME = re.compile(r"(Mass|Calc)-(Training|Test)_P_\d+_(LEFT|RIGHT)_(CC|MLO)(_\d+)?")
 """The name of an image, or with a number that of a lesion: the one thing that all layouts and the tables share."""
@@ -137,7 +138,7 @@ class _Owners:
 
     def _of_header(self, path: Path) -> str | None:
         try:
-            header = dicom.read_header(path)
+            header = read_header(path)
         except ImageFileError:
             return None
         patient = header.patient_id or ""
@@ -184,7 +185,7 @@ def _without_copies(
     kept: dict[str, Path] = {}
     for path in paths:
         try:
-            headers[path] = dicom.read_header(path)
+            headers[path] = read_header(path)
             instance = headers[path].sop_instance_uid
         except ImageFileError:
             instance = None

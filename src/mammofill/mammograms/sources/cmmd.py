@@ -24,6 +24,7 @@ from mammofill.ground.errors import ImageFileError
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, Listed, MammogramEntry
 from mammofill.mammograms.sources.csv_table import Row, files_under, find_table, read_rows, recognises_table
+from mammofill.mammograms.sources.headers import read_header
 from mammofill.mammograms.sources.patients import patient_key
 
 _TABLE = "CMMD_clinicaldata_revision.csv"
@@ -60,7 +61,7 @@ def read_cmmd(source: Path, settings: IngestSettings) -> Collection:
     names: set[str] = set()
     for path in files_under(source, (".dcm", ".dicom")):
         try:
-            header = dicom.read_header(path)
+            header = read_header(path)
         except ImageFileError as error:
             exclusions.append(Exclusion(path.name, _patient_in(path), "unreadable", str(error)))
             continue

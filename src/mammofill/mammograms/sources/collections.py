@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.ground.processes import Child, ChildDiedError, Limits
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources import cbis_ddsm, cdd_cesm, cmmd, inbreast, mini_mias, table, vindr_mammo
 from mammofill.mammograms.sources.annotations import Collection
@@ -75,6 +76,10 @@ def _added() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in COLLECTIONS}
 
 
+def _read(name: str, source: Path, settings: IngestSettings) -> Collection:
+    return collection_reader(name).read(source, settings)
+
+
 def read_collection(source: Path, settings: IngestSettings) -> Collection:
     """Read the tables of a collection and find its files; no pixel is read.
 
@@ -89,7 +94,14 @@ def read_collection(source: Path, settings: IngestSettings) -> Collection:
     Raises:
         SourceError: the tables are missing, or cannot be read.
     """
-    found = collection_reader(settings.collection).read(source, settings)
+    with Child(Limits(memory_gb=settings.read_memory_gb, silent=True)) as child:
+        try:
+            found = child.ask(_read, settings.collection, source, settings)
+        except ChildDiedError as death:
+            raise SourceError(
+                f"The process that read the tables of {source} {death.why}: a table, or what is called one, is "
+                "damaged or far too large."
+            ) from death
     if not isinstance(found, Collection):
         raise SourceError(f"The reader of {settings.collection} returned {type(found).__name__}, not a Collection.")
     return with_names_of_files(one_person_each(found))

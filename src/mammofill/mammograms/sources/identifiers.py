@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from itertools import count
+from itertools import chain, count
 
 from mammofill.ground.file_names import file_name
 from mammofill.mammograms.sources.annotations import Collection, Exclusion, MammogramEntry
@@ -31,7 +31,7 @@ def with_names_of_files(collection: Collection) -> Collection:
     given: set[str] = set()
     return Collection(
         tuple(_renamed(entry, names, given) for entry in entries),
-        (*(replace(one, what=names.get(one.what, one.what)) for one in collection.exclusions), *twice),
+        tuple(replace(one, what=names.get(one.what, one.what)) for one in (*collection.exclusions, *twice)),
         tuple(replace(one, what=names.get(one.what, one.what)) for one in collection.decisions),
         tuple(
             replace(row, mammogram_id=named(row.mammogram_id) or "", lesion_id=named(row.lesion_id))
@@ -71,7 +71,7 @@ def _renamed(entry: MammogramEntry, names: Mapping[str, str], given: set[str]) -
     lesions = []
     for lesion in entry.lesions:
         name = names[lesion.lesion_id]
-        unlike = next(one for one in (name, *(f"{name}-{n}" for n in count(2))) if one not in given)
+        unlike = next(one for one in chain([name], (f"{name}-{n}" for n in count(2))) if one not in given)
         given.add(unlike)
         lesions.append(replace(lesion, lesion_id=unlike))
     return replace(entry, mammogram_id=names[entry.mammogram_id], lesions=tuple(lesions))

@@ -1,0 +1,29 @@
+"""Tables for people as CSV: a spreadsheet that opens one must not take a cell for a formula."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+_BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """Return a table as CSV, without its index.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe before it, which spreadsheets show as text
+    (OWASP, CSV Injection). Numbers, also negative ones, stay as they are.
+    """
+    safe = table.apply(lambda column: column.map(_as_text)).rename(columns=_as_text)
+    return str(safe.to_csv(index=False, lineterminator="\n"))
+
+
+def _as_text(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(_BEGINS_FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
