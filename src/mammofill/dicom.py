@@ -549,7 +549,7 @@ def _modality(possible: NDArray[np.int64], dataset: Dataset, notes: _Notes) -> t
     intercept = _number(dataset, "RescaleIntercept", notes, 0.0)
     if slope == 0:
         raise ImageFileError(f"{notes.path} has RescaleSlope 0, which makes all pixels the same. Its header is wrong.")
-    values = possible * slope + intercept
+    values = np.asarray(possible * slope + intercept, np.float64)
     return values, float(min(values[0], values[-1])), float(max(values[0], values[-1]))
 
 

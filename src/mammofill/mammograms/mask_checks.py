@@ -200,7 +200,7 @@ def _grouped_parts(mask: Mask, name: str) -> list[Mask]:
             part = group_of[part]
         return part
 
-    for one, other in _near_parts(facts[1:]):
+    for one, other in _near_parts(np.asarray(facts[1:], np.int32)):
         group_of[max(first_of(one), first_of(other))] = min(first_of(one), first_of(other))
     groups: dict[int, list[int]] = {}
     for part in range(1, count):

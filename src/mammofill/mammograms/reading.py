@@ -91,7 +91,7 @@ def _as_mask(path: Path, values: NDArray[np.integer[Any]], remarks: tuple[Remark
         return ReadMask(np.zeros(values.shape, np.bool_), remarks)
     mask = np.asarray(values == highest, np.bool_)
     # Counted, not sorted: the mask of a whole mammogram has 17 million pixels.
-    extreme = np.count_nonzero(mask) + np.count_nonzero(values == lowest)
+    extreme = int(np.count_nonzero(mask) + np.count_nonzero(values == lowest))
     if lowest == highest or extreme == values.size:
         return ReadMask(mask, remarks)
     if why := _why_no_soft_mask(values, extreme, is_jpeg):
