@@ -17,6 +17,8 @@ from toy_evaluations import World, make_evaluation
 
 from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
 from mammofill.comparison.comparison import TABLES, VERDICTS
+from mammofill.comparison.groups import sort_into_groups
+from mammofill.comparison.plan import content_of_plan, write_plan
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import LearnedFrom
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
@@ -299,6 +301,35 @@ def test_lesions_that_nobody_names_are_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="a does not say which lesions its patches hold.* as auc_by_lesion"):
         compare_arms(old, tmp_path / "out")
     assert len(compare_arms(old, tmp_path / "out", FEW).arms)
+
+
+# ---- what was planned -----------------------------------------------------------------------------------------------
+
+
+def test_what_was_added_after_results_were_seen_is_described_and_not_tested(tmp_path: Path) -> None:
+    arms = ("real", "early", "late")
+    made = {
+        arm: [make_evaluation(tmp_path / f"{arm}{k}", arm, 1.0, seed=k, dose=None if arm == "real" else 1.0)
+              for k in range(2)]
+        for arm in arms
+    }  # fmt: skip
+    for number, known in enumerate((arms[:2], arms)):
+        design = sort_into_groups([one for arm in known for one in made[arm]], FEW).design
+        content = content_of_plan(design, dict.fromkeys(known, "2 classifiers"), {})
+        plans = write_plan(tmp_path / "plans", content, test_scores=4 * number)
+    everything = [one for arm in arms for one in made[arm]]
+    found = compare_arms(everything, tmp_path / "out", FEW, plans=plans)
+    rows = found.differences.query("measure == 'auc'").set_index("arm")
+    assert rows["plan"].to_dict() == {"early": "planned", "late": "added after results were seen"}
+    assert rows["tested"].to_dict() == {"early": True, "late": False}
+    assert rows.loc["early", "family"] == 1, "what was added costs what was planned nothing"
+    assert np.isnan(rows.loc["late", "p"])
+    assert sentences(found, "comparison")[0].endswith(" Planned.")
+    assert sentences(found, "added")[0].endswith("Added after results were seen: described, not tested.")
+    (said,) = sentences(found, "plan")
+    assert said.endswith("1 comparison was planned, 1 added after results were seen. This test set was looked at 2 "
+                         "times, each under another plan.")  # fmt: skip
+    assert [one["test_scores_before"] for one in found.facts["plans"]] == [0, 4]
 
 
 # ---- a margin -------------------------------------------------------------------------------------------------------
