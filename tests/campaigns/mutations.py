@@ -321,6 +321,8 @@ def campaign(seed: int, count: int, minutes: float) -> tuple[Counter[str], list[
             share = min(_IMAGES_AT_A_TIME, max(1, left * 6 // 10))
             _tried(became, faults, (seed, batch, "images"), lambda f=folder, r=random, n=share: try_images(f, r, n))
             for number in range(max(1, share // 4)):
+                if time.monotonic() > until:
+                    break
                 place_of_one = folder / f"one-{number}"
                 place_of_one.mkdir()
                 for name, one in (("table", try_table), ("study", try_study)):
@@ -333,6 +335,7 @@ def campaign(seed: int, count: int, minutes: float) -> tuple[Counter[str], list[
                        lambda f=inner, r=random: iter([try_artifact(f, r, sound)]))  # fmt: skip
             shutil.rmtree(folder)
             batch += 1
+            print(f"{became.total():,} of {count:,}, {len(faults)} faults", file=sys.stderr, flush=True)
     return became, faults
 
 

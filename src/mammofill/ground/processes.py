@@ -80,7 +80,7 @@ class Child:
 
     def __init__(self, limits: Limits = Limits(), method: str | None = None) -> None:
         self._limits = limits
-        self._context = multiprocessing.get_context(method)
+        self._context: Any = multiprocessing.get_context(method)
         self._process: Any = None
         self._connection: Connection[Any, Any] | None = None
         self._ending: Finalize | None = None
