@@ -169,15 +169,16 @@ def try_images(folder: Path, random: Random, count: int) -> Iterator[str]:
         if number % 4:
             rows.append([damaged.name, "", f"q{number}x", "normal"])
         else:
-            rows.append(["sound/plain.dcm", damaged.name, "whole", "benign"])
+            rows.append(["sound/b.png", damaged.name, "marked", "benign"])  # lost if one of its masks kills its reader
     rows += [["sound/plain.dcm", "mask.png", "whole", "benign"], ["sound/a.png", "mask.png", "other", "malignant"]]
     write_table(folder / "own.csv", rows)
     began = time.monotonic()
     settings = IngestSettings(collection="table", height_px=None, split="patients", read_seconds=_SLOWEST_SECONDS)
     found = ingest(folder / "own.csv", folder / "out", settings)
-    names = set(found.mammograms["mammogram_id"])
-    assert {"sound-plain", "sound-a"} <= names, f"the sound ones are gone: {names}"
-    assert "sound-a_1" in set(found.lesions["lesion_id"]), "the sound lesion is gone"
+    files = set(found.mammograms["source_file"])
+    assert {"sound/plain.dcm", "sound/a.png"} <= files, f"the sound ones are gone: {files}"
+    marked = set(found.lesions["source_file"])
+    assert "mask.png" in marked, f"the sound lesions are gone: {marked}"
     assert time.monotonic() - began < _SLOWEST_SECONDS * count, "slow"
     rules = Counter(found.exclusions["rule"])
     left = count
@@ -321,6 +322,8 @@ def campaign(seed: int, count: int, minutes: float) -> tuple[Counter[str], list[
             share = min(_IMAGES_AT_A_TIME, max(1, left * 6 // 10))
             _tried(became, faults, (seed, batch, "images"), lambda f=folder, r=random, n=share: try_images(f, r, n))
             for number in range(max(1, share // 4)):
+                if time.monotonic() > until:
+                    break
                 place_of_one = folder / f"one-{number}"
                 place_of_one.mkdir()
                 for name, one in (("table", try_table), ("study", try_study)):
@@ -333,6 +336,7 @@ def campaign(seed: int, count: int, minutes: float) -> tuple[Counter[str], list[
                        lambda f=inner, r=random: iter([try_artifact(f, r, sound)]))  # fmt: skip
             shutil.rmtree(folder)
             batch += 1
+            print(f"{became.total():,} of {count:,}, {len(faults)} faults", file=sys.stderr, flush=True)
     return became, faults
 
 

@@ -80,7 +80,7 @@ class Child:
 
     def __init__(self, limits: Limits = Limits(), method: str | None = None) -> None:
         self._limits = limits
-        self._context: Any = multiprocessing.get_context(method)  # its type does not say that it has processes
+        self._context: Any = multiprocessing.get_context(method)
         self._process: Any = None
         self._connection: Connection[Any, Any] | None = None
         self._ending: Finalize | None = None
