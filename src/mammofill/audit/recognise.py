@@ -23,8 +23,8 @@ def recognise(source: Path) -> str:
     """
     if not source.exists():
         raise SourceError(f"{source} does not exist. Give the folder (or table) of the collection.")
-    names = [name for name in collection_names() if name != _LAST and collection_reader(name).recognises(source)]
-    if not names and collection_reader(_LAST).recognises(source):
+    names = [name for name in collection_names() if name != _LAST and _recognises(name, source)]
+    if not names and _recognises(_LAST, source):
         names = [_LAST]
     if not names:
         known = ", ".join(collection_names())
@@ -36,3 +36,11 @@ def recognise(source: Path) -> str:
     if len(names) > 1:
         raise SettingsError(f"{source} could be {' or '.join(names)}. Say which one is meant with --collection.")
     return names[0]
+
+
+def _recognises(name: str, source: Path) -> bool:
+    """Ask a reader; one of another package that cannot be loaded recognises nothing."""
+    try:
+        return collection_reader(name).recognises(source)
+    except SettingsError:
+        return False
