@@ -103,7 +103,8 @@ places.
 
 If no arm is synthetic, pairing, infiller and synthesis are left out. With a table `[judge-infiller]`, which may be
 empty, the infiller is judged on pairs of the test split (`test-pairs`, `judgement`), with the classifier of the last
-arm that learned from real patches only, each once, and the report shows it: [judging.md](judging.md).
+arm that learned from real patches only, each once, and of the last such arm with `standardise = true`, if there is one;
+the report shows it: [judging.md](judging.md).
 
 A table `[external]` names a second source, from which nothing is learned. Each classifier is judged on all of its
 patients as well (`external/mammograms`, `external/patches`, `evaluations-external/<arm>`, `comparison-external`), after
@@ -128,6 +129,7 @@ def _rows() -> Iterator[str]:
     others = {
         "audit": ("files of a collection", "a summary; with `--out` a page and `audit.json`"),
         "run": ("a study file", "one folder per artifact"),
+        "plan": ("a study file", "a table: what the design can show"),
         "demo": ("nothing", "the same"),
         "phantom": ("nothing", "DICOM files and tables"),
     }

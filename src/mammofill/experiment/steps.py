@@ -290,8 +290,16 @@ def _judged(plan: Plan) -> Iterator[Step]:
     seen = {"infillers": infillers, "patches": (patches_at(1.0),)}
     roles = ("classifier", "standardised")
     seen |= {role: (Path("classifiers") / cell.slug,) for role, cell in zip(roles, eyes, strict=False)}
-    seen |= {"pairs": (_TEST_PAIRS,)} | ({"phantoms": (Path("phantoms"),)} if plan.source is None else {})
+    seen |= {"pairs": (_TEST_PAIRS,)} | ({"phantoms": (Path("phantoms"),)} if _can_be_drawn_again(plan) else {})
     yield _step("judge-infiller", seen, Path("judgement"), plan.settings["judge-infiller"], plan.seed)
+
+
+def _can_be_drawn_again(plan: Plan) -> bool:
+    """Say whether patches show practice mammograms at their own resolution, with masses alone."""
+    if plan.source is not None or plan.settings["phantom"].calcifications:
+        return False
+    height = plan.settings["ingest"].height_px
+    return height is None or height >= plan.settings["phantom"].height_px
 
 
 def _told(plan: Plan) -> Iterator[Step]:
