@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import toy_infilling as toy
 from scipy import ndimage
+from toy_flow import tiny_flow
 from toy_infilling import HOLE, SIZE_PX, World, tiny, toy_patch
 
 from mammofill.ground.errors import SettingsError, TooFewError
@@ -26,6 +27,7 @@ Cases = tuple[np.ndarray, np.ndarray, list[str], list[int]]
 
 SMALL = {
     "gan": tiny(),
+    "flow": tiny_flow(hole=HOLE, feather_px=2),
     "copy-paste": replace(preset("copy-paste"), hole=HOLE, feather_px=2, previews=2),
     "texture": replace(preset("texture"), hole=HOLE, feather_px=2, previews=2),
 }
