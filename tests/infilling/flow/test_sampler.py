@@ -71,7 +71,7 @@ def ones(value: float) -> Tensor:
 def test_guidance_exaggerates_the_class_and_1_does_not() -> None:
     told, untold, hole = ones(3.0), ones(1.0), ones(1.0)
     assert torch.equal(guided(told, untold, hole, SamplingSettings(guidance=1.0)), told)
-    assert torch.allclose(guided(told, untold, hole, SamplingSettings(guidance=1.5)), ones(4.0))
+    assert torch.allclose(guided(told, untold, hole, SamplingSettings(guidance=1.5, coarse_guidance=1.0)), ones(4.0))
 
 
 def test_coarse_guidance_of_nothing_leaves_the_level_alone_and_exaggerates_what_is_fine() -> None:
