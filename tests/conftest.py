@@ -72,7 +72,8 @@ resamples = 200
 [judge-infiller]
 resamples = 200
 cases = 12
-variety_cases = 4
+seed_cases = 4
+train_on_fills.images = 64
 seeds_per_case = 2
 folds = 3
 trees = 10

@@ -17,6 +17,7 @@ from mammofill import dicom
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.lesion_masks import find_lesion_mask
 from mammofill.mammograms.settings import IngestSettings
+from mammofill.mammograms.sources import cbis_files
 from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.cbis_ddsm import read_cbis_ddsm, recognises
 
@@ -57,8 +58,8 @@ def test_every_layout_gives_every_image_and_lesion_its_files(tmp_path: Path, lay
 
 def test_headers_are_read_only_where_paths_are_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Path] = []
-    header = dicom.read_header
-    monkeypatch.setattr(dicom, "read_header", lambda path: read.append(path) or header(path))
+    header = cbis_files.read_header
+    monkeypatch.setattr(cbis_files, "read_header", lambda path: read.append(path) or header(path))
     for layout in LAYOUTS:
         read.clear()
         read_cbis_ddsm(write_cbis(tmp_path / layout, CASES, layout), MASS)

@@ -30,7 +30,7 @@ def file_name(identifier: str) -> str:
     if name == identifier and name and len(name) <= LONGEST_NAME and not is_device:
         return name
     told = hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{name[:_SHORTENED].strip('-') or 'unnamed'}-{told}"
+    return f"{name[:_SHORTENED].strip('-.') or 'unnamed'}-{told}"
 
 
 def inside(folder: Path, name: str) -> Path:
