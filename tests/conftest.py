@@ -57,6 +57,7 @@ checkpoint_every_images = 64
 
 [[arms]]
 name = "real only"
+augmentation.traditional = true
 
 [[arms]]
 name = "real and generated"
@@ -124,6 +125,7 @@ learning_rate = 1e-3
 
 [[arms]]
 name = "real only"
+augmentation.traditional = true
 
 [[arms]]
 name = "pasted"

@@ -296,10 +296,10 @@ def test_a_study_ends_with_its_table_and_report(corridor: StudyRun, capsys: pyte
     assert main(["run", str(corridor.study.path), "--out", str(corridor.out), "--quiet"]) == 0
     shown = capsys.readouterr().out
     for words in (
-        "AUC, means over seeds",
+        "AUC by lesion, means",
         "real only",
         "real and generated",
-        "planned comparison",
+        "comparison was planned",
         "in all",
         "index.html",
     ):

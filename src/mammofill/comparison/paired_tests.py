@@ -127,8 +127,8 @@ def effect_size(measure: str, value: float, other: float) -> tuple[float, str]:
         asin sqrt(other) (Cohen, 1988, chapter 6). NaN and no name for other measures, and where d has no end.
     """
     if measure == "auc":
-        found = math.sqrt(2) * float(stats.norm.ppf(value) - stats.norm.ppf(other))
-        return (found, "d") if math.isfinite(found) else (math.nan, "")
+        ends = [float(stats.norm.ppf(one)) for one in (value, other)]
+        return (math.sqrt(2) * (ends[0] - ends[1]), "d") if all(map(math.isfinite, ends)) else (math.nan, "")
     if measure.startswith(("recall", "specificity", "accuracy", "balanced")):
         return 2 * math.asin(math.sqrt(value)) - 2 * math.asin(math.sqrt(other)), "h"
     return math.nan, ""
