@@ -112,9 +112,7 @@ def test_a_study_killed_in_the_middle_goes_on_to_the_same_bytes(corridor: StudyR
     command = [sys.executable, "-m", "mammofill", "run", str(corridor.study.path), "--out", str(out), "--plain"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     begun = out / "infiller.partial" / "plan.json"
-    for _ in range(600):
-        if begun.is_file() or process.poll() is not None:
-            break
+    while not begun.is_file() and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.wait()

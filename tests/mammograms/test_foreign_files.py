@@ -104,7 +104,7 @@ def test_what_kills_a_reader_costs_its_own_file_only(
 def test_a_reader_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pictures(tmp_path, "ab")
     fail_over_b(monkeypatch, _hang)
-    settings = IngestSettings(collection="table", height_px=None, read_seconds=15)  # far more than a needs
+    settings = IngestSettings(collection="table", height_px=None, read_seconds=30)  # far more than a needs
     assert excluded(ingest(tmp_path, tmp_path / "out", settings)) == {"b": ("reader-died", ANY)}
 
 
