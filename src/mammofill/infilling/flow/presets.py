@@ -23,4 +23,4 @@ _FLOW_SMALL = FlowSettings(
 )
 
 PRESETS = {one.preset: one for one in (_FLOW, _FLOW_SMALL)}
-"""``flow`` is for patches of 256 px and a GPU; ``flow-small`` for 64 to 128 px, half an hour on two CPU cores."""
+"""``flow`` is for patches of 256 px and a GPU; ``flow-small`` for 64 to 128 px, which a CPU trains."""

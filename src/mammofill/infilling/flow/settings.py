@@ -77,7 +77,7 @@ class TargetSettings:
             tissue differ from the base by a tenth of the full range).
         split_px: a Gaussian of this standard deviation splits residuals into a coarse and a fine part. If each were
             normal, of the two spreads that follow, their velocity would be known in closed form; the network learns
-            what is left of it, a fifteenth at even odds (measured on practice mammograms).
+            what is left of it.
         coarse_spread: of the coarse part, against that of white noise, at the hole's border, and how much it grows with
             each pixel inwards: near the border the surroundings fix the picture.
         most_coarse_spread: it grows no farther (both measured on practice mammograms: 1.1 at 1 px, 2.9 at 5, 8.5 at
