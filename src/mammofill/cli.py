@@ -126,8 +126,8 @@ def _overview() -> str:
     others += f"\n\nFrom other packages that are installed:\n{listed(elsewhere)}" if elsewhere else ""
     return f"""usage: mammofill COMMAND [OPTIONS]
 
-Paint lesions into healthy breast tissue with a conditional infilling GAN, and measure honestly whether that helps a
-mammogram classifier.
+Paint lesions into healthy breast tissue with a GAN or a flow, and measure honestly whether that helps a mammogram
+classifier.
 
 Stages, in the order in which a mammogram walks through them. Each reads finished folders and makes a new one (--out);
 the same command again goes on where it was stopped.

@@ -214,7 +214,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="pool-folds",
-        summary="pool the evaluations of all folds of a cross-validation: every patient scored once, by a stranger",
+        summary="pool the evaluations of all folds of a cross-validation: each patient scored once, unseen",
         function="mammofill.evaluation:pool_folds",
         settings="mammofill.evaluation:PoolFoldsSettings",
         inputs=(Input("evaluations", _EVALUATION, several=True),),
