@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).with_name("infilling")))
+
+from toy_infilling import make_pairs, make_patches, rows_of
 
 from mammofill.classifier import TrainClassifierSettings
 from mammofill.cli import main
@@ -20,7 +25,7 @@ from mammofill.experiment.study import PAPER_ARMS
 from mammofill.ground.artifact import MANIFEST_NAME, write_atomically
 from mammofill.ground.errors import ArtifactError, DamagedError, PlanChangedError, SettingsError, SourceError
 from mammofill.ground.progress import Progress, quiet
-from mammofill.infilling import PRESETS, GanSettings
+from mammofill.infilling import PRESETS, GanSettings, train_infiller
 from mammofill.pairing.hole import GROWN, HoleSettings
 from mammofill.patches import ExtractPatchesSettings
 
@@ -330,6 +335,145 @@ def test_all_doses_at_all_shares_where_it_is_asked_for(tmp_path: Path) -> None:
     assert len([step for step in study.steps if step.stage.name == "evaluate"]) == 2 * (2 + 3 * 6)
 
 
+SHARES = """
+[grid]
+infillers = 3
+doses = [1]
+real_shares = [0.25, 1]
+disjoint_shares = true
+
+[train-infiller]
+preset = "copy-paste"
+
+[[arms]]
+name = "real"
+
+[[arms]]
+name = "pasted"
+synthetic = true
+
+[[arms]]
+name = "further patients"
+more_patients = true
+"""
+
+
+def test_at_disjoint_shares_each_infiller_and_its_classifiers_have_patients_of_their_own(tmp_path: Path) -> None:
+    steps = {str(step.out): step for step in read_study(write_study(tmp_path, SHARES)).steps}
+    for number in range(3):
+        part = f"shares/0.25/part-{number}"
+        assert steps[f"{part}/patches"].settings.parts == (number,)
+        assert steps[f"{part}/infiller_{number}"].inputs["patches"] == (Path(part) / "patches",)
+        pasted = steps[f"classifiers/pasted_dose-1_share-0.25_infiller-{number}_seed-{number}"]
+        assert pasted.inputs["patches"] == (Path(part) / "patches", Path(part) / f"synthetic_{number}")
+        assert steps[f"classifiers/real_share-0.25_seed-{number}"].inputs["patches"] == (Path(part) / "patches",)
+        both = Path(f"shares/0.25/part-{number}-{number + 1}/patches")
+        assert steps[f"classifiers/further-patients_share-0.25_seed-{number}"].inputs["patches"] == (both,)
+        assert (steps[str(both)].settings.patients_share, steps[str(both)].settings.parts) == (
+            0.25,
+            (number, number + 1),
+        )
+    assert not any("further" in place and "share" not in place for place in steps)  # of all there are no further ones
+    five = SHARES.replace("infillers = 3", "infillers = 5")
+    with pytest.raises(SettingsError, match=r"infillers must be at most 4, the parts of the largest share below 1"):
+        read_study(write_study(tmp_path, five))
+    whole = SHARES.replace("[0.25, 1]", "[1]")
+    with pytest.raises(
+        SettingsError, match=r"'further patients' has more_patients, so \[grid\] must give a share of at"
+    ):
+        read_study(write_study(tmp_path, whole))
+
+
+ELSEWHERE = """
+[grid]
+folds = 2
+
+[infillers.flow]
+preset = "flow-small"
+start = "bank"
+
+[infillers.elsewhere]
+artifact = "bank"
+
+[[arms]]
+name = "flow"
+synthetic = "flow"
+
+[[arms]]
+name = "elsewhere"
+synthetic = "elsewhere"
+"""
+
+
+def test_infillers_may_start_from_another_one_or_be_one_that_is_there(tmp_path: Path) -> None:
+    patches = make_patches(tmp_path / "patches", rows_of())
+    hole = HoleSettings("ellipse", share=0.1, plus_px=1.0)
+    train_infiller(
+        patches, make_pairs(tmp_path / "pairs", patches), tmp_path / "bank", replace(PRESETS["copy-paste"], hole=hole)
+    )
+    steps = read_study(write_study(tmp_path, ELSEWHERE)).steps
+    trained = [step for step in steps if step.stage.name == "train-infiller"]
+    assert [str(step.out) for step in trained] == ["folds/r0-f0/infillers/flow", "folds/r0-f1/infillers/flow"]
+    assert {step.inputs["start"] for step in trained} == {(tmp_path / "bank",)}
+    painted = {str(step.out): step.inputs["infiller"] for step in steps if step.stage.name == "synthesize"}
+    assert painted["folds/r0-f1/synthetic/elsewhere"] == (tmp_path / "bank",)
+    assert painted["folds/r0-f1/synthetic/flow"] == (Path("folds/r0-f1/infillers/flow"),)
+    changed = ELSEWHERE.replace('artifact = "bank"', 'artifact = "bank"\npreset = "modern"')
+    with pytest.raises(
+        SettingsError, match=r"\[infillers.elsewhere\]: an infiller that is used as it is .* has preset"
+    ):
+        read_study(write_study(tmp_path, changed))
+    with pytest.raises(SourceError, match=r"\[infillers.flow\] start: the source .*nowhere does not exist"):
+        read_study(write_study(tmp_path, ELSEWHERE.replace('start = "bank"', 'start = "nowhere"')))
+
+
+def test_folds_are_judged_each(tmp_path: Path) -> None:
+    text = SHARES + "[judge-infiller]\n"
+    text = text.replace("[grid]", "[grid]\nfolds = 2")
+    study = read_study(write_study(tmp_path, text))
+    judged = [step for step in study.steps if step.stage.name == "judge-infiller"]
+    assert [str(step.out) for step in judged] == ["folds/r0-f0/judgement", "folds/r0-f1/judgement"]
+    for step in judged:
+        fold = step.out.parent
+        assert step.inputs["classifier"] == (fold / "classifiers/real_seed-0",)
+        assert step.inputs["infillers"] == (fold / "infiller_0",)
+        assert step.inputs["pairs"] == (fold / "test-pairs",)
+    assert study.steps[-1].inputs["judgements"] == tuple(step.out for step in judged)
+
+
+def test_only_planned_arms_and_shares_are_tested(tmp_path: Path) -> None:
+    def tested(more: str) -> list[str]:
+        plan = read_study(write_study(tmp_path, SHARES + more)).plan
+        return [one.name for one in design_of(plan).contrasts() if one.tested]
+
+    assert tested("") == ["pasted, dose 1 against real"]
+    few = "pasted, dose 1, 25 % of the real patients against real, 25 % of the real patients"
+    further = "further patients, 25 % of the real patients against real, 25 % of the real patients"
+    both = '[compare-arms]\ncounterparts = [["further patients", "real"]]\nplanned_shares = [0.25]\n'
+    assert tested(both) == [few, further]
+    assert tested(both + 'planned_arms = ["pasted"]\n') == [few]
+    with pytest.raises(SettingsError, match=r"planned_shares names 0.5, but real_shares in \[grid\] are 0.25, 1"):
+        tested("[compare-arms]\nplanned_shares = [0.5]\n")
+    with pytest.raises(
+        SettingsError, match=r"planned_arms names 'GAN', but the arms are real, pasted, further patients"
+    ):
+        tested('[compare-arms]\nplanned_arms = ["GAN"]\n')
+
+
+def test_a_quick_run_is_what_the_study_says_it_is(tmp_path: Path) -> None:
+    quick = '[quick]\narms = ["real", "pasted"]\n[quick.grid]\ninfillers = 2\n'
+    path = write_study(tmp_path, SHARES + quick)
+    assert read_study(path).steps == read_study(write_study(tmp_path, SHARES)).steps
+    study = read_study(write_study(tmp_path, SHARES + quick), quick=True)
+    assert [arm.name for arm in study.plan.arms] == ["real", "pasted"]
+    assert (study.plan.grid.infillers, study.plan.grid.real_shares) == (2, (0.25, 1))
+    with pytest.raises(SettingsError, match=r"has no table \[quick\]"):
+        read_study(write_study(tmp_path, SHARES), quick=True)
+    unknown = SHARES + '[quick]\narms = ["GAN"]\n'
+    with pytest.raises(SettingsError, match=r"\[quick\]: arms names 'GAN', but the arms are real, pasted, further"):
+        read_study(write_study(tmp_path, unknown), quick=True)
+
+
 def test_of_two_doses_as_near_to_1_the_smaller_one_is_tried_at_smaller_shares(tmp_path: Path) -> None:
     study = read_study(write_study(tmp_path, GRID.replace("[0.5, 1, 2]", "[1.5, 0.5]")))
     places = {step.out.name for step in study.steps}
@@ -505,7 +649,6 @@ def test_steps_of_folds_stand_stage_after_stage_in_an_order_in_which_they_can_ru
     [
         ("[grid]\nfolds = 1", r"\[grid\].*folds must be at least 2, or 0 for none"),
         ("[grid]\nfold_repeats = 2", r"\[grid\].*fold_repeats must be 1 where there are no folds"),
-        ("[grid]\nfolds = 3\n[judge-infiller]", r"\[judge-infiller\] and folds in \[grid\] do not go together: with 3"),
         ("[grid]\nfolds = 3\n[external]", r"\[external\] and folds in \[grid\] do not go together"),
     ],
 )

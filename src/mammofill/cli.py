@@ -288,13 +288,14 @@ def _plan(given: list[str]) -> int:
     parser = _parser("plan", _OTHERS["plan"])
     parser.add_argument("study", metavar="STUDY.toml", help="the study file")
     parser.add_argument("--out", default=None, metavar="DIR", help="the study's folder, if patches were cut already")
+    parser.add_argument("--quick", action="store_true", help="of the smaller study that its table [quick] makes of it")
     for name in ("benign", "malignant"):
         parser.add_argument(f"--{name}", type=int, default=0, metavar="N", help=f"test patients with a {name} lesion")
     _add_ways(parser, dry_run=False)
     add_settings(parser, Assumed)
     options = _parsed(parser, given)
     counts = (options.benign, options.malignant) if options.benign and options.malignant else None
-    study = read_study(Path(options.study))
+    study = read_study(Path(options.study), options.quick)
     print(plan_in_words(study, settings_in(options, Assumed), counts, Path(options.out) if options.out else None))
     return 0
 
@@ -310,6 +311,7 @@ def _run(given: list[str]) -> int:
     parser.add_argument(
         "--amend", action="store_true", help="go on although the plan was changed after results were seen"
     )
+    parser.add_argument("--quick", action="store_true", help="a smaller study: what its table [quick] says")
     _add_ways(parser)
     options = _parsed(parser, given)
     return _study(Path(options.study), Path(options.out), options)
@@ -330,9 +332,9 @@ def _study(path: Path, out: Path, options: Namespace) -> int:
     from mammofill.experiment.summary import summary_of_run
 
     if options.dry_run:
-        print(plan_of_study(read_study(path), out))
+        print(plan_of_study(read_study(path, getattr(options, "quick", False)), out))
         return 0
-    beside = {name: getattr(options, name) for name in ("workers", "engine", "amend") if name in options}
+    beside = {name: getattr(options, name) for name in ("workers", "engine", "amend", "quick") if name in options}
     print(summary_of_run(run_study(path, out, _progress(options), **beside)))
     return 0
 

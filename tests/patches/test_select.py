@@ -61,7 +61,7 @@ def test_a_share_and_the_others_are_all_patients_and_have_nobody_in_common(tmp_p
     assert not people[0] & people[1]
     assert people[0] | people[1] == people[2]
     assert len(people[0]) == 3
-    with pytest.raises(SettingsError, match="others must be false where patients_share is 1: there is nobody else"):
+    with pytest.raises(SettingsError, match="others must be false where all patients are kept: there is nobody else"):
         SelectPatchesSettings(others=True)
 
 
@@ -77,3 +77,19 @@ def test_a_share_that_leaves_nobody(tmp_path: Path) -> None:
     table = make(tmp_path / "whole", patients=8).table
     with pytest.raises(TooFewError, match=r"A share of 0.1 of the 2 malignant patients of the train split is nobody"):
         choose_patients(table, 0.1, seed=0)
+
+
+def test_parts_of_a_share_have_nobody_in_common_and_make_up_all(tmp_path: Path) -> None:
+    table = make(tmp_path / "whole", patients=30).table
+    parts = [choose_patients(table, 0.25, 5, (part,)) for part in range(4)]
+    assert parts[0] == choose_patients(table, 0.25, 5)
+    assert set().union(*parts) == choose_patients(table, 1.0, 5)
+    assert sum(map(len, parts)) == 30
+    assert {len(part) for part in parts} <= {6, 7, 8, 9}
+    assert choose_patients(table, 0.25, 5, (1, 3)) == parts[1] | parts[3]
+
+
+@pytest.mark.parametrize("parts", [(), (0, 0), (4,), (-1,)])
+def test_parts_that_are_not_there_are_refused(parts: tuple[int, ...]) -> None:
+    with pytest.raises(SettingsError, match=r"parts must be different numbers from 0 to 3, as patients_share is 0\.25"):
+        SelectPatchesSettings(0.25, parts)

@@ -110,7 +110,7 @@ class Design:
     Attributes:
         groups: in the order in which they were given.
         recipes: of each arm.
-        settings: which name a reference, counterparts, pairs and doses.
+        settings: which name a reference, counterparts, pairs, and what is tested.
     """
 
     groups: tuple[Group, ...]
@@ -159,9 +159,9 @@ class Design:
     def contrasts(self) -> list[Contrast]:
         """List what is held against what.
 
-        Tested are each arm with added patches against its counterpart, and the named pairs, at the largest share of
-        real patients and the planned doses. An arm without added patches stands beside the reference and is not tested,
-        unless there is nothing else, or settings name the reference.
+        Tested are each arm with added patches against its counterpart, and the named pairs, at the planned shares of
+        the real patients (the largest, where none is planned), doses and arms. An arm without added patches stands
+        beside the reference and is not tested, unless there is nothing else, or settings name the reference.
         """
         found: dict[tuple[Group, Group], Contrast] = {}
         for group in self.groups:
@@ -221,10 +221,13 @@ class Design:
         return bool(self.recipes[arm].otherwise)
 
     def _contrast(self, group: Group, against: Group, tested: bool = True) -> Contrast:
-        whole = max(one.real_share for one in self.groups)
+        planned = self.settings
+        shares = planned.planned_shares or (max(one.real_share for one in self.groups),)
         doses = {one.dose for one in (group, against)} - {None}
-        at_planned_dose = not self.settings.planned_doses or doses <= set(self.settings.planned_doses)
-        return Contrast(group, against, tested and group.real_share == whole and at_planned_dose)
+        fits = group.real_share in shares
+        fits = fits and (not planned.planned_doses or doses <= set(planned.planned_doses))
+        fits = fits and (not planned.planned_arms or group.arm in planned.planned_arms)
+        return Contrast(group, against, tested and fits)
 
     def _pairs(self, arm: str, other: str) -> Iterator[tuple[Group, Group]]:
         """Yield groups of two arms that differ in the arm alone; an arm without doses stands for each dose."""

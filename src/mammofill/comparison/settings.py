@@ -22,6 +22,8 @@ class CompareArmsSettings:
         pairs: further comparisons to be tested, each two names of arms: the first against the second, at the same dose.
         planned_doses: doses at which comparisons are tested; without any, all. What is not tested is computed and
             shown, but belongs to no family and gets no verdict.
+        planned_shares: shares of the real patients at which comparisons are tested; without any, the largest.
+        planned_arms: arms whose comparisons are tested; without any, all.
         measures: what is compared. The first is the primary one, which alone is tested; the others are described, with
             intervals. ``_by_lesion`` and ``_by_patient`` say the unit, nothing says by patch. A recall at a fixed
             specificity is written ``recall_at_specificity_0.9``, a specificity ``specificity_at_recall_0.9``,
@@ -39,6 +41,8 @@ class CompareArmsSettings:
     counterparts: tuple[tuple[str, str], ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
     planned_doses: tuple[float, ...] = ()
+    planned_shares: tuple[float, ...] = ()
+    planned_arms: tuple[str, ...] = ()
     measures: tuple[str, ...] = (
         "auc_by_lesion",
         "auc",
@@ -67,6 +71,7 @@ class CompareArmsSettings:
         fits = fits and len({one for one, _ in self.counterparts}) == len(self.counterparts)
         check_setting(self, "counterparts", fits, "pairs of two different arms, each first one once")
         check_setting(self, "planned_doses", all(dose > 0 for dose in self.planned_doses), "numbers above 0")
+        check_setting(self, "planned_shares", all(0 < one <= 1 for one in self.planned_shares), "numbers in (0, 1]")
         known = bool(self.measures) and len(set(self.measures)) == len(self.measures)
         known = known and all(is_measure(unit_of(name)[0]) for name in self.measures)
         words = (

@@ -62,7 +62,7 @@ def _patients(study: Study, counts: tuple[int, int] | None, out: Path | None) ->
     """Return how many test patients have a benign and a malignant lesion, and from where that is known."""
     if counts:
         return counts, "as given"
-    patches = out / patches_at(1.0) if out else None
+    patches = out / patches_at() if out else None
     if patches and (patches / "artifact.json").is_file():
         table = PatchSet.open(patches).table
         test = table[(table["split"] == "test") & (table["origin"] == "real")]

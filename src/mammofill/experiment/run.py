@@ -47,6 +47,7 @@ def run_study(
     workers: int = 0,
     engine: str = "processes",
     amend: bool = False,
+    quick: bool = False,
 ) -> StudyRun:
     """Run a study file to its report.
 
@@ -57,6 +58,7 @@ def run_study(
         workers: steps of one stage that run side by side; 0 runs one after the other, with all cores each.
         engine: where they run, see `mammofill.ground.engines`.
         amend: whether another plan may follow one whose test scores are there, see `planned`.
+        quick: whether it is the smaller study that the file's table ``[quick]`` makes of it.
 
     Returns:
         What was made, and how long it took.
@@ -66,7 +68,7 @@ def run_study(
         PlanChangedError: test scores of another plan are there, and nobody asked to amend it; nothing has run then.
         MammofillError: a stage refused its inputs; what was finished before stays.
     """
-    study, out = read_study(path), Path(out)
+    study, out = read_study(path, quick), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     study = keep_plan(study, out, progress, amend)
     seconds: dict[Path, float | None] = {}

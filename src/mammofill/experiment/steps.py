@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,12 @@ from mammofill.experiment.stages import PHANTOM, STAGES, Stage, stage_named
 from mammofill.ground.errors import check_setting
 from mammofill.ground.seeding import derive_seed
 from mammofill.infilling.settings import TrainedInfillerSettings
+from mammofill.patches.settings import parts_of
 
 _TEST_PAIRS = Path("test-pairs")
 _EXTERNAL = Path("external")
 _WINDOWS = Path("infiller-windows")
+_JUDGEMENT = Path("judgement")
 FOLDS = Path("folds")
 """Below it lies what is made within single folds."""
 
@@ -45,6 +47,9 @@ class Grid:
             that `synthesize` makes are learned from.
         real_shares: shares of the train split's patients; infillers and synthetic patches are made from the same
             patients.
+        disjoint_shares: at shares below 1 each infiller, and the classifiers beside it, learn from a part of the
+            patients that has nobody in common with the others' parts, so that the luck of the draw is in the intervals,
+            too. Otherwise all learn from the same patients.
         every_dose_at_every_share: all combinations; otherwise shares below the largest are tried at the dose nearest 1,
             of two as near the smaller one.
         folds: everything is made anew within each of so many folds, which test in turn, so that every patient is tested
@@ -56,6 +61,7 @@ class Grid:
     classifiers: int = 1
     doses: tuple[float, ...] = ()
     real_shares: tuple[float, ...] = (1.0,)
+    disjoint_shares: bool = False
     every_dose_at_every_share: bool = False
     folds: int = 0
     fold_repeats: int = 1
@@ -69,6 +75,9 @@ class Grid:
         shares = self.real_shares
         fits = all(0 < share <= 1 for share in shares) and len(set(shares)) == len(shares) and 1.0 in shares
         check_setting(self, "real_shares", fits, "different numbers in (0, 1], 1 among them")
+        most = min((parts_of(share) for share in shares if share < 1), default=self.infillers)
+        enough = not self.disjoint_shares or self.infillers <= most
+        check_setting(self, "infillers", enough, f"at most {most}, the parts of the largest share below 1")
         check_setting(self, "folds", self.folds == 0 or self.folds >= 2, "at least 2, or 0 for none")
         check_setting(self, "fold_repeats", self.fold_repeats >= 1, "at least 1")
         check_setting(self, "fold_repeats", self.fold_repeats == 1 or self.folds > 0, "1 where there are no folds")
@@ -78,11 +87,16 @@ class Grid:
         """How many classifiers of each arm, dose and share there are."""
         return self.infillers * self.classifiers
 
-    def cells_of(self, has_dose: bool) -> Iterator[tuple[float, float | None]]:
+    def shares_of(self, arm: Arm) -> list[float]:
+        """Return the shares at which an arm is trained, the largest first; further patients must be there to be had."""
+        return sorted((one for one in self.real_shares if not arm.more_patients or one <= 0.5), reverse=True)
+
+    def cells_of(self, arm: Arm) -> Iterator[tuple[float, float | None]]:
         """Yield (share, dose) of each cell of an arm, without replicates."""
+        has_dose = bool(arm.infiller) or arm.repeated
         doses: tuple[float | None, ...] = self.doses if has_dose and self.doses else (None,)
         usual = min(doses, key=lambda dose: (abs((dose or 1) - 1), dose or 1))
-        for share in sorted(self.real_shares, reverse=True):
+        for share in self.shares_of(arm):
             all_doses = share == 1 or self.every_dose_at_every_share
             yield from ((share, dose) for dose in doses if all_doses or dose == usual)
 
@@ -99,6 +113,8 @@ class Arm:
     settings: Any
     discriminator: str | None = None
     """From whose discriminator it starts."""
+    more_patients: bool = False
+    """Whether it learns from as many further patients as well: what twice as many real lesions are worth."""
 
     @property
     def slug(self) -> str:
@@ -138,6 +154,10 @@ class Plan:
     external: External | None = None
     windows: Any | None = None
     """Settings of extract-patches for the windows that trained infillers learn from; None where they have none."""
+    starts: Mapping[str, Path] = field(default_factory=dict)
+    """Of infillers that start from the weights of another one: where that lies."""
+    ready: Mapping[str, Path] = field(default_factory=dict)
+    """Of infillers that were trained elsewhere and are used as they are: where they lie."""
 
 
 @dataclass(frozen=True)
@@ -175,11 +195,29 @@ class Fold:
 
 
 @dataclass(frozen=True)
+class Patients:
+    """Who is learned from."""
+
+    share: float = 1.0
+    """Of the train split's patients."""
+    parts: tuple[int, ...] = ()
+    """Which of the parts of that share, where they have nobody in common; none where there is one draw only."""
+
+    @property
+    def place(self) -> Path:
+        """Where what is made from them lies."""
+        if self.share == 1:
+            return Path()
+        share = Path(f"shares/{self.share:g}")
+        return share / f"part-{'-'.join(map(str, self.parts))}" if self.parts else share
+
+
+@dataclass(frozen=True)
 class Cell:
     """One classifier of a study."""
 
     arm: Arm
-    share: float
+    patients: Patients
     dose: float | None
     infiller: int
     """Number of the infiller behind it, from 0; of no meaning where there is none."""
@@ -187,25 +225,29 @@ class Cell:
     """Number among the classifiers of its arm, dose and share, from 0."""
     slug: str
 
+    @property
+    def share(self) -> float:
+        """Of the train split's patients; further ones do not count."""
+        return self.patients.share
+
 
 def steps_of(plan: Plan) -> Iterator[Step]:
     """Yield the steps of a study in an order in which they can run: stage after stage."""
     if plan.source is None:
         yield _step("phantom", {}, Path("phantoms"), plan.settings["phantom"], plan.seed)
     yield from _until_evaluated_in_folds(plan) if plan.grid.folds else _until_evaluated(plan)
-    if plan.judging:
-        yield from _judged(plan)
     yield from _told(plan)
 
 
 def _until_evaluated(plan: Plan) -> Iterator[Step]:
     """Yield what leads from mammograms to the evaluation of each cell, on one split of the patients."""
     cells = list(cells_of(plan))
-    shares = list(dict.fromkeys(cell.share for cell in cells))
+    several = list(dict.fromkeys(cell.patients for cell in cells))
     painted = _painted(plan)
-    seen_through = [(cell.share, cell.arm.discriminator, cell.infiller) for cell in cells if cell.arm.discriminator]
-    judged = [(1.0, name, 0) for name in _judged_infillers(plan) if plan.judging]
-    trained = list(dict.fromkeys([*painted, *seen_through, *judged]))
+    seen_through = [(cell.patients, cell.arm.discriminator, cell.infiller) for cell in cells if cell.arm.discriminator]
+    judged = [(Patients(), name, 0) for name in _judged_infillers(plan) if plan.judging]
+    used = list(dict.fromkeys([*painted, *seen_through, *judged]))
+    trained = [(who, name, number) for who, name, number in used if name not in plan.ready]
 
     def step(
         name: str, inputs: Mapping[str, tuple[Path, ...]], out: Path, settings: Any, seed: int = plan.seed
@@ -216,43 +258,44 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
     if plan.external:
         inputs = {"source": (plan.external.source,)}
         yield step("ingest", inputs, _EXTERNAL / "mammograms", plan.external.settings)
-    patches = patches_at(1.0)
+    patches = patches_at()
     yield step("extract-patches", {"mammograms": (Path("mammograms"),)}, patches, plan.settings["extract-patches"])
     if any(_own_windows(name, plan) for _, name, *_ in trained):
         yield step("extract-patches", {"mammograms": (Path("mammograms"),)}, _WINDOWS, plan.windows)
     if plan.external:
         inputs = {"mammograms": (_EXTERNAL / "mammograms",)}
         yield step("extract-patches", inputs, _EXTERNAL / "patches", plan.settings["extract-patches"])
-    for share in shares:
-        if share < 1:
-            settings = stage_named("select-patches").settings_class()(patients_share=share)
-            yield step("select-patches", {"patches": (patches,)}, patches_at(share), settings)
-    for share in dict.fromkeys(share for share, _, _ in trained):
-        yield step("pair-patches", {"patches": (patches_at(share),)}, _pairs(share), plan.settings["pair-patches"])
+    for who in several:
+        if who.share < 1:
+            settings = stage_named("select-patches").settings_class()(who.share, who.parts or (0,))
+            yield step("select-patches", {"patches": (patches,)}, patches_at(who), settings)
+    for who in dict.fromkeys(who for who, _, _ in used):
+        yield step("pair-patches", {"patches": (patches_at(who),)}, _pairs(who), plan.settings["pair-patches"])
     if plan.judging:
         of_test = replace(plan.settings["pair-patches"], split="test")
         yield step("pair-patches", {"patches": (patches,)}, _TEST_PAIRS, of_test)
-    for share, name, number in trained:
-        made_from = {"patches": (patches_at(share),), "pairs": (_pairs(share),)} | _own_windows(name, plan)
+    for who, name, number in trained:
+        made_from = {"patches": (patches_at(who),), "pairs": (_pairs(who),)} | _own_windows(name, plan)
+        made_from |= {"start": (plan.starts[name],)} if name in plan.starts else {}
         seed = infiller_seed(plan.seed, number)
-        yield step("train-infiller", made_from, _infiller(share, name, number, plan), plan.infillers[name], seed)
-    for share, name, number in painted:
-        made_from = {"infiller": (_infiller(share, name, number, plan),), "pairs": (_pairs(share),)}
-        made_from["patches"] = (patches_at(share),)
-        doses = [cell.dose for cell in cells if (cell.share, cell.arm.infiller) == (share, name) and cell.dose]
+        yield step("train-infiller", made_from, _infiller(who, name, number, plan), plan.infillers[name], seed)
+    for who, name, number in painted:
+        made_from = {"infiller": (_infiller(who, name, number, plan),), "pairs": (_pairs(who),)}
+        made_from["patches"] = (patches_at(who),)
+        doses = [cell.dose for cell in cells if (cell.share, cell.arm.infiller) == (who.share, name) and cell.dose]
         settings = plan.settings["synthesize"]
         if doses:
             # Classes in the proportion of the real ones, so that a dose changes how much is learned from and no more.
             settings = replace(settings, ratio=max(doses), balance=False)
         seed = infiller_seed(plan.seed, number)
-        yield step("synthesize", made_from, _synthetic(share, name, number, plan), settings, seed)
+        yield step("synthesize", made_from, _synthetic(who, name, number, plan), settings, seed)
     for cell in cells:
-        learned_from = [patches_at(cell.share)]
+        learned_from = [patches_at(cell.patients)]
         if cell.arm.infiller:
-            learned_from.append(_synthetic(cell.share, cell.arm.infiller, cell.infiller, plan))
+            learned_from.append(_synthetic(cell.patients, cell.arm.infiller, cell.infiller, plan))
         given = {"patches": tuple(learned_from)}
         if cell.arm.discriminator:
-            given["infiller"] = (_infiller(cell.share, cell.arm.discriminator, cell.infiller, plan),)
+            given["infiller"] = (_infiller(cell.patients, cell.arm.discriminator, cell.infiller, plan),)
         out = Path("classifiers") / cell.slug
         yield step("train-classifier", given, out, _settings_of(cell), plan.seed + cell.replicate)
     for cell in cells:
@@ -261,6 +304,8 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
     for cell in cells if plan.external else ():
         inputs = {"classifier": (Path("classifiers") / cell.slug,), "patches": (_EXTERNAL / "patches",)}
         yield step("evaluate", inputs, Path("evaluations-external") / cell.slug, _external_of(cell, plan))
+    if plan.judging:
+        yield _judged(plan)
 
 
 def _until_evaluated_in_folds(plan: Plan) -> Iterator[Step]:
@@ -279,19 +324,19 @@ def _until_evaluated_in_folds(plan: Plan) -> Iterator[Step]:
             yield _step("pool-folds", {"evaluations": parts}, _evaluation(cell, repeat, plan), settings, plan.seed)
 
 
-def _judged(plan: Plan) -> Iterator[Step]:
-    """Yield what measures the infillers, with the eyes of classifiers that learned from real patches only.
+def _judged(plan: Plan) -> Step:
+    """Return what measures the infillers, with the eyes of classifiers that learned from real patches only.
 
     Of an infiller that is trained several times it is the first one. Practice mammograms can be drawn without their
     lesions, which tells what a perfect infiller would score.
     """
     eyes = [next(cell for cell in cells_of(plan) if cell.arm == arm and cell.share == 1) for arm in plan.judging]
-    infillers = tuple(_infiller(1.0, name, 0, plan) for name in _judged_infillers(plan))
-    seen = {"infillers": infillers, "patches": (patches_at(1.0),)}
+    infillers = tuple(_infiller(Patients(), name, 0, plan) for name in _judged_infillers(plan))
+    seen = {"infillers": infillers, "patches": (patches_at(),)}
     roles = ("classifier", "standardised")
     seen |= {role: (Path("classifiers") / cell.slug,) for role, cell in zip(roles, eyes, strict=False)}
     seen |= {"pairs": (_TEST_PAIRS,)} | ({"phantoms": (Path("phantoms"),)} if _can_be_drawn_again(plan) else {})
-    yield _step("judge-infiller", seen, Path("judgement"), plan.settings["judge-infiller"], plan.seed)
+    return _step("judge-infiller", seen, _JUDGEMENT, plan.settings["judge-infiller"], plan.seed)
 
 
 def _can_be_drawn_again(plan: Plan) -> bool:
@@ -306,7 +351,9 @@ def _told(plan: Plan) -> Iterator[Step]:
     """Yield what compares the evaluations and writes the report."""
     repeats = range(plan.grid.fold_repeats)
     evaluations = tuple(_evaluation(cell, repeat, plan) for cell in cells_of(plan) for repeat in repeats)
-    shown = {"evaluations": evaluations} | ({"judgements": (Path("judgement"),)} if plan.judging else {})
+    places = [fold.place for fold in folds_of(plan)] or [Path()]
+    shown = {"evaluations": evaluations}
+    shown |= {"judgements": tuple(place / _JUDGEMENT for place in places)} if plan.judging else {}
     if len(plan.arms) > 1:
         compared = {Path("comparison"): evaluations}
         if plan.external:
@@ -356,21 +403,30 @@ def infiller_seed(seed: int, number: int) -> int:
     return derive_seed(seed, "infiller", number) if number else seed
 
 
-def _painted(plan: Plan) -> list[tuple[float, str, int]]:
-    """Return whose synthetic patches some arm learns from: share, infiller, number."""
-    found = [(cell.share, cell.arm.infiller, cell.infiller) for cell in cells_of(plan) if cell.arm.infiller is not None]
+def _painted(plan: Plan) -> list[tuple[Patients, str, int]]:
+    """Return whose synthetic patches some arm learns from: patients, infiller, number."""
+    cells = cells_of(plan)
+    found = [(cell.patients, cell.arm.infiller, cell.infiller) for cell in cells if cell.arm.infiller is not None]
     return list(dict.fromkeys(found))
 
 
 def _judged_infillers(plan: Plan) -> list[str]:
     """Return the infillers that are measured, if any are: those that arms use, or all."""
-    return list(dict.fromkeys(name for share, name, _ in _painted(plan) if share == 1)) or list(plan.infillers)
+    return list(dict.fromkeys(name for who, name, _ in _painted(plan) if who.share == 1)) or list(plan.infillers)
+
+
+def _drawn(share: float, number: int, arm: Arm, grid: Grid) -> Patients:
+    """Return who the classifiers beside an infiller, and that infiller, learn from."""
+    if share == 1 or not (grid.disjoint_shares or arm.more_patients):
+        return Patients(share)
+    own = number if grid.disjoint_shares else 0
+    return Patients(share, (own, (own + 1) % parts_of(share)) if arm.more_patients else (own,))
 
 
 def cells_of(plan: Plan) -> Iterator[Cell]:
     """Yield the cells of a study, arm after arm."""
     for arm in plan.arms:
-        for share, dose in plan.grid.cells_of(bool(arm.infiller) or arm.repeated):
+        for share, dose in plan.grid.cells_of(arm):
             for replicate in range(plan.grid.replicates):
                 infiller = replicate // plan.grid.classifiers
                 parts = [arm.slug]
@@ -378,7 +434,8 @@ def cells_of(plan: Plan) -> Iterator[Cell]:
                 parts += [f"share-{share:g}"] if share < 1 else []
                 parts += [f"infiller-{infiller}"] if arm.has_infiller and plan.grid.infillers > 1 else []
                 parts += [f"seed-{replicate}"] if plan.grid.replicates > 1 else []
-                yield Cell(arm, share, dose, infiller, replicate, "_".join(parts))
+                who = _drawn(share, infiller, arm, plan.grid)
+                yield Cell(arm, who, dose, infiller, replicate, "_".join(parts))
 
 
 def _settings_of(cell: Cell) -> Any:
@@ -402,9 +459,9 @@ def _evaluation(cell: Cell, repeat: int, plan: Plan) -> Path:
     return Path("evaluations") / (f"{cell.slug}_repeat-{repeat}" if plan.grid.fold_repeats > 1 else cell.slug)
 
 
-def patches_at(share: float) -> Path:
-    """Return where the patches of a share of the patients lie."""
-    return _at(share) / "patches"
+def patches_at(who: Patients = Patients()) -> Path:
+    """Return where the patches of some of the patients lie, or of all."""
+    return who.place / "patches"
 
 
 def _own_windows(name: str, plan: Plan) -> dict[str, tuple[Path, ...]]:
@@ -416,21 +473,19 @@ def _own_windows(name: str, plan: Plan) -> dict[str, tuple[Path, ...]]:
     return {"windows": (_WINDOWS,)} if trained and plan.windows is not None else {}
 
 
-def _pairs(share: float) -> Path:
-    return _at(share) / "pairs"
+def _pairs(who: Patients) -> Path:
+    return who.place / "pairs"
 
 
-def _infiller(share: float, name: str, number: int, plan: Plan) -> Path:
-    return _at(share) / _numbered("infiller" if len(plan.infillers) == 1 else f"infillers/{name}", number, plan)
+def _infiller(who: Patients, name: str, number: int, plan: Plan) -> Path:
+    if name in plan.ready:
+        return plan.ready[name]
+    return who.place / _numbered("infiller" if len(plan.infillers) == 1 else f"infillers/{name}", number, plan)
 
 
-def _synthetic(share: float, name: str, number: int, plan: Plan) -> Path:
-    return _at(share) / _numbered("synthetic" if len(plan.infillers) == 1 else f"synthetic/{name}", number, plan)
+def _synthetic(who: Patients, name: str, number: int, plan: Plan) -> Path:
+    return who.place / _numbered("synthetic" if len(plan.infillers) == 1 else f"synthetic/{name}", number, plan)
 
 
 def _numbered(place: str, number: int, plan: Plan) -> str:
     return f"{place}_{number}" if plan.grid.infillers > 1 else place
-
-
-def _at(share: float) -> Path:
-    return Path() if share == 1 else Path(f"shares/{share:g}")

@@ -20,10 +20,17 @@
     epochs = 50
 
     [infiller-windows]            # only where this table stands: trained infillers learn from windows of their own
-stride_px = 8                 # all else as in [extract-patches], but without normal windows
+    stride_px = 8                 # all else as in [extract-patches], but without normal windows
 
-[infillers.modern]            # instead of [train-infiller]: several, each with a name
+    [infillers.modern]            # instead of [train-infiller]: several, each with a name
     preset = "modern"
+
+    [infillers.flow]
+    preset = "flow-small"
+    start = "path/of/infiller"    # trained elsewhere: begins with its weights
+
+    [infillers.elsewhere]
+    artifact = "path/of/infiller" # trained elsewhere: used as it is, at every share
 
     [[arms]]                      # one kind of classifier each; without any, or with arms = "paper", the paper's four
     name = "ResNet-50 + generated"
@@ -38,11 +45,16 @@ stride_px = 8                 # all else as in [extract-patches], but without no
     name = "ResNet-50 + repeated"
     repeated = true               # the control of the same dose: real patches again instead of synthetic ones
 
+    [[arms]]
+    name = "ResNet-50 + further patients"
+    more_patients = true          # at shares of a half or less: learns from as many further patients as well
+
     [grid]                        # where this table stands, each arm is trained in all these ways
     infillers = 3                 # so many infillers of each kind, each with fills and classifiers of its own
     classifiers = 2               # so many classifiers for each of them
     doses = [0.5, 1, 2]           # synthetic or repeated patches for each real one
     real_shares = [0.25, 0.5, 1]  # of the patients to learn from, infillers and all; at the dose nearest 1
+    disjoint_shares = false       # whether each infiller at a share learns from patients of its own
     every_dose_at_every_share = false
     folds = 5                     # cross-validation: all of it anew within each fold, and every patient is tested once
     fold_repeats = 2              # with patients dealt out anew; each time is one more replicate
@@ -55,7 +67,10 @@ stride_px = 8                 # all else as in [extract-patches], but without no
 
     [judge-infiller]              # only where this table stands: what the infillers paint is measured on test patches,
                                   # with the eyes of the last arm that learned from real patches only, each once, and
-                                  # of the last such arm with standardise = true, if there is one
+                                  # of the last such arm with standardise = true, if there is one; in each fold anew
+
+    [quick]                       # what `run --quick` changes: tables as above, [quick.grid] and so on; its arms is a
+    arms = ["ResNet-50"]          # list of names
 """
 
 from __future__ import annotations
@@ -70,6 +85,7 @@ from mammofill.experiment.settings import check_names, read_settings, read_toml
 from mammofill.experiment.stages import Stage, stage_named
 from mammofill.experiment.steps import Arm, External, Grid, Plan, Step, steps_of
 from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.infilling import Infiller
 from mammofill.pairing.hole import widest
 
 PAPER_ARMS: tuple[dict[str, Any], ...] = (
@@ -91,6 +107,7 @@ _ONCE = ("phantom", "ingest", "extract-patches", "pair-patches", "synthesize", "
          "judge-infiller", "write-report")  # fmt: skip
 """Stages whose settings stand in a table of their own name."""
 _STUDY_KEYS = ("name", "seed", "device")
+_QUICK = "quick"
 _TABLES = (*_ONCE, "infiller-windows", "train-infiller", "train-classifier", "infillers", "arms", "grid", "external")
 _NOT_SET = dict.fromkeys(("arm", "replicate", "infiller", "dose", "real_share"), "[[arms]] and [grid]") | {
     "external": "[external]"
@@ -114,11 +131,12 @@ class Study:
     """In the order in which they run."""
 
 
-def read_study(path: str | Path) -> Study:
+def read_study(path: str | Path, quick: bool = False) -> Study:
     """Read a study file and check all of it; nothing is run or written.
 
     Args:
         path: the TOML file; paths inside it are relative to its folder.
+        quick: whether its table ``[quick]`` holds: a smaller study, for a first look.
 
     Returns:
         The study, with every stage's settings complete.
@@ -128,7 +146,7 @@ def read_study(path: str | Path) -> Study:
         SourceError: the source is not there.
     """
     path = Path(path)
-    content = read_toml(path)
+    content = _quickened(read_toml(path), quick, path)
     _check_keys(content, path)
     tables = {name: dict(content.get(name, {})) for name in _TABLES if name != "arms"}
     source = _source(tables["ingest"], "phantom" in content, path)
@@ -136,7 +154,8 @@ def read_study(path: str | Path) -> Study:
         if field in tables["evaluate"]:
             raise SettingsError(f"{path} [evaluate]: {field} is not set here; it follows from {tables_of_it}.")
     settings = {name: _stage_settings(stage_named(name), tables[name], path) for name in _ONCE}
-    infillers = _infillers(content, tables, path)
+    starts, ready = (_infillers_elsewhere(key, tables, path) for key in ("start", "artifact"))
+    infillers = _infillers(content, tables, ready, path)
     own_windows = _windows(tables["infiller-windows"], settings["extract-patches"], content, path)
     if "hole" not in tables["pair-patches"]:
         # All arms are filled in the same places, those in which every infiller's hole fits.
@@ -157,8 +176,28 @@ def read_study(path: str | Path) -> Study:
         settings["write-report"] = replace(settings["write-report"], title=name)
     judging = _judging_arms(arms, path) if "judge-infiller" in content else ()
     external = _external(tables["external"], settings["ingest"], path) if "external" in content else None
-    plan = Plan(source, settings, infillers, tuple(arms), grid, judging, seed, external, own_windows)
+    plan = Plan(source, settings, infillers, tuple(arms), grid, judging, seed, external, own_windows, starts, ready)
     return Study(path, name, seed, device, plan, tuple(steps_of(plan)))
+
+
+def _quickened(content: dict[str, Any], quick: bool, path: Path) -> dict[str, Any]:
+    """Take the table ``[quick]`` out of a study, and let it hold if that is asked for."""
+    changes = content.pop(_QUICK, None)
+    if not quick:
+        return content
+    if not isinstance(changes, Mapping):
+        raise SettingsError(f"{path} has no table [{_QUICK}], so nobody knows what a quick run of it would be.")
+    kept = changes.get("arms")
+    tables = _merged(content, {name: value for name, value in changes.items() if name != "arms"})
+    if kept is None:
+        return tables
+    known = [arm.get("name") for arm in content.get("arms", ()) if isinstance(arm, Mapping)]
+    for name in kept:
+        if name not in known:
+            raise SettingsError(
+                f"{path} [{_QUICK}]: arms names {name!r}, but the arms are {', '.join(map(str, known))}."
+            )
+    return {**tables, "arms": [arm for arm in content["arms"] if arm["name"] in kept]}
 
 
 def _check_keys(content: Mapping[str, Any], path: Path) -> None:
@@ -231,11 +270,22 @@ def _stage_settings(stage: Stage, table: Mapping[str, Any], path: Path, where: s
     return read_settings(settings_class, table, where, path.parent, start)
 
 
-def _infillers(content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]], path: Path) -> dict[str, Any]:
-    """Return the settings of each infiller by its name."""
-    stage = stage_named("train-infiller")
+def _infillers_elsewhere(key: str, tables: Mapping[str, dict[str, Any]], path: Path) -> dict[str, Path]:
+    """Take out of the tables of infillers where others lie that they start from, or are."""
+    found = {}
+    for name, table in {ONLY_INFILLER: tables["train-infiller"], **tables["infillers"]}.items():
+        if isinstance(table, Mapping) and key in table:
+            where = f"{path} [infillers.{name}]" if tables["infillers"] else f"{path} [train-infiller]"
+            found[name] = _place(table[key], f"{where} {key}", path)
+    return found
+
+
+def _infillers(
+    content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]], ready: Mapping[str, Path], path: Path
+) -> dict[str, Any]:
+    """Return the settings of each infiller by its name; of one that is used as it is, that infiller."""
     if "infillers" not in content:
-        return {ONLY_INFILLER: _stage_settings(stage, tables["train-infiller"], path)}
+        return {ONLY_INFILLER: _infiller_settings(ONLY_INFILLER, tables["train-infiller"], ready, path, "")}
     if "train-infiller" in content:
         raise SettingsError(f"{path} has both [train-infiller] and [infillers.NAME]: name all infillers or none.")
     found = {}
@@ -243,10 +293,22 @@ def _infillers(content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]],
         where = f"{path} [infillers.{name}]"
         if not isinstance(table, Mapping) or not re.fullmatch(r"[a-z0-9-]+", name):
             raise SettingsError(f"{where} must be a table whose name has small letters, digits and hyphens only.")
-        found[name] = _stage_settings(stage, table, path, where)
+        found[name] = _infiller_settings(name, table, ready, path, where)
     if not found:
         raise SettingsError(f"{path} [infillers] names none. Add a table [infillers.NAME].")
     return found
+
+
+def _infiller_settings(name: str, table: Mapping[str, Any], ready: Mapping[str, Path], path: Path, where: str) -> Any:
+    values = {key: value for key, value in table.items() if key not in ("start", "artifact")}
+    if name not in ready:
+        return _stage_settings(stage_named("train-infiller"), values, path, where)
+    if len(table) > 1:
+        raise SettingsError(
+            f"{where or path}: an infiller that is used as it is (artifact) takes no settings, but has "
+            f"{', '.join(key for key in table if key != 'artifact')}."
+        )
+    return Infiller.open(ready[name])
 
 
 _WINDOWS = {"stride_px": 8, "normals_per_mammogram": 0}
@@ -270,6 +332,12 @@ def _windows(table: Mapping[str, Any], patches: Any, content: Mapping[str, Any],
 
 
 def _check_grid(grid: Grid, arms: list[Arm], synthesize: Mapping[str, Any], path: Path) -> None:
+    for arm in arms:
+        if not grid.shares_of(arm):
+            raise SettingsError(
+                f"{path} [[arms]] {arm.name!r} has more_patients, so [grid] must give a share of at most 0.5 in "
+                "real_shares: beyond it there are no further patients to learn from."
+            )
     if grid.infillers > 1 and not any(arm.has_infiller for arm in arms):
         raise SettingsError(
             f"{path} [grid]: infillers = {grid.infillers}, but no arm learns from generated patches. Give an arm "
@@ -296,11 +364,15 @@ def _check_comparison(settings: Any, grid: Grid, arms: list[Arm], path: Path) ->
     """Refuse arms and doses that are compared but not there; `compare-arms` would find out after all training."""
     where, names = f"{path} [compare-arms]", [arm.name for arm in arms]
     named = {"reference": (settings.reference,) if settings.reference else (), "pairs": sum(settings.pairs, ())}
-    named["counterparts"] = sum(settings.counterparts, ())
+    named |= {"counterparts": sum(settings.counterparts, ()), "planned_arms": settings.planned_arms}
     for field, several in named.items():
         for name in several:
             if name not in names:
                 raise SettingsError(f"{where}: {field} names {name!r}, but the arms are {', '.join(names)}.")
+    for share in settings.planned_shares:
+        if share not in grid.real_shares:
+            known = ", ".join(f"{one:g}" for one in grid.real_shares)
+            raise SettingsError(f"{where}: planned_shares names {share:g}, but real_shares in [grid] are {known}.")
     for dose in settings.planned_doses:
         if dose not in grid.doses:
             known = ", ".join(f"{one:g}" for one in grid.doses) or "none"
@@ -310,12 +382,11 @@ def _check_comparison(settings: Any, grid: Grid, arms: list[Arm], path: Path) ->
 def _check_folds(grid: Grid, content: Mapping[str, Any], path: Path) -> None:
     if not grid.folds:
         return
-    for table in ("external", "judge-infiller"):
-        if table in content:
-            raise SettingsError(
-                f"{path}: [{table}] and folds in [grid] do not go together: with {grid.folds} folds there are as many "
-                "infillers and classifiers of each kind, and no single one to judge. Run a study without folds for it."
-            )
+    if "external" in content:
+        raise SettingsError(
+            f"{path}: [external] and folds in [grid] do not go together: with {grid.folds} folds there are as many "
+            "classifiers of each kind, and no single one to judge. Run a study without folds for it."
+        )
     for field in ("split", "folds", "fold", "test_share"):
         if field in content.get("ingest", {}):
             raise SettingsError(
@@ -329,25 +400,28 @@ def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], 
         values = _merged(shared, table)
         name, synthetic = values.pop("name", None), values.pop("synthetic", False)
         repeated, features = values.pop("repeated", False), values.pop("discriminator", False)
+        more = values.pop("more_patients", False)
         where = f"{path} [[arms]] number {number}"
         if not isinstance(name, str) or not Arm(name, None, False, None).slug:
             raise SettingsError(f"{where} must have a name with letters or digits, but has {name!r}.")
         where = f"{path} [[arms]] {name!r}"
         infiller = _infiller_of("synthetic", synthetic, infillers, where)
         discriminator = _infiller_of("discriminator", features, infillers, where)
-        if discriminator:
+        if discriminator and not isinstance(infillers[discriminator], Infiller):
             _check_has_backbone(infillers[discriminator], f"{where}: discriminator names {discriminator}")
         if discriminator:
             values.pop("weights_file", None)
             values |= {"network": "discriminator", "weights": table.get("weights", "infiller")}
         if not isinstance(repeated, bool) or (repeated and infiller):
             raise SettingsError(f"{where}: repeated must be true or false, and stands for synthetic patches.")
+        if not isinstance(more, bool) or (more and (infiller or discriminator or repeated)):
+            raise SettingsError(f"{where}: more_patients must be true or false, and stands for synthetic patches.")
         for field in ("dose", "repeats"):
             if field in values:
                 raise SettingsError(f"{where}: {field} is not set here; doses stand in [grid].")
         settings = _stage_settings(stage_named("train-classifier"), values, path, where)
         _check_learned_from(settings, infiller, repeated, where)
-        arm = Arm(name, infiller, repeated, settings, discriminator)
+        arm = Arm(name, infiller, repeated, settings, discriminator, more)
         if arm.slug in arms:
             raise SettingsError(f"{where} and {arms[arm.slug].name!r} would share a folder. Give them other names.")
         arms[arm.slug] = arm
@@ -399,7 +473,7 @@ def _judging_arms(arms: list[Arm], path: Path) -> tuple[Arm, ...]:
     Returns:
         The last one whose patches are as they are, and the last one whose patches are standardised, if there is one.
     """
-    real = [arm for arm in arms if not (arm.infiller or arm.discriminator or arm.repeated)]
+    real = [arm for arm in arms if not (arm.infiller or arm.discriminator or arm.repeated or arm.more_patients)]
     plain = [arm for arm in real if not arm.settings.standardise]
     if not plain:
         raise SettingsError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def select_patches(
     Raises:
         TooFewError: a pathology that the train split has would be left without a patient.
     """
-    kept_patients = choose_patients(patches.table, settings.patients_share, seed)
+    kept_patients = choose_patients(patches.table, settings.patients_share, seed, settings.parts)
     train = (patches.table["split"] == "train").to_numpy(dtype=bool)
     if settings.others:
         kept_patients = set(patches.table["patient_id"][train].astype(str)) - kept_patients
@@ -68,13 +69,14 @@ def select_patches(
     return PatchSet.open(out)
 
 
-def choose_patients(table: pd.DataFrame, share: float, seed: int) -> set[str]:
+def choose_patients(table: pd.DataFrame, share: float, seed: int, parts: Sequence[int] = (0,)) -> set[str]:
     """Choose a share of the train split's patients, in proportion of the worst pathology of their patches.
 
     Args:
         table: of a patch set.
         share: in (0, 1].
         seed: decides who; the smaller of two shares is a part of the larger.
+        parts: which of the parts of that share, in each of which is nobody of another, are taken together.
 
     Raises:
         TooFewError: nobody of a pathology would be left.
@@ -85,11 +87,13 @@ def choose_patients(table: pd.DataFrame, share: float, seed: int) -> set[str]:
     chosen: set[str] = set()
     for place, pathology in enumerate(_WORST_FIRST):
         patients = np.array(sorted(worst.index[worst == place].astype(str)))
-        count = round(share * len(patients))
-        if len(patients) and not count:
-            raise TooFewError(
-                f"A share of {share:g} of the {len(patients)} {pathology} patients of the train split is nobody. "
-                "Keep a larger share."
-            )
-        chosen.update(stream(seed, "patients", pathology).permutation(patients)[:count].tolist())
+        dealt = stream(seed, "patients", pathology).permutation(patients)
+        for part in parts:
+            taken = dealt[round(part * share * len(dealt)) : round((part + 1) * share * len(dealt))]
+            if len(patients) and not len(taken):
+                raise TooFewError(
+                    f"A share of {share:g} of the {len(patients)} {pathology} patients of the train split is nobody. "
+                    "Keep a larger share."
+                )
+            chosen.update(taken.tolist())
     return chosen

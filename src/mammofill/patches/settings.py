@@ -71,16 +71,32 @@ class SelectPatchesSettings:
     Attributes:
         patients_share: share of the train split's patients that are kept, in (0, 1]. Drawn in proportion of their worst
             pathology; with the same seed a smaller share is a part of a larger one.
+        parts: the train split's patients can be cut into 1 / `patients_share` parts of that share that have nobody in
+            common; these parts are kept, counted from 0. Studies of few patients draw their replicates so.
         others: keep the other patients instead. With the same share and seed, a set with and a set without it have no
             patient of the train split in common, so that an infiller may come from patients of which a study knows
             nothing.
     """
 
     patients_share: float = 1.0
+    parts: tuple[int, ...] = (0,)
     others: bool = False
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         check_setting(self, "patients_share", 0 < self.patients_share <= 1, "in (0, 1]")
-        some = self.patients_share < 1 or not self.others
-        check_setting(self, "others", some, "false where patients_share is 1: there is nobody else")
+        there, wanted = parts_of(self.patients_share), self.parts
+        fits = bool(wanted) and len(set(wanted)) == len(wanted) and all(0 <= part < there for part in wanted)
+        check_setting(
+            self,
+            "parts",
+            fits,
+            f"different numbers from 0 to {there - 1}, as patients_share is {self.patients_share:g}",
+        )
+        some = self.patients_share * len(self.parts) < 1 or not self.others
+        check_setting(self, "others", some, "false where all patients are kept: there is nobody else")
+
+
+def parts_of(share: float) -> int:
+    """Return into how many parts of a share of the patients all of them can be cut."""
+    return int(1 / share + 1e-9)  # 1 / 0.1 may come out a little below 10
