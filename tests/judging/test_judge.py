@@ -250,6 +250,18 @@ def test_a_patient_that_somebody_learned_from_is_named(world: World, tmp_path: P
     refused(world, LeakError, words, **given)
 
 
+def test_patients_on_whom_a_judge_chose_its_threshold_and_nothing_else_may_be_judged_on(
+    world: World, tmp_path: Path
+) -> None:
+    patient, through = "test-patient-3", "train-classifier (validation: threshold)"
+    world.judge(tmp_path / "judged", classifier=make_classifier(tmp_path / "one", patients=[patient], through=through))
+    kept = through.replace("threshold", "threshold, choice of weights")
+    chosen = make_classifier(tmp_path / "other", patients=[patient], through=kept)
+    refused(
+        world, LeakError, r"test-patient-3: through train-classifier \(validation: threshold, choice", classifier=chosen
+    )
+
+
 @pytest.mark.parametrize("through", ["train-classifier (mask donor of a synthetic patch)", "train-infiller"])
 def test_a_classifier_that_saw_generated_patches_is_refused(world: World, tmp_path: Path, through: str) -> None:
     classifier = make_classifier(tmp_path / "classifier", through=through)

@@ -19,6 +19,8 @@ from mammofill.patches.patch_set import PatchSet
 
 _THROUGH = "train-classifier"
 _CHOSEN = "(validation:"
+THRESHOLD_ALONE = f"{_THROUGH} {_CHOSEN} threshold)"
+"""How patients are known to a classifier whose threshold, and nothing else, was chosen on them: its scores are not."""
 _MADE, _START = "what made these patches", "what the network starts from"
 _CLASSES = (Pathology.BENIGN, Pathology.MALIGNANT)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from mammofill.classifier import Classifier
+from mammofill.classifier import THRESHOLD_ALONE, Classifier
 from mammofill.ground.artifact import Artifact
 from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
 from mammofill.ground.imaging import touches_border
@@ -122,7 +122,9 @@ def _check_standardised(classifier: Classifier, standardised: Classifier | None)
 
 
 def _check_unknown_to(one: Artifact, patients: set[str], split: str) -> None:
-    ways = one.manifest.learned_patients()
+    # A judge's threshold is not asked, so who chose nothing else may be judged on: settings are tried on validation.
+    known = {patient: set(ways) - {THRESHOLD_ALONE} for patient, ways in one.manifest.learned_patients().items()}
+    ways = {patient: sorted(others) for patient, others in known.items() if others}
     leaking = sorted(patients & set(ways))
     if leaking:
         shown = "".join(f"\n  {patient}: through {', '.join(ways[patient])}" for patient in leaking[:10])
