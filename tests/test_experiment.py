@@ -377,6 +377,11 @@ def test_at_disjoint_shares_each_infiller_and_its_classifiers_have_patients_of_t
     five = SHARES.replace("infillers = 3", "infillers = 5")
     with pytest.raises(SettingsError, match=r"infillers must be at most 4, the parts of the largest share below 1"):
         read_study(write_study(tmp_path, five))
+    only = SHARES.replace('name = "real"', 'name = "real"\nshares = [1]')
+    places = [str(step.out) for step in read_study(write_study(tmp_path, only)).steps]
+    assert not any("real_share" in place for place in places)
+    with pytest.raises(SettingsError, match=r"'real': shares names 0.5, but real_shares in \[grid\] are 0.25, 1"):
+        read_study(write_study(tmp_path, only.replace("shares = [1]", "shares = [0.5]", 1)))
     whole = SHARES.replace("[0.25, 1]", "[1]")
     with pytest.raises(
         SettingsError, match=r"'further patients' has more_patients, so \[grid\] must give a share of at"

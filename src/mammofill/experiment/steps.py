@@ -89,7 +89,8 @@ class Grid:
 
     def shares_of(self, arm: Arm) -> list[float]:
         """Return the shares at which an arm is trained, the largest first; further patients must be there to be had."""
-        return sorted((one for one in self.real_shares if not arm.more_patients or one <= 0.5), reverse=True)
+        wanted = arm.shares or self.real_shares
+        return sorted((one for one in wanted if not arm.more_patients or one <= 0.5), reverse=True)
 
     def cells_of(self, arm: Arm) -> Iterator[tuple[float, float | None]]:
         """Yield (share, dose) of each cell of an arm, without replicates."""
@@ -115,6 +116,8 @@ class Arm:
     """From whose discriminator it starts."""
     more_patients: bool = False
     """Whether it learns from as many further patients as well: what twice as many real lesions are worth."""
+    shares: tuple[float, ...] = ()
+    """At which of the grid's shares it is trained; at all where none is named."""
 
     @property
     def slug(self) -> str:

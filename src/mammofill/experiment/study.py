@@ -48,6 +48,7 @@
     [[arms]]
     name = "ResNet-50 + further patients"
     more_patients = true          # at shares of a half or less: learns from as many further patients as well
+    shares = [0.25]               # only at these of the grid's shares
 
     [grid]                        # where this table stands, each arm is trained in all these ways
     infillers = 3                 # so many infillers of each kind, each with fills and classifiers of its own
@@ -333,6 +334,11 @@ def _windows(table: Mapping[str, Any], patches: Any, content: Mapping[str, Any],
 
 def _check_grid(grid: Grid, arms: list[Arm], synthesize: Mapping[str, Any], path: Path) -> None:
     for arm in arms:
+        if unknown := [one for one in arm.shares if one not in grid.real_shares]:
+            known = ", ".join(f"{one:g}" for one in grid.real_shares)
+            raise SettingsError(
+                f"{path} [[arms]] {arm.name!r}: shares names {unknown[0]:g}, but real_shares in [grid] are {known}."
+            )
         if not grid.shares_of(arm):
             raise SettingsError(
                 f"{path} [[arms]] {arm.name!r} has more_patients, so [grid] must give a share of at most 0.5 in "
@@ -400,7 +406,7 @@ def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], 
         values = _merged(shared, table)
         name, synthetic = values.pop("name", None), values.pop("synthetic", False)
         repeated, features = values.pop("repeated", False), values.pop("discriminator", False)
-        more = values.pop("more_patients", False)
+        more, shares = values.pop("more_patients", False), values.pop("shares", [])
         where = f"{path} [[arms]] number {number}"
         if not isinstance(name, str) or not Arm(name, None, False, None).slug:
             raise SettingsError(f"{where} must have a name with letters or digits, but has {name!r}.")
@@ -421,11 +427,18 @@ def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], 
                 raise SettingsError(f"{where}: {field} is not set here; doses stand in [grid].")
         settings = _stage_settings(stage_named("train-classifier"), values, path, where)
         _check_learned_from(settings, infiller, repeated, where)
-        arm = Arm(name, infiller, repeated, settings, discriminator, more)
+        arm = Arm(name, infiller, repeated, settings, discriminator, more, _shares_of(shares, where))
         if arm.slug in arms:
             raise SettingsError(f"{where} and {arms[arm.slug].name!r} would share a folder. Give them other names.")
         arms[arm.slug] = arm
     return list(arms.values())
+
+
+def _shares_of(value: Any, where: str) -> tuple[float, ...]:
+    """Read at which shares an arm is trained; whether the grid has them is checked with the grid."""
+    if not isinstance(value, list) or not all(isinstance(one, int | float) for one in value):
+        raise SettingsError(f"{where}: shares must be a list of numbers, but is {value!r}.")
+    return tuple(float(one) for one in value)
 
 
 def _check_learned_from(settings: Any, infiller: str | None, repeated: bool, where: str) -> None:
