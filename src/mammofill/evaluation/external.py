@@ -74,7 +74,8 @@ def _collection(mammograms: Artifact) -> str:
 
 
 def _sources(mammograms: Artifact) -> set[str]:
-    return {os.path.normpath(Path(mammograms.folder.absolute(), one.path)) for one in mammograms.manifest.inputs}
+    return {os.path.normpath(Path(mammograms.folder.absolute(), one.path)) for one in mammograms.manifest.inputs
+            if one.role == "source"}  # fmt: skip
 
 
 def _image_files(mammograms: Artifact) -> set[str]:

@@ -136,7 +136,10 @@ STAGES: tuple[Stage, ...] = (
         summary="read a collection of mammograms: one clean set, split by patient",
         function="mammofill.mammograms:ingest",
         settings="mammofill.mammograms:IngestSettings",
-        inputs=(Input("source", SOURCE),),
+        inputs=(
+            Input("source", SOURCE),
+            Input("attributes", SOURCE, optional=True, words="table of what else is known of the lesions, by picture"),
+        ),
         output="mammofill.mammograms:MammogramSet",
         leading="collection",
     ),

@@ -40,6 +40,7 @@ def ingest(
     *,
     seed: int = 0,
     progress: Progress = quiet,
+    attributes: str | Path | None = None,
 ) -> MammogramSet:
     """Read a collection, decide the split by patient, and bring its mammograms and masks to the working resolution.
 
@@ -52,6 +53,8 @@ def ingest(
         settings: which collection, lesions, split and resolution.
         seed: decides the split, where the collection does not.
         progress: told after each mammogram.
+        attributes: a CSV table of what else is known of the lesions (shape, margins, ...), by the names of their
+            pictures.
 
     Returns:
         The set of mammograms.
@@ -65,13 +68,13 @@ def ingest(
     source = Path(source)
     if not source.exists():
         raise SourceError(f"{source} does not exist. Give the folder (or table) of the collection.")
-    collection = read_collection(source, settings)
+    attributes = Path(attributes) if attributes else None
+    collection = read_collection(source, settings, attributes)
     check_patients(collection)
     split = split_patients(collection.mammograms, settings, seed)
 
-    with begin(
-        out, kind=MammogramSet.kind, stage="ingest", settings=settings, seed=seed, inputs={"source": source}
-    ) as work:
+    inputs = {"source": source} | ({"attributes": attributes} if attributes else {})
+    with begin(out, kind=MammogramSet.kind, stage="ingest", settings=settings, seed=seed, inputs=inputs) as work:
         if work is not None:
             progress.say(
                 f"{len(collection.mammograms)} mammograms of {len(split.split_of)} patients; split: {split.kind}"

@@ -76,6 +76,9 @@ DECISION_COLUMNS = {
     "done": "string",  # what was done about it, for people
 }
 
+CROP_RULE = "picture-is-crop"
+"""Rule of the decision about a picture that is a crop, cut around its lesion."""
+
 _TISSUE_STEP = 127
 """Gray levels between the kinds of tissue in a picture, so that people can see them."""
 
@@ -104,6 +107,12 @@ class MammogramSet(Artifact):
     def decisions(self) -> pd.DataFrame:
         """One row per thing that was repaired or noted, columns of `DECISION_COLUMNS`."""
         return pd.read_parquet(self.folder / "decisions.parquet")
+
+    @cached_property
+    def crops(self) -> frozenset[str]:
+        """The identifiers of those that are crops, cut around one lesion, as ingest decided."""
+        decisions = self.decisions
+        return frozenset(decisions["what"][decisions["rule"] == CROP_RULE].astype(str))
 
     @cached_property
     def _facts(self) -> dict[str, dict[str, Any]]:

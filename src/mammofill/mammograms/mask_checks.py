@@ -66,7 +66,9 @@ class CheckedMask:
     remarks: tuple[Remark, ...]
 
 
-def check_mask(mask: Mask, tissue: TissueMap, name: str, is_calcification: bool = False) -> CheckedMask:
+def check_mask(
+    mask: Mask, tissue: TissueMap, name: str, is_calcification: bool = False, in_crop: bool = False
+) -> CheckedMask:
     """Look at the mask of a lesion before anything is cut by it.
 
     In this order:
@@ -75,7 +77,8 @@ def check_mask(mask: Mask, tissue: TissueMap, name: str, is_calcification: bool 
     - one that marks all four corners of the picture, and whose rest could be a lesion, is inverted: turned over
       (``mask-inverted``);
     - one that marks more than `LARGEST_SHARE` of the picture or `LARGEST_SHARE_OF_BREAST` of the breast
-      (``mask-too-large``), or reaches from one border to the opposite one (``mask-across``), is refused;
+      (``mask-too-large``), or reaches from one border to the opposite one (``mask-across``), is refused, but for crops,
+      which the lesion may fill;
     - a thin closed line around something larger than itself is filled (``mask-outline-filled``); a thin open one is
       refused (``mask-thin``), but for calcifications, which lie in lines;
     - slips of the pen, parts of less than a hundredth of the largest, are left out (``mask-crumbs``);
@@ -87,6 +90,7 @@ def check_mask(mask: Mask, tissue: TissueMap, name: str, is_calcification: bool 
         tissue: small map of film, breast and muscle of the same mammogram, whatever its size.
         name: the lesion's, for messages.
         is_calcification: whether it is one.
+        in_crop: whether the picture is a crop, cut around the lesion.
 
     Raises:
         MaskProblem: it is no lesion's mask.
@@ -96,12 +100,13 @@ def check_mask(mask: Mask, tissue: TissueMap, name: str, is_calcification: bool 
         raise MaskProblem("mask-constant", f"The mask of {name} marks the whole picture.")
     if _marks_corners(mask):
         rest = np.asarray(~mask)
-        if _marks_corners(rest) or _why_implausible(rest, tissue) or _share_on_breast(rest, tissue) < 0.5:
+        unlikely = None if in_crop else _why_implausible(rest, tissue)
+        if _marks_corners(rest) or unlikely or _share_on_breast(rest, tissue) < 0.5:
             raise MaskProblem("mask-too-large", f"The mask of {name} marks {mask.mean():.0%} of the picture.")
         found = f"The mask of {name} marks {mask.mean():.0%} of the picture, its corners too: it is inverted."
         remarks.append(Remark("mask-inverted", found, "Turned over."))
         mask = rest
-    if problem := _why_implausible(mask, tissue):
+    if not in_crop and (problem := _why_implausible(mask, tissue)):
         raise MaskProblem(problem[0], f"The mask of {name} {problem[1]}.")
     top, left, height, width = mask_box(mask)
     inner = np.pad(mask[top : top + height, left : left + width], 1)

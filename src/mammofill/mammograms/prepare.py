@@ -14,6 +14,7 @@ from mammofill.ground.artifact import fingerprint_file, write_atomically
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.file_names import inside
 from mammofill.ground.imaging import Mask, StoredImage, encode_png, encode_tiff, resample, resample_mask_to_box
+from mammofill.mammograms.crops import crop_decision
 from mammofill.mammograms.draw_masks import draw_mask
 from mammofill.mammograms.lesion_masks import find_lesion_mask, remarked
 from mammofill.mammograms.mammogram_set import encode_tissue
@@ -136,10 +137,14 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     shape = (max(1, round(source_shape[0] * scale)), max(1, round(source_shape[1] * scale)))
     working = resample(pixels, shape)
     tissue = map_tissue(working, entry.view, entry.laterality)
+    crop = crop_decision(entry, pixels, tissue, settings.crops)
+    if crop is not None:
+        rows.decisions.append(crop)
+        tissue = np.full_like(tissue, Tissue.BREAST)
     made.files[f"images/{entry.mammogram_id}.tiff"] = encode_tiff(working)
     made.files[f"tissue/{entry.mammogram_id}.png"] = encode_tissue(tissue)
     for lesion in entry.lesions:
-        _read_lesion(source, entry, lesion, pixels, shape, tissue, made)
+        _read_lesion(source, entry, lesion, pixels, shape, tissue, crop is not None, made)
     rows.values.append(Values(entry.mammogram_id, read.bits, read.used_bits, read.signed, read.intent))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
@@ -167,11 +172,12 @@ def _read_lesion(
     pixels: StoredImage,
     shape: tuple[int, int],
     tissue: TissueMap,
+    in_crop: bool,
     made: _Made,
 ) -> None:
     """Read a lesion's mask; what is wrong with it, or with one of its parts, leaves that out."""
     try:
-        masks, mask_file = _find_masks(lesion, entry.patient_id, pixels, shape, tissue, made.rows)
+        masks, mask_file = _find_masks(lesion, entry.patient_id, pixels, shape, tissue, in_crop, made.rows)
     except ImageFileError as error:
         rule = error.rule if isinstance(error, MaskProblem) else "mask-unreadable"
         made.rows.exclusions.append(Exclusion(lesion.lesion_id, entry.patient_id, rule, str(error)))
@@ -248,12 +254,14 @@ def _find_masks(
     pixels: StoredImage,
     shape: tuple[int, int],
     tissue: TissueMap,
+    in_crop: bool,
     rows: Prepared,
 ) -> tuple[list[tuple[Mask, tuple[int, int, int, int]]], Path | None]:
     """Return the masks of a lesion, or of those in its file, in their boxes at the working resolution, and the file."""
     if isinstance(lesion.place, tuple):
         found = find_lesion_mask(lesion, patient_id, pixels)
-        checked = check_mask(found.mask, tissue, lesion.lesion_id, lesion.abnormality == "calcification")
+        is_calcification = lesion.abnormality == "calcification"
+        checked = check_mask(found.mask, tissue, lesion.lesion_id, is_calcification, in_crop)
         rows.decisions.extend(found.decisions)
         rows.decisions.extend(remarked(remark, lesion.lesion_id, patient_id) for remark in checked.remarks)
         return [resample_mask_to_box(part, shape) for part in checked.parts], found.file

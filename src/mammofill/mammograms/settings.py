@@ -33,6 +33,9 @@ class IngestSettings:
         fold: which fold tests, from 0, with kfold.
         height_px: mammograms are brought to this number of rows, keeping their proportions, and never enlarged; unset
             keeps them as they are. The method's authors work at about 2750.
+        crops: whether the pictures are crops, each cut around a lesion: all of a crop is breast, and the mask may fill
+            it. Unset finds it out picture by picture: a square one with one lesion, whose mask reaches across three
+            quarters of it.
         window: for DICOM: none keeps the stored intensities whole; first applies the file's first window or LUT.
         read_seconds: longest time that may be spent on one mammogram and its masks; a damaged file can make a decoder
             hang. One that takes longer is left out, and tried again by the next run.
@@ -51,6 +54,7 @@ class IngestSettings:
     folds: int = 5
     fold: int = 0
     height_px: int | None = 2750
+    crops: bool | None = None
     window: Literal["none", "first"] = "none"
     read_seconds: float = execution(300.0)
     read_memory_gb: float = execution(4.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pandas as pd
 from mammofill.ground.artifact import Work, begin, fingerprint_file, write_atomically
 from mammofill.ground.engines import work_through
 from mammofill.ground.errors import DamagedError, LeakError, TooFewError
-from mammofill.ground.imaging import Mask, crop, encode_png
+from mammofill.ground.imaging import Mask, StoredImage, crop, encode_png, resample, resample_mask
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.seeding import stream
 from mammofill.mammograms import MammogramSet, Tissue, enlarge_tissue
@@ -33,7 +33,7 @@ def extract_patches(
     seed: int = 0,
     progress: Progress = quiet,
 ) -> PatchSet:
-    """Cut windows from mammograms and label them from the lesion masks.
+    """Cut windows from mammograms and label them from the lesion masks; or take crops whole.
 
     Mammograms go to shards in the order of their identifiers, so the shards do not depend on how many processes work;
     a shard that is whole is never made again. Which classes are there is said, not judged: a collection whose lesions
@@ -56,6 +56,8 @@ def extract_patches(
     """
     table = mammograms.mammograms.sort_values("mammogram_id")
     _check_splits(table)
+    if settings.whole is None:
+        settings = replace(settings, whole=_shows_crops(mammograms))
 
     with begin(
         out,
@@ -67,6 +69,11 @@ def extract_patches(
     ) as work:
         if work is not None:
             progress.say(f"{len(table)} mammograms in shards of {settings.mammograms_per_shard}")
+            if settings.whole:
+                progress.say(
+                    f"Each picture is taken whole, as one patch of {settings.size_px} px: {len(mammograms.crops)} of "
+                    "them are crops (whole)."
+                )
             shards = _plan_shards(table["mammogram_id"].tolist(), settings.mammograms_per_shard)
             _make_shards(mammograms, work, shards, settings, seed, progress)
             made = [_read_made(work.scratch, shard) for shard in shards]
@@ -112,6 +119,12 @@ def _check_splits(table: pd.DataFrame) -> None:
             f"{len(leaking)} patients are in more than one split, first {leaking[0]}. Every patient must be in one: "
             "ingest the collection again with a split by patients."
         )
+
+
+def _shows_crops(mammograms: MammogramSet) -> bool:
+    """Say whether all pictures are square, and most of them crops: what is not is then a crop hard to know as one."""
+    table = mammograms.mammograms
+    return bool((table["rows"] == table["columns"]).all()) and len(mammograms.crops) > len(table) / 2
 
 
 def _make_shards(
@@ -173,6 +186,9 @@ def _cut(
     """Return the patches of one mammogram, rows with their pictures, and what was dropped by reason and split."""
     facts = mammograms.facts(mammogram_id)
     image = mammograms.image(mammogram_id)
+    if settings.whole:
+        patches, reasons = _taken_whole(mammograms, mammogram_id, image, facts, settings)
+        return patches, _by_split(reasons, facts)
     tissue = enlarge_tissue(mammograms.tissue(mammogram_id), (image.shape[0], image.shape[1]))
     breast = tissue != Tissue.FILM
     muscle = tissue == Tissue.PECTORAL if settings.max_pectoral_share < 1 else None
@@ -192,7 +208,38 @@ def _cut(
         }
         row = _row(window, mammogram_id, facts, settings.size_px)
         patches.append(row | {"attributes": _attributes(window, lesions)} | pictures)
-    return patches, Counter({(reason, str(facts["split"])): count for reason, count in reasons.items()})
+    return patches, _by_split(reasons, facts)
+
+
+def _by_split(reasons: Counter[str], facts: Any) -> Counter[tuple[str, str]]:
+    return Counter({(reason, str(facts["split"])): count for reason, count in reasons.items()})
+
+
+def _taken_whole(
+    mammograms: MammogramSet, mammogram_id: str, image: StoredImage, facts: Any, settings: ExtractPatchesSettings
+) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """Return a crop as the one patch that it is, labelled as a window of its size would be; or why it is none."""
+    side, size = image.shape[0], (settings.size_px, settings.size_px)
+    if image.shape[1] != side:
+        return [], Counter({"picture-not-square": 1})
+    if side < settings.size_px:
+        return [], Counter({"picture-smaller-than-patch": 1})
+    lesions = _outlines(mammograms, mammogram_id, image.shape)
+    as_window = replace(settings, size_px=side, stride_px=side, normal_margin_px=0)
+    windows, reasons = label_windows(
+        np.ones(image.shape, np.bool_), lesions, as_window, bool(facts["all_lesions_located"])
+    )
+    patches = [
+        _row(window, mammogram_id, facts, side)
+        | {
+            "attributes": _attributes(window, lesions),
+            "image": encode_patch(resample(image, size), settings.bits),
+            "mask": encode_png(resample_mask(_window_mask(window, lesions, side), size)),
+            "breast": encode_png(np.ones(size, np.bool_)),
+        }
+        for window in windows
+    ]
+    return patches, reasons
 
 
 def _outlines(mammograms: MammogramSet, mammogram_id: str, shape: tuple[int, ...]) -> list[LesionOutline]:

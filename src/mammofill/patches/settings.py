@@ -16,6 +16,9 @@ class ExtractPatchesSettings:
 
     Attributes:
         size_px: side of the square window, in pixels of the working resolution (paper: 256).
+        whole: take each picture as one patch, brought to `size_px`, where pictures are crops around their lesions; no
+            window is slid then, and all of a crop is breast. Unset does so where all pictures are square and most of
+            them are crops, as ingest found.
         stride_px: step of the sliding window, in both directions (paper: 128).
         min_breast_share: least share of a window that breast must cover ("the majority of the breast"), in [0, 1].
         min_lesion_inside: a window is a lesion patch if at least this share of a lesion's area is inside, in (0, 1].
@@ -34,6 +37,7 @@ class ExtractPatchesSettings:
     """
 
     size_px: int = 256
+    whole: bool | None = None
     stride_px: int = 128
     min_breast_share: float = 0.5
     min_lesion_inside: float = 0.6

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 from mammofill.ground.errors import SettingsError, SourceError
 from mammofill.ground.processes import Child, ChildDiedError, Limits
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources import cbis_ddsm, cdd_cesm, cmmd, inbreast, mini_mias, table, vindr_mammo
 from mammofill.mammograms.sources.annotations import Collection
+from mammofill.mammograms.sources.attributes import with_attributes
 from mammofill.mammograms.sources.identifiers import with_names_of_files
 from mammofill.mammograms.sources.patients import one_person_each
 
@@ -76,16 +78,18 @@ def _added() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=GROUP) if point.name not in COLLECTIONS}
 
 
-def _read(name: str, source: Path, settings: IngestSettings) -> Collection:
-    return collection_reader(name).read(source, settings)
+def _read(name: str, source: Path, settings: IngestSettings, attributes: Path | None) -> Any:
+    found = collection_reader(name).read(source, settings)
+    return with_attributes(found, attributes) if attributes and isinstance(found, Collection) else found
 
 
-def read_collection(source: Path, settings: IngestSettings) -> Collection:
+def read_collection(source: Path, settings: IngestSettings, attributes: Path | None = None) -> Collection:
     """Read the tables of a collection and find its files; no pixel is read.
 
     Args:
         source: folder (or table) of the collection.
         settings: which collection, and which abnormalities.
+        attributes: a table of what else is known of the lesions, by the names of their pictures.
 
     Returns:
         What its reader found, with one identifier for each person (`one_person_each`), and identifiers of mammograms
@@ -96,7 +100,7 @@ def read_collection(source: Path, settings: IngestSettings) -> Collection:
     """
     with Child(Limits(memory_gb=settings.read_memory_gb, silent=True)) as child:
         try:
-            found = child.ask(_read, settings.collection, source, settings)
+            found = child.ask(_read, settings.collection, source, settings, attributes)
         except ChildDiedError as death:
             raise SourceError(
                 f"The process that read the tables of {source} {death.why}: a table, or what is called one, is "

@@ -18,6 +18,8 @@ density    no       breast density, any text
 spacing_mm no       distance between pixels
 bits       no       bits that the image's values use, where a 16-bit file holds, say, 12
 ========== ======== ===================================================================================
+
+All further columns are kept as attributes of the lesion, as they stand.
 """
 
 from __future__ import annotations
@@ -212,7 +214,9 @@ def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[E
         exclusions.append(Exclusion(lesion_id, row["patient"], "file-missing", found))
         return None
     abnormality = _one_of(_ABNORMALITIES, row["abnormality"], "abnormality", where)
-    return LesionEntry(lesion_id, pathology, str(abnormality), (mask,), where)
+    known = ("row", *_NEEDED, *_OPTIONAL)
+    attributes = {column: value for column, value in row.items() if column not in known and value}
+    return LesionEntry(lesion_id, pathology, str(abnormality), (mask,), where, attributes)
 
 
 def _listed(table: pd.DataFrame, names: dict[str, str]) -> Iterator[Listed]:

@@ -1,0 +1,68 @@
+"""Is a picture a mammogram, or a crop that somebody cut around one lesion?
+
+Many collections are handed on as crops only. In a crop the lesion may fill the picture, and whatever is dark is breast
+all the same, so neither the size of a mask nor the film around the breast says what it says of a mammogram.
+"""
+
+from __future__ import annotations
+
+from mammofill.ground.errors import ImageFileError
+from mammofill.ground.imaging import Mask, StoredImage, mask_box, resample_mask
+from mammofill.mammograms.lesion_masks import find_lesion_mask
+from mammofill.mammograms.mammogram_set import CROP_RULE
+from mammofill.mammograms.mask_checks import LARGEST_SHARE_OF_BREAST, breast_is_known
+from mammofill.mammograms.sources.annotations import Decision, MammogramEntry
+from mammofill.mammograms.tissue import Tissue, TissueMap
+
+LEAST_REACH = 0.75
+"""A crop's lesion reaches across so much of it, in its longer direction. Those of CBIS-DDSM with a tenth of margin
+reach across nine tenths; on a mammogram no lesion does."""
+
+
+def crop_decision(
+    entry: MammogramEntry, pixels: StoredImage, tissue: TissueMap, told: bool | None = None
+) -> Decision | None:
+    """Say whether a picture is a crop.
+
+    It is, unless somebody tells, if it is square and shows one lesion, whose mask reaches across `LEAST_REACH` of it.
+    A mask of nearly all that looks like breast is no lesion's, whatever the picture.
+
+    Args:
+        entry: the picture's.
+        pixels: (H, W) uint16, at source resolution.
+        tissue: the small map of it, as of a mammogram.
+        told: whether it is one, where somebody knows.
+
+    Returns:
+        The decision to take it for a crop; None for a mammogram.
+    """
+    if told is None:
+        found = _lesion_that_fills(entry, pixels, tissue)
+    else:
+        found = "The setting crops says that the pictures are crops." if told else None
+    done = "All of it is taken for breast, and its mask may fill it."
+    return Decision(entry.mammogram_id, entry.patient_id, CROP_RULE, found, done) if found else None
+
+
+def _lesion_that_fills(entry: MammogramEntry, pixels: StoredImage, tissue: TissueMap) -> str | None:
+    square = pixels.shape[0] == pixels.shape[1]
+    if not square or len(entry.lesions) != 1 or not isinstance(entry.lesions[0].place, tuple):
+        return None
+    lesion = entry.lesions[0]
+    try:
+        mask = find_lesion_mask(lesion, entry.patient_id, pixels).mask
+    except ImageFileError:
+        return None  # what is wrong with it is told where lesions are read
+    reach = max(mask_box(mask)[2:]) / pixels.shape[0]
+    corners = mask[0, 0] or mask[0, -1] or mask[-1, 0] or mask[-1, -1]
+    if reach < LEAST_REACH or corners or _covers_the_breast(mask, tissue):
+        return None
+    return f"The mask of {lesion.lesion_id} reaches across {reach:.0%} of its square picture."
+
+
+def _covers_the_breast(mask: Mask, tissue: TissueMap) -> bool:
+    breast = tissue != Tissue.FILM
+    if not breast_is_known(tissue):
+        return False
+    small = resample_mask(mask, (tissue.shape[0], tissue.shape[1]))
+    return float((small & breast).sum() / breast.sum()) > LARGEST_SHARE_OF_BREAST
