@@ -119,6 +119,8 @@ class External:
     source: Path
     settings: Any
     """Of its ingest."""
+    attributes: Path | None = None
+    """The table of what else is known of its lesions, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ class Plan:
     external: External | None = None
     windows: Any | None = None
     """Settings of extract-patches for the windows that trained infillers learn from; None where they have none."""
+    attributes: Path | None = None
+    """The table of what else is known of the lesions, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -212,9 +216,10 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
     ) -> Step:
         return _step(name, inputs, out, settings, seed)
 
-    yield step("ingest", {"source": (plan.source or Path("phantoms"),)}, Path("mammograms"), plan.settings["ingest"])
+    inputs = {"source": (plan.source or Path("phantoms"),)} | _attributes(plan.attributes)
+    yield step("ingest", inputs, Path("mammograms"), plan.settings["ingest"])
     if plan.external:
-        inputs = {"source": (plan.external.source,)}
+        inputs = {"source": (plan.external.source,)} | _attributes(plan.external.attributes)
         yield step("ingest", inputs, _EXTERNAL / "mammograms", plan.external.settings)
     patches = patches_at(1.0)
     yield step("extract-patches", {"mammograms": (Path("mammograms"),)}, patches, plan.settings["extract-patches"])
@@ -261,6 +266,10 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
     for cell in cells if plan.external else ():
         inputs = {"classifier": (Path("classifiers") / cell.slug,), "patches": (_EXTERNAL / "patches",)}
         yield step("evaluate", inputs, Path("evaluations-external") / cell.slug, _external_of(cell, plan))
+
+
+def _attributes(table: Path | None) -> dict[str, tuple[Path, ...]]:
+    return {"attributes": (table,)} if table else {}
 
 
 def _until_evaluated_in_folds(plan: Plan) -> Iterator[Step]:

@@ -60,9 +60,6 @@ class HoleSettings:
 GROWN = HoleSettings("ellipse", 0.6, 2.0)
 """The hole of all methods but those that follow the paper: room for spicules and margins, and no outline."""
 
-IN_CROPS = HoleSettings("ellipse", 0.3, 2.0, 3)
-"""A hole for crops of 64 px, which lesions fill to about a half: three quarters of the crop, and a rim that stays."""
-
 
 def hole_of(mask: Mask, settings: HoleSettings) -> Mask:
     """Return what is repainted for a mask. It holds the mask, and ends at the patch's border, or at its rim.
