@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -165,6 +166,18 @@ def test_real_lesions_and_nothing_painted_stand_beside(judgement: Judgement) -> 
     assert value(judgement, "real lesions", "variety", "copies of training lesions") == 0
     assert value(judgement, "nothing painted", "detection", "AUC in place") > 0.9  # no lesion is not like a lesion
     assert 0.5 <= value(judgement, "real lesions", "cues", "AUC by contrast") <= 1
+
+
+def test_where_lesions_are_painted_over_there_is_no_tissue_to_compare_with(world: World, tmp_path: Path) -> None:
+    pairs = make_pairs(tmp_path / "pairs", world.patches, contexts="benign")
+    judged = world.judge(tmp_path / "j", pairs=pairs, infillers=[world.honest])
+    found = judged.measures
+    assert set(found["subject"]) == {"real lesions", "honest"}
+    detection = found[found["measure"] == "AUC in place"].iloc[0]
+    assert math.isfinite(detection["value"])
+    assert detection["verdict"] in ("reached", "not reached", "open")
+    assert "no tissue without lesions" in detection["remark"]
+    assert "nothing painted" not in set(judged.spectra["subject"])
 
 
 def test_the_folder_holds_what_it_says(judgement: Judgement) -> None:

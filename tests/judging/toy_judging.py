@@ -119,14 +119,15 @@ def make_pairs(
     splits: Sequence[str] = ("test",),
     kinds: str = "benign malignant",
     shifts: Sequence[int] = (5,),
+    contexts: str = "normal",
 ) -> Pairs:
     rows = []
     for split in splits:
         table = patches.table[patches.table["split"] == split]
-        contexts = table[table["pathology"] == "normal"]
+        filled = table[table["pathology"] == contexts]
         for kind in kinds.split():
             donors = table[table["pathology"] == kind]
-            cases = [(shift, *one) for shift in shifts for one in enumerate(contexts.to_dict("records"))]
+            cases = [(shift, *one) for shift in shifts for one in enumerate(filled.to_dict("records"))]
             for shift, number, context in cases:
                 donor = donors.iloc[(number + shift) % len(donors)]
                 rows.append({

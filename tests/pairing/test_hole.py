@@ -178,3 +178,21 @@ def test_the_widest_of_some_rules() -> None:
     assert widest([HoleSettings(), GROWN, dilation, narrow]) == GROWN
     assert widest([HoleSettings(), narrow]) == narrow
     assert widest([HoleSettings()]) == HoleSettings()
+
+
+@pytest.mark.parametrize("name", ["dilation", "ellipse"])
+def test_a_rim_stays_and_the_mask_is_never_cut(name: str) -> None:
+    inside, across = star(20), star(12, row=10)
+    grown = HoleSettings(name, 0.6, 2.0)  # type: ignore[arg-type]
+    rimmed = replace(grown, rim_px=3)
+    hole = hole_of(inside, rimmed)
+    assert np.array_equal(hole[3:-3, 3:-3], hole_of(inside, grown)[3:-3, 3:-3])
+    assert hole.sum() == hole[3:-3, 3:-3].sum() < hole_of(inside, grown).sum()
+    assert hole_of(across, rimmed)[across].all(), (
+        "a mask that lies in the rim is repainted there, and nothing around it"
+    )
+    assert np.array_equal(hole_of(across, rimmed)[:3], across[:3])
+    assert str(rimmed).endswith("grown by 0.6 radii and 2 px, but for a rim of 3 px")
+    assert widest([rimmed, grown]) == grown
+    with pytest.raises(SettingsError, match="HoleSettings.rim_px must be 0 for the rule mask"):
+        HoleSettings(rim_px=1)

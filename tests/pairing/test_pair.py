@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mammofill.ground.artifact import begin
 from mammofill.ground.errors import TooFewError
-from mammofill.pairing import PairPatchesSettings, borrowed_mask, pair_patches
-from mammofill.pairing.hole import HoleSettings
+from mammofill.pairing import PairPatchesSettings, Pairs, borrowed_mask, pair_patches
+from mammofill.pairing.hole import HoleSettings, hole_of
 from mammofill.pairing.pair import check_placement
 from mammofill.patches import PatchSet, write_shard
 
@@ -161,3 +161,85 @@ def test_zoom_must_make_sense() -> None:
 
     with pytest.raises(SettingsError, match="PairPatchesSettings.zoom must be two factors"):
         replace(PairPatchesSettings(), zoom=(1.2, 0.8))
+
+
+CROP = HoleSettings("ellipse", 0.3, 1.0, 2)
+LESIONS = PairPatchesSettings(contexts="lesion", hole=CROP, own_margin_px=1.0)
+
+
+def off_centre(patches: PatchSet) -> dict[str, np.ndarray]:
+    return dict(zip(patches.table["patch_id"], patches.masks(range(len(patches.table))), strict=True))
+
+
+def make_crops(out: Path) -> PatchSet:
+    """Lesion patches without normal ones, of ten patients, whose lesions lie in different places."""
+    random = np.random.default_rng(0)
+    masks = {n: disc(8 + n % 3, *(15.5 + random.integers(-2, 3, 2))) for n in range(10)}
+    return make_patches(out, normals=0, donors=10, masks=masks)
+
+
+def test_a_lesion_is_painted_over_by_another_patients_of_its_class(tmp_path: Path) -> None:
+    patches = make_crops(tmp_path / "p")
+    pairs = pair_patches(patches, tmp_path / "r", replace(LESIONS, pairs_per_patch=2), seed=1)
+    own = off_centre(patches)
+    assert set(pairs.table["kind"]) == {"re-infill"}
+    assert (pairs.table["requested_pathology"] == pairs.table["context_pathology"]).all()
+    assert (pairs.table["context_patient_id"] != pairs.table["mask_donor_patient_id"]).all()
+    assert pairs.manifest.counts["re_infills"] == len(pairs.table) >= 10
+    for pair in pairs.table.to_dict("records"):
+        mine = own[pair["context_patch_id"]]
+        shift = (pair["shift_rows_px"], pair["shift_columns_px"])
+        mask = borrowed_mask(own[pair["mask_donor_patch_id"]], pair["zoom"], shift)
+        hole = hole_of(mask, CROP)
+        assert hole[hole_of(mine, HoleSettings("dilation", 0.0, 1.0))].all(), "the own lesion and its margin are hidden"
+        assert np.abs(np.argwhere(mask).mean(axis=0) - np.argwhere(mine).mean(axis=0)).max() < 1
+        assert 0.75 <= np.sqrt(mask.sum() / mine.sum()) <= 1.25
+        assert not hole[:2].any()
+        assert not hole[:, -2:].any(), "the rim stays"
+
+
+def test_the_other_class_is_asked_for_only_where_that_is_allowed(tmp_path: Path) -> None:
+    patches = make_crops(tmp_path / "p")
+    pairs = pair_patches(patches, tmp_path / "r", replace(LESIONS, own_class=False), seed=1).table
+    assert (pairs["requested_pathology"] != pairs["context_pathology"]).any()
+    assert set(pairs["context_pathology"]) == {"benign", "malignant"}
+
+
+def test_both_kinds_of_contexts_are_told_apart(tmp_path: Path) -> None:
+    patches = make_patches(tmp_path / "p", normals=6, donors=6)
+    both = pair_patches(patches, tmp_path / "b", replace(LESIONS, contexts="both"), seed=1).table
+    normal = pair_patches(patches, tmp_path / "n", replace(LESIONS, contexts="normal"), seed=1).table
+    of_normal = both[both["kind"] == "normal-tissue"].reset_index(drop=True)
+    assert of_normal.equals(normal), "lesion contexts change nothing about the others"
+    assert set(of_normal["context_pathology"]) == {"normal"}
+    assert (both["kind"] == "re-infill").sum() >= 4
+
+
+def test_who_has_nobody_to_borrow_from_stays_alone(tmp_path: Path) -> None:
+    patches = make_patches(tmp_path / "p", normals=0, donors=3)
+    pairs = pair_patches(patches, tmp_path / "r", LESIONS, seed=1)
+    alone = dict(zip(pairs.unpaired["reason"], pairs.unpaired["count"], strict=True))
+    assert alone["no-lesion-of-others"] == 1, "of three lesions one is alone in its class"
+
+
+def test_a_lesion_that_its_own_patch_cuts_off_is_not_painted_over(tmp_path: Path) -> None:
+    masks = {n: disc(6, 15, 2) if n < 2 else disc(8) for n in range(8)}
+    pairs = pair_patches(make_patches(tmp_path / "p", normals=0, donors=8, masks=masks), tmp_path / "r", LESIONS)
+    assert dict(zip(pairs.unpaired["reason"], pairs.unpaired["count"], strict=True))["own-lesion-cut"] == 2
+    assert not {"malignant-1", "benign-0"} & set(pairs.table["context_patch_id"])
+
+
+def test_a_hole_that_would_show_the_own_lesion_is_refused() -> None:
+    breast, own = np.ones((SIZE, SIZE), bool), disc(9)
+    assert check_placement(disc(9), breast, LESIONS, own) is None
+    assert check_placement(disc(5), breast, LESIONS, own) == "own-lesion-shows"
+
+
+def test_pairs_of_an_earlier_version_are_of_normal_tissue(tmp_path: Path) -> None:
+    pairs = pair_patches(make_patches(tmp_path / "p"), tmp_path / "r", PairPatchesSettings(hole=MASK))
+    earlier = Pairs.open(pairs.folder)
+    table = pairs.table.drop(columns=["kind", "context_pathology"])
+    table.to_parquet(pairs.folder / "pairs.parquet", index=False)
+    read = earlier.table
+    assert set(read["kind"]) == {"normal-tissue"}
+    assert set(read["context_pathology"]) == {"normal"}

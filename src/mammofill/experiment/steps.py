@@ -138,6 +138,8 @@ class External:
     source: Path
     settings: Any
     """Of its ingest."""
+    attributes: Path | None = None
+    """The table of what else is known of its lesions, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,8 @@ class Plan:
     """Of infillers that start from the weights of another one: where that lies."""
     ready: Mapping[str, Path] = field(default_factory=dict)
     """Of infillers that were trained elsewhere and are used as they are: where they lie."""
+    attributes: Path | None = None
+    """The table of what else is known of the lesions, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -257,9 +261,10 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
     ) -> Step:
         return _step(name, inputs, out, settings, seed)
 
-    yield step("ingest", {"source": (plan.source or Path("phantoms"),)}, Path("mammograms"), plan.settings["ingest"])
+    inputs = {"source": (plan.source or Path("phantoms"),)} | _attributes(plan.attributes)
+    yield step("ingest", inputs, Path("mammograms"), plan.settings["ingest"])
     if plan.external:
-        inputs = {"source": (plan.external.source,)}
+        inputs = {"source": (plan.external.source,)} | _attributes(plan.external.attributes)
         yield step("ingest", inputs, _EXTERNAL / "mammograms", plan.external.settings)
     patches = patches_at()
     yield step("extract-patches", {"mammograms": (Path("mammograms"),)}, patches, plan.settings["extract-patches"])
@@ -309,6 +314,10 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
         yield step("evaluate", inputs, Path("evaluations-external") / cell.slug, _external_of(cell, plan))
     if plan.judging:
         yield _judged(plan)
+
+
+def _attributes(table: Path | None) -> dict[str, tuple[Path, ...]]:
+    return {"attributes": (table,)} if table else {}
 
 
 def _until_evaluated_in_folds(plan: Plan) -> Iterator[Step]:

@@ -9,6 +9,7 @@
     [ingest]                      # or [phantom], to make practice mammograms first
     collection = "cbis-ddsm"
     source = "path/of/collection" # relative to this file
+    attributes = "shapes.csv"     # if there is a table of what else is known of the lesions, by picture
 
     [extract-patches]             # one table per stage; what is left out keeps its default
     size_px = 256
@@ -151,6 +152,7 @@ def read_study(path: str | Path, quick: bool = False) -> Study:
     _check_keys(content, path)
     tables = {name: dict(content.get(name, {})) for name in _TABLES if name != "arms"}
     source = _source(tables["ingest"], "phantom" in content, path)
+    attributes = _attributes(tables["ingest"], f"{path} [ingest]", path)
     for field, tables_of_it in _NOT_SET.items():
         if field in tables["evaluate"]:
             raise SettingsError(f"{path} [evaluate]: {field} is not set here; it follows from {tables_of_it}.")
@@ -177,7 +179,9 @@ def read_study(path: str | Path, quick: bool = False) -> Study:
         settings["write-report"] = replace(settings["write-report"], title=name)
     judging = _judging_arms(arms, path) if "judge-infiller" in content else ()
     external = _external(tables["external"], settings["ingest"], path) if "external" in content else None
-    plan = Plan(source, settings, infillers, tuple(arms), grid, judging, seed, external, own_windows, starts, ready)
+    plan = Plan(
+        source, settings, infillers, tuple(arms), grid, judging, seed, external, own_windows, starts, ready, attributes
+    )
     return Study(path, name, seed, device, plan, tuple(steps_of(plan)))
 
 
@@ -244,6 +248,7 @@ def _source(ingest: dict[str, Any], phantoms: bool, path: Path) -> Path | None:
 def _external(table: dict[str, Any], ingest: Any, path: Path) -> External:
     where = f"{path} [external]"
     name, source = table.pop("name", None), table.pop("source", None)
+    attributes = _attributes(table, where, path)
     if not isinstance(name, str) or not name.strip() or source is None or "collection" not in table:
         raise SettingsError(
             f"{where} must have a name, a collection and a source: whose mammograms they are, and where."
@@ -251,7 +256,13 @@ def _external(table: dict[str, Any], ingest: Any, path: Path) -> External:
     # Not the split, of which another collection may have none; all its patients test.
     start = replace(ingest, split="auto")
     settings = read_settings(type(ingest), table, where, path.parent, start)
-    return External(name.strip(), _place(source, where, path), settings)
+    return External(name.strip(), _place(source, where, path), settings, attributes)
+
+
+def _attributes(table: dict[str, Any], where: str, path: Path) -> Path | None:
+    """Take the table of what else is known of the lesions out of a table of ingest, if it names one."""
+    attributes = table.pop("attributes", None)
+    return None if attributes is None else _place(attributes, where, path)
 
 
 def _place(source: Any, where: str, path: Path) -> Path:

@@ -45,6 +45,11 @@ class Lesions:
         return Lesions(self.images[some], self.masks[some], self.malignant[some], self.people[some], rows)
 
     @property
+    def without_lesion(self) -> Lesions:
+        """Those whose pictures show normal tissue before anything is painted, of contexts."""
+        return self[(self.rows["pathology"] == "normal").to_numpy(dtype=np.bool_)]
+
+    @property
     def asked(self) -> list[str]:
         """Their classes as words."""
         return ["malignant" if one else "benign" for one in self.malignant]

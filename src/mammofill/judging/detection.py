@@ -6,6 +6,7 @@ other tissue would be told by the tissue.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,12 +65,14 @@ def detection_of_fills(
         real: real lesions.
         before: what they are like.
         after: what they are like after each was painted again.
-        nothing: from `detection_of_reference`. Where tissue without any lesion would pass, passing proves nothing.
+        nothing: from `detection_of_reference`. Where tissue without any lesion would pass, passing proves nothing;
+            where there is no such tissue, it is NONE, and nobody can say so.
     """
     people = real.people
     found, wanted = _detect(statistics, people, before, people, after), statistics.settings.wanted.detection_auc
     cannot = statistics.too_few(len(set(people[:, 0])), len(people))
-    if not cannot and max(found.value, nothing.value) <= wanted:
+    untried = math.isnan(nothing.value)
+    if not cannot and not untried and max(found.value, nothing.value) <= wanted:
         cannot = (
             f"tissue into which nothing was painted passes too (AUC {nothing.value:.2f}): what is looked at does not "
             "show lesions"
@@ -83,6 +86,7 @@ def detection_of_fills(
             "AUC of a forest that learned to tell real lesions from themselves painted again, by the hole's spectrum "
             "and brightness and what the classifier's last layer sees of the patch.",
             cannot,
+            "there was no tissue without lesions to try the forest on" if untried else "",
             key="detection_in_place",
         ),
     ]

@@ -38,7 +38,7 @@ from mammofill.judging.variety import (
     read_training_lesions,
     variety_over_seeds,
 )
-from mammofill.judging.verdict import Finding, Statistics
+from mammofill.judging.verdict import NONE, Finding, Statistics
 from mammofill.patches import PatchSet
 
 _PAIR = ["pair_id", "context_patient_id", "mask_donor_patient_id", "requested_pathology"]
@@ -96,7 +96,9 @@ class Runner:
         """Filler -> its benign and malignant fills of the first cases."""
         self._fill_tables: list[pd.DataFrame] = []
         self._real_holes = reference.may_change(self.real.masks)
-        self._context_holes = reference.may_change(self.cases.contexts.masks)
+        self._tissue = self.cases.contexts.without_lesion
+        """Contexts that show what nothing painted looks like; those whose own lesion is painted over do not."""
+        self._tissue_holes = reference.may_change(self._tissue.masks)
 
     @property
     def fills_each(self) -> int:
@@ -119,14 +121,11 @@ class Runner:
         Args:
             kept: beginning of the names of files that an earlier, stopped run may have left.
         """
-        statistics, real, contexts = self.statistics, self.real, self.cases.contexts
+        statistics, real = self.statistics, self.real
         training, holes = self.given.training, self._real_holes
         of_real = cues_of(real.images, real.masks, holes)
         self._trained_on_real = None if training.cannot else training.on_real(kept)
-        self.spectra |= {
-            REAL: spectra(real.images, holes),
-            NOTHING: spectra(contexts.images, self._context_holes),
-        }
+        self.spectra |= {REAL: spectra(real.images, holes)}
         self._add(
             REAL,
             "",
@@ -137,12 +136,21 @@ class Runner:
             distribution_of(real, self._real_features, None, None, self._space, self.given.seed),
             copies_in_reference(statistics, self.training_lesions, real, self._real_crops),
         )
+        self._measure_nothing()
+
+    def _measure_nothing(self) -> None:
+        """Measure tissue into which nothing was painted, where enough of the contexts are such."""
+        real, tissue, holes = self.real, self._tissue, self._tissue_holes
+        self._detection_of_nothing = NONE
+        if tissue.patients < self.settings.folds:
+            return
+        self.spectra[NOTHING] = spectra(tissue.images, holes)
         detection = detection_of_reference(
-            statistics,
+            self.statistics,
             real,
-            describe(real.images, holes, self._real_features),
-            contexts,
-            describe(contexts.images, self._context_holes, self._features(contexts.images)),
+            describe(real.images, self._real_holes, self._real_features),
+            tissue,
+            describe(tissue.images, holes, self._features(tissue.images)),
         )
         self._detection_of_nothing = detection[0].estimate
         self._add(NOTHING, "", detection)

@@ -30,16 +30,20 @@ class HoleSettings:
         share: growth as a share of the mask's equivalent radius, sqrt(area / pi). On practice mammograms spicules reach
             some 0.6 radii beyond the outline (ours). Not for the rule mask.
         plus_px: growth in pixels on top of it. Not for the rule mask.
+        rim_px: what is grown ends so many pixels before the patch's border, so that something of the surroundings is
+            left where lesions fill their patches, as in crops; the mask itself is never cut. 0 lets it reach the
+            border. Not for the rule mask.
     """
 
     rule: Literal["mask", "dilation", "ellipse"] = "mask"
     share: float = 0.0
     plus_px: float = 0.0
+    rim_px: int = 0
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         check_choice(self, "rule", "mask", "dilation", "ellipse")
-        for field in ("share", "plus_px"):
+        for field in ("share", "plus_px", "rim_px"):
             value = getattr(self, field)
             check_setting(self, field, math.isfinite(value) and value >= 0, "a number, at least 0")
             check_setting(self, field, self.rule != "mask" or value == 0, "0 for the rule mask, which grows nothing")
@@ -49,7 +53,8 @@ class HoleSettings:
         if self.rule == "mask":
             return "the mask"
         grown = f"grown by {self.share:g} radii and {self.plus_px:g} px"
-        return f"the mask {grown}" if self.rule == "dilation" else f"the ellipse of the mask {grown}"
+        what = f"the mask {grown}" if self.rule == "dilation" else f"the ellipse of the mask {grown}"
+        return what + (f", but for a rim of {self.rim_px} px" if self.rim_px else "")
 
 
 GROWN = HoleSettings("ellipse", 0.6, 2.0)
@@ -57,7 +62,7 @@ GROWN = HoleSettings("ellipse", 0.6, 2.0)
 
 
 def hole_of(mask: Mask, settings: HoleSettings) -> Mask:
-    """Return what is repainted for a mask. It holds the mask, and ends at the patch's border.
+    """Return what is repainted for a mask. It holds the mask, and ends at the patch's border, or at its rim.
 
     Args:
         mask: (H, W) bool, not empty.
@@ -70,9 +75,16 @@ def hole_of(mask: Mask, settings: HoleSettings) -> Mask:
         return mask.copy()
     growth = settings.share * equivalent_radius(mask) + settings.plus_px
     if settings.rule == "dilation":
-        return np.asarray(distance_from(mask) <= growth, np.bool_)
-    near = distance_from(mask) <= settings.plus_px
-    return np.asarray((distance_from_ellipse(mask) <= growth) | near, np.bool_)
+        grown = distance_from(mask) <= growth
+    else:
+        grown = (distance_from_ellipse(mask) <= growth) | (distance_from(mask) <= settings.plus_px)
+    return np.asarray((grown & _inside_rim(mask.shape, settings.rim_px)) | mask, np.bool_)
+
+
+def _inside_rim(shape: tuple[int, ...], rim_px: int) -> Mask:
+    inside = np.zeros(shape, np.bool_)
+    inside[rim_px : shape[0] - rim_px, rim_px : shape[1] - rim_px] = True
+    return inside
 
 
 def holes_of(masks: NDArray[np.bool_], settings: HoleSettings) -> NDArray[np.bool_]:
@@ -82,7 +94,7 @@ def holes_of(masks: NDArray[np.bool_], settings: HoleSettings) -> NDArray[np.boo
 
 def widest(holes: Iterable[HoleSettings]) -> HoleSettings:
     """Return the rule whose holes hold those of the others, nearly: an ellipse before a dilation before the mask."""
-    return max(holes, key=lambda one: (one.rule != "mask", one.share, one.plus_px, one.rule == "ellipse"))
+    return max(holes, key=lambda one: (one.rule != "mask", one.share, one.plus_px, -one.rim_px, one.rule == "ellipse"))
 
 
 def equivalent_radius(mask: Mask) -> float:

@@ -1,9 +1,11 @@
-"""Each normal patch with a lesion patch whose mask it borrows: the stage `pair-patches`."""
+"""Each patch to be filled with a lesion patch whose mask it borrows: the stage `pair-patches`."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,15 @@ from mammofill.ground.errors import TooFewError
 from mammofill.ground.imaging import Mask, touches_border
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.seeding import stream
-from mammofill.pairing.hole import hole_of
-from mammofill.pairing.pairs import PAIR_COLUMNS, Pairs, borrowed_mask
+from mammofill.pairing.hole import HoleSettings, hole_of
+from mammofill.pairing.pairs import NORMAL_TISSUE, PAIR_COLUMNS, RE_INFILL, Pairs, borrowed_mask
 from mammofill.pairing.settings import PairPatchesSettings
 from mammofill.patches import PatchSet
 
 _AT_ONCE = 1024
-"""Normal patches whose tissue is decoded at once."""
+"""Contexts whose tissue is decoded at once."""
+
+_LESIONS = ("benign", "malignant")
 
 
 def pair_patches(
@@ -33,57 +37,58 @@ def pair_patches(
     seed: int = 0,
     progress: Progress = quiet,
 ) -> Pairs:
-    """Draw a lesion patch for each normal patch until its mask fits. Source: the paper, section 4.1.
+    """Draw a lesion patch for each patch to be filled until its mask fits. Source: the paper, section 4.1.
 
     A mask that its own window cuts off does not lend itself: zoomed out, it would lie in the tissue with a straight
     edge. For a normal patch, one of the other lesion patches of the same split is drawn, and a zoom (and shift) for its
     mask. The pair is kept if the whole hole that belongs to the mask (`settings.hole`; the mask itself, in the paper)
     lies on breast tissue and inside the patch, without touching the border; otherwise the next one is drawn, at most
-    `tries` times; a lesion patch lends its mask to a normal patch only once. Every patch has its own stream of chance,
-    so a pair does not depend on which other normal patches there are. Context and donor may be the same patient's: both
-    are in the same split.
+    `tries` times; a lesion patch lends its mask to a context only once. Every patch has its own stream of chance, so a
+    pair does not depend on which other contexts there are. Context and donor may be the same patient's: both are in the
+    same split.
+
+    Where `settings.contexts` asks for lesion patches, another patient's lesion is painted over the patch's own: its
+    mask is brought to the own lesion's area (and zoomed), laid over its centroid, and the own lesion and its margin
+    must lie wholly in the hole (`own-lesion-shows` among the reasons).
 
     Args:
         patches: real patches.
         out: folder of the pairs.
-        settings: zoom, shift and tries.
+        settings: what is filled, zoom, shift and tries.
         seed: decides all draws.
         progress: told as patches are done.
 
     Returns:
-        The pairs; their `unpaired` counts the patches that stayed alone, and the tries that failed, by reason.
+        The pairs; each says of which kind it is. Their `unpaired` counts the patches that stayed alone, and the tries
+        that failed, by reason.
 
     Raises:
-        TooFewError: the split has no normal patch, no lesion patch, or not one pair could be made.
+        TooFewError: the split has no patch to be filled, no lesion patch, or not one pair could be made.
     """
-    normals = patches.rows(split=settings.split, origin="real", pathology="normal")
-    donors = patches.rows(split=settings.split, origin="real", pathology=("benign", "malignant"))
-    for rows, kind in ((normals, "normal"), (donors, "lesion")):
+    contexts = _context_rows(patches, settings)
+    lesions = patches.rows(split=settings.split, origin="real", pathology=_LESIONS)
+    for rows, kind in ((contexts, "normal" if settings.contexts == "normal" else "context"), (lesions, "lesion")):
         if not len(rows):
+            hint = " To paint over lesions where there is no normal tissue, set contexts to lesion."
             raise TooFewError(
                 f"{patches.folder} has no {kind} patch in the {settings.split} split, so nothing can be paired. "
-                f"Its patches: {_counts(patches)}."
+                f"Its patches: {_counts(patches)}.{hint if kind == 'normal' else ''}"
             )
 
     with begin(
         out, kind=Pairs.kind, stage="pair-patches", settings=settings, seed=seed, inputs={"patches": patches}
     ) as work:
         if work is not None:
-            masks = patches.masks(donors)
-            whole = ~np.array([touches_border(mask) for mask in masks])
-            unpaired: Counter[str] = Counter({"donor-mask-cut": int((~whole).sum())} if not whole.all() else {})
-            if not whole.any():
-                raise TooFewError(
-                    f"All {len(donors)} lesion patches of {patches.folder} in the {settings.split} split hold only a "
-                    "part of their lesion, so none can lend its mask. Use larger patches or a smaller stride."
-                )
-            donors, masks = donors[whole], masks[whole]
-            found = list(_pairs(patches, normals, donors, masks, settings, seed, unpaired, progress))
+            unpaired: Counter[str] = Counter()
+            donors = _whole_lesions(patches, lesions, settings, unpaired)
+            found = list(_pairs(patches, contexts, donors, settings, seed, unpaired, progress))
             if not found:
                 reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(unpaired.items()))
+                filled = "normal" if settings.contexts == "normal" else "context"
                 raise TooFewError(
-                    f"None of the {len(normals)} normal patches of {patches.folder} could be paired: {reasons}. "
-                    "Allow more tries, a smaller zoom, or use larger patches."
+                    f"None of the {len(contexts)} {filled} patches of {patches.folder} could be paired: {reasons}. "
+                    "Allow more tries, a smaller zoom, a smaller hole (or one with a rim, hole.rim_px), or use larger "
+                    "patches."
                 )
             table = pd.DataFrame(found, columns=list(PAIR_COLUMNS)).astype(PAIR_COLUMNS)
             table.to_parquet(work.folder / "pairs.parquet", index=False)
@@ -91,10 +96,16 @@ def pair_patches(
             counts.astype({"reason": "string", "count": "int64"}).to_parquet(
                 work.folder / "unpaired.parquet", index=False
             )
+            kinds = ", ".join(f"{count} {kind}" for kind, count in table["kind"].value_counts().items())
             alone = unpaired["patch-unpaired"]
-            progress.say(f"{len(table)} pairs; {alone} places in normal patches stayed without a mask that fits")
-            work.finish({"pairs": len(table), "unpaired": alone})
+            progress.say(f"{len(table)} pairs ({kinds}); {alone} places in patches stayed without a mask that fits")
+            work.finish({"pairs": len(table), "re_infills": int((table["kind"] == RE_INFILL).sum()), "unpaired": alone})
     return Pairs.open(out)
+
+
+def _context_rows(patches: PatchSet, settings: PairPatchesSettings) -> NDArray[np.int64]:
+    wanted = {"normal": ("normal",), "lesion": _LESIONS, "both": ("normal", *_LESIONS)}[settings.contexts]
+    return patches.rows(split=settings.split, origin="real", pathology=wanted)
 
 
 def _counts(patches: PatchSet) -> str:
@@ -102,80 +113,176 @@ def _counts(patches: PatchSet) -> str:
     return ", ".join(f"{split} {pathology} {count}" for (split, pathology), count in sorted(counts.items())) or "none"
 
 
+@dataclass(frozen=True)
+class _Donors:
+    """Lesion patches that may lend their masks, N of them."""
+
+    rows: NDArray[np.int64]
+    """In the patches' table."""
+    masks: NDArray[np.bool_]
+    patients: NDArray[np.object_]
+    pathologies: NDArray[np.object_]
+
+    @cached_property
+    def everyone(self) -> NDArray[np.int64]:
+        """All of them, by number."""
+        return np.arange(len(self.rows))
+
+    def others(self, patient: str, pathology: str | None) -> NDArray[np.int64]:
+        """Return those of other patients, and of one class where there is one."""
+        of_class = True if pathology is None else self.pathologies == pathology
+        return np.flatnonzero((self.patients != patient) & of_class)
+
+
+def _whole_lesions(
+    patches: PatchSet, rows: NDArray[np.int64], settings: PairPatchesSettings, unpaired: Counter[str]
+) -> _Donors:
+    """Return the lesion patches whose window does not cut their mask; count the others."""
+    masks = patches.masks(rows)
+    whole = ~np.array([touches_border(mask) for mask in masks])
+    if not whole.all():
+        unpaired["donor-mask-cut"] = int((~whole).sum())
+    if not whole.any():
+        raise TooFewError(
+            f"All {len(rows)} lesion patches of {patches.folder} in the {settings.split} split hold only a part of "
+            "their lesion, so none can lend its mask. Use larger patches or a smaller stride."
+        )
+    table = patches.table.iloc[rows[whole]]
+    patients, pathologies = (table[name].to_numpy(dtype=object) for name in ("patient_id", "pathology"))
+    return _Donors(rows[whole], masks[whole], patients, pathologies)
+
+
+@dataclass(frozen=True)
+class _Context:
+    """A patch to be filled."""
+
+    facts: dict[str, Any]
+    """Its row of the table."""
+    breast: Mask
+    own: Mask | None
+    """The mask of its own lesion, which is painted over; None for normal tissue."""
+    hidden: Mask | None
+    """That lesion and its margin, all of which must lie in the hole."""
+
+
+def _contexts(patches: PatchSet, rows: NDArray[np.int64], settings: PairPatchesSettings) -> Iterator[_Context]:
+    margin = HoleSettings("dilation", 0.0, settings.own_margin_px, settings.hole.rim_px)
+    facts = patches.table.iloc[rows].to_dict("records")
+    for one, breast, own in zip(facts, patches.breasts(rows), patches.masks(rows), strict=True):
+        named = {str(name): value for name, value in one.items()}
+        if named["pathology"] == "normal":
+            yield _Context(named, breast, None, None)
+        else:
+            yield _Context(named, breast, own, hole_of(own, margin))
+
+
 def _pairs(
     patches: PatchSet,
-    normals: NDArray[np.int64],
-    donors: NDArray[np.int64],
-    masks: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    donors: _Donors,
     settings: PairPatchesSettings,
     seed: int,
     unpaired: Counter[str],
     progress: Progress,
 ) -> Iterator[dict[str, Any]]:
     names = patches.table["patch_id"].to_numpy()
-    patients = patches.table["patient_id"].to_numpy()
-    pathologies = patches.table["pathology"].to_numpy()
-    with progress.task("pairing patches", len(normals)) as task:
-        for start in range(0, len(normals), _AT_ONCE):
-            chunk = normals[start : start + _AT_ONCE]
-            for row, breast in zip(chunk, patches.breasts(chunk), strict=True):
-                lent: set[int] = set()
-                for number in range(settings.pairs_per_patch):
-                    random = stream(seed, "pairing", str(names[row]), number)
-                    found = _draw_donor(breast, masks, lent, settings, random, unpaired)
-                    if found is None:
-                        unpaired["patch-unpaired"] += 1
-                        continue
-                    donor, zoom, shift = found
-                    lent.add(donor)
-                    lender = donors[donor]
-                    yield {
-                        "pair_id": f"{names[row]}_p{number}",
-                        "context_patch_id": names[row],
-                        "context_patient_id": patients[row],
-                        "mask_donor_patch_id": names[lender],
-                        "mask_donor_patient_id": patients[lender],
-                        "zoom": zoom,
-                        "shift_rows_px": shift[0],
-                        "shift_columns_px": shift[1],
-                        "requested_pathology": pathologies[lender],
-                    }
+    with progress.task("pairing patches", len(rows)) as task:
+        for start in range(0, len(rows), _AT_ONCE):
+            chunk = rows[start : start + _AT_ONCE]
+            for context in _contexts(patches, chunk, settings):
+                if context.own is not None and touches_border(context.own):
+                    unpaired["own-lesion-cut"] += 1
+                    continue
+                for lent in _lent_to(context, donors, settings, seed, unpaired):
+                    yield lent | {"mask_donor_patch_id": names[donors.rows[lent.pop("donor")]]}
             task.advance(len(chunk))
 
 
+def _lent_to(
+    context: _Context, donors: _Donors, settings: PairPatchesSettings, seed: int, unpaired: Counter[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield the pairs of one context, its donors by their numbers."""
+    facts, lent = context.facts, set[int]()
+    for number in range(settings.pairs_per_patch):
+        random = stream(seed, "pairing", str(facts["patch_id"]), number)
+        found = _draw_donor(context, donors, lent, settings, random, unpaired)
+        if found is None:
+            unpaired["patch-unpaired"] += 1
+            continue
+        donor, zoom, shift = found
+        lent.add(donor)
+        yield {
+            "pair_id": f"{facts['patch_id']}_p{number}",
+            "kind": NORMAL_TISSUE if context.own is None else RE_INFILL,
+            "context_patch_id": facts["patch_id"],
+            "context_patient_id": facts["patient_id"],
+            "context_pathology": facts["pathology"],
+            "donor": donor,
+            "mask_donor_patient_id": donors.patients[donor],
+            "zoom": zoom,
+            "shift_rows_px": shift[0],
+            "shift_columns_px": shift[1],
+            "requested_pathology": donors.pathologies[donor],
+        }
+
+
 def _draw_donor(
-    breast: Mask,
-    masks: NDArray[np.bool_],
+    context: _Context,
+    donors: _Donors,
     lent: set[int],
     settings: PairPatchesSettings,
     random: np.random.Generator,
     unpaired: Counter[str],
 ) -> tuple[int, float, tuple[int, int]] | None:
-    most_shift = round(settings.max_shift_share * breast.shape[0])
+    facts, candidates = context.facts, donors.everyone
+    if context.own is not None:
+        candidates = donors.others(facts["patient_id"], facts["pathology"] if settings.own_class else None)
+    if not len(candidates):
+        unpaired["no-lesion-of-others"] += 1
+        return None
+    most_shift = round(settings.max_shift_share * context.breast.shape[0])
     for _ in range(settings.tries):
-        donor = int(random.integers(len(masks)))
+        donor = int(candidates[random.integers(len(candidates))])
         zoom = float(random.uniform(*settings.zoom))
         shift = (int(random.integers(-most_shift, most_shift + 1)), int(random.integers(-most_shift, most_shift + 1)))
         if donor in lent:
             unpaired["try-donor-lent-already"] += 1
             continue
-        reason = check_placement(borrowed_mask(masks[donor], zoom, shift), breast, settings)
+        if context.own is not None:
+            zoom, shift = laid_over(donors.masks[donor], context.own, zoom, shift)
+        mask = borrowed_mask(donors.masks[donor], zoom, shift)
+        reason = check_placement(mask, context.breast, settings, context.hidden)
         if reason is None:
             return donor, zoom, shift
         unpaired[f"try-{reason}"] += 1
     return None
 
 
-def check_placement(mask: Mask, breast: Mask, settings: PairPatchesSettings) -> str | None:
+def laid_over(mask: Mask, own: Mask, zoom: float, shift: tuple[int, int]) -> tuple[float, tuple[int, int]]:
+    """Return the zoom and shift by which a mask lies over another lesion, at its size, before it is zoomed and shifted.
+
+    Args:
+        mask: (H, W) bool, of the lesion that is painted.
+        own: (H, W) bool, of the one that is painted over.
+        zoom: of the areas' roots, that of the mask after by that of `own`.
+        shift: rows and columns by which the centroid then lies beside that of `own`.
+    """
+    scale = float(np.sqrt(own.sum() / mask.sum()))
+    apart = np.argwhere(own).mean(axis=0) - np.argwhere(mask).mean(axis=0)
+    return zoom * scale, (shift[0] + round(float(apart[0])), shift[1] + round(float(apart[1])))
+
+
+def check_placement(mask: Mask, breast: Mask, settings: PairPatchesSettings, hidden: Mask | None = None) -> str | None:
     """Say why a lesion may not be painted into a patch; None if it may.
 
     Args:
         mask: (H, W) bool, where the lesion would go.
         breast: (H, W) bool, where breast is in the patch.
         settings: least area of the mask, and the hole.
+        hidden: (H, W) bool, what must lie in the hole: the patch's own lesion and its margin; None in normal tissue.
 
     Returns:
-        ``mask-too-small``, ``hole-at-the-border``, ``hole-off-the-breast``, or None.
+        ``mask-too-small``, ``hole-at-the-border``, ``hole-off-the-breast``, ``own-lesion-shows``, or None.
     """
     if int(mask.sum()) < settings.min_mask_px:
         return "mask-too-small"
@@ -184,4 +291,6 @@ def check_placement(mask: Mask, breast: Mask, settings: PairPatchesSettings) -> 
         return "hole-at-the-border"
     if not breast[hole].all():
         return "hole-off-the-breast"
+    if hidden is not None and (hidden & ~hole).any():
+        return "own-lesion-shows"
     return None

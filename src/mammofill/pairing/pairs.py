@@ -18,10 +18,15 @@ import pandas as pd
 from mammofill.ground.artifact import Artifact
 from mammofill.ground.imaging import Mask
 
+NORMAL_TISSUE, RE_INFILL = "normal-tissue", "re-infill"
+"""Kinds of pairs, by what is filled."""
+
 PAIR_COLUMNS = {
     "pair_id": "string",
-    "context_patch_id": "string",  # the normal patch that is to be filled
+    "kind": "string",  # what is filled: normal-tissue, or a patch whose own lesion is painted over: re-infill
+    "context_patch_id": "string",  # the patch that is to be filled
     "context_patient_id": "string",
+    "context_pathology": "string",  # normal, or that of the lesion painted over
     "mask_donor_patch_id": "string",  # the lesion patch that lends its mask
     "mask_donor_patient_id": "string",
     "zoom": "float64",  # of the mask, about its own centroid
@@ -39,7 +44,10 @@ class Pairs(Artifact):
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row per pair, columns of `PAIR_COLUMNS`, index 0..N-1."""
-        return pd.read_parquet(self.folder / "pairs.parquet").astype(PAIR_COLUMNS)
+        table = pd.read_parquet(self.folder / "pairs.parquet")
+        if "kind" not in table:  # made by a version that filled normal patches only
+            table = table.assign(kind=NORMAL_TISSUE, context_pathology="normal")
+        return table[list(PAIR_COLUMNS)].astype(PAIR_COLUMNS)
 
     @cached_property
     def unpaired(self) -> pd.DataFrame:

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from mammofill.ground.errors import check_setting
+from mammofill.ground.errors import check_choice, check_setting
 from mammofill.pairing.hole import GROWN, HoleSettings
 
 
 @dataclass(frozen=True)
 class PairPatchesSettings:
-    """How normal patches and lesion patches are paired. Source: the paper, section 4.1.
+    """How patches to be filled and lesion patches that lend their masks are paired. Source: the paper, section 4.1.
 
     Attributes:
         split: whose patches are paired; synthetic patches are made for training only.
-        zoom: the lesion's mask is zoomed by a factor drawn uniformly from this range ("a small factor"; ours).
+        contexts: which patches are filled: normal ones (the paper); lesion, where a collection has no normal tissue:
+            another lesion is painted over the patch's own (re-infill); or both.
+        own_class: for lesion contexts, the lesion that lends its mask is of the class of the one painted over, since
+            the tissue that stays may tell it; false takes lesions of either class.
+        own_margin_px: for lesion contexts, the patch's own lesion and so many pixels around it must lie in the hole,
+            but for its rim. Spicules that reach farther stay (ours).
+        zoom: the lesion's mask is zoomed by a factor drawn uniformly from this range ("a small factor"; ours). In
+            lesion contexts it is brought to the area of the patch's own lesion first, and laid over its centroid.
         max_shift_share: the mask is shifted by at most this share of the patch in each direction; the paper keeps the
             lesion's own place, which is 0.
-        tries: lesion patches tried for one normal patch before it is counted as unpaired.
-        pairs_per_patch: pairs made for each normal patch, each with another lesion patch.
+        tries: lesion patches tried for one context before it is counted as unpaired.
+        pairs_per_patch: pairs made for each context, each with another lesion patch.
         min_mask_px: least area of the zoomed mask, in pixels.
         hole: which pixels will be repainted: all of them must lie on breast tissue and inside the patch. The default
             fits all presets; where nothing but the paper's is to fill the pairs, the rule mask makes more of them.
     """
 
     split: str = "train"
+    contexts: Literal["normal", "lesion", "both"] = "normal"
+    own_class: bool = True
+    own_margin_px: float = 2.0
     zoom: tuple[float, float] = (0.8, 1.2)
     max_shift_share: float = 0.0
     tries: int = 50
@@ -35,6 +46,8 @@ class PairPatchesSettings:
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         check_setting(self, "split", self.split in ("train", "validation", "test"), "train, validation or test")
+        check_choice(self, "contexts", "normal", "lesion", "both")
+        check_setting(self, "own_margin_px", self.own_margin_px >= 0, "at least 0")
         check_setting(self, "zoom", 0 < self.zoom[0] <= self.zoom[1], "two factors, 0 < least <= most")
         check_setting(self, "max_shift_share", 0 <= self.max_shift_share <= 1, "in [0, 1]")
         check_setting(self, "tries", self.tries >= 1, "at least 1")

@@ -52,6 +52,7 @@ PATCH_COLUMNS = {
     "origin": "string",  # real / synthetic
     # For synthetic patches only; missing in real ones.
     "context_patch_id": "string",
+    "context_pathology": "string",  # normal, or that of the lesion that was painted over
     "mask_donor_patch_id": "string",
     "mask_donor_patient_id": "string",
     "seed": "Int64",  # the seed of this very patch
@@ -59,7 +60,7 @@ PATCH_COLUMNS = {
     "mask_is": "string",  # lent (the donor's outline) or ellipse (of its moments, where the painter draws the outline)
     "hole_rule": "string",  # what was repainted for the mask, in words
 }
-_LATER = ("density", "attributes", "mask_is", "hole_rule")
+_LATER = ("density", "attributes", "context_pathology", "mask_is", "hole_rule")
 """Columns that sets made by earlier versions do not have."""
 
 _PICTURES = ("image", "mask", "breast", "hole")
