@@ -152,14 +152,25 @@ def _run_stage(stage: Stage, given: list[str]) -> None:
     settings = _settings_in(options, settings_class, leading)
     out = Path(options.out)
     inputs = {one.role: _opened(one, getattr(options, one.role)) for one in stage.inputs}
-    device = options.device if stage.device else None
+    progress = _progress(options)
+    device = _device(options.device, progress) if stage.device else None
     if options.dry_run:
         from mammofill.experiment.plan import plan_of_stage
 
         print(plan_of_stage(stage, inputs, settings, out, options.seed, device))
         return
-    artifact = stage(inputs, out, settings, seed=options.seed, progress=_progress(options), device=device)
+    artifact = stage(inputs, out, settings, seed=options.seed, progress=progress, device=device)
     print(_result(artifact))
+
+
+def _device(asked: str, progress: Progress) -> str:
+    """Return the device that a stage runs on, and say it where the choice was left to us."""
+    if asked == "auto":
+        from mammofill.ground.training.device import chosen_device
+
+        asked = chosen_device(asked)
+        progress.say(f"device: {asked}")
+    return asked
 
 
 def _settings_in(options: Namespace, settings_class: type[Any], leading: dict[str, Any]) -> Any:
@@ -183,7 +194,7 @@ def _stage_parser(stage: Stage, settings_class: type[Any], start: Any) -> Argume
         parser.add_argument("out", metavar="OUT", help="folder of the new collection")
     parser.add_argument("--seed", type=int, default=0, help="the only source of chance")
     if stage.device:
-        parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda or cuda:N")
+        parser.add_argument("--device", default="cpu", help="where networks run: auto (a GPU if there is one), cpu, cuda or cuda:N")
     parser.add_argument("--config", default=None, metavar="FILE.toml", help="settings from a file; flags go above it")
     _add_ways(parser)
     from mammofill.experiment.settings import add_settings

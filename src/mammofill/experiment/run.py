@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -66,7 +66,7 @@ def run_study(
         PlanChangedError: test scores of another plan are there, and nobody asked to amend it; nothing has run then.
         MammofillError: a stage refused its inputs; what was finished before stays.
     """
-    study, out = read_study(path), Path(out)
+    study, out = _on_device(read_study(path), progress), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     study = keep_plan(study, out, progress, amend)
     seconds: dict[Path, float | None] = {}
@@ -83,6 +83,17 @@ def run_study(
             seconds[step.out] = took
     artifacts = {step.out: step.stage.open_output(out / step.out) for step in study.steps}
     return StudyRun(study, out, artifacts, {step.out: seconds[step.out] for step in study.steps})
+
+
+def _on_device(study: Study, progress: Progress) -> Study:
+    """Return the study with the device that `auto` stands for here, and say which one that is."""
+    if study.device != "auto":
+        return study
+    from mammofill.ground.training.device import chosen_device  # torch, which takes seconds
+
+    device = chosen_device(study.device)
+    progress.say(f"device: {device}")
+    return replace(study, device=device)
 
 
 class _Clock:

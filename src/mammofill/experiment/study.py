@@ -4,7 +4,7 @@
 
     name = "what the report is called"
     seed = 0
-    device = "cpu"
+    device = "cpu"                # or cuda, cuda:1, or auto: a GPU if there is one
 
     [ingest]                      # or [phantom], to make practice mammograms first
     collection = "cbis-ddsm"
@@ -151,8 +151,8 @@ def read_study(path: str | Path) -> Study:
     _check_comparison(settings["compare-arms"], grid, arms, path)
     name, seed = str(content.get("name", path.stem)), int(content.get("seed", 0))
     device = str(content.get("device", "cpu"))
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise SettingsError(f"{path}: device must be cpu, cuda or cuda:<number>, but is {device!r}.")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise SettingsError(f"{path}: device must be auto, cpu, cuda or cuda:<number>, but is {device!r}.")
     if "title" not in tables["write-report"]:
         settings["write-report"] = replace(settings["write-report"], title=name)
     judging = _judging_arms(arms, path) if "judge-infiller" in content else ()
