@@ -194,7 +194,9 @@ def _stage_parser(stage: Stage, settings_class: type[Any], start: Any) -> Argume
         parser.add_argument("out", metavar="OUT", help="folder of the new collection")
     parser.add_argument("--seed", type=int, default=0, help="the only source of chance")
     if stage.device:
-        parser.add_argument("--device", default="cpu", help="where networks run: auto (a GPU if there is one), cpu, cuda or cuda:N")
+        parser.add_argument(
+            "--device", default="cpu", help="where networks run: auto (a GPU if there is one), cpu, cuda or cuda:N"
+        )
     parser.add_argument("--config", default=None, metavar="FILE.toml", help="settings from a file; flags go above it")
     _add_ways(parser)
     from mammofill.experiment.settings import add_settings
