@@ -33,6 +33,7 @@ STOPPED = 130
 
 _OTHERS = {
     "audit": "look for what is wrong with a collection before anything is learned from it; it is only read",
+    "init": "write a study file, with comments, fitted to a collection and to this machine",
     "plan": "say what a study will compare and the smallest difference that it can show, before anything runs",
     "run": "run a whole study from one TOML file, up to its report",
     "demo": "run the shipped study on practice mammograms: a few minutes, no data needed",
@@ -108,9 +109,8 @@ def _command(given: list[str]) -> int:
         close = get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise SettingsError(f"mammofill has no command {name!r}.{hint} All commands: mammofill --help")
-    special: dict[str, Callable[[list[str]], int]] = {"audit": _audit, "plan": _plan, "run": _run, "demo": _demo}
-    if name in special:
-        return special[name](rest)
+    if name in _OWN_WAYS:
+        return _OWN_WAYS[name](rest)
     _run_stage(stage_named(name), rest)
     return 0
 
@@ -292,6 +292,20 @@ def _look_through(source: Path, options: Namespace, settings: Any) -> int:
 # ---- whole studies ------------------------------------------------------------------------------------------------
 
 
+def _init(given: list[str]) -> int:
+    from mammofill.experiment.first_study import write_first_study
+    from mammofill.ground.training.device import chosen_device
+
+    parser = _parser("init", _OTHERS["init"])
+    parser.add_argument("source", metavar="SOURCE", help="folder (or table) of the collection")
+    parser.add_argument("--out", default="study.toml", metavar="STUDY.toml", help="the study file to write")
+    parser.add_argument("--device", default="auto", help="where the study is to run: auto, cpu or cuda")
+    _add_ways(parser, dry_run=False)
+    options = _parsed(parser, given)
+    print(write_first_study(options.source, options.out, chosen_device(options.device)))
+    return 0
+
+
 def _plan(given: list[str]) -> int:
     from mammofill.comparison.power import Assumed
     from mammofill.experiment.power import plan_in_words
@@ -348,6 +362,16 @@ def _study(path: Path, out: Path, options: Namespace) -> int:
     beside = {name: getattr(options, name) for name in ("workers", "engine", "amend") if name in options}
     print(summary_of_run(run_study(path, out, _progress(options), **beside)))
     return 0
+
+
+_OWN_WAYS: dict[str, Callable[[list[str]], int]] = {
+    "audit": _audit,
+    "init": _init,
+    "plan": _plan,
+    "run": _run,
+    "demo": _demo,
+}
+"""The commands that are no stage."""
 
 
 # ---- what all commands share --------------------------------------------------------------------------------------
