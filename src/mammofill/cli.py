@@ -352,12 +352,13 @@ def _demo(given: list[str]) -> int:
 
 def _study(path: Path, out: Path, options: Namespace) -> int:
     from mammofill.experiment.plan import plan_of_study
+    from mammofill.experiment.preflight import ready_study
     from mammofill.experiment.run import run_study
-    from mammofill.experiment.study import read_study
     from mammofill.experiment.summary import summary_of_run
 
     if options.dry_run:
-        print(plan_of_study(read_study(path), out))
+        study = ready_study(path, out)
+        print(plan_of_study(study, out, _device(study.device, quiet)))
         return 0
     beside = {name: getattr(options, name) for name in ("workers", "engine", "amend") if name in options}
     print(summary_of_run(run_study(path, out, _progress(options), **beside)))

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median_low
 from string import Template
 
 from mammofill.audit.recognise import recognise
@@ -113,14 +113,7 @@ def look_at(source: Path) -> Found:
     official = any(entry.official_split for entry in entries)
     drawn = IngestSettings(collection=name, split="auto" if official else "patients", test_share=_TEST_SHARE)
     split_of = split_patients(entries, drawn, 0).split_of
-    with_lesion: dict[str, dict[str, set[str]]] = {
-        split: {"benign": set(), "malignant": set()} for split in ("train", "validation", "test")
-    }
-    kinds: dict[str, int] = {}
-    for entry in entries:
-        for lesion in entry.lesions:
-            with_lesion[split_of[entry.patient_id]][lesion.pathology].add(entry.patient_id)
-            kinds[lesion.abnormality] = kinds.get(lesion.abnormality, 0) + 1
+    kinds = Counter(lesion.abnormality for entry in entries for lesion in entry.lesions)
     return Found(
         source=source,
         name=name,
@@ -128,21 +121,43 @@ def look_at(source: Path) -> Found:
         patients=len(split_of),
         normal=sum(not entry.lesions and entry.all_lesions_located for entry in entries),
         split="auto" if official else "patients",
-        counts={split: {kind: len(some) for kind, some in of.items()} for split, of in with_lesion.items()},
+        counts=classes_of(collection, split_of),
         abnormalities=kinds,
-        rows=_typical_rows(collection),
+        rows=size[0] if (size := typical_size(collection)) else None,
         left_out=_left_out(collection),
     )
 
 
-def _typical_rows(collection: Collection) -> int | None:
-    rows = []
+def classes_of(
+    collection: Collection, split_of: Mapping[str, str], abnormality: str = "all"
+) -> dict[str, dict[str, int]]:
+    """Count the patients with a lesion of each class in each split: split -> benign, malignant -> patients.
+
+    Args:
+        collection: its tables.
+        split_of: patient -> split.
+        abnormality: which lesions count: mass, calcification, or all.
+    """
+    patients: dict[tuple[str, str], set[str]] = {}
+    for entry in collection.mammograms:
+        for lesion in entry.lesions:
+            if abnormality in ("all", lesion.abnormality):
+                patients.setdefault((split_of[entry.patient_id], lesion.pathology), set()).add(entry.patient_id)
+    return {
+        split: {kind: len(patients.get((split, kind), ())) for kind in ("benign", "malignant")}
+        for split in ("train", "validation", "test")
+    }
+
+
+def typical_size(collection: Collection) -> tuple[int, int] | None:
+    """Return the (rows, columns) of a typical image, from a few of them; None where none could be read."""
+    sizes = []
     for entry in collection.mammograms[:: max(1, len(collection.mammograms) // _LOOKED_AT)]:
         try:
-            rows.append(read_size(entry.image[0])[0][0])
+            sizes.append(read_size(entry.image[0])[0])
         except MammofillError:
             continue  # ingest will tell of it
-    return median_low(rows) if rows else None
+    return sorted(sizes)[len(sizes) // 2] if sizes else None
 
 
 def _left_out(collection: Collection) -> tuple[str, ...]:

@@ -13,9 +13,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from mammofill.experiment.effort import in_words
 from mammofill.experiment.planned import keep_plan
+from mammofill.experiment.preflight import ready_study
 from mammofill.experiment.steps import Step
-from mammofill.experiment.study import Study, read_study
+from mammofill.experiment.study import Study
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact
 from mammofill.ground.engines import work_through
 from mammofill.ground.errors import TrainingError
@@ -62,11 +64,12 @@ def run_study(
         What was made, and how long it took.
 
     Raises:
-        SettingsError: the study file makes no sense; nothing has run then.
+        MammofillError: the only fault of the study file or of what it needs here; nothing has run then.
+        SettingsError: the same, where there are several: all of them.
         PlanChangedError: test scores of another plan are there, and nobody asked to amend it; nothing has run then.
         MammofillError: a stage refused its inputs; what was finished before stays.
     """
-    study, out = _on_device(read_study(path), progress), Path(out)
+    study, out = _on_device(ready_study(path, out), progress), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     study = keep_plan(study, out, progress, amend)
     seconds: dict[Path, float | None] = {}
@@ -125,14 +128,7 @@ class _Clock:
         unknown = len(self.left) - len(known)
         more = f", not counting {unknown} of stages that have not run yet" if unknown else ""
         steps = "1 step" if len(known) == 1 else f"{len(known)} steps"
-        return f"about {_in_words(sum(known) / self.workers)} left for {steps}{more}"
-
-
-def _in_words(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+        return f"about {in_words(sum(known) / self.workers)} left for {steps}{more}"
 
 
 def _one_by_one(
