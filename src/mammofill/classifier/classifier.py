@@ -44,6 +44,10 @@ class Classifier(Artifact):
             raise DamagedError(f"{path} cannot be read ({error}). Train the classifier again.") from error
         return facts
 
+    def headline(self) -> str:
+        """Say the network, and what it learned from."""
+        return f"{self.label}, {super().headline()}"
+
     @property
     def label(self) -> str:
         """The network and what it started from, in words, for example ``ResNet-50, random start``."""

@@ -201,6 +201,11 @@ class Comparison(Artifact):
 
     kind: ClassVar[str] = "comparison"
 
+    def headline(self) -> str:
+        """Say what was found, in the sentences of the report."""
+        found = self.sentences.loc[self.sentences["kind"] == "comparison", "text"]
+        return " ".join(found) or "nothing is compared"
+
     def table(self, name: str) -> pd.DataFrame:
         """Read one of `TABLES`."""
         return pd.read_parquet(self.folder / f"{name}.parquet").astype(TABLES[name])

@@ -12,6 +12,7 @@ from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import MANIFEST_NAME, Manifest, read_manifest, settings_of_plan
 from mammofill.ground.errors import ArtifactError
+from mammofill.ground.progress import in_words
 
 _DEPTHS = ("*", "*/*", "*/*/*")
 """Where finished artifacts are looked for, below the study's folder and its parent."""
@@ -92,11 +93,3 @@ def seconds_of(step: Step, finished: list[Manifest], device: str) -> float | Non
 
 def _network(settings: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(settings.get(name) for name in ("method", "network", "generator", "input_px"))
-
-
-def in_words(seconds: float) -> str:
-    """Return a time as people say it."""
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

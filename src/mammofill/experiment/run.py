@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mammofill.experiment.effort import in_words
+import mammofill
 from mammofill.experiment.planned import keep_plan
 from mammofill.experiment.preflight import ready_study
 from mammofill.experiment.steps import Step
@@ -21,7 +22,10 @@ from mammofill.experiment.study import Study
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact
 from mammofill.ground.engines import work_through
 from mammofill.ground.errors import TrainingError
-from mammofill.ground.progress import Progress, quiet
+from mammofill.ground.progress import KeptProgress, Progress, in_words, quiet
+
+LOG_NAME = "log.txt"
+"""What a run said, and when, in the study's folder; each further run adds to it."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,25 @@ def run_study(
         PlanChangedError: test scores of another plan are there, and nobody asked to amend it; nothing has run then.
         MammofillError: a stage refused its inputs; what was finished before stays.
     """
-    study, out = _on_device(ready_study(path, out), progress), Path(out)
+    study, out = ready_study(path, out), Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    progress = KeptProgress(progress, out / LOG_NAME)
+    progress.keep(f"mammofill {mammofill.__version__} runs {study.path}")
+    with _kept_failure(progress):
+        return _run_to_the_end(_on_device(study, progress), out, progress, workers, engine, amend)
+
+
+@contextmanager
+def _kept_failure(progress: KeptProgress) -> Iterator[None]:
+    """Keep in the log why a run ended before its end."""
+    try:
+        yield
+    except BaseException as error:
+        progress.keep(f"ended by {type(error).__name__}: {error}")
+        raise
+
+
+def _run_to_the_end(study: Study, out: Path, progress: Progress, workers: int, engine: str, amend: bool) -> StudyRun:
     study = keep_plan(study, out, progress, amend)
     seconds: dict[Path, float | None] = {}
     clock = _Clock(study.steps, max(workers, 1))

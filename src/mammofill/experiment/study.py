@@ -69,7 +69,7 @@ from typing import Any
 from mammofill.experiment.settings import check_names, read_settings, read_toml
 from mammofill.experiment.stages import Stage, stage_named
 from mammofill.experiment.steps import Arm, External, Grid, Plan, Step, steps_of
-from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.ground.errors import SettingsError, SourceError, did_you_mean
 from mammofill.pairing.hole import widest
 
 PAPER_ARMS: tuple[dict[str, Any], ...] = (
@@ -164,8 +164,9 @@ def read_study(path: str | Path) -> Study:
 def _check_keys(content: Mapping[str, Any], path: Path) -> None:
     for key, value in content.items():
         if key not in (*_STUDY_KEYS, *_TABLES):
+            meant = did_you_mean(key, (*_STUDY_KEYS, *_TABLES))
             raise SettingsError(
-                f"{path} has an entry {key!r} that no study knows. Keys: {', '.join(_STUDY_KEYS)}; "
+                f"{path} has an entry {key!r} that no study knows.{meant} Keys: {', '.join(_STUDY_KEYS)}; "
                 f"tables: {', '.join(_TABLES)}."
             )
         if key == "arms" and isinstance(value, str) and value in ARM_PRESETS:

@@ -49,6 +49,10 @@ class Infiller(Artifact):
         _ = infiller.network
         return infiller
 
+    def headline(self) -> str:
+        """Say the method and the size of its patches, and what it learned from."""
+        return f"{self.method}, {self.size_px} px, {super().headline()}"
+
     @cached_property
     def network(self) -> dict[str, Any]:
         """What `network.json` says."""

@@ -47,6 +47,10 @@ class Judgement(Artifact):
 
     kind: ClassVar[str] = "judgement"
 
+    def headline(self) -> str:
+        """Say of each infiller whether it paints the class asked for."""
+        return "; ".join(f"{one['name']}: class painted {one['class_painted']}" for one in self.facts["infillers"])
+
     @cached_property
     def measures(self) -> pd.DataFrame:
         """One row per infiller (or reference) and measure, columns of `MEASURE_COLUMNS`."""

@@ -137,7 +137,7 @@ def _mammogram(
         if row["pathology"].lower() == "normal" and row["mask"]:
             raise SourceError(f"{row['row']} is normal, yet has the mask {row['mask']}. Which is right?")
     if not is_regular_file(table.parent / image):
-        found = f"{where} names the image {image}, but {table.parent / image} does not exist."
+        found = f"{where} names the image {image}, but {table.parent / image} does not exist.{_of_windows(image)}"
         exclusions.extend(Exclusion(str(row), patient, "file-missing", found) for row in rows["row"])
         return None
     records: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
@@ -208,11 +208,16 @@ def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[E
         return None
     mask = table.parent / row["mask"]
     if not is_regular_file(mask):
-        found = f"{where} names the mask {row['mask']}, but {mask} does not exist."
+        found = f"{where} names the mask {row['mask']}, but {mask} does not exist.{_of_windows(row['mask'])}"
         exclusions.append(Exclusion(lesion_id, row["patient"], "file-missing", found))
         return None
     abnormality = _one_of(_ABNORMALITIES, row["abnormality"], "abnormality", where)
     return LesionEntry(lesion_id, pathology, str(abnormality), (mask,), where)
+
+
+def _of_windows(name: str) -> str:
+    """Say how paths are written where a name looks like one of Windows."""
+    return " Write paths in tables with /, as in pictures/a.png." if "\\" in name else ""
 
 
 def _listed(table: pd.DataFrame, names: dict[str, str]) -> Iterator[Listed]:
