@@ -211,8 +211,8 @@ def test_a_run_keeps_why_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise TrainingError("the loss is not finite")
 
     monkeypatch.setattr(run, "_run_step", fail)
-    (tmp_path / "study.toml").write_text('[phantom]\n[train-infiller]\npreset = "demo"\n[train-classifier]\n'
-                                         'network = "shallow-cnn"\nweights = "none"\n[[arms]]\nname = "a"\n')  # fmt: skip
+    arms = '[train-classifier]\nnetwork = "shallow-cnn"\nweights = "none"\n[[arms]]\nname = "a"\n'
+    (tmp_path / "study.toml").write_text(f'[phantom]\n[train-infiller]\npreset = "demo"\n{arms}')
     with pytest.raises(TrainingError):
         run_study(tmp_path / "study.toml", tmp_path / "out", quiet)
     kept = (tmp_path / "out" / run.LOG_NAME).read_text(encoding="utf-8")

@@ -30,7 +30,11 @@ NETWORK_NAME = "network.json"
 
 
 class Classifier(Artifact):
-    """A network that scores lesion patches: probability of malignancy. See the module for the folder."""
+    """A network that scores lesion patches: ``scores(images)`` is the probability of malignancy of each, (n,) float64.
+
+    ``threshold`` is the score from which it calls a patch malignant, frozen on validation; ``history`` tells how it was
+    trained. The module tells of the files.
+    """
 
     kind: ClassVar[str] = "classifier"
 

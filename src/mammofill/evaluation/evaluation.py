@@ -82,7 +82,11 @@ class FoldRecord:
 
 
 class Evaluation(Artifact):
-    """Scores and measures of one classifier. See the module for the folder."""
+    """What one classifier scored on a frozen test set: ``scores`` (of patches) and ``metrics`` (with intervals).
+
+    ``arm`` is its name in tables and figures. Only evaluations of one ``test_set`` may be compared. The module tells of
+    the columns and the files.
+    """
 
     kind: ClassVar[str] = "evaluation"
 

@@ -43,7 +43,10 @@ MEASURE_COLUMNS = {
 
 
 class Judgement(Artifact):
-    """What was measured of some infillers. See the module for the folder."""
+    """What infillers paint, measured: ``measures`` has a row for each infiller and criterion, and a verdict.
+
+    ``contact_sheet`` is a picture of fills beside real lesions. The module tells of the columns and the files.
+    """
 
     kind: ClassVar[str] = "judgement"
 
