@@ -36,9 +36,9 @@ NETWORK_NAME = "network.json"
 class Infiller(Artifact):
     """What paints a benign or malignant lesion into a masked place of a patch, whatever the method.
 
-    ``infill(images, masks, pathologies, seeds)`` paints; ``method``, ``size_px`` and ``classes_learned`` say what
-    it is, ``history`` and ``previews`` how it came to be. Outside of what ``may_change`` allows, a fill is its patch, bit for
-    bit. The module tells of the files.
+    ``infill(images, masks, pathologies, seeds)`` paints; ``method``, ``size_px`` and ``classes_learned`` say what it
+    is, ``history`` and ``previews`` how it came to be. Outside of what ``may_change`` allows, a fill is its patch, bit
+    for bit. The module tells of the files.
     """
 
     kind: ClassVar[str] = "infiller"
