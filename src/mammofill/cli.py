@@ -14,14 +14,13 @@ import traceback
 from argparse import ArgumentError
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mammofill
-from mammofill.experiment.stages import PHANTOM, STAGES, Input, Stage, all_stages, stage_named
+from mammofill.experiment.stages import PHANTOM, STAGES, Input, Stage, all_stages, find, stage_named
 from mammofill.ground.artifact import NO_VERIFY, Artifact
-from mammofill.ground.errors import MammofillError, SettingsError
+from mammofill.ground.errors import MammofillError, SettingsError, did_you_mean
 from mammofill.ground.progress import LineProgress, Progress, for_this_console, quiet
 
 if TYPE_CHECKING:
@@ -33,8 +32,10 @@ STOPPED = 130
 
 _OTHERS = {
     "audit": "look for what is wrong with a collection before anything is learned from it; it is only read",
+    "init": "write a study file, with comments, fitted to a collection and to this machine",
     "plan": "say what a study will compare and the smallest difference that it can show, before anything runs",
     "run": "run a whole study from one TOML file, up to its report",
+    "list": "say what lies in a folder: artifacts, their state and headline figures, and what they were made from",
     "demo": "run the shipped study on practice mammograms: a few minutes, no data needed",
     PHANTOM.name: PHANTOM.summary,
 }
@@ -105,12 +106,11 @@ def _command(given: list[str]) -> int:
         return 0
     known = COMMANDS if name in COMMANDS else COMMANDS | _from_elsewhere()
     if name not in known:
-        close = get_close_matches(name, known, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
-        raise SettingsError(f"mammofill has no command {name!r}.{hint} All commands: mammofill --help")
-    special: dict[str, Callable[[list[str]], int]] = {"audit": _audit, "plan": _plan, "run": _run, "demo": _demo}
-    if name in special:
-        return special[name](rest)
+        raise SettingsError(
+            f"mammofill has no command {name!r}.{did_you_mean(name, known)} All commands: mammofill --help"
+        )
+    if name in _OWN_WAYS:
+        return _OWN_WAYS[name](rest)
     _run_stage(stage_named(name), rest)
     return 0
 
@@ -151,15 +151,26 @@ def _run_stage(stage: Stage, given: list[str]) -> None:
     leading = {stage.leading: getattr(options, stage.leading)} if stage.leading else {}
     settings = _settings_in(options, settings_class, leading)
     out = Path(options.out)
-    inputs = {one.role: _opened(one, getattr(options, one.role)) for one in stage.inputs}
-    device = options.device if stage.device else None
+    inputs = stage.open_all({one.role: getattr(options, one.role) for one in stage.inputs})
+    progress = _progress(options)
+    device = _device(options.device, progress) if stage.device else None
     if options.dry_run:
         from mammofill.experiment.plan import plan_of_stage
 
         print(plan_of_stage(stage, inputs, settings, out, options.seed, device))
         return
-    artifact = stage(inputs, out, settings, seed=options.seed, progress=_progress(options), device=device)
+    artifact = stage(inputs, out, settings, seed=options.seed, progress=progress, device=device)
     print(_result(artifact))
+
+
+def _device(asked: str, progress: Progress) -> str:
+    """Return the device that a stage runs on, and say it where the choice was left to us."""
+    if asked == "auto":
+        from mammofill.ground.training.device import chosen_device
+
+        asked = chosen_device(asked)
+        progress.say(f"device: {asked}")
+    return asked
 
 
 def _settings_in(options: Namespace, settings_class: type[Any], leading: dict[str, Any]) -> Any:
@@ -183,13 +194,19 @@ def _stage_parser(stage: Stage, settings_class: type[Any], start: Any) -> Argume
         parser.add_argument("out", metavar="OUT", help="folder of the new collection")
     parser.add_argument("--seed", type=int, default=0, help="the only source of chance")
     if stage.device:
-        parser.add_argument("--device", default="cpu", help="where networks run: cpu, cuda or cuda:N")
+        parser.add_argument(
+            "--device", default="cpu", help="where networks run: auto (a GPU if there is one), cpu, cuda or cuda:N"
+        )
     parser.add_argument("--config", default=None, metavar="FILE.toml", help="settings from a file; flags go above it")
     _add_ways(parser)
     from mammofill.experiment.settings import add_settings
 
     add_settings(parser, settings_class, start, skip=stage.leading)
     needed = [one for one in stage.inputs if not one.optional]
+    if stage.presets:
+        from mammofill.experiment.settings import presets_in_words
+
+        parser.epilog = presets_in_words(find(stage.presets))
     names = [stage.leading or "", *(f"{one.role} ..." if one.several else one.role for one in needed)]
     taken = f"{' '.join(names).strip().upper()} --out DIR" if stage.inputs else "OUT"
     parser.usage = f"mammofill {stage.name} {taken} [--FIELD VALUE ...]"
@@ -220,10 +237,6 @@ def _start_settings(stage: Stage, given: list[str]) -> Any:
     start = stage.preset(preset) if preset else None
     settings_class = stage.settings_class() if start is None else type(start)
     return read_settings(settings_class, values, config, Path(config).parent, start) if config else start
-
-
-def _opened(one: Input, given: str | list[str]) -> Artifact | Path | list[Artifact | Path]:
-    return [one.open(path) for path in given] if isinstance(given, list) else one.open(given)
 
 
 def _result(artifact: Artifact) -> str:
@@ -279,6 +292,19 @@ def _look_through(source: Path, options: Namespace, settings: Any) -> int:
 # ---- whole studies ------------------------------------------------------------------------------------------------
 
 
+def _init(given: list[str]) -> int:
+    parser = _parser("init", _OTHERS["init"])
+    parser.add_argument("source", metavar="SOURCE", help="folder (or table) of the collection")
+    parser.add_argument("--out", default="study.toml", metavar="STUDY.toml", help="the study file to write")
+    parser.add_argument("--device", default="auto", help="where the study is to run: auto, cpu or cuda")
+    _add_ways(parser, dry_run=False)
+    options = _parsed(parser, given)
+    from mammofill.experiment.first_study import write_first_study
+
+    print(write_first_study(options.source, options.out, _device(options.device, quiet)))
+    return 0
+
+
 def _plan(given: list[str]) -> int:
     from mammofill.comparison.power import Assumed
     from mammofill.experiment.power import plan_in_words
@@ -317,6 +343,17 @@ def _run(given: list[str]) -> int:
     return _study(Path(options.study), Path(options.out), options)
 
 
+def _list(given: list[str]) -> int:
+    parser = _parser("list", _OTHERS["list"])
+    parser.add_argument("folder", metavar="DIR", nargs="?", default=".", help="the folder; this one without it")
+    _add_ways(parser, dry_run=False)
+    options = _parsed(parser, given)
+    from mammofill.experiment.listing import listing
+
+    print(listing(options.folder))
+    return 0
+
+
 def _demo(given: list[str]) -> int:
     parser = _parser("demo", _OTHERS["demo"])
     parser.add_argument("--out", default="demo", metavar="DIR", help="folder that receives one folder per artifact")
@@ -327,26 +364,44 @@ def _demo(given: list[str]) -> int:
 
 def _study(path: Path, out: Path, options: Namespace) -> int:
     from mammofill.experiment.plan import plan_of_study
+    from mammofill.experiment.preflight import ready_study
     from mammofill.experiment.run import run_study
-    from mammofill.experiment.study import read_study
     from mammofill.experiment.summary import summary_of_run
 
     if options.dry_run:
-        print(plan_of_study(read_study(path, getattr(options, "quick", False)), out))
+        study = ready_study(path, out, getattr(options, "quick", False))
+        print(plan_of_study(study, out, _device(study.device, quiet)))
         return 0
     beside = {name: getattr(options, name) for name in ("workers", "engine", "amend", "quick") if name in options}
     print(summary_of_run(run_study(path, out, _progress(options), **beside)))
     return 0
 
 
+_OWN_WAYS: dict[str, Callable[[list[str]], int]] = {
+    "audit": _audit,
+    "init": _init,
+    "plan": _plan,
+    "run": _run,
+    "list": _list,
+    "demo": _demo,
+}
+"""The commands that are no stage."""
+
+
 # ---- what all commands share --------------------------------------------------------------------------------------
 
 
 def _parser(command: str, summary: str) -> ArgumentParser:
-    from jsonargparse import ArgumentParser
+    from argparse import RawDescriptionHelpFormatter
+
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+    class Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+        """Keeps the lines of what stands below the options."""
 
     return ArgumentParser(
         prog=f"mammofill {command}",
+        formatter_class=Help,
         description=summary[0].upper() + summary[1:] + ".",
         exit_on_error=False,
         default_env=False,
@@ -371,8 +426,14 @@ def _parsed(parser: ArgumentParser, given: list[str]) -> Namespace:
     except ArgumentError as error:
         from mammofill.experiment.settings import in_plain_words
 
-        raise SettingsError(f"{in_plain_words(error)} All options: {parser.prog} --help") from error
+        meant = "".join(did_you_mean(flag, known) for flag in _unknown_flags(given, known))
+        raise SettingsError(f"{in_plain_words(error)}{meant} All options: {parser.prog} --help") from error
     return options
+
+
+def _unknown_flags(given: list[str], known: set[str]) -> list[str]:
+    flags = [_spelt_as_known(one, known).partition("=")[0] for one in given if one.startswith("--")]
+    return [flag for flag in flags if flag not in known]
 
 
 def _spelt_as_known(argument: str, known: set[str]) -> str:
@@ -406,6 +467,9 @@ def _explained(error: BaseException) -> tuple[str, int]:
         return "stopped; run the same command again to go on", STOPPED
     if isinstance(error, MammofillError):
         return f"error: {error}", error.exit_code
+    if isinstance(error, BrokenPipeError):  # whoever read along, `head` for example, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return "stopped: nobody reads the output any more", STOPPED
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" while writing {error.filename}" if error.filename else ""
         return (

@@ -216,8 +216,9 @@ def test_an_evaluation_without_validation_scores_says_what_to_do(judged: Evaluat
         _ = judged.validation_scores
 
 
-def test_an_arm_without_a_name_takes_the_classifiers_label(judged: Evaluation) -> None:
-    assert judged.arm == "mean brightness"
+def test_an_arm_without_a_name_takes_that_of_its_folder(judged: Evaluation) -> None:
+    assert judged.arm == judged.folder.name
+    assert judged.facts["label"] == "mean brightness"
 
 
 def test_one_test_patient_gives_numbers_without_intervals(tmp_path: Path) -> None:

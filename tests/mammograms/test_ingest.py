@@ -237,9 +237,8 @@ def test_a_repaired_file_is_read_when_a_stopped_ingest_goes_on(tmp_path: Path) -
 def test_a_changed_copy_of_mini_mias_is_not_given_circles(tmp_path: Path) -> None:
     source = write_mini_mias(tmp_path, ["mdb001 G CIRC B 100 900 20", "mdb002 D NORM"], ["mdb001", "mdb002"])
     cv2.imwrite(str(source / "mdb001.pgm"), np.zeros((512, 512), np.uint8))
-    found = ingest(source, tmp_path / "out", MIAS)
-    assert excluded(found) == {"mdb001": "unreadable"}
-    assert "has 512x512 pixels, but the collection's have 1024x1024" in found.exclusions["found"][0]
+    with pytest.raises(TooFewError, match="no lesion is left. Excluded: unreadable 1. .* 512x512 pixels, but the coll"):
+        ingest(source, tmp_path / "out", MIAS)
 
 
 def test_mini_mias_without_its_table_is_refused(tmp_path: Path) -> None:
@@ -272,6 +271,101 @@ def test_a_table_over_common_files_keeps_every_level(tmp_path: Path, kind: str, 
     assert (np.diff(values) > 0).all()
     assert found.mask("a_1").sum() == (side // 4 - 1) * (side // 4)
     assert found.mammograms["bits_stored"].tolist() == [bits]
+
+
+def lesion_row(folder: Path, name: str, pathology: str, **more: object) -> dict[str, object]:
+    """Write a mammogram and a mask, and return the row of their lesion."""
+    cv2.imwrite(str(folder / f"{name}.png"), breast_picture())
+    cv2.imwrite(str(folder / f"{name}-mask.png"), lesion_mask(Case()).astype(np.uint8) * 255)
+    return {
+        "image": f"{name}.png", "mask": f"{name}-mask.png", "patient": name, "pathology": pathology, **more
+    }  # fmt: skip
+
+
+class Heard(Progress):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "explained", "meant"),
+    [
+        (("B", "M"), "", ["benign", "malignant"]),
+        (("BENIGN_WITHOUT_CALLBACK", "Cancer"), "", ["benign", "malignant"]),
+        (("BI-RADS 2", "birads6"), "", ["benign", "malignant"]),
+        (("0", "1"), "", ["benign", "malignant"]),
+        (("gutartig", "bösartig"), "Gutartig=benign, bösartig = malignant", ["benign", "malignant"]),
+        (("BI-RADS 3", "1"), "bi-rads 3=benign", ["benign", "malignant"]),
+        (("1", "2"), "1=benign,2=malignant", ["benign", "malignant"]),
+    ],
+)
+def test_words_for_pathology_are_understood_and_said(
+    tmp_path: Path, words: tuple[str, str], explained: str, meant: list[str]
+) -> None:
+    rows = [lesion_row(tmp_path, name, word) for name, word in zip("ab", words, strict=True)]
+    heard = Heard()
+    settings = replace(TABLE, pathology_words=explained)
+    found = ingest(write_table(tmp_path, rows), tmp_path / "out", settings, progress=heard)
+    assert found.lesions["pathology"].tolist() == meant
+    assert f"own.csv calls 1 rows {words[0]!r}. Read as benign." in heard.lines
+    assert set(found.decisions["rule"]) == {"pathology-word"}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("gutartig", "unsure"), r"'gutartig' for a_1, which is not known.*--pathology_words gutartig=benign"),
+        (("BI-RADS 4b", "BI-RADS 5"), r"'BI-RADS 4b' .* a suspicion and no diagnosis.*--pathology_words 'BI-RADS 4b'="),
+    ],
+)
+def test_a_table_without_a_lesion_that_is_understood_is_refused(
+    tmp_path: Path, words: tuple[str, str], told: str
+) -> None:
+    rows = [lesion_row(tmp_path, name, word) for name, word in zip("ab", words, strict=True)]
+    with pytest.raises(
+        TooFewError, match=f"no lesion is left. Excluded: lesion-without-pathology 2. The first: .*{told}"
+    ):
+        ingest(write_table(tmp_path, rows), tmp_path / "out", TABLE)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_0_without_a_mask_may_be_a_normal_breast(tmp_path: Path) -> None:
+    rows = [lesion_row(tmp_path, "a", "0"), lesion_row(tmp_path, "b", "1"), lesion_row(tmp_path, "c", "0", mask="")]
+    with pytest.raises(TooFewError, match="'0' for a_1, whose meaning is certain only where .* every 0 has a mask"):
+        ingest(write_table(tmp_path, rows), tmp_path / "out", TABLE)
+
+
+def test_other_numbers_than_0_and_1_are_not_guessed(tmp_path: Path) -> None:
+    rows = [lesion_row(tmp_path, "a", "1"), lesion_row(tmp_path, "b", "2")]
+    with pytest.raises(TooFewError, match="'1' for a_1, whose meaning is certain only where numbers are 0 and 1"):
+        ingest(write_table(tmp_path, rows), tmp_path / "out", TABLE)
+
+
+def test_splits_and_classes_without_patients_are_warned_of(tmp_path: Path) -> None:
+    rows = [lesion_row(tmp_path, name, "benign", split="train") for name in "abcdef"]
+    rows += [lesion_row(tmp_path, "m", "malignant", split="test"), lesion_row(tmp_path, "v", "?", split="validation")]
+    heard = Heard()
+    ingest(write_table(tmp_path, rows), tmp_path / "out", TABLE, progress=heard)
+    warned = [line for line in heard.lines if line.startswith("warning")]
+    assert warned[:-1] == [
+        "warning: no patient of the train split has a malignant lesion: nothing can be learned of it.",
+        "warning: no patient of the validation split has a benign lesion: nothing chooses a threshold.",
+        "warning: no patient of the validation split has a malignant lesion: nothing chooses a threshold.",
+        "warning: no patient of the test split has a benign lesion: nothing can be measured.",
+        "warning: only 1 patients of the test split have a malignant lesion: little can be measured.",
+    ]
+    assert "1 lesions have no known pathology and are left out" in warned[-1]
+
+
+@pytest.mark.parametrize("text", ["gutartig", "gutartig=good", "=benign"])
+def test_explained_words_must_be_pairs(text: str) -> None:
+    with pytest.raises(SettingsError, match="pathology_words must be like 'B=benign, M=malignant'"):
+        replace(TABLE, pathology_words=text)
+    with pytest.raises(SettingsError, match="pathology_words must be left out: only a table of your own"):
+        replace(CBIS, pathology_words="B=benign")
 
 
 def test_a_table_says_what_is_wrong_with_it(tmp_path: Path) -> None:
@@ -331,6 +425,7 @@ def test_faults_of_a_table_are_rows(tmp_path: Path) -> None:
     whole = (tmp_path / "d.png").read_bytes()
     (tmp_path / "d.png").write_bytes(whole[: len(whole) // 2])
     rows: list[dict[str, object]] = [
+        lesion_row(tmp_path, "z", "malignant"),
         {"image": "a.png", "mask": "", "patient": "1", "pathology": "malignant"},
         {"image": "b.png", "mask": "nowhere.png", "patient": "2", "pathology": "malignant"},
         {"image": "c.png", "mask": "a.png", "patient": "3", "pathology": "unsure"},
@@ -340,7 +435,7 @@ def test_faults_of_a_table_are_rows(tmp_path: Path) -> None:
     found = ingest(write_table(tmp_path, rows), tmp_path / "out", TABLE)
     assert excluded(found) == {
         "a_1": "lesion-without-place", "b_1": "file-missing", "c_1": "lesion-without-pathology", "d": "unreadable",
-        "own.csv row 6": "file-missing",
+        "own.csv row 7": "file-missing",
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from collections_on_disk import film
 
-from mammofill.ground.errors import SourceError
+from mammofill.ground.errors import SourceError, TooFewError
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 
 HEADER = "image,mask,patient,pathology"
@@ -81,8 +81,11 @@ def test_a_row_that_is_there_twice_is_one_lesion(tmp_path: Path) -> None:
 
 
 def test_a_lesion_that_rows_call_benign_and_malignant_is_neither(tmp_path: Path) -> None:
-    found = made(tmp_path, "a.png,m.png,P1,benign", "a.png,./m.png,P1,malignant")
-    assert not len(found.lesions)
+    twice = ("a.png,m.png,P1,benign", "a.png,./m.png,P1,malignant")
+    with pytest.raises(TooFewError, match="no lesion is left. Excluded: rows-disagree 1"):
+        made(tmp_path, *twice)
+    found = made(tmp_path, *twice, "b.png,m.png,P2,benign")
+    assert found.lesions["lesion_id"].tolist() == ["b_1"]
     assert found.exclusions[["what", "rule"]].to_numpy().tolist() == [["a_1", "rows-disagree"]]
     assert "own.csv row 2, own.csv row 3 all name the mask m.png" in found.exclusions["found"][0]
-    assert found.mammograms["all_lesions_located"].tolist() == [False]
+    assert found.mammograms["all_lesions_located"].tolist() == [False, True]

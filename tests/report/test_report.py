@@ -154,6 +154,14 @@ def test_what_is_gone_is_named(tmp_path: Path) -> None:
     assert report.manifest.counts["missing_upstream"] == 2
 
 
+def test_arms_of_one_name_are_refused(tmp_path: Path) -> None:
+    several = [make_evaluation(tmp_path / place, "baseline", 1, {}) for place in ("one", "two")]
+    with pytest.raises(ArtifactError, match=r"one and .*two are both called 'baseline', replicate 0.* --arm NAME"):
+        write_report(several, tmp_path / "report")
+    again = make_evaluation(tmp_path / "three", "baseline", 1, {}, replicate=1)
+    assert write_report([several[0], again], tmp_path / "report").page.is_file()
+
+
 def test_arms_that_came_out_alike_are_shown_apart(tmp_path: Path) -> None:
     twin = make(tmp_path / "twin", "classifier", {}, {"history.csv": "images_seen\n"})
     again = make(tmp_path / "again", "classifier", {}, {"history.csv": "images_seen\n"})

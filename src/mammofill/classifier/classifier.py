@@ -30,7 +30,11 @@ NETWORK_NAME = "network.json"
 
 
 class Classifier(Artifact):
-    """A network that scores lesion patches: probability of malignancy. See the module for the folder."""
+    """A network that scores lesion patches: ``scores(images)`` is the probability of malignancy of each, (n,) float64.
+
+    ``threshold`` is the score from which it calls a patch malignant, frozen on validation; ``history`` tells how it was
+    trained. The module tells of the files.
+    """
 
     kind: ClassVar[str] = "classifier"
 
@@ -43,6 +47,10 @@ class Classifier(Artifact):
         except (OSError, ValueError) as error:
             raise DamagedError(f"{path} cannot be read ({error}). Train the classifier again.") from error
         return facts
+
+    def headline(self) -> str:
+        """Say the network, and what it learned from."""
+        return f"{self.label}, {super().headline()}"
 
     @property
     def label(self) -> str:

@@ -197,9 +197,18 @@ TABLES: dict[str, dict[str, str]] = {
 
 
 class Comparison(Artifact):
-    """Arms against each other on one test set. See the module for the folder."""
+    """The arms of a study against each other on one test set: ``sentences`` says in words what was shown.
+
+    ``arms`` and ``differences`` hold the numbers with their intervals; every table of `TABLES` is an attribute. The
+    module tells of the columns and the files.
+    """
 
     kind: ClassVar[str] = "comparison"
+
+    def headline(self) -> str:
+        """Say what was found, in the sentences of the report."""
+        found = self.sentences.loc[self.sentences["kind"] == "comparison", "text"]
+        return " ".join(found) or "nothing is compared"
 
     def table(self, name: str) -> pd.DataFrame:
         """Read one of `TABLES`."""

@@ -172,7 +172,7 @@ def sort_into_groups(evaluations: Sequence[Evaluation], settings: CompareArmsSet
         if place in places:
             raise ArtifactError(
                 f"{places[place].folder} and {one.folder} both stand for {place[0].name}, replicate {place[1]}. Give "
-                "each its own replicate, dose, real_share or arm in evaluate, or leave one out."
+                "each its own arm (or replicate, dose, real_share) in evaluate, or leave one out."
             )
         places[place] = one
         _check_no_leak(one)

@@ -103,7 +103,7 @@ def evaluate(
             bins = reliability(*_truth_and_logits(scores), temperature)
             bins.to_parquet(work.folder / "reliability.parquet", index=False)
             facts = {
-                "arm": settings.arm or classifier.label,
+                "arm": settings.arm or Path(out).name,
                 "replicate": settings.replicate,
                 "infiller": settings.infiller,
                 **what_was_learned(classifier),

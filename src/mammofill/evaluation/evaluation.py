@@ -82,9 +82,21 @@ class FoldRecord:
 
 
 class Evaluation(Artifact):
-    """Scores and measures of one classifier. See the module for the folder."""
+    """What one classifier scored on a frozen test set: ``scores`` (of patches) and ``metrics`` (with intervals).
+
+    ``arm`` is its name in tables and figures. Only evaluations of one ``test_set`` may be compared. The module tells of
+    the columns and the files.
+    """
 
     kind: ClassVar[str] = "evaluation"
+
+    def headline(self) -> str:
+        """Say the arm, its AUC by lesion (or by patch, where lesions have no names) and of how many patients."""
+        table = self.metrics.set_index("measure")
+        name = "auc_by_lesion" if "auc_by_lesion" in table.index else "auc"
+        value, low, high = (float(table.loc[name, part]) for part in ("value", "low", "high"))
+        words = name.replace("auc", "AUC").replace("_", " ")
+        return f"{self.arm}: {words} {value:.3f} [{low:.3f}, {high:.3f}], {super().headline()}"
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -13,7 +13,7 @@ class EvaluateSettings:
     """How a classifier is judged, and where it stands among the others of a study.
 
     Attributes:
-        arm: name of this classifier in tables and figures; empty takes the classifier's own label.
+        arm: name of this classifier in tables and figures; empty takes the name of the output folder.
         replicate: number of the classifier, from 0, among those of one arm, dose and share.
         infiller: number of the infiller, from 0, whose fills it learned from; classifiers of one infiller are one
             replicate of the chain from infiller to classifier. Left out, infillers are known by their fingerprints.

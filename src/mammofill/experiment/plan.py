@@ -6,19 +6,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mammofill.experiment.effort import effort_lines
 from mammofill.experiment.settings import flat
-from mammofill.experiment.stages import Stage
+from mammofill.experiment.stages import Stage, find
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact, read_manifest, settings_of_plan
 
 
-def plan_of_study(study: Study, out: Path) -> str:
-    """Return the plan of a whole study: each stage with its state, inputs and settings."""
+def plan_of_study(study: Study, out: Path, device: str) -> str:
+    """Return the plan of a whole study: how much it is, and each stage with its state, inputs and settings.
+
+    Args:
+        study: that was read.
+        out: its folder.
+        device: where it is to run, which `auto` leaves to us.
+    """
     lines = [
         f"study   {study.name} ({study.path})",
         f"out     {out}",
         f"seed    {study.seed}",
-        f"device  {study.device}",
+        f"device  {device}" + (f" (auto: {study.path} leaves the choice to us)" if device != study.device else ""),
+        *effort_lines(study, out, device),
+        "marked *: what differs from the defaults, or from those of the preset",
     ]
     for step in study.steps:
         inputs = ", ".join(str(out / place) for places in step.inputs.values() for place in places)
@@ -26,7 +35,7 @@ def plan_of_study(study: Study, out: Path) -> str:
         lines += [
             "",
             f"{step.stage.name}: {inputs}{' -> ' if inputs else ''}{out / step.out}  ({state})",
-            *settings_lines(step.settings),
+            *settings_lines(step.settings, usual_settings(step.stage, step.settings)),
         ]
     return "\n".join(lines)
 
@@ -39,12 +48,22 @@ def plan_of_stage(
     lines += [f"input   {role}: {described(one)}" for role, given in inputs.items() for one in _as_list(given)]
     lines.append(f"seed    {seed}")
     lines += [f"device  {device}"] if device else []
-    return "\n".join([*lines, "settings", *settings_lines(settings)])
+    marked = settings_lines(settings, usual_settings(stage, settings))
+    return "\n".join([*lines, "settings (marked *: other than the default, or than the preset's)", *marked])
 
 
-def settings_lines(settings: Any) -> Iterator[str]:
-    """Return one line per field, nested ones dotted."""
-    return (f"  {name} = {value!r}" for name, value in flat(settings))
+def usual_settings(stage: Stage, settings: Any) -> Any:
+    """Return what settings would be if nobody had set any: those of their preset, or the defaults of their class."""
+    preset = getattr(settings, "preset", None)
+    return stage.preset(preset) if stage.presets and preset in find(stage.presets) else type(settings)()
+
+
+def settings_lines(settings: Any, usual: Any) -> Iterator[str]:
+    """Yield one line per field, nested ones dotted; those that are not as usual are marked."""
+    defaults = dict(flat(usual))
+    for name, value in flat(settings):
+        same = value == defaults.get(name, value)
+        yield f"  {name} = {value!r}" if same else f"* {name} = {value!r}  (default {defaults[name]!r})"
 
 
 def described(one: Artifact | Path) -> str:

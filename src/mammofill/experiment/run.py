@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import mammofill
 from mammofill.experiment.planned import keep_plan
+from mammofill.experiment.preflight import ready_study
 from mammofill.experiment.steps import Step
-from mammofill.experiment.study import Study, read_study
+from mammofill.experiment.study import Study
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact
 from mammofill.ground.engines import work_through
 from mammofill.ground.errors import TrainingError
-from mammofill.ground.progress import Progress, quiet
+from mammofill.ground.progress import KeptProgress, Progress, in_words, quiet
+
+LOG_NAME = "log.txt"
+"""What a run said, and when, in the study's folder; each further run adds to it."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +70,30 @@ def run_study(
         What was made, and how long it took.
 
     Raises:
-        SettingsError: the study file makes no sense; nothing has run then.
+        MammofillError: the only fault of the study file or of what it needs here; nothing has run then.
+        SettingsError: the same, where there are several: all of them.
         PlanChangedError: test scores of another plan are there, and nobody asked to amend it; nothing has run then.
         MammofillError: a stage refused its inputs; what was finished before stays.
     """
-    study, out = read_study(path, quick), Path(out)
+    study, out = ready_study(path, out, quick), Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    progress = KeptProgress(progress, out / LOG_NAME)
+    progress.keep(f"mammofill {mammofill.__version__} runs {study.path}")
+    with _kept_failure(progress):
+        return _run_to_the_end(_on_device(study, progress), out, progress, workers, engine, amend)
+
+
+@contextmanager
+def _kept_failure(progress: KeptProgress) -> Iterator[None]:
+    """Keep in the log why a run ended before its end."""
+    try:
+        yield
+    except BaseException as error:
+        progress.keep(f"ended by {type(error).__name__}: {error}")
+        raise
+
+
+def _run_to_the_end(study: Study, out: Path, progress: Progress, workers: int, engine: str, amend: bool) -> StudyRun:
     study = keep_plan(study, out, progress, amend)
     seconds: dict[Path, float | None] = {}
     clock = _Clock(study.steps, max(workers, 1))
@@ -85,6 +109,17 @@ def run_study(
             seconds[step.out] = took
     artifacts = {step.out: step.stage.open_output(out / step.out) for step in study.steps}
     return StudyRun(study, out, artifacts, {step.out: seconds[step.out] for step in study.steps})
+
+
+def _on_device(study: Study, progress: Progress) -> Study:
+    """Return the study with the device that `auto` stands for here, and say which one that is."""
+    if study.device != "auto":
+        return study
+    from mammofill.ground.training.device import chosen_device  # torch, which takes seconds
+
+    device = chosen_device(study.device)
+    progress.say(f"device: {device}")
+    return replace(study, device=device)
 
 
 class _Clock:
@@ -116,14 +151,7 @@ class _Clock:
         unknown = len(self.left) - len(known)
         more = f", not counting {unknown} of stages that have not run yet" if unknown else ""
         steps = "1 step" if len(known) == 1 else f"{len(known)} steps"
-        return f"about {_in_words(sum(known) / self.workers)} left for {steps}{more}"
-
-
-def _in_words(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes < 1:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+        return f"about {in_words(sum(known) / self.workers)} left for {steps}{more}"
 
 
 def _one_by_one(

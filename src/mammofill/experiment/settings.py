@@ -6,6 +6,7 @@ The settings classes are the only place that knows fields, types and defaults; e
 from __future__ import annotations
 
 import re
+import textwrap
 import tomllib
 from argparse import SUPPRESS, ArgumentError
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentParser
 
-from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.ground.errors import SettingsError, SourceError, did_you_mean
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -31,7 +32,12 @@ def read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise SettingsError(f"{path} does not exist. Give the path of a TOML file.") from error
     except (OSError, ValueError, RecursionError) as error:  # also numbers too long, and brackets too deep
-        raise SettingsError(f"{path} cannot be read as TOML: {error}.") from error
+        windows = (
+            " Write paths with / or in 'single quotes': in \"double quotes\" a backslash means something else."
+            * ("\\" in str(error) or "escape" in str(error).lower() or "hex value" in str(error).lower())
+        )
+        latin = " Save it as UTF-8." * isinstance(error, UnicodeDecodeError)
+        raise SettingsError(f"{path} cannot be read as TOML: {error}.{windows}{latin}") from error
 
 
 _WEIGHTS_FILES = ("weights_file", "perceptual.weights")
@@ -104,6 +110,23 @@ def flat(settings: Any, within: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{within}{field.name}", value
 
 
+def presets_in_words(presets: Mapping[str, Any]) -> str:
+    """Say which presets there are, and which fields each changes of the defaults of its settings.
+
+    Args:
+        presets: name -> settings.
+    """
+    lines = ["presets (--preset NAME), and what each changes of the defaults of its method; flags go above it:"]
+    for name, settings in presets.items():
+        usual = dict(flat(type(settings)()))
+        changed = [f"{field} = {value!r}" for field, value in flat(settings) if usual[field] != value]
+        words = (
+            ", ".join(one for one in changed if not one.startswith("preset = ")) or "nothing: these are the defaults"
+        )
+        lines += textwrap.wrap(words, 110, initial_indent=f"  {name}: ", subsequent_indent=" " * 6)
+    return "\n".join(lines)
+
+
 def in_plain_words(error: Exception) -> str:
     """Rewrite a message of the argument parser: one line, no Python classes."""
     text = re.sub(r"\s+", " ", str(error))
@@ -137,6 +160,9 @@ def check_names(settings_class: type[Any], values: Mapping[str, Any], where: str
     known = [field.name for field in fields(settings_class)]
     for name, value in values.items():
         if name not in known:
-            raise SettingsError(f"{where} has no setting called {within + name!r}. There are: {', '.join(known)}.")
+            meant = did_you_mean(str(name), known)
+            raise SettingsError(
+                f"{where} has no setting called {within + name!r}.{meant} There are: {', '.join(known)}."
+            )
         if isinstance(value, Mapping) and is_dataclass(kinds[name]):
             check_names(kinds[name], value, where, f"{within}{name}.")

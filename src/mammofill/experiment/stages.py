@@ -7,15 +7,15 @@ A new stage is one row and one room: a row here, or in any installed package as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mammofill.ground.artifact import Artifact, verify
-from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.ground.artifact import Artifact, read_manifest, verify
+from mammofill.ground.errors import ArtifactError, SettingsError, SourceError, WrongKindError, did_you_mean
 from mammofill.ground.extensions import with_extensions
 
 
@@ -90,8 +90,55 @@ class Stage:
         presets: Mapping[str, Any] = find(self.presets) if self.presets else {}
         if name not in presets:
             known = ", ".join(presets) or "none"
-            raise SettingsError(f"{self.name} has no preset called {name!r}. Its presets: {known}.")
+            meant = did_you_mean(name, presets)
+            raise SettingsError(f"{self.name} has no preset called {name!r}.{meant} Its presets: {known}.")
         return presets[name]
+
+    def open_all(self, given: Mapping[str, str | Sequence[str]]) -> dict[str, Any]:
+        """Open everything that the command line names.
+
+        Args:
+            given: role -> path, or paths where the stage takes several.
+
+        Returns:
+            Role -> artifact or path, or a list of them.
+
+        Raises:
+            WrongKindError: an artifact of another kind; the message says the right order where there is one.
+            ArtifactError: there is no such artifact.
+            SourceError: a source does not exist.
+        """
+        try:
+            return {
+                one.role: one.open(paths) if isinstance(paths, str) else [one.open(path) for path in paths]
+                for one in self.inputs
+                for paths in [given[one.role]]
+            }
+        except WrongKindError as error:
+            raise WrongKindError(f"{error}{self._right_order(given)}") from error
+
+    def _right_order(self, given: Mapping[str, str | Sequence[str]]) -> str:
+        """Say which order of what was given would be right; which kinds are needed, where none would be."""
+        needed = [one for one in self.inputs if not one.optional]
+        places = [
+            path
+            for one in needed
+            for path in ([given[one.role]] if isinstance(given[one.role], str) else given[one.role])
+        ]
+        kinds: dict[str, list[str]] = {}
+        for path in places:
+            try:
+                kinds.setdefault(read_manifest(Path(path)).kind, []).append(path)
+            except ArtifactError:
+                return ""
+        ordered: list[str] = []
+        for one in needed:
+            fitting = kinds.get(find(one.kind).kind if one.kind != SOURCE else "", [])
+            ordered += fitting if one.several else fitting[:1]
+        if sorted(ordered) == sorted(map(str, places)):
+            return f" In the right order: mammofill {self.name} {' '.join(ordered)} --out DIR"
+        roles = ", ".join(f"{one.role} ({'a source' if one.kind == SOURCE else find(one.kind).kind})" for one in needed)
+        return f" {self.name} takes, in this order: {roles}."
 
     def open_output(self, folder: Path) -> Artifact:
         """Open what the stage made.

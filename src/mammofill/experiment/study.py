@@ -4,7 +4,7 @@
 
     name = "what the report is called"
     seed = 0
-    device = "cpu"
+    device = "cpu"                # or cuda, cuda:1, or auto: a GPU if there is one
 
     [ingest]                      # or [phantom], to make practice mammograms first
     collection = "cbis-ddsm"
@@ -86,7 +86,7 @@ from typing import Any
 from mammofill.experiment.settings import check_names, read_settings, read_toml
 from mammofill.experiment.stages import Stage, stage_named
 from mammofill.experiment.steps import Arm, External, Grid, Plan, Step, steps_of
-from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.ground.errors import SettingsError, SourceError, did_you_mean
 from mammofill.infilling import Infiller
 from mammofill.pairing.hole import widest
 
@@ -173,8 +173,8 @@ def read_study(path: str | Path, quick: bool = False) -> Study:
     _check_comparison(settings["compare-arms"], grid, arms, path)
     name, seed = str(content.get("name", path.stem)), int(content.get("seed", 0))
     device = str(content.get("device", "cpu"))
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise SettingsError(f"{path}: device must be cpu, cuda or cuda:<number>, but is {device!r}.")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise SettingsError(f"{path}: device must be auto, cpu, cuda or cuda:<number>, but is {device!r}.")
     if "title" not in tables["write-report"]:
         settings["write-report"] = replace(settings["write-report"], title=name)
     judging = _judging_arms(arms, path) if "judge-infiller" in content else ()
@@ -208,8 +208,9 @@ def _quickened(content: dict[str, Any], quick: bool, path: Path) -> dict[str, An
 def _check_keys(content: Mapping[str, Any], path: Path) -> None:
     for key, value in content.items():
         if key not in (*_STUDY_KEYS, *_TABLES):
+            meant = did_you_mean(key, (*_STUDY_KEYS, *_TABLES))
             raise SettingsError(
-                f"{path} has an entry {key!r} that no study knows. Keys: {', '.join(_STUDY_KEYS)}; "
+                f"{path} has an entry {key!r} that no study knows.{meant} Keys: {', '.join(_STUDY_KEYS)}; "
                 f"tables: {', '.join(_TABLES)}."
             )
         if key == "arms" and isinstance(value, str) and value in ARM_PRESETS:

@@ -8,7 +8,9 @@ a finished one, or refuses when the plan is no longer the same, naming each diff
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import html
 import json
 import math
 import os
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 import mammofill
 from mammofill.ground.errors import (
@@ -44,6 +47,8 @@ NO_VERIFY = "MAMMOFILL_NO_VERIFY"
 """Environment variable that leaves the check of inputs out, here and in all processes that work for this one."""
 
 MANIFEST_NAME = "artifact.json"
+PARTIAL = ".partial"
+"""What the name of a folder ends with while a stage works in it."""
 _PLAN_NAME = "plan.json"
 _LOCK_NAME = ".lock"
 _SCRATCH_NAME = ".scratch"
@@ -141,6 +146,29 @@ class Artifact:
         """Fingerprint of the payload."""
         return self.manifest.fingerprint
 
+    def headline(self) -> str:
+        """Say in one line what it holds or found; each kind may say more than its counts."""
+        return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.manifest.counts.items() if count)
+
+    def strip(self) -> list[NDArray[Any]]:
+        """Return a few pictures, each (H, W) uint16, uint8 or bool, that show what it holds; none by default."""
+        return []
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.folder}: {self.headline()}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: folder, headline, and a strip of pictures."""
+        from mammofill.ground.imaging import encode_png  # here and not above: most stages need no pictures
+
+        pictures = "".join(
+            f'<img alt="" style="height:96px;margin-right:4px" src="data:image/png;base64,'
+            f'{base64.b64encode(encode_png(one)).decode()}">'
+            for one in self.strip()
+        )
+        words = f"<b>{html.escape(type(self).__name__)}</b> {html.escape(str(self.folder))}"
+        return f"<div>{words}<br>{html.escape(self.headline())}<br>{pictures}</div>"
+
 
 def read_manifest(folder: Path) -> Manifest:
     """Read ``artifact.json`` of a finished folder, of whatever kind.
@@ -152,7 +180,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_NAME
     if not path.is_file():
         partial = _partial(folder)
-        if partial.is_dir() or folder.name.endswith(".partial"):
+        if partial.is_dir() or folder.name.endswith(PARTIAL):
             raise ArtifactError(
                 f"{folder} is not finished. Run the command that was making it again: it goes on where it stopped."
             )
@@ -403,7 +431,7 @@ def begin(
             yield None
             return
         if (partial / _PLAN_NAME).is_file():
-            _check_same_plan(partial, _read_plan(partial), plan)
+            _check_same_plan(partial, read_plan(partial), plan)
         else:
             write_atomically(partial / _PLAN_NAME, _as_json(plan))
         yield Work(out, partial, plan, _learned_upstream(inputs))
@@ -506,7 +534,7 @@ def settings_of_plan(settings: object) -> dict[str, Any]:
 
 
 def _partial(out: Path) -> Path:
-    return out.with_name(out.name + ".partial")
+    return out.with_name(out.name + PARTIAL)
 
 
 def _move_into_place(partial: Path, out: Path) -> None:
@@ -557,10 +585,18 @@ def _check_same_plan(place: Path, old: Mapping[str, Any], new: Mapping[str, Any]
         )
 
 
-def _read_plan(partial: Path) -> dict[str, Any]:
+def read_plan(partial: Path) -> dict[str, Any]:
+    """Read what an artifact is to become that was begun.
+
+    Args:
+        partial: its folder, ``<name>.partial``.
+
+    Raises:
+        DamagedError: it does not say.
+    """
     try:
         return dict(json.loads((partial / _PLAN_NAME).read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise DamagedError(
             f"{partial / _PLAN_NAME} cannot be read ({error}), so nobody can say what {partial} was to become. "
             "Delete the folder and begin again."

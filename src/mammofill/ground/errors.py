@@ -24,6 +24,9 @@ the message alone and exits with the code above (1 is left for errors that we di
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class MammofillError(Exception):
     """The base of them all: catch this to catch every foreseen error."""
@@ -101,6 +104,12 @@ class TrainingError(MammofillError):
     """Training that cannot go on, for example because a loss is not finite."""
 
     exit_code = 7
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean ...?`` where a known word is close to one that is not, else nothing."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.7)
+    return f" Did you mean {close[0]}?" if close else ""
 
 
 def check_setting(settings: object, field: str, holds: bool, rule: str) -> None:

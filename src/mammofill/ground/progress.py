@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 logger = logging.getLogger("mammofill")
@@ -85,7 +86,40 @@ class _LineTask:
     def summary(self) -> str:
         seconds = time.monotonic() - self.began
         note = f"  {self.note}" if self.note else ""
-        return f"{self.done:g}/{self.total:g} in {seconds:.0f} s{note}"
+        left = seconds / self.done * (self.total - self.done) if self.done else 0.0
+        rest = f", about {in_words(left)} left" if 0 < self.done < self.total else ""
+        return f"{self.done:g}/{self.total:g} in {in_words(seconds)}{rest}{note}"
+
+
+class KeptProgress(Progress):
+    """Speaks as another one does, and keeps what is said in a file, each line with its time."""
+
+    def __init__(self, spoken: Progress, path: Path) -> None:
+        """Add to the file, which is made where it is not there.
+
+        Args:
+            spoken: who is heard.
+            path: the file; its folder must exist.
+        """
+        self.spoken, self.path = spoken, path
+
+    def say(self, text: str) -> None:
+        """Say one line, and keep it."""
+        self.spoken.say(text)
+        self.keep(text)
+
+    def keep(self, text: str) -> None:
+        """Keep a line without saying it."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+
+    @contextmanager
+    def task(self, name: str, total: float) -> Iterator[Task]:
+        """Open a task of the other one, and keep when it began and ended."""
+        self.keep(f"{name}: {total:g} to do")
+        with self.spoken.task(name, total) as task:
+            yield task
+        self.keep(f"{name}: done")
 
 
 class BarProgress(Progress):
@@ -128,6 +162,14 @@ class _BarTask:
         if note:
             self.bar.update(self.row, note=note)
         self.bar.advance(self.row, steps)
+
+
+def in_words(seconds: float) -> str:
+    """Return a time as people say it."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 quiet = Progress()

@@ -34,7 +34,12 @@ NETWORK_NAME = "network.json"
 
 
 class Infiller(Artifact):
-    """What fills masks. See the module for the folder."""
+    """What paints a benign or malignant lesion into a masked place of a patch, whatever the method.
+
+    ``infill(images, masks, pathologies, seeds)`` paints; ``method``, ``size_px`` and ``classes_learned`` say what it
+    is, ``history`` and ``previews`` how it came to be. Outside of what ``may_change`` allows, a fill is its patch, bit
+    for bit. The module tells of the files.
+    """
 
     kind: ClassVar[str] = "infiller"
 
@@ -48,6 +53,10 @@ class Infiller(Artifact):
         infiller = super().open(folder)
         _ = infiller.network
         return infiller
+
+    def headline(self) -> str:
+        """Say the method and the size of its patches, and what it learned from."""
+        return f"{self.method}, {self.size_px} px, {super().headline()}"
 
     @cached_property
     def network(self) -> dict[str, Any]:

@@ -43,9 +43,16 @@ MEASURE_COLUMNS = {
 
 
 class Judgement(Artifact):
-    """What was measured of some infillers. See the module for the folder."""
+    """What infillers paint, measured: ``measures`` has a row for each infiller and criterion, and a verdict.
+
+    ``contact_sheet`` is a picture of fills beside real lesions. The module tells of the columns and the files.
+    """
 
     kind: ClassVar[str] = "judgement"
+
+    def headline(self) -> str:
+        """Say of each infiller whether it paints the class asked for."""
+        return "; ".join(f"{one['name']}: class painted {one['class_painted']}" for one in self.facts["infillers"])
 
     @cached_property
     def measures(self) -> pd.DataFrame:

@@ -28,7 +28,7 @@ from mammofill.mammograms.mixed_values import find_mixtures
 from mammofill.mammograms.prepare import FOLDERS, Prepared, base_folder, is_whole, prepare, rows_path
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
-from mammofill.mammograms.sources.collections import read_collection
+from mammofill.mammograms.sources.collections import collection_reader, read_collection
 from mammofill.mammograms.sources.patients import check_patients
 from mammofill.mammograms.split import split_patients
 
@@ -63,7 +63,7 @@ def ingest(
         SourceError: the source is missing, or its tables are.
         LeakError: the official split has a patient on two sides, or it is not clear who is one person.
         SettingsError: an official split was asked for, and there is none.
-        TooFewError: nothing is left; the message says what was excluded most.
+        TooFewError: no mammogram, or no lesion, is left; the message says what was excluded most.
     """
     source = Path(source)
     if not source.exists():
@@ -79,14 +79,17 @@ def ingest(
             progress.say(
                 f"{len(collection.mammograms)} mammograms of {len(split.split_of)} patients; split: {split.kind}"
             )
-            for decision in split.decisions:
+            for decision in (*_of_words(collection), *split.decisions):
                 progress.say(f"{decision.found} {decision.done}")
             for folder in FOLDERS:
                 (work.folder / folder).mkdir(exist_ok=True)
             _prepare_all(source, work, collection.mammograms, split.split_of, settings, progress)
             gathered = _gather(work.scratch, collection, split.decisions)
             _sweep(work.folder, gathered)
+            _check_lesions(source, collection, gathered, settings)
             counts = _write_tables(work.folder, source, gathered, progress)
+            for warning in warnings_of(gathered):
+                progress.say(f"warning: {warning}")
             work.finish(counts, known=gathered.hashes)
     return MammogramSet.open(out)
 
@@ -132,6 +135,53 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
         done = "Kept as they are: see that both classes come from each kind."
         gathered.decisions.append(Decision("collection", None, mixture.rule, mixture.found, done))
     return gathered
+
+
+def _of_words(collection: Collection) -> list[Decision]:
+    return [decision for decision in collection.decisions if decision.rule == "pathology-word"]
+
+
+def _check_lesions(source: Path, collection: Collection, gathered: Prepared, settings: IngestSettings) -> None:
+    """Refuse a set of whose lesions none is left: nothing could be learned from it.
+
+    Raises:
+        TooFewError: names what was excluded most, with the first such case.
+    """
+    named = any(entry.lesions or not entry.all_lesions_located for entry in collection.mammograms)
+    placed = collection_reader(settings.collection).places_lesions
+    if gathered.lesions or not gathered.mammograms or not (named and placed and gathered.exclusions):
+        return  # without any mammogram there is more to say, see `_write_tables`
+    most = Counter(one.rule for one in gathered.exclusions).most_common(1)[0][0]
+    first = next(one.found for one in gathered.exclusions if one.rule == most)
+    raise TooFewError(f"{source}: no lesion is left. Excluded: {_counted(gathered.exclusions)}. The first: {first}")
+
+
+_FEW_PATIENTS = 5
+"""With fewer in a class of a split, one patient moves every number a lot. Ours."""
+
+
+def warnings_of(gathered: Prepared) -> list[str]:
+    """Say of each split and class whether it has nobody, or hardly anybody; and which words were not understood."""
+    split_of = {row["mammogram_id"]: row["split"] for row in gathered.mammograms}
+    patients: dict[tuple[str, str], set[str]] = {}
+    for row in gathered.lesions:
+        patients.setdefault((split_of[row["mammogram_id"]], row["pathology"]), set()).add(row["patient_id"])
+    found = []
+    for split, use in (
+        ("train", "can be learned of it"),
+        ("validation", "chooses a threshold"),
+        ("test", "can be measured"),
+    ):
+        for pathology in ("benign", "malignant"):
+            count = len(patients.get((split, pathology), ()))
+            if count == 0:
+                found.append(f"no patient of the {split} split has a {pathology} lesion: nothing {use}.")
+            elif count < _FEW_PATIENTS:
+                found.append(f"only {count} patients of the {split} split have a {pathology} lesion: little {use}.")
+    unknown = [one for one in gathered.exclusions if one.rule == "lesion-without-pathology"]
+    if unknown:
+        found.append(f"{len(unknown)} lesions have no known pathology and are left out. The first: {unknown[0].found}")
+    return found
 
 
 def _sweep(folder: Path, gathered: Prepared) -> None:

@@ -84,9 +84,20 @@ _TISSUE_STEP = 127
 
 
 class MammogramSet(Artifact):
-    """Mammograms, their lesions, and what was left out. See the module for the folder."""
+    """A collection made clean: mammograms at one working resolution, one mask per lesion, split by patient.
+
+    ``mammograms``, ``lesions``, ``exclusions`` (what was left out, and why) and ``decisions`` (what was put right) are
+    tables; ``image(mammogram_id)`` is (rows, columns) uint16, bright = dense, and ``mask(lesion_id)`` a bool array of
+    the same size. The module tells of the columns and the files.
+    """
 
     kind: ClassVar[str] = "mammograms"
+
+    def strip(self) -> list[NDArray[Any]]:
+        """Return the first four mammograms, (rows, columns) uint16, small."""
+        names = self.mammograms["mammogram_id"][:4]
+        return [image[:: max(1, image.shape[0] // 192), :: max(1, image.shape[0] // 192)]
+                for image in map(self.image, names)]  # fmt: skip
 
     @cached_property
     def mammograms(self) -> pd.DataFrame:

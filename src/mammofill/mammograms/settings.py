@@ -19,6 +19,8 @@ class IngestSettings:
     Attributes:
         collection: which collection the source is: one of the public ones that docs/sources.md lists, table (your own
             CSV), or one that another package adds.
+        pathology_words: with table, what its words for pathology mean, where they are others than benign, malignant
+            and normal and not certain by themselves: ``gutartig=benign, 0=normal``.
         abnormality: which lesions are taken: mass (the paper), calcification, or all. CBIS-DDSM keeps its masses and
             its calcifications in tables of their own, and only the tables asked for are read.
         split: official takes the collection's own, and refuses it where a patient is on two sides;
@@ -47,6 +49,7 @@ class IngestSettings:
     """
 
     collection: str = "cbis-ddsm"
+    pathology_words: str = ""
     abnormality: Literal["mass", "calcification", "all"] = "mass"
     split: SplitKind = "auto"
     validation_share: float = 0.15
@@ -64,6 +67,7 @@ class IngestSettings:
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         check_collection(self)
+        self._check_words()
         kinds = ("mass", "calcification", "all")
         check_setting(self, "abnormality", self.abnormality in kinds, f"one of {', '.join(kinds)}")
         splits = get_args(SplitKind)
@@ -79,6 +83,13 @@ class IngestSettings:
         check_setting(self, "folds", self.folds >= 2, "at least 2")
         check_setting(self, "fold", 0 <= self.fold < self.folds, "at least 0 and less than folds")
         check_engine(self)
+
+    def _check_words(self) -> None:
+        from mammofill.mammograms.sources.pathology_words import explained_words  # the readers take settings
+
+        explained_words(self.pathology_words)
+        asked = not self.pathology_words or self.collection == "table"
+        check_setting(self, "pathology_words", asked, "left out: only a table of your own has words of its own")
 
 
 def check_collection(settings: object) -> None:

@@ -8,15 +8,21 @@ On disk::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import cv2
 import numpy as np
 import pandas as pd
 
 from mammofill.ground.artifact import Artifact
+from mammofill.ground.errors import TooFewError
 from mammofill.ground.imaging import Mask
+from mammofill.patches import PatchSet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NORMAL_TISSUE, RE_INFILL = "normal-tissue", "re-infill"
 """Kinds of pairs, by what is filled."""
@@ -37,9 +43,41 @@ PAIR_COLUMNS = {
 
 
 class Pairs(Artifact):
-    """Pairs of a patch to fill and a patch that lends the mask. See the module for the folder."""
+    """Pairs of a normal patch that is to be filled and a lesion patch that lends its mask, zoomed and shifted.
+
+    ``table`` has a row for each pair (`PAIR_COLUMNS`); patches are named by their ``patch_id`` in the set that the
+    pairs were made from, which ``show`` needs to draw them. The module tells of the files.
+    """
 
     kind: ClassVar[str] = "pairs"
+
+    def show(self, patches: PatchSet, rows: Sequence[int] | None = None) -> Figure:
+        """Draw some pairs, as a matplotlib figure: the lesion that lends its mask, and where it goes.
+
+        Args:
+            patches: the set that the pairs were made from.
+            rows: row numbers in `table`; the first four where None.
+
+        Raises:
+            TooFewError: there are none, or a patch is not in `patches`.
+        """
+        from mammofill.patches.show import draw_rows
+
+        table = self.table.iloc[list(range(min(4, len(self.table))) if rows is None else rows)]
+        place_of = {name: place for place, name in enumerate(patches.table["patch_id"])}
+        lost = [
+            name for role in ("context", "mask_donor") for name in table[f"{role}_patch_id"] if name not in place_of
+        ]
+        if lost or not len(table):
+            found = f"the patch {lost[0]!r} is not in {patches.folder}" if lost else "there are no pairs"
+            raise TooFewError(f"{self.folder}: {found}. Give the patches from which these pairs were made.")
+        contexts, _ = patches.pixels([place_of[name] for name in table["context_patch_id"]])
+        donors, masks = patches.pixels([place_of[name] for name in table["mask_donor_patch_id"]])
+        moves = zip(masks, table["zoom"], table["shift_rows_px"], table["shift_columns_px"], strict=True)
+        borrowed = [borrowed_mask(mask, zoom, (int(down), int(right))) for mask, zoom, down, right in moves]
+        cases = list(zip(donors, contexts, borrowed, strict=True))
+        heads = ("lends its mask", "is to be filled", "the mask there")
+        return draw_rows(cases, borrowed, list(table["requested_pathology"]), heads)
 
     @cached_property
     def table(self) -> pd.DataFrame:

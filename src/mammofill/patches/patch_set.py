@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -31,8 +31,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mammofill.ground.artifact import Artifact
-from mammofill.ground.errors import DamagedError, TooFewError
+from mammofill.ground.errors import DamagedError, SettingsError, TooFewError, did_you_mean
 from mammofill.ground.imaging import FULL_RANGE, Mask, StoredImage, decode_png, encode_png
+from mammofill.mammograms.vocabulary import Origin, Pathology, Split
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PATCH_COLUMNS = {
     "patch_id": "string",
@@ -60,6 +64,8 @@ PATCH_COLUMNS = {
     "mask_is": "string",  # lent (the donor's outline) or ellipse (of its moments, where the painter draws the outline)
     "hole_rule": "string",  # what was repainted for the mask, in words
 }
+_WORDS = {"split": Split, "pathology": Pathology, "origin": Origin}
+"""Columns that know these words only."""
 _LATER = ("density", "attributes", "context_pathology", "mask_is", "hole_rule")
 """Columns that sets made by earlier versions do not have."""
 
@@ -72,9 +78,78 @@ _HF_TYPES = {"string": "string", "int64": "int64", "Int64": "int64", "float64": 
 
 
 class PatchSet(Artifact):
-    """Patches with masks and their table. See the module for the folder."""
+    """Square windows of mammograms, or fills painted into them, with lesion masks and a table of what each is.
+
+    ``table`` has a row for each patch: patient, split, pathology, origin and so on (`PATCH_COLUMNS`). Rows are chosen
+    with ``rows``, decoded with ``pixels`` and looked at with ``show``::
+
+        patches = PatchSet.open("patches")
+        chosen = patches.rows(split="train", pathology="malignant")
+        images, masks = patches.pixels(chosen)  # (n, H, W) uint16 over 0..65535, and bool
+        patches.show(chosen[:12])
+
+    Images are bright where tissue is dense. Nothing is read before it is asked for. The module tells of the files.
+    """
 
     kind: ClassVar[str] = "patches"
+
+    def strip(self) -> list[NDArray[Any]]:
+        """Return the first patches of each class, (H, W) uint16, at most eight."""
+        rows = [row for name in Pathology for row in self.rows(pathology=str(name))[: 8 // len(Pathology)]]
+        return list(self.pixels(rows)[0]) if rows else []
+
+    def show(self, rows: Sequence[int] | NDArray[np.int64] | None = None) -> Figure:
+        """Draw some patches with the outlines of their lesions, as a matplotlib figure.
+
+        Args:
+            rows: row numbers in `table`; the first six of each class where None.
+
+        Raises:
+            TooFewError: there are none.
+        """
+        from mammofill.patches.show import draw_patches
+
+        rows = self._first(6) if rows is None else np.asarray(rows, dtype=np.int64)
+        if not len(rows):
+            raise TooFewError(f"{self.folder}: no rows were given to show.")
+        images, masks = self.pixels(rows)
+        table = self.table.iloc[rows]
+        words = zip(table["origin"], table["pathology"], table["patient_id"], strict=True)
+        return draw_patches(images, masks, [f"{'generated ' * (origin == 'synthetic')}{pathology}\n{patient}"
+                                            for origin, pathology, patient in words])  # fmt: skip
+
+    def show_fills(self, before: PatchSet, rows: Sequence[int] | NDArray[np.int64] | None = None) -> Figure:
+        """Draw fills beside the tissue that they were painted into: before, after, and what was changed.
+
+        Args:
+            before: the patches that they were made from.
+            rows: row numbers in `table`, all synthetic; the first of each class where None.
+
+        Raises:
+            TooFewError: there are none, or the tissue of one is not among `before`.
+        """
+        from mammofill.patches.show import draw_rows
+
+        rows = self._first(3, origin="synthetic") if rows is None else np.asarray(rows, dtype=np.int64)
+        table = self.table.iloc[rows]
+        place_of = {name: place for place, name in enumerate(before.table["patch_id"])}
+        lost = [name for name in table["context_patch_id"] if name not in place_of]
+        if lost or not len(rows):
+            found = f"the tissue {lost[0]!r} of a fill is not in {before.folder}" if lost else "there are no fills"
+            raise TooFewError(f"{self.folder}: {found}. Give the patches from which these fills were made.")
+        old, _ = before.pixels([place_of[name] for name in table["context_patch_id"]])
+        new, masks = self.pixels(rows)
+        change = [two.astype(np.int32) - one for one, two in zip(old, new, strict=True)]
+        return draw_rows(
+            list(zip(old, new, change, strict=True)),
+            list(masks),
+            list(table["pathology"]),
+            ("before", "after", "change"),
+        )
+
+    def _first(self, count: int, **values: str) -> NDArray[np.int64]:
+        """Return the first rows of each class."""
+        return np.concatenate([self.rows(pathology=str(name), **values)[:count] for name in Pathology])
 
     @cached_property
     def shards(self) -> list[Path]:
@@ -121,12 +196,33 @@ class PatchSet(Artifact):
 
         Returns:
             (n,) int64, ascending.
+
+        Raises:
+            SettingsError: there is no such column, or no such split, pathology or origin.
         """
+        self._check_words(values)
         chosen = np.ones(len(self.table), dtype=bool)
         for column, value in values.items():
             allowed = [value] if isinstance(value, str) else list(value)
             chosen &= self.table[column].isin(allowed).to_numpy()
         return np.flatnonzero(chosen)
+
+    def _check_words(self, values: Mapping[str, str | Iterable[str]]) -> None:
+        """Refuse columns that are not there, and words that no set uses: they would choose nothing, silently."""
+        for column, value in values.items():
+            if column not in self.table:
+                meant = did_you_mean(column, PATCH_COLUMNS)
+                raise SettingsError(
+                    f"{self.folder} has no column {column!r}.{meant} There are: {', '.join(self.table)}."
+                )
+            known = [str(word) for word in _WORDS.get(column, ())]
+            for word in [value] if isinstance(value, str) else list(value):
+                if known and word not in known:
+                    counts = self.table[column].value_counts()
+                    there = ", ".join(f"{one} ({int(counts.get(one, 0))} patches)" for one in known)
+                    raise SettingsError(
+                        f"{self.folder}: there is no {column} {word!r}.{did_you_mean(word, known)} There are: {there}."
+                    )
 
     def pixels(self, rows: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
         """Decode the images and masks of some patches.

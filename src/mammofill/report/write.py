@@ -101,3 +101,22 @@ def check_comparable(evaluations: Sequence[Evaluation]) -> None:
             f"These evaluations were measured on different test sets, so their numbers cannot be compared:{shown}\n"
             "Evaluate all classifiers on the same patches and the same split, then write the report."
         )
+    check_told_apart(evaluations)
+
+
+def check_told_apart(evaluations: Sequence[Evaluation]) -> None:
+    """Refuse evaluations that a reader could not tell apart: two of one arm, dose, share and replicate.
+
+    Raises:
+        ArtifactError: naming the folders and what they share.
+    """
+    places: dict[tuple[object, ...], Evaluation] = {}
+    for one in evaluations:
+        place = (one.arm, one.dose, one.real_share, one.replicate)
+        other = places.setdefault(place, one)
+        if other is not one:
+            raise ArtifactError(
+                f"{other.folder} and {one.folder} are both called {one.arm!r}, replicate {one.replicate}: nobody could "
+                "tell them apart. Evaluate one of them again with --arm NAME (or, if they are the same arm trained "
+                "twice, --replicate 1)."
+            )

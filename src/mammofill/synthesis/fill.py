@@ -87,7 +87,8 @@ def synthesize(
     _check_inputs(infiller, pairs, patches)
     _check_judged(infiller, judgement, settings, progress)
     real = patches.table.iloc[patches.rows(split="train", origin="real", pathology=CLASSES)]["pathology"].value_counts()
-    wanted = settings.counts_for({name: int(real.get(name, 0)) for name in CLASSES})
+    counted = {name: int(real.get(name, 0)) for name in CLASSES}
+    wanted = settings.counts_for(counted)
     made = dict.fromkeys(wanted, sum(wanted.values())) if settings.requested_class == "both" else wanted
     _check_classes_learned(infiller, made)
     orders, reused = _choose(pairs, wanted, settings, seed)
@@ -110,6 +111,7 @@ def synthesize(
         ) as work,
     ):
         if work is not None:
+            progress.say(settings.why(counted, made))
             if reused:
                 progress.say(f"{reused} fills use a pair for a second time or more; more pairs_per_patch avoids that.")
             with progress.task("filling patches", len(orders)) as task:

@@ -57,6 +57,23 @@ class SynthesizeSettings:
         check_setting(self, "bits", self.bits in (8, 16), "8 or 16")
         check_setting(self, "patches_per_shard", self.patches_per_shard >= 1, "at least 1")
 
+    def why(self, real: dict[str, int], made: dict[str, int]) -> str:
+        """Say why so many synthetic patches of each class are made.
+
+        Args:
+            real: number of real lesion patches of each class in the train split.
+            made: what is made of each class.
+        """
+        reasons = [f"{name} = {getattr(self, name)} asks for it" for name in made if getattr(self, name) is not None]
+        if len(reasons) < len(made):
+            least = f"ratio = {self.ratio:g} asks for at least {round(self.ratio * sum(real.values()))} in all"
+            share = f"ratio = {self.ratio:g} of the real ones of each class"
+            reasons.append(f"{least}, and balance for as many benign as malignant ones" if self.balance else share)
+        if self.requested_class == "both":
+            reasons.append("requested_class = both fills each of these once for either class")
+        told = [", ".join(f"{count} {name}" for name, count in counts.items()) for counts in (real, made)]
+        return f"{told[0]} real lesion patches to learn from; {told[1]} synthetic ones are made: {'; '.join(reasons)}."
+
     def counts_for(self, real: dict[str, int]) -> dict[str, int]:
         """Return how many synthetic patches of each class are to be made.
 

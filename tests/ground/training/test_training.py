@@ -20,7 +20,7 @@ from mammofill.ground.training.checkpoint import (
     save_weights,
 )
 from mammofill.ground.training.data_order import positions_at, seeded_layers
-from mammofill.ground.training.device import find_device
+from mammofill.ground.training.device import chosen_device, find_device
 from mammofill.ground.training.history import History, check_finite
 
 
@@ -96,8 +96,15 @@ def test_devices_are_never_replaced() -> None:
     assert find_device("cpu").type == "cpu"
     with pytest.raises(DeviceError, match=r"'cuda:63' was asked for, but \d+ CUDA devices were found"):
         find_device("cuda:63")
-    with pytest.raises(DeviceError, match="no device called 'toaster'. Use cpu, cuda"):
+    with pytest.raises(DeviceError, match="no device called 'toaster'. Use auto, cpu, cuda"):
         find_device("toaster")
+
+
+def test_auto_is_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert (chosen_device("auto"), chosen_device("cuda:1")) == ("cuda", "cuda:1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert chosen_device("auto") == "cpu"
 
 
 def test_losses_that_are_no_numbers_stop_the_run() -> None:

@@ -34,6 +34,8 @@ class CollectionReader:
     or cannot be read."""
     recognises: Callable[[Path], bool] = lambda source: False
     """Says whether a folder or a table is of this collection, by names and first lines alone."""
+    places_lesions: bool = True
+    """Whether it says of any lesion where it is."""
 
 
 COLLECTIONS: dict[str, CollectionReader] = {
@@ -41,7 +43,7 @@ COLLECTIONS: dict[str, CollectionReader] = {
     "inbreast": CollectionReader(inbreast.read_inbreast, inbreast.recognises),
     "cdd-cesm": CollectionReader(cdd_cesm.read_cdd_cesm, cdd_cesm.recognises),
     "vindr-mammo": CollectionReader(vindr_mammo.read_vindr_mammo, vindr_mammo.recognises),
-    "cmmd": CollectionReader(cmmd.read_cmmd, cmmd.recognises),
+    "cmmd": CollectionReader(cmmd.read_cmmd, cmmd.recognises, places_lesions=False),
     "mini-mias": CollectionReader(mini_mias.read_mini_mias, mini_mias.recognises),
     "table": CollectionReader(table.read_table, table.recognises),
 }

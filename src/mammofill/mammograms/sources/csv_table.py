@@ -85,14 +85,21 @@ def _text(path: Path) -> str:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise SourceError(
-            f"{path} cannot be read as a CSV table: it is no UTF-8 ({error.reason} at byte {error.start}). Save it as "
-            "CSV (UTF-8)."
+            f"{path} cannot be read as a CSV table: it is no UTF-8 ({error.reason} at byte {error.start})"
+            f"{_of_windows(path)}. Save it as CSV (UTF-8): Excel calls it so; or run iconv -f WINDOWS-1252 -t UTF-8."
         ) from error
     except OSError as error:
         raise SourceError(f"{path} cannot be read as a CSV table: {error}.") from error
     if "\0" in text:
         raise SourceError(f"{path} cannot be read as a CSV table: it holds bytes that are no text.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _of_windows(path: Path) -> str:
+    """Say how a table begins to differ when read as what Excel writes on Windows, so that its owner knows it again."""
+    lines = path.read_bytes().decode("windows-1252", errors="replace").splitlines()
+    line = next(line for line in lines if not line.isascii())
+    return f"; read as Latin-1 (Windows-1252), a line of it is {line[:60]!r}"
 
 
 def read_rows(path: Path, needed: Sequence[str]) -> list[Row]:

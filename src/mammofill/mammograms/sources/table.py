@@ -8,7 +8,7 @@ column     needed   meaning
 ========== ======== ===================================================================================
 image      yes      file of the mammogram, relative to the table's folder (or absolute)
 patient    yes      who; all images of one person must have the same value
-pathology  yes      benign, malignant, or normal
+pathology  yes      benign, malignant, or normal; `pathology_words` tells of other words
 mask       yes      file of the lesion's mask, same size as the image; empty for normal
 laterality no       left or right
 view       no       cc or mlo
@@ -40,11 +40,11 @@ from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Exclusion, LesionEntry, Listed, MammogramEntry
 from mammofill.mammograms.sources.csv_table import read_csv_table
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
+from mammofill.mammograms.sources.pathology_words import PATHOLOGIES, plain_word, understand, why_unknown
 from mammofill.mammograms.sources.patients import patient_key
 
 _NEEDED = ("image", "mask", "patient", "pathology")
 _OPTIONAL = ("laterality", "view", "split", "abnormality", "density", "spacing_mm", "bits")
-_PATHOLOGIES = ("normal", "benign", "malignant")
 _SIDES = {"l": "left", "left": "left", "r": "right", "right": "right", "": None}
 _VIEWS = {"cc": "cc", "mlo": "mlo", "": None}
 _ABNORMALITIES = {"": "mass", "mass": "mass", "calcification": "calcification", "other": "other"}
@@ -56,7 +56,7 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
 
     Args:
         source: the CSV file, or a folder that holds just one.
-        settings: not used; lesions of every abnormality are handed on.
+        settings: what the words for pathology mean; lesions of every abnormality are handed on.
 
     Raises:
         SourceError: there is no table, it lacks a column, or has values that no column knows.
@@ -66,6 +66,8 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
     for column in _OPTIONAL:
         if column not in table:
             table[column] = ""
+    words = understand(zip(table["pathology"], table["mask"] != "", strict=True), settings.pathology_words, path.name)
+    table["pathology"] = [words.meaning.get(plain_word(word), word) for word in table["pathology"]]
     exclusions: list[Exclusion] = []
     names = _names(sorted(set(table["image"])), path)
     mammograms = [
@@ -73,7 +75,7 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
         for image, rows in table.groupby("image", sort=True)
         if (entry := _mammogram(names[str(image)], str(image), rows, path, exclusions)) is not None
     ]
-    return Collection(tuple(mammograms), tuple(exclusions), (), tuple(_listed(table, names)))
+    return Collection(tuple(mammograms), tuple(exclusions), words.decisions, tuple(_listed(table, names)))
 
 
 def recognises(source: Path) -> bool:
@@ -137,7 +139,7 @@ def _mammogram(
         if row["pathology"].lower() == "normal" and row["mask"]:
             raise SourceError(f"{row['row']} is normal, yet has the mask {row['mask']}. Which is right?")
     if not is_regular_file(table.parent / image):
-        found = f"{where} names the image {image}, but {table.parent / image} does not exist."
+        found = f"{where} names the image {image}, but {table.parent / image} does not exist.{_of_windows(image)}"
         exclusions.extend(Exclusion(str(row), patient, "file-missing", found) for row in rows["row"])
         return None
     records: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
@@ -198,10 +200,8 @@ def _told_once(rows: dict[str, dict[str, Any]], exclusions: list[Exclusion]) -> 
 def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[Exclusion]) -> LesionEntry | None:
     where = row["row"]
     pathology = row["pathology"].lower()
-    if pathology not in _PATHOLOGIES:
-        found = (
-            f"{where} gives the pathology {row['pathology']!r} for {lesion_id}; known are {', '.join(_PATHOLOGIES)}."
-        )
+    if pathology not in PATHOLOGIES:
+        found = f"{where} gives the pathology {row['pathology']!r} for {lesion_id}, {why_unknown(row['pathology'])}."
         exclusions.append(Exclusion(lesion_id, row["patient"], "lesion-without-pathology", found))
         return None
     if not row["mask"]:
@@ -210,13 +210,18 @@ def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[E
         return None
     mask = table.parent / row["mask"]
     if not is_regular_file(mask):
-        found = f"{where} names the mask {row['mask']}, but {mask} does not exist."
+        found = f"{where} names the mask {row['mask']}, but {mask} does not exist.{_of_windows(row['mask'])}"
         exclusions.append(Exclusion(lesion_id, row["patient"], "file-missing", found))
         return None
     abnormality = _one_of(_ABNORMALITIES, row["abnormality"], "abnormality", where)
     known = ("row", *_NEEDED, *_OPTIONAL)
     attributes = {column: value for column, value in row.items() if column not in known and value}
     return LesionEntry(lesion_id, pathology, str(abnormality), (mask,), where, attributes)
+
+
+def _of_windows(name: str) -> str:
+    """Say how paths are written where a name looks like one of Windows."""
+    return " Write paths in tables with /, as in pictures/a.png." if "\\" in name else ""
 
 
 def _listed(table: pd.DataFrame, names: dict[str, str]) -> Iterator[Listed]:
@@ -235,7 +240,7 @@ def _listed(table: pd.DataFrame, names: dict[str, str]) -> Iterator[Listed]:
             lesion_id=f"{name}_{counts[name]}" if is_lesion else None,
             laterality=_SIDES.get(row["laterality"].lower()),
             view=_VIEWS.get(row["view"].lower()),
-            pathology=pathology if pathology in _PATHOLOGIES else None,
+            pathology=pathology if pathology in PATHOLOGIES else None,
             abnormality=_ABNORMALITIES.get(row["abnormality"].lower()) if is_lesion else None,
             density=row["density"] or None,
             official_split=_SPLITS.get(row["split"].lower()),

@@ -1,0 +1,232 @@
+"""Before anything runs: is all there that a study needs? Device, weights, patients, room; all faults at once.
+
+A fault that would stop a study at its ninth step is found here at its first, and all of them are told together, so that
+nobody mends one only to meet the next.
+"""
+
+from __future__ import annotations
+
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mammofill.experiment.first_study import classes_of, typical_size
+from mammofill.experiment.machine import kept_weights
+from mammofill.experiment.settings import read_settings, read_toml
+from mammofill.experiment.stages import stage_named
+from mammofill.experiment.steps import Grid, Step
+from mammofill.experiment.study import Study, read_study
+from mammofill.ground.artifact import MANIFEST_NAME
+from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, TooFewError, WeightsError
+from mammofill.mammograms.sources.annotations import Collection
+from mammofill.mammograms.sources.collections import read_collection
+from mammofill.mammograms.split import split_patients
+
+DOWNLOADS = "https://download.pytorch.org/models/"
+"""From where torchvision takes the weights that are not here yet."""
+_SECONDS = 5.0
+_NOT_OF_CLASSIFIER = ("name", "synthetic", "repeated", "discriminator", "more_patients", "shares")
+_NOT_OF_INFILLER = ("start", "artifact")
+
+
+def ready_study(path: str | Path, out: str | Path, quick: bool = False) -> Study:
+    """Read a study, and see that all is there that it needs.
+
+    Args:
+        path: the study file.
+        out: its folder; what is finished there already needs nothing more.
+        quick: whether its table ``[quick]`` holds.
+
+    Raises:
+        MammofillError: the only fault that there is; or a `SettingsError` that lists all of them.
+    """
+    path = Path(path)
+    try:
+        study = read_study(path, quick)
+    except MammofillError as first:
+        raise _together([first, *_in_tables(path)]) from first
+    faults = list(faults_of(study, Path(out)))
+    if faults:
+        raise _together(faults)
+    return study
+
+
+def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
+    """Yield what a study that was read still lacks on this machine."""
+    waiting = [step for step in study.steps if not (out / step.out / MANIFEST_NAME).is_file()]
+    yield from _of_device(study, waiting)
+    yield from _of_weights(study, waiting)
+    # Practice mammograms, whose folder is relative, are drawn by the study itself.
+    ingests = [step for step in waiting if step.stage.name == "ingest" and step.inputs["source"][0].is_absolute()]
+    collections: dict[Path, Collection] = {}
+    for source, step in {step.inputs["source"][0]: step for step in ingests}.items():
+        try:
+            collections[source] = read_collection(source, step.settings)
+        except MammofillError as fault:
+            yield fault
+    for step in ingests:
+        if step.inputs["source"][0] == study.plan.source and study.plan.source in collections:
+            yield from _of_patients(study, step, collections[study.plan.source])
+    yield from _of_disk(ingests, collections, out)
+
+
+def _together(faults: list[MammofillError]) -> MammofillError:
+    """Return the one fault, or all of them as one."""
+    several = list({str(fault): fault for fault in faults}.values())
+    if len(several) == 1:
+        return several[0]
+    listed = "".join(f"\n  {number}. {fault}" for number, fault in enumerate(several, start=1))
+    return SettingsError(f"{len(several)} faults, and nothing has run:{listed}")
+
+
+# ---- the study file -----------------------------------------------------------------------------------------------
+
+
+def _in_tables(path: Path) -> Iterator[MammofillError]:
+    """Yield the faults of each table of a study file by itself, where the file can be read at all."""
+    try:
+        content = read_toml(path)
+    except MammofillError:
+        return
+    for check in _checks_of_tables(content, path):
+        try:
+            check()
+        except MammofillError as fault:
+            yield fault
+
+
+def _checks_of_tables(content: Mapping[str, Any], path: Path) -> Iterator[Callable[[], object]]:
+    for name, values in content.items():
+        if isinstance(values, Mapping) and name not in ("infillers", "external", "quick", "infiller-windows"):
+            yield _reading(name, values, f"{path} [{name}]", path)
+    infillers = content.get("infillers", {})
+    for name, values in infillers.items() if isinstance(infillers, Mapping) else ():
+        yield _reading("train-infiller", values, f"{path} [infillers.{name}]", path)
+    shared, arms = content.get("train-classifier", {}), content.get("arms", ())
+    for arm in arms if isinstance(arms, list) else ():
+        if isinstance(arm, Mapping) and isinstance(shared, Mapping) and not arm.get("discriminator"):
+            yield _reading("train-classifier", {**shared, **arm}, f"{path} [[arms]] {arm.get('name')!r}", path)
+
+
+def _reading(name: str, values: Any, where: str, path: Path) -> Callable[[], object]:
+    """Return what reads one table, and raises its fault."""
+
+    def read() -> object:
+        if not isinstance(values, Mapping):
+            return None  # told by `read_study`
+        if name == "grid":
+            return read_settings(Grid, values, where, path.parent)
+        try:
+            stage = stage_named(name)
+        except KeyError:
+            return None  # no table that a study knows: told by `read_study`, too
+        own = {"ingest": ("source", "attributes"), "train-infiller": _NOT_OF_INFILLER, "train-classifier": _NOT_OF_CLASSIFIER}
+        kept = {key: value for key, value in values.items() if key not in own.get(name, ())}
+        try:
+            start = stage.preset(str(kept["preset"])) if stage.presets and "preset" in kept else None
+        except SettingsError as fault:
+            raise SettingsError(f"{where}: {fault}") from fault
+        return read_settings(stage.settings_class() if start is None else type(start), kept, where, path.parent, start)
+
+    return read
+
+
+# ---- the machine --------------------------------------------------------------------------------------------------
+
+
+def _of_device(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
+    if not any(step.stage.device for step in waiting) or study.device in ("cpu", "auto"):
+        return
+    from mammofill.ground.training.device import find_device  # torch, which takes seconds
+
+    try:
+        find_device(study.device)
+    except DeviceError as fault:
+        yield DeviceError(f"{study.path}: {fault}")
+
+
+def _of_weights(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
+    """Yield a fault for each network whose trained weights are neither here nor to be had."""
+    missing = list(dict.fromkeys(name for step in waiting if (name := downloaded_by(step)) and not kept_weights(name)))
+    if missing and not _can_download():
+        names = ", ".join(missing)
+        yield WeightsError(
+            f"{study.path}: the ImageNet weights of {names} are not on this machine, and {DOWNLOADS} cannot be "
+            "reached. Give a file (weights_file, or perceptual.weights), or take what needs none: docs/weights.md."
+        )
+
+
+def downloaded_by(step: Step) -> str:
+    """Return the network whose weights a step has torchvision download; empty where it needs none, or a file."""
+    settings = step.settings
+    if step.stage.name == "train-classifier":
+        return str(settings.network) if settings.weights == "imagenet" and not settings.weights_file else ""
+    perceptual = getattr(settings, "perceptual", None)
+    if perceptual is None or perceptual.weights or perceptual.features in ("laplacian", "none"):
+        return ""
+    return str(perceptual.features)
+
+
+def _can_download() -> bool:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(DOWNLOADS, method="HEAD"), timeout=_SECONDS):
+            return True
+    except urllib.error.HTTPError:
+        return True  # somebody answered
+    except (OSError, ValueError):
+        return False
+
+
+# ---- the collection -----------------------------------------------------------------------------------------------
+
+
+def _of_patients(study: Study, step: Step, collection: Collection) -> Iterator[MammofillError]:
+    """Yield a fault for each split in which a class that is needed has no patient."""
+    source = step.inputs["source"][0]
+    try:
+        split_of = split_patients(collection.mammograms, step.settings, step.seed).split_of
+    except MammofillError as fault:
+        yield fault
+        return
+    wanted = study.plan.settings["extract-patches"].abnormality
+    for split, classes in classes_of(collection, split_of, wanted).items():
+        empty = [name for name, patients in classes.items() if not patients]
+        if not empty or (split == "validation" and not _chooses(study)):
+            continue
+        kind = "" if wanted == "all" else f" {wanted}"
+        where = f" of {step.out.parent}" if study.plan.grid.folds else ""
+        left_out = f" The first thing left out: {collection.exclusions[0].found}" if collection.exclusions else ""
+        yield TooFewError(
+            f"{source}: no patient in the {split} split{where} has a {' or '.join(empty)}{kind} lesion. Take another "
+            f"split, share or seed in [ingest], or another abnormality.{left_out}"
+        )
+
+
+def _chooses(study: Study) -> bool:
+    """Say whether some classifier chooses its threshold or weights on validation patients."""
+    trained = [step.settings for step in study.steps if step.stage.name == "train-classifier"]
+    return any(one.threshold_rule != "half" or one.keeps_best for one in trained)
+
+
+def _of_disk(ingests: list[Step], collections: Mapping[Path, Collection], out: Path) -> Iterator[MammofillError]:
+    """Yield a fault where the mammograms at their working size need more than is free."""
+    needed = sum(
+        _bytes_of(step, collections[source]) for step in ingests if (source := step.inputs["source"][0]) in collections
+    )
+    place = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        yield SettingsError(
+            f"{out}: the mammograms alone will need about {needed / 1e9:.1f} GB, and {place} has {free / 1e9:.1f} GB "
+            "left. Make room, take another --out, or a smaller height_px in [ingest]."
+        )
+
+
+def _bytes_of(step: Step, collection: Collection) -> int:
+    """Return about how many bytes the mammograms of a set take at their working size."""
+    rows, columns = typical_size(collection) or (4000, 3000)
+    height = min(step.settings.height_px or rows, rows)
+    return 2 * height * round(columns * height / rows) * len(collection.mammograms)

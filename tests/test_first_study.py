@@ -1,0 +1,91 @@
+"""A study file for what is there: it runs as it is written, and its comments are true."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mammofill.cli import main
+from mammofill.experiment import read_study
+from mammofill.experiment.first_study import look_at, study_text, write_first_study
+from mammofill.ground.errors import SettingsError, SourceError, TooFewError
+
+
+def write_own(folder: Path, *labels: str, split: str = "", rows: int = 300) -> Path:
+    """Write a table with a lesion for each label, or a normal mammogram, each of another patient."""
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((rows, 40), 90, np.uint8)).save(folder / "image.png")
+    lines = ["image,mask,patient,pathology,split"]
+    for number, label in enumerate(labels):
+        (folder / f"{number}.png").write_bytes((folder / "image.png").read_bytes())
+        mask = "" if label == "normal" else "image.png"
+        lines.append(f"{number}.png,{mask},p{number},{label},{split}")
+    (folder / "own.csv").write_text("\n".join(lines), encoding="utf-8")
+    return folder / "own.csv"
+
+
+def test_the_study_file_is_fitted_and_reads_as_a_study(tmp_path: Path) -> None:
+    table = write_own(tmp_path / "eigene Daten ü", *["B"] * 12, *["M"] * 9, "normal")
+    said = write_first_study(table, tmp_path / "studies" / "study.toml", "cpu")
+    assert "own.csv: table, 22 mammograms (1 normal) of 22 patients" in said
+    assert "train 6, 5, validation 2, 1, test 4, 3" in said
+    assert "plan " + str(tmp_path / "studies" / "study.toml") + " --benign 4 --malignant 3" in said
+    study = read_study(tmp_path / "studies" / "study.toml")
+    assert study.plan.source == table
+    assert (study.plan.settings["ingest"].height_px, study.plan.settings["extract-patches"].size_px) == (256, 64)
+    assert [arm.name for arm in study.plan.arms] == ["real", "real + generated"]
+    assert study.plan.grid.infillers == 3
+    assert "test_share = 0.3                  # 3 patients in the smaller class: folds" in study.path.read_text("utf-8")
+
+
+def test_sizes_and_networks_follow_the_device_and_the_images(tmp_path: Path) -> None:
+    found = look_at(write_own(tmp_path, "benign", "malignant", rows=1900))
+    settings = tomllib.loads(study_text(found, tmp_path / "study.toml", "cuda"))
+    assert (settings["device"], settings["ingest"]["height_px"]) == ("cuda", 1900)
+    assert (settings["train-infiller"]["preset"], settings["train-classifier"]["preset"]) == ("flow", "modern")
+
+
+def test_weights_at_hand_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    found = look_at(write_own(tmp_path, "benign", "malignant"))
+    assert "# weights: not here yet" in study_text(found, tmp_path / "study.toml", "cuda")
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    kept = tmp_path / "hub" / "checkpoints" / "convnext_tiny-983f1562.pth"
+    kept.touch()
+    assert f"# weights: found: {kept}" in study_text(found, tmp_path / "study.toml", "cuda")
+
+
+def test_a_split_of_the_collection_is_kept(tmp_path: Path) -> None:
+    found = look_at(write_own(tmp_path, "benign", "malignant", split="test"))
+    assert tomllib.loads(study_text(found, tmp_path / "study.toml", "cpu"))["ingest"]["split"] == "auto"
+    assert found.counts["test"] == {"benign": 1, "malignant": 1}
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text("mine")
+    with pytest.raises(SettingsError, match=r"study.toml is there already. Give another --out"):
+        write_first_study(write_own(tmp_path, "benign"), tmp_path / "study.toml", "cpu")
+    assert (tmp_path / "study.toml").read_text() == "mine"
+
+
+def test_what_cannot_be_studied_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="is not recognised as any of cbis-ddsm"):
+        look_at(tmp_path)
+    with pytest.raises(TooFewError, match=r"names no lesion that can be used.*--pathology_words gutartig=benign"):
+        look_at(write_own(tmp_path, "gutartig"))
+
+
+def test_the_command_says_what_to_do_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_own(tmp_path, "benign", "malignant", "benign", "malignant", "benign", "malignant")
+    assert main(["init", "own.csv", "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert "wrote study.toml, for the CPU of this machine" in said
+    assert main(["run", "study.toml", "--out", "runs/own", "--dry-run"]) == 0
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,238 @@
+"""What a newcomer reads after a mistake, and what may be asked while work goes on: help, list, log."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from test_first_study import write_own
+
+from mammofill.cli import main
+from mammofill.experiment import run, run_study
+from mammofill.experiment.listing import listing
+from mammofill.experiment.settings import presets_in_words
+from mammofill.ground.artifact import Artifact, begin
+from mammofill.ground.errors import SourceError, TrainingError, did_you_mean
+from mammofill.ground.progress import KeptProgress, LineProgress, Progress, quiet
+from mammofill.infilling import PRESETS
+from mammofill.mammograms import IngestSettings, ingest
+from mammofill.synthesis import SynthesizeSettings
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Settings without fields."""
+
+
+class Patches(Artifact):
+    kind = "patches"
+
+
+def make(out: Path, kind: str, stage: str, **inputs: Artifact) -> Artifact:
+    class Made(Artifact):
+        pass
+
+    Made.kind = kind
+    with begin(out, kind=kind, stage=stage, settings=Nothing(), seed=0, inputs=inputs) as work:
+        assert work is not None
+        (work.folder / "content.txt").write_text(kind)
+        work.finish({"rows_of_it": 1234, "nothing": 0})
+    return Made.open(out)
+
+
+def said(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(command) != 0
+    return capsys.readouterr().err
+
+
+# ---- did you mean -------------------------------------------------------------------------------------------------
+
+
+def test_a_word_that_is_close_is_offered() -> None:
+    assert did_you_mean("--size_pix", ["--size_px", "--seed"]) == " Did you mean --size_px?"
+    assert did_you_mean("colour", ["size_px", "seed"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["extract-patchs", "a", "--out", "b"], "Did you mean extract-patches?"),
+        (["extract-patches", "a", "--out", "b", "--size-pix", "64"], "Did you mean --size_px?"),
+        (["train-infiller", "a", "b", "--out", "c", "--preset", "flow_small"], "Did you mean flow-small?"),
+        (
+            ["train-infiller", "a", "b", "--out", "c", "--schedule.pretrain_epohcs=3"],
+            "Did you mean --schedule.pretrain_",
+        ),
+    ],
+)
+def test_typing_errors_are_answered_with_what_was_meant(
+    command: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert words in said(command, capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[extract-patchs]\n", "no study knows. Did you mean extract-patches?"),
+        ("[extract-patches]\nsise_px = 64\n", "no setting called 'sise_px'. Did you mean size_px?"),
+        ('[ingest]\nsource = "C:\\Users\\me"\n', "Write paths with / or in 'single quotes'"),
+    ],
+)
+def test_typing_errors_of_a_study_are_answered_too(
+    tmp_path: Path, text: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "study.toml").write_text(text, encoding="utf-8")
+    assert words in said(["run", str(tmp_path / "study.toml"), "--out", str(tmp_path / "out")], capsys)
+
+
+def test_a_study_that_is_no_utf8_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "study.toml").write_bytes('name = "Würzburg"\n'.encode("latin-1"))
+    assert "Save it as UTF-8." in said(["run", str(tmp_path / "study.toml"), "--out", str(tmp_path / "out")], capsys)
+
+
+# ---- order of artifacts -------------------------------------------------------------------------------------------
+
+
+def test_artifacts_in_the_wrong_order_are_answered_with_the_right_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patches = make(tmp_path / "patches", "patches", "extract-patches")
+    pairs = make(tmp_path / "pairs", "pairs", "pair-patches", patches=patches)
+    message = said(["train-infiller", str(pairs.folder), str(patches.folder), "--out", str(tmp_path / "out")], capsys)
+    assert "holds a 'pairs' artifact (made by pair-patches), but a 'patches' artifact is needed here." in message
+    assert f"In the right order: mammofill train-infiller {patches.folder} {pairs.folder} --out DIR" in message
+
+
+def test_where_no_order_is_right_the_kinds_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    patches = str(make(tmp_path / "patches", "patches", "extract-patches").folder)
+    message = said(["train-infiller", patches, patches, "--out", str(tmp_path / "out")], capsys)
+    assert "train-infiller takes, in this order: patches (patches), pairs (pairs)." in message
+
+
+# ---- tables from Windows ------------------------------------------------------------------------------------------
+
+
+def test_a_table_of_excel_says_how_it_begins_and_what_to_do(tmp_path: Path) -> None:
+    table = write_own(tmp_path, "benign")
+    table.write_bytes(table.read_text().replace("p0", "Müller").encode("windows-1252"))
+    with pytest.raises(SourceError, match=r"read as Latin-1 \(Windows-1252\), a line of it is '0.png,image.png,Müller"):
+        ingest(table, tmp_path / "out", IngestSettings(collection="table"))
+
+
+def test_paths_of_windows_in_a_table_get_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_own(tmp_path, "benign")
+    table.write_text(table.read_text().replace("0.png", "pictures\\0.png"))
+    assert "Write paths in tables with /, as in pictures/a.png." in said(
+        ["ingest", "table", str(table), "--out", str(tmp_path / "out")], capsys
+    )
+
+
+# ---- help ---------------------------------------------------------------------------------------------------------
+
+
+def test_help_lists_the_presets_and_what_each_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train-infiller", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "  paper: nothing: these are the defaults\n" in shown
+    assert "\n  flow: preview_every_images = 50000, " in shown
+    words = presets_in_words(PRESETS)
+    assert all(f"\n  {name}: " in words for name in PRESETS)
+    assert "schedule.images = 2000000" in words
+
+
+# ---- list ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_lies_in_a_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    patches = make(tmp_path / "s" / "first", "strange", "elsewhere")
+    make(tmp_path / "s" / "deep" / "second", "strange", "elsewhere", patches=patches)
+    with begin(tmp_path / "s" / "third", kind="pairs", stage="pair-patches", settings=Nothing(), seed=0, inputs={}):
+        pass
+    shutil.copytree(tmp_path / "s" / "first", tmp_path / "s" / "fourth")
+    (tmp_path / "s" / "fourth" / "content.txt").unlink()
+    shown = listing(tmp_path / "s")
+    assert shown.startswith(f"{tmp_path / 's'}: 4 artifacts, 2 of them finished")
+    assert "first  strange, finished in 0 s\n  1,234 rows of it\n" in shown
+    assert "deep/second  strange, finished in 0 s\n  1,234 rows of it\n  from patches ../../first\n" in shown
+    assert "third.partial  pairs, begun by pair-patches: run the same command again to go on" in shown
+    assert "fourth  artifact, cannot be used\n" in shown
+    assert "content.txt is missing" in shown
+    shutil.rmtree(patches.folder)
+    assert "from patches ../../first (no longer there)" in listing(tmp_path / "s")
+    assert main(["list", str(tmp_path / "s")]) == 0
+    assert "deep/second" in capsys.readouterr().out
+
+
+def test_a_folder_without_artifacts_and_none_are_told_apart(tmp_path: Path) -> None:
+    assert listing(tmp_path).endswith("no artifact of mammofill lies here, nor in the folders below.")
+    with pytest.raises(SourceError, match="nowhere is no folder"):
+        listing(tmp_path / "nowhere")
+
+
+# ---- while work goes on -------------------------------------------------------------------------------------------
+
+
+def test_plain_lines_say_how_much_time_is_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, *[600.0] * 2, *[2400.0] * 2, 2400.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with LineProgress().task("painting", 4) as task:
+        task.advance(1, "loss 1")
+        task.advance(3)
+    assert capsys.readouterr().err.splitlines() == [
+        "painting: 1/4 in 10 min, about 30 min left  loss 1",
+        "painting: 4/4 in 40 min  loss 1",
+        "painting: 4/4 in 40 min  loss 1",
+    ]
+
+
+def test_what_is_said_is_kept(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    class Heard(Progress):
+        def say(self, text: str) -> None:
+            heard.append(text)
+
+    kept = KeptProgress(Heard(), tmp_path / "log.txt")
+    kept.say("hello")
+    with kept.task("painting", 3) as task:
+        task.advance(3)
+    assert heard == ["hello"]
+    lines = (tmp_path / "log.txt").read_text(encoding="utf-8").splitlines()
+    assert [line[21:] for line in lines] == ["hello", "painting: 3 to do", "painting: done"]
+
+
+def test_a_run_keeps_why_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise TrainingError("the loss is not finite")
+
+    monkeypatch.setattr(run, "_run_step", fail)
+    arms = '[train-classifier]\nnetwork = "shallow-cnn"\nweights = "none"\n[[arms]]\nname = "a"\n'
+    (tmp_path / "study.toml").write_text(f'[phantom]\n[train-infiller]\npreset = "demo"\n{arms}')
+    with pytest.raises(TrainingError):
+        run_study(tmp_path / "study.toml", tmp_path / "out", quiet)
+    kept = (tmp_path / "out" / run.LOG_NAME).read_text(encoding="utf-8")
+    assert f"runs {tmp_path / 'study.toml'}" in kept
+    assert "[1/" in kept
+    assert kept.endswith("ended by TrainingError: the loss is not finite\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "ratio = 0.25 asks for at least 40 in all, and balance for as many benign as malignant ones."),
+        ({"balance": False}, "ratio = 0.25 of the real ones of each class."),
+        ({"benign": 7}, "benign = 7 asks for it; ratio = 0.25 asks"),
+        ({"requested_class": "both"}, "; requested_class = both fills each of these once for either class."),
+    ],
+)
+def test_synthesis_says_why_it_makes_so_many(settings: dict[str, object], words: str) -> None:
+    told = SynthesizeSettings(**settings).why({"benign": 100, "malignant": 60}, {"benign": 1, "malignant": 2})  # type: ignore[arg-type]
+    assert told.startswith(
+        "100 benign, 60 malignant real lesion patches to learn from; 1 benign, 2 malignant synthetic"
+    )
+    assert words in told

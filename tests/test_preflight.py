@@ -1,0 +1,190 @@
+"""What a study lacks is told before anything runs, all of it at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_first_study import write_own
+
+from mammofill.cli import main
+from mammofill.experiment import preflight, read_study
+from mammofill.experiment.effort import effort_lines, seconds_of
+from mammofill.experiment.preflight import ready_study
+from mammofill.ground.artifact import MANIFEST_NAME, Manifest, settings_of_plan
+from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, TooFewError, WeightsError
+
+Write = Callable[..., Path]
+
+SMALL = """
+[train-infiller]
+preset = "flow-small"
+schedule.images = 3000
+
+[train-classifier]
+network = "shallow-cnn"
+weights = "none"
+images = 6000
+
+[[arms]]
+name = "real"
+
+[[arms]]
+name = "real + generated"
+synthetic = true
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a study of a table whose patients have these lesions."""
+
+    def write(*lesions: str, more: str = "", small: str = SMALL, split: str = "") -> Path:
+        write_own(tmp_path / "own", *lesions, split=split)
+        path = tmp_path / "study.toml"
+        ingest = '[ingest]\ncollection = "table"\nsource = "own/own.csv"\n'
+        path.write_text(f"{more}\n{ingest}\n{small}", encoding="utf-8")
+        return path
+
+    return write
+
+
+def fault(path: Path, out: Path) -> MammofillError:
+    with pytest.raises(MammofillError) as found:
+        ready_study(path, out)
+    return found.value
+
+
+def test_nothing_is_lacking(write: Write, tmp_path: Path) -> None:
+    study = ready_study(write(*["benign", "malignant"] * 6), tmp_path / "out")
+    assert [arm.name for arm in study.plan.arms] == ["real", "real + generated"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_fault_is_told_as_it_is(write: Write, tmp_path: Path) -> None:
+    found = fault(write(*["benign", "malignant"] * 6, more='device = "cuda:63"'), tmp_path / "out")
+    assert isinstance(found, DeviceError)
+    assert "Device 'cuda:63' was asked for" in str(found)
+
+
+def test_all_faults_of_the_machine_and_the_patients_are_told_at_once(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(preflight, "_can_download", lambda: False)
+    monkeypatch.setattr("shutil.disk_usage", lambda place: type("Usage", (), {"free": 10})())
+    study = write(*["benign"] * 9, more='device = "cuda:63"', small="")
+    found = str(fault(study, tmp_path / "out"))
+    assert found.startswith("6 faults, and nothing has run:")
+    for words in (
+        "1. ", "Device 'cuda:63' was asked for",
+        "the ImageNet weights of vgg19, resnet50 are not on this machine",
+        "own.csv: no patient in the train split has a malignant mass lesion",
+        "no patient in the validation split has a malignant", "no patient in the test split has a malignant",
+        "the mammograms alone will need about 0.0 GB",
+    ):  # fmt: skip
+        assert words in found
+    assert main(["run", str(study), "--out", str(tmp_path / "out")]) == SettingsError.exit_code
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_can_be_downloaded_are_no_fault(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    study = write(*["benign", "malignant"] * 6, small="")
+    monkeypatch.setattr(preflight, "_can_download", lambda: False)
+    assert isinstance(fault(study, tmp_path / "out"), WeightsError)
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    for name in ("vgg19-1.pth", "resnet50-1.pth"):
+        (tmp_path / "hub" / "checkpoints" / name).touch()
+    ready_study(study, tmp_path / "out")
+
+
+def test_validation_patients_are_needed_only_where_something_is_chosen_on_them(write: Write, tmp_path: Path) -> None:
+    lesions = ["benign", "malignant"] * 2
+    path = write(*lesions, more="")
+    path.write_text(path.read_text().replace('own.csv"\n', 'own.csv"\nvalidation_share = 0\ntest_share = 0.5\n'))
+    found = fault(path, tmp_path / "out")
+    assert isinstance(found, TooFewError)
+    assert "no patient in the validation split has a benign or malignant mass lesion" in str(found)
+    path.write_text(path.read_text().replace("images = 6000", 'images = 6000\nthreshold_rule = "half"'))
+    ready_study(path, tmp_path / "out")
+
+
+def test_all_faults_of_the_file_are_told_at_once(write: Write, tmp_path: Path) -> None:
+    path = write(
+        "benign", "malignant",
+        more="[extract-patches]\nsise_px = 64\n[synthesize]\nratio = -1\n[grid]\ninfillers = 0\n",
+        small='[[arms]]\nname = "a"\nnetwork = "vgg"\n[[arms]]\nname = "b"\nepochs = 0\n',
+    )  # fmt: skip
+    found = str(fault(path, tmp_path / "out"))
+    assert found.startswith("5 faults, and nothing has run:")
+    for words in (
+        "[extract-patches] has no setting called 'sise_px'", "SynthesizeSettings.ratio must be a number, at least 0",
+        "Grid.infillers must be at least 1", "[[arms]] 'a': network:", "TrainClassifierSettings.epochs must be",
+    ):  # fmt: skip
+        assert words in found
+
+
+# ---- how much it is -----------------------------------------------------------------------------------------------
+
+
+def finish(out: Path, stage: str, settings: object, seconds: float, device: str | None, **counts: int) -> None:
+    """Write a manifest as a finished artifact has it."""
+    content = {
+        "kind": "x", "stage": stage, "format_version": 1, "package_version": "1", "settings": settings, "execution": {},
+        "seed": 0, "device": device, "inputs": [], "fingerprint": "f", "files": {}, "counts": counts,
+        "patients_learned_from": [], "wall_seconds": seconds,
+    }  # fmt: skip
+    out.mkdir(parents=True)
+    (out / MANIFEST_NAME).write_text(json.dumps(content))
+
+
+def test_steps_images_and_no_time_where_no_rate_is_known(write: Write, tmp_path: Path) -> None:
+    study = read_study(write("benign", "malignant"))
+    assert list(effort_lines(study, tmp_path / "runs" / "out", "cpu")) == [
+        "steps   11, of which 0 are done",
+        "images  train-infiller: 1 x 3,000",
+        "images  train-classifier: 2 x 6,000",
+        f"time    unknown: nothing like it was finished in {tmp_path / 'runs' / 'out'} or beside it, so no rate was "
+        "measured",
+    ]
+
+
+def test_a_time_comes_from_the_rate_of_a_finished_training_of_the_same_network(write: Write, tmp_path: Path) -> None:
+    study = read_study(write("benign", "malignant"))
+    (infiller,) = [step for step in study.steps if step.stage.name == "train-infiller"]
+    plan = settings_of_plan(infiller.settings)
+    other = plan | {"network": plan["network"] | {"widths": [8, 8]}}
+    finish(tmp_path / "runs" / "before" / "infiller", "train-infiller", plan, 100.0, "cpu", images_seen=1000)
+    finish(tmp_path / "runs" / "small" / "infiller", "train-infiller", other, 1.0, "cpu", images_seen=1000)
+    finish(tmp_path / "runs" / "gpu" / "infiller", "train-infiller", plan, 2.0, "cuda", images_seen=1000)
+    lines = list(effort_lines(study, tmp_path / "runs" / "out", "cpu"))
+    assert lines[-1].startswith("time    about 5 min for 1 steps")
+    assert "not counting 1 ingest, 1 extract-patches" in lines[-1]
+    assert "about 6 s for 1 steps" in list(effort_lines(study, tmp_path / "runs" / "out", "cuda"))[-1]
+
+
+def test_another_stage_takes_as_long_as_with_the_same_settings(write: Write) -> None:
+    study = read_study(write("benign", "malignant"))
+    (step,) = [step for step in study.steps if step.stage.name == "synthesize"]
+
+    def took(settings: dict[str, object], seconds: float) -> Manifest:
+        return Manifest("x", "synthesize", 1, "1", settings, {}, 0, "cpu", (), "f", {}, {}, (), seconds)
+
+    plan = settings_of_plan(step.settings)
+    assert seconds_of(step, [took(plan, 30.0), took(plan | {"ratio": 2.0}, 300.0)], "cpu") == 30.0
+    assert seconds_of(step, [took(plan | {"ratio": 2.0}, 300.0)], "cpu") is None
+
+
+def test_a_plan_marks_what_is_not_as_usual(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(write(*["benign", "malignant"] * 6)), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+    plan = capsys.readouterr().out
+    assert "* collection = 'table'  (default 'cbis-ddsm')" in plan
+    assert "* schedule.images = 3000  (default 83000)" in plan  # of its preset
+    assert "\n  preset = 'flow-small'\n" in plan
+    assert "\n  size_px = 256\n" in plan
+    assert not (tmp_path / "out").exists()
