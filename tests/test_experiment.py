@@ -768,3 +768,94 @@ def test_what_an_earlier_run_finished_says_nothing_of_the_time_left(
         ),
         f"{left} steps of later stages left",
     ]
+
+
+# ---- uses of fills, other patients, networks by name ----------------------------------------------------------------
+
+USES = """
+[grid]
+doses = [1, 3]
+real_shares = [0.25, 1]
+
+[train-classifier]
+network = "shallow-cnn"
+weights = "none"
+augmentation.strong = true
+
+[[arms]]
+name = "real"
+
+[[arms]]
+name = "mixed in"
+synthetic = true
+synthetic_share = 0.25
+synthetic_weight = 0.5
+
+[[arms]]
+name = "first"
+synthetic = true
+synthetic_first = 0.5
+
+[[arms]]
+name = "others"
+others = true
+"""
+
+
+def test_other_patients_are_a_larger_share_of_which_the_own_is_a_part(tmp_path: Path) -> None:
+    study = read_study(write_study(tmp_path, USES.replace("[grid]", "[grid]\nevery_dose_at_every_share = true")))
+    steps = {str(step.out): step for step in study.steps}
+    trained = [place for place in steps if place.startswith("classifiers/others")]
+    # At all of the patients there are no others.
+    assert trained == ["classifiers/others_dose-1_share-0.25", "classifiers/others_dose-3_share-0.25"]
+    assert steps[trained[0]].inputs["patches"] == (Path("shares/0.5/patches"),)
+    assert steps[trained[1]].inputs["patches"] == (Path("patches"),)
+    assert steps["shares/0.5/patches"].settings.patients_share == 0.5
+    assert (steps[trained[0]].settings.dose, steps[trained[0]].settings.repeats) == (None, 0)
+    facts = steps["evaluations/others_dose-1_share-0.25"].settings
+    assert (facts.dose, facts.real_share) == (1, 0.25)
+    assert "shares/0.5/pairs" not in steps  # nobody paints from them
+    made: set[Path] = set()
+    for step in study.steps:
+        assert {place for places in step.inputs.values() for place in places if not place.is_absolute()} <= made
+        made.add(step.out)
+
+
+def test_arms_that_use_fills_differently_have_the_same_counterpart(tmp_path: Path) -> None:
+    design = design_of(read_study(write_study(tmp_path, USES)).plan)
+    beside = {group.arm: design.counterpart_of(group) for group in design.groups if group.dose == 1}
+    assert {name: other.arm for name, other in beside.items() if other} == dict.fromkeys(
+        ("mixed in", "first", "others"), "real"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            '[grid]\nreal_shares = [0.5, 1]\n[[arms]]\nname = "A"\nothers = true\n',
+            "'A' is others, so .* must give doses",
+        ),
+        (
+            '[grid]\ndoses = [1]\n[[arms]]\nname = "A"\nothers = true\n',
+            "at no share and dose .* so many other patients",
+        ),
+        ('[[arms]]\nname = "A"\nothers = true\nrepeated = true\n', "repeated and others each stand for synthetic"),
+        ('[[arms]]\nname = "A"\nothers = true\nsynthetic = true\n', "others must be true or false, and stands for"),
+        ('[[arms]]\nname = "A"\nsynthetic_share = 0.5\n', "synthetic_share = 0.5 is of synthetic patches, but the arm"),
+        (
+            '[[arms]]\nname = "A"\nsynthetic_weight = 2.0\n',
+            "synthetic_weight = 2.0 is of synthetic patches, but the arm",
+        ),
+    ],
+)
+def test_uses_of_fills_without_sense_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        read_study(write_study(tmp_path, text))
+
+
+def test_a_network_that_timm_has_not_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    pytest.importorskip("timm", reason="timm is not installed (the extra backbones)")
+    text = '[[arms]]\nname = "A"\nnetwork = "timm/test_efficientnetz"\nweights = "none"\n'
+    with pytest.raises(SettingsError, match=r"\[\[arms\]\] 'A': timm .* has no network called 'test_efficientnetz'"):
+        read_study(write_study(tmp_path, text))

@@ -41,8 +41,8 @@ class Grid:
             study's own. Three show, if roughly, how far infillers of one kind differ, and put it into the intervals.
         classifiers: how many classifiers learn from the fills of each infiller. Arms without generated patches are
             trained as often as the others in all, ``infillers`` times ``classifiers``.
-        doses: synthetic or repeated patches for each real one, for arms that have them. Without, all synthetic patches
-            that `synthesize` makes are learned from.
+        doses: synthetic or repeated patches for each real one, or other patients for each, for arms that have them.
+            Without, all synthetic patches that `synthesize` makes are learned from.
         real_shares: shares of the train split's patients; infillers and synthetic patches are made from the same
             patients.
         every_dose_at_every_share: all combinations; otherwise shares below the largest are tried at the dose nearest 1,
@@ -78,13 +78,18 @@ class Grid:
         """How many classifiers of each arm, dose and share there are."""
         return self.infillers * self.classifiers
 
-    def cells_of(self, has_dose: bool) -> Iterator[tuple[float, float | None]]:
-        """Yield (share, dose) of each cell of an arm, without replicates."""
-        doses: tuple[float | None, ...] = self.doses if has_dose and self.doses else (None,)
+    def cells_of(self, arm: Arm) -> Iterator[tuple[float, float | None]]:
+        """Yield (share, dose) of each cell of an arm, without replicates.
+
+        Of other patients there are no more than the rest.
+        """
+        doses: tuple[float | None, ...] = self.doses if arm.has_dose and self.doses else (None,)
         usual = min(doses, key=lambda dose: (abs((dose or 1) - 1), dose or 1))
         for share in sorted(self.real_shares, reverse=True):
             all_doses = share == 1 or self.every_dose_at_every_share
-            yield from ((share, dose) for dose in doses if all_doses or dose == usual)
+            for dose in doses:
+                if (all_doses or dose == usual) and arm.share_learned_from(share, dose) <= 1:
+                    yield share, dose
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,9 @@ class Arm:
     settings: Any
     discriminator: str | None = None
     """From whose discriminator it starts."""
+    others: bool = False
+    """Whether it learns from real patches of other patients, so many times as many: what generated ones are at best
+    worth."""
 
     @property
     def slug(self) -> str:
@@ -109,6 +117,15 @@ class Arm:
     def has_infiller(self) -> bool:
         """Whether an infiller stands behind it, as painter of patches or as the network that it starts from."""
         return bool(self.infiller or self.discriminator)
+
+    @property
+    def has_dose(self) -> bool:
+        """Whether it learns from more than the real patches of its share, each once."""
+        return bool(self.infiller or self.repeated or self.others)
+
+    def share_learned_from(self, share: float, dose: float | None) -> float:
+        """Return the share of the patients whose real patches it learns from; a smaller one is a part of it."""
+        return round(share * (1 + (dose or 0.0)), 9) if self.others else share
 
 
 @dataclass(frozen=True)
@@ -187,6 +204,11 @@ class Cell:
     """Number among the classifiers of its arm, dose and share, from 0."""
     slug: str
 
+    @property
+    def learned_share(self) -> float:
+        """Share of the patients whose real patches are learned from; more than its own where others are added."""
+        return self.arm.share_learned_from(self.share, self.dose)
+
 
 def steps_of(plan: Plan) -> Iterator[Step]:
     """Yield the steps of a study in an order in which they can run: stage after stage."""
@@ -201,7 +223,7 @@ def steps_of(plan: Plan) -> Iterator[Step]:
 def _until_evaluated(plan: Plan) -> Iterator[Step]:
     """Yield what leads from mammograms to the evaluation of each cell, on one split of the patients."""
     cells = list(cells_of(plan))
-    shares = list(dict.fromkeys(cell.share for cell in cells))
+    shares = list(dict.fromkeys([*(cell.share for cell in cells), *(cell.learned_share for cell in cells)]))
     painted = _painted(plan)
     seen_through = [(cell.share, cell.arm.discriminator, cell.infiller) for cell in cells if cell.arm.discriminator]
     judged = [(1.0, name, 0) for name in _judged_infillers(plan) if plan.judging]
@@ -247,7 +269,7 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
         seed = infiller_seed(plan.seed, number)
         yield step("synthesize", made_from, _synthetic(share, name, number, plan), settings, seed)
     for cell in cells:
-        learned_from = [patches_at(cell.share)]
+        learned_from = [patches_at(cell.learned_share)]
         if cell.arm.infiller:
             learned_from.append(_synthetic(cell.share, cell.arm.infiller, cell.infiller, plan))
         given = {"patches": tuple(learned_from)}
@@ -370,7 +392,7 @@ def _judged_infillers(plan: Plan) -> list[str]:
 def cells_of(plan: Plan) -> Iterator[Cell]:
     """Yield the cells of a study, arm after arm."""
     for arm in plan.arms:
-        for share, dose in plan.grid.cells_of(bool(arm.infiller) or arm.repeated):
+        for share, dose in plan.grid.cells_of(arm):
             for replicate in range(plan.grid.replicates):
                 infiller = replicate // plan.grid.classifiers
                 parts = [arm.slug]
@@ -382,7 +404,7 @@ def cells_of(plan: Plan) -> Iterator[Cell]:
 
 
 def _settings_of(cell: Cell) -> Any:
-    if cell.dose is None:
+    if cell.dose is None or cell.arm.others:
         return cell.arm.settings
     return replace(cell.arm.settings, **{"repeats" if cell.arm.repeated else "dose": cell.dose})
 

@@ -38,6 +38,16 @@ stride_px = 8                 # all else as in [extract-patches], but without no
     name = "ResNet-50 + repeated"
     repeated = true               # the control of the same dose: real patches again instead of synthetic ones
 
+    [[arms]]
+    name = "ResNet-50 + others"
+    others = true                 # the ceiling: real patches of so many other patients instead of synthetic ones
+
+    [[arms]]
+    name = "ResNet-50 + generated, first"
+    synthetic = true
+    synthetic_first = 0.5         # how they are used: any setting of train-classifier
+    augmentation.strong = true
+
     [grid]                        # where this table stands, each arm is trained in all these ways
     infillers = 3                 # so many infillers of each kind, each with fills and classifiers of its own
     classifiers = 2               # so many classifiers for each of them
@@ -276,14 +286,20 @@ def _check_grid(grid: Grid, arms: list[Arm], synthesize: Mapping[str, Any], path
             "synthetic, or say with classifiers how often each arm is trained."
         )
     for arm in arms:
-        if arm.repeated and not grid.doses:
-            raise SettingsError(f"{path} [[arms]] {arm.name!r} is repeated, so [grid] must give doses.")
+        for word, holds in (("repeated", arm.repeated), ("others", arm.others)):
+            if holds and not grid.doses:
+                raise SettingsError(f"{path} [[arms]] {arm.name!r} is {word}, so [grid] must give doses.")
+        if arm.others and not list(grid.cells_of(arm)):
+            raise SettingsError(
+                f"{path} [[arms]] {arm.name!r} is others, but at no share and dose of [grid] are there so many other "
+                "patients: a share and dose times that share may be 1 at most. Give real_shares a smaller one."
+            )
     if not grid.doses:
         return
-    if not any(arm.repeated or arm.infiller for arm in arms):
+    if not any(arm.has_dose for arm in arms):
         raise SettingsError(
-            f"{path} [grid]: doses are of synthetic or repeated patches, but no arm has any. Give an arm synthetic or "
-            "repeated, or leave doses out."
+            f"{path} [grid]: doses are of synthetic or repeated patches, but no arm has any. Give an arm synthetic, "
+            "repeated or others, or leave doses out."
         )
     for field in ("ratio", "balance", "benign", "malignant"):
         if field in synthesize:
@@ -329,6 +345,7 @@ def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], 
         values = _merged(shared, table)
         name, synthetic = values.pop("name", None), values.pop("synthetic", False)
         repeated, features = values.pop("repeated", False), values.pop("discriminator", False)
+        others = values.pop("others", False)
         where = f"{path} [[arms]] number {number}"
         if not isinstance(name, str) or not Arm(name, None, False, None).slug:
             raise SettingsError(f"{where} must have a name with letters or digits, but has {name!r}.")
@@ -340,14 +357,20 @@ def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], 
         if discriminator:
             values.pop("weights_file", None)
             values |= {"network": "discriminator", "weights": table.get("weights", "infiller")}
-        if not isinstance(repeated, bool) or (repeated and infiller):
-            raise SettingsError(f"{where}: repeated must be true or false, and stands for synthetic patches.")
+        for word, holds in (("repeated", repeated), ("others", others)):
+            if not isinstance(holds, bool) or (holds and infiller):
+                raise SettingsError(f"{where}: {word} must be true or false, and stands for synthetic patches.")
+        if repeated and others:
+            raise SettingsError(f"{where}: repeated and others each stand for synthetic patches. Make two arms of it.")
+        if others and discriminator:
+            raise SettingsError(f"{where}: others and discriminator do not go together. Leave one of them out.")
         for field in ("dose", "repeats"):
             if field in values:
                 raise SettingsError(f"{where}: {field} is not set here; doses stand in [grid].")
         settings = _stage_settings(stage_named("train-classifier"), values, path, where)
-        _check_learned_from(settings, infiller, repeated, where)
-        arm = Arm(name, infiller, repeated, settings, discriminator)
+        _check_learned_from(settings, infiller, repeated or others, where)
+        _check_network(settings, where)
+        arm = Arm(name, infiller, repeated, settings, discriminator, others)
         if arm.slug in arms:
             raise SettingsError(f"{where} and {arms[arm.slug].name!r} would share a folder. Give them other names.")
         arms[arm.slug] = arm
@@ -360,11 +383,23 @@ def _check_learned_from(settings: Any, infiller: str | None, repeated: bool, whe
         raise SettingsError(
             f"{where}: real = false leaves nothing to learn from without synthetic patches. Give it synthetic."
         )
-    if settings.synthetic_labels != "asked" and not infiller:
+    for field in settings.speaks_of_fills if not infiller else ():
         raise SettingsError(
-            f"{where}: synthetic_labels = {settings.synthetic_labels!r} is of synthetic patches, but the arm has none. "
+            f"{where}: {field} = {getattr(settings, field)!r} is of synthetic patches, but the arm has none. "
             "Give it synthetic."
         )
+
+
+def _check_network(settings: Any, where: str) -> None:
+    """Refuse a network of timm's that is not there, see `networks.check_network`; for the others no torch is loaded."""
+    if not settings.is_timms:
+        return
+    from mammofill.classifier.networks import check_network
+
+    try:
+        check_network(settings)
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from error
 
 
 def _check_has_backbone(infiller: Any, where: str) -> None:
@@ -399,12 +434,13 @@ def _judging_arms(arms: list[Arm], path: Path) -> tuple[Arm, ...]:
     Returns:
         The last one whose patches are as they are, and the last one whose patches are standardised, if there is one.
     """
-    real = [arm for arm in arms if not (arm.infiller or arm.discriminator or arm.repeated)]
+    real = [arm for arm in arms if not (arm.discriminator or arm.has_dose)]
     plain = [arm for arm in real if not arm.settings.standardise]
     if not plain:
         raise SettingsError(
             f"{path} [judge-infiller]: an infiller is judged with a classifier that learned from real patches only, as "
-            "they are, but every arm has synthetic, repeated, discriminator or standardise. Add an arm without them."
+            "they are, but every arm has synthetic, repeated, discriminator, others or standardise. Add an arm without "
+            "them."
         )
     return (plain[-1], *[arm for arm in real if arm.settings.standardise][-1:])
 
