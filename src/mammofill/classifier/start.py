@@ -125,11 +125,11 @@ def read_start(settings: TrainClassifierSettings, path: Path | None, infiller: A
     sha256 = fingerprint_file(path)
     found = _renamed(_read_tensors(path), settings.weights_keys, path)
     wanted = _wanted(settings)
-    _check_no_other_network(settings, path, wanted, found)
     needed = _needed(settings, wanted)
     for name, shape in needed.items():
         if name not in found or tuple(found[name].shape) != shape:
             _refuse(settings, path, name, shape, found)
+    _check_no_other_network(settings, path, wanted, found)
     tensors = {name: found[name] for name in needed} | {
         # Counters of steps, which older files do not have and nothing uses.
         name: found[name]
