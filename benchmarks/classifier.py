@@ -28,7 +28,7 @@ from rich.table import Table
 from mammofill.classifier import AugmentationSettings, TrainClassifierSettings
 from mammofill.classifier.batches import training_batch
 from mammofill.classifier.examples import Examples, lesion_table
-from mammofill.classifier.networks import Start
+from mammofill.classifier.start import Start
 from mammofill.classifier.training_step import TrainingStep
 from mammofill.ground.training.distributed import training_processes
 

@@ -916,3 +916,59 @@ def test_what_an_earlier_run_finished_says_nothing_of_the_time_left(
         ),
         f"{left} steps of later stages left",
     ]
+
+
+# ---- uses of fills, networks by name --------------------------------------------------------------------------------
+
+USES = """
+[grid]
+doses = [1, 3]
+real_shares = [0.25, 1]
+
+[train-classifier]
+network = "shallow-cnn"
+weights = "none"
+augmentation.strong = true
+
+[[arms]]
+name = "real"
+
+[[arms]]
+name = "mixed in"
+synthetic = true
+synthetic_share = 0.25
+synthetic_weight = 0.5
+
+[[arms]]
+name = "first"
+synthetic = true
+synthetic_first = 0.5
+"""
+
+
+def test_arms_that_use_fills_differently_have_the_same_counterpart(tmp_path: Path) -> None:
+    design = design_of(read_study(write_study(tmp_path, USES)).plan)
+    beside = {group.arm: design.counterpart_of(group) for group in design.groups if group.dose == 1}
+    assert {name: other.arm for name, other in beside.items() if other} == dict.fromkeys(("mixed in", "first"), "real")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[[arms]]\nname = "A"\nsynthetic_share = 0.5\n', "synthetic_share = 0.5 is of synthetic patches, but the arm"),
+        (
+            '[[arms]]\nname = "A"\nsynthetic_weight = 2.0\n',
+            "synthetic_weight = 2.0 is of synthetic patches, but the arm",
+        ),
+    ],
+)
+def test_uses_of_fills_without_sense_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        read_study(write_study(tmp_path, text))
+
+
+def test_a_network_that_timm_has_not_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    pytest.importorskip("timm", reason="timm is not installed (the extra backbones)")
+    text = '[[arms]]\nname = "A"\nnetwork = "timm/test_efficientnetz"\nweights = "none"\n'
+    with pytest.raises(SettingsError, match=r"\[\[arms\]\] 'A': timm .* has no network called 'test_efficientnetz'"):
+        read_study(write_study(tmp_path, text))

@@ -8,7 +8,7 @@ import torch
 from toy_classifier import SIZE_PX, toy_image
 
 from mammofill.classifier.attention import LAST_MAPS, at_patch_size, grad_cam
-from mammofill.classifier.networks import NETWORK_WORDS, build_network, channels
+from mammofill.classifier.networks import NETWORK_WORDS, build_network, colours_of
 
 
 class Two(torch.nn.Module):
@@ -54,7 +54,7 @@ def test_a_map_is_zero_where_nothing_speaks_for_malignant() -> None:
 @pytest.mark.parametrize("name", list(NETWORK_WORDS))
 def test_every_network_has_maps_and_is_left_as_it_was(name: str) -> None:
     network = build_network(name, 64, seed=0).eval()
-    inputs = torch.rand(2, channels(name), 64, 64, generator=torch.Generator().manual_seed(0))
+    inputs = torch.rand(2, colours_of(name).channels, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         before = network(inputs)
     maps = grad_cam(network, LAST_MAPS[name], inputs)

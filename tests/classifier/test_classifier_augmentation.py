@@ -89,3 +89,27 @@ def test_switching_one_kind_off_leaves_the_others() -> None:
     no_turn = draw_augmentation(AugmentationSettings(flip=True, zoom=(0.75, 1.25)), stream(3, "x"))
     assert (no_turn.flip, no_turn.zoom) == (all_kinds.flip, all_kinds.zoom)
     assert no_turn.rotation_degrees == 0
+
+
+def test_quarter_turns_come_besides_and_evenly_and_leave_the_rest_as_it_was() -> None:
+    strong, traditional = AugmentationSettings(strong=True), AugmentationSettings(traditional=True)
+    drawn = [draw_augmentation(strong, stream(0, number)) for number in range(400)]
+    before = [draw_augmentation(traditional, stream(0, number)) for number in range(400)]
+    assert [(one.flip, one.rotation_degrees, one.zoom) for one in drawn] == [
+        (one.flip, one.rotation_degrees, one.zoom) for one in before
+    ]
+    assert {one.quarter_turns for one in before} == {0}
+    for turns in range(4):
+        assert 70 < sum(one.quarter_turns == turns for one in drawn) < 130
+
+
+def test_flips_and_quarter_turns_make_all_eight_places_of_a_square() -> None:
+    image = stream(0, "image").integers(0, 65536, (8, 8)).astype(np.uint16)
+    found = {
+        apply_augmentation(image, Augmentation(flip=flip, quarter_turns=turns)).tobytes()
+        for flip in (False, True)
+        for turns in range(4)
+    }
+    assert len(found) == 8
+    assert np.ascontiguousarray(image[::-1]).tobytes() in found
+    assert np.ascontiguousarray(image.T).tobytes() in found

@@ -9,8 +9,9 @@ import torchvision
 from safetensors.torch import save_file
 
 from mammofill.classifier import TrainClassifierSettings
-from mammofill.classifier.batches import network_input
-from mammofill.classifier.networks import build_network, channels, find_weights, read_start
+from mammofill.classifier.batches import GRAY, IMAGENET, network_input
+from mammofill.classifier.networks import build_network, colours_of
+from mammofill.classifier.start import find_weights, read_start
 from mammofill.ground.errors import WeightsError
 
 CPU = torch.device("cpu")
@@ -21,7 +22,7 @@ NETWORKS = ("shallow-cnn", "resnet50", "squeezenet1_1", "convnext_tiny", "discri
 def test_two_numbers_for_each_patch(network: str) -> None:
     built = build_network(network, 64, seed=0).eval()
     with torch.inference_mode():
-        assert built(torch.rand(3, channels(network), 64, 64)).flatten(1).shape == (3, 2)
+        assert built(torch.rand(3, colours_of(network).channels, 64, 64)).flatten(1).shape == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -52,10 +53,10 @@ def test_gray_is_copied_to_three_channels_and_normalised_as_imagenet() -> None:
     import numpy as np
 
     images = np.full((1, 2, 2), 65535, np.uint16)
-    inputs = network_input(images, 3, CPU)
+    inputs = network_input(images, IMAGENET, CPU)
     assert inputs.shape == (1, 3, 2, 2)
     assert inputs[0, :, 0, 0].tolist() == pytest.approx([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225])
-    assert network_input(images, 1, CPU).unique().tolist() == [1.0]
+    assert network_input(images, GRAY, CPU).unique().tolist() == [1.0]
 
 
 @pytest.fixture(scope="module")

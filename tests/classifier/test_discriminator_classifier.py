@@ -16,7 +16,8 @@ from test_classifier_train import QUICK, lesions
 from toy_classifier import SIZE_PX
 
 from mammofill.classifier import train_classifier
-from mammofill.classifier.networks import build_network, read_start
+from mammofill.classifier.networks import build_network
+from mammofill.classifier.start import read_start
 from mammofill.evaluation import EvaluateSettings, evaluate
 from mammofill.experiment.stages import stage_named
 from mammofill.ground.artifact import LearnedFrom, begin, plain

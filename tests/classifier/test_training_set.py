@@ -73,3 +73,36 @@ def test_synthetic_patches_alone() -> None:
     assert set(learned(real=False, dose=1.0)["origin"]) == {"synthetic"}
     with pytest.raises(SettingsError, match="repeats must be 0 where no real patch is learned from"):
         learned(real=False, repeats=1.0)
+
+
+def test_classes_are_evened_by_synthetic_patches_as_far_as_they_go() -> None:
+    """6 benign and 4 malignant real ones, 10 fills each: 4 + 4 of dose 1 make 8, which benign ones reach with 2."""
+    found = counts(learned(dose=1.0, even_classes=True))
+    assert (found["synthetic", "benign"], found["synthetic", "malignant"]) == (2, 4)
+    without_dose = counts(learned(even_classes=True))
+    assert (without_dose["synthetic", "benign"], without_dose["synthetic", "malignant"]) == (8, 10)
+
+
+def test_a_small_dose_that_cannot_even_the_classes_gives_the_rarer_one_alone() -> None:
+    found = counts(learned(dose=0.25, even_classes=True))
+    assert ("synthetic", "benign") not in found
+    assert found["synthetic", "malignant"] == 1
+
+
+def test_a_dose_by_lesion_counts_lesions_and_not_windows() -> None:
+    """Two windows of each of three benign lesions; malignant lesions have one window each."""
+    real = [row | {"patient_id": f"train-{number // 2}"} for number, row in enumerate(REAL[:6])] + REAL[6:]
+    table = pd.DataFrame([*real, *SYNTHETIC]).astype({"pathology": "string"})
+    settings = TrainClassifierSettings(network="shallow-cnn", weights="none", dose=2.0, dose_by="lesion")
+    found = counts(compose(table, settings, 0))
+    assert (found["synthetic", "benign"], found["synthetic", "malignant"]) == (6, 8)
+    repeated = counts(compose(table, TrainClassifierSettings(
+        network="shallow-cnn", weights="none", repeats=1.0, dose_by="lesion"), 0))  # fmt: skip
+    assert (repeated["real", "benign"], repeated["real", "malignant"]) == (6 + 3, 4 + 4)
+
+
+def test_a_dose_by_lesion_of_patches_that_name_none_is_refused() -> None:
+    table = pd.DataFrame([REAL[0] | {"lesion_ids": ""}, *REAL[1:], *SYNTHETIC]).astype({"pathology": "string"})
+    settings = TrainClassifierSettings(network="shallow-cnn", weights="none", dose=1.0, dose_by="lesion")
+    with pytest.raises(TooFewError, match=r"goes by lesion \(dose_by\), but patch patch-train-benign-0 does not say"):
+        compose(table, settings, 0)

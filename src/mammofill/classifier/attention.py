@@ -6,12 +6,16 @@ Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via gradient
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from mammofill.classifier import timm_networks
+from mammofill.classifier.settings import TIMM
 
 LAST_MAPS = {
     "shallow-cnn": "blocks.10",
@@ -23,6 +27,17 @@ LAST_MAPS = {
 """Network -> its layer whose output is the last stack of feature maps, before these are pooled or flattened."""
 
 
+def maps_layer(network: nn.Module, name: str, input_px: int) -> str:
+    """Return the layer whose output are a network's last feature maps; empty for what timm calls its features.
+
+    Args:
+        network: on the CPU.
+        name: its name in the settings.
+        input_px: side of its input.
+    """
+    return timm_networks.maps_layer(network, input_px) if name.startswith(TIMM) else LAST_MAPS[name]
+
+
 def grad_cam(network: nn.Module, layer: str, inputs: Tensor) -> NDArray[np.float32]:
     """Weight the last feature maps by how much they speak for malignant.
 
@@ -32,24 +47,41 @@ def grad_cam(network: nn.Module, layer: str, inputs: Tensor) -> NDArray[np.float
 
     Args:
         network: in evaluation mode, on the device of the inputs.
-        layer: see `LAST_MAPS`.
+        layer: from `maps_layer`.
         inputs: (N, channels, S, S).
 
     Returns:
         (N, h, w) float32, at least 0, at the resolution of the feature maps; all 0 where nothing speaks for malignant.
     """
+    features, outputs = _cut_at(network, layer, inputs) if layer else _cut_at_features(network, inputs)
+    odds = (outputs[:, 1] - outputs[:, 0]).sum()  # no patch has a part in another one's
+    (slopes,) = torch.autograd.grad(odds, features)
+    slopes, features = (timm_networks.channels_first(network, one) for one in (slopes, features.detach()))
+    weights = slopes.mean(dim=(2, 3), keepdim=True)  # of (N, K, h, w)
+    maps: NDArray[np.float32] = (weights * features).sum(dim=1).relu().float().cpu().numpy()
+    return maps
+
+
+def _cut_at(network: nn.Module, layer: str, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what a layer gives, where gradients begin, and the outputs (N, 2) that come of it."""
     kept: list[Tensor] = []
     hook = network.get_submodule(layer).register_forward_hook(partial(_begin_here, kept))
     try:
         with torch.no_grad():
-            outputs: Tensor = network(inputs).flatten(1)  # (N, 2)
+            outputs: Tensor = network(inputs).flatten(1)
     finally:
         hook.remove()
-    odds = (outputs[:, 1] - outputs[:, 0]).sum()  # no patch has a part in another one's
-    (slopes,) = torch.autograd.grad(odds, kept[0])  # (N, K, h, w)
-    weights = slopes.mean(dim=(2, 3), keepdim=True)
-    maps: NDArray[np.float32] = (weights * kept[0].detach()).sum(dim=1).relu().float().cpu().numpy()
-    return maps
+    return kept[0], outputs
+
+
+def _cut_at_features(network: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the same where timm cuts its networks: between features and head."""
+    parts: Any = network
+    with torch.no_grad():
+        features: Tensor = parts.forward_features(inputs)
+    features.requires_grad_()
+    outputs: Tensor = parts.forward_head(features)
+    return features, outputs.flatten(1)
 
 
 def _begin_here(kept: list[Tensor], layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:

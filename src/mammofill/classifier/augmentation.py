@@ -1,4 +1,4 @@
-"""Traditional augmentation: flip, rotation and zoom in one warp. Drawing the dice and applying them are separate.
+"""Traditional augmentation: flip, turns and zoom in one warp. Drawing the dice and applying them are separate.
 
 Source of the kinds and ranges: the paper, section 3.2. The paper says nothing about what fills the corners that a
 rotation or a zoom below 1 leaves empty; here it is the patch mirrored at its border, which invents no edges.
@@ -26,24 +26,27 @@ class Augmentation:
     """Counter-clockwise, as one looks at the image."""
     zoom: float = 1.0
     """Above 1 enlarges."""
+    quarter_turns: int = 0
+    """How often it is turned by 90 degrees besides, counter-clockwise."""
 
 
 def draw_augmentation(settings: AugmentationSettings, random: np.random.Generator) -> Augmentation:
     """Draw one augmentation.
 
-    Three numbers are drawn whatever the settings, so that switching one kind off leaves the others as they were.
+    Four numbers are drawn whatever the settings, so that switching one kind off leaves the others as they were.
 
     Args:
         settings: what may happen.
         random: the generator of this very image.
     """
     allowed = settings.resolved()
-    coin, turn, size = random.random(3)
+    coin, turn, size, quarters = random.random(4)
     least, greatest = allowed.zoom
     return Augmentation(
         flip=allowed.flip and coin < 0.5,
         rotation_degrees=(2 * turn - 1) * allowed.rotation_degrees,
         zoom=least + size * (greatest - least),
+        quarter_turns=int(4 * quarters) if allowed.quarter_turns else 0,
     )
 
 
@@ -59,7 +62,7 @@ def warp_matrix(augmentation: Augmentation, size_px: int) -> NDArray[np.float64]
         whole coordinates, so the centre is at (size_px - 1) / 2. Rows point down: a positive rotation takes (1, 0) to
         (cos, -sin).
     """
-    angle = math.radians(augmentation.rotation_degrees)
+    angle = math.radians(augmentation.rotation_degrees + 90 * augmentation.quarter_turns)
     rotation = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
     mirror = np.diag([-1.0 if augmentation.flip else 1.0, 1.0])
     linear = augmentation.zoom * rotation @ mirror

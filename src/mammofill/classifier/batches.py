@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,44 @@ from mammofill.classifier.examples import LesionImages
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.ground.imaging import to_unit
 from mammofill.ground.seeding import stream
-from mammofill.ground.training.data_order import positions_at
+from mammofill.ground.training.data_order import positions_at, whole_batches
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of red, green and blue over ImageNet, for values in [0, 1]. Source: torchvision, of its weights."""
 IMAGENET_SD = (0.229, 0.224, 0.225)
 """Their standard deviations."""
+
+
+@dataclass(frozen=True)
+class Colours:
+    """What a network takes for gray in [0, 1]: as many channels as there are means, each shifted and scaled.
+
+    Attributes:
+        mean: of each channel, taken off.
+        sd: of each channel, by which the rest is divided.
+    """
+
+    mean: tuple[float, ...]
+    sd: tuple[float, ...]
+
+    @property
+    def channels(self) -> int:
+        """1, or 3 for networks that were made for colour photographs."""
+        return len(self.mean)
+
+    @property
+    def words(self) -> str:
+        """In words, for the facts of a classifier."""
+        if self == GRAY:
+            return "gray in [0, 1]"
+        if self == IMAGENET:
+            return "gray in [0, 1] copied to three channels, less ImageNet's mean, divided by its standard deviation"
+        mean, sd = (" ".join(f"{value:g}" for value in values) for values in (self.mean, self.sd))
+        return f"gray in [0, 1] copied to three channels, less {mean}, divided by {sd}"
+
+
+GRAY = Colours((0.0,), (1.0,))
+IMAGENET = Colours(IMAGENET_MEAN, IMAGENET_SD)
 
 
 STANDARD_MEAN, STANDARD_SD = 0.5, 0.15
@@ -28,13 +61,14 @@ _LEAST_SD = 1e-4
 """Of values in [0, 1]; a patch with less is as good as empty, and its noise is not blown up further."""
 
 
-def network_input(images: NDArray[np.uint16], channels: int, device: torch.device, standardise: bool = False) -> Tensor:
+def network_input(
+    images: NDArray[np.uint16], colours: Colours, device: torch.device, standardise: bool = False
+) -> Tensor:
     """Make network input of stored patches.
 
     Args:
         images: (N, S, S) uint16 over 0..65535.
-        channels: 1: values in [0, 1] as they are. 3: the gray copied to three channels (the paper, section 5), then
-            shifted and scaled as ImageNet's colours.
+        colours: the gray is copied to its channels (the paper, section 5), then shifted and scaled.
         device: where it is wanted; the gray values travel once, and are copied there.
         standardise: bring each patch's mean and standard deviation to `STANDARD_MEAN` and `STANDARD_SD` first.
 
@@ -45,10 +79,10 @@ def network_input(images: NDArray[np.uint16], channels: int, device: torch.devic
     if standardise:
         level, contrast = gray.mean(dim=(2, 3), keepdim=True), gray.std(dim=(2, 3), keepdim=True)
         gray = STANDARD_MEAN + STANDARD_SD * (gray - level) / contrast.clamp_min(_LEAST_SD)
-    if channels == 1:
+    if colours == GRAY:
         return gray
-    mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
-    return (gray - mean) / torch.tensor(IMAGENET_SD, device=device).view(1, 3, 1, 1)  # (N, 3, S, S)
+    mean, sd = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (colours.mean, colours.sd))
+    return (gray - mean) / sd  # (N, channels, S, S)
 
 
 def training_batch(
@@ -63,7 +97,7 @@ def training_batch(
     Args:
         examples: what is learned from.
         images_seen: before this batch.
-        settings: batch, balanced, augmentation, mixup.
+        settings: batch, balanced, augmentation, mixup, synthetic_share, synthetic_first.
         seed: of the stage.
         share: (k, n): the k-th of n equal parts of the batch.
 
@@ -72,14 +106,11 @@ def training_batch(
         with mixup shares (n, 2) float32 of benign and malignant.
     """
     positions = _positions(examples, images_seen, settings, seed)
-    part, parts = share
-    own = np.arange(settings.batch)[part * settings.batch // parts : (part + 1) * settings.batch // parts]
+    own = _part(settings.batch, share)
     if settings.mixup == 0:
         images = _augmented(examples, positions, own, images_seen, settings, seed)
         return images, torch.from_numpy(examples.malignant[positions[own]].astype(np.int64))
-    random = stream(seed, "classifier", "mixup", images_seen)
-    partners = random.permutation(settings.batch)[own]
-    kept = random.beta(settings.mixup, settings.mixup, settings.batch)[own].astype(np.float32)
+    partners, kept = (drawn[own] for drawn in _mixing(images_seen, settings, seed))
     needed, places = np.unique(np.concatenate([own, partners]), return_inverse=True)
     images = _augmented(examples, positions, needed, images_seen, settings, seed)
     first, second = np.split(places, 2)
@@ -90,26 +121,108 @@ def training_batch(
     return np.rint(mixed).astype(np.uint16), torch.from_numpy(shares)
 
 
+def _part(batch: int, share: tuple[int, int]) -> NDArray[np.int64]:
+    """Return the places of the k-th of n equal parts of a batch."""
+    part, parts = share
+    return np.arange(batch)[part * batch // parts : (part + 1) * batch // parts]
+
+
+def _mixing(images_seen: int, settings: TrainClassifierSettings, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return with which place of the batch each is blended, and how much of itself is kept."""
+    random = stream(seed, "classifier", "mixup", images_seen)
+    partners = random.permutation(settings.batch)
+    return partners, random.beta(settings.mixup, settings.mixup, settings.batch).astype(np.float32)
+
+
 def _blend(first: NDArray[Any], second: NDArray[Any], kept: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return `kept` of the first and the rest of the second."""
     return kept * first.astype(np.float32) + (1 - kept) * second.astype(np.float32)
 
 
+def loss_weights(
+    examples: LesionImages,
+    images_seen: int,
+    settings: TrainClassifierSettings,
+    seed: int,
+    share: tuple[int, int] = (0, 1),
+) -> Tensor | None:
+    """Return what each patch of `training_batch` weighs in the loss; None where all weigh the same.
+
+    A blend of two patches weighs what they weigh, blended. The weights of the whole batch have the mean 1, so that a
+    batch of synthetic patches alone teaches as much as any other.
+
+    Args:
+        examples: what is learned from.
+        images_seen: before this batch.
+        settings: as for `training_batch`, and synthetic_weight.
+        seed: of the stage.
+        share: (k, n): the k-th of n equal parts of the batch.
+
+    Returns:
+        (n,) float32.
+    """
+    if settings.synthetic_weight == 1:
+        return None
+    synthetic = examples.synthetic[_positions(examples, images_seen, settings, seed)]
+    weights = np.where(synthetic, settings.synthetic_weight, 1.0).astype(np.float32)
+    if settings.mixup:
+        partners, kept = _mixing(images_seen, settings, seed)
+        weights = _blend(weights, weights[partners], kept)
+    weights /= weights.mean(dtype=np.float64)
+    return torch.from_numpy(weights[_part(settings.batch, share)])
+
+
+def images_wanted(settings: TrainClassifierSettings, patches: int) -> int:
+    """Return how many images are seen in all, of so many training patches."""
+    return settings.images or settings.epochs * patches
+
+
 def _positions(
     examples: LesionImages, images_seen: int, settings: TrainClassifierSettings, seed: int
 ) -> NDArray[np.int64]:
-    """Return which examples make the batch: each pass shuffled by itself; balanced, benign and malignant in turn."""
-    if not settings.balanced:
-        return positions_at(images_seen, settings.batch, len(examples), seed, "classifier", "order")
-    positions = np.empty(settings.batch, np.int64)
+    """Return which examples make the batch: each pass shuffled by itself.
+
+    With a share of synthetic ones each origin is drawn by itself; balanced, benign and malignant in turn.
+    """
     numbers = np.arange(images_seen, images_seen + settings.batch)
+    everyone = np.arange(len(examples))
+    if settings.synthetic_share is None and not settings.synthetic_first:
+        return _drawn(examples, everyone, numbers, settings.balanced, seed)
+    before = _synthetic_before(np.append(numbers, numbers[-1] + 1), settings, len(examples))
+    synthetic = np.diff(before) > 0
+    positions = np.empty(settings.batch, np.int64)
+    for origin, chosen, turns in (
+        ("synthetic", synthetic, before[:-1]),
+        ("real", ~synthetic, numbers - before[:-1]),
+    ):
+        members = everyone[examples.synthetic == (origin == "synthetic")]
+        positions[chosen] = _drawn(examples, members, turns[chosen], settings.balanced, seed, origin)
+    return positions
+
+
+def _synthetic_before(numbers: NDArray[np.int64], settings: TrainClassifierSettings, patches: int) -> NDArray[np.int64]:
+    """Return how many synthetic patches are seen before each image of the run: evenly spread, after a first phase."""
+    first = whole_batches(settings.synthetic_first * images_wanted(settings, patches), settings.batch)
+    mixed = np.floor(np.maximum(numbers - first, 0) * (settings.synthetic_share or 0.0)).astype(np.int64)
+    return np.minimum(numbers, first) + mixed
+
+
+def _drawn(
+    examples: LesionImages, members: NDArray[np.int64], turns: NDArray[np.int64], balanced: bool, seed: int, *names: str
+) -> NDArray[np.int64]:
+    """Return which of some examples are drawn at these turns, which follow each other; balanced, classes in turn."""
+    if not len(turns):
+        return turns
+    if not balanced:
+        return members[positions_at(int(turns[0]), len(turns), len(members), seed, "classifier", "order", *names)]
+    positions = np.empty(len(turns), np.int64)
     for malignant, name in enumerate(("benign", "malignant")):
-        members = np.flatnonzero(examples.malignant == bool(malignant))
-        turns = numbers % 2 == malignant
-        first = (images_seen + 1 - malignant) // 2  # of this class, drawn before
-        positions[turns] = members[
-            positions_at(first, int(turns.sum()), len(members), seed, "classifier", "order", name)
-        ]
+        of_class = members[examples.malignant[members] == bool(malignant)]
+        chosen = turns % 2 == malignant
+        first = (int(turns[0]) + 1 - malignant) // 2  # of this class, drawn before
+        count = int(chosen.sum())
+        places = positions_at(first, count, len(of_class), seed, "classifier", "order", *names, name)
+        positions[chosen] = of_class[places]
     return positions
 
 

@@ -5,7 +5,8 @@ On disk::
     weights.safetensors   the tensors; of torchvision's networks under torchvision's names
     network.json          network, input size, what it started from, threshold and how it was chosen; where it is so,
                           that scores are means over both flips, that patches lose their level and contrast, and the
-                          widths of a discriminator's backbone
+                          widths of a discriminator's backbone; of timm's networks, and where settings gave others,
+                          mean and sd by which gray is shifted and scaled
     history.csv           one row per validation: images_seen, epoch, loss, validation_loss, validation_auc
 """
 
@@ -25,6 +26,8 @@ from mammofill.ground.imaging import to_uint16
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from mammofill.classifier.batches import Colours
 
 NETWORK_NAME = "network.json"
 
@@ -73,6 +76,13 @@ class Classifier(Artifact):
         return bool(self.facts.get("standardise", False))
 
     @property
+    def colours(self) -> Colours:
+        """What the network takes for gray."""
+        from mammofill.classifier.networks import colours_of
+
+        return colours_of(self.facts["network"], self.facts.get("mean"), self.facts.get("sd"))
+
+    @property
     def input_px(self) -> int:
         """Side of the network's square input."""
         return int(self.facts["input_px"])
@@ -108,17 +118,16 @@ class Classifier(Artifact):
             DeviceError: the device is not there.
         """
         from mammofill.classifier.examples import at_input_size
-        from mammofill.classifier.networks import channels
         from mammofill.classifier.scoring import log_odds
         from mammofill.ground.training.device import find_device
 
         found = find_device(device)
-        network, planes, flips = self.network.to(found), channels(self.facts["network"]), self.flips
+        network, flips = self.network.to(found), self.flips
         odds = [
             log_odds(
                 network,
                 at_input_size(to_uint16(chunk), self.input_px),
-                planes,
+                self.colours,
                 found,
                 flips=flips,
                 standardise=self.standardise,
@@ -164,12 +173,17 @@ class Classifier(Artifact):
         return int(self._coarse_attention(np.zeros((1, self.input_px, self.input_px), np.float32), "cpu").shape[-1])
 
     def _coarse_attention(self, images: NDArray[np.float32], device: str) -> NDArray[np.float32]:
-        from mammofill.classifier.attention import LAST_MAPS, grad_cam
+        from mammofill.classifier.attention import grad_cam
         from mammofill.classifier.batches import network_input
         from mammofill.classifier.examples import at_input_size
-        from mammofill.classifier.networks import channels
         from mammofill.ground.training.device import find_device
 
-        name, found = self.facts["network"], find_device(device)
-        inputs = network_input(at_input_size(to_uint16(images), self.input_px), channels(name), found, self.standardise)
-        return grad_cam(self.network.to(found), LAST_MAPS[name], inputs)
+        found = find_device(device)
+        inputs = network_input(at_input_size(to_uint16(images), self.input_px), self.colours, found, self.standardise)
+        return grad_cam(self.network.to(found), self._maps_layer, inputs)
+
+    @cached_property
+    def _maps_layer(self) -> str:
+        from mammofill.classifier.attention import maps_layer
+
+        return maps_layer(self.network.to("cpu"), self.facts["network"], self.input_px)

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammofill.ground.imaging import resample
-from mammofill.mammograms.vocabulary import Pathology
+from mammofill.mammograms.vocabulary import Origin, Pathology
 from mammofill.patches.patch_set import PatchSet
 
 _CHUNK = 256  # patches decoded at once, so that full-size pixels never pile up
@@ -33,6 +33,8 @@ class LesionImages(Protocol):
 
     malignant: NDArray[np.bool_]
     """(N,) the truth."""
+    synthetic: NDArray[np.bool_]
+    """(N,) which of them were painted."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -56,6 +58,7 @@ class Examples:
         self.table = table.reset_index(drop=True)
         self.input_px = input_px
         self.malignant: NDArray[np.bool_] = (self.table["pathology"] == Pathology.MALIGNANT).to_numpy(dtype=np.bool_)
+        self.synthetic: NDArray[np.bool_] = (self.table["origin"] == Origin.SYNTHETIC).to_numpy(dtype=np.bool_)
         self._set = self.table["set"].to_numpy()
         self._row = self.table["row"].to_numpy()
         fits = len(self) * input_px**2 * 2 <= memory_gb * 1e9

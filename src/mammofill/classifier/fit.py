@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from mammofill.classifier.batches import training_batch
+from mammofill.classifier.batches import images_wanted, loss_weights, training_batch
 from mammofill.classifier.classifier import NETWORK_NAME
 from mammofill.classifier.examples import Examples
-from mammofill.classifier.networks import NETWORK_WORDS, Start, channels
+from mammofill.classifier.networks import colours_of, input_px_of, words_of
 from mammofill.classifier.scoring import balanced_accuracy_threshold, log_odds, probability
 from mammofill.classifier.settings import TrainClassifierSettings
+from mammofill.classifier.start import Start
 from mammofill.classifier.training_step import TrainingStep
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.progress import Progress, quiet
@@ -101,8 +102,8 @@ def _fit(
         best, images_saved = state["best"], images_seen
         progress.say(f"Going on after {images_seen} images.")
 
-    wanted = settings.images or settings.epochs * len(train)
-    label = f"{NETWORK_WORDS[settings.network]}, {start.words}{', standardised' if settings.standardise else ''}"
+    wanted = images_wanted(settings, len(train))
+    label = f"{words_of(settings.network)}, {start.words}{', standardised' if settings.standardise else ''}"
     writes, share = fabric.global_rank == 0, (fabric.global_rank, fabric.world_size)
     with (
         _repeatable(settings),
@@ -141,7 +142,8 @@ def _fit(
 
             images, targets = upcoming.result()
             upcoming = beside.submit(training_batch, train, images_seen + settings.batch, settings, seed, share)
-            cross_entropy = training.step(images, targets, images_seen, wanted, len(train))
+            weights = loss_weights(train, images_seen, settings, seed, share)
+            cross_entropy = training.step(images, targets, images_seen, wanted, len(train), weights)
             images_seen += settings.batch
             loss_sum, steps = loss_sum + cross_entropy, steps + 1
             task.advance(settings.batch)
@@ -155,14 +157,15 @@ def _fit(
             "network": settings.network,
             "label": label,
             "start": {"words": start.words, "sha256": start.sha256},
-            "input_px": settings.input_px,
-            "input": _input_words[channels(settings.network)],
+            "input_px": input_px_of(settings),
+            "input": training.colours.words,
             "classes": ["benign", "malignant"],
             "kept": {
                 "rule": "best" if settings.keeps_best else "last",
                 "images_seen": best.get("images_seen", images_seen),
             },
             **_freeze_threshold(kept, validation, settings, fabric.device),
+            **_own_colours(settings),
             **({"widths": start.widths} if settings.network == "discriminator" else {}),
             **({"test_time_flips": True} if settings.test_time_flips else {}),
             **({"standardise": True} if settings.standardise else {}),
@@ -189,10 +192,14 @@ def _better(best: dict[str, Any], auc: float, images_seen: int, network: nn.Modu
 
 
 _CHUNK = 1024  # validation patches scored at once
-_input_words = {
-    1: "gray in [0, 1]",
-    3: "gray in [0, 1] copied to three channels, less ImageNet's mean, divided by its standard deviation",
-}
+
+
+def _own_colours(settings: TrainClassifierSettings) -> dict[str, Any]:
+    """Return what gray is shifted and scaled by where that does not follow from the network's name for all time."""
+    if not (settings.is_timms or settings.input_mean or settings.input_sd):
+        return {}
+    colours = colours_of(settings.network, settings.input_mean, settings.input_sd)
+    return {"mean": colours.mean, "sd": colours.sd}
 
 
 def _validation_odds(
@@ -204,7 +211,7 @@ def _validation_odds(
             log_odds(
                 network,
                 validation.images(chunk),
-                channels(settings.network),
+                colours_of(settings.network, settings.input_mean, settings.input_sd),
                 device,
                 flips=settings.test_time_flips,
                 standardise=settings.standardise,

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import nn
 
-from mammofill.classifier.settings import TrainClassifierSettings
+from mammofill.classifier import timm_networks
+from mammofill.classifier.settings import TIMM, TrainClassifierSettings
 
 _GROUPS: dict[str, tuple[tuple[str, ...], ...]] = {
     "resnet50": (("fc",), ("layer4",), ("layer3",), ("layer2",), ("layer1",), ("bn1", "conv1")),
@@ -76,6 +77,8 @@ def groups_of(network: nn.Module, name: str) -> list[list[nn.Module]]:
             [network.get_submodule("head"), network.get_submodule("norm")],
             *([layer] for layer in reversed(list(backbone.children()))),
         ]
+    if name.startswith(TIMM):
+        return timm_networks.groups(network)
     return [[network.get_submodule(one) for one in names] for names in _GROUPS.get(name, ())]
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mammofill.classifier.batches import training_batch
+from mammofill.classifier.batches import images_wanted, training_batch
 from mammofill.classifier.classifier import Classifier
 from mammofill.classifier.examples import at_input_size
-from mammofill.classifier.networks import Start, channels, find_weights, read_start
+from mammofill.classifier.networks import colours_of, input_px_of
 from mammofill.classifier.scoring import log_odds
 from mammofill.classifier.settings import AugmentationSettings, TrainClassifierSettings
+from mammofill.classifier.start import Start, find_weights, read_start
 from mammofill.classifier.training_step import TrainingStep
 from mammofill.ground.errors import SettingsError
 from mammofill.ground.training.distributed import training_processes
@@ -24,6 +25,7 @@ class _Kept:
 
     def __init__(self, images: NDArray[np.uint16], malignant: NDArray[np.bool_]) -> None:
         self.pixels, self.malignant = images, malignant
+        self.synthetic = np.zeros(len(images), np.bool_)  # whatever they are, they are all that is learned from
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -64,6 +66,10 @@ def recipe_of(classifier: Classifier, images: int) -> TrainClassifierSettings:
         real=True,
         dose=None,
         repeats=0.0,
+        even_classes=False,
+        synthetic_share=None,
+        synthetic_weight=1.0,
+        synthetic_first=0.0,
         synthetic_labels="asked",
         engine=EngineSettings(),
     )
@@ -99,8 +105,9 @@ def scores_after_training(
     Returns:
         (M,) float64 log-odds of malignancy.
     """
-    train = _Kept(at_input_size(learned[0], settings.input_px), learned[1])
-    wanted = settings.images or settings.epochs * len(train)
+    input_px = input_px_of(settings)
+    train = _Kept(at_input_size(learned[0], input_px), learned[1])
+    wanted = images_wanted(settings, len(train))
     with training_processes(device, 1, settings.engine.precision, scores_after_training) as fabric:
         training = TrainingStep(fabric, start, settings, seed)
         for images_seen in range(0, wanted, settings.batch):
@@ -108,8 +115,8 @@ def scores_after_training(
             training.step(images, targets, images_seen, wanted, len(train))
         return log_odds(
             training.kept,
-            at_input_size(tested, settings.input_px),
-            channels(settings.network),
+            at_input_size(tested, input_px),
+            colours_of(settings.network, settings.input_mean, settings.input_sd),
             fabric.device,
             flips=settings.test_time_flips,
             standardise=settings.standardise,

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from mammofill.classifier.batches import network_input
+from mammofill.classifier.batches import Colours, network_input
 
 
 def log_odds(
     network: nn.Module,
     images: NDArray[np.uint16],
-    channels: int,
+    colours: Colours,
     device: torch.device,
     batch_size: int = 64,
     flips: bool = False,
@@ -27,7 +27,7 @@ def log_odds(
     Args:
         network: on `device`; it is switched to evaluation.
         images: (N, S, S) uint16 over 0..65535.
-        channels: of the network's input.
+        colours: what the network takes for gray.
         device: where it runs.
         batch_size: patches at a time.
         flips: score each patch mirrored left and right as well, and take the mean of both.
@@ -40,15 +40,14 @@ def log_odds(
     if flips:
         mirrored = np.ascontiguousarray(images[:, :, ::-1])
         both = [
-            log_odds(network, some, channels, device, batch_size, standardise=standardise)
-            for some in (images, mirrored)
+            log_odds(network, some, colours, device, batch_size, standardise=standardise) for some in (images, mirrored)
         ]
         return (both[0] + both[1]) / 2
     network.eval()
     odds = np.empty(len(images), np.float64)
     with torch.inference_mode(), _exact():
         for start in range(0, len(images), batch_size):
-            inputs = network_input(images[start : start + batch_size], channels, device, standardise)
+            inputs = network_input(images[start : start + batch_size], colours, device, standardise)
             outputs = network(inputs).flatten(1).double().cpu().numpy()  # (n, 2)
             odds[start : start + batch_size] = outputs[:, 1] - outputs[:, 0]
     return odds

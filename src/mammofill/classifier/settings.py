@@ -9,8 +9,12 @@ from mammofill.ground.artifact import execution
 from mammofill.ground.errors import SettingsError, check_choice, check_setting
 from mammofill.ground.training.settings import EngineSettings
 
-NetworkName = Literal["shallow-cnn", "resnet50", "squeezenet1_1", "convnext_tiny", "discriminator"]
-WeightsName = Literal["imagenet", "none", "imagenet-to-layer2", "infiller"]
+NETWORK_NAMES = ("shallow-cnn", "resnet50", "squeezenet1_1", "convnext_tiny", "discriminator")
+"""Networks of our own and torchvision's; any other is timm's, see `TIMM`."""
+TIMM = "timm/"
+"""What stands before the name of a network of timm's."""
+WeightsName = Literal["imagenet", "pretrained", "none", "imagenet-to-layer2", "infiller"]
+_ONE_CHANNEL = ("shallow-cnn", "discriminator")
 _WITH_BATCH_NORMALISATION = ("shallow-cnn", "resnet50", "discriminator")
 
 
@@ -24,12 +28,19 @@ class AugmentationSettings:
         flip: mirror left and right, with probability 1/2.
         rotation_degrees: largest angle; each is drawn uniformly between minus this and this, in degrees, [0, 180].
         zoom: least and greatest zoom factor; each is drawn uniformly between them. Above 1 enlarges.
+        quarter_turns: turn by 0, 90, 180 or 270 degrees, each with probability 1/4, besides. With `flip` these are all
+            eight ways in which a square falls on itself, the mirror images up and down among them. Ours: a lesion has
+            no upper side.
+        strong: traditional augmentation and quarter turns, whether or not `traditional` is set; what generated patches
+            have to beat. The other fields then stay at their defaults.
     """
 
     traditional: bool = False
     flip: bool = False
     rotation_degrees: float = 0.0
     zoom: tuple[float, float] = (1.0, 1.0)
+    quarter_turns: bool = False
+    strong: bool = False
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
@@ -42,6 +53,11 @@ class AugmentationSettings:
                 "AugmentationSettings.traditional already says flip, rotation_degrees and zoom: leave these three "
                 "alone, or set traditional to false and give your own."
             )
+        if self.strong and (own or self.quarter_turns):
+            raise SettingsError(
+                "AugmentationSettings.strong already says flip, rotation_degrees, zoom and quarter_turns: leave these "
+                "four alone, or set strong to false and give your own."
+            )
 
     @property
     def active(self) -> bool:
@@ -49,9 +65,10 @@ class AugmentationSettings:
         return self.resolved() != AugmentationSettings()
 
     def resolved(self) -> AugmentationSettings:
-        """Return the same settings with `traditional` spelled out."""
-        if self.traditional:
-            return AugmentationSettings(flip=True, rotation_degrees=30.0, zoom=(0.75, 1.25))
+        """Return the same settings with `traditional` and `strong` spelled out."""
+        if self.traditional or self.strong:
+            turns = self.quarter_turns or self.strong
+            return AugmentationSettings(flip=True, rotation_degrees=30.0, zoom=(0.75, 1.25), quarter_turns=turns)
         return self
 
 
@@ -66,14 +83,25 @@ class TrainClassifierSettings:
         preset: name of the preset that these settings came from; recorded only.
         network: resnet50, squeezenet1_1 and convnext_tiny are torchvision's; shallow-cnn is the paper's baseline;
             discriminator is the backbone of an infiller's discriminator, its maps averaged over the patch, and a linear
-            layer (the paper's future work).
-        weights: what the network starts from. imagenet: pretrained (torchvision's networks only). imagenet-to-layer2:
-            resnet50 pretrained up to the end of its layer2, random from there on. infiller: the backbone of the
-            discriminator of the infiller that is given. none: random; the shallow CNN knows no other.
-        weights_file: local .pth or .safetensors file with torchvision's tensor names. Without it torchvision downloads
-            its own file and checks it.
+            layer (the paper's future work). timm/NAME is any network of timm's by its name there, with or without the
+            tag of its weights: timm/tf_efficientnet_lite0 (it needs the extra `backbones`).
+        weights: what the network starts from. imagenet: pretrained on ImageNet (torchvision's and timm's networks).
+            pretrained: on something else, which `weights_name` names: what `weights_file` holds, or what timm
+            publishes for that network. imagenet-to-layer2: resnet50 pretrained up to the end of its layer2, random
+            from there on. infiller: the backbone of the discriminator of the infiller that is given. none: random; the
+            shallow CNN knows no other.
+        weights_file: local .pth or .safetensors file with the tensor names of torchvision or timm. Without it theirs
+            is downloaded.
+        weights_keys: pairs (old, new): where a tensor's name in the file begins with the old text, the new one takes
+            its place; of several the first that fits. Tensors that no pair fits are left out. Tables within tables,
+            as in a training checkpoint, are joined by dots: [["state_dict.module.", ""]].
+        weights_name: what the file was trained on, for labels and reports: RadImageNet. With weights pretrained only.
         input_px: side of the square input, in pixels; patches are resampled to it. 224 is the paper's; 64 to 128
-            make small studies bearable on a CPU.
+            make small studies bearable on a CPU. 0: the network's own, of timm's what its weights were trained at.
+        input_mean: of red, green and blue, for values in [0, 1]: taken off the gray, which is copied to the three.
+            Unset: the network's own: ImageNet's, of timm's what its weights were trained with. Another file may want
+            another.
+        input_sd: what the three are then divided by. Unset: the network's own.
         standardise: take each patch's own level and contrast away before the network sees it, in training and in
             every later use: its mean and standard deviation become 0.5 and 0.15. What is left is structure. For a
             second judge of infillers, who must not be content with fills of the right brightness.
@@ -111,6 +139,17 @@ class TrainClassifierSettings:
             smaller dose is a part of a larger one. Unset takes all.
         repeats: real patches that are learned from again for each real one of their class, drawn at random: the control
             of the same dose.
+        dose_by: what `dose` and `repeats` count. patch: so many for each real patch. lesion: so many for each real
+            lesion, of which several patches may show parts.
+        even_classes: of synthetic patches take no more than make both classes even: all that are there (or that the
+            dose allows) of the class that has fewer patches in all, and of the other one as many as reach its number.
+        synthetic_share: share of every batch that is synthetic, in (0, 1), evenly spread over it; each origin is
+            shuffled by itself. Unset: patches come as often as they are there. An epoch still is as many images as
+            there are training patches.
+        synthetic_weight: weight of a synthetic patch in the loss, where a real one has 1; the loss is the weighted
+            mean over the batch.
+        synthetic_first: share of all images over which synthetic patches alone are learned from, in [0, 1); then real
+            ones alone, or `synthetic_share` of synthetic ones.
         synthetic_labels: what class a synthetic patch is learned as. asked: what the infiller was asked for; flipped:
             the other one; shuffled: dealt out at random among them. The last two are controls.
         keep: which weights make the classifier. last: those at the end, as the paper, which speaks of no choice.
@@ -131,10 +170,14 @@ class TrainClassifierSettings:
     """
 
     preset: str = "paper"
-    network: NetworkName = "resnet50"
+    network: str = "resnet50"
     weights: WeightsName = "imagenet"
     weights_file: str | None = execution(None)  # the plan holds the file's SHA-256 among the inputs
+    weights_keys: tuple[tuple[str, str], ...] = ()
+    weights_name: str = ""
     input_px: int = 224
+    input_mean: tuple[float, float, float] | None = None
+    input_sd: tuple[float, float, float] | None = None
     standardise: bool = False
     epochs: int = 50
     images: int | None = None
@@ -159,6 +202,11 @@ class TrainClassifierSettings:
     real: bool = True
     dose: float | None = None
     repeats: float = 0.0
+    dose_by: Literal["patch", "lesion"] = "patch"
+    even_classes: bool = False
+    synthetic_share: float | None = None
+    synthetic_weight: float = 1.0
+    synthetic_first: float = 0.0
     synthetic_labels: Literal["asked", "flipped", "shuffled"] = "asked"
     keep: Literal["last", "best"] = "last"
     patience: int | None = None
@@ -170,11 +218,12 @@ class TrainClassifierSettings:
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
-        names = NetworkName.__args__, WeightsName.__args__  # type: ignore[attr-defined]
-        check_setting(self, "network", self.network in names[0], f"one of {', '.join(names[0])}")
-        check_setting(self, "weights", self.weights in names[1], f"one of {', '.join(names[1])}")
+        starts = WeightsName.__args__  # type: ignore[attr-defined]
+        known = self.network in NETWORK_NAMES or (len(self.network) > len(TIMM) and self.is_timms)
+        check_setting(self, "network", known, f"one of {', '.join(NETWORK_NAMES)}, or {TIMM} and a name of timm's")
+        check_setting(self, "weights", self.weights in starts, f"one of {', '.join(starts)}")
         self._check_start()
-        check_setting(self, "input_px", self.input_px >= 32, "at least 32")
+        self._check_input()
         check_setting(self, "epochs", self.epochs >= 1, "at least 1")
         check_setting(self, "images", self.images is None or self.images >= 1, "at least 1, or left out")
         check_setting(self, "batch", self.batch >= 2, "at least 2 (batch normalisation needs company)")
@@ -182,7 +231,7 @@ class TrainClassifierSettings:
         check_setting(self, "dose", self.dose is None or self.dose > 0, "above 0, or left out")
         check_setting(self, "repeats", self.repeats >= 0, "at least 0")
         check_setting(self, "repeats", self.real or self.repeats == 0, "0 where no real patch is learned from")
-        check_choice(self, "synthetic_labels", "asked", "flipped", "shuffled")
+        self._check_use_of_fills()
         check_setting(self, "keep", self.keep in ("last", "best"), "last or best")
         check_setting(self, "patience", self.patience is None or self.patience >= 1, "at least 1, or left out")
         rules = ("balanced-accuracy", "half")
@@ -192,9 +241,35 @@ class TrainClassifierSettings:
         self._check_engine()
 
     @property
+    def is_timms(self) -> bool:
+        """Whether the network is one of timm's."""
+        return self.network.startswith(TIMM)
+
+    @property
+    def speaks_of_fills(self) -> tuple[str, ...]:
+        """The settings that say how synthetic patches are used, where they are not at their defaults."""
+        return tuple(name for name in USE_OF_FILLS if getattr(self, name) != getattr(_PAPER, name))
+
+    @property
     def keeps_best(self) -> bool:
         """Whether validation chooses among the weights of all epochs."""
         return self.keep == "best" or self.patience is not None
+
+    def _check_input(self) -> None:
+        check_setting(self, "input_px", self.input_px >= 32 or self.input_px == 0, "at least 32, or 0")
+        gray = self.input_mean is None and self.input_sd is None
+        check_setting(self, "input_mean", gray or self.network not in _ONE_CHANNEL, f"unset: {self.network} sees gray")
+        check_setting(self, "input_sd", min(self.input_sd or (1,)) > 0, "above 0, or left out")
+
+    def _check_use_of_fills(self) -> None:
+        check_choice(self, "dose_by", "patch", "lesion")
+        share = self.synthetic_share
+        check_setting(self, "synthetic_share", share is None or 0 < share < 1, "in (0, 1), or left out")
+        check_setting(self, "synthetic_weight", self.synthetic_weight > 0, "above 0")
+        check_setting(self, "synthetic_first", 0 <= self.synthetic_first < 1, "in [0, 1)")
+        for name in ("synthetic_share", "synthetic_first", "even_classes"):
+            check_setting(self, name, self.real or not getattr(self, name), "unset where no real patch is learned from")
+        check_choice(self, "synthetic_labels", "asked", "flipped", "shuffled")
 
     def _check_recipe(self) -> None:
         check_choice(self, "optimiser", "adam", "adamw")
@@ -211,7 +286,7 @@ class TrainClassifierSettings:
         check_setting(self, "label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)")
         check_setting(self, "ema_half_life_images", self.ema_half_life_images >= 0, "at least 0")
         check_choice(self, "unfreeze", "at-once", "head-first", "layer-by-layer", "never")
-        trained = self.unfreeze == "at-once" or self.weights in ("imagenet", "infiller")
+        trained = self.unfreeze == "at-once" or self.weights in ("imagenet", "pretrained", "infiller")
         check_setting(self, "unfreeze", trained, f"at-once with weights {self.weights}: random layers must learn")
         check_setting(self, "unfreeze_share", 0 < self.unfreeze_share < 1, "in (0, 1)")
 
@@ -247,7 +322,31 @@ class TrainClassifierSettings:
                 f"TrainClassifierSettings.weights is {self.weights}, so weights_file would be ignored: leave it out, "
                 "or set weights to what the file holds."
             )
+        if self.weights == "pretrained" and self.weights_file is None and not self.is_timms:
+            raise SettingsError(
+                f"TrainClassifierSettings.weights is pretrained, but for {self.network} nothing but ImageNet's weights "
+                "is published: give the file as weights_file, or ask for weights imagenet."
+            )
+        if self.weights_name and self.weights != "pretrained":
+            raise SettingsError(
+                f"TrainClassifierSettings.weights_name is {self.weights_name!r}, but weights is {self.weights}: set "
+                "weights to pretrained."
+            )
+        if self.weights_keys and self.weights_file is None:
+            raise SettingsError(
+                "TrainClassifierSettings.weights_keys says what tensors of weights_file are called, but no file is "
+                "given."
+            )
 
+
+USE_OF_FILLS = (
+    "even_classes",
+    "synthetic_share",
+    "synthetic_weight",
+    "synthetic_first",
+    "synthetic_labels",
+)
+"""Settings that are of synthetic patches alone."""
 
 _PAPER = TrainClassifierSettings()
 

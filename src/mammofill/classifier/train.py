@@ -55,7 +55,8 @@ def train_classifier(
         TooFewError: a class is missing in train or validation.
         ArtifactError: no set, the same set twice, or sets with patches of different sizes; an infiller without a
             discriminator of use.
-        SettingsError: an infiller is missing, or given to a network that has no use for it.
+        SettingsError: an infiller is missing, or given to a network that has no use for it; a network of timm's is not
+            there, or does not do what settings ask of it.
         WeightsError: pretrained weights are missing or are not what the settings say.
         DeviceError: the device, or enough of them, or the precision on it is not there.
         TrainingError: the loss is not finite any more.
@@ -69,9 +70,11 @@ def train_classifier(
     check_classes(train, validation, settings)
 
     from mammofill.classifier.fit import fit
-    from mammofill.classifier.networks import find_weights, owner_of, read_start
+    from mammofill.classifier.networks import check_network, input_px_of
+    from mammofill.classifier.start import find_weights, owner_of, read_start
     from mammofill.ground.training.distributed import check_processes
 
+    check_network(settings)
     check_processes(device, settings.engine.processes, settings.engine.precision)
     weights = find_weights(settings)
     teacher = owner_of(weights)
@@ -93,8 +96,9 @@ def train_classifier(
         device=device,
     ) as work:
         if work is not None:
-            learning = Examples(patches, train, settings.input_px, settings.memory_gb)
-            watching = Examples(patches, validation, settings.input_px, settings.memory_gb)
+            input_px = input_px_of(settings)
+            learning = Examples(patches, train, input_px, settings.memory_gb)
+            watching = Examples(patches, validation, input_px, settings.memory_gb)
             images_seen = fit(work.folder, learning, watching, start, settings, seed, device, progress)
             work.finish(
                 counts=_counts(train, Split.TRAIN, (Origin.REAL, Origin.SYNTHETIC))

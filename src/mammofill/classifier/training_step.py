@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mammofill.classifier.batches import network_input
-from mammofill.classifier.networks import Start, build_network, channels
+from mammofill.classifier.networks import build_network, colours_of, input_px_of
 from mammofill.classifier.recipe import (
     build_optimiser,
     groups_of,
@@ -21,6 +21,7 @@ from mammofill.classifier.recipe import (
     set_learning,
 )
 from mammofill.classifier.settings import TrainClassifierSettings
+from mammofill.classifier.start import Start
 from mammofill.ground.training.data_order import seeded_layers
 from mammofill.ground.training.distributed import mean_over_processes, share_normalisation
 from mammofill.ground.training.ema import update_ema
@@ -46,7 +47,8 @@ class TrainingStep:
 
     def __init__(self, fabric: Fabric, start: Start, settings: TrainClassifierSettings, seed: int) -> None:
         self.fabric, self.settings, self.seed = fabric, settings, seed
-        self.network = build_network(settings.network, settings.input_px, seed, start.widths)
+        self.network = build_network(settings.network, input_px_of(settings), seed, start.widths)
+        self.colours = colours_of(settings.network, settings.input_mean, settings.input_sd)
         start.put_into(self.network)
         self.form = torch.channels_last if settings.engine.channels_last else torch.contiguous_format
         self.network.to(fabric.device, memory_format=self.form)  # type: ignore[call-overload]
@@ -59,7 +61,13 @@ class TrainingStep:
         self.score: Any = torch.compile(self.network) if settings.engine.compile else self.network
 
     def step(
-        self, images: NDArray[np.uint16], targets: Tensor, images_seen: int, wanted: int, pass_length: int
+        self,
+        images: NDArray[np.uint16],
+        targets: Tensor,
+        images_seen: int,
+        wanted: int,
+        pass_length: int,
+        weights: Tensor | None = None,
     ) -> float:
         """Learn from this process's share of a batch; return the cross-entropy of the whole batch before it.
 
@@ -69,6 +77,7 @@ class TrainingStep:
             images_seen: before this batch.
             wanted: images in all.
             pass_length: training patches.
+            weights: (n,) of each patch in the loss, see `batches.loss_weights`; None where all weigh the same.
 
         Raises:
             TrainingError: the loss is not finite any more.
@@ -81,8 +90,10 @@ class TrainingStep:
         at_once = settings.engine.at_once or len(images)
         first = images_seen + self.fabric.global_rank * len(images)
         losses = [
-            self._learn(images[begin : begin + at_once], targets[begin : begin + at_once], first + begin, len(images))
-            for begin in range(0, len(images), at_once)
+            self._learn(
+                images[part], targets[part], None if weights is None else weights[part], first + part.start, len(images)
+            )
+            for part in (slice(begin, begin + at_once) for begin in range(0, len(images), at_once))
         ]
         (cross_entropy,) = mean_over_processes(self.fabric, parameters, torch.stack(losses).sum()[None])
         check_finite({"cross-entropy": cross_entropy}, images_seen)
@@ -97,18 +108,25 @@ class TrainingStep:
             update_ema(self.kept, self.network, settings.batch, half_life)
         return cross_entropy
 
-    def _learn(self, images: NDArray[np.uint16], targets: Tensor, first: int, count: int) -> Tensor:
+    def _learn(
+        self, images: NDArray[np.uint16], targets: Tensor, weights: Tensor | None, first: int, count: int
+    ) -> Tensor:
         """Add the gradient of some of `count` images; return their part of the loss."""
-        inputs = network_input(images, channels(self.settings.network), self.fabric.device, self.settings.standardise)
+        inputs = network_input(images, self.colours, self.fabric.device, self.settings.standardise)
         # Dropout knows the global generator only.
         with seeded_layers(self.seed, "classifier", "dropout", first), self.fabric.autocast():
             outputs = self.score(inputs.to(memory_format=self.form)).flatten(1)
-        loss = F.cross_entropy(
-            outputs.float(), targets.to(self.fabric.device), label_smoothing=self.settings.label_smoothing
-        )
+        loss = self._cross_entropy(outputs.float(), targets.to(self.fabric.device), weights)
         part = loss * (len(images) / count)
         part.backward()  # type: ignore[no-untyped-call]
         return part.detach()
+
+    def _cross_entropy(self, outputs: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
+        smoothing = self.settings.label_smoothing
+        if weights is None:
+            return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
+        each = F.cross_entropy(outputs, targets, label_smoothing=smoothing, reduction="none")
+        return (weights.to(each.device) * each).mean()
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on."""

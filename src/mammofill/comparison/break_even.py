@@ -156,8 +156,9 @@ def _break_even(
     name, none = settings.measures[0], math.nan
     sign = -1.0 if unit_of(name)[0] in LOWER_IS_BETTER else 1.0
     value = measured[group][name].value
-    added = (group.dose or none) * _real_patches(groups, group)
     against = Group(plain, None, group.real_share)
+    # Of real patches that are learned from once: those that are repeated or other patients' are among the added ones.
+    added = (group.dose or none) * _real_patches(groups, against if against in groups.members else group)
     told = (*group.row, name, value)
     if against not in measured:
         reason = f"{plain} was not evaluated at this share of the real patients"

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mammofill.classifier.settings import USE_OF_FILLS
 from mammofill.ground.artifact import upstream
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 ADDED = GENERATED, REPEATED = "generated", "repeated"
 """What a classifier may learn from beside real patches, each once; both where both are."""
 
-_OF_ADDED_PATCHES = ("real", "dose", "repeats", "synthetic_labels")
-"""Settings of train-classifier that say how many patches of which kind are learned from, and by which class."""
+_OF_ADDED_PATCHES = ("real", "dose", "dose_by", "repeats", *USE_OF_FILLS)
+"""Settings of train-classifier that say how many patches of which kind are learned from, by which class and when."""
 
 
 def what_was_learned(classifier: Classifier) -> dict[str, Any]:

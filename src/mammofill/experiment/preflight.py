@@ -123,7 +123,11 @@ def _reading(name: str, values: Any, where: str, path: Path) -> Callable[[], obj
             stage = stage_named(name)
         except KeyError:
             return None  # no table that a study knows: told by `read_study`, too
-        own = {"ingest": ("source", "attributes"), "train-infiller": _NOT_OF_INFILLER, "train-classifier": _NOT_OF_CLASSIFIER}
+        own = {
+            "ingest": ("source", "attributes"),
+            "train-infiller": _NOT_OF_INFILLER,
+            "train-classifier": _NOT_OF_CLASSIFIER,
+        }
         kept = {key: value for key, value in values.items() if key not in own.get(name, ())}
         try:
             start = stage.preset(str(kept["preset"])) if stage.presets and "preset" in kept else None

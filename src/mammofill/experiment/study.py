@@ -51,6 +51,12 @@
     more_patients = true          # at shares of a half or less: learns from as many further patients as well
     shares = [0.25]               # only at these of the grid's shares
 
+    [[arms]]
+    name = "ResNet-50 + generated, first"
+    synthetic = true
+    synthetic_first = 0.5         # how they are used: any setting of train-classifier
+    augmentation.strong = true
+
     [grid]                        # where this table stands, each arm is trained in all these ways
     infillers = 3                 # so many infillers of each kind, each with fills and classifiers of its own
     classifiers = 2               # so many classifiers for each of them
@@ -439,6 +445,7 @@ def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], 
                 raise SettingsError(f"{where}: {field} is not set here; doses stand in [grid].")
         settings = _stage_settings(stage_named("train-classifier"), values, path, where)
         _check_learned_from(settings, infiller, repeated, where)
+        _check_network(settings, where)
         arm = Arm(name, infiller, repeated, settings, discriminator, more, _shares_of(shares, where))
         if arm.slug in arms:
             raise SettingsError(f"{where} and {arms[arm.slug].name!r} would share a folder. Give them other names.")
@@ -459,11 +466,23 @@ def _check_learned_from(settings: Any, infiller: str | None, repeated: bool, whe
         raise SettingsError(
             f"{where}: real = false leaves nothing to learn from without synthetic patches. Give it synthetic."
         )
-    if settings.synthetic_labels != "asked" and not infiller:
+    for field in settings.speaks_of_fills if not infiller else ():
         raise SettingsError(
-            f"{where}: synthetic_labels = {settings.synthetic_labels!r} is of synthetic patches, but the arm has none. "
+            f"{where}: {field} = {getattr(settings, field)!r} is of synthetic patches, but the arm has none. "
             "Give it synthetic."
         )
+
+
+def _check_network(settings: Any, where: str) -> None:
+    """Refuse a network of timm's that is not there, see `networks.check_network`; for the others no torch is loaded."""
+    if not settings.is_timms:
+        return
+    from mammofill.classifier.networks import check_network
+
+    try:
+        check_network(settings)
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from error
 
 
 def _check_has_backbone(infiller: Any, where: str) -> None:
@@ -503,7 +522,8 @@ def _judging_arms(arms: list[Arm], path: Path) -> tuple[Arm, ...]:
     if not plain:
         raise SettingsError(
             f"{path} [judge-infiller]: an infiller is judged with a classifier that learned from real patches only, as "
-            "they are, but every arm has synthetic, repeated, discriminator or standardise. Add an arm without them."
+            "they are, but every arm has synthetic, repeated, discriminator, more_patients or standardise. Add an arm "
+            "without them."
         )
     return (plain[-1], *[arm for arm in real if arm.settings.standardise][-1:])
 

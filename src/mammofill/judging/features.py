@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mammofill.classifier import Classifier
 from mammofill.classifier.examples import at_input_size
-from mammofill.classifier.networks import channels
+from mammofill.classifier.networks import deciding_layer
 from mammofill.classifier.scoring import log_odds
 from mammofill.ground.training.device import find_device
 
@@ -34,16 +34,14 @@ def features(classifier: Classifier, images: NDArray[np.uint16], device: str, ba
     with _inputs_of_last_layer(network) as collected:
         for start in range(0, len(images), batch):
             some = at_input_size(images[start : start + batch], classifier.input_px)
-            log_odds(
-                network, some, channels(classifier.facts["network"]), found, batch, standardise=classifier.standardise
-            )
+            log_odds(network, some, classifier.colours, found, batch, standardise=classifier.standardise)
     return np.concatenate(collected)
 
 
 @contextmanager
 def _inputs_of_last_layer(network: nn.Module) -> Iterator[list[NDArray[np.float32]]]:
     """Collect what enters the network's last layer with weights, (n, K) for each batch."""
-    last = [one for one in network.modules() if isinstance(one, nn.Linear | nn.Conv2d)][-1]
+    last = deciding_layer(network)
     collected: list[NDArray[np.float32]] = []
 
     def collect(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:

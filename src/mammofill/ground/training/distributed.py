@@ -101,11 +101,12 @@ def mean_over_processes(fabric: Fabric, parameters: Sequence[nn.Parameter], loss
 def share_normalisation(network: nn.Module) -> None:
     """Make every batch normalisation of a network look at the whole batch, and not at one process's share of it.
 
-    torch's own SyncBatchNorm does so on CUDA only.
+    torch's own SyncBatchNorm does so on CUDA only. Of timm's normalisations some end in an activation.
     """
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
-            layer.__class__ = _SharedBatchNorm
+            ends_in_activation = hasattr(layer, "drop") and hasattr(layer, "act")
+            layer.__class__ = _SharedBatchNormAct if ends_in_activation else _SharedBatchNorm
 
 
 class _SharedBatchNorm(nn.BatchNorm2d):
@@ -132,6 +133,18 @@ class _SharedBatchNorm(nn.BatchNorm2d):
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean, share)
         self.running_var.lerp_(variance * count / (count - 1), share)
+
+
+class _SharedBatchNormAct(_SharedBatchNorm):
+    """The same, and what timm's `BatchNormAct2d` does afterwards."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Take (N, C, H, W), this process's share of the batch, to the same shape."""
+        outputs: Tensor = self.act(self.drop(super().forward(inputs)))
+        return outputs
 
 
 class _MeanOverProcesses(torch.autograd.Function):

@@ -1,0 +1,241 @@
+"""How synthetic patches are used: which make a batch, what they weigh, and when they are learned from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_classifier_train import QUICK, StoppedError, StopsAfter
+from toy_classifier import make_set, real_rows, synthetic_row
+
+from mammofill.classifier import AugmentationSettings, TrainClassifierSettings, train_classifier
+from mammofill.classifier.batches import loss_weights, training_batch
+from mammofill.classifier.examples import Examples, lesion_table
+from mammofill.classifier.start import read_start
+from mammofill.classifier.training_step import TrainingStep
+from mammofill.evaluation.training import recipe_of
+from mammofill.ground.artifact import settings_of_plan
+from mammofill.ground.errors import SettingsError, TooFewError
+from mammofill.ground.training.distributed import training_processes
+from mammofill.patches.patch_set import PatchSet
+
+PLAIN = replace(QUICK, augmentation=AugmentationSettings(), batch=8)
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> list[PatchSet]:
+    """12 real lesions to learn from, and 20 fills."""
+    folder = tmp_path_factory.mktemp("sets")
+    fills = [synthetic_row(number, kind) for number in range(10) for kind in ("benign", "malignant")]
+    return [make_set(folder / "real", real_rows()), make_set(folder / "fills", fills)]
+
+
+@pytest.fixture(scope="module")
+def mixed(sets: list[PatchSet]) -> Examples:
+    table = lesion_table(sets)
+    return Examples(sets, table[table["split"] == "train"], 32, 1.0)
+
+
+def drawn(examples: Examples, settings: TrainClassifierSettings, images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return of each image of a run whether it is synthetic, and its class."""
+    everything = examples.images(np.arange(len(examples)))
+    synthetic, classes = [], []
+    for seen in range(0, images, settings.batch):
+        batch, targets = training_batch(examples, seen, settings, 0)
+        found = [np.flatnonzero((everything == one).all(axis=(1, 2))) for one in batch]
+        assert all(len(one) == 1 for one in found)
+        synthetic.append(examples.synthetic[np.concatenate(found)])
+        classes.append(targets.numpy())
+    return np.concatenate(synthetic), np.concatenate(classes)
+
+
+# ---- a share of each batch ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+@pytest.mark.parametrize("balanced", [False, True])
+def test_every_batch_holds_the_share(mixed: Examples, share: float, balanced: bool) -> None:
+    settings = replace(PLAIN, synthetic_share=share, balanced=balanced)
+    synthetic, classes = drawn(mixed, settings, 160)
+    assert (synthetic.reshape(-1, 8).sum(axis=1) == 8 * share).all()
+    if balanced:
+        for origin in (False, True):
+            assert classes[synthetic == origin].mean() == pytest.approx(0.5, abs=1 / (synthetic == origin).sum())
+
+
+def test_an_uneven_share_holds_on_average(mixed: Examples) -> None:
+    synthetic, _ = drawn(mixed, replace(PLAIN, synthetic_share=0.3), 400)
+    assert synthetic.mean() == pytest.approx(0.3, abs=1 / 400)
+
+
+def test_each_origin_loses_nobody(mixed: Examples) -> None:
+    settings = replace(PLAIN, synthetic_share=0.5)
+    pictures = np.concatenate([training_batch(mixed, seen, settings, 0)[0] for seen in range(0, 48, 8)])
+    everything = mixed.images(np.arange(len(mixed)))
+    counts = np.array([(pictures == one).all(axis=(1, 2)).sum() for one in everything])
+    assert (counts[~mixed.synthetic] == 2).all()  # 24 draws of 12
+    assert set(counts[mixed.synthetic]) == {1, 2}  # 24 draws of 20
+
+
+@pytest.mark.parametrize(
+    "values", [{"synthetic_share": 0.3}, {"synthetic_share": 0.25, "balanced": True}, {"synthetic_first": 0.4}]
+)
+def test_shares_of_a_batch_and_other_batches_make_the_same_run(mixed: Examples, values: dict[str, Any]) -> None:
+    settings = replace(PLAIN, images=160, mixup=0.3, synthetic_weight=0.5, **values)
+    for seen in (56, 64, 72):
+        whole, weights = training_batch(mixed, seen, settings, 1), loss_weights(mixed, seen, settings, 1)
+        parts = [training_batch(mixed, seen, settings, 1, (part, 2)) for part in range(2)]
+        for number in range(2):
+            assert np.array_equal(np.concatenate([part[number] for part in parts]), whole[number])
+        shares = [loss_weights(mixed, seen, settings, 1, (part, 2)) for part in range(2)]
+        assert weights is not None
+        assert torch.equal(torch.cat([one for one in shares if one is not None]), weights)
+
+
+# ---- first the one, then the other ----------------------------------------------------------------------------------
+
+
+def test_synthetic_patches_first_then_real_ones_alone(mixed: Examples) -> None:
+    synthetic, _ = drawn(mixed, replace(PLAIN, images=160, synthetic_first=0.4), 160)
+    assert synthetic[:64].all()
+    assert not synthetic[64:].any()
+
+
+def test_after_the_first_phase_there_may_be_a_share(mixed: Examples) -> None:
+    settings = replace(PLAIN, images=160, synthetic_first=0.4, synthetic_share=0.25)
+    synthetic, _ = drawn(mixed, settings, 160)
+    assert synthetic[:64].all()
+    assert (synthetic[64:].reshape(-1, 8).sum(axis=1) == 2).all()
+
+
+# ---- weights --------------------------------------------------------------------------------------------------------
+
+
+def test_weights_are_of_synthetic_patches_and_have_the_mean_1(mixed: Examples) -> None:
+    settings = replace(PLAIN, synthetic_share=0.25, synthetic_weight=0.5)
+    synthetic, _ = drawn(mixed, settings, 8)
+    weights = loss_weights(mixed, 0, settings, 0)
+    assert weights is not None
+    assert float(weights.mean()) == pytest.approx(1)
+    assert (weights[torch.from_numpy(synthetic)] * 2).tolist() == pytest.approx(
+        weights[~torch.from_numpy(synthetic)][:2].tolist()
+    )
+    assert loss_weights(mixed, 0, replace(settings, synthetic_weight=1.0), 0) is None
+
+
+def test_a_blend_weighs_what_its_parts_weigh(mixed: Examples) -> None:
+    settings = replace(PLAIN, synthetic_share=0.5, synthetic_weight=3.0, mixup=1.0)
+    weights = loss_weights(mixed, 0, settings, 0)
+    assert weights is not None
+    assert len(set(weights.tolist())) > 2
+    assert 1 <= float(weights.max() / weights.min()) <= 3
+
+
+def test_the_loss_is_the_weighted_mean_whole_or_in_parts(tmp_path: Path) -> None:
+    settings = TrainClassifierSettings(network="squeezenet1_1", weights="none", input_px=32, batch=4, optimiser="adam")
+    images = np.random.default_rng(0).integers(0, 65535, (4, 32, 32)).astype(np.uint16)
+    targets, weights = torch.tensor([0, 1, 1, 0]), torch.tensor([0.5, 0.5, 1.5, 1.5])
+
+    def loss(of: list[int], weighing: torch.Tensor | None, at_once: int | None = None) -> float:
+        from mammofill.ground.training.settings import EngineSettings
+
+        own = replace(settings, engine=EngineSettings(at_once=at_once))
+        with training_processes("cpu", 1, "float32", test_the_loss_is_the_weighted_mean_whole_or_in_parts) as fabric:
+            training = TrainingStep(fabric, read_start(own, None), own, 0)
+            training.network.classifier[0].p = 0.0  # no dropout
+            return training.step(images[of], targets[of], 0, 100, 100, weighing)
+
+    each = [loss([number], None) for number in range(4)]
+    expected = float(np.average(each, weights=weights))
+    assert loss([0, 1, 2, 3], weights) == pytest.approx(expected, abs=1e-5)
+    assert loss([0, 1, 2, 3], weights, at_once=2) == pytest.approx(expected, abs=1e-5)
+    assert loss([0, 1, 2, 3], None) == pytest.approx(np.mean(each), abs=1e-5)
+
+
+# ---- all together ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"synthetic_share": 0.3, "synthetic_weight": 0.5},
+        {"synthetic_first": 0.5, "balanced": True, "mixup": 0.2, "augmentation": AugmentationSettings(strong=True)},
+    ],
+)
+def test_stopped_and_continued_equals_uninterrupted(
+    sets: list[PatchSet], tmp_path: Path, values: dict[str, Any]
+) -> None:
+    settings = replace(QUICK, images=48, checkpoint_every_images=8, **values)
+    whole = train_classifier(sets, tmp_path / "whole", settings)
+    for steps in (2, 2):
+        with pytest.raises(StoppedError):
+            train_classifier(sets, tmp_path / "parts", settings, progress=StopsAfter(steps))
+    assert train_classifier(sets, tmp_path / "parts", settings).fingerprint == whole.fingerprint
+
+
+def test_a_weight_changes_what_is_learned(sets: list[PatchSet], tmp_path: Path) -> None:
+    settings = replace(QUICK, images=16)
+    plain, light = (
+        train_classifier(sets, tmp_path / f"{weight}", replace(settings, synthetic_weight=weight)).history["loss"]
+        for weight in (1.0, 0.1)
+    )
+    assert plain[0] != light[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"synthetic_share": 0.5}, "synthetic_share asks for synthetic patches in the batches, but there are none"),
+        ({"synthetic_first": 0.5}, "synthetic_first asks for synthetic patches in the batches, but there are none"),
+        ({"synthetic_share": 0.5, "balanced": True}, "synthetic_share and balanced ask for synthetic benign patches"),
+    ],
+)
+def test_batches_of_nothing_are_refused(
+    sets: list[PatchSet], tmp_path: Path, values: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(TooFewError, match=words):
+        train_classifier(sets[:1], tmp_path / "c", replace(QUICK, **values))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"synthetic_share": 1.0}, r"synthetic_share must be in \(0, 1\), or left out, but is 1.0"),
+        ({"synthetic_first": 1.0}, r"synthetic_first must be in \[0, 1\), but is 1.0"),
+        ({"synthetic_weight": 0.0}, "synthetic_weight must be above 0, but is 0.0"),
+        ({"real": False, "synthetic_share": 0.5}, "synthetic_share must be unset where no real patch is learned from"),
+        ({"dose_by": "mammogram"}, "dose_by must be patch or lesion"),
+        ({"input_mean": (0.5, 0.5, 0.5)}, "input_mean must be unset: shallow-cnn sees gray"),
+        ({"network": "timm/"}, "network must be one of shallow-cnn, .*, or timm/ and a name of timm's"),
+        ({"network": "resnet50", "weights": "pretrained"}, "for resnet50 nothing but ImageNet's weights is published"),
+        (
+            {"weights_name": "RadImageNet"},
+            "weights_name is 'RadImageNet', but weights is none: set weights to pretrained",
+        ),
+        ({"weights_keys": (("a.", ""),)}, "weights_keys says what tensors of weights_file are called, but no file"),
+    ],
+)
+def test_settings_without_sense_are_refused(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        replace(QUICK, **values)
+
+
+def test_how_fills_are_used_is_no_other_recipe() -> None:
+    """An arm is compared with the one that differs from it in added patches alone, however these are used."""
+    used = replace(QUICK, synthetic_share=0.5, synthetic_weight=0.3, synthetic_first=0.2, dose=2.0, even_classes=True)
+    plain, of_fills = (recipe_of(settings_of_plan(one), False) for one in (QUICK, replace(used, dose_by="lesion")))
+    assert plain == of_fills
+    strong = replace(QUICK, augmentation=AugmentationSettings(strong=True))
+    assert recipe_of(settings_of_plan(strong), False) != plain
+
+
+def test_traditional_and_strong_augmentation_are_the_same_but_for_turns() -> None:
+    both = AugmentationSettings(traditional=True, strong=True)
+    assert both.resolved() == AugmentationSettings(strong=True).resolved()
+    assert replace(both.resolved(), quarter_turns=False) == AugmentationSettings(traditional=True).resolved()
+    with pytest.raises(SettingsError, match=r"strong already says flip, rotation_degrees, zoom and quarter_turns"):
+        AugmentationSettings(strong=True, quarter_turns=True)
