@@ -432,6 +432,30 @@ def test_infillers_may_start_from_another_one_or_be_one_that_is_there(tmp_path: 
         read_study(write_study(tmp_path, ELSEWHERE.replace('start = "bank"', 'start = "nowhere"')))
 
 
+def test_test_patients_may_stand_in_a_source_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "held-out").mkdir()
+    text = SHARES + '[judge-infiller]\n[test]\nsource = "held-out"\n'
+    study = read_study(write_study(tmp_path, text))
+    steps = {str(step.out): step for step in study.steps}
+    assert (steps["mammograms"].settings.split, steps["mammograms"].settings.test_share) == ("patients", 0)
+    assert steps["test/mammograms"].inputs["source"] == (tmp_path / "held-out",)
+    assert steps["test/mammograms"].settings.split == "auto"
+    assert steps["test/patches"].settings == steps["patches"].settings
+    evaluated = [step for step in study.steps if step.stage.name == "evaluate"]
+    assert {step.inputs["patches"] for step in evaluated} == {(Path("test/patches"),)}
+    assert {step.settings.split for step in evaluated} == {"test"}
+    assert steps["test-pairs"].inputs["patches"] == (Path("test/patches"),)
+    assert steps["judgement"].inputs["patches"] == (Path("test/patches"),)
+    made: set[Path] = set()
+    for step in study.steps:
+        assert {place for places in step.inputs.values() for place in places if not place.is_absolute()} <= made
+        made.add(step.out)
+    with pytest.raises(SettingsError, match=r"\[test\] must have a source: where the test patients are"):
+        read_study(write_study(tmp_path, text.replace('source = "held-out"', "")))
+    with pytest.raises(SettingsError, match=r"\[test\] and folds in \[grid\] do not go together"):
+        read_study(write_study(tmp_path, text.replace("[grid]", "[grid]\nfolds = 2")))
+
+
 def test_folds_are_judged_each(tmp_path: Path) -> None:
     text = SHARES + "[judge-infiller]\n"
     text = text.replace("[grid]", "[grid]\nfolds = 2")

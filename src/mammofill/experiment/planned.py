@@ -42,6 +42,7 @@ def content_of(study: Study) -> dict[str, Any]:
     test_set: dict[str, Any] = {name: settings_of_plan(plan.settings[name]) for name in decides}
     test_set |= {"seed": plan.seed, "folds": plan.grid.folds, "split": plan.settings["evaluate"].split}
     test_set |= {"source": plan.source.name if plan.source else "phantoms"}
+    test_set |= {"test_source": plan.test.source.name} if plan.test else {}
     # Through JSON, as it will be read again: tuples become lists.
     content: dict[str, Any] = json.loads(json.dumps(content_of_plan(design_of(plan), replicates, test_set)))
     return content

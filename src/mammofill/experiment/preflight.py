@@ -100,7 +100,7 @@ def _in_tables(path: Path) -> Iterator[MammofillError]:
 
 def _checks_of_tables(content: Mapping[str, Any], path: Path) -> Iterator[Callable[[], object]]:
     for name, values in content.items():
-        if isinstance(values, Mapping) and name not in ("infillers", "external", "quick", "infiller-windows"):
+        if isinstance(values, Mapping) and name not in ("infillers", "external", "test", "quick", "infiller-windows"):
             yield _reading(name, values, f"{path} [{name}]", path)
     infillers = content.get("infillers", {})
     for name, values in infillers.items() if isinstance(infillers, Mapping) else ():
@@ -198,7 +198,8 @@ def _of_patients(study: Study, step: Step, collection: Collection) -> Iterator[M
     wanted = study.plan.settings["extract-patches"].abnormality
     for split, classes in classes_of(collection, split_of, wanted).items():
         empty = [name for name, patients in classes.items() if not patients]
-        if not empty or (split == "validation" and not _chooses(study)):
+        elsewhere = split == "test" and study.plan.test is not None
+        if not empty or elsewhere or (split == "validation" and not _chooses(study)):
             continue
         kind = "" if wanted == "all" else f" {wanted}"
         where = f" of {step.out.parent}" if study.plan.grid.folds else ""

@@ -28,6 +28,7 @@ from mammofill.patches.settings import parts_of
 
 _TEST_PAIRS = Path("test-pairs")
 _EXTERNAL = Path("external")
+_TEST = Path("test")
 _WINDOWS = Path("infiller-windows")
 _JUDGEMENT = Path("judgement")
 FOLDS = Path("folds")
@@ -165,6 +166,8 @@ class Plan:
     """Of infillers that were trained elsewhere and are used as they are: where they lie."""
     attributes: Path | None = None
     """The table of what else is known of the lesions, if there is one."""
+    test: External | None = None
+    """Where the test patients come from, if they stand in a source of their own."""
 
 
 @dataclass(frozen=True)
@@ -266,10 +269,15 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
     if plan.external:
         inputs = {"source": (plan.external.source,)} | _attributes(plan.external.attributes)
         yield step("ingest", inputs, _EXTERNAL / "mammograms", plan.external.settings)
-    patches = patches_at()
+    if plan.test:
+        inputs = {"source": (plan.test.source,)} | _attributes(plan.test.attributes)
+        yield step("ingest", inputs, _TEST / "mammograms", plan.test.settings)
+    patches, tested = patches_at(), _tested_patches(plan)
     yield step("extract-patches", {"mammograms": (Path("mammograms"),)}, patches, plan.settings["extract-patches"])
     if any(_own_windows(name, plan) for _, name, *_ in trained):
         yield step("extract-patches", {"mammograms": (Path("mammograms"),)}, _WINDOWS, plan.windows)
+    if plan.test:
+        yield step("extract-patches", {"mammograms": (_TEST / "mammograms",)}, tested, plan.settings["extract-patches"])
     if plan.external:
         inputs = {"mammograms": (_EXTERNAL / "mammograms",)}
         yield step("extract-patches", inputs, _EXTERNAL / "patches", plan.settings["extract-patches"])
@@ -281,7 +289,7 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
         yield step("pair-patches", {"patches": (patches_at(who),)}, _pairs(who), plan.settings["pair-patches"])
     if plan.judging:
         of_test = replace(plan.settings["pair-patches"], split="test")
-        yield step("pair-patches", {"patches": (patches,)}, _TEST_PAIRS, of_test)
+        yield step("pair-patches", {"patches": (tested,)}, _TEST_PAIRS, of_test)
     for who, name, number in trained:
         made_from = {"patches": (patches_at(who),), "pairs": (_pairs(who),)} | _own_windows(name, plan)
         made_from |= {"start": (plan.starts[name],)} if name in plan.starts else {}
@@ -307,7 +315,7 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
         out = Path("classifiers") / cell.slug
         yield step("train-classifier", given, out, _settings_of(cell), plan.seed + cell.replicate)
     for cell in cells:
-        inputs = {"classifier": (Path("classifiers") / cell.slug,), "patches": (patches,)}
+        inputs = {"classifier": (Path("classifiers") / cell.slug,), "patches": (tested,)}
         yield step("evaluate", inputs, Path("evaluations") / cell.slug, _evaluation_of(cell, plan))
     for cell in cells if plan.external else ():
         inputs = {"classifier": (Path("classifiers") / cell.slug,), "patches": (_EXTERNAL / "patches",)}
@@ -344,7 +352,7 @@ def _judged(plan: Plan) -> Step:
     """
     eyes = [next(cell for cell in cells_of(plan) if cell.arm == arm and cell.share == 1) for arm in plan.judging]
     infillers = tuple(_infiller(Patients(), name, 0, plan) for name in _judged_infillers(plan))
-    seen = {"infillers": infillers, "patches": (patches_at(),)}
+    seen = {"infillers": infillers, "patches": (_tested_patches(plan),)}
     roles = ("classifier", "standardised")
     seen |= {role: (Path("classifiers") / cell.slug,) for role, cell in zip(roles, eyes, strict=False)}
     seen |= {"pairs": (_TEST_PAIRS,)} | ({"phantoms": (Path("phantoms"),)} if _can_be_drawn_again(plan) else {})
@@ -469,6 +477,10 @@ def _external_of(cell: Cell, plan: Plan) -> Any:
 def _evaluation(cell: Cell, repeat: int, plan: Plan) -> Path:
     """Return where the evaluation of a cell lies that is compared; with folds, that of one repeat, over all folds."""
     return Path("evaluations") / (f"{cell.slug}_repeat-{repeat}" if plan.grid.fold_repeats > 1 else cell.slug)
+
+
+def _tested_patches(plan: Plan) -> Path:
+    return _TEST / "patches" if plan.test else patches_at()
 
 
 def patches_at(who: Patients = Patients()) -> Path:

@@ -67,6 +67,9 @@
     folds = 5                     # cross-validation: all of it anew within each fold, and every patient is tested once
     fold_repeats = 2              # with patients dealt out anew; each time is one more replicate
 
+    [test]                        # only where this table stands: all other patients are learned from, and the test
+    source = "path/of/it"         # split of this source is tested on; all else as in [ingest]
+
     [external]                    # only where this table stands: a second source, on all of which each classifier is
                                   # judged as well, and from which nothing is learned
     name = "INbreast"             # what it is called
@@ -116,7 +119,17 @@ _ONCE = ("phantom", "ingest", "extract-patches", "pair-patches", "synthesize", "
 """Stages whose settings stand in a table of their own name."""
 _STUDY_KEYS = ("name", "seed", "device")
 _QUICK = "quick"
-_TABLES = (*_ONCE, "infiller-windows", "train-infiller", "train-classifier", "infillers", "arms", "grid", "external")
+_TABLES = (
+    *_ONCE,
+    "infiller-windows",
+    "train-infiller",
+    "train-classifier",
+    "infillers",
+    "arms",
+    "grid",
+    "test",
+    "external",
+)
 _NOT_SET = dict.fromkeys(("arm", "replicate", "infiller", "dose", "real_share"), "[[arms]] and [grid]") | {
     "external": "[external]"
 }
@@ -172,6 +185,7 @@ def read_study(path: str | Path, quick: bool = False) -> Study:
         settings["pair-patches"] = replace(settings["pair-patches"], hole=hole)
     check_names(stage_named("train-classifier").settings_class(), tables["train-classifier"],
                 f"{path} [train-classifier]")  # fmt: skip
+    test = _test(tables["test"], settings, path) if "test" in content else None
     arms = _arms(_arm_tables(content), tables["train-classifier"], infillers, path)
     grid = read_settings(Grid, tables["grid"], f"{path} [grid]", path.parent)
     _check_grid(grid, arms, tables["synthesize"], path)
@@ -186,7 +200,19 @@ def read_study(path: str | Path, quick: bool = False) -> Study:
     judging = _judging_arms(arms, path) if "judge-infiller" in content else ()
     external = _external(tables["external"], settings["ingest"], path) if "external" in content else None
     plan = Plan(
-        source, settings, infillers, tuple(arms), grid, judging, seed, external, own_windows, starts, ready, attributes
+        source,
+        settings,
+        infillers,
+        tuple(arms),
+        grid,
+        judging,
+        seed,
+        external,
+        own_windows,
+        starts,
+        ready,
+        attributes,
+        test,
     )
     return Study(path, name, seed, device, plan, tuple(steps_of(plan)))
 
@@ -250,6 +276,17 @@ def _source(ingest: dict[str, Any], phantoms: bool, path: Path) -> Path | None:
         ingest.setdefault("collection", "cbis-ddsm")
         return None
     return _place(source, f"{path} [ingest]", path)
+
+
+def _test(table: dict[str, Any], settings: dict[str, Any], path: Path) -> External:
+    """Return where the test patients come from; of the study's own source nobody tests then."""
+    where, ingest = f"{path} [test]", settings["ingest"]
+    source, attributes = table.pop("source", None), _attributes(table, where, path)
+    if source is None:
+        raise SettingsError(f"{where} must have a source: where the test patients are.")
+    own = read_settings(type(ingest), table, where, path.parent, replace(ingest, split="auto"))
+    settings["ingest"] = replace(ingest, split="patients", test_share=0.0)
+    return External("test", _place(source, where, path), own, attributes)
 
 
 def _external(table: dict[str, Any], ingest: Any, path: Path) -> External:
@@ -406,11 +443,12 @@ def _check_comparison(settings: Any, grid: Grid, arms: list[Arm], path: Path) ->
 def _check_folds(grid: Grid, content: Mapping[str, Any], path: Path) -> None:
     if not grid.folds:
         return
-    if "external" in content:
-        raise SettingsError(
-            f"{path}: [external] and folds in [grid] do not go together: with {grid.folds} folds there are as many "
-            "classifiers of each kind, and no single one to judge. Run a study without folds for it."
-        )
+    for table in ("external", "test"):
+        if table in content:
+            raise SettingsError(
+                f"{path}: [{table}] and folds in [grid] do not go together: with {grid.folds} folds there are as many "
+                "classifiers of each kind, and no single one to judge. Run a study without folds for it."
+            )
     for field in ("split", "folds", "fold", "test_share"):
         if field in content.get("ingest", {}):
             raise SettingsError(
