@@ -23,9 +23,11 @@ class Toy:
     collection: str = ""
 
 
-def mammograms(folder: Path, source: Path, collection: str, files: list[str]) -> Artifact:
+def mammograms(
+    folder: Path, source: Path, collection: str, files: list[str], attributes: Path | None = None
+) -> Artifact:
     source.mkdir(exist_ok=True)
-    inputs = {"source": source}
+    inputs = {"source": source} | ({"attributes": attributes} if attributes else {})
     with begin(folder, kind="mammograms", stage="ingest", settings=Toy(collection), seed=0, inputs=inputs) as work:
         assert work is not None
         pd.DataFrame({"source_sha256": [*files, None]}).to_parquet(work.folder / "mammograms.parquet")
@@ -86,6 +88,14 @@ def test_what_is_not_external_is_refused(
     other = mammograms(tmp_path / "other", tmp_path / source, collection, files)
     with pytest.raises(LeakError, match=f"The external test set 'clinic' .*other.* is not external to .*{words}"):
         check(own, other, tmp_path)
+
+
+def test_one_table_of_attributes_makes_no_two_sources_one(tmp_path: Path) -> None:
+    attributes = tmp_path / "attributes.csv"
+    attributes.write_text("file,shape\n")
+    own = mammograms(tmp_path / "own", tmp_path / "train", "table", ["a"], attributes)
+    other = mammograms(tmp_path / "other", tmp_path / "test", "table", ["b"], attributes)
+    assert check(own, other, tmp_path)["external_check"] == "patients, collections and image files"
 
 
 def test_the_same_mammograms_are_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from mammofill.infilling.gan.settings import (
     PerceptualSettings,
     ScheduleSettings,
 )
+from mammofill.pairing.hole import HoleSettings
 
 
 def test_the_paper_is_the_default() -> None:
@@ -135,3 +136,10 @@ def test_learning_rate_falls_by_one_per_cent_every_500_batches() -> None:
     assert ScheduleSettings().rate_at(0) == 1
     assert ScheduleSettings().rate_at(4000) == pytest.approx(0.99)
     assert ScheduleSettings().rate_at(8000) == pytest.approx(0.99**2)
+
+
+def test_a_soft_edge_leaves_the_rim_of_the_hole() -> None:
+    rimmed = HoleSettings("ellipse", 0.3, 2.0, 3)
+    assert replace(PRESETS["copy-paste"], hole=rimmed, feather_px=2).feather_px == 2
+    with pytest.raises(SettingsError, match="feather_px must be less than the rim of the hole, 3 px, which stays"):
+        replace(PRESETS["copy-paste"], hole=rimmed, feather_px=3)

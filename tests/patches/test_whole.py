@@ -9,7 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from jsonargparse import ArgumentParser
 
+from mammofill.experiment.settings import add_settings
 from mammofill.ground.errors import TooFewError
 from mammofill.infilling.conditions import words_in
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
@@ -76,3 +78,10 @@ def test_what_is_not_square_or_too_small_is_counted(tmp_path: Path) -> None:
         extract_patches(make_crops(tmp_path / "wide", [8] * 4, columns=80), tmp_path / "a", settings)
     with pytest.raises(TooFewError, match="picture-smaller-than-patch 4"):
         extract_patches(make_crops(tmp_path / "own", [26] * 4), tmp_path / "b", replace(settings, size_px=128))
+
+
+@pytest.mark.parametrize(("flags", "whole"), [(["--whole"], True), (["--whole", "false"], False), ([], None)])
+def test_the_flag_needs_no_word(flags: list[str], whole: bool | None) -> None:
+    parser = ArgumentParser(exit_on_error=False)
+    add_settings(parser, ExtractPatchesSettings)
+    assert parser.parse_args([*flags, "--size_px", "32"]).whole is whole

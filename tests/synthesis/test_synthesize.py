@@ -16,7 +16,7 @@ from toy_infilling import HOLE, World, tiny
 from mammofill.ground.errors import ArtifactError, DeviceError, LeakError, PlanChangedError, SettingsError, TooFewError
 from mammofill.ground.progress import Progress, Task
 from mammofill.infilling import preset, train_infiller
-from mammofill.pairing import Pairs
+from mammofill.pairing import PairPatchesSettings, Pairs, pair_patches
 from mammofill.pairing.pixels import paired_pixels
 from mammofill.patches import PatchSet
 from mammofill.synthesis import SynthesizeSettings, synthesize
@@ -195,6 +195,23 @@ def test_every_method_makes_both_classes(world: World, tmp_path: Path, method: s
     assert made.table["pathology"].value_counts().to_dict() == {"malignant": 4, "benign": 3}
     assert made.manifest.patients_learned_from == infiller.manifest.patients_learned_from
     test_pixels_outside_the_hole_and_its_soft_edge_are_the_context(World(world.patches, world.pairs, infiller), made)
+
+
+def test_a_lesion_painted_over_another_says_of_both(world: World, tmp_path: Path) -> None:
+    settings = PairPatchesSettings(
+        contexts="lesion", own_class=False, own_margin_px=0, zoom=(1, 1.3), tries=200, hole=world.infiller.hole
+    )
+    pairs = pair_patches(world.patches, tmp_path / "pairs", settings)
+    made = synthesize(world.infiller, pairs, world.patches, tmp_path / "made", SOME, seed=3)
+    truth = world.patches.table.set_index("patch_id")["pathology"]
+    for row in made.table.to_dict("records"):
+        assert row["context_pathology"] == truth[row["context_patch_id"]] != "normal"
+        assert row["patient_id"] != row["mask_donor_patient_id"], "two patients, both of whom the leak guard knows"
+        assert row["pathology"] == truth[row["mask_donor_patch_id"]]
+    rows = pd.Index(world.patches.table["patch_id"]).get_indexer(made.table["context_patch_id"])
+    own = world.patches.masks(rows)
+    holes = made.holes(range(len(made.table)))
+    assert not (own & ~holes).any(), "nothing of the own lesion is left"
 
 
 def test_what_the_infiller_is_told_of_the_donor_and_the_breast(

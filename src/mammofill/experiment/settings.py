@@ -92,6 +92,8 @@ def add_settings(parser: ArgumentParser, settings_class: type[Any], start: Any =
         # jsonargparse also offers a whole nested table as one flag; its parts are enough, and read better.
         if type(action).__name__.endswith("ActionConfigLoad"):
             action.help = SUPPRESS
+        if getattr(action, "_typehint", None) in (bool, bool | None):
+            action.nargs, action.const = "?", True  # --whole is as good as --whole true
 
 
 def settings_in(values: Any, settings_class: type[Any], **more: Any) -> Any:

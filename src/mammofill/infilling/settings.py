@@ -44,6 +44,13 @@ class InfillerSettings:
         once = len(set(self.conditions)) == len(self.conditions)
         check_setting(self, "conditions", known and once, f"pathology first, then any of {', '.join(FACTS)}, each once")
         check_setting(self, "feather_px", self.feather_px >= 0, "at least 0")
+        rim = self.hole.rim_px
+        check_setting(
+            self,
+            "feather_px",
+            not rim or self.feather_px < rim,
+            f"less than the rim of the hole, {rim} px, which stays",
+        )
         check_setting(self, "previews", self.previews >= 0, "at least 0")
 
 
