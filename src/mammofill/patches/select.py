@@ -43,7 +43,7 @@ def select_patches(
     Raises:
         TooFewError: a pathology that the train split has would be left without a patient.
     """
-    kept_patients = choose_patients(patches.table, settings.patients_share, seed)
+    kept_patients = choose_patients(patches.table, settings.patients_share, seed, settings.parts, settings.part)
     train = (patches.table["split"] == "train").to_numpy(dtype=bool)
     if settings.others:
         kept_patients = set(patches.table["patient_id"][train].astype(str)) - kept_patients
@@ -68,16 +68,18 @@ def select_patches(
     return PatchSet.open(out)
 
 
-def choose_patients(table: pd.DataFrame, share: float, seed: int) -> set[str]:
+def choose_patients(table: pd.DataFrame, share: float, seed: int, parts: int = 1, part: int = 0) -> set[str]:
     """Choose a share of the train split's patients, in proportion of the worst pathology of their patches.
 
     Args:
         table: of a patch set.
         share: in (0, 1].
         seed: decides who; the smaller of two shares is a part of the larger.
+        parts: into how many they are dealt.
+        part: which of these is kept.
 
     Raises:
-        TooFewError: nobody of a pathology would be left.
+        TooFewError: nobody of a pathology would be left, of whom the share or part has to have some.
     """
     train = table[table["split"] == "train"]
     rank = train["pathology"].map({name: place for place, name in enumerate(_WORST_FIRST)})
@@ -91,5 +93,10 @@ def choose_patients(table: pd.DataFrame, share: float, seed: int) -> set[str]:
                 f"A share of {share:g} of the {len(patients)} {pathology} patients of the train split is nobody. "
                 "Keep a larger share."
             )
-        chosen.update(stream(seed, "patients", pathology).permutation(patients)[:count].tolist())
+        if count and count < parts and pathology != "normal":
+            raise TooFewError(
+                f"There are {count} {pathology} patients in the train split, too few for {parts} parts with one each. "
+                "Make fewer parts, or keep a larger share."
+            )
+        chosen.update(stream(seed, "patients", pathology).permutation(patients)[:count][part::parts].tolist())
     return chosen

@@ -74,13 +74,21 @@ class SelectPatchesSettings:
         others: keep the other patients instead. With the same share and seed, a set with and a set without it have no
             patient of the train split in common, so that an infiller may come from patients of which a study knows
             nothing.
+        parts: deal the patients that are kept into so many parts, in proportion of their worst pathology, and keep one.
+            A classifier trained on each of three parts can read fills of all patients: a fill is of two at most.
+        part: which, from 0.
     """
 
     patients_share: float = 1.0
     others: bool = False
+    parts: int = 1
+    part: int = 0
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         check_setting(self, "patients_share", 0 < self.patients_share <= 1, "in (0, 1]")
         some = self.patients_share < 1 or not self.others
         check_setting(self, "others", some, "false where patients_share is 1: there is nobody else")
+        check_setting(self, "parts", self.parts >= 1, "at least 1")
+        check_setting(self, "parts", self.parts == 1 or not self.others, "1 where the others are kept")
+        check_setting(self, "part", 0 <= self.part < self.parts, f"from 0 to {self.parts - 1}")
