@@ -178,3 +178,15 @@ def test_the_widest_of_some_rules() -> None:
     assert widest([HoleSettings(), GROWN, dilation, narrow]) == GROWN
     assert widest([HoleSettings(), narrow]) == narrow
     assert widest([HoleSettings()]) == HoleSettings()
+
+
+@pytest.mark.parametrize(
+    "rule", [HoleSettings(), GROWN, HoleSettings("dilation", 0.25, 1.5), HoleSettings("ellipse", 1e-07, 3.0)]
+)
+def test_a_rule_can_be_read_from_its_words(rule: HoleSettings) -> None:
+    assert HoleSettings.from_words(str(rule)) == rule
+
+
+def test_other_words_are_no_rule() -> None:
+    with pytest.raises(ValueError, match="'a square' is not a rule for holes"):
+        HoleSettings.from_words("a square")

@@ -77,3 +77,26 @@ def test_a_share_that_leaves_nobody(tmp_path: Path) -> None:
     table = make(tmp_path / "whole", patients=8).table
     with pytest.raises(TooFewError, match=r"A share of 0.1 of the 2 malignant patients of the train split is nobody"):
         choose_patients(table, 0.1, seed=0)
+
+
+def test_parts_are_all_patients_and_have_nobody_in_common(tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole", patients=12)
+    parts = [
+        select_patches(whole, tmp_path / f"{part}", SelectPatchesSettings(parts=3, part=part), seed=1)
+        for part in range(3)
+    ]
+    people = [set(one.table["patient_id"][one.table["split"] == "train"]) for one in parts]
+    assert sum(map(len, people)) == len(set.union(*people)) == 12
+    for one in parts:
+        train = one.table[one.table["split"] == "train"]
+        assert {"benign", "malignant"} < set(train["pathology"])
+        assert one.table["patient_id"][one.table["split"] == "test"].nunique() == 12
+
+
+def test_parts_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="part must be from 0 to 2"):
+        SelectPatchesSettings(parts=3, part=3)
+    with pytest.raises(SettingsError, match="parts must be 1 where the others are kept"):
+        SelectPatchesSettings(0.5, others=True, parts=2)
+    with pytest.raises(TooFewError, match="2 malignant patients in the train split, too few for 3 parts with one each"):
+        select_patches(make(tmp_path / "a"), tmp_path / "b", SelectPatchesSettings(parts=3, part=0))

@@ -144,8 +144,8 @@ def unpainted(fills: Measures, beside: Beside, what: str, settings: SelectSynthe
     found = 1 - crossed_scores(np.concatenate(parts), painted, people, settings.folds, settings.trees, seed)
     if not np.isfinite(found).all():
         raise TooFewError(
-            f"The fills are of too few patients for forests that learn from others to tell whether they look painted: "
-            f"{len(set(fills.people.ravel().tolist()))} patients in {settings.folds} folds. Give more fills."
+            f"The fills are of too few patients, {len(set(fills.people.ravel().tolist()))} in {settings.folds} folds, "
+            "for forests that learn from others to tell whether they look painted. Give more fills, or set more folds."
         )
     return Unpainted(found[: len(fills)], found[len(fills) : len(fills) + len(beside.real)])
 

@@ -28,7 +28,8 @@ class SelectSyntheticSettings:
             other class: so many wrong labels would be found out. Where the classifiers tell the classes less well, more
             fills go for it; 0 leaves it out.
         typicality: nearness to real lesions of the class in the features of these classifiers.
-        seam: how little the rings around the hole look painted, to a forest that learned from other patients.
+        seam: how little the rings around the hole look painted, to a forest that learned from other patients. Laxer,
+            since a forest finds traces that no eye and hardly a classifier minds.
         detection: how little spectrum and brightness look painted, to such a forest.
         refuse_copies: refuse fills that count as copies of a training lesion: their correlation with it lies beyond
             halfway to 1 from the two most alike training lesions of different patients.
@@ -51,8 +52,8 @@ class SelectSyntheticSettings:
     class_fidelity: float = 0.05
     other_class: float = 0.8
     typicality: float = 0.05
-    seam: float = 0.05
-    detection: float = 0.05
+    seam: float = 0.01
+    detection: float = 0.01
     refuse_copies: bool = True
     balance: bool = True
     ratio: float | None = None
