@@ -38,6 +38,10 @@ class World:
         return select_synthetic(*given.values(), out, settings, **how)
 
     @cached_property
+    def good(self) -> PatchSet:
+        return make_fills(self.folder / "good", fill_rows(["good"]), self.patches)
+
+    @cached_property
     def selected(self) -> PatchSet:
         return self.select(self.folder / "selected")
 
@@ -88,8 +92,8 @@ def painted(row: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     kind, asked = row["patch_id"].split("-")[0], row["pathology"]
     mask, bare = a_mask(row["mask_donor_patch_id"]), tissue(row["context_patch_id"])
     if kind == "stamp":
-        image = np.where(mask, 0.4, bare)
-        cv2.circle(image, (SIZE_PX // 2, SIZE_PX // 2), 4, 0.9, -1)
+        stamp = cv2.circle(np.full_like(bare, 0.4), (SIZE_PX // 2, SIZE_PX // 2), 4, 0.9, -1)
+        image = np.where(mask, stamp, bare)
         image[0, 0] = 1 - image[0, 0]
         return image, mask
     if kind == "copy":  # `make_patches` numbers its rows, three to a patient

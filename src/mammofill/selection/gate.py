@@ -35,7 +35,7 @@ class Decision:
     @property
     def refused(self) -> NDArray[np.bool_]:
         """(N,) whether a fill is refused for any reason."""
-        return np.any(list(self.failed.values()), axis=0)
+        return np.asarray(np.any(list(self.failed.values()), axis=0), np.bool_)
 
     def reasons(self) -> list[str]:
         """Return for each fill all reasons, separated by spaces."""
@@ -113,5 +113,5 @@ def _order(scores: Mapping[str, Score], nearest_training: NDArray[np.float64], b
     if by == "originality":
         return -nearest_training
     if by == "all":
-        return np.min([one.rank for one in scores.values()], axis=0)
+        return np.asarray(np.min([one.rank for one in scores.values()], axis=0), np.float64)
     return scores[by].rank

@@ -70,7 +70,7 @@ def table_of(
     lines += [counted("drawn at random, as many as the gate keeps" if decision.random else "kept", decision.kept)]
     labels = ", ".join(dict.fromkeys(one.label for one in classifiers))
     means = mean_over_classifiers(sets)
-    shown = [["", REAL, ALL, KEPT], *[[name, *map(_number, row)] for name, row in means.iterrows()]]
+    shown = [["", REAL, ALL, KEPT], *[[str(name), *map(_number, row)] for name, row in means.iterrows()]]
     mean = "" if len(classifiers) == 1 else f", mean over {len(classifiers)} classifiers"
     words = f"Beside real validation lesions, in the features of {labels}{mean} (a dash: too few):"
     return f"{_aligned(lines)}\n\n{words}\n\n{_aligned(shown)}\n"
