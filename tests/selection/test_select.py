@@ -13,11 +13,15 @@ import pytest
 from toy_judging import BrightestSpot, make_classifier
 from toy_selection import KINDS, PATIENTS, SOME, World, fill_rows, make_fills, train_patient
 
+from mammofill.classifier import TrainClassifierSettings, train_classifier
 from mammofill.classifier.train import check_leaks
+from mammofill.evaluation.training import what_was_learned
 from mammofill.ground.errors import ArtifactError, LeakError, MammofillError, SettingsError, TooFewError
 from mammofill.ground.imaging import decode_png, to_unit
+from mammofill.ground.progress import Progress
 from mammofill.patches import PatchSet
-from mammofill.selection import SelectSyntheticSettings, read_scores
+from mammofill.report.examples import synthetic_examples
+from mammofill.selection import SelectSyntheticSettings, read_scores, select_synthetic
 from mammofill.selection.settings import QUANTILES
 
 
@@ -143,12 +147,29 @@ def test_fills_of_eight_bits_have_not_changed_outside(world: World, tmp_path: Pa
     assert set(read_scores(selected)["changed_outside"]) == {0}
 
 
-def test_where_nothing_passes_the_set_is_empty_and_says_so(world: World, tmp_path: Path) -> None:
+class Saying(Progress):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_where_nothing_passes_the_set_is_empty_and_an_arm_with_it_learns_from_real_lesions_alone(
+    world: World, tmp_path: Path
+) -> None:
     fills = make_fills(tmp_path / "fills", fill_rows(["stamp"]), world.patches)
-    selected = world.select(tmp_path / "out", synthetic=fills)
+    heard = Saying()
+    selected = select_synthetic(fills, world.patches, world.readers, tmp_path / "out", SOME, progress=heard)
     assert len(selected.table) == 0
     assert selected.manifest.counts["refused"] == len(fills.table)
-    check_leaks([world.patches, selected])
+    assert any("no fill of" in line and "none is kept" in line for line in heard.said)
+
+    recipe = TrainClassifierSettings(network="shallow-cnn", weights="none", input_px=32, epochs=1)
+    classifier = train_classifier([world.patches, selected], tmp_path / "classifier", recipe)
+    assert classifier.manifest.counts["train_synthetic_benign"] == 0
+    assert what_was_learned(classifier)["added"] == "generated", "it is the arm with generated patches all the same"
+    assert synthetic_examples(selected, [world.patches, selected], 2, 0) == []
 
 
 def test_what_cannot_be_selected_is_refused_in_words(world: World, tmp_path: Path) -> None:
