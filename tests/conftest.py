@@ -157,8 +157,93 @@ def folded(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
     return run_study(path, folder / "out")
 
 
+GATED_STUDY = """
+name = "gated"
+seed = 3
+
+[phantom]
+patients = 40
+height_px = 192
+width_px = 128
+
+[ingest]
+height_px = 160
+validation_share = 0.3
+
+[extract-patches]
+size_px = 32
+stride_px = 16
+normals_per_mammogram = 4
+
+[train-infiller]
+preset = "copy-paste"
+hole = { share = 0.1, plus_px = 1.0 }  # small enough for patches of 32 px
+
+[select-synthetic]
+class_fidelity = 0.02
+other_class = 0.0
+seam = 0.02
+refuse_copies = false  # all are
+least_real = 4
+folds = 3
+trees = 10
+shown = 2
+
+[train-classifier]
+network = "shallow-cnn"
+weights = "none"
+input_px = 32
+epochs = 1
+learning_rate = 1e-3
+
+[[arms]]
+name = "real only"
+augmentation.traditional = true
+
+[[arms]]
+name = "pasted"
+synthetic = true
+
+[[arms]]
+name = "pasted, gated"
+synthetic = true
+select = "gated"
+
+[[arms]]
+name = "pasted, as many at random"
+synthetic = true
+select = "random"
+
+[grid]
+doses = [0.5]
+
+[evaluate]
+resamples = 200
+heat_maps = 0
+
+[compare-arms]
+resamples = 200
+curve_resamples = 100
+"""
+"""A study in which arms select among fills, as small as it comes."""
+
+
+@pytest.fixture(scope="session")
+def gated(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
+    """Return the study with the gate, run to its end."""
+    from mammofill.experiment import run_study
+
+    folder = tmp_path_factory.mktemp("gated")
+    path: Path = folder / "gated.toml"
+    path.write_text(GATED_STUDY, encoding="utf-8")
+    return run_study(path, folder / "out")
+
+
+_NOT_IN_THE_CORRIDOR = {"pool-folds": "folded", "select-synthetic": "gated"}
+
+
 @pytest.fixture
 def ran(stage: Stage, request: pytest.FixtureRequest) -> StudyRun:
-    """Return the study in which the stage at hand ran: the corridor, but for what only a cross-validation needs."""
-    run: StudyRun = request.getfixturevalue("folded" if stage.name == "pool-folds" else "corridor")
+    """Return the study in which the stage at hand ran: the corridor, but for those that it does without."""
+    run: StudyRun = request.getfixturevalue(_NOT_IN_THE_CORRIDOR.get(stage.name, "corridor"))
     return run

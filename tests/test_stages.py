@@ -29,6 +29,7 @@ CHANGED: dict[str, dict[str, Any]] = {
     "pair-patches": {"tries": 3},
     "train-infiller": {"feather_px": 3},
     "synthesize": {"ratio": 0.75},
+    "select-synthetic": {"by": "seam"},
     "train-classifier": {"batch": 5},
     "evaluate": {"resamples": 150},
     "pool-folds": {"resamples": 150},

@@ -221,8 +221,9 @@ def make_classifier(
     patients: Iterable[str] = ("train-patient-1",),
     through: str = "train-classifier",
     standardise: bool = False,
+    label: str = "Brightest spot",
 ) -> Classifier:
-    facts = {"network": "shallow-cnn", "label": "Brightest spot", "threshold": 0.5, "input_px": SIZE_PX}
+    facts = {"network": "shallow-cnn", "label": label, "threshold": 0.5, "input_px": SIZE_PX}
     facts |= {"standardise": True} if standardise else {}
     with begin(
         out, kind="classifier", stage="train-classifier", settings=Toy(f"{standardise}"), seed=0, inputs={}

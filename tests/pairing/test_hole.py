@@ -196,3 +196,22 @@ def test_a_rim_stays_and_the_mask_is_never_cut(name: str) -> None:
     assert widest([rimmed, grown]) == grown
     with pytest.raises(SettingsError, match="HoleSettings.rim_px must be 0 for the rule mask"):
         HoleSettings(rim_px=1)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        HoleSettings(),
+        GROWN,
+        HoleSettings("dilation", 0.25, 1.5),
+        HoleSettings("ellipse", 1e-07, 3.0),
+        HoleSettings("ellipse", 0.3, 2.0, 3),
+    ],
+)
+def test_a_rule_can_be_read_from_its_words(rule: HoleSettings) -> None:
+    assert HoleSettings.from_words(str(rule)) == rule
+
+
+def test_other_words_are_no_rule() -> None:
+    with pytest.raises(ValueError, match="'a square' is not a rule for holes"):
+        HoleSettings.from_words("a square")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 ADDED = GENERATED, REPEATED = "generated", "repeated"
 """What a classifier may learn from beside real patches, each once; both where both are."""
 
+_SELECTION = "select-synthetic"
+"""The stage that keeps some generated patches, or none."""
+
 _OF_ADDED_PATCHES = ("real", "dose", "dose_by", "repeats", *USE_OF_FILLS)
 """Settings of train-classifier that say how many patches of which kind are learned from, by which class and when."""
 
@@ -35,9 +38,11 @@ def what_was_learned(classifier: Classifier) -> dict[str, Any]:
         longer at their place; none where nothing generated was learned from.
     """
     counts = learned_patches(classifier)
-    settings = classifier.manifest.settings
-    added = [GENERATED] * bool(counts["synthetic_patches"]) + [REPEATED] * bool(settings.get("repeats"))
-    infillers = [one.fingerprint for one in upstream(classifier).get("infiller", ())]
+    settings, behind = classifier.manifest.settings, upstream(classifier)
+    # A gate that lets nothing pass leaves an arm with generated patches what it is, in one fold of many, say.
+    gated = any(one.manifest.stage == _SELECTION for one in behind.get("patches", ()))
+    added = [GENERATED] * bool(counts["synthetic_patches"] or gated) + [REPEATED] * bool(settings.get("repeats"))
+    infillers = [one.fingerprint for one in behind.get("infiller", ())]
     if counts["synthetic_patches"] and not infillers:
         infillers = [record.fingerprint for record in classifier.manifest.inputs if record.role == "patches"]
     return {**counts, "added": " and ".join(added), "recipe": _recipe(classifier), "infillers": sorted(infillers)}

@@ -244,6 +244,19 @@ STAGES: tuple[Stage, ...] = (
         device=True,
     ),
     Stage(
+        name="select-synthetic",
+        summary="keep the fills that are as good as most real lesions, and say for what the others go",
+        function="mammofill.selection:select_synthetic",
+        settings="mammofill.selection:SelectSyntheticSettings",
+        inputs=(
+            Input("synthetic", _PATCHES, words="finished folder of synthetic patches"),
+            Input("patches", _PATCHES, words="finished folder of the patches that they were painted into"),
+            Input("classifiers", _CLASSIFIER, several=True, words="finished classifier folder"),
+        ),
+        output=_PATCHES,
+        device=True,
+    ),
+    Stage(
         name="train-classifier",
         summary="train a classifier, malignant against benign, on real and synthetic patches",
         function="mammofill.classifier:train_classifier",

@@ -17,10 +17,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mammofill.experiment.stages import PHANTOM, STAGES, Stage, stage_named
+from mammofill.experiment.stages import Stage, stage_named
 from mammofill.ground.errors import check_setting
 from mammofill.ground.seeding import derive_seed
 from mammofill.infilling.settings import TrainedInfillerSettings
@@ -33,6 +34,12 @@ _WINDOWS = Path("infiller-windows")
 _JUDGEMENT = Path("judgement")
 FOLDS = Path("folds")
 """Below it lies what is made within single folds."""
+SELECTIONS = ALL, GATED, RANDOM = "all", "gated", "random"
+"""Which fills an arm learns from: those that were painted, in their order; those that `select_synthetic` keeps; or, as
+the control of these, as many of each class drawn at random."""
+_PARTS = 3
+"""Of the patients: each trains one of the classifiers that read fills. A fill is of two patients, so of two parts at
+most, and there is always a classifier that saw neither."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class Grid:
         folds: everything is made anew within each of so many folds, which test in turn, so that every patient is tested
             by a classifier that never saw that patient; 0 tests on the one test split of ingest.
         fold_repeats: how often the patients are dealt out to folds; each time is one more replicate.
+        painted_for_each: fills that are painted for each one of the largest dose, where an arm selects among them: a
+            gate that refuses half leaves the dose all the same. An arm that selects learns from fewer where fewer pass.
     """
 
     infillers: int = 1
@@ -66,6 +75,7 @@ class Grid:
     every_dose_at_every_share: bool = False
     folds: int = 0
     fold_repeats: int = 1
+    painted_for_each: float = 2.0
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
@@ -81,6 +91,7 @@ class Grid:
         check_setting(self, "infillers", enough, f"at most {most}, the parts of the largest share below 1")
         check_setting(self, "folds", self.folds == 0 or self.folds >= 2, "at least 2, or 0 for none")
         check_setting(self, "fold_repeats", self.fold_repeats >= 1, "at least 1")
+        check_setting(self, "painted_for_each", self.painted_for_each >= 1, "at least 1")
         check_setting(self, "fold_repeats", self.fold_repeats == 1 or self.folds > 0, "1 where there are no folds")
 
     @property
@@ -119,6 +130,8 @@ class Arm:
     """Whether it learns from as many further patients as well: what twice as many real lesions are worth."""
     shares: tuple[float, ...] = ()
     """At which of the grid's shares it is trained; at all where none is named."""
+    select: str = ALL
+    """Which of the synthetic patches it learns from, of `SELECTIONS`."""
 
     @property
     def slug(self) -> str:
@@ -158,6 +171,8 @@ class Plan:
     """The arms whose classifiers judge the infillers, if they are judged: one, and perhaps a standardised one."""
     seed: int
     external: External | None = None
+    readers: Any | None = None
+    """Settings of the classifiers that read fills, where an arm selects among them."""
     windows: Any | None = None
     """Settings of extract-patches for the windows that trained infillers learn from; None where they have none."""
     starts: Mapping[str, Path] = field(default_factory=dict)
@@ -285,6 +300,11 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
         if who.share < 1:
             settings = stage_named("select-patches").settings_class()(who.share, who.parts or (0,))
             yield step("select-patches", {"patches": (patches,)}, patches_at(who), settings)
+    selecting = list(dict.fromkeys(cell.patients for cell in cells if cell.arm.select != ALL))
+    for who in selecting:
+        for part in range(_PARTS):
+            settings = stage_named("select-patches").settings_class()(1 / _PARTS, (part,))
+            yield step("select-patches", {"patches": (patches_at(who),)}, _part(who, part) / "patches", settings)
     for who in dict.fromkeys(who for who, _, _ in used):
         yield step("pair-patches", {"patches": (patches_at(who),)}, _pairs(who), plan.settings["pair-patches"])
     if plan.judging:
@@ -302,13 +322,25 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
         settings = plan.settings["synthesize"]
         if doses:
             # Classes in the proportion of the real ones, so that a dose changes how much is learned from and no more.
-            settings = replace(settings, ratio=max(doses), balance=False)
+            some = any(cell.arm.select != ALL and cell.arm.infiller == name for cell in cells)
+            settings = replace(settings, ratio=max(doses) * (plan.grid.painted_for_each if some else 1), balance=False)
         seed = infiller_seed(plan.seed, number)
         yield step("synthesize", made_from, _synthetic(who, name, number, plan), settings, seed)
+    for who in selecting:
+        for part in range(_PARTS):
+            place = _part(who, part)
+            yield step("train-classifier", {"patches": (place / "patches",)}, place / "classifier", plan.readers)
+    for place, cell in {_fills_of(cell, plan): cell for cell in cells if cell.arm.select != ALL}.items():
+        fills = _synthetic(cell.patients, str(cell.arm.infiller), cell.infiller, plan)
+        readers = tuple(_part(cell.patients, part) / "classifier" for part in range(_PARTS))
+        given = {"synthetic": (fills,), "patches": (patches_at(cell.patients),), "classifiers": readers}
+        settings = replace(plan.settings["select-synthetic"], random=cell.arm.select == RANDOM)
+        settings = settings if cell.dose is None else replace(settings, ratio=cell.dose)
+        yield step("select-synthetic", given, place, settings, infiller_seed(plan.seed, cell.infiller))
     for cell in cells:
         learned_from = [patches_at(cell.patients)]
         if cell.arm.infiller:
-            learned_from.append(_synthetic(cell.patients, cell.arm.infiller, cell.infiller, plan))
+            learned_from.append(_fills_of(cell, plan))
         given = {"patches": tuple(learned_from)}
         if cell.arm.discriminator:
             given["infiller"] = (_infiller(cell.patients, cell.arm.discriminator, cell.infiller, plan),)
@@ -330,11 +362,16 @@ def _attributes(table: Path | None) -> dict[str, tuple[Path, ...]]:
 
 def _until_evaluated_in_folds(plan: Plan) -> Iterator[Step]:
     """Yield the same within each fold of each repeat, and what pools the folds; stage after stage over all folds."""
-    order = [stage.name for stage in (PHANTOM, *STAGES)]
+    # All folds have the same steps, so that the n-th stretch of one stage in each is the same work.
     within = [
-        _moved(step, fold, plan) for fold in folds_of(plan) for step in _until_evaluated(_plan_within(fold, plan))
+        (number, _moved(step, fold, plan))
+        for fold in folds_of(plan)
+        for number, (_, stretch) in enumerate(
+            groupby(_until_evaluated(_plan_within(fold, plan)), key=lambda step: step.stage.name)
+        )
+        for step in stretch
     ]
-    yield from sorted(within, key=lambda step: order.index(step.stage.name))
+    yield from (step for _, step in sorted(within, key=lambda one: one[0]))
     pooling = stage_named("pool-folds").settings_class()
     settings = pooling(**{field.name: getattr(plan.settings["evaluate"], field.name) for field in fields(pooling)})
     for cell in cells_of(plan):
@@ -459,7 +496,7 @@ def cells_of(plan: Plan) -> Iterator[Cell]:
 
 
 def _settings_of(cell: Cell) -> Any:
-    if cell.dose is None:
+    if cell.dose is None or cell.arm.select != ALL:  # of what was selected all is learned from
         return cell.arm.settings
     return replace(cell.arm.settings, **{"repeats" if cell.arm.repeated else "dose": cell.dose})
 
@@ -509,6 +546,20 @@ def _infiller(who: Patients, name: str, number: int, plan: Plan) -> Path:
 
 def _synthetic(who: Patients, name: str, number: int, plan: Plan) -> Path:
     return who.place / _numbered("synthetic" if len(plan.infillers) == 1 else f"synthetic/{name}", number, plan)
+
+
+def _fills_of(cell: Cell, plan: Plan) -> Path:
+    """Return where the synthetic patches lie that a cell learns from."""
+    painted = _synthetic(cell.patients, str(cell.arm.infiller), cell.infiller, plan)
+    if cell.arm.select == ALL:
+        return painted
+    dose, where = "" if cell.dose is None else f"_dose-{cell.dose:g}", cell.patients.place
+    return where / cell.arm.select / f"{painted.relative_to(where).as_posix()}{dose}"
+
+
+def _part(who: Patients, part: int) -> Path:
+    """Return where what belongs to a third of the patients lies: patches, and the classifier that reads fills."""
+    return who.place / f"readers/part-{part}"
 
 
 def _numbered(place: str, number: int, plan: Plan) -> str:

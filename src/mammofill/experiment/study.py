@@ -39,6 +39,13 @@
     augmentation.traditional = true
 
     [[arms]]
+    name = "ResNet-50 + gated"
+    synthetic = true
+    select = "gated"              # only those fills that select-synthetic keeps, read by classifiers that learned as
+                                  # the last arm of real patches only does, each from a third of the patients;
+                                  # "random": as many, drawn at random; "all", the default: as they were painted
+
+    [[arms]]
     name = "features of the GAN"
     discriminator = true          # starts from the infiller's discriminator; of one of several infillers: its name
 
@@ -65,6 +72,7 @@
     disjoint_shares = false       # whether each infiller at a share learns from patients of its own
     every_dose_at_every_share = false
     folds = 5                     # cross-validation: all of it anew within each fold, and every patient is tested once
+    painted_for_each = 2          # fills painted for each one of the largest dose, where an arm selects among them
     fold_repeats = 2              # with patients dealt out anew; each time is one more replicate
 
     [test]                        # only where this table stands: all other patients are learned from, and the test
@@ -94,7 +102,7 @@ from typing import Any
 
 from mammofill.experiment.settings import check_names, read_settings, read_toml
 from mammofill.experiment.stages import Stage, stage_named
-from mammofill.experiment.steps import Arm, External, Grid, Plan, Step, steps_of
+from mammofill.experiment.steps import ALL, RANDOM, SELECTIONS, Arm, External, Grid, Plan, Step, steps_of
 from mammofill.ground.errors import SettingsError, SourceError, did_you_mean
 from mammofill.infilling import Infiller
 from mammofill.pairing.hole import widest
@@ -114,8 +122,8 @@ PAPER_ARMS: tuple[dict[str, Any], ...] = (
 ARM_PRESETS: dict[str, tuple[dict[str, Any], ...]] = {"paper": PAPER_ARMS}
 """Arms by a name that may stand for them: ``arms = "paper"``."""
 
-_ONCE = ("phantom", "ingest", "extract-patches", "pair-patches", "synthesize", "evaluate", "compare-arms",
-         "judge-infiller", "write-report")  # fmt: skip
+_ONCE = ("phantom", "ingest", "extract-patches", "pair-patches", "synthesize", "select-synthetic", "evaluate",
+         "compare-arms", "judge-infiller", "write-report")  # fmt: skip
 """Stages whose settings stand in a table of their own name."""
 _STUDY_KEYS = ("name", "seed", "device")
 _QUICK = "quick"
@@ -197,7 +205,9 @@ def read_study(path: str | Path, quick: bool = False) -> Study:
         raise SettingsError(f"{path}: device must be auto, cpu, cuda or cuda:<number>, but is {device!r}.")
     if "title" not in tables["write-report"]:
         settings["write-report"] = replace(settings["write-report"], title=name)
-    judging = _judging_arms(arms, path) if "judge-infiller" in content else ()
+    where = f"{path} [judge-infiller]"
+    judging = _judging_arms(arms, where, "an infiller is judged") if "judge-infiller" in content else ()
+    readers = _readers(content, arms, path)
     external = _external(tables["external"], settings["ingest"], path) if "external" in content else None
     plan = Plan(
         source,
@@ -208,6 +218,7 @@ def read_study(path: str | Path, quick: bool = False) -> Study:
         judging,
         seed,
         external,
+        readers,
         own_windows,
         starts,
         ready,
@@ -463,6 +474,7 @@ def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], 
         name, synthetic = values.pop("name", None), values.pop("synthetic", False)
         repeated, features = values.pop("repeated", False), values.pop("discriminator", False)
         more, shares = values.pop("more_patients", False), values.pop("shares", [])
+        select = values.pop("select", ALL)
         where = f"{path} [[arms]] number {number}"
         if not isinstance(name, str) or not Arm(name, None, False, None).slug:
             raise SettingsError(f"{where} must have a name with letters or digits, but has {name!r}.")
@@ -478,13 +490,14 @@ def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], 
             raise SettingsError(f"{where}: repeated must be true or false, and stands for synthetic patches.")
         if not isinstance(more, bool) or (more and (infiller or discriminator or repeated)):
             raise SettingsError(f"{where}: more_patients must be true or false, and stands for synthetic patches.")
+        _check_selection(select, infiller, where)
         for field in ("dose", "repeats"):
             if field in values:
                 raise SettingsError(f"{where}: {field} is not set here; doses stand in [grid].")
         settings = _stage_settings(stage_named("train-classifier"), values, path, where)
         _check_learned_from(settings, infiller, repeated, where)
         _check_network(settings, where)
-        arm = Arm(name, infiller, repeated, settings, discriminator, more, _shares_of(shares, where))
+        arm = Arm(name, infiller, repeated, settings, discriminator, more, _shares_of(shares, where), select)
         if arm.slug in arms:
             raise SettingsError(f"{where} and {arms[arm.slug].name!r} would share a folder. Give them other names.")
         arms[arm.slug] = arm
@@ -496,6 +509,13 @@ def _shares_of(value: Any, where: str) -> tuple[float, ...]:
     if not isinstance(value, list) or not all(isinstance(one, int | float) for one in value):
         raise SettingsError(f"{where}: shares must be a list of numbers, but is {value!r}.")
     return tuple(float(one) for one in value)
+
+
+def _check_selection(select: Any, infiller: str | None, where: str) -> None:
+    if select not in SELECTIONS:
+        raise SettingsError(f"{where}: select must be {', '.join(SELECTIONS[:-1])} or {RANDOM}, but is {select!r}.")
+    if select != ALL and not infiller:
+        raise SettingsError(f"{where}: select = {select!r} is of synthetic patches, but the arm has none.")
 
 
 def _check_learned_from(settings: Any, infiller: str | None, repeated: bool, where: str) -> None:
@@ -549,7 +569,19 @@ def _infiller_of(key: str, value: Any, infillers: Mapping[str, Any], where: str)
     return value
 
 
-def _judging_arms(arms: list[Arm], path: Path) -> tuple[Arm, ...]:
+def _readers(content: Mapping[str, Any], arms: list[Arm], path: Path) -> Any | None:
+    """Return how the classifiers are trained that read fills, where an arm selects among them: as real patches are."""
+    where = f"{path} [select-synthetic]"
+    selecting = [arm for arm in arms if arm.select != ALL]
+    if "select-synthetic" in content and not selecting:
+        raise SettingsError(f'{where}: no arm selects. Give an arm with synthetic select = "gated" or "random".')
+    for field in ("random", "ratio"):
+        if field in content.get("select-synthetic", {}):
+            raise SettingsError(f"{where}: {field} is not set here; it follows from [[arms]] and doses in [grid].")
+    return _judging_arms(arms, where, "fills are read")[0].settings if selecting else None
+
+
+def _judging_arms(arms: list[Arm], where: str, what: str) -> tuple[Arm, ...]:
     """Return the arms whose classifiers judge the infillers: of those that learn from real patches only, each once.
 
     Returns:
@@ -559,9 +591,8 @@ def _judging_arms(arms: list[Arm], path: Path) -> tuple[Arm, ...]:
     plain = [arm for arm in real if not arm.settings.standardise]
     if not plain:
         raise SettingsError(
-            f"{path} [judge-infiller]: an infiller is judged with a classifier that learned from real patches only, as "
-            "they are, but every arm has synthetic, repeated, discriminator, more_patients or standardise. Add an arm "
-            "without them."
+            f"{where}: {what} with a classifier that learned from real patches only, as they are, but every arm has "
+            "synthetic, repeated, discriminator, more_patients or standardise. Add an arm without them."
         )
     return (plain[-1], *[arm for arm in real if arm.settings.standardise][-1:])
 

@@ -43,7 +43,7 @@ def check_inputs(
         raise ArtifactError(f"The infiller in {twice[0].folder} is given twice. Name each one once.")
     classifiers = [classifier] if standardised is None else [classifier, standardised]
     for each in classifiers:
-        _check_independent(each)
+        check_independent(each)
     _check_standardised(classifier, standardised)
     people = pd.unique(pairs.table[["context_patient_id", "mask_donor_patient_id"]].to_numpy(dtype=object).ravel())
     of_split = patches.table["patient_id"].iloc[patches.rows(split=split, origin="real")]
@@ -95,7 +95,12 @@ def _check_infiller(infiller: Infiller, patches: PatchSet) -> None:
             )
 
 
-def _check_independent(classifier: Classifier) -> None:
+def check_independent(classifier: Classifier) -> None:
+    """Refuse a classifier that learned from generated patches, as a judge of such.
+
+    Raises:
+        ArtifactError: it says by which way.
+    """
     ways = sorted({
         record.through for record in classifier.manifest.patients_learned_from
         if "synthetic" in record.through or record.through.startswith("train-infiller")

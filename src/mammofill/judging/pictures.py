@@ -41,14 +41,14 @@ def contact_sheet(cases: Cases, fills: Mapping[str, tuple[NDArray[np.uint16], ND
     windows = [_window(contexts.images[k], lent[k]) for k in range(count)]
     asked = ["malignant" if one else "benign" for one in contexts.malignant[:count]]
     rows = [
-        _row("context", [_gray(contexts.images[k], windows[k]) for k in range(count)]),
-        _row("mask", [contexts.masks[k].astype(np.uint8) * 255 for k in range(count)]),
-        _row("real lesion", [_gray(lent[k], windows[k]) for k in range(count)], asked),
+        labelled_row("context", [gray(contexts.images[k], windows[k]) for k in range(count)]),
+        labelled_row("mask", [contexts.masks[k].astype(np.uint8) * 255 for k in range(count)]),
+        labelled_row("real lesion", [gray(lent[k], windows[k]) for k in range(count)], asked),
     ]
     for name, (benign, malignant) in fills.items():
         rows.append(_heading(name, rows[0].shape[1]))
         rows += [
-            _row(word, [_gray(some[k], windows[k]) for k in range(count)])
+            labelled_row(word, [gray(some[k], windows[k]) for k in range(count)])
             for word, some in (("filled benign", benign), ("filled malignant", malignant))
         ]
     return encode_png(np.vstack(rows))
@@ -99,12 +99,14 @@ def _window(context: StoredImage, lent: NDArray[np.float64]) -> tuple[float, flo
     return float(low), float(max(high, np.percentile(lent, 99.5), low + 1))
 
 
-def _gray(image: NDArray[np.generic], window: tuple[float, float]) -> NDArray[np.uint8]:
+def gray(image: NDArray[np.generic], window: tuple[float, float]) -> NDArray[np.uint8]:
+    """Bring the levels of an image between the lower and the upper end of a window to 0..255."""
     low, high = window
     return np.rint(np.clip((image.astype(np.float64) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
 
 
-def _row(label: str, cells: Sequence[NDArray[np.uint8]], words: Sequence[str] = ()) -> NDArray[np.uint8]:
+def labelled_row(label: str, cells: Sequence[NDArray[np.uint8]], words: Sequence[str] = ()) -> NDArray[np.uint8]:
+    """Return a row of a contact sheet, (H, W) uint8: a label, then pictures (H, W) side by side, each with a word."""
     row = np.full((_CELL_PX + _GAP_PX, _MARGIN_PX + len(cells) * (_CELL_PX + _GAP_PX)), 255, np.uint8)
     cv2.putText(row, label, (6, _CELL_PX // 2), _LETTER, 0.45, 0, 1, cv2.LINE_AA)
     for number, one in enumerate(cells):

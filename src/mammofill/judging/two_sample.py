@@ -27,10 +27,6 @@ def two_sample_auc(
 ) -> Estimate:
     """Train a random forest to tell two groups apart, and measure it on patients that it did not learn from.
 
-    Source of the forest: Breiman, Machine Learning, 2001. Each patient is in one of some parts. A case is
-    scored by a forest that learned from those cases none of whose patients, of tissue or of outline, is in a part of
-    one of the case's own. Where some cases are of two parts, all forests do without two, so that none knows more.
-
     Args:
         statistics: folds and intervals.
         real: (M, K) numbers taken from real lesions, finite.
@@ -42,28 +38,52 @@ def two_sample_auc(
         The AUC: 0.5 where they cannot be told apart, 1 where they always can. Below 0.5, chance found no difference.
         NaN where the patients are too few for a forest to learn from others.
     """
-    from sklearn.ensemble import RandomForestClassifier
-
-    numbers = np.concatenate([real, other])
     people = np.concatenate([real_people, other_people])
     painted = np.repeat([False, True], [len(real), len(other)])
-    part = _parts(people, statistics.settings.folds, statistics.seed)
-    unseen = _unseen(part, statistics.settings.folds)
+    folds, trees = statistics.settings.folds, statistics.settings.trees
+    scores = crossed_scores(np.concatenate([real, other]), painted, people, folds, trees, statistics.seed)
+    if not np.isfinite(scores).all():
+        return replace(NONE, cases=len(painted), patients=len(set(people.ravel().tolist())))
+    return statistics.auc(painted, scores, people)
+
+
+def crossed_scores(
+    numbers: NDArray[np.floating], painted: NDArray[np.bool_], people: People, folds: int, trees: int, seed: int
+) -> NDArray[np.float64]:
+    """Score each case by a random forest that learned from none of its patients.
+
+    Source of the forest: Breiman, Machine Learning, 2001. Each patient is in one of some parts. A case is
+    scored by a forest that learned from those cases none of whose patients, of tissue or of outline, is in a part of
+    one of the case's own. Where some cases are of two parts, all forests do without two, so that none knows more.
+
+    Args:
+        numbers: (N, K) taken from real lesions and fills, finite.
+        painted: (N,) which are fills.
+        people: (N, 2).
+        folds: number of parts, at least 3.
+        trees: of each forest.
+        seed: deals the patients into parts, and grows the forests.
+
+    Returns:
+        (N,) share of the trees that take the case for a fill; NaN where the patients are too few to learn from others.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    part = _parts(people, folds, seed)
+    unseen = _unseen(part, folds)
     scores = np.full(len(numbers), np.nan)
     for number, parts in enumerate(np.unique(unseen, axis=0)):
         tried, learned = (unseen == parts).all(axis=1), ~np.isin(part, parts).any(axis=1)
         if len(set(painted[learned])) < 2:
             break
         forest = RandomForestClassifier(
-            statistics.settings.trees,
+            trees,
             min_samples_leaf=_LEAF,
             class_weight="balanced",
-            random_state=derive_seed(statistics.seed, "forest", number) % 2**32,
+            random_state=derive_seed(seed, "forest", number) % 2**32,
         )
         scores[tried] = forest.fit(numbers[learned], painted[learned]).predict_proba(numbers[tried])[:, 1]
-    if not np.isfinite(scores).all():
-        return replace(NONE, cases=len(painted), patients=len(set(people.ravel().tolist())))
-    return statistics.auc(painted, scores, people)
+    return scores
 
 
 def _parts(people: People, folds: int, seed: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ room for margins.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -55,6 +56,22 @@ class HoleSettings:
         grown = f"grown by {self.share:g} radii and {self.plus_px:g} px"
         what = f"the mask {grown}" if self.rule == "dilation" else f"the ellipse of the mask {grown}"
         return what + (f", but for a rim of {self.rim_px} px" if self.rim_px else "")
+
+    @classmethod
+    def from_words(cls, words: str) -> HoleSettings:
+        """Read the rule from its words, as tables of synthetic patches keep them.
+
+        Raises:
+            ValueError: they are not the words of a rule.
+        """
+        if words == str(cls()):
+            return cls()
+        number = r"(\d[\d.e+-]*)"
+        rim = r"(?:, but for a rim of (\d+) px)?"
+        found = re.fullmatch(rf"the (ellipse of the )?mask grown by {number} radii and {number} px{rim}", words)
+        if found is None:
+            raise ValueError(f"{words!r} is not a rule for holes")
+        return cls("ellipse" if found[1] else "dilation", float(found[2]), float(found[3]), int(found[4] or 0))
 
 
 GROWN = HoleSettings("ellipse", 0.6, 2.0)

@@ -187,6 +187,11 @@ class PatchSet(Artifact):
         _, (image,) = next(self._decoded(np.zeros(1, np.int64), ["image"]))
         return int(image.shape[0])
 
+    @property
+    def _side(self) -> int:
+        """Side of the patches; 0 in a set that holds none, of which no row can be asked for."""
+        return self.size_px if len(self.table) else 0
+
     def rows(self, **values: str | Iterable[str]) -> NDArray[np.int64]:
         """Return the row numbers whose columns have the given values.
 
@@ -237,8 +242,8 @@ class PatchSet(Artifact):
             DamagedError: an image cannot be decoded.
         """
         rows = np.asarray(rows, dtype=np.int64)
-        images = np.empty((len(rows), self.size_px, self.size_px), np.uint16)
-        masks = np.empty((len(rows), self.size_px, self.size_px), np.bool_)
+        images = np.empty((len(rows), self._side, self._side), np.uint16)
+        masks = np.empty((len(rows), self._side, self._side), np.bool_)
         for place, (image, mask) in self._decoded(rows, ["image", "mask"]):
             images[place] = widen(image)
             masks[place] = mask > 0
@@ -288,7 +293,7 @@ class PatchSet(Artifact):
 
     def _masks_in(self, column: str, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
         rows = np.asarray(rows, dtype=np.int64)
-        masks = np.empty((len(rows), self.size_px, self.size_px), np.bool_)
+        masks = np.empty((len(rows), self._side, self._side), np.bool_)
         for place, (mask,) in self._decoded(rows, [column]):
             masks[place] = mask > 0
         return masks

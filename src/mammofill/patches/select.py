@@ -79,7 +79,7 @@ def choose_patients(table: pd.DataFrame, share: float, seed: int, parts: Sequenc
         parts: which of the parts of that share, in each of which is nobody of another, are taken together.
 
     Raises:
-        TooFewError: nobody of a pathology would be left.
+        TooFewError: nobody with a benign, or nobody with a malignant lesion would be left.
     """
     train = table[table["split"] == "train"]
     rank = train["pathology"].map({name: place for place, name in enumerate(_WORST_FIRST)})
@@ -90,7 +90,7 @@ def choose_patients(table: pd.DataFrame, share: float, seed: int, parts: Sequenc
         dealt = stream(seed, "patients", pathology).permutation(patients)
         for part in parts:
             taken = dealt[round(part * share * len(dealt)) : round((part + 1) * share * len(dealt))]
-            if len(patients) and not len(taken):
+            if len(patients) and not len(taken) and pathology != "normal":
                 raise TooFewError(
                     f"A share of {share:g} of the {len(patients)} {pathology} patients of the train split is nobody. "
                     "Keep a larger share."
