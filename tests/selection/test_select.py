@@ -104,7 +104,7 @@ def test_without_such_a_reader_there_is_no_selection(world: World, tmp_path: Pat
     words = str(refused.value)
     assert "have no classifier that saw neither of their patients, such as good-benign-0" in words
     assert f"{world.readers[0].folder} learned from {train_patient(0)}" in words
-    assert "select-patches --parts 3" in words
+    assert "select-patches --patients_share 0.333 --parts" in words
     assert not (tmp_path / "x").exists()
 
 
