@@ -74,7 +74,7 @@ def test_the_page_shows_it_only_where_there_is_one(
     assert "Does the infiller paint lesions?" not in without
     report = write_report(evaluations[:1], tmp_path / "with", judgements=[judgement])
     page = report.page.read_text(encoding="utf-8")
-    assert page.count("Does the infiller paint lesions?") == 1
+    assert page.count('<h2 id="judgement-1">Does the infiller paint lesions?</h2>') == 1
     assert "copy &amp; &lt;b&gt;paste&lt;/b&gt;" in page
     assert "<b>paste" not in page
     assert '<strong class="not-reached">not reached</strong>' in page
