@@ -56,8 +56,8 @@ def test_a_judgement_in_plain_values(judgement: Judgement) -> None:
     shown = read_judgement(judgement)
     assert shown.columns == (NAME, "real lesions", "nothing painted")
     assert shown.reading == (
-        f"{NAME} (copy-paste) – reached: class (malignant above benign); "
-        "not reached: variety (copies of training lesions); cannot be judged: seam (AUC).",
+        f"{NAME} (copy-paste), of 3 things wanted of its fills: 1 reached, 1 not reached, 0 open, 1 cannot be judged. "
+        "Not reached: variety (copies of training lesions).",
     )
     cells = {row.measure: row.cells for _, rows in shown.criteria for row in rows}
     assert cells["malignant above benign"][0] == ("0.930", "[0.880, 0.970]", "reached")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from toy_study import make_evaluation, make_patches, patch_row
+from toy_study import make_evaluation, make_mammograms, make_patches, patch_row
 
 from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
 from mammofill.evaluation import Evaluation
@@ -352,3 +352,18 @@ def test_a_difference_stands_out_in_colour_only_where_it_was_shown(shown: bool) 
     row = ForestRow("arm", "+0.050 [+0.010, +0.090]", 0.05, 0.01, 0.09, 0.06, shown)
     svg = draw_forest([row], "difference in AUC").decode()
     assert ("#0072b2" in svg) == shown
+
+
+def test_subgroups_are_told_with_intervals_and_without_a_verdict(tmp_path: Path) -> None:
+    mammograms = make_mammograms(tmp_path / "mammograms")
+    patches = make_patches(tmp_path / "patches", [patch_row(0, "normal")], {"mammograms": mammograms})
+    one = make_evaluation(tmp_path / "a", "a", 1.0, {"patches": patches})
+    report = write_report([one], tmp_path / "report")
+    table = pd.read_csv(report.folder / "subgroups.csv").set_index("subgroup")
+    assert list(table.index) == ["CC", "MLO", "up to 10 mm", "over 20 mm"]
+    page = report.page.read_text(encoding="utf-8")
+    row = table.loc["CC"]
+    numbers = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    assert f"<td>{numbers}</td>" in page.replace("\u00a0", " ")
+    assert "<td>too few</td>" in page  # lesions over 20 mm
+    assert page.count('id="subgroups"') == 1

@@ -26,7 +26,8 @@ _CRITERIA = {
     "distribution": "Distribution in the classifier's features",
     "variety": "Variety and copies",
 }
-_VERDICTS = ("reached", "not reached", "open", "cannot be judged")
+NOT_REACHED = "not reached"
+_VERDICTS = ("reached", NOT_REACHED, "open", "cannot be judged")
 
 
 @dataclass(frozen=True)
@@ -110,14 +111,13 @@ def _spectra(judgement: Judgement) -> Figure:
 
 
 def _sentence(name: str, method: str, table: pd.DataFrame) -> str:
+    """Count what was reached, and name what was not; the table says the rest."""
     own = table[table["subject"] == name]
-    parts = []
-    for verdict in _VERDICTS:
-        found = own[own["verdict"] == verdict]
-        named = ", ".join(f"{row.criterion} ({row.measure})" for row in found.itertuples())
-        if named:
-            parts.append(f"{verdict}: {named}")
-    return f"{name} ({method}) – {'; '.join(parts)}."
+    counts = [f"{(own['verdict'] == verdict).sum()} {verdict}" for verdict in _VERDICTS]
+    missed = own[own["verdict"] == NOT_REACHED]
+    named = ", ".join(f"{row.criterion} ({row.measure})" for row in records(missed))
+    told = f"{name} ({method}), of {(own['verdict'] != '').sum()} things wanted of its fills: {', '.join(counts)}."
+    return f"{told} Not reached: {named}." if named else told
 
 
 def _measured(table: pd.DataFrame, columns: tuple[str, ...], infillers: Sequence[str]) -> tuple[Measured, ...]:
