@@ -181,7 +181,7 @@ def test_each_planned_comparison_has_one_sentence(study: tuple[list[Evaluation],
     better, same = sentences(study[1], "comparison")
     assert better.startswith("better, dose 1 against real: AUC by patch ")
     assert "Shown better (p < 0.001, p < 0.001 after Holm's correction for 2 comparisons)." in better
-    assert "95 % interval over patients and classifier seeds" in better
+    assert "95 % CI over patients and classifier seeds" in better
     assert "would have been shown" not in better
     assert "No difference shown (p = " in same
     smallest = one_row(study[1].differences, arm="same", measure="auc")["smallest_shown_in_family"]
@@ -199,7 +199,7 @@ def test_one_training_each_is_no_finding(tmp_path: Path) -> None:
     assert row["verdict"] == "not a finding"
     assert np.isnan([row["p"], row["p_holm"], row["p_delong"], row["p_worth_less"]]).all()
     (text,) = sentences(found, "comparison")
-    assert "95 % interval over patients; that of training is not in it" in text
+    assert "95 % CI over patients; that of training is not in it" in text
     assert text.endswith("One training each: not a finding.")
     everything = " ".join(found.sentences["text"])
     assert "shown" not in everything.lower()

@@ -24,19 +24,31 @@ from mammofill.report.lineage import find_lineage
 
 
 class Reader(HTMLParser):
-    """Collects what a browser would fetch, tags that are left open, and the words."""
+    """Collects what a browser would fetch, where links lead, tags that are left open, and the words."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.references: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.alts: list[str] = []
         self.tags: list[str] = []
+        self.headings: list[str] = []
         self.open: list[str] = []
         self.words = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.references += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        named = dict(attrs)
+        self.links += [named["href"] or ""] if tag == "a" else []
+        self.references += [value or "" for name, value in attrs if name in ("src", "srcset", "data", "action")]
+        self.references += [value or "" for name, value in attrs if name == "href" and tag != "a"]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        if tag == "img":
+            self.alts.append(named.get("alt") or "")
+        if tag in ("h1", "h2"):
+            self.headings.append("")
         if tag not in ("meta", "img", "link", "br"):
             self.open.append(tag)
 
@@ -44,7 +56,10 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.words += data
+        if {"h1", "h2"} & set(self.open):
+            self.headings[-1] += data
+        if "style" not in self.open:
+            self.words += data
 
 
 def test_the_page_stands_alone(page: str) -> None:
@@ -52,10 +67,49 @@ def test_the_page_stands_alone(page: str) -> None:
     assert page.startswith("<!doctype html>")
     assert len(read.references) > 10
     assert all(reference.startswith("data:image/") for reference in read.references)
+    assert all(link.startswith("#") for link in read.links)
     assert not {"script", "link", "iframe", "object"} & set(read.tags)
-    assert "url(" not in page
-    assert "@import" not in page
+    assert not re.search(r"url\(|@import|https?://", re.sub(r"base64,[A-Za-z0-9+/=]+", "", page))
     assert read.open == []
+
+
+def test_every_link_of_the_contents_leads_to_one_place(page: str) -> None:
+    read = Reader(page)
+    assert len(set(read.ids)) == len(read.ids)
+    assert {link.removeprefix("#") for link in read.links} <= set(read.ids)
+    assert len(read.links) > 5
+
+
+def test_every_section_appears_once(page: str) -> None:
+    headings = Reader(page).headings
+    assert len(set(headings)) == len(headings)
+    for name in ("Table 1", "ROC curves", "More lesions and fills", "Participant flow", "Training", "Lineage"):
+        assert sum(one.startswith(name) for one in headings) == 1, name
+
+
+def test_the_first_screen_comes_first(page: str) -> None:
+    read = Reader(page)
+    first = ["answer", "lesions", "not-tested", "contents", "table1"]
+    assert [name for name in read.ids if name in first] == first
+    assert read.headings[0] == "How well do these classifiers tell malignant from benign lesions?"
+    assert "".join(read.headings).count("Contents") == 1
+
+
+def test_three_real_lesions_stand_beside_fills_of_each_class(page: str) -> None:
+    alts = Reader(page).alts
+    for words, count in (("real, benign", 3), ("real, malignant", 3), ("fill, benign", 2), ("fill, malignant", 2)):
+        shown = [alt for alt in alts if alt.startswith(f"{words} lesion ")]
+        assert len(shown) == count, words  # the toy study has two fills of a class
+        assert len({alt.split(", ")[-1] for alt in shown}) == count, "of different patients"
+
+
+def test_every_picture_says_what_it_shows_in_numbers(page: str) -> None:
+    alts = Reader(page).alts
+    assert len(alts) > 15
+    assert all(re.search(r"\d", alt) for alt in alts)
+    (roc,) = (alt for alt in alts if alt.startswith("ROC curves"))
+    assert re.search(r"shallow CNN: AUC 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\], at its threshold recall 0\.\d\d", roc)
+    assert any("loss: 0.7 at first, 0.7 at last" in alt for alt in alts)
 
 
 def test_embedded_drawings_refer_to_nothing_outside(page: str) -> None:
@@ -82,21 +136,36 @@ def test_names_are_shown_not_run(page: str) -> None:
     assert SCRIPT in Reader(page).words
 
 
-def test_what_was_left_out_is_counted(page: str) -> None:
-    words = Reader(page).words
-    for text in ("file-missing", "too-little-breast", "1 234", "try-hole-off-the-breast", "77"):
-        assert text in words
+def test_the_flow_counts_whom_every_stage_kept_and_what_it_left_out(page: str) -> None:
+    rows = {row[0]: row[1:] for row in rows_of(page)}
+    assert rows["read: mammograms"] == ["40", "40", "40", "", "file missing 2 (of 1 patient)"]
+    assert rows["cut: patches"][0] == "8"
+    assert rows["cut: patches"][-1] == "lesions in no patch: 40; windows: too little breast 1 234"
+    assert rows["painted: synthetic"][3] == "4 fills"
+    assert rows["paired: pairs"][-1] == "try hole off the breast 77"
+    assert rows["tested"] == ["40", "", "40", "40", ""]
+
+
+def rows_of(page: str) -> list[list[str]]:
+    """The cells of every row of every table."""
+    rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    return [[re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row)] for row in rows]
 
 
 def test_every_artifact_upstream_has_its_settings_and_fingerprint(page: str, evaluations: list[Evaluation]) -> None:
     words = Reader(page).words
     for kind in ("mammograms", "patches", "pairs", "infiller", "classifier", "evaluation"):
         assert f"toy-{kind}" in words or kind == "evaluation"
-    assert page.count("<details>") == 5 + 3 + 3
+    assert page.count('<details class="source">') == 5 + 3 + 3
     for one in evaluations:
         assert one.fingerprint in words
     assert evaluations[0].test_set in words
     assert "Not found" not in words
+
+
+def test_settings_that_two_artifacts_have_alike_are_said_once(page: str) -> None:
+    assert page.count("Settings other than those of classifier-0") == 2
+    assert len([row for row in rows_of(page) if row[:1] == ["rate"]]) == 5, "one for each stage"
 
 
 def test_no_place_on_this_machine_is_named(page: str, study: Path) -> None:
@@ -174,9 +243,10 @@ def test_one_evaluation_with_nothing_upstream(tmp_path: Path) -> None:
     alone = make_evaluation(tmp_path / "alone", "alone", 1, {})
     report = write_report([alone], tmp_path / "report", WriteReportSettings(title="One & only"))
     page = report.page.read_text(encoding="utf-8")
-    assert "<h1>One &amp; only</h1>" in page
-    assert "Differences between" not in page
-    assert "No patch set was found" in page
+    assert "<title>One &amp; only</title>" in page
+    assert "How well does this classifier tell malignant from benign lesions?" in page
+    assert "Differences in" not in page
+    assert "Real lesions" not in page
 
 
 def test_real_examples_are_of_different_patients_and_have_an_outline(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def test_a_judgement_in_plain_values(judgement: Judgement) -> None:
     shown = read_judgement(judgement)
     assert shown.columns == (NAME, "real lesions", "nothing painted")
     assert shown.reading == (
-        f"{NAME} (copy-paste) – reached: class (malignant above benign); "
-        "not reached: variety (copies of training lesions); cannot be judged: seam (AUC).",
+        f"{NAME} (copy-paste), of 3 things wanted of its fills: 1 reached, 1 not reached, 0 open, 1 cannot be judged. "
+        "Not reached: variety (copies of training lesions).",
     )
     cells = {row.measure: row.cells for _, rows in shown.criteria for row in rows}
     assert cells["malignant above benign"][0] == ("0.930", "[0.880, 0.970]", "reached")
@@ -74,7 +74,7 @@ def test_the_page_shows_it_only_where_there_is_one(
     assert "Does the infiller paint lesions?" not in without
     report = write_report(evaluations[:1], tmp_path / "with", judgements=[judgement])
     page = report.page.read_text(encoding="utf-8")
-    assert page.count("Does the infiller paint lesions?") == 1
+    assert page.count('<h2 id="judgement-1">Does the infiller paint lesions?</h2>') == 1
     assert "copy &amp; &lt;b&gt;paste&lt;/b&gt;" in page
     assert "<b>paste" not in page
     assert '<strong class="not-reached">not reached</strong>' in page

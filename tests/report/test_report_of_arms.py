@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from toy_study import make_evaluation, make_patches, patch_row
+from toy_study import make_evaluation, make_mammograms, make_patches, patch_row
 
 from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
 from mammofill.evaluation import Evaluation
 from mammofill.report import Report, write_report
+from mammofill.report.compared_figures import figures_over_doses, forest_plot, reliability_figure
 from mammofill.report.comparisons import lines_of_findings, measures_over_seeds, plain_replicates, read_comparison
-from mammofill.report.figures import draw_forest
+from mammofill.report.figures import ForestRow, draw_forest
+from mammofill.report.lead import question
 from mammofill.report.tables import confusion_table
 
 STUDY = """name = "toy"
@@ -59,7 +61,7 @@ def page(report: Report) -> str:
 
 
 def test_table_1_holds_means_over_seeds(page: str, comparison: Comparison) -> None:
-    assert "Means over all trainings of each arm" in page
+    assert "Means over the trainings of each arm" in page
     aucs = comparison.arms[comparison.arms["measure"] == "auc"]
     assert len(aucs) == 2
     for value in aucs["value"]:
@@ -91,7 +93,7 @@ def test_an_arm_that_looks_elsewhere_is_named(page: str, report: Report) -> None
 def test_arms_that_look_alike_are_not_told_apart(tmp_path: Path) -> None:
     alike = [make_evaluation(tmp_path / arm, arm, 1.0, {}, noise="same", looks_inside=0.4) for arm in ("a", "b")]
     page = write_report(alike, tmp_path / "report").page.read_text(encoding="utf-8")
-    assert "Whether b looks elsewhere than a is not asked: an arm was trained once" in page
+    assert "Not tested: whether b looks elsewhere than a. An arm was trained once" in page
 
 
 def test_seeds_of_one_arm_are_not_shown_to_look_elsewhere(tmp_path: Path) -> None:
@@ -216,29 +218,90 @@ def test_of_two_doses_as_near_to_1_the_smaller_one_stands_for_the_arm(grid: Comp
 def test_the_answer_is_the_verdict(comparison: Comparison) -> None:
     told = read_comparison(comparison, []).in_short
     verdict = comparison.differences.loc[comparison.differences["tested"], "verdict"].item()
-    assert told.startswith(f"AUC by lesion. {verdict.capitalize()}: generated against real only ")
+    start = f"{verdict.capitalize()}: difference in AUC by lesion (95 % CI) "
+    assert re.match(re.escape(start) + r"[+−]\S+ \[.*\], generated against real only\.", told)
     assert "not a finding" not in told
 
 
 def test_each_figure_of_many_arms_tells_them_apart(grid: Comparison) -> None:
-    drawn = {heading: words_in(svg) for heading, _, svg in read_comparison(grid, []).figures}
-    assert list(drawn) == [
-        "Differences in AUC by lesion",
+    forest, reliability = forest_plot(grid), reliability_figure(grid)
+    assert forest is not None
+    assert reliability is not None
+    over = {one.heading: one for one in figures_over_doses(grid)}
+    assert list(over) == [
         "AUC by lesion, against the dose",
         "AUC by lesion, against the share of the patients that was learned from",
-        "ROC and precision-recall curves",
-        "ROC curve of each arm",
-        "Precision-recall curve of each arm",
-        "Reliability",
     ]
-    for heading, words in drawn.items():
-        if heading not in ("Differences in AUC by lesion", "Reliability"):
-            assert {"a", "b", "c", "d"} <= words, heading
-    rows = {row.split("   ")[0] for row in drawn["Differences in AUC by lesion"]}
-    assert rows >= {"a, dose 0.5 against real", "a, dose 0.5 against b"}
-    assert {"0", "0.5", "1.5", "real, for comparison"} <= drawn[
-        "AUC by lesion, against the dose"
-    ]  # what no dose at all gives
+    for figure in (reliability, *over.values()):
+        assert {"a", "b", "c", "d"} <= words_in(figure.content), figure.heading
+        assert all(f"{arm}: " in figure.alt for arm in "abcd"), figure.heading
+    assert {"a, dose 0.5 against real", "a, dose 0.5 against b"} <= words_in(forest.content)
+    assert re.search(r"a, dose 0\.5 against b: 0\.000 \[0\.000, 0\.000\]", forest.alt)
+    dose = words_in(over["AUC by lesion, against the dose"].content)
+    assert {"0", "0.5", "1.5", "real, for comparison"} <= dose  # what no dose at all gives
+
+
+def test_what_nobody_asked_for_is_not_in_the_forest_plot(tmp_path: Path) -> None:
+    """An arm of another network is told in the tables, and does not stand beside the answer."""
+    arms = [make_evaluation(tmp_path / name, name, 1.0, {}, noise=name) for name in ("real", "generated", "other")]
+    settings = CompareArmsSettings(resamples=100, curve_resamples=100, counterparts=(("generated", "real"),))
+    compared = compare_arms(arms, tmp_path / "comparison", settings)
+    forest = forest_plot(compared)
+    assert forest is not None
+    assert "generated against real: " in forest.alt
+    assert "other" not in forest.alt
+
+
+def test_the_one_roc_is_in_the_unit_of_the_primary_measure(page: str, comparison: Comparison) -> None:
+    (alt,) = re.findall(r'alt="(ROC curves[^"]*)"', page)
+    assert alt.startswith("ROC curves by lesion. ")
+    for row in comparison.arms[comparison.arms["measure"] == "auc_by_lesion"].itertuples():
+        assert f"{row.arm}: AUC {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" in alt
+    assert "threshold" not in alt, "thresholds are of patches"
+
+
+def test_the_first_screen_asks_answers_and_shows(page: str) -> None:
+    places = [page.index(words) for words in ("<h1>Which arm", 'id="answer"', 'id="forest"', 'id="not-tested"', "<nav")]
+    assert places == sorted(places)
+    assert page.count("Differences in AUC by lesion") == 1
+
+
+def test_a_comparison_that_was_not_tested_is_not_called_tested(tmp_path: Path, comparison: Comparison) -> None:
+    assert "Tested comparisons" in dict(read_comparison(comparison, []).said)
+    arms = [make_evaluation(tmp_path / arm, arm, 1.0, {}, noise=arm) for arm in ("a", "b")]
+    once = compare_arms(arms, tmp_path / "comparison", CompareArmsSettings(resamples=100, curve_resamples=100))
+    headings = dict(read_comparison(once, []).said)
+    assert "Planned comparisons, none of them tested" in headings
+    assert not any(words.startswith("Tested") for words in headings)
+
+
+def test_what_was_not_tested_is_said(page: str) -> None:
+    for words in ("no margin was stated", "there is no external test set", "human readers"):
+        assert words in page
+    assert "no infiller was judged" not in page, "no arm learned from fills here"
+
+
+@pytest.mark.parametrize(
+    ("added", "words"),
+    [
+        (("", "generated"), "Do generated lesions help"),
+        (("generated", "generated"), "Which arm tells"),
+        (("", "repeated"), "Do repeated lesions help"),
+    ],
+)
+def test_the_question_is_what_compared_arms_differ_in(
+    added: tuple[str, str], words: str, cells: list[Evaluation], comparison: Comparison
+) -> None:
+    arms = plain_replicates(cells)
+    for arm, what in zip(("real only", "generated"), added, strict=True):
+        arms[arm] = [replace_facts(arms[arm][0], added=what)]
+    assert question(arms, comparison).startswith(words)
+
+
+def replace_facts(evaluation: Evaluation, **facts: str) -> Evaluation:
+    other = Evaluation.open(evaluation.folder)
+    other.facts.update(facts)
+    return other
 
 
 def test_an_uncorrected_interval_alone_shows_nothing(tmp_path: Path) -> None:
@@ -272,17 +335,35 @@ def test_maps_of_different_networks_are_not_compared(tmp_path: Path) -> None:
 def test_one_training_each_is_told_as_no_finding(tmp_path: Path) -> None:
     arms = [make_evaluation(tmp_path / arm, arm, 1.0, {}, noise=arm) for arm in ("a", "b")]
     settings = CompareArmsSettings(resamples=100, curve_resamples=100)
-    compared = read_comparison(compare_arms(arms, tmp_path / "comparison", settings), [])
-    assert re.fullmatch(
-        r"AUC by lesion\. b against a [+−]0\.\d+ \[.*\]\. One training each: not a finding\.", compared.in_short
-    )
-    notes = " ".join(note for _, note, _ in compared.figures)
-    assert "over patients, of one training each" in notes
-    assert " p " not in notes
+    comparison = compare_arms(arms, tmp_path / "comparison", settings)
+    start = "Not a finding (one training each): difference in AUC by lesion (95 % CI) "
+    answer = re.escape(start) + r"[+−]0\.\d+ \[.*\], b against a\."
+    assert re.fullmatch(answer, read_comparison(comparison, []).in_short)
+    forest = forest_plot(comparison)
+    assert forest is not None
+    assert "over patients, of one training each" in forest.note
+    assert "p =" not in forest.alt
+    assert " p " not in forest.note
 
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_a_difference_stands_out_in_colour_only_where_it_was_shown(shown: bool) -> None:
     """The interval of one comparison leaves out zero here; whether that is enough the correction decides."""
-    svg = draw_forest([("arm", 0.05, 0.01, 0.09, 0.06, 0.2, shown)], "difference in AUC").decode()
+    row = ForestRow("arm", "+0.050 [+0.010, +0.090]", 0.05, 0.01, 0.09, 0.06, shown)
+    svg = draw_forest([row], "difference in AUC").decode()
     assert ("#0072b2" in svg) == shown
+
+
+def test_subgroups_are_told_with_intervals_and_without_a_verdict(tmp_path: Path) -> None:
+    mammograms = make_mammograms(tmp_path / "mammograms")
+    patches = make_patches(tmp_path / "patches", [patch_row(0, "normal")], {"mammograms": mammograms})
+    one = make_evaluation(tmp_path / "a", "a", 1.0, {"patches": patches})
+    report = write_report([one], tmp_path / "report")
+    table = pd.read_csv(report.folder / "subgroups.csv").set_index("subgroup")
+    assert list(table.index) == ["CC", "MLO", "up to 10 mm", "over 20 mm"]
+    page = report.page.read_text(encoding="utf-8")
+    row = table.loc["CC"]
+    numbers = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    assert f"<td>{numbers}</td>" in page.replace("\u00a0", " ")
+    assert "<td>too few</td>" in page  # lesions over 20 mm
+    assert page.count('id="subgroups"') == 1

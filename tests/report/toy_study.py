@@ -44,6 +44,37 @@ def make(folder: Path, kind: str, inputs: Mapping[str, Any], files: Mapping[str,
     return Artifact(folder, read_manifest(folder))
 
 
+def make_mammograms(folder: Path, patients: int = 40, spacing_mm: float = 0.1) -> Artifact:
+    """The mammograms of the patients of `make_evaluation`: a lesion each, of which every other one is malignant."""
+    numbers = np.arange(patients)
+    mammograms = pd.DataFrame(
+        {
+            "mammogram_id": [f"image-{k}" for k in numbers],
+            "patient_id": [f"patient-{k}" for k in numbers],
+            "view": np.where(numbers % 4 < 2, "cc", "mlo"),
+            "spacing_mm": spacing_mm,
+            "density": "2",
+            "split": "test",
+        }
+    )
+    lesions = pd.DataFrame(
+        {
+            "lesion_id": [f"lesion-{k}" for k in numbers],
+            "mammogram_id": mammograms["mammogram_id"],
+            "patient_id": mammograms["patient_id"],
+            "pathology": np.where(numbers % 2 == 0, "malignant", "benign"),
+            "abnormality": "mass",
+            "height": np.where(numbers < 4, 250, 80),
+            "width": 60,
+            "area_px": 100 + numbers,
+        }
+    )
+    exclusions = pd.DataFrame({"what": ["x", "y"], "patient_id": ["p", "p"], "rule": ["file-missing"] * 2, "found": ""})
+    tables = {"mammograms": mammograms, "lesions": lesions, "exclusions": exclusions}
+    files = {f"{name}.parquet": table for name, table in tables.items()}
+    return make(folder, "mammograms", {}, files, mammograms=patients)
+
+
 def make_patches(folder: Path, rows: list[dict[str, Any]], inputs: Mapping[str, Any]) -> PatchSet:
     with begin(folder, kind="patches", stage="toy-patches", settings=Toy(), seed=0, inputs=inputs) as work:
         assert work is not None
@@ -132,8 +163,7 @@ def make_evaluation(
 def make_study(folder: Path, arms: Mapping[str, float]) -> list[Evaluation]:
     """Make everything from mammograms to evaluations."""
     folder.mkdir(parents=True, exist_ok=True)
-    exclusions = pd.DataFrame({"what": ["x", "y"], "patient_id": ["p", "p"], "rule": ["file-missing"] * 2, "found": ""})
-    mammograms = make(folder / "mammograms", "mammograms", {}, {"exclusions.parquet": exclusions}, mammograms=9)
+    mammograms = make_mammograms(folder / "mammograms")
     kinds = ("normal", "benign", "malignant")
     rows = [patch_row(k, kind, split) for split in ("train", "test") for kind in kinds for k in range(4)]
     patches = make_patches(folder / "patches", rows, {"mammograms": mammograms})

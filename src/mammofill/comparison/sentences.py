@@ -115,7 +115,7 @@ def _head(row: Mapping[str, Any], settings: CompareArmsSettings) -> str:
     )
     if math.isnan(row["low"]):
         return head + "."
-    return f"{head} ({100 * settings.confidence:g} % interval over patients{_luck(row)})."
+    return f"{head} ({100 * settings.confidence:g} % CI over patients{_luck(row)})."
 
 
 def _luck(row: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Comparisons of arms, put into plain values and figures for the page, and into files for other pages."""
+"""Comparisons of arms, put into plain values for the page and the terminal, and into files for other pages."""
 
 from __future__ import annotations
 
@@ -12,36 +12,40 @@ import numpy as np
 import pandas as pd
 
 from mammofill.comparison import Comparison
-from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, WORSE
-from mammofill.comparison.design import Trained
-from mammofill.comparison.plan import ADDED
-from mammofill.comparison.sentences import in_words as measure_in_a_sentence
+from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, VERDICTS, WORSE
+from mammofill.comparison.design import Group, Trained
 from mammofill.comparison.sentences import no_finding
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.csv_export import to_csv
 from mammofill.patches import PatchSet
-from mammofill.report.figures import MOST_BANDS, draw_bands, draw_curves, draw_forest, draw_lines, draw_reliability
 from mammofill.report.hardest import HardCase, hard_cases
-from mammofill.report.tables import Estimate, interval, measure_in_words, number
+from mammofill.report.sheet import Sheet
+from mammofill.report.tables import MEASURE_WORDS, Estimate, interval, measure_in_words, number
 
 _WRITTEN = ("arms", "differences", "doses", "shares", "break_even", "sentences", "calibration", "hardest")
 _SHOWN = ("shown_arms", "shown_comparisons", "shown_calibration", "shown_hardest")
 """Files of the tables that the page folds, in their order: rounded, with intervals in brackets, ready to be set."""
 _KINDS = {
-    "comparison": "Comparisons that were tested",
-    "added": "Added after results were seen",
+    "comparison": "",  # a heading of its own, which says whether anything was tested
+    "added": "Added after results were seen: described, not tested",
     "plan": "Plan",
     "dose": "Doses",
     "break-even": "What generated patches were worth",
-    "not-compared": "Not compared",
     "caution": "Cautions",
 }
+"""Kind of sentence -> heading. What was not compared stands on the first screen."""
+
+_MOST_NAMED = 3
+"""Comparisons without a difference that the answer names one by one; the forest plot names all."""
+
+_MOST_COLUMNS = 9
+"""Of a table that a sheet of paper can hold."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One comparison as shown."""
+    """One comparison as shown, but for its figures."""
 
     name: str
     external: str
@@ -49,11 +53,10 @@ class Compared:
     in_short: str
     said: tuple[tuple[str, tuple[str, ...]], ...]
     """Heading and sentences; many of one kind are folded."""
-    figures: tuple[tuple[str, str, bytes], ...]
-    """Heading, note, SVG."""
     hardest: tuple[HardCase, ...]
-    sheets: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]], ...]
-    """Caption, columns, rows; folded on the page."""
+    sheets: tuple[Sheet, ...]
+    """Folded on the page."""
+    calibration: Sheet
     files: tuple[str, ...]
     """Names of the tables beside the page."""
 
@@ -66,26 +69,47 @@ def read_comparison(comparison: Comparison, sources: Sequence[PatchSet]) -> Comp
         sources: patch sets in which its hardest patches may be found.
     """
     sentences = comparison.table("sentences")
-    said = [(words, tuple(sentences[sentences["kind"] == kind]["text"])) for kind, words in _KINDS.items()]
+    headings = _KINDS | {"comparison": _heading_of_planned(sentences)}
+    said = [(words, tuple(sentences[sentences["kind"] == kind]["text"])) for kind, words in headings.items()]
     return Compared(
         name=comparison.folder.name,
         external=comparison.external,
         in_short=in_short(comparison),
         said=tuple((words, texts) for words, texts in said if texts),
-        figures=tuple(_figures(comparison)),
-        hardest=hard_cases(_plain(comparison.table("hardest")), sources),
-        sheets=tuple(_sheets(comparison)),
+        hardest=hard_cases(at_plain_dose(comparison.table("hardest")), sources),
+        sheets=(_further_measures(comparison), _sheet_of_comparisons(comparison).trimmed),
+        calibration=_sheet_of_calibration(comparison).trimmed,
         files=tuple(f"{name}.{ending}" for name in (*_WRITTEN, *_SHOWN) for ending in ("csv", "tex")),
     )
 
 
+def _further_measures(comparison: Comparison) -> Sheet:
+    """Return what table 1 does not say: measures that it has no column for, and every dose and share."""
+    sheet = _sheet_of_arms(comparison)
+    caption = sheet.caption
+    if len(sheet.rows) == comparison.table("arms")["arm"].nunique() and not comparison.external:
+        sheet, caption = sheet.without(MEASURE_WORDS.values()), "Further measures of each arm, means over seeds"
+    sheet = Sheet(caption, sheet.columns, sheet.rows).trimmed
+    few = len(sheet.rows) < _MOST_COLUMNS
+    return sheet.turned if few and len(sheet.columns) > _MOST_COLUMNS else sheet
+
+
+def _heading_of_planned(sentences: pd.DataFrame) -> str:
+    """Say of the planned comparisons whether they were tested: with one training each none is."""
+    verdicts = sentences.loc[sentences["kind"] == "comparison", "verdict"]
+    untested = verdicts.isin([NO_FINDING, CANNOT_TELL])
+    if untested.all():
+        return "Planned comparisons, none of them tested"
+    return "Planned comparisons, some of them tested" if untested.any() else "Tested comparisons"
+
+
 def lines_of_groups(comparison: Comparison) -> Iterator[str]:
     """Yield the primary measure of each arm, dose and share as lines of plain text."""
-    measure, arms = _primary(comparison), comparison.table("arms")
+    measure, arms = primary_of(comparison), comparison.table("arms")
     arms = arms[arms["measure"] == measure]
-    rows = [(_group(row), _shown(row.value, row.low, row.high).replace("\u00a0", " ")) for row in _records(arms)]
+    rows = [(group_in_words(row), shown(row.value, row.low, row.high).replace("\u00a0", " ")) for row in records(arms)]
     width = max((len(name) for name, _ in rows), default=0)
-    yield f"{measure_in_words(measure)}, means, with intervals over {_over(arms)}:"
+    yield f"{measure_in_words(measure)}, means, with {confidence_of(comparison)} CI over {luck_of(arms)}:"
     yield from (f"  {name:<{width}}  {value}" for name, value in rows)
 
 
@@ -98,43 +122,84 @@ def lines_of_findings(comparison: Comparison) -> Iterator[str]:
 
 
 def in_short(comparison: Comparison) -> str:
-    """Give the one answer: the verdict of each tested comparison by the primary measure, and what was not tested."""
+    """Give the one answer: the verdict of each planned comparison by the primary measure."""
     differences = comparison.table("differences")
-    tested = differences[differences["tested"]]
-    if not len(tested):
+    planned = differences[differences["tested"]]
+    if not len(planned):
         return "Nothing was tested: no arm was planned to be compared with another."
-    words = measure_in_a_sentence(_primary(comparison))
+    measure = f"difference in {measure_in_words(primary_of(comparison))} ({confidence_of(comparison)} CI)"
     told = []
-    for verdict in (BETTER, WORSE, NOT_SHOWN, CANNOT_TELL):
-        rows = list(_records(tested[tested["verdict"] == verdict]))
-        told += [f"{verdict.capitalize()}: {'; '.join(_with_difference(row) for row in rows)}."] if rows else []
-    for row in _records(tested[tested["verdict"] == NO_FINDING]):
-        why = no_finding(
-            Trained(row.infillers, row.classifiers), Trained(row.against_infillers, row.against_classifiers)
+    for verdict in VERDICTS:
+        rows = list(records(planned[planned["verdict"] == verdict]))
+        for why in dict.fromkeys(map(_verdict_in_words, rows)):
+            of_these = [row for row in rows if _verdict_in_words(row) == why]
+            told.append(f"{why}: {measure} {_differences_in_words(of_these, verdict)}.")
+    return " ".join([*told, *_could_have_shown(comparison, planned)])
+
+
+def _verdict_in_words(row: Any) -> str:
+    if row.verdict != NO_FINDING:
+        return str(row.verdict).capitalize()
+    trained = Trained(row.infillers, row.classifiers), Trained(row.against_infillers, row.against_classifiers)
+    why, _, finding = no_finding(*trained).rpartition(": ")
+    return f"{finding.capitalize()} ({why[0].lower()}{why[1:]})"
+
+
+def _differences_in_words(rows: Sequence[Any], verdict: str) -> str:
+    if len(rows) > _MOST_NAMED and verdict not in (BETTER, WORSE):
+        least, most = (number(end, signed=True) for end in (min(_of(rows)), max(_of(rows))))
+        return f"from {least} to {most} in {len(rows)} comparisons"
+    return "; ".join(
+        f"{shown(row.difference, row.low, row.high, signed=True)}, {group_in_words(row)} against {row.against}".replace(
+            "\u00a0", " "
         )
-        told.append(f"{_with_difference(row)}. {why}.")
-    smallest = tested["smallest_shown_in_family"].dropna()
-    if (tested["verdict"] == NOT_SHOWN).any() and len(smallest):
-        power = float(comparison.manifest.settings["power"])
-        least, most = number(smallest.min()), number(smallest.max())
-        span = least if least == most else f"{least} to {most}, depending on the comparison,"
-        told.append(
-            f"{'A true difference' if least == most else 'True differences'} of {span} would have been shown in "
-            f"{power:.0%} of such studies; smaller ones may well be there."
-        )
-    return f"{words[0].upper()}{words[1:]}. {' '.join(told)}"
+        for row in rows
+    )
 
 
-def _with_difference(row: Any) -> str:
-    difference = _shown(row.difference, row.low, row.high, signed=True).replace("\u00a0", " ")
-    return f"{_group(row)} against {row.against} {difference}"
+def _of(rows: Sequence[Any]) -> list[float]:
+    return [float(row.difference) for row in rows]
 
 
-def _primary(comparison: Comparison) -> str:
+def _could_have_shown(comparison: Comparison, planned: pd.DataFrame) -> Iterator[str]:
+    """Say what the study could have shown, where it showed nothing."""
+    smallest = planned["smallest_shown_in_family"].dropna()
+    if (planned["verdict"] != NOT_SHOWN).all() or not len(smallest):
+        return
+    power = float(comparison.manifest.settings["power"])
+    least, most = number(smallest.min()), number(smallest.max())
+    span = f"A true difference of {least}" if least == most else f"True differences of {least} to {most}"
+    yield f"{span} would have been shown in {power:.0%} of such studies; smaller ones may well be there."
+
+
+def told_differences(comparison: Comparison) -> pd.DataFrame:
+    """Return the rows of the forest plot: what was planned, and what was asked for after results were seen."""
+    table, sentences = comparison.table("differences"), comparison.table("sentences")
+    added = sentences[sentences["kind"] == "added"]
+    asked_for = set(zip(added["arm"], added["against"], strict=True))
+    primary = table[table["measure"] == primary_of(comparison)]
+    told = [row.tested or (_name_of(row, "arm", "dose"), _name_of(row, "against", "against_dose")) in asked_for
+            for row in records(primary)]  # fmt: skip
+    return primary[np.array(told, dtype=bool)]
+
+
+def _name_of(row: Any, arm: str, dose: str) -> str:
+    """Return what a sentence calls one side of a difference."""
+    at = float(getattr(row, dose))
+    return Group(str(getattr(row, arm)), at if math.isfinite(at) else None, float(row.real_share)).name
+
+
+def primary_of(comparison: Comparison) -> str:
+    """Return the name of the primary measure."""
     return str(comparison.manifest.settings["measures"][0])
 
 
-def _over(arms: pd.DataFrame) -> str:
+def confidence_of(comparison: Comparison) -> str:
+    """Return the confidence of the intervals in words: ``95 %``."""
+    return f"{100 * float(comparison.facts['confidence']):g} %"
+
+
+def luck_of(arms: pd.DataFrame) -> str:
     """Say what the intervals of some rows of the table of arms are over."""
     lucks = list(dict.fromkeys(arms["training"]))
     if lucks == [""]:
@@ -148,8 +213,8 @@ def write_tables(comparison: Comparison, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name in _WRITTEN:
         write_table(comparison.table(name), folder / name)
-    for name, (_, columns, rows) in zip(_SHOWN, _sheets(comparison), strict=True):
-        write_table(pd.DataFrame(rows, columns=list(columns)), folder / name)
+    for name, sheet in zip(_SHOWN, _sheets(comparison), strict=True):
+        write_table(sheet.table, folder / name)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -183,99 +248,20 @@ def measures_over_seeds(comparison: Comparison) -> list[tuple[str, dict[str, Est
     Returns:
         Arm, measure -> estimate; measures that were not compared are missing.
     """
-    table = _plain(comparison.table("arms"))
+    table = at_plain_dose(comparison.table("arms"))
     return [
-        (str(arm), {str(row.measure): Estimate(row.value, row.low, row.high) for row in _records(part)})
+        (str(arm), {str(row.measure): Estimate(row.value, row.low, row.high) for row in records(part)})
         for arm, part in table.groupby("arm", sort=False)
     ]
 
 
-def _figures(comparison: Comparison) -> Iterator[tuple[str, str, bytes]]:
-    reference = str(comparison.facts["reference"])
-    primary, arms = _primary(comparison), comparison.table("arms")
-    name_of_measure = measure_in_words(primary)
-    several_seeds = bool((arms["training"] != "").any())
-    over = f"over {_over(arms)}"
-    means = "Means over seeds" if several_seeds else "Of one training each"
-    differences = comparison.table("differences")
-    told = differences[(differences["measure"] == primary) & (differences["tested"] | (differences["plan"] == ADDED))]
-    if len(told):
-        rows = [(f"{_group(row)} against {row.against}", row.difference, row.low, row.high,
-                 row.smallest_shown_in_family, row.p_holm, row.verdict in (BETTER, WORSE))
-                for row in _records(told)]  # fmt: skip
-        tested = told["p"].notna().any()
-        note = f"{name_of_measure}, each arm minus the one that it is compared with, {over}."
-        if tested:
-            note += (
-                " p after Holm's correction; blue where a difference was shown. Beyond the gray ticks lies what this "
-                "test set could have shown, at the level that the whole family of comparisons leaves."
-            )
-        yield f"Differences in {name_of_measure}", note, draw_forest(rows, f"difference in {name_of_measure}")
-    for name, axis, heading, words in (
-        ("doses", "dose", f"{name_of_measure}, against the dose", "generated or repeated patches for each real one"),
-        (
-            "shares",
-            "real_share",
-            f"{name_of_measure}, against the share of the patients that was learned from",
-            "share of the patients",
-        ),
-    ):
-        table = comparison.table(name)
-        lines = dict(_lines(table[table["measure"] == primary], axis))
-        behind = _behind(comparison, axis)
-        lines.pop(reference, None)  # it stands behind each of the others
-        if lines and len(behind):  # arms with two doses or shares at least
-            note = f"Bars, and the gray band of {reference}: intervals {over}."
-            yield heading, note, draw_lines(lines, axis, words, name_of_measure, (reference, behind))
-    curves = _plain(comparison.table("curves"))
-    if len(curves):
-        which = "Each arm at all patients and the dose nearest 1."
-        malignant, benign = comparison.facts["malignant_patches"], comparison.facts["benign_patches"]
-        share = malignant / (malignant + benign)
-        few = curves["arm"].nunique() <= MOST_BANDS
-        bands = "; bands over patients" if few else ""
-        yield "ROC and precision-recall curves", f"{means}{bands}. {which}", draw_curves(curves, share)
-        for kind, words in () if few else (("roc", "ROC curve"), ("pr", "Precision-recall curve")):
-            note = f"Beside that of {reference}. {means}, bands over patients. {which}"
-            yield f"{words} of each arm", note, draw_bands(curves, kind, reference, share)
-    reliability = _plain(comparison.table("reliability"))
-    if len(reliability):
-        note = (
-            "What came true of the scores, before and after the temperature that was fitted on validation patches. The "
-            "larger a dot, the more patches are behind it."
-        )
-        yield "Reliability", note, draw_reliability(reliability)
-
-
-def _behind(comparison: Comparison, axis: str) -> pd.DataFrame:
-    """Return what arms are shown beside: the reference arm as a dose of nothing, or at each share.
-
-    A reference that has doses itself stands at the dose nearest 1 for all shares, and for a dose of nothing is none.
-    """
-    reference = str(comparison.facts["reference"])
-    rows = comparison.table("arms")
-    rows = rows[(rows["arm"] == reference) & (rows["measure"] == _primary(comparison))]
-    if axis == "dose":
-        rows = rows[rows["dose"].isna() & (rows["real_share"] == 1)]
-        return rows.assign(dose=0.0)
-    return rows[_at_plain_dose(rows)]
-
-
-def _lines(table: pd.DataFrame, axis: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each arm's line: by dose at all patients, by share at the dose nearest 1."""
-    table = table[table["real_share"] == table["real_share"].max() if axis == "dose" else _at_plain_dose(table)]
-    for arm, part in table.groupby("arm", sort=False):
-        if part[axis].nunique() > 1:
-            yield str(arm), part.sort_values(axis)
-
-
-def _plain(table: pd.DataFrame) -> pd.DataFrame:
+def at_plain_dose(table: pd.DataFrame) -> pd.DataFrame:
     """Keep of a table each arm's group at all patients and the dose nearest 1."""
     table = table[table["real_share"] == 1.0]
-    return table[_at_plain_dose(table)]
+    return table[has_plain_dose(table)]
 
 
-def _at_plain_dose(table: pd.DataFrame) -> pd.Series[bool]:
+def has_plain_dose(table: pd.DataFrame) -> pd.Series[bool]:
     """Tell which rows are at their arm's dose nearest 1, of two that are as near the smaller one."""
     dose = table["dose"].fillna(1.0)
     distance = (dose - 1).abs()
@@ -283,101 +269,91 @@ def _at_plain_dose(table: pd.DataFrame) -> pd.Series[bool]:
     return nearest & (dose == dose.where(nearest).groupby(table["arm"]).transform("min"))
 
 
-def _sheets(comparison: Comparison) -> Iterator[tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]]:
+def _sheets(comparison: Comparison) -> Iterator[Sheet]:
+    """Yield the tables of `_SHOWN`."""
+    yield _sheet_of_arms(comparison)
+    yield _sheet_of_comparisons(comparison)
+    yield _sheet_of_calibration(comparison)
+    yield _sheet_of_hardest(comparison)
+
+
+def _sheet_of_arms(comparison: Comparison) -> Sheet:
     arms = comparison.table("arms")
     names = list(dict.fromkeys(arms["measure"]))
     rows = []
     for _, part in arms.groupby(["arm", "dose", "real_share"], sort=False, dropna=False):
-        found = {str(row.measure): row for row in _records(part)}
+        found = {str(row.measure): row for row in records(part)}
         first: Any = part.iloc[0]
-        shown = [
-            _shown(found[name].value, found[name].low, found[name].high) if name in found else "" for name in names
+        values = [
+            shown(found[name].value, found[name].low, found[name].high) if name in found else "" for name in names
         ]
-        rows.append(
-            (
-                str(first["arm"]),
-                _dose(first["dose"]),
-                f"{first['real_share']:g}",
-                str(first["infillers"] or ""),
-                str(first["classifiers"]),
-                *shown,
-            )
-        )
+        trained = (str(first["infillers"] or ""), str(first["classifiers"]))
+        rows.append((str(first["arm"]), _dose(first["dose"]), f"{first['real_share']:g}", *trained, *values))
     columns = ("arm", "dose", "share of patients", "infillers", "classifiers", *map(measure_in_words, names))
-    yield "Every arm, dose and share, means over seeds", columns, tuple(rows)
+    return Sheet("Every arm, dose and share, means over seeds", columns, tuple(rows))
 
+
+def _sheet_of_comparisons(comparison: Comparison) -> Sheet:
     differences = comparison.table("differences")
-    primary = differences[differences["measure"] == _primary(comparison)]
-    told = primary[primary["tested"] | (primary["plan"] == ADDED)]
-    pairs = {(row.arm, _dose(row.dose), row.against, row.real_share) for row in _records(told)}
+    told = told_differences(comparison)
+    pairs = {(row.arm, _dose(row.dose), row.against, row.real_share) for row in records(told)}
     columns = ("arm", "against", "measure", "difference", "plan", "p", "p (Holm)", "verdict",
                "smallest that could be shown", "effect size")  # fmt: skip
-    yield (
-        "Comparisons, every measure (tested in the first one alone)",
-        columns,
-        tuple(
-            (
-                _group(row),
-                str(row.against),
-                measure_in_words(str(row.measure)),
-                _shown(row.difference, row.low, row.high, signed=True),
-                str(row.plan),
-                _p(row.p),
-                _p(row.p_holm),
-                str(row.verdict),
-                number(row.smallest_shown_in_family) if math.isfinite(row.smallest_shown_in_family) else "",
-                f"{row.effect_size:+.2f} ({row.effect_kind})".replace("-", "−") if row.effect_kind else "",
-            )
-            for row in _records(differences)
-            if (row.arm, _dose(row.dose), row.against, row.real_share) in pairs
-        ),
-    )
-    calibration = comparison.table("calibration")
-    means = calibration.groupby(["arm", "dose", "real_share", "after_temperature"], sort=False, dropna=False)[
-        ["brier", "ece", "nll", "calibration_slope", "calibration_intercept"]
-    ].mean()
-    yield (
-        "Calibration, means over seeds",
+    rows = tuple(
         (
-            "arm",
-            "dose",
-            "share of patients",
-            "scores",
-            "Brier score",
-            "ECE",
-            "negative log-likelihood",
-            "slope",
-            "intercept",
-        ),
-        tuple(
-            (str(arm), _dose(dose), f"{share:g}", "after temperature" if after else "as it is", *map(number, values))
-            for (arm, dose, share, after), values in zip(means.index, means.to_numpy(), strict=True)
-        ),
+            group_in_words(row),
+            str(row.against),
+            measure_in_words(str(row.measure)),
+            shown(row.difference, row.low, row.high, signed=True),
+            str(row.plan),
+            p_in_words(row.p),
+            p_in_words(row.p_holm),
+            str(row.verdict),
+            number(row.smallest_shown_in_family) if math.isfinite(row.smallest_shown_in_family) else "",
+            f"{row.effect_size:+.2f} ({row.effect_kind})".replace("-", "−") if row.effect_kind else "",
+        )
+        for row in records(differences)
+        if (row.arm, _dose(row.dose), row.against, row.real_share) in pairs
     )
-    hardest = comparison.table("hardest")
-    columns = ("patch", "patient", "truth", "mean loss", "scores by arm")
-    yield (
-        "The hardest patches",
-        columns,
-        tuple(
-            (
-                str(part["patch_id"].iloc[0]),
-                str(part["patient_id"].iloc[0]),
-                str(part["pathology"].iloc[0]),
-                f"{part['mean_loss'].iloc[0]:.2f}",
-                ", ".join(f"{row.arm} {row.score:.2f}" for row in _records(_plain(part))),
-            )
-            for _, part in hardest.groupby("rank")
-        ),
-    )
+    return Sheet("Comparisons by every measure; only the first one is ever tested", columns, rows)
 
 
-def _records(table: pd.DataFrame) -> Iterator[Any]:
+def _sheet_of_calibration(comparison: Comparison) -> Sheet:
+    calibration = comparison.table("calibration")
+    names = ["brier", "ece", "nll", "calibration_slope", "calibration_intercept"]
+    means = calibration.groupby(["arm", "dose", "real_share", "after_temperature"], sort=False, dropna=False)[
+        names
+    ].mean()
+    columns = ("arm", "dose", "share of patients", "scores", "Brier score", "ECE", "negative log-likelihood", "slope",
+               "intercept")  # fmt: skip
+    rows = tuple(
+        (str(arm), _dose(dose), f"{share:g}", "after temperature" if after else "as it is", *map(number, values))
+        for (arm, dose, share, after), values in zip(means.index, means.to_numpy(), strict=True)
+    )
+    return Sheet("Calibration, means over seeds", columns, rows)
+
+
+def _sheet_of_hardest(comparison: Comparison) -> Sheet:
+    rows = tuple(
+        (
+            str(part["patch_id"].iloc[0]),
+            str(part["patient_id"].iloc[0]),
+            str(part["pathology"].iloc[0]),
+            f"{part['mean_loss'].iloc[0]:.2f}",
+            ", ".join(f"{row.arm} {row.score:.2f}" for row in records(at_plain_dose(part))),
+        )
+        for _, part in comparison.table("hardest").groupby("rank")
+    )
+    return Sheet("All hardest patches", ("patch", "patient", "truth", "mean loss", "scores by arm"), rows)
+
+
+def records(table: pd.DataFrame) -> Iterator[Any]:
     """Yield the rows, whose values pandas' stubs know nothing of."""
     yield from table.itertuples()
 
 
-def _group(row: Any) -> str:
+def group_in_words(row: Any) -> str:
+    """Return what a row's group is called: ``arm, dose 0.5, 50% of patients``."""
     dose = f", dose {row.dose:g}" if math.isfinite(row.dose) and row.dose > 0 else ""
     share = f", {row.real_share:.0%} of patients" if row.real_share < 1 else ""
     return f"{row.arm}{dose}{share}"
@@ -387,7 +363,8 @@ def _dose(dose: float) -> str:
     return "" if not math.isfinite(dose) else f"{dose:g}"
 
 
-def _shown(value: float, low: float, high: float, signed: bool = False) -> str:
+def shown(value: float, low: float, high: float, signed: bool = False) -> str:
+    """Return a number with its interval, which breaks in no line; empty without a number."""
     if not np.isfinite(value):
         return ""
     estimate = Estimate(value, low, high)
@@ -396,7 +373,8 @@ def _shown(value: float, low: float, high: float, signed: bool = False) -> str:
     return number(value, signed) + ends
 
 
-def _p(value: float) -> str:
+def p_in_words(value: float) -> str:
+    """Return a p with three decimals; empty where nothing was tested."""
     if not math.isfinite(value):
         return ""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"

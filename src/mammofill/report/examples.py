@@ -33,17 +33,60 @@ class Row:
     examples: tuple[Example, ...]
 
 
-def real_examples(patches: PatchSet, count: int, seed: int) -> list[Row]:
+@dataclass(frozen=True)
+class SideBySide:
+    """Real lesions of one class beside fills of the same, as the first screen shows them: no outline tells which."""
+
+    pathology: str
+    real: tuple[Example, ...]
+    fills: tuple[Example, ...]
+
+
+LEAD = 3
+"""Lesions of each class, and fills, on the first screen."""
+
+
+def lead_examples(sources: Sequence[PatchSet], seed: int) -> tuple[SideBySide, ...]:
+    """Show real lesions beside fills of the same class, from the first sets that have any.
+
+    Args:
+        sources: patch sets.
+        seed: decides which.
+    """
+    found = []
+    for pathology in ("benign", "malignant"):
+        real, fills = (_first_of(sources, pathology, origin, seed) for origin in ("real", "synthetic"))
+        found.append(SideBySide(pathology, real, fills))
+    return tuple(one for one in found if one.real or one.fills)
+
+
+def _first_of(sources: Sequence[PatchSet], pathology: str, origin: str, seed: int) -> tuple[Example, ...]:
+    for patches in sources:
+        rows = _choose(patches, LEAD, seed, pathology, origin)
+        if len(rows):
+            images, _ = patches.pixels(rows)
+            nothing = np.zeros(images.shape[1:], dtype=bool)
+            patients = patches.table.iloc[rows]["patient_id"]
+            words = "tissue of " if origin == "synthetic" else ""
+            return tuple(
+                Example((picture_of(image, nothing, window_of(image)),), f"{words}{patient}")
+                for image, patient in zip(images, patients, strict=True)
+            )
+    return ()
+
+
+def real_examples(patches: PatchSet, count: int, seed: int, skip: int = 0) -> list[Row]:
     """Show some real patches of each pathology that there is, lesions with their outline.
 
     Args:
         patches: the set.
         count: examples of each pathology; of different patients as far as there are so many.
         seed: decides which.
+        skip: lesions that are shown elsewhere.
     """
     found = []
     for pathology in ("normal", "benign", "malignant"):
-        rows = _choose(patches, count, seed, pathology, "real")
+        rows = _choose(patches, count, seed, pathology, "real", skip if pathology != "normal" else 0)
         images, masks = patches.pixels(rows)
         named = patches.table.iloc[rows]
         found.append(
@@ -60,7 +103,9 @@ def real_examples(patches: PatchSet, count: int, seed: int) -> list[Row]:
     return [one for one in found if one.examples]
 
 
-def synthetic_examples(patches: PatchSet, sources: Sequence[PatchSet], count: int, seed: int) -> list[Row]:
+def synthetic_examples(
+    patches: PatchSet, sources: Sequence[PatchSet], count: int, seed: int, skip: int = 0
+) -> list[Row]:
     """Show some generated patches, each beside its context: the same tissue before it was painted into.
 
     Args:
@@ -68,10 +113,11 @@ def synthetic_examples(patches: PatchSet, sources: Sequence[PatchSet], count: in
         sources: sets in which their contexts may be found.
         count: examples of each pathology.
         seed: decides which.
+        skip: fills that are shown elsewhere.
     """
     found = []
     for pathology in ("benign", "malignant"):
-        rows = _choose(patches, count, seed, pathology, "synthetic")
+        rows = _choose(patches, count, seed, pathology, "synthetic", skip)
         images, masks = patches.pixels(rows)
         examples = []
         for row, image, mask in zip(rows, images, masks, strict=True):
@@ -93,7 +139,7 @@ def synthetic_examples(patches: PatchSet, sources: Sequence[PatchSet], count: in
     return [one for one in found if one.examples]
 
 
-def _choose(patches: PatchSet, count: int, seed: int, pathology: str, origin: str) -> NDArray[np.int64]:
+def _choose(patches: PatchSet, count: int, seed: int, pathology: str, origin: str, skip: int = 0) -> NDArray[np.int64]:
     """Choose rows at random, training patches before others and new patients before known ones."""
     rows = patches.rows(pathology=pathology, origin=origin)
     rows = stream(seed, "examples", origin, pathology).permutation(rows)
@@ -101,7 +147,7 @@ def _choose(patches: PatchSet, count: int, seed: int, pathology: str, origin: st
     again = some["patient_id"].duplicated().to_numpy()
     elsewhere = (some["split"] != "train").to_numpy()
     order = np.lexsort((np.arange(len(rows)), again, elsewhere))
-    return np.asarray(rows[order[:count]], dtype=np.int64)
+    return np.asarray(rows[order[skip : skip + count]], dtype=np.int64)
 
 
 def _find(patch_id: str, sources: Sequence[PatchSet]) -> StoredImage | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -13,8 +13,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-
-from mammofill.evaluation import Evaluation, roc_curve
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 """Tell apart with most kinds of colour vision (Okabe and Ito, "Color universal design", 2008)."""
@@ -25,6 +23,7 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "mammofill",
     "svg.fonttype": "path",
     "font.size": 9,
+    "savefig.transparent": True,  # the page has a ground of its own, light or dark
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -33,37 +32,54 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 
+_PANELS_IN_A_ROW = 3
+"""More would be too small to read on a phone."""
+
 _CLOCK_COLUMNS = ("images_seen", "epoch")
 
 
-def draw_roc(evaluations: Sequence[Evaluation]) -> bytes:
-    """Draw the ROC curves of all arms in one square, each with a dot at its frozen threshold.
+@dataclass(frozen=True)
+class Curve:
+    """One arm's line in a figure of curves."""
+
+    arm: str
+    words: str
+    """What the legend says beside its name."""
+    points: pd.DataFrame
+    """x, y, and low and high where there is a band."""
+    dot: tuple[float, float] | None = None
+    """Where its frozen threshold lies."""
+
+
+def draw_curves(curves: Sequence[Curve], across: str, up: str, guessing: tuple[float, float]) -> bytes:
+    """Draw the curves of all arms in one square, with their bands where there are few arms.
 
     Args:
-        evaluations: on the same test set; the order is that of the legend.
+        curves: in the order of the legend.
+        across: what lies along the horizontal axis.
+        up: what lies along the other.
+        guessing: how high the line that guessing gives starts and ends.
 
     Returns:
         SVG.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(5.2, 4.4 + 0.19 * (len(evaluations) + 1)), layout="constrained")
+        figure = Figure(figsize=(5.2, 4.6 + 0.19 * (len(curves) + 1)), layout="constrained")
         axes = figure.add_subplot(aspect="equal")
-        axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":", label="guessing")
-        for number, one in enumerate(evaluations):
-            malignant = (one.scores["pathology"] == "malignant").to_numpy(dtype=bool)
-            called, colour = one.called(), _COLOURS[number % len(_COLOURS)]
+        axes.plot((0, 1), guessing, color="#999999", linewidth=0.8, linestyle=":", label="guessing")
+        for number, one in enumerate(curves):
+            colour = _COLOURS[number % len(_COLOURS)]
             dashes = _DASHES[number // len(_COLOURS) % len(_DASHES)]
-            axes.plot(
-                *roc_curve(malignant, one.scores["logit"].to_numpy()),
-                color=colour,
-                linestyle=dashes,
-                linewidth=1.5,
-                label=_verbatim(one.arm),
-            )
-            axes.plot(called[~malignant].mean(), called[malignant].mean(), "o", color=colour, markersize=5)
-        axes.set(xlabel="1 − specificity", ylabel="recall", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+            label = _verbatim(f"{one.arm}: {one.words}" if one.words else one.arm)
+            x, y = one.points["x"], one.points["y"]
+            axes.plot(x, y, color=colour, linestyle=dashes, linewidth=1.5, label=label)
+            if "low" in one.points and len(curves) <= _MOST_BANDS:
+                axes.fill_between(x, one.points["low"], one.points["high"], color=colour, alpha=0.12, linewidth=0)
+            if one.dot is not None:
+                axes.plot(*one.dot, "o", color=colour, markersize=5)
+        axes.set(xlabel=across, ylabel=up, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         # Below the curves, where no curve can run through long arm names.
-        figure.legend(loc="outside lower left", ncols=1)
+        figure.legend(loc="outside lower left", ncols=1, fontsize=8)
         return _svg(figure)
 
 
@@ -84,9 +100,9 @@ def draw_history(history: pd.DataFrame) -> bytes:
     for column in numbers.columns:
         panels.setdefault(_quantity(column), []).append(column)
     with mpl.rc_context(_STYLE):
-        columns = min(3, max(1, len(panels)))
+        columns = min(_PANELS_IN_A_ROW, max(1, len(panels)))
         rows = -(-len(panels) // columns)
-        figure = Figure(figsize=(3.2 * columns, 2.5 * rows), layout="constrained")
+        figure = Figure(figsize=(1.9 * columns, 1.8 * rows), layout="constrained")
         for place, (quantity, lines) in enumerate(sorted(panels.items()), start=1):
             _draw_panel(figure.add_subplot(rows, columns, place), history, quantity, sorted(lines))
         return _svg(figure)
@@ -106,7 +122,7 @@ def _draw_panel(axes: Axes, history: pd.DataFrame, quantity: str, lines: Sequenc
     title = quantity if len(lines) > 1 else lines[0]
     axes.set_title(title.replace("_", " ").replace(".", ", ").replace("auc", "AUC"), fontsize=9, loc="left")
     axes.set_xlabel("images seen")
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))  # more numbers run into each other
+    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))  # more numbers run into each other
     if len(lines) > 1:
         axes.legend(fontsize=7)
 
@@ -126,39 +142,60 @@ def _svg(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def draw_forest(rows: Sequence[tuple[str, float, float, float, float, float, bool]], words: str) -> bytes:
-    """Draw differences with their intervals, one below the other.
+@dataclass(frozen=True)
+class ForestRow:
+    """One difference of a forest plot."""
+
+    name: str
+    numbers: str
+    """The difference with its interval, and p where it was tested."""
+    difference: float
+    low: float
+    high: float
+    smallest: float
+    """The smallest difference that could have been shown; NaN for none."""
+    shown: bool
+    """Whether it was shown: such a row stands out in colour."""
+
+
+def draw_forest(rows: Sequence[ForestRow], words: str) -> bytes:
+    """Draw differences with their intervals, one below the other, each under its name and beside its numbers.
 
     Args:
-        rows: name, difference, low, high, the smallest difference that could have been shown (NaN for none), the p
-            adjusted by Holm (NaN for none), and whether a difference was shown: those stand out in colour.
+        rows: from the top.
         words: what lies along the axis.
 
     Returns:
         SVG.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(7.2, 0.9 + 0.34 * len(rows)), layout="constrained")
+        names = ["\n".join(textwrap.wrap(_verbatim(row.name), _FOREST_LETTERS)) for row in rows]
+        heights = [0.34 + 0.16 * (name.count("\n") + 1) for name in names]
+        figure = Figure(figsize=(4.9, 0.6 + sum(heights)), layout="constrained")
         axes = figure.add_subplot()
-        axes.axvline(0, color="#999999", linewidth=0.8)
-        for place, (_, difference, low, high, smallest, _, shown) in enumerate(rows):
-            colour = _COLOURS[0] if shown else "#5b6570"
-            axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
-            axes.plot(difference, place, "o", color=colour, markersize=5)
-            for end in (-smallest, smallest):
-                axes.plot([end, end], [place - 0.3, place + 0.3], color="#b0b7bd", linewidth=1.2)
-        names = [f"{_verbatim(name)}{_p_words(p)}" for name, *_, p, _ in rows]
-        axes.set_yticks(range(len(rows)), names)
-        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.grid(visible=False)  # nothing runs through the names
+        bottom = 0.0
+        for row, name, height in zip(rows, names, heights, strict=True):
+            place, bottom = bottom + height - 0.12, bottom + height
+            colour = _COLOURS[0] if row.shown else "#5b6570"
+            axes.plot([0, 0], [place - 0.08, place + 0.12], color="#999999", linewidth=0.8)
+            axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.8)
+            axes.plot(row.difference, place, "o", color=colour, markersize=5.5)
+            for end in (-row.smallest, row.smallest):
+                axes.plot([end, end], [place - 0.06, place + 0.06], color="#9aa2a9", linewidth=1.4)
+            beside = axes.get_yaxis_transform()  # across in shares of the panel, down in the units of the rows
+            axes.text(0, place - 0.1, name, transform=beside, fontsize=8.5, va="bottom")
+            axes.text(1.02, place, row.numbers, transform=beside, fontsize=8.5, va="center")
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.set_ylim(bottom + 0.02, 0)
         axes.set_xlabel(words)
-        axes.grid(axis="y", visible=False)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         return _svg(figure)
 
 
-def _p_words(p: float) -> str:
-    if not math.isfinite(p):
-        return ""
-    return "   p < 0.001" if p < 0.001 else f"   p = {p:.3f}"
+_FOREST_LETTERS = 52
+"""Of a name in one line of a forest plot."""
 
 
 def draw_lines(
@@ -208,86 +245,15 @@ def draw_lines(
         return _svg(figure)
 
 
-_CURVES = {"roc": ("1 − specificity", "recall"), "pr": ("recall", "precision")}
-"""Curve -> what is across and what is up."""
-
-MOST_BANDS = 3
+_MOST_BANDS = 3
 """Arms whose bands can be told apart in one panel."""
 
 
-def draw_curves(curves: pd.DataFrame, malignant_share: float) -> bytes:
-    """Draw the ROC and precision-recall curves of all arms, with their bands where there are few arms.
-
-    Args:
-        curves: arm, curve (roc or pr), x, y, low, high.
-        malignant_share: of the test patches: the precision of guessing.
-
-    Returns:
-        SVG.
-    """
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(8.4, 4.2), layout="constrained")
-        for place, (kind, (across, up)) in enumerate(_CURVES.items(), start=1):
-            axes = figure.add_subplot(1, 2, place, aspect="equal")
-            _draw_guessing(axes, kind, malignant_share, "guessing" if place == 1 else None)
-            of_arms = list(curves[curves["curve"] == kind].groupby("arm", sort=False))
-            for number, (arm, part) in enumerate(of_arms):
-                colour = _COLOURS[number % len(_COLOURS)]
-                label = _verbatim(str(arm)) if place == 1 else None
-                dashes = _DASHES[number // len(_COLOURS) % len(_DASHES)]
-                axes.plot(part["x"], part["y"], color=colour, linewidth=1.3, linestyle=dashes, label=label)
-                if len(of_arms) <= MOST_BANDS:
-                    axes.fill_between(part["x"], part["low"], part["high"], color=colour, alpha=0.12, linewidth=0)
-            axes.set(xlabel=across, ylabel=up, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-        figure.legend(loc="outside lower left", ncols=3, fontsize=8)
-        return _svg(figure)
-
-
-def draw_bands(curves: pd.DataFrame, kind: str, reference: str, malignant_share: float) -> bytes:
-    """Draw one kind of curve with its band, a panel for each arm, the reference's curve behind each.
-
-    Args:
-        curves: arm, curve, x, y, low, high.
-        kind: roc or pr.
-        reference: the arm that all are compared with.
-        malignant_share: of the test patches: the precision of guessing.
-
-    Returns:
-        SVG.
-    """
-    curves = curves[curves["curve"] == kind]
-    behind = curves[curves["arm"] == reference]
-    arms = [arm for arm in dict.fromkeys(curves["arm"]) if arm != reference]
-    with mpl.rc_context(_STYLE):
-        figure, panels = _panels(len(arms), square=True)
-        for number, (axes, arm) in enumerate(zip(panels, arms, strict=True)):
-            part = curves[curves["arm"] == arm]
-            first = number == 0
-            _draw_guessing(axes, kind, malignant_share, "guessing" if first else None)
-            axes.plot(
-                behind["x"], behind["y"], color="#5b6570", linewidth=1, label=_verbatim(reference) if first else None
-            )
-            axes.plot(part["x"], part["y"], color=_COLOURS[0], linewidth=1.3, label="the arm" if first else None)
-            axes.fill_between(part["x"], part["low"], part["high"], color=_COLOURS[0], alpha=0.15, linewidth=0)
-            axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-            axes.set_title(_panel_title(arm), fontsize=8, loc="left")
-        across, up = _CURVES[kind]
-        figure.supxlabel(across, fontsize=9)
-        figure.supylabel(up, fontsize=9)
-        figure.legend(loc="outside upper right", ncols=3, fontsize=8)
-        return _svg(figure)
-
-
-def _draw_guessing(axes: Axes, kind: str, malignant_share: float, label: str | None) -> None:
-    ends = (0, 1) if kind == "roc" else (malignant_share, malignant_share)
-    axes.plot((0, 1), ends, color="#999999", linewidth=0.8, linestyle=":", label=label)
-
-
 def _panels(count: int, *, share_y: bool = False, square: bool = False) -> tuple[Figure, list[Axes]]:
-    """Return a figure of so many small panels, four in a row, and its panels."""
-    columns = min(4, count)
+    """Return a figure of so many small panels, three in a row, and its panels."""
+    columns = 2 if count == 4 else min(_PANELS_IN_A_ROW, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(max(2.3 * columns, 4.6), 2.4 * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(max(1.8 * columns, 3.8), 2.0 * rows + 0.5), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=share_y, squeeze=False).ravel().tolist()
     for axes in grid[count:]:
         axes.remove()
@@ -298,7 +264,7 @@ def _panels(count: int, *, share_y: bool = False, square: bool = False) -> tuple
 
 def _panel_title(name: str) -> str:
     """Break a long name, which would run into the next panel."""
-    return "\n".join(textwrap.wrap(_verbatim(name), 26))
+    return "\n".join(textwrap.wrap(_verbatim(name), 24))
 
 
 def draw_reliability(table: pd.DataFrame) -> bytes:
@@ -313,18 +279,22 @@ def draw_reliability(table: pd.DataFrame) -> bytes:
         SVG.
     """
     arms = list(dict.fromkeys(table["arm"]))
+    table = table[table["patches"] > 0]
     most = float(table["patches"].max())
     with mpl.rc_context(_STYLE):
         figure, panels = _panels(len(arms), square=True)
         for number, (axes, arm) in enumerate(zip(panels, arms, strict=True)):
             axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
             for after, colour in ((False, _COLOURS[1]), (True, _COLOURS[0])):
-                part = table[(table["arm"] == arm) & (table["after_temperature"] == after) & (table["patches"] > 0)]
-                label = ("after" if after else "before") if number == 0 else None
-                axes.plot(part["mean_score"], part["malignant_share"], color=colour, linewidth=0.8, label=label)
-                areas = 3 + 50 * part["patches"] / most
-                axes.scatter(part["mean_score"], part["malignant_share"], areas, color=colour, alpha=0.8, linewidth=0)
-            axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+                part = table[(table["arm"] == arm) & (table["after_temperature"] == after)]
+                if number == 0:  # for the legend: dots of the same size
+                    axes.scatter([], [], 20, color=colour, label="after" if after else "before")
+                # No line from bin to bin: through bins of few patches it would be the loudest thing of the figure.
+                axes.scatter(
+                    part["mean_score"], part["malignant_share"], 3 + 60 * part["patches"] / most, color=colour,
+                    alpha=0.75, linewidth=0,
+                )  # fmt: skip
+            axes.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
             axes.set_title(_panel_title(str(arm)), fontsize=8, loc="left")
         figure.supxlabel("score", fontsize=9)
         figure.supylabel("share that is malignant", fontsize=9)
@@ -344,8 +314,8 @@ def draw_attention(table: pd.DataFrame, headings: Mapping[str, str]) -> bytes:
     """
     arms = list(dict.fromkeys(table["arm"]))
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(8.4, 1.1 + 0.32 * len(arms)), layout="constrained")
-        panels = figure.subplots(1, len(headings), sharey=True, squeeze=False)[0]
+        figure = Figure(figsize=(5.4, 0.4 + len(headings) * (0.55 + 0.28 * len(arms))), layout="constrained")
+        panels = figure.subplots(len(headings), 1, squeeze=False)[:, 0]
         for axes, (name, heading) in zip(panels, headings.items(), strict=True):
             part = table[table["measure"] == name].set_index("arm").loc[arms]
             places = range(len(arms))
@@ -356,8 +326,8 @@ def draw_attention(table: pd.DataFrame, headings: Mapping[str, str]) -> bytes:
             axes.set_title(heading, fontsize=9, loc="left")
             axes.set_xlim(left=0)
             axes.grid(axis="y", visible=False)
-        panels[0].set_yticks(range(len(arms)), [_verbatim(arm) for arm in arms])
-        panels[0].set_ylim(len(arms) - 0.5, -0.5)
+            axes.set_yticks(range(len(arms)), [_verbatim(arm) for arm in arms], fontsize=8)
+            axes.set_ylim(len(arms) - 0.5, -0.5)
         lines, labels = panels[0].get_legend_handles_labels()
         figure.legend(lines, labels, loc="outside lower right", ncols=3, fontsize=8)
         return _svg(figure)

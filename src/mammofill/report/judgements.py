@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 
 from mammofill.judging import Judgement
+from mammofill.report.comparisons import records
+from mammofill.report.sheet import Figure, rows_in_words
 from mammofill.report.tables import Estimate, interval, number
 
 _CRITERIA = {
@@ -24,7 +26,8 @@ _CRITERIA = {
     "distribution": "Distribution in the classifier's features",
     "variety": "Variety and copies",
 }
-_VERDICTS = ("reached", "not reached", "open", "cannot be judged")
+NOT_REACHED = "not reached"
+_VERDICTS = ("reached", NOT_REACHED, "open", "cannot be judged")
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ class Judged:
     criteria: tuple[tuple[str, tuple[Measured, ...]], ...]
     remarks: tuple[str, ...]
     """What holds a verdict up, or puts it in doubt."""
-    contact_sheet: bytes
-    spectra: bytes
+    figures: tuple[Figure, ...]
+    """Contact sheet and spectra."""
 
 
 def read_judgement(judgement: Judgement) -> Judged:
@@ -70,7 +73,7 @@ def read_judgement(judgement: Judgement) -> Judged:
             f"{counts['pairs']} pairs of the {facts['split']} split, each filled benign and malignant, beside "
             f"{counts['real_lesions']} real lesions; {counts['patients']} patients, none of whom an infiller or the "
             f"classifier ({facts['classifier']['label']}) learned from. In brackets: {facts['confidence']:.0%} "
-            "intervals that resample patients."
+            "CI over patients."
         ),
         columns=columns,
         criteria=tuple(
@@ -78,20 +81,43 @@ def read_judgement(judgement: Judgement) -> Judged:
             for one, words in _CRITERIA.items()
         ),
         remarks=tuple(_remarks(table)),
-        contact_sheet=judgement.contact_sheet.read_bytes(),
-        spectra=judgement.spectra_picture.read_bytes(),
+        figures=(_contact_sheet(judgement), _spectra(judgement)),
     )
 
 
+def _contact_sheet(judgement: Judgement) -> Figure:
+    note = (
+        "One case per column: the context, the mask, the real lesion that lent it (its class in its corner; another "
+        "patient's tissue, brought to the context's brightness), then each infiller's benign and malignant fill with "
+        "the same seed."
+    )
+    alt = (
+        f"Contact sheet: cases in columns; in rows the context, the mask, the real lesion, then a benign and a "
+        f"malignant fill of each of {len(judgement.infillers)} infillers: {', '.join(judgement.infillers)}."
+    )
+    return Figure("The same cases, filled", note, alt, judgement.contact_sheet.read_bytes(), "png")
+
+
+def _spectra(judgement: Judgement) -> Figure:
+    note = (
+        "In the box around the mask. Left: mean of the logarithm of the power, with one standard deviation of real "
+        "lesions. Right: power as a share of real lesions'; fills with too little grain fall below 1 on the right."
+    )
+    table = judgement.measures
+    table = table[(table["criterion"] == "spectrum") & table["value"].notna()]
+    told = [(f"{row.subject}, {row.measure}", number(row.value)) for row in records(table)]
+    alt = f"Radial power spectra of real lesions and of fills. {rows_in_words(told) if told else 'No numbers.'}"
+    return Figure("Power spectra", note, alt, judgement.spectra_picture.read_bytes(), "png")
+
+
 def _sentence(name: str, method: str, table: pd.DataFrame) -> str:
+    """Count what was reached, and name what was not; the table says the rest."""
     own = table[table["subject"] == name]
-    parts = []
-    for verdict in _VERDICTS:
-        found = own[own["verdict"] == verdict]
-        named = ", ".join(f"{row.criterion} ({row.measure})" for row in found.itertuples())
-        if named:
-            parts.append(f"{verdict}: {named}")
-    return f"{name} ({method}) – {'; '.join(parts)}."
+    counts = [f"{(own['verdict'] == verdict).sum()} {verdict}" for verdict in _VERDICTS]
+    missed = own[own["verdict"] == NOT_REACHED]
+    named = ", ".join(f"{row.criterion} ({row.measure})" for row in records(missed))
+    told = f"{name} ({method}), of {(own['verdict'] != '').sum()} things wanted of its fills: {', '.join(counts)}."
+    return f"{told} Not reached: {named}." if named else told
 
 
 def _measured(table: pd.DataFrame, columns: tuple[str, ...], infillers: Sequence[str]) -> tuple[Measured, ...]:

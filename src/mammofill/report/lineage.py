@@ -13,6 +13,7 @@ import pandas as pd
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import Artifact, InputRecord, upstream
 from mammofill.judging import Judgement
+from mammofill.mammograms import MammogramSet
 from mammofill.patches import PatchSet
 
 _ORDER = ("mammograms", "patches", "pairs", "infiller", "classifier", "evaluation", "judgement")
@@ -35,6 +36,12 @@ class Lineage:
         """All patch sets, the real ones first; a set that lies in two places is counted once."""
         places = {one.fingerprint: one.folder for one in self.of_kind("patches")}
         return [PatchSet.open(place) for place in places.values()]
+
+    @cached_property
+    def mammogram_sets(self) -> list[MammogramSet]:
+        """All sets of mammograms; a set that lies in two places is counted once."""
+        places = {one.fingerprint: one.folder for one in self.of_kind("mammograms")}
+        return [MammogramSet.open(place) for place in places.values()]
 
 
 def find_lineage(evaluations: Sequence[Evaluation], judgements: Sequence[Judgement] = ()) -> Lineage:

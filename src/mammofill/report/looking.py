@@ -14,6 +14,7 @@ from mammofill.comparison import attention_of_arms
 from mammofill.evaluation import EvaluateSettings, Evaluation
 from mammofill.ground.errors import DamagedError
 from mammofill.report.figures import draw_attention
+from mammofill.report.sheet import Figure, Sheet, rows_in_words
 from mammofill.report.tables import Estimate, interval, number
 
 ANSWERS = {
@@ -30,12 +31,11 @@ class Looking:
 
     table: pd.DataFrame
     """Columns of `comparison.attention.ARM_ATTENTION_COLUMNS`."""
-    figure: bytes
+    figure: Figure
     reading: tuple[str, ...]
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    sheets: tuple[tuple[str, bytes], ...]
-    """Arm and JPEG: the same patches for each."""
+    sheet: Sheet
+    maps: tuple[tuple[str, int, bytes], ...]
+    """Arm, number of patches and JPEG: the same patches for each."""
 
 
 def read_attention(arms: Mapping[str, Sequence[Evaluation]], reference: str, seed: int) -> Looking | None:
@@ -66,16 +66,29 @@ def read_attention(arms: Mapping[str, Sequence[Evaluation]], reference: str, see
     corrected = attention_of_arms(seen, reference, strict, seed)
     return Looking(
         table=table,
-        figure=draw_attention(table, {name: heading for name, (heading, _) in ANSWERS.items()}),
+        figure=_figure(table),
         reading=tuple(_reading(table, corrected, reference, alike, tested)),
-        columns=("arm", "", "share", "by area", "by habit", "above habit", f"minus {reference}"),
-        rows=tuple(_rows(table)),
-        sheets=tuple(
-            (arm, _as_jpeg(several[0].heat_maps["random"][0]))
+        sheet=Sheet(
+            "Where the arms look, all numbers",
+            ("arm", "what", "share", "by area", "by habit", "above habit", f"minus {reference}"),
+            tuple(_rows(table)),
+        ),
+        maps=tuple(
+            (arm, len(several[0].heat_maps["random"][1]), _as_jpeg(several[0].heat_maps["random"][0]))
             for arm, several in seen.items()
             if "random" in several[0].heat_maps
         ),
     )
+
+
+def _figure(table: pd.DataFrame) -> Figure:
+    note = "Dots: share of each arm's maps, with its interval. Ticks: what chance gives."
+    told = [
+        (f"{row['arm']}, {ANSWERS[row['measure']][0]}", f"{number(row['value'])}, by habit {number(row['habit'])}")
+        for row in table.to_dict("records")
+    ]
+    drawn = draw_attention(table, {name: heading for name, (heading, _) in ANSWERS.items()})
+    return Figure("Where the arms look", note, f"Where the arms look. {rows_in_words(told)}", drawn)
 
 
 def _reading(
@@ -106,8 +119,8 @@ def _reading(
         )
     if untested := [arm for arm in alike if arm not in tested]:
         sentences.append(
-            f"Whether {'; '.join(untested)} looks elsewhere than {reference} is not asked: an arm was trained once, "
-            "and seeds of one arm look elsewhere, too."
+            f"Not tested: whether {'; '.join(untested)} looks elsewhere than {reference}. An arm was trained once, "
+            "and two seeds of one arm look elsewhere, too."
         )
     others = [arm for arm in dict.fromkeys(table["arm"]) if arm not in (reference, *alike)]
     if others:

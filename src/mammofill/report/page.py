@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,24 +16,27 @@ from mammofill.comparison import Comparison
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import Artifact
 from mammofill.judging import Judgement
-from mammofill.report.comparisons import measures_over_seeds, read_comparison
-from mammofill.report.examples import Row, real_examples, synthetic_examples
+from mammofill.report.compared_figures import (
+    figures_over_doses,
+    forest_plot,
+    precision_recall_figure,
+    reliability_figure,
+)
+from mammofill.report.comparisons import Compared, read_comparison
+from mammofill.report.examples import LEAD, Row, lead_examples, real_examples, synthetic_examples
 from mammofill.report.figures import draw_history
+from mammofill.report.flow import cell, flow_sheets
 from mammofill.report.judgements import read_judgement
+from mammofill.report.lead import not_tested, question
 from mammofill.report.lineage import Lineage, flat_settings, read_history
 from mammofill.report.looking import Looking
 from mammofill.report.paper import PAPER_NOTE, PAPER_TABLE
 from mammofill.report.reading import cautions, read_results
 from mammofill.report.reproduction import read_reproduction
 from mammofill.report.settings import WriteReportSettings
-from mammofill.report.tables import (
-    MEASURE_WORDS,
-    confusion_table,
-    count_patches,
-    estimates,
-    interval,
-    number,
-)
+from mammofill.report.sheet import Figure, Sheet, rows_in_words
+from mammofill.report.subgroups import subgroup_sheet
+from mammofill.report.tables import MEASURE_WORDS, Estimate, confusion_table, interval, number
 
 _PLAIN_TITLE = "Mammogram classifiers with and without generated lesions"
 _MOST_OPEN = 8
@@ -41,20 +44,11 @@ _MOST_OPEN = 8
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A table as shown."""
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
 class Training:
     """What the training of one infiller or classifier looked like."""
 
     name: str
-    curves: bytes | None
+    curves: Figure | None
     previews: tuple[tuple[str, bytes], ...]
     """Caption and PNG."""
     folded: bool
@@ -71,20 +65,40 @@ class Study:
     """How many were evaluated in all."""
     shown: Sequence[Evaluation]
     """One classifier of each arm, in order."""
+    measured: Sequence[tuple[str, Mapping[str, Estimate]]]
+    """Arm, measures of table 1."""
     comparisons: Sequence[Comparison]
     """Of all arms; none need be."""
     judgements: Sequence[Judgement]
     """Of infillers; none need be."""
+    roc: Figure
+    subgroups: pd.DataFrame
+    """Columns of `comparison.subgroups.SUBGROUP_COLUMNS`."""
     looking: Looking | None
     lineage: Lineage
 
+    @property
+    def compared(self) -> Comparison | None:
+        """The comparison that answers the question: the first one on the test split; None without one."""
+        return next((one for one in self.comparisons if not one.external), None)
 
-def render_page(study: Study, roc: bytes, settings: WriteReportSettings, seed: int) -> str:
+
+@dataclass(frozen=True)
+class Answer:
+    """One comparison with its figures, as shown."""
+
+    compared: Compared
+    forest: Figure | None
+    figures: tuple[Figure, ...]
+    leads: bool
+    """Whether its answer and its forest plot stand on the first screen."""
+
+
+def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
     """Return the page as HTML that refers to nothing outside itself.
 
     Args:
         study: what it is about.
-        roc: ROC curves of the classifiers shown, SVG.
         settings: title, number of examples.
         seed: decides which examples are shown.
     """
@@ -92,36 +106,40 @@ def render_page(study: Study, roc: bytes, settings: WriteReportSettings, seed: i
     environment.filters["data_uri"] = data_uri
     template = resources.files("mammofill.report").joinpath("template.html").read_text(encoding="utf-8")
     evaluations, lineage = study.shown, study.lineage
-    first = evaluations[0]
+    answers = [_answer(one, study) for one in study.comparisons]
     trained = (*lineage.of_kind("infiller"), *lineage.of_kind("classifier"))
-    return environment.from_string(template).render(
-        title=settings.title.strip() or _PLAIN_TITLE,
-        classifiers=study.classifiers,
-        arms=[(one.arm, one.label, f"{one.threshold:.3f}") for one in evaluations],
-        test_set=first.test_set,
-        counts=first.manifest.counts,
-        confidence=f"{first.facts['confidence']:.0%}",
-        reading=read_results(evaluations),
-        cautions=cautions(evaluations),
-        measures=tuple(MEASURE_WORDS.values()),
-        seeds=max(map(len, study.arms.values())),
-        over_seeds=_over_seeds(study),
-        confusion=_confusion_rows(study.arms),
-        looking=study.looking,
-        reproduction=read_reproduction(evaluations, lineage),
-        frozen=_measure_rows(evaluations, "frozen"),
-        half=_measure_rows(evaluations, "half"),
-        paper=PAPER_TABLE,
-        paper_notes=PAPER_NOTE,
-        roc=roc,
-        comparisons=[read_comparison(one, lineage.patch_sets) for one in study.comparisons],
-        judgements=[read_judgement(one) for one in study.judgements],
-        counting=list(_counting_sheets(lineage)),
-        examples=_examples(lineage, settings.examples_per_kind, seed),
-        trainings=[_training(one, settings.previews, many=len(trained) > _MOST_OPEN) for one in trained],
-        sources=[_source(one, lineage) for one in lineage.artifacts],
-        missing=[(record.kind, Path(record.path).name, record.fingerprint[:12]) for record in lineage.missing],
-    )  # fmt: skip
+    page = {
+        "title": settings.title.strip() or _PLAIN_TITLE,
+        "question": question(study.arms, study.compared),
+        "reading": read_results(evaluations),
+        "cautions": cautions(evaluations),
+        "answers": answers,
+        "lead": lead_examples(lineage.patch_sets, seed),
+        "not_tested": not_tested(study.comparisons, study.judgements, _has_fills(lineage)),
+        "classifiers": study.classifiers,
+        "test_set": evaluations[0].test_set,
+        "counts": evaluations[0].manifest.counts,
+        "confidence": f"{100 * float(evaluations[0].facts['confidence']):g} %",
+        "missing": [(record.kind, Path(record.path).name, record.fingerprint[:12]) for record in lineage.missing],
+        "measures": tuple(MEASURE_WORDS.values()),
+        "seeds": max(map(len, study.arms.values())),
+        "table1": _table1(study.measured),
+        "calls": _calls(study.arms, evaluations),
+        "paper": PAPER_TABLE,
+        "paper_notes": PAPER_NOTE,
+        "subgroups": subgroup_sheet(study.subgroups, study.compared),
+        "roc": study.roc,
+        "more_curves": precision_recall_figure(study.compared, evaluations[0].scores) if study.compared else None,
+        "reliability": reliability_figure(study.compared) if study.compared else None,
+        "examples": _examples(lineage, settings.examples_per_kind, seed),
+        "judgements": [read_judgement(one) for one in study.judgements],
+        "looking": study.looking,
+        "flow": list(flow_sheets(lineage, study.arms)),
+        "trainings": [_training(one, settings.previews, many=len(trained) > _MOST_OPEN) for one in trained],
+        "reproduction": read_reproduction(evaluations, lineage),
+        "sources": list(_sources(lineage)),
+    }
+    return environment.from_string(template).render(page, contents=list(_contents(page)))
 
 
 def data_uri(content: bytes, kind: str) -> str:
@@ -134,93 +152,136 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _measure_rows(evaluations: Sequence[Evaluation], rule: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    rows = []
-    for one in evaluations:
-        found = estimates(one, rule)
-        rows.append((one.arm, [(number(found[name].value), interval(found[name])) for name in MEASURE_WORDS]))
-    return rows
+def _contents(page: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the sections that the page has, in their order: anchor, heading."""
+    yield "table1", "Table 1: how well each arm classifies"
+    for number_, answer in enumerate(page["answers"], start=1):
+        name = f"External test: {answer.compared.external}" if answer.compared.external else "Comparisons in full"
+        first = answer.leads or answer.compared.external
+        yield f"comparison-{number_}", name if first else f"{name}: {answer.compared.name}"
+    if page["subgroups"]:
+        yield "subgroups", "Subgroups"
+    yield "roc", "ROC curves"
+    if page["reliability"]:
+        yield "calibration", "Calibration"
+    if page["examples"]:
+        yield "fills", "More lesions and fills"
+    for number_, judged in enumerate(page["judgements"], start=1):
+        several = f": {judged.name}" if len(page["judgements"]) > 1 else ""
+        yield f"judgement-{number_}", f"Does the infiller paint lesions?{several}"
+    if page["looking"]:
+        yield "attention", "Where the classifiers look"
+    yield "flow", "Participant flow"
+    yield "training", "Training"
+    yield "settings", "How to repeat the study"
+    yield "lineage", "Lineage and settings"
 
 
-def _over_seeds(study: Study) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return the rows of table 1 as means over seeds; none without a comparison on the test split."""
-    own = [one for one in study.comparisons if not one.external]
-    if not own:
-        return []
+def _answer(comparison: Comparison, study: Study) -> Answer:
+    return Answer(
+        compared=read_comparison(comparison, study.lineage.patch_sets),
+        forest=forest_plot(comparison),
+        figures=tuple(figures_over_doses(comparison)),
+        leads=comparison is study.compared,
+    )
+
+
+def _has_fills(lineage: Lineage) -> bool:
+    return any((one.table["origin"] == "synthetic").any() for one in lineage.patch_sets)
+
+
+def _table1(measured: Sequence[tuple[str, Mapping[str, Estimate]]]) -> list[tuple[str, list[tuple[str, str]]]]:
     return [
         (arm, [(number(one.value), interval(one)) if one else ("", "") for one in map(found.get, MEASURE_WORDS)])
-        for arm, found in measures_over_seeds(own[0])
+        for arm, found in measured
     ]
 
 
-def _confusion_rows(arms: Mapping[str, Sequence[Evaluation]]) -> list[tuple[str, list[str]]]:
-    table = confusion_table(arms)
-    return [
-        (str(row[0]), [f"{count:.1f}" if count % 1 else f"{count:.0f}" for count in row[2:]])
-        for row in table.itertuples(index=False, name=None)
-    ]
-
-
-def _counting_sheets(lineage: Lineage) -> Iterable[Sheet]:
-    """Yield what was kept and what was left out, from the ingest on."""
-    for one in lineage.of_kind("mammograms"):
-        table = pd.read_parquet(one.folder / "exclusions.parquet")
-        counted = table.groupby(["rule"], sort=True).size().reset_index(name="count")
-        yield _sheet(f"Files and lesions that ingest left out ({one.folder.name})", counted, ("rule", "count"))
-    if lineage.patch_sets:
-        counted = count_patches(lineage.patch_sets)
-        yield _sheet("Patches, by origin and split", counted, tuple(counted.columns))
-    for patches in lineage.patch_sets:
-        name = f"Considered and not kept in {patches.folder.name}"
-        table = patches.dropped
-        if {"reason", "split", "count"} <= set(table.columns):
-            table = table.pivot_table(index="reason", columns="split", values="count", aggfunc="sum", fill_value=0)
-            splits = [one for one in ("train", "validation", "test") if one in table.columns]
-            table = table[splits].reset_index()
-        yield _sheet(name, table, tuple(table.columns))
-    for one in lineage.of_kind("pairs"):
-        table = pd.read_parquet(one.folder / "unpaired.parquet")
-        yield _sheet(f"Not paired, and draws that did not fit ({one.folder.name})", table, tuple(table.columns))
-
-
-def _sheet(caption: str, table: pd.DataFrame, columns: tuple[str, ...]) -> Sheet:
+def _calls(arms: Mapping[str, Sequence[Evaluation]], evaluations: Sequence[Evaluation]) -> Sheet:
+    """Say what each arm is, and what it called at its frozen threshold."""
+    counted = {str(arm): calls for arm, _, *calls in confusion_table(arms).itertuples(index=False, name=None)}
     rows = tuple(
-        tuple(_cell(value) for value in row) for row in table[list(columns)].itertuples(index=False, name=None)
+        (
+            one.arm,
+            one.label,
+            str(len(arms[one.arm])),
+            f"{one.threshold:.3f}",
+            *(f"{count:.1f}" if count % 1 else f"{count:.0f}" for count in counted[one.arm]),
+        )
+        for one in evaluations
     )
-    return Sheet(caption, columns, rows)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{int(value):,}".replace(",", " ")  # a thin space would be lost in copying
+    columns = ("arm", "network and start", "classifiers", "threshold of the first", "malignant called malignant",
+               "malignant called benign", "benign called benign", "benign called malignant")  # fmt: skip
+    return Sheet("What each arm is, and its calls at the frozen threshold (means over seeds)", columns, rows)
 
 
 def _examples(lineage: Lineage, count: int, seed: int) -> list[tuple[str, list[Row]]]:
+    """Show examples of each set; what the first screen shows is not shown again."""
     groups = []
+    shown = {"real": LEAD, "synthetic": LEAD}
     for one in lineage.patch_sets:
-        rows = real_examples(one, count, seed) + synthetic_examples(one, lineage.patch_sets, count, seed)
-        if rows:
-            groups.append((one.folder.name, rows))
+        origins = set(one.table["origin"])
+        real = real_examples(one, count, seed, shown["real"]) if "real" in origins else []
+        fills = []
+        if "synthetic" in origins:
+            fills = synthetic_examples(one, lineage.patch_sets, count, seed, shown["synthetic"])
+        shown |= dict.fromkeys(origins, 0)
+        if real or fills:
+            groups.append((one.folder.name, [*real, *fills]))
     return groups
 
 
 def _training(artifact: Artifact, previews: int, many: bool) -> Training:
     history = read_history(artifact)
     pictures = sorted((artifact.folder / "previews").glob("*.png"))[-previews:] if previews else []
+    name = f"{artifact.manifest.kind} {artifact.folder.name}"
     return Training(
-        f"{artifact.manifest.kind} {artifact.folder.name}",
-        draw_history(history) if len(history) else None,
+        name,
+        _training_curves(history, name) if len(history) else None,
         tuple((_fills_after(int(one.stem)), one.read_bytes()) for one in pictures),
         folded=many and artifact.manifest.kind == "classifier",
     )
 
 
+def _training_curves(history: pd.DataFrame, name: str) -> Figure:
+    numbers = history.select_dtypes("number").drop(columns=["epoch"], errors="ignore")
+    told = []
+    for column in numbers.columns.drop("images_seen", errors="ignore"):
+        known = numbers[column].dropna()
+        if len(known):
+            told.append((column.replace("_", " "), f"{known.iloc[0]:.3g} at first, {known.iloc[-1]:.3g} at last"))
+    alt = f"Training curves of {name}. {rows_in_words(told)}"
+    return Figure(name, "Against images seen.", alt, draw_history(history))
+
+
 def _fills_after(images: int) -> str:
-    return f"Fills after {_cell(images)} images" if images else "Fills"
+    return f"Fills after {cell(images)} images" if images else "Fills"
 
 
-def _source(artifact: Artifact, lineage: Lineage) -> dict[str, Any]:
+def _sources(lineage: Lineage) -> Iterator[dict[str, Any]]:
+    """Yield each artifact; of several of a kind, the later ones with the settings alone that are not the first one's.
+
+    Settings that two artifacts have alike are said once, and what they differ in can be seen.
+    """
+    firsts: dict[str, Artifact] = {}
+    for one in lineage.artifacts:
+        settings = flat_settings(one.manifest.settings)
+        first = firsts.setdefault(one.manifest.stage, one)
+        heading = "Settings"
+        if first is not one:
+            known = set(flat_settings(first.manifest.settings))
+            settings = [pair for pair in settings if pair not in known]
+            heading = f"Settings other than those of {first.folder.name}"
+        yield {
+            "kind": one.manifest.kind,
+            "name": one.folder.name,
+            "facts": _facts(one),
+            "heading": heading,
+            "settings": settings,
+        }
+
+
+def _facts(artifact: Artifact) -> list[tuple[str, str]]:
     """Return what the manifest says, without paths and wall times, which differ from machine to machine."""
     manifest = artifact.manifest
     facts = [
@@ -231,13 +292,8 @@ def _source(artifact: Artifact, lineage: Lineage) -> dict[str, Any]:
         ("device", manifest.device or "none needed"),
         ("made from", ", ".join(f"{one.role}: {Path(one.path).name}" for one in manifest.inputs) or "nothing"),
         ("patients learned from", str(len(manifest.learned_patients()))),
-        *((f"{name.replace('_', ' ')}", _cell(count)) for name, count in manifest.counts.items()),
+        *((f"{name.replace('_', ' ')}", cell(count)) for name, count in manifest.counts.items()),
     ]
     if isinstance(artifact, Evaluation):
         facts.append(("test set", artifact.test_set))
-    return {
-        "kind": manifest.kind,
-        "name": artifact.folder.name,
-        "facts": facts,
-        "settings": flat_settings(manifest.settings),
-    }
+    return facts

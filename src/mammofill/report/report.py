@@ -6,6 +6,7 @@ On disk::
     table1.csv, .tex          every measure of every arm with its interval, means over seeds where there is a
                               comparison, and the paper's rows
     confusion.csv, .tex       right and wrong calls of each arm at the frozen thresholds
+    subgroups.csv, .tex       each arm on parts of the test set: density, view, abnormality, size
     attention.csv, .tex       where the classifiers of each arm look, where that was measured
     roc.svg                   the ROC curves
     COMPARISON/               the tables of each comparison, and as the page shows them (shown_*)

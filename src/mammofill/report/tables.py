@@ -1,4 +1,4 @@
-"""The report's tables: results with intervals, differences between arms, counts of patches and of what was left out."""
+"""The report's tables: results with intervals, calls at the frozen thresholds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pandas as pd
 
 from mammofill.evaluation import MEASURES, Evaluation
 from mammofill.evaluation.units import PATCH, unit_of
-from mammofill.patches import PatchSet
 from mammofill.report.paper import PAPER_TABLE
 
 MEASURE_WORDS = {
@@ -124,23 +123,6 @@ def confusion_table(arms: Mapping[str, Sequence[Evaluation]]) -> pd.DataFrame:
     columns = ["arm", "replicates", "malignant_called_malignant", "malignant_called_benign", "benign_called_benign",
                "benign_called_malignant"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
-
-
-def count_patches(patches: Sequence[PatchSet]) -> pd.DataFrame:
-    """Count patches and patients.
-
-    Returns:
-        One row per origin and split: origin, split, normal, benign, malignant, patches, patients.
-    """
-    table = pd.concat([one.table[["patient_id", "split", "origin", "pathology"]] for one in patches])
-    rows = []
-    for origin in ("real", "synthetic"):
-        for split in ("train", "validation", "test"):
-            some = table[(table["origin"] == origin) & (table["split"] == split)]
-            if len(some):
-                counts = [int((some["pathology"] == kind).sum()) for kind in ("normal", "benign", "malignant")]
-                rows.append((origin, split, *counts, len(some), int(some["patient_id"].nunique())))
-    return pd.DataFrame(rows, columns=["origin", "split", "normal", "benign", "malignant", "patches", "patients"])
 
 
 def format_table(evaluations: Sequence[Evaluation]) -> str:

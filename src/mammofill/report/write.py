@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mammofill.comparison import Comparison
-from mammofill.evaluation import Evaluation
+from mammofill.comparison import Comparison, lesion_properties, subgroups_of_arms
+from mammofill.evaluation import EvaluateSettings, Evaluation
 from mammofill.ground.artifact import Artifact, begin, write_atomically
 from mammofill.ground.errors import ArtifactError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.judging import Judgement
+from mammofill.report.compared_figures import roc_figure
 from mammofill.report.comparisons import measures_over_seeds, plain_replicates, write_table, write_tables
-from mammofill.report.figures import draw_roc
 from mammofill.report.lineage import find_lineage
 from mammofill.report.looking import read_attention
 from mammofill.report.page import Study, render_page
 from mammofill.report.report import Report
 from mammofill.report.settings import WriteReportSettings
-from mammofill.report.tables import confusion_table, results_table
+from mammofill.report.tables import confusion_table, estimates, results_table
 
 
 def write_report(
@@ -60,31 +60,56 @@ def write_report(
         inputs["judgements"] = list(judgements)
     with begin(out, kind=Report.kind, stage="write-report", settings=settings, seed=seed, inputs=inputs) as work:
         if work is not None:
-            arms = plain_replicates(evaluations)
-            shown = [several[0] for several in arms.values()] if comparisons else list(evaluations)
-            reference = str(comparisons[0].facts["reference"]) if comparisons else shown[0].arm
             with progress.task("writing the report", 4) as task:
-                own = next((one for one in comparisons if not one.external), None)
-                over_seeds = measures_over_seeds(own) if own else ()
-                write_table(results_table(shown, over_seeds), work.folder / "table1")
-                write_table(confusion_table(arms), work.folder / "confusion")
-                for one in comparisons:
-                    write_tables(one, work.folder / one.folder.name)
+                study = _gather(evaluations, comparisons, judgements, seed)
+                task.advance(1, "numbers")
+                _write_tables(study, work.folder)
                 task.advance(1, "tables")
-                looking = read_attention(arms, reference, seed)
-                if looking:
-                    write_table(looking.table, work.folder / "attention")
-                task.advance(1, "attention")
-                roc = draw_roc(shown)
-                write_atomically(work.folder / "roc.svg", roc)
+                write_atomically(work.folder / "roc.svg", study.roc.content)
                 task.advance(1, "curves")
-                lineage = find_lineage(shown, judgements)
-                study = Study(arms, len(evaluations), shown, comparisons, judgements, looking, lineage)
-                page = render_page(study, roc, settings, seed)
-                write_atomically(work.folder / "index.html", page)
+                write_atomically(work.folder / "index.html", render_page(study, settings, seed))
                 task.advance(1, "page")
-            work.finish({"arms": len(shown), "missing_upstream": len(lineage.missing)})
+            work.finish({"arms": len(study.shown), "missing_upstream": len(study.lineage.missing)})
     return Report.open(out)
+
+
+def _gather(
+    evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison], judgements: Sequence[Judgement], seed: int
+) -> Study:
+    """Gather what the page, its tables and its figures are made from, each number once."""
+    arms = plain_replicates(evaluations)
+    shown = [several[0] for several in arms.values()] if comparisons else list(evaluations)
+    own = next((one for one in comparisons if not one.external), None)
+    means = dict(measures_over_seeds(own)) if own else {}
+    measured = [(one.arm, means.get(one.arm, {}) if own else estimates(one)) for one in shown]
+    reference = str(comparisons[0].facts["reference"]) if comparisons else shown[0].arm
+    lineage = find_lineage(shown, judgements)
+    how = EvaluateSettings(
+        resamples=int(shown[0].manifest.settings["resamples"]), confidence=float(shown[0].facts["confidence"])
+    )
+    return Study(
+        arms=arms,
+        classifiers=len(evaluations),
+        shown=shown,
+        measured=measured,
+        comparisons=comparisons,
+        judgements=judgements,
+        roc=roc_figure(shown, measured, own),
+        subgroups=subgroups_of_arms(arms, lesion_properties(lineage.mammogram_sets), how, seed),
+        looking=read_attention(arms, reference, seed),
+        lineage=lineage,
+    )
+
+
+def _write_tables(study: Study, folder: Path) -> None:
+    write_table(results_table(study.shown, study.measured if study.compared else ()), folder / "table1")
+    write_table(confusion_table(study.arms), folder / "confusion")
+    for one in study.comparisons:
+        write_tables(one, folder / one.folder.name)
+    if len(study.subgroups):
+        write_table(study.subgroups, folder / "subgroups")
+    if study.looking:
+        write_table(study.looking.table, folder / "attention")
 
 
 def check_comparable(evaluations: Sequence[Evaluation]) -> None:

@@ -1,0 +1,197 @@
+"""The figures of a comparison, each with what it shows in words: forest plot, curves, doses and shares, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pandas as pd
+
+from mammofill.comparison import Comparison
+from mammofill.comparison.comparison import BETTER, WORSE
+from mammofill.evaluation import Evaluation, roc_curve
+from mammofill.evaluation.units import PATCH, Units, unit_of
+from mammofill.report.comparisons import (
+    at_plain_dose,
+    confidence_of,
+    group_in_words,
+    has_plain_dose,
+    luck_of,
+    p_in_words,
+    primary_of,
+    records,
+    shown,
+    told_differences,
+)
+from mammofill.report.figures import Curve, ForestRow, draw_curves, draw_forest, draw_lines, draw_reliability
+from mammofill.report.sheet import Figure, rows_in_words
+from mammofill.report.tables import Estimate, in_words, measure_in_words, number
+
+_AXES = {
+    "doses": ("dose", "dose", "generated or repeated patches for each real one"),
+    "shares": ("real_share", "share of the patients that was learned from", "share of the patients"),
+}
+"""Table of a comparison -> its column, against what a figure shows the measure, and what lies along its axis."""
+
+
+def forest_plot(comparison: Comparison) -> Figure | None:
+    """Draw the planned and the added comparisons; None where there is none."""
+    told = told_differences(comparison)
+    if not len(told):
+        return None
+    measure = measure_in_words(primary_of(comparison))
+    rows = [
+        ForestRow(
+            name=f"{group_in_words(row)} against {row.against}",
+            numbers=shown(row.difference, row.low, row.high, signed=True).replace("\u00a0", " ") + _p(row.p_holm),
+            difference=row.difference,
+            low=row.low,
+            high=row.high,
+            smallest=row.smallest_shown_in_family,
+            shown=row.verdict in (BETTER, WORSE),
+        )
+        for row in records(told)
+    ]
+    over = luck_of(comparison.table("arms"))
+    note = f"Each arm minus the one that it is compared with; {confidence_of(comparison)} CI over {over}."
+    if told["p"].notna().any():
+        note += " p after Holm's correction; blue: shown. Gray ticks: the smallest difference that could be shown."
+    alt = f"Forest plot of differences in {measure}. " + rows_in_words([(row.name, row.numbers) for row in rows])
+    return Figure(f"Differences in {measure}", note, alt, draw_forest(rows, f"difference in {measure}"))
+
+
+def _p(p: float) -> str:
+    words = p_in_words(p)
+    return f"\np {words if words.startswith('<') else '= ' + words}" if words else ""
+
+
+def roc_figure(
+    evaluations: Sequence[Evaluation],
+    measured: Sequence[tuple[str, Mapping[str, Estimate]]],
+    comparison: Comparison | None,
+) -> Figure:
+    """Draw the one ROC figure: means over seeds where arms were compared, else of the classifiers themselves.
+
+    Args:
+        evaluations: one of each arm.
+        measured: arm and measures of table 1, of each of them.
+        comparison: on the same test set; its curves are in the unit of its primary measure.
+    """
+    unit = unit_of(primary_of(comparison))[1] if comparison else PATCH
+    drawn = at_plain_dose(comparison.table("curves")) if comparison else None
+    curves = []
+    for one, (_, found) in zip(evaluations, measured, strict=True):
+        if drawn is not None:
+            points = drawn[(drawn["arm"] == one.arm) & (drawn["curve"] == "roc")]
+        else:
+            malignant = (one.scores["pathology"] == "malignant").to_numpy(dtype=bool)
+            x, y = roc_curve(malignant, one.scores["logit"].to_numpy())
+            points = pd.DataFrame({"x": x, "y": y})
+        auc, recall, specificity = (found.get(by_unit(name, unit)) for name in ("auc", "recall", "specificity"))
+        dot = (1 - specificity.value, recall.value) if recall and specificity else None
+        curves.append(Curve(one.arm, f"AUC {in_words(auc)}" if auc else "", points, dot))
+    dots = " The dot is the threshold that was frozen on validation patches." if any(one.dot for one in curves) else ""
+    alt = f"ROC curves by {unit}. " + rows_in_words([(one.arm, f"{one.words}{_dot_in_words(one)}") for one in curves])
+    return Figure("ROC curves", f"By {unit}.{dots}", alt, draw_curves(curves, "1 − specificity", "recall", (0, 1)))
+
+
+def by_unit(name: str, unit: str) -> str:
+    """Return a measure's name by a unit: ``auc_by_lesion``; nothing is added by patch."""
+    return name if unit == PATCH else f"{name}_by_{unit}"
+
+
+def _dot_in_words(curve: Curve) -> str:
+    if curve.dot is None:
+        return ""
+    return f", at its threshold recall {curve.dot[1]:.2f} and specificity {1 - curve.dot[0]:.2f}"
+
+
+def precision_recall_figure(comparison: Comparison, tested: pd.DataFrame) -> Figure | None:
+    """Draw the precision-recall curves, means over seeds; None where there are none.
+
+    Args:
+        comparison: of arms; its curves are in the unit of its primary measure.
+        tested: the scores of one classifier, which tell how many cases are malignant.
+    """
+    table = at_plain_dose(comparison.table("curves"))
+    table = table[table["curve"] == "pr"]
+    if not len(table):
+        return None
+    unit = unit_of(primary_of(comparison))[1]
+    arms = at_plain_dose(comparison.table("arms"))
+    of_area = arms[arms["measure"] == by_unit("pr_auc", unit)]
+    areas = {str(row.arm): f"area {shown(row.value, row.low, row.high)}" for row in records(of_area)}
+    curves = [Curve(str(arm), areas.get(str(arm), ""), part) for arm, part in table.groupby("arm", sort=False)]
+    share = float(Units(tested)[unit].malignant.mean())
+    note = f"By {unit}. Guessing has the precision {share:.2f}, which is the share that is malignant."
+    told = [(one.arm, one.words or _middle(one.points)) for one in curves]
+    alt = f"Precision-recall curves by {unit}; guessing gives {share:.2f}. {rows_in_words(told)}"
+    return Figure("Precision-recall curves", note, alt, draw_curves(curves, "recall", "precision", (share, share)))
+
+
+def _middle(points: pd.DataFrame) -> str:
+    """Say how high a curve is in its middle."""
+    middle = points.iloc[(points["x"] - 0.5).abs().argmin()]
+    return f"precision {middle['y']:.2f} at recall {middle['x']:.2f}"
+
+
+def figures_over_doses(comparison: Comparison) -> Iterator[Figure]:
+    """Yield the primary measure against the dose and against the share of patients, where an arm has several."""
+    reference, primary = str(comparison.facts["reference"]), primary_of(comparison)
+    measure, over = measure_in_words(primary), luck_of(comparison.table("arms"))
+    for name, (axis, against, words) in _AXES.items():
+        table = comparison.table(name)
+        lines = dict(_lines(table[table["measure"] == primary], axis))
+        behind = _behind(comparison, axis)
+        lines.pop(reference, None)  # it stands behind each of the others
+        if lines and len(behind):  # arms with two doses or shares at least
+            note = f"Bars, and the gray band of {reference}: {confidence_of(comparison)} CI over {over}."
+            told = [(reference, _points(behind, axis)), *((arm, _points(part, axis)) for arm, part in lines.items())]
+            alt = f"{measure} against the {against}. {rows_in_words(told)}"
+            drawn = draw_lines(lines, axis, words, measure, (reference, behind))
+            yield Figure(f"{measure}, against the {against}", note, alt, drawn)
+
+
+def _points(table: pd.DataFrame, axis: str) -> str:
+    return ", ".join(f"{shown(row.value, row.low, row.high)} at {getattr(row, axis):g}" for row in records(table))
+
+
+def reliability_figure(comparison: Comparison) -> Figure | None:
+    """Draw what came true of the scores; None where nobody counted."""
+    table = at_plain_dose(comparison.table("reliability"))
+    if not len(table):
+        return None
+    errors = at_plain_dose(comparison.table("calibration")).groupby(["arm", "after_temperature"], sort=False)["ece"]
+    means = errors.mean().to_dict()
+    told = [
+        (str(arm), ", ".join(f"ECE {number(means[arm, after])} {'after' if after else 'before'}"
+                             for after in (False, True) if (arm, after) in means))
+        for arm in dict.fromkeys(table["arm"])
+    ]  # fmt: skip
+    note = (
+        "Dots on the diagonal: scores come true. Before and after the temperature that was fitted on validation "
+        "patches. The larger a dot, the more patches are behind it."
+    )
+    alt = "Share of malignant patches against the score, by bins of the score. " + rows_in_words(told)
+    return Figure("Calibration", note, alt, draw_reliability(table))
+
+
+def _behind(comparison: Comparison, axis: str) -> pd.DataFrame:
+    """Return what arms are shown beside: the reference arm as a dose of nothing, or at each share.
+
+    A reference that has doses itself stands at the dose nearest 1 for all shares, and for a dose of nothing is none.
+    """
+    reference = str(comparison.facts["reference"])
+    rows = comparison.table("arms")
+    rows = rows[(rows["arm"] == reference) & (rows["measure"] == primary_of(comparison))]
+    if axis == "dose":
+        rows = rows[rows["dose"].isna() & (rows["real_share"] == 1)]
+        return rows.assign(dose=0.0)
+    return rows[has_plain_dose(rows)]
+
+
+def _lines(table: pd.DataFrame, axis: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield each arm's line: by dose at all patients, by share at the dose nearest 1."""
+    table = table[table["real_share"] == table["real_share"].max() if axis == "dose" else has_plain_dose(table)]
+    for arm, part in table.groupby("arm", sort=False):
+        if part[axis].nunique() > 1:
+            yield str(arm), part.sort_values(axis)

@@ -1,0 +1,65 @@
+"""The first screen: the question, the answer, and what was not tested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mammofill.comparison import Comparison
+from mammofill.evaluation import Evaluation
+from mammofill.judging import Judgement
+from mammofill.report.comparisons import told_differences
+
+_HELP = "Do {} lesions help a classifier tell malignant from benign lesions?"
+
+
+def question(arms: Mapping[str, Sequence[Evaluation]], comparison: Comparison | None) -> str:
+    """Return the question of a study: what the arms differ in that are compared.
+
+    Args:
+        arms: name -> replicates.
+        comparison: of these arms; None where nobody compared them.
+    """
+    if comparison is None:
+        return f"How well {'does this classifier' if len(arms) == 1 else 'do these classifiers'} tell malignant from " \
+               "benign lesions?"  # fmt: skip
+    told = told_differences(comparison)
+    told = told[told["tested"]] if told["tested"].any() else told
+    pairs = zip(told["arm"].astype(str), told["against"].astype(str), strict=True)
+    added = {_added(arms, arm) for arm, against in pairs if _added(arms, arm) != _added(arms, against)}
+    for what in ("generated", "repeated"):
+        if any(what in one for one in added):
+            return _HELP.format(what)
+    return "Which arm tells malignant from benign lesions best?"
+
+
+def _added(arms: Mapping[str, Sequence[Evaluation]], arm: str) -> str:
+    return arms[arm][0].added if arm in arms else ""
+
+
+def not_tested(comparisons: Sequence[Comparison], judgements: Sequence[Judgement], has_fills: bool) -> tuple[str, ...]:
+    """Say what this study leaves open, by what is not there.
+
+    Args:
+        comparisons: of its arms.
+        judgements: of its infillers.
+        has_fills: whether any arm learned from fills.
+    """
+    told = []
+    if not comparisons:
+        told.append(
+            "Whether one arm is better than another. That is for compare-arms to say; its folder goes to --comparisons."
+        )
+    for one in comparisons:
+        sentences = one.table("sentences")
+        told += list(sentences.loc[sentences["kind"] == "not-compared", "text"])
+    own = [one for one in comparisons if not one.external]
+    if own and own[0].facts.get("margin") is None:
+        told.append("Whether arms are equivalent: no margin was stated.")
+    if not any(one.external for one in comparisons):
+        told.append("Patients of another hospital: there is no external test set.")
+    if has_fills and not judgements:
+        told.append("Whether fills look like lesions: no infiller was judged.")
+    told.append(
+        "Detection, whole mammograms and human readers: every test patch holds a lesion that was outlined before."
+    )
+    return tuple(dict.fromkeys(told))

@@ -1,0 +1,48 @@
+"""The subgroups of the test lesions, as a table for the page."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from mammofill.comparison import Comparison
+from mammofill.report.comparisons import records, shown, told_differences
+from mammofill.report.sheet import Sheet
+
+_MOST_ARMS = 6
+"""Columns that a page holds; of more arms those that are compared are shown, and all are in the file beside it."""
+
+
+def subgroup_sheet(table: pd.DataFrame, comparison: Comparison | None) -> Sheet | None:
+    """Return a row for each subgroup, a column for each arm; None where there is no subgroup.
+
+    Args:
+        table: columns of `comparison.subgroups.SUBGROUP_COLUMNS`.
+        comparison: of the same arms, if any.
+    """
+    if not len(table):
+        return None
+    arms = _arms(table, comparison)
+    rows = []
+    for (_, words), part in table.groupby(["property", "subgroup"], sort=False):
+        of_arm: dict[str, Any] = {str(row.arm): row for row in records(part)}
+        first = of_arm[arms[0]]
+        counts = (str(first.patients), str(first.benign_lesions), str(first.malignant_lesions))
+        rows.append((str(words), *counts, *(_auc(of_arm[arm]) for arm in arms)))
+    columns = ("subgroup", "patients", "benign lesions", "malignant lesions", *arms)
+    return Sheet("AUC by lesion in subgroups of the test set", columns, tuple(rows))
+
+
+def _arms(table: pd.DataFrame, comparison: Comparison | None) -> list[str]:
+    arms = list(dict.fromkeys(table["arm"].astype(str)))
+    if len(arms) <= _MOST_ARMS or comparison is None:
+        return arms[:_MOST_ARMS]
+    told = told_differences(comparison)
+    compared = {*told["arm"], *told["against"]}
+    return ([arm for arm in arms if arm in compared] or arms)[:_MOST_ARMS]
+
+
+def _auc(row: Any) -> str:
+    return "too few" if math.isnan(row.value) else shown(row.value, row.low, row.high)
