@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from mammofill.ground import artifact
 from mammofill.ground.artifact import (
@@ -108,6 +109,61 @@ def test_killed_between_the_last_write_and_the_rename(tmp_path: Path) -> None:
     (tmp_path / "a.partial" / "plan.json").write_text("{}")
     assert bake(tmp_path / "a", content="never written").fingerprint == finished.fingerprint
     assert not (tmp_path / "a" / "plan.json").exists()
+
+
+class KilledHereError(Exception):
+    """Stands for a kill at the very point where it is raised."""
+
+
+@pytest.mark.parametrize("point", ["_fingerprint_folder", "_move_into_place", "rename", "unlink"])
+def test_what_is_needed_to_go_on_stays_until_the_manifest_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """Killed while finishing, a stage has nothing of its work to do again."""
+
+    def kill(*_: object, **__: object) -> None:
+        raise KilledHereError
+
+    def work(out: Path) -> bool:
+        with begin(out, kind="loaf", stage="bake", settings=Settings(), seed=0, inputs={}) as work:
+            if work is None:
+                return False
+            checkpoint = work.folder / artifact.CHECKPOINT_NAME
+            again = not (checkpoint.is_file() and (work.scratch / "part").is_file())
+            (work.folder / "content.txt").write_text("bread")
+            checkpoint.write_bytes(b"all that was learned")
+            (work.scratch / "part").write_bytes(b"a part that took hours")
+            work.finish({})
+        return again
+
+    finished = bake(tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path if point in ("rename", "unlink") else artifact, point, kill)
+        with pytest.raises(KilledHereError):
+            work(tmp_path / "a")
+    assert not work(tmp_path / "a"), "nothing is done twice"
+    assert Loaf.open(tmp_path / "a").fingerprint == finished.fingerprint
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["artifact.json", "content.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "whole"]
+
+
+def test_finished_by_another_process_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "a"
+    looked = iter([False])
+    finds = artifact._is_finished
+    monkeypatch.setattr(artifact, "_is_finished", lambda *given: next(looked, None) is None and finds(*given))
+    monkeypatch.setattr(artifact, "FileLock", lambda path: bake_meanwhile(path))
+
+    def bake_meanwhile(path: Path) -> FileLock:
+        monkeypatch.undo()
+        path.parent.rmdir()
+        bake(out)
+        path.parent.mkdir()
+        return FileLock(path)
+
+    with begin(out, kind="loaf", stage="bake", settings=Settings(), seed=0, inputs={}) as work:
+        assert work is None
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("finished", [True, False])

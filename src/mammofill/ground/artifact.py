@@ -47,6 +47,8 @@ MANIFEST_NAME = "artifact.json"
 _PLAN_NAME = "plan.json"
 _LOCK_NAME = ".lock"
 _SCRATCH_NAME = ".scratch"
+CHECKPOINT_NAME = "checkpoint.pt"
+"""What a training needs to go on; see `mammofill.ground.training.checkpoint`."""
 
 
 @dataclass(frozen=True)
@@ -288,7 +290,11 @@ class Work:
 
     @property
     def scratch(self) -> Path:
-        """A folder for what the stage itself needs to go on after a stop; it is gone when the artifact is finished."""
+        """A folder for what the stage itself needs to go on after a stop.
+
+        Like the checkpoint of a training, it is removed when the manifest is in place, and not earlier: whoever is
+        killed in between has nothing to do again.
+        """
         folder = self.folder / _SCRATCH_NAME
         folder.mkdir(exist_ok=True)
         return folder
@@ -308,7 +314,6 @@ class Work:
             known: SHA-256 of files by relative path, where whoever wrote them took it meanwhile: these are not read
                 again.
         """
-        shutil.rmtree(self.folder / _SCRATCH_NAME, ignore_errors=True)
         for leftover in self.folder.rglob("*.tmp"):
             leftover.unlink()
         fingerprint, files, hashes = _fingerprint_folder(self.folder, known or {})
@@ -381,9 +386,7 @@ def begin(
         "device": device,
         "inputs": [vars(record) for record in _input_records(out, inputs)],
     }
-    if (out / MANIFEST_NAME).is_file():
-        _check_same_plan(out, vars(read_manifest(out)), plan, finished=True)
-        _check_files(out, read_manifest(out))
+    if _is_finished(out, plan):
         yield None
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -396,6 +399,11 @@ def begin(
     except Timeout:
         raise BusyError(f"{partial} is being written by another process. Wait for it, or stop it.") from None
     try:
+        if _is_finished(out, plan):  # by another process, since we looked
+            (partial / _LOCK_NAME).unlink()
+            partial.rmdir()
+            yield None
+            return
         if (partial / MANIFEST_NAME).is_file():
             # Killed between the last write and the rename: nothing is left to do but the rename.
             _check_same_plan(partial, vars(read_manifest(partial)), plan)
@@ -472,7 +480,7 @@ def _fingerprint_folder(
 ) -> tuple[str, dict[str, int], dict[str, str]]:
     """Return the fingerprint of a folder's payload, and the size and the SHA-256 of each file by relative path."""
     known = known or {}
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _not_payload)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and _is_payload(path.relative_to(folder)))
     names = [path.relative_to(folder).as_posix() for path in paths]
     hashes = {name: known.get(name) or fingerprint_file(path) for name, path in zip(names, paths, strict=True)}
     lines = [f"{name} {content}" for name, content in hashes.items()]
@@ -480,7 +488,10 @@ def _fingerprint_folder(
     return hashlib.sha256("\n".join(lines).encode()).hexdigest(), sizes, hashes
 
 
-_not_payload = {MANIFEST_NAME, _PLAN_NAME, _LOCK_NAME}
+def _is_payload(path: Path) -> bool:
+    """Say whether a file, by its path within the folder, is what was made, and not what it was made with."""
+    not_payload = {MANIFEST_NAME, CHECKPOINT_NAME, _PLAN_NAME, _LOCK_NAME}
+    return path.parts[0] != _SCRATCH_NAME and path.name not in not_payload
 
 
 def _execution(settings: object) -> dict[str, Any]:
@@ -509,12 +520,27 @@ def _partial(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
+def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
+    """Say whether an artifact is there; see `begin` for what is raised if it was made by another plan."""
+    if not (out / MANIFEST_NAME).is_file():
+        return False
+    _check_same_plan(out, vars(read_manifest(out)), plan, finished=True)
+    _check_files(out, read_manifest(out))
+    with suppress(OSError):
+        (out / _LOCK_NAME).unlink()  # of who was killed just after the rename
+    return True
+
+
 def _move_into_place(partial: Path, out: Path) -> None:
-    (partial / _PLAN_NAME).unlink(missing_ok=True)
-    (partial / _LOCK_NAME).unlink(missing_ok=True)
+    """Remove what only the way to the artifact needed, now that its manifest is there, and give it its name."""
+    shutil.rmtree(partial / _SCRATCH_NAME, ignore_errors=True)
+    for name in (CHECKPOINT_NAME, _PLAN_NAME):
+        (partial / name).unlink(missing_ok=True)
     if out.is_dir():  # the empty folder that a user may have made there
         out.rmdir()
     partial.rename(out)
+    # The last of all: as long as the folder has its old name, another process finds the lock that we hold.
+    (out / _LOCK_NAME).unlink(missing_ok=True)
 
 
 def _input_records(out: Path, inputs: Mapping[str, Artifact | Path | Sequence[Artifact]]) -> list[InputRecord]:
