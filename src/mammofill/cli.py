@@ -2,7 +2,7 @@
 
 Results go to standard output, everything else to standard error. Exit codes: 0 done; 1 an error that nobody foresaw;
 2 wrong usage or settings; 3 to 7 as drawn in `mammofill.ground.errors`; 8 the system refused (disk full, no
-permission); 9 a strict audit found something serious; 130 stopped with Ctrl-C.
+permission); 9 a strict audit found something serious; 130 stopped with Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from mammofill.experiment.stages import PHANTOM, STAGES, Input, Stage, all_stage
 from mammofill.ground.artifact import NO_VERIFY, Artifact
 from mammofill.ground.errors import MammofillError, SettingsError
 from mammofill.ground.progress import LineProgress, Progress, for_this_console, quiet
+from mammofill.ground.stopping import StoppedError, sigterm_interrupts
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # step beside other work took 25 times as long on two cores. It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        with _verification("--no-verify" not in given):
+        with sigterm_interrupts(), _verification("--no-verify" not in given):
             return _command([one for one in given if one not in ("--debug", "--no-verify")])
     except SystemExit as request:  # --help
         return int(request.code or 0)
@@ -401,7 +402,8 @@ def _progress(options: Namespace) -> Progress:
 def _explained(error: BaseException) -> tuple[str, int]:
     """Return the message for an error and the exit code."""
     if isinstance(error, KeyboardInterrupt):
-        return "stopped; run the same command again to go on", STOPPED
+        code = error.exit_code if isinstance(error, StoppedError) else STOPPED
+        return "stopped; run the same command again to go on", code
     if isinstance(error, MammofillError):
         return f"error: {error}", error.exit_code
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

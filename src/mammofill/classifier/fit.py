@@ -1,4 +1,4 @@
-"""The training loop of the classifiers, from top to bottom: set up, resume; then report, save, stop?, step."""
+"""The training loop of the classifiers, from top to bottom: set up, resume; then report, save, over?, step."""
 
 from __future__ import annotations
 
@@ -24,13 +24,8 @@ from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.classifier.training_step import TrainingStep
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.progress import Progress, quiet
-from mammofill.ground.training.checkpoint import (
-    WEIGHTS_NAME,
-    load_checkpoint,
-    remove_checkpoint,
-    save_checkpoint,
-    save_weights,
-)
+from mammofill.ground.stopping import stop_requests
+from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_checkpoint, save_checkpoint, save_weights
 from mammofill.ground.training.distributed import training_processes
 from mammofill.ground.training.history import History, check_finite
 
@@ -108,6 +103,7 @@ def _fit(
         _repeatable(settings),
         ThreadPoolExecutor(1) as beside,  # makes the next batch while the network learns from this one
         progress.task(f"train {label}", wanted) as task,
+        stop_requests() as stop,
     ):
         task.advance(min(images_seen, wanted))
         upcoming = beside.submit(training_batch, train, images_seen, settings, seed, share)
@@ -122,8 +118,8 @@ def _fit(
                 task.advance(0, note=_in_words(history.rows[-1]))
                 if settings.keeps_best:
                     best = _better(best, row["validation_auc"], images_seen, training.kept)
-            stop = images_seen >= wanted or best["epochs_since"] >= (settings.patience or np.inf)
-            if writes and (stop or images_seen - images_saved >= settings.checkpoint_every_images):
+            over = images_seen >= wanted or best["epochs_since"] >= (settings.patience or np.inf)
+            if writes and (over or stop or images_seen - images_saved >= settings.checkpoint_every_images):
                 save_checkpoint(
                     folder,
                     training.state()
@@ -136,7 +132,8 @@ def _fit(
                     },
                 )
                 images_saved = images_seen
-            if stop:
+            stop.leave()
+            if over:
                 break
 
             images, targets = upcoming.result()
@@ -169,7 +166,6 @@ def _fit(
         }
         write_atomically(folder / NETWORK_NAME, json.dumps(facts, indent=2) + "\n")
         history.write(folder)
-        remove_checkpoint(folder)
     return images_seen
 
 

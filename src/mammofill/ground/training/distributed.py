@@ -7,6 +7,7 @@ share of each batch. What they share is said in the open, in the loop: `Fabric.a
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, multiprocessing, nn
 
 from mammofill.ground.errors import DeviceError
+from mammofill.ground.processes import end_with_parent
 from mammofill.ground.training.device import find_device
 from mammofill.ground.training.memory import freed_memory_kept
 
@@ -68,7 +70,7 @@ def training_processes(
             other.join()
     finally:
         for other in others:
-            other.terminate()
+            other.kill()
         for name in _environment(0, processes, port):
             os.environ.pop(name, None)
         torch.set_num_threads(threads)
@@ -208,6 +210,10 @@ def _serve(
     worker: Callable[..., object],
     arguments: tuple[Any, ...],
 ) -> None:
+    # Who asks the training to stop asks rank 0, which keeps a checkpoint and then ends this one.
+    for asks in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asks, signal.SIG_IGN)
+    end_with_parent()
     os.environ.update(_environment(rank, processes, port))
     torch.set_num_threads(_threads_each(device, processes))
     with freed_memory_kept(device):
