@@ -58,8 +58,9 @@ def bake(
     learned: list[LearnedFrom] | None = None,
     stop: bool = False,
     kind: str = "loaf",
+    device: str | None = None,
 ) -> Loaf:
-    with begin(out, kind=kind, stage="bake", settings=settings, seed=seed, inputs=inputs or {}) as work:
+    with begin(out, kind=kind, stage="bake", settings=settings, seed=seed, inputs=inputs or {}, device=device) as work:
         if work is not None:
             (work.folder / "content.txt").write_text(content)
             if stop:
@@ -189,6 +190,28 @@ def test_settings_of_execution_may_change(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         bake(tmp_path / "a", stop=True)
     assert bake(tmp_path / "a", replace(Settings(), workers=4)).manifest.counts == {"loaves": 1}
+
+
+def test_which_of_several_devices_it_was_decides_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bake(tmp_path / "a", stop=True, device="cuda:0")
+    manifest = bake(tmp_path / "a", device="cuda:1").manifest
+    assert manifest.device == "cuda"
+    assert manifest.execution == {"workers": 0, "device": "cuda:1", "same_bits_again": False}
+    assert bake(tmp_path / "a", device="cuda").manifest == manifest
+    with pytest.raises(PlanChangedError, match="device: was 'cuda', now 'cpu'"):
+        bake(tmp_path / "a", device="cpu")
+    assert bake(tmp_path / "b", device="cpu").manifest.execution["same_bits_again"] is True
+
+
+def test_a_plan_that_names_one_of_several_devices_goes_on(tmp_path: Path) -> None:
+    """Older versions wrote the number into the plan."""
+    with pytest.raises(KeyboardInterrupt):
+        bake(tmp_path / "a", stop=True, device="cuda")
+    plan = tmp_path / "a.partial" / "plan.json"
+    plan.write_text(plan.read_text().replace('"device": "cuda",\n  "inputs"', '"device": "cuda:3",\n  "inputs"'))
+    assert '"cuda:3"' in plan.read_text()
+    bake(tmp_path / "a", device="cuda:1")
 
 
 def test_moved_inputs_are_still_the_same_inputs(tmp_path: Path) -> None:

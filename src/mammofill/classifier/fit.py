@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +98,6 @@ def _fit(
     label = f"{NETWORK_WORDS[settings.network]}, {start.words}{', standardised' if settings.standardise else ''}"
     writes, share = fabric.global_rank == 0, (fabric.global_rank, fabric.world_size)
     with (
-        _repeatable(settings),
         ThreadPoolExecutor(1) as beside,  # makes the next batch while the network learns from this one
         progress.task(f"train {label}", wanted) as task,
         stop_requests() as stop,
@@ -167,14 +164,6 @@ def _fit(
         write_atomically(folder / NETWORK_NAME, json.dumps(facts, indent=2) + "\n")
         history.write(folder)
     return images_seen
-
-
-@contextmanager
-def _repeatable(settings: TrainClassifierSettings) -> Iterator[None]:
-    """Keep a GPU's convolutions the same from run to run, and as exact as the settings say."""
-    rounded = settings.engine.precision == "tf32"
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=rounded):
-        yield
 
 
 def _better(best: dict[str, Any], auc: float, images_seen: int, network: nn.Module) -> dict[str, Any]:

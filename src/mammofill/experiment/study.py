@@ -151,8 +151,8 @@ def read_study(path: str | Path) -> Study:
     _check_comparison(settings["compare-arms"], grid, arms, path)
     name, seed = str(content.get("name", path.stem)), int(content.get("seed", 0))
     device = str(content.get("device", "cpu"))
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise SettingsError(f"{path}: device must be cpu, cuda or cuda:<number>, but is {device!r}.")
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
+        raise SettingsError(f"{path}: device must be cpu, cuda, cuda:<number> or mps, but is {device!r}.")
     if "title" not in tables["write-report"]:
         settings["write-report"] = replace(settings["write-report"], title=name)
     judging = _judging_arms(arms, path) if "judge-infiller" in content else ()

@@ -83,9 +83,11 @@ class Manifest:
     package_version: str
     settings: dict[str, Any]
     execution: dict[str, Any]
-    """Settings that say how the work is done, not what comes out, such as the number of workers."""
+    """What says how the work was done, not what comes out: the number of workers; which GPU; and whether the same
+    command gives the same bits there (``same_bits_again``)."""
     seed: int
     device: str | None
+    """Kind of device on which networks ran; which one of several it was, `execution` says."""
     inputs: tuple[InputRecord, ...]
     fingerprint: str
     """SHA-256 over the payload's files: the same content has the same fingerprint, whenever and wherever made."""
@@ -381,9 +383,9 @@ def begin(
         "stage": stage,
         "format_version": FORMAT_VERSION,
         "settings": settings_of_plan(settings),
-        "execution": _execution(settings) | ({} if verifies() else {"no_verify": True}),
+        "execution": _execution(settings) | _ways(device),
         "seed": int(seed),
-        "device": device,
+        "device": _kind_of(device),
         "inputs": [vars(record) for record in _input_records(out, inputs)],
     }
     if _is_finished(out, plan):
@@ -494,6 +496,20 @@ def _is_payload(path: Path) -> bool:
     return path.parts[0] != _SCRATCH_NAME and path.name not in not_payload
 
 
+def _ways(device: str | None) -> dict[str, Any]:
+    """Return what a manifest says of how the work was done besides settings."""
+    said: dict[str, Any] = {} if verifies() else {"no_verify": True}
+    if device is not None:
+        # On a GPU some operators add up in no fixed order: see `mammofill.ground.training.device`.
+        said |= {"device": device, "same_bits_again": _kind_of(device) == "cpu"}
+    return said
+
+
+def _kind_of(device: str | None) -> str | None:
+    """Return the kind of a device: which of several it is decides nothing."""
+    return device.partition(":")[0] if device is not None else None
+
+
 def _execution(settings: object) -> dict[str, Any]:
     """Return the values of all execution fields; those of settings within settings under dotted names."""
     found: dict[str, Any] = {}
@@ -601,7 +617,7 @@ def _comparable(plan: Mapping[str, Any]) -> dict[str, Any]:
         inputs.setdefault(record["role"], []).append(record["fingerprint"] or record["path"])
     # What an older mammofill did not write down yet is a difference like any other.
     kept = {name: plan.get(name, _missing) for name in ("kind", "stage", "settings", "seed", "device")}
-    return {**kept, "inputs": inputs}
+    return {**kept, "device": _kind_of(kept["device"]), "inputs": inputs}
 
 
 _missing = "(not set)"
