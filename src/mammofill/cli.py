@@ -413,6 +413,12 @@ def _explained(error: BaseException) -> tuple[str, int]:
             "it goes on where it stopped.",
             SYSTEM_REFUSED,
         )
+    if _wants_memory(error):
+        return (
+            "error: the memory was not enough. The work done so far is kept: use fewer workers, or smaller batches "
+            "(engine.at_once in a training), and run the same command again.",
+            SYSTEM_REFUSED,
+        )
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         return (
@@ -421,3 +427,12 @@ def _explained(error: BaseException) -> tuple[str, int]:
             SYSTEM_REFUSED,
         )
     return f"error: {type(error).__name__}: {error}\nThis should not happen. Run with --debug to see where.", 1
+
+
+def _wants_memory(error: BaseException) -> bool:
+    """Say whether memory was asked for that is not there; libraries have errors of their own for that."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    # torch on a CPU, torch on a GPU (torch.OutOfMemoryError), OpenCV.
+    told = f"{type(error).__name__} {error}"
+    return any(words in told for words in ("can't allocate memory", "OutOfMemoryError", "Insufficient memory"))

@@ -246,7 +246,7 @@ def _fabric(device: str, processes: int, precision: Precision) -> Fabric:
         accelerator=place.type,
         devices=devices,
         precision="bf16-mixed" if precision == "bf16" else "32-true",
-        **(together if processes > 1 else alone),  # type: ignore[arg-type]
+        **(together if processes > 1 else alone),
     )
     fabric.launch()
     return fabric
