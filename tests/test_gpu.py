@@ -72,7 +72,7 @@ def test_it_goes_on_upon_another_gpu_or_the_same_by_its_number(
     corridor: StudyRun, stage: Stage, tmp_path: Path
 ) -> None:
     with pytest.raises(StoppedHereError):
-        on_gpu(corridor, stage, tmp_path / "made", progress=StopsAfter(3))
+        on_gpu(corridor, stage, tmp_path / "made", progress=StopsAfter(1))
     again = on_gpu(corridor, stage, tmp_path / "made", device=f"cuda:{GPUS - 1}")
     assert again.manifest.device == "cuda"
 

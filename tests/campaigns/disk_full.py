@@ -168,10 +168,10 @@ def campaign(seed: int, count: int, minutes: float, wanted: str = "") -> tuple[C
                 check_whole(job, out, sound[job.name][0])
             except Exception:  # noqa: BLE001  (that there is one is what is looked for)
                 faults.append(f"seed {seed}, number {number}, {name}, {job.name}\n{traceback.format_exc()}")
+                print(faults[-1], file=sys.stderr)
             _clear(out)
             number += 1
-            if number % 10 == 0:
-                print(f"{number:,} of {count:,}, {len(faults)} faults", file=sys.stderr, flush=True)
+            print(f"{number:,} of {count:,}, {len(faults)} faults", file=sys.stderr, flush=True)
     return became, faults
 
 

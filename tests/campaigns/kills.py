@@ -49,10 +49,10 @@ def campaign(seed: int, count: int, minutes: float, wanted: str = "") -> tuple[C
                     became[f"{job.name}: {what}"] += 1
             except Exception:  # noqa: BLE001  (that there is one is what is looked for)
                 faults.append(f"seed {seed}, number {number}, {job.name}\n{traceback.format_exc()}")
+                print(faults[-1], file=sys.stderr)
                 _clear(Path(place))
             number += 1
-            if number % 10 == 0:
-                print(f"{became.total():,} of {count:,}, {len(faults)} faults", file=sys.stderr, flush=True)
+            print(f"{became.total():,} of {count:,}, {len(faults)} faults", file=sys.stderr, flush=True)
     return became, faults
 
 
