@@ -538,7 +538,7 @@ def test_a_preset_in_a_study_is_changed_only_where_asked(tmp_path: Path) -> None
         ('[train-infiller]\npreset = "tiny"', r"\[train-infiller\]: train-infiller has no preset called 'tiny'"),
         ("[train-classifier]\nepoch = 4", r"\[train-classifier\] has no setting called 'epoch'"),
         ('[train-classifier]\nkeep = "first"', r"keep: Expected one of 'last', 'best'. Got value: first"),
-        ('device = "gpu"', r"device must be auto, cpu, cuda or cuda:<number>, but is 'gpu'"),
+        ('device = "gpu"', r"device must be auto, cpu, cuda, cuda:<number> or mps, but is 'gpu'"),
         ('arms = "papers"', r"arms must be a list of tables \(\[\[arms\]\]\), or \"paper\", but is 'papers'"),
         (
             '[grid]\ndoses = [1]\n[[arms]]\nname = "A"',

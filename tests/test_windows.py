@@ -155,6 +155,8 @@ def test_a_wrong_input_is_refused_with_the_exit_code_of_its_error(
         (errors.TrainingError("the loss is nan"), 7, "error: the loss is nan"),
         (KeyboardInterrupt(), 130, "stopped; run the same command again to go on"),
         (OSError(errno.ENOSPC, "No space left on device", "x.parquet"), 8, "disk is full while writing x.parquet"),
+        (MemoryError(), 8, "the memory was not enough. The work done so far is kept: use fewer workers, or smaller"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 8, "the memory was not enough"),
         (OSError(errno.EACCES, "Permission denied", "x"), 8, "the system refused (Permission denied: x)"),
         (ZeroDivisionError("division by zero"), 1, "error: ZeroDivisionError: division by zero"),
     ],

@@ -2,7 +2,7 @@
 
 Results go to standard output, everything else to standard error. Exit codes: 0 done; 1 an error that nobody foresaw;
 2 wrong usage or settings; 3 to 7 as drawn in `mammofill.ground.errors`; 8 the system refused (disk full, no
-permission); 9 a strict audit found something serious; 130 stopped with Ctrl-C.
+permission); 9 a strict audit found something serious; 130 stopped with Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from mammofill.experiment.stages import PHANTOM, STAGES, Input, Stage, all_stage
 from mammofill.ground.artifact import NO_VERIFY, Artifact
 from mammofill.ground.errors import MammofillError, SettingsError, did_you_mean
 from mammofill.ground.progress import LineProgress, Progress, for_this_console, quiet
+from mammofill.ground.stopping import StoppedError, sigterm_interrupts
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # step beside other work took 25 times as long on two cores. It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        with _verification("--no-verify" not in given):
+        with sigterm_interrupts(), _verification("--no-verify" not in given):
             return _command([one for one in given if one not in ("--debug", "--no-verify")])
     except SystemExit as request:  # --help
         return int(request.code or 0)
@@ -464,7 +465,8 @@ def _progress(options: Namespace) -> Progress:
 def _explained(error: BaseException) -> tuple[str, int]:
     """Return the message for an error and the exit code."""
     if isinstance(error, KeyboardInterrupt):
-        return "stopped; run the same command again to go on", STOPPED
+        code = error.exit_code if isinstance(error, StoppedError) else STOPPED
+        return "stopped; run the same command again to go on", code
     if isinstance(error, MammofillError):
         return f"error: {error}", error.exit_code
     if isinstance(error, BrokenPipeError):  # whoever read along, `head` for example, has read enough
@@ -477,6 +479,12 @@ def _explained(error: BaseException) -> tuple[str, int]:
             "it goes on where it stopped.",
             SYSTEM_REFUSED,
         )
+    if _wants_memory(error):
+        return (
+            "error: the memory was not enough. The work done so far is kept: use fewer workers, or smaller batches "
+            "(engine.at_once in a training), and run the same command again.",
+            SYSTEM_REFUSED,
+        )
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         return (
@@ -485,3 +493,12 @@ def _explained(error: BaseException) -> tuple[str, int]:
             SYSTEM_REFUSED,
         )
     return f"error: {type(error).__name__}: {error}\nThis should not happen. Run with --debug to see where.", 1
+
+
+def _wants_memory(error: BaseException) -> bool:
+    """Say whether memory was asked for that is not there; libraries have errors of their own for that."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    # torch on a CPU, torch on a GPU (torch.OutOfMemoryError), OpenCV.
+    told = f"{type(error).__name__} {error}"
+    return any(words in told for words in ("can't allocate memory", "OutOfMemoryError", "Insufficient memory"))

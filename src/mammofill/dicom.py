@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,11 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     ExplicitVRLittleEndian,
+    JPEGExtended12Bit,
     RLELossless,
     SecondaryCaptureImageStorage,
     generate_uid,
@@ -49,6 +52,9 @@ _SQUARE = 0.01
 
 _DECODERS = ("pyjpegls", "pylibjpeg", "gdcm")
 """Plugins in the order in which they are tried, so that the same file is decoded by the same code everywhere."""
+
+_TWELVE_BITS = "imagecodecs"
+"""What decodes JPEG of 12 bits, for which the library has no plugin (it has libjpeg-turbo inside)."""
 
 
 @dataclass(frozen=True)
@@ -425,6 +431,8 @@ def _decode(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     except NotImplementedError as error:
         raise ImageFileError(f"{path} is compressed as {syntax.name}, for which there is no decoder.") from error
     wanted = [name for name in (*_DECODERS, "pydicom") if name in installed]
+    if syntax == JPEGExtended12Bit and int(dataset.BitsStored) > 8:
+        wanted = [_TWELVE_BITS] if find_spec(_TWELVE_BITS) else []
     if not wanted:
         raise ImageFileError(
             f'{path} is compressed as {syntax.name}; no decoder for it is installed. Run pip install "mammofill[dicom]"'
@@ -432,8 +440,10 @@ def _decode(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     reasons = []
     as_they_are: dict[str, Any] = {"correct_unused_bits": False} if syntax == RLELossless else {}
     for plugin in wanted:
-        dataset.pixel_array_options(decoding_plugin=plugin, **as_they_are)
         try:
+            if plugin == _TWELVE_BITS:
+                return _whole(path, _jpeg_of_12_bits(dataset), dataset)
+            dataset.pixel_array_options(decoding_plugin=plugin, **as_they_are)
             return _whole(path, np.asarray(dataset.pixel_array), dataset)
         except (ImageFileError, MemoryError, KeyboardInterrupt, SystemExit):
             raise
@@ -443,6 +453,13 @@ def _decode(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
         f"{path} ({syntax.name}, {dataset.BitsStored} bits) could not be decoded by {'; '.join(reasons)}. "
         "Convert it to an uncompressed or JPEG 2000 file, for example with dcmdjpeg."
     )
+
+
+def _jpeg_of_12_bits(dataset: Dataset) -> NDArray[np.integer[Any]]:
+    from imagecodecs import jpeg8_decode
+
+    values: NDArray[np.integer[Any]] = jpeg8_decode(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    return values.view(f"i{values.dtype.itemsize}") if _is_signed(dataset) else values
 
 
 def _last_line(error: BaseException) -> str:

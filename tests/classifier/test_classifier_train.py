@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from toy_classifier import patch_row, real_rows, synthetic_row
 
 from mammofill.classifier import AugmentationSettings, Classifier, TrainClassifierSettings, train_classifier
+from mammofill.ground import stopping
 from mammofill.ground.artifact import LearnedFrom, check_content
 from mammofill.ground.errors import (
     ArtifactError,
@@ -202,6 +203,36 @@ def test_stopped_and_continued_equals_uninterrupted(real: PatchSet, tmp_path: Pa
     last = StopsAfter(100)
     parts = train_classifier([real], tmp_path / "parts", settings, progress=last)
     assert last.said == ["Going on after 16 images."]  # a step that was not saved is taken again
+    assert parts.fingerprint == whole.fingerprint
+
+
+class Signalled(StopsAfter):
+    """Somebody sends a signal in the midst of a training."""
+
+    def __init__(self, steps: int, number: signal.Signals) -> None:
+        super().__init__(steps)
+        self.number = number
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        try:
+            super().advance(steps, note)
+        except StoppedError:
+            self.steps = -1  # once
+            signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_a_checkpoint_of_the_step(
+    real: PatchSet, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    settings = replace(QUICK, checkpoint_every_images=1000)
+    with pytest.raises(stopping.StoppedError) as caught:
+        train_classifier([real], tmp_path / "parts", settings, progress=Signalled(3, number))
+    assert caught.value.exit_code == code
+    last = StopsAfter(100)
+    parts = train_classifier([real], tmp_path / "parts", settings, progress=last)
+    assert last.said == ["Going on after 24 images."]
+    whole = train_classifier([real], tmp_path / "whole", settings)
     assert parts.fingerprint == whole.fingerprint
 
 

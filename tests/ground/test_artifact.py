@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from mammofill.ground import artifact
 from mammofill.ground.artifact import (
@@ -57,8 +58,9 @@ def bake(
     learned: list[LearnedFrom] | None = None,
     stop: bool = False,
     kind: str = "loaf",
+    device: str | None = None,
 ) -> Loaf:
-    with begin(out, kind=kind, stage="bake", settings=settings, seed=seed, inputs=inputs or {}) as work:
+    with begin(out, kind=kind, stage="bake", settings=settings, seed=seed, inputs=inputs or {}, device=device) as work:
         if work is not None:
             (work.folder / "content.txt").write_text(content)
             if stop:
@@ -110,6 +112,61 @@ def test_killed_between_the_last_write_and_the_rename(tmp_path: Path) -> None:
     assert not (tmp_path / "a" / "plan.json").exists()
 
 
+class KilledHereError(Exception):
+    """Stands for a kill at the very point where it is raised."""
+
+
+@pytest.mark.parametrize("point", ["_fingerprint_folder", "_move_into_place", "rename", "unlink"])
+def test_what_is_needed_to_go_on_stays_until_the_manifest_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """Killed while finishing, a stage has nothing of its work to do again."""
+
+    def kill(*_: object, **__: object) -> None:
+        raise KilledHereError
+
+    def work(out: Path) -> bool:
+        with begin(out, kind="loaf", stage="bake", settings=Settings(), seed=0, inputs={}) as work:
+            if work is None:
+                return False
+            checkpoint = work.folder / artifact.CHECKPOINT_NAME
+            again = not (checkpoint.is_file() and (work.scratch / "part").is_file())
+            (work.folder / "content.txt").write_text("bread")
+            checkpoint.write_bytes(b"all that was learned")
+            (work.scratch / "part").write_bytes(b"a part that took hours")
+            work.finish({})
+        return again
+
+    finished = bake(tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path if point in ("rename", "unlink") else artifact, point, kill)
+        with pytest.raises(KilledHereError):
+            work(tmp_path / "a")
+    assert not work(tmp_path / "a"), "nothing is done twice"
+    assert Loaf.open(tmp_path / "a").fingerprint == finished.fingerprint
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["artifact.json", "content.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "whole"]
+
+
+def test_finished_by_another_process_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "a"
+    looked = iter([False])
+    finds = artifact._is_finished
+    monkeypatch.setattr(artifact, "_is_finished", lambda *given: next(looked, None) is None and finds(*given))
+    monkeypatch.setattr(artifact, "FileLock", lambda path: bake_meanwhile(path))
+
+    def bake_meanwhile(path: Path) -> FileLock:
+        monkeypatch.undo()
+        path.parent.rmdir()
+        bake(out)
+        path.parent.mkdir()
+        return FileLock(path)
+
+    with begin(out, kind="loaf", stage="bake", settings=Settings(), seed=0, inputs={}) as work:
+        assert work is None
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 @pytest.mark.parametrize("finished", [True, False])
 def test_changed_settings_seed_and_inputs_are_refused_by_name(tmp_path: Path, finished: bool) -> None:
     flour = bake(tmp_path / "flour", content="flour")
@@ -133,6 +190,28 @@ def test_settings_of_execution_may_change(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         bake(tmp_path / "a", stop=True)
     assert bake(tmp_path / "a", replace(Settings(), workers=4)).manifest.counts == {"loaves": 1}
+
+
+def test_which_of_several_devices_it_was_decides_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bake(tmp_path / "a", stop=True, device="cuda:0")
+    manifest = bake(tmp_path / "a", device="cuda:1").manifest
+    assert manifest.device == "cuda"
+    assert manifest.execution == {"workers": 0, "device": "cuda:1", "same_bits_again": False}
+    assert bake(tmp_path / "a", device="cuda").manifest == manifest
+    with pytest.raises(PlanChangedError, match="device: was 'cuda', now 'cpu'"):
+        bake(tmp_path / "a", device="cpu")
+    assert bake(tmp_path / "b", device="cpu").manifest.execution["same_bits_again"] is True
+
+
+def test_a_plan_that_names_one_of_several_devices_goes_on(tmp_path: Path) -> None:
+    """Older versions wrote the number into the plan."""
+    with pytest.raises(KeyboardInterrupt):
+        bake(tmp_path / "a", stop=True, device="cuda")
+    plan = tmp_path / "a.partial" / "plan.json"
+    plan.write_text(plan.read_text().replace('"device": "cuda",\n  "inputs"', '"device": "cuda:3",\n  "inputs"'))
+    assert '"cuda:3"' in plan.read_text()
+    bake(tmp_path / "a", device="cuda:1")
 
 
 def test_moved_inputs_are_still_the_same_inputs(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +16,8 @@ import cv2
 import numpy as np
 import pytest
 import toy_infilling as toy
+from process_group import wait_until_all_are_gone
+from toy_flow import tiny_flow
 from toy_infilling import SIZE_PX, World, tiny, tiny_schedule
 
 from mammofill.ground.artifact import check_content
@@ -28,11 +31,14 @@ from mammofill.ground.errors import (
     WeightsError,
 )
 from mammofill.ground.progress import Progress, Task
+from mammofill.ground.stopping import StoppedError
+from mammofill.ground.training.checkpoint import load_checkpoint
 from mammofill.infilling import GanSettings, preset, train_infiller
 from mammofill.infilling.gan.features import PixelFeatures
 from mammofill.infilling.gan.networks import Networks
 from mammofill.infilling.gan.settings import PerceptualSettings
 from mammofill.infilling.gan.training_loop import _turns
+from mammofill.infilling.settings import InfillerSettings
 from mammofill.pairing import Pairs
 from mammofill.patches import PatchSet
 
@@ -127,10 +133,79 @@ def test_stopped_and_continued_equals_uninterrupted(
     assert continued.steps == 48
 
 
+class Signalled(Listening):
+    """Somebody sends a signal in the midst of a training."""
+
+    def __init__(self, after: int, number: signal.Signals) -> None:
+        super().__init__()
+        self.after, self.number = after, number
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        super().advance(steps, note)
+        if self.steps == self.after:
+            signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("settings", [tiny(checkpoint_every_images=1000), tiny_flow(checkpoint_every_images=1000)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_a_checkpoint_of_the_next_step(
+    world: World, tmp_path: Path, settings: InfillerSettings, number: signal.Signals, code: int
+) -> None:
+    out = tmp_path / "stopped"
+    with pytest.raises(StoppedError) as caught:
+        train_infiller(world.patches, world.pairs, out, settings, seed=1, progress=Signalled(20, number))
+    assert caught.value.exit_code == code
+    kept = load_checkpoint(tmp_path / "stopped.partial")
+    assert kept is not None
+    assert kept["images_seen"] == 24
+    stopped = train_infiller(world.patches, world.pairs, out, settings, seed=1)
+    whole = train_infiller(world.patches, world.pairs, tmp_path / "whole", settings, seed=1)
+    assert stopped.fingerprint == whole.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "processes"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2), (signal.SIGINT, 130, 2)]
+)
+def test_a_command_that_is_stopped_keeps_a_checkpoint_and_says_how_to_go_on(
+    world: World, tmp_path: Path, number: signal.Signals, code: int, processes: int
+) -> None:
+    config, partial = tmp_path / "tiny.toml", tmp_path / "out.partial"
+    config.write_text(
+        """
+        preset = "demo"
+        hole = { share = 0.1, plus_px = 1.0 }
+        generator.widths = [8, 8, 8, 8]
+        discriminator.widths = [4, 8, 8]
+        schedule.batch = 4
+        schedule.pretrain_epochs = 100000
+        history_every_images = 8
+        checkpoint_every_images = 1000000
+        """
+    )
+    command = [sys.executable, "-m", "mammofill", "train-infiller", world.patches.folder, world.pairs.folder]
+    command += ["--out", tmp_path / "out", "--config", config, "--engine.processes", str(processes), "--plain"]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    try:
+        while not (partial / "history.csv").is_file():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        os.killpg(process.pid, number)
+        said = process.communicate()[1]
+    finally:
+        process.kill()
+    assert process.returncode == code, said
+    assert "stopped; run the same command again to go on" in said
+    assert "Traceback" not in said
+    kept = load_checkpoint(partial)
+    assert kept is not None
+    assert kept["images_seen"] >= 8
+    wait_until_all_are_gone(process.pid)
+
+
 def test_killed_and_continued_equals_uninterrupted(world: World, tmp_path: Path) -> None:
     script = f"""
         import os, signal, sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(__file__).parent.parent)!r}]
         import torch
         torch.set_num_threads(1)
         from test_train import Listening

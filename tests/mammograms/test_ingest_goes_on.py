@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from collections_on_disk import Case, write_cbis
+from collections_on_disk import Case, breast_picture, lesion_mask, write_cbis
 
 from mammofill import dicom
 from mammofill.ground.artifact import check_content
@@ -72,6 +74,22 @@ def test_rows_that_another_version_noted_are_made_again(tmp_path: Path) -> None:
 def test_tables_that_changed_meanwhile_are_followed(tmp_path: Path) -> None:
     source, _ = stopped(tmp_path)
     write_cbis(source, [Case(f"P_{number:05d}", pathology="BENIGN") for number in range(7)])
+    check_as_fresh(source, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"picture": breast_picture()[::-1].copy()}, {"mask": np.roll(lesion_mask(Case("P_00000")), 1, axis=0)}],
+    ids=["image", "mask"],
+)
+def test_a_source_that_was_replaced_meanwhile_is_read_again(tmp_path: Path, other: dict[str, Any]) -> None:
+    """Also by one of the same size and time, as ``cp -p`` and ``rsync -t`` leave it."""
+    source, _ = stopped(tmp_path)
+    before = {path: path.stat() for path in source.rglob("*.dcm")}
+    write_cbis(source, [Case(f"P_{number:05d}", **other) for number in range(4)])
+    for path, was in before.items():
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+        assert path.stat().st_size == was.st_size
     check_as_fresh(source, tmp_path)
 
 

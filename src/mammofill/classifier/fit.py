@@ -1,11 +1,9 @@
-"""The training loop of the classifiers, from top to bottom: set up, resume; then report, save, stop?, step."""
+"""The training loop of the classifiers, from top to bottom: set up, resume; then report, save, over?, step."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +23,8 @@ from mammofill.classifier.start import Start
 from mammofill.classifier.training_step import TrainingStep
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.progress import Progress, quiet
-from mammofill.ground.training.checkpoint import (
-    WEIGHTS_NAME,
-    load_checkpoint,
-    remove_checkpoint,
-    save_checkpoint,
-    save_weights,
-)
+from mammofill.ground.stopping import stop_requests
+from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_checkpoint, save_checkpoint, save_weights
 from mammofill.ground.training.distributed import training_processes
 from mammofill.ground.training.history import History, check_finite
 
@@ -106,9 +99,9 @@ def _fit(
     label = f"{words_of(settings.network)}, {start.words}{', standardised' if settings.standardise else ''}"
     writes, share = fabric.global_rank == 0, (fabric.global_rank, fabric.world_size)
     with (
-        _repeatable(settings),
         ThreadPoolExecutor(1) as beside,  # makes the next batch while the network learns from this one
         progress.task(f"train {label}", wanted) as task,
+        stop_requests() as stop,
     ):
         task.advance(min(images_seen, wanted))
         upcoming = beside.submit(training_batch, train, images_seen, settings, seed, share)
@@ -123,8 +116,8 @@ def _fit(
                 task.advance(0, note=_in_words(history.rows[-1]))
                 if settings.keeps_best:
                     best = _better(best, row["validation_auc"], images_seen, training.kept)
-            stop = images_seen >= wanted or best["epochs_since"] >= (settings.patience or np.inf)
-            if writes and (stop or images_seen - images_saved >= settings.checkpoint_every_images):
+            over = images_seen >= wanted or best["epochs_since"] >= (settings.patience or np.inf)
+            if writes and (over or stop or images_seen - images_saved >= settings.checkpoint_every_images):
                 save_checkpoint(
                     folder,
                     training.state()
@@ -137,7 +130,8 @@ def _fit(
                     },
                 )
                 images_saved = images_seen
-            if stop:
+            stop.leave()
+            if over:
                 break
 
             images, targets = upcoming.result()
@@ -172,16 +166,7 @@ def _fit(
         }
         write_atomically(folder / NETWORK_NAME, json.dumps(facts, indent=2) + "\n")
         history.write(folder)
-        remove_checkpoint(folder)
     return images_seen
-
-
-@contextmanager
-def _repeatable(settings: TrainClassifierSettings) -> Iterator[None]:
-    """Keep a GPU's convolutions the same from run to run, and as exact as the settings say."""
-    rounded = settings.engine.precision == "tf32"
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=rounded):
-        yield
 
 
 def _better(best: dict[str, Any], auc: float, images_seen: int, network: nn.Module) -> dict[str, Any]:

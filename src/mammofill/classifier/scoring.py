@@ -48,7 +48,7 @@ def log_odds(
     with torch.inference_mode(), _exact():
         for start in range(0, len(images), batch_size):
             inputs = network_input(images[start : start + batch_size], colours, device, standardise)
-            outputs = network(inputs).flatten(1).double().cpu().numpy()  # (n, 2)
+            outputs = network(inputs).flatten(1).cpu().double().numpy()  # (n, 2)
             odds[start : start + batch_size] = outputs[:, 1] - outputs[:, 0]
     return odds
 

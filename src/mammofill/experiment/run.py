@@ -177,9 +177,11 @@ def _side_by_side(workers: int, engine: str) -> Any:
         progress.say(f"{name}: {len(steps)} steps, {workers} at a time")
         began = time.monotonic()
         with progress.task(name, len(steps)) as task:
-            for number, (step, fine) in enumerate(
-                work_through(partial(_run_alone, study, out), steps, workers, engine, logs=logs), start=1
-            ):
+            run_one, jobs = partial(_run_alone, study, out), list(enumerate(steps))
+            # A process that was forked cannot use a GPU that the one before has used.
+            method = "spawn" if study.device != "cpu" and steps[0].stage.device else None
+            over = work_through(run_one, jobs, workers, engine, logs=logs, method=method)
+            for number, ((_, step), fine) in enumerate(over, start=1):
                 if not fine:
                     raise TrainingError(
                         f"The process of {name} -> {out / step.out} died twice: perhaps the memory was not enough "
@@ -193,13 +195,19 @@ def _side_by_side(workers: int, engine: str) -> Any:
     return run
 
 
-def _run_alone(study: Study, out: Path, step: Step) -> None:
-    """Run a step in a process of its own, on one core: the others are for the steps beside it."""
+def _run_alone(study: Study, out: Path, job: tuple[int, Step]) -> None:
+    """Run a step in a process of its own, on one core and one GPU: the others are for the steps beside it."""
+    number, step = job
     if step.stage.device:
         import torch
 
+        from mammofill.ground.training.device import device_of_step
+
         # Also because a process that was forked cannot use the threads that torch had in the one before.
         torch.set_num_threads(1)
+        engine = getattr(step.settings, "engine", None)
+        if getattr(engine, "processes", 1) == 1:  # several share the GPUs among them
+            study = replace(study, device=device_of_step(study.device, number))
     _run_step(step, study, out, quiet)
 
 

@@ -201,8 +201,8 @@ def read_study(path: str | Path, quick: bool = False) -> Study:
     _check_comparison(settings["compare-arms"], grid, arms, path)
     name, seed = str(content.get("name", path.stem)), int(content.get("seed", 0))
     device = str(content.get("device", "cpu"))
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
-        raise SettingsError(f"{path}: device must be auto, cpu, cuda or cuda:<number>, but is {device!r}.")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise SettingsError(f"{path}: device must be auto, cpu, cuda, cuda:<number> or mps, but is {device!r}.")
     if "title" not in tables["write-report"]:
         settings["write-report"] = replace(settings["write-report"], title=name)
     where = f"{path} [judge-infiller]"

@@ -52,6 +52,8 @@ PARTIAL = ".partial"
 _PLAN_NAME = "plan.json"
 _LOCK_NAME = ".lock"
 _SCRATCH_NAME = ".scratch"
+CHECKPOINT_NAME = "checkpoint.pt"
+"""What a training needs to go on; see `mammofill.ground.training.checkpoint`."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,11 @@ class Manifest:
     package_version: str
     settings: dict[str, Any]
     execution: dict[str, Any]
-    """Settings that say how the work is done, not what comes out, such as the number of workers."""
+    """What says how the work was done, not what comes out: the number of workers; which GPU; and whether the same
+    command gives the same bits there (``same_bits_again``)."""
     seed: int
     device: str | None
+    """Kind of device on which networks ran; which one of several it was, `execution` says."""
     inputs: tuple[InputRecord, ...]
     fingerprint: str
     """SHA-256 over the payload's files: the same content has the same fingerprint, whenever and wherever made."""
@@ -316,7 +320,11 @@ class Work:
 
     @property
     def scratch(self) -> Path:
-        """A folder for what the stage itself needs to go on after a stop; it is gone when the artifact is finished."""
+        """A folder for what the stage itself needs to go on after a stop.
+
+        Like the checkpoint of a training, it is removed when the manifest is in place, and not earlier: whoever is
+        killed in between has nothing to do again.
+        """
         folder = self.folder / _SCRATCH_NAME
         folder.mkdir(exist_ok=True)
         return folder
@@ -336,7 +344,6 @@ class Work:
             known: SHA-256 of files by relative path, where whoever wrote them took it meanwhile: these are not read
                 again.
         """
-        shutil.rmtree(self.folder / _SCRATCH_NAME, ignore_errors=True)
         for leftover in self.folder.rglob("*.tmp"):
             leftover.unlink()
         fingerprint, files, hashes = _fingerprint_folder(self.folder, known or {})
@@ -404,14 +411,12 @@ def begin(
         "stage": stage,
         "format_version": FORMAT_VERSION,
         "settings": settings_of_plan(settings),
-        "execution": _execution(settings) | ({} if verifies() else {"no_verify": True}),
+        "execution": _execution(settings) | _ways(device),
         "seed": int(seed),
-        "device": device,
+        "device": _kind_of(device),
         "inputs": [vars(record) for record in _input_records(out, inputs)],
     }
-    if (out / MANIFEST_NAME).is_file():
-        _check_same_plan(out, vars(read_manifest(out)), plan, finished=True)
-        _check_files(out, read_manifest(out))
+    if _is_finished(out, plan):
         yield None
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -424,6 +429,11 @@ def begin(
     except Timeout:
         raise BusyError(f"{partial} is being written by another process. Wait for it, or stop it.") from None
     try:
+        if _is_finished(out, plan):  # by another process, since we looked
+            (partial / _LOCK_NAME).unlink()
+            partial.rmdir()
+            yield None
+            return
         if (partial / MANIFEST_NAME).is_file():
             # Killed between the last write and the rename: nothing is left to do but the rename.
             _check_same_plan(partial, vars(read_manifest(partial)), plan)
@@ -500,7 +510,7 @@ def _fingerprint_folder(
 ) -> tuple[str, dict[str, int], dict[str, str]]:
     """Return the fingerprint of a folder's payload, and the size and the SHA-256 of each file by relative path."""
     known = known or {}
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in _not_payload)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and _is_payload(path.relative_to(folder)))
     names = [path.relative_to(folder).as_posix() for path in paths]
     hashes = {name: known.get(name) or fingerprint_file(path) for name, path in zip(names, paths, strict=True)}
     lines = [f"{name} {content}" for name, content in hashes.items()]
@@ -508,7 +518,24 @@ def _fingerprint_folder(
     return hashlib.sha256("\n".join(lines).encode()).hexdigest(), sizes, hashes
 
 
-_not_payload = {MANIFEST_NAME, _PLAN_NAME, _LOCK_NAME}
+def _is_payload(path: Path) -> bool:
+    """Say whether a file, by its path within the folder, is what was made, and not what it was made with."""
+    not_payload = {MANIFEST_NAME, CHECKPOINT_NAME, _PLAN_NAME, _LOCK_NAME}
+    return path.parts[0] != _SCRATCH_NAME and path.name not in not_payload
+
+
+def _ways(device: str | None) -> dict[str, Any]:
+    """Return what a manifest says of how the work was done besides settings."""
+    said: dict[str, Any] = {} if verifies() else {"no_verify": True}
+    if device is not None:
+        # On a GPU some operators add up in no fixed order: see `mammofill.ground.training.device`.
+        said |= {"device": device, "same_bits_again": _kind_of(device) == "cpu"}
+    return said
+
+
+def _kind_of(device: str | None) -> str | None:
+    """Return the kind of a device: which of several it is decides nothing."""
+    return device.partition(":")[0] if device is not None else None
 
 
 def _execution(settings: object) -> dict[str, Any]:
@@ -537,12 +564,27 @@ def _partial(out: Path) -> Path:
     return out.with_name(out.name + PARTIAL)
 
 
+def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
+    """Say whether an artifact is there; see `begin` for what is raised if it was made by another plan."""
+    if not (out / MANIFEST_NAME).is_file():
+        return False
+    _check_same_plan(out, vars(read_manifest(out)), plan, finished=True)
+    _check_files(out, read_manifest(out))
+    with suppress(OSError):
+        (out / _LOCK_NAME).unlink()  # of who was killed just after the rename
+    return True
+
+
 def _move_into_place(partial: Path, out: Path) -> None:
-    (partial / _PLAN_NAME).unlink(missing_ok=True)
-    (partial / _LOCK_NAME).unlink(missing_ok=True)
+    """Remove what only the way to the artifact needed, now that its manifest is there, and give it its name."""
+    shutil.rmtree(partial / _SCRATCH_NAME, ignore_errors=True)
+    for name in (CHECKPOINT_NAME, _PLAN_NAME):
+        (partial / name).unlink(missing_ok=True)
     if out.is_dir():  # the empty folder that a user may have made there
         out.rmdir()
     partial.rename(out)
+    # The last of all: as long as the folder has its old name, another process finds the lock that we hold.
+    (out / _LOCK_NAME).unlink(missing_ok=True)
 
 
 def _input_records(out: Path, inputs: Mapping[str, Artifact | Path | Sequence[Artifact]]) -> list[InputRecord]:
@@ -611,7 +653,7 @@ def _comparable(plan: Mapping[str, Any]) -> dict[str, Any]:
         inputs.setdefault(record["role"], []).append(record["fingerprint"] or record["path"])
     # What an older mammofill did not write down yet is a difference like any other.
     kept = {name: plan.get(name, _missing) for name in ("kind", "stage", "settings", "seed", "device")}
-    return {**kept, "inputs": inputs}
+    return {**kept, "device": _kind_of(kept["device"]), "inputs": inputs}
 
 
 _missing = "(not set)"

@@ -11,11 +11,12 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -24,6 +25,8 @@ from multiprocessing.util import Finalize
 from typing import Any, Generic, Self, TypeVar
 
 import cv2
+
+from mammofill.ground.stopping import StoppedError
 
 Job = TypeVar("Job")
 
@@ -179,6 +182,16 @@ class Child:
         self._process.join(_SECONDS_TO_END)
         self.kill()
 
+    def ask_to_stop(self) -> None:
+        """Have the process end as soon as it has kept what it would lose: at once, or at the end of a training step."""
+        with suppress(ValueError, AttributeError):  # gone already
+            self._process.terminate()
+
+    def wait_for_end(self) -> None:
+        """Wait until it has ended."""
+        if self._process is not None:
+            self._process.join()
+
     def kill(self) -> None:
         """End the process at once, whatever it does."""
         process, connection = self._process, self._connection
@@ -266,6 +279,21 @@ def in_processes(
                 if outcome is not None:
                     yield task.job, outcome
     finally:
+        _let_stop(children, busy)
+
+
+def _let_stop(children: Sequence[Child], busy: Container[Child]) -> None:
+    """End children: those that are at work (somebody pressed Ctrl-C, or a job failed) may keep it first.
+
+    A second Ctrl-C ends them at once.
+    """
+    try:
+        at_work = [child for child in children if child in busy]
+        for child in at_work:
+            child.ask_to_stop()
+        for child in at_work:
+            child.wait_for_end()
+    finally:
         for child in children:
             child.kill() if child in busy else child.close()
 
@@ -302,9 +330,10 @@ def _outcome(child: Child, task: _Task[Any]) -> Outcome | None:
 def _serve(connection: Connection[Any, Any], parents_end: Connection[Any, Any], limits: Limits) -> None:
     with suppress(OSError):
         parents_end.close()  # a copy, where processes are forked
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its children
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its children by SIGTERM
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     one_thread()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     if limits.silent:
         _be_silent()
     if limits.memory_gb is not None:
@@ -339,6 +368,8 @@ def _called(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[b
             pickle.loads(pickle.dumps(error))
             return False, error, told
         return False, RuntimeError(f"{type(error).__name__}: {error}"), told
+    except StoppedError as stopped:
+        sys.exit(stopped.exit_code)  # nobody waits for an answer
     except BaseException as error:  # noqa: BLE001  (a panic of a library written in Rust is no Exception)
         return False, RuntimeError(f"{type(error).__name__}: {error}"), traceback.format_exc()
 
@@ -363,8 +394,12 @@ def _keep_to_memory(gigabytes: float) -> None:
         return  # a system that knows no such limit
 
 
-def _end_with_parent() -> None:
-    """End this process when the one that began it is gone: killed, it cannot tell its workers to stop."""
+def end_with_parent() -> None:
+    """End this process as soon as the one that began it is gone: killed, that cannot tell its workers to stop."""
+    threading.Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _end_after_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait_for_any([parent.sentinel])

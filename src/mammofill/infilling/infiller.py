@@ -164,7 +164,11 @@ class Infiller(Artifact):
         if not allow_border:
             self._check_border(holes)
         cases = FillCases(pixels, masks, holes, asked, seeds)
-        return paint(self._painter(device), cases, None if raw else self.feather_px)
+        painter = self._painter(device)
+        from mammofill.ground.training.device import repeatable  # here and not above: it takes seconds
+
+        with repeatable(device):
+            return paint(painter, cases, None if raw else self.feather_px)
 
     def _check(
         self,
@@ -208,7 +212,7 @@ class Infiller(Artifact):
         return {}
 
     def _painter(self, device: str) -> Painter:
-        from mammofill.ground.training.device import find_device  # here and not above: it takes seconds
+        from mammofill.ground.training.device import find_device
 
         find_device(device)
         if device not in self._painters:

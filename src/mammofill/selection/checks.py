@@ -141,7 +141,7 @@ def _readers(synthetic: PatchSet, classifiers: Sequence[Classifier]) -> NDArray[
             f"patients, such as {synthetic.table['patch_id'].iloc[row]}, into tissue of {people[row, 0]} with the "
             f"outline of {people[row, 1]}:{who}\n"
             "A classifier knows its own patients by heart. Train one on each of three parts of the patients "
-            "(select-patches --patients_share 0.333 --parts [0], [1], [2]) and give all three: a fill is of two at most."
+            "(select-patches --patients_share 0.333 --parts [0], [1], [2]) and give all three: each fill is of two."
         )
     painter = infillers_patients(synthetic)
     apart = unknown & np.array([known.isdisjoint(painter) for known in learned], np.bool_)

@@ -70,7 +70,7 @@ def synthesize(
             Without a judgement, and without the setting `unjudged`, there is a warning.
         seed: decides which pairs are used, and the seed of each patch.
         progress: told of each patch.
-        device: cpu, cuda or cuda:<number>.
+        device: cpu, cuda, cuda:<number> or mps.
 
     Returns:
         A patch set of origin ``synthetic`` in the train split. Each row says its context patch, mask donor, both

@@ -1,7 +1,8 @@
 """Checkpoints and weights.
 
 A *checkpoint* is private, holds all that is needed to go on, and is one file that is replaced atomically; the finished
-*artifact* is public and holds weights (tensors only, as safetensors) and facts.
+*artifact* is public and holds weights (tensors only, as safetensors) and facts. Removing the checkpoint is not up to
+the training loops: it goes when the artifact is finished (`artifact.Work.finish`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,9 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from mammofill.ground.artifact import write_atomically
+from mammofill.ground.artifact import CHECKPOINT_NAME, write_atomically
 from mammofill.ground.errors import DamagedError, WeightsError
 
-CHECKPOINT_NAME = "checkpoint.pt"
 WEIGHTS_NAME = "weights.safetensors"
 
 
@@ -48,11 +48,6 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     except Exception as error:  # torch raises many kinds here
         raise DamagedError(f"{path} cannot be read ({error}). Delete {folder} to start anew.") from error
     return state
-
-
-def remove_checkpoint(folder: Path) -> None:
-    """Remove the checkpoint of a run that is done; an artifact holds none."""
-    (folder / CHECKPOINT_NAME).unlink(missing_ok=True)
 
 
 def save_weights(path: Path, network: nn.Module) -> None:

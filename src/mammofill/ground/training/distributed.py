@@ -7,8 +7,8 @@ share of each batch. What they share is said in the open, in the loop: `Fabric.a
 from __future__ import annotations
 
 import os
+import signal
 import socket
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, multiprocessing, nn
 
 from mammofill.ground.errors import DeviceError
-from mammofill.ground.training.device import find_device
+from mammofill.ground.processes import end_with_parent
+from mammofill.ground.training.device import find_device, repeatable
 from mammofill.ground.training.memory import freed_memory_kept
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def training_processes(
     """Start the processes of a training run.
 
     Args:
-        device: ``cpu``, ``cuda`` or ``cuda:<number>``; with several processes on ``cuda``, GPUs 0, 1, ...
+        device: ``cpu``, ``cuda``, ``cuda:<number>`` or ``mps``; with several processes on ``cuda``, GPUs 0, 1, ...
         processes: how many.
         precision: see `check_precision`.
         worker: a function of a module, called as ``worker(fabric, *arguments)`` in each other process.
@@ -47,7 +48,7 @@ def training_processes(
     """
     check_processes(device, processes, precision)
     if processes == 1:
-        with freed_memory_kept(device):
+        with _ways(device, precision):
             yield _fabric(device, 1, precision)
         return
     port = _free_port()
@@ -62,18 +63,25 @@ def training_processes(
     try:
         os.environ.update(_environment(0, processes, port))
         torch.set_num_threads(_threads_each(device, processes))
-        with freed_memory_kept(device):
+        with _ways(device, precision):
             yield _fabric(device, processes, precision)
         for other in others:
             other.join()
     finally:
         for other in others:
-            other.terminate()
+            other.kill()
         for name in _environment(0, processes, port):
             os.environ.pop(name, None)
         torch.set_num_threads(threads)
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _ways(device: str, precision: Precision) -> Iterator[None]:
+    """Set what every training wants of its machine, whatever is trained."""
+    with freed_memory_kept(device), repeatable(device, rounded=precision == "tf32"):
+        yield
 
 
 def mean_over_processes(fabric: Fabric, parameters: Sequence[nn.Parameter], losses: Tensor) -> list[float]:
@@ -177,6 +185,8 @@ def check_processes(device: str, processes: int, precision: Precision) -> None:
         DeviceError: naming what was asked for and what was found.
     """
     place = find_device(device)
+    if processes > 1 and place.type == "mps":
+        raise DeviceError(f"{processes} processes cannot share the one GPU of 'mps'. Set engine.processes to 1.")
     if processes > 1 and place.type == "cuda":
         found = torch.cuda.device_count()
         numbered = place.index is not None
@@ -209,6 +219,8 @@ def has_bf16(place: torch.device) -> bool:
     """Say whether a device has instructions for bf16."""
     if place.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if place.type == "mps":
+        return False  # as Apple's GPUs differ in it, and nobody has measured it here
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -221,31 +233,34 @@ def _serve(
     worker: Callable[..., object],
     arguments: tuple[Any, ...],
 ) -> None:
+    # Who asks the training to stop asks rank 0, which keeps a checkpoint and then ends this one.
+    for asks in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asks, signal.SIG_IGN)
+    end_with_parent()
     os.environ.update(_environment(rank, processes, port))
     torch.set_num_threads(_threads_each(device, processes))
-    with freed_memory_kept(device):
+    with _ways(device, precision):
         worker(_fabric(device, processes, precision), *arguments)
 
 
 def _fabric(device: str, processes: int, precision: Precision) -> Fabric:
     from lightning_fabric import Fabric  # takes seconds
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     place, precision = find_device(device), precision_on(device, precision)
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
     number = 0 if place.index is None else place.index
     devices: Any = [number] if place.type == "cuda" and processes == 1 else processes
-    several: dict[str, Any] = {"strategy": "ddp", "plugins": [TorchElasticEnvironment()]} if processes > 1 else {}
-    with warnings.catch_warnings():
-        # On a machine of a Slurm cluster Fabric asks for srun, which nobody here wants to use.
-        warnings.filterwarnings("ignore", message=".*srun", category=UserWarning)
-        fabric = Fabric(
-            accelerator=place.type,
-            devices=devices,
-            precision="bf16-mixed" if precision == "bf16" else "32-true",
-            **several,
-        )
+    # The environment is said and not looked for: on a machine of a Slurm cluster Fabric would ask for srun, which
+    # nobody here wants to use, and within a Slurm job take the job's tasks for processes of this training.
+    alone, together = {"plugins": [LightningEnvironment()]}, {"strategy": "ddp", "plugins": [TorchElasticEnvironment()]}
+    fabric = Fabric(
+        accelerator=place.type,
+        devices=devices,
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+        **(together if processes > 1 else alone),
+    )
     fabric.launch()
     return fabric
 

@@ -152,9 +152,16 @@ class Attention(nn.Module):
         self.gather = nn.Conv2d(width, width, 1)
         _start_at_zero(self.gather)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # on a CPU the compiled gradient of softmax was NaN
     def forward(self, state: Tensor) -> Tensor:
         """Take (N, width, h, w) to the same."""
+        # On a CPU the compiled gradient of softmax was NaN.
+        return self._look_uncompiled(state) if state.device.type == "cpu" else self._look(state)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _look_uncompiled(self, state: Tensor) -> Tensor:
+        return self._look(state)
+
+    def _look(self, state: Tensor) -> Tensor:
         count, width, height, across = state.shape
         looked = self.look(self.norm(state)).reshape(count, 3, self.heads, width // self.heads, height * across)
         queries, keys, values = looked.unbind(1)  # (N, heads, width / heads, places)

@@ -22,13 +22,8 @@ from torch import Tensor, nn
 
 from mammofill.ground.errors import DamagedError
 from mammofill.ground.progress import Progress, quiet
-from mammofill.ground.training.checkpoint import (
-    WEIGHTS_NAME,
-    load_checkpoint,
-    remove_checkpoint,
-    save_checkpoint,
-    save_weights,
-)
+from mammofill.ground.stopping import stop_requests
+from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_checkpoint, save_checkpoint, save_weights
 from mammofill.ground.training.data_order import passed, seeded_layers, whole_batches
 from mammofill.ground.training.distributed import has_bf16, mean_over_processes, precision_on, training_processes
 from mammofill.ground.training.early_stopping import EarlyStopping
@@ -94,7 +89,7 @@ def _train(fabric: Fabric, data: FlowData, previews: PreviewCases | None = None,
     training.resume()
     settings, writes = data.settings, fabric.global_rank == 0
     board = TensorBoard(settings.tensorboard if writes else None, training.images_seen)
-    with progress.task("training the infiller", training.ends) as task:
+    with progress.task("training the infiller", training.ends) as task, stop_requests() as stop:
         task.advance(training.images_seen)
         for batch in training.batches():
             loss = training.step(batch)
@@ -107,8 +102,9 @@ def _train(fabric: Fabric, data: FlowData, previews: PreviewCases | None = None,
                 picture = preview_picture(training.painter(), previews)
                 write_preview(data.folder, training.images_seen, picture)
                 board.add_picture(picture, training.images_seen)
-            if writes and (finished or training.passed(settings.checkpoint_every_images)):
+            if writes and (finished or stop or training.passed(settings.checkpoint_every_images)):
                 training.save()
+            stop.leave()
             task.advance(settings.schedule.batch, f"loss {loss:.3f}")
     if writes:
         training.finish(progress)
@@ -264,7 +260,6 @@ class Training:
             progress.say(f"Kept the flow after {self.stopping.images_seen} images, the best by validation loss.")
         save_weights(self.data.folder / WEIGHTS_NAME, self.kept)
         self.history.write(self.data.folder)
-        remove_checkpoint(self.data.folder)
 
     def _validation_batches(self) -> list[Batch]:
         if self.data.validated is None:

@@ -21,13 +21,8 @@ from torch import Tensor, nn
 from mammofill.ground.backbone import DISCRIMINATOR_NAME
 from mammofill.ground.errors import DamagedError, TrainingError
 from mammofill.ground.progress import Progress, Task, quiet
-from mammofill.ground.training.checkpoint import (
-    WEIGHTS_NAME,
-    load_checkpoint,
-    remove_checkpoint,
-    save_checkpoint,
-    save_weights,
-)
+from mammofill.ground.stopping import stop_requests
+from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_checkpoint, save_checkpoint, save_weights
 from mammofill.ground.training.data_order import passed, whole_batches
 from mammofill.ground.training.distributed import mean_over_processes, training_processes
 from mammofill.ground.training.early_stopping import EarlyStopping
@@ -139,7 +134,7 @@ def _train(fabric: Fabric, data: GanData, previews: PreviewCases | None = None, 
     batch_size = data.settings.schedule.batch
     writes = fabric.global_rank == 0
     board = TensorBoard(data.settings.tensorboard if writes else None, training.images_seen)
-    with progress.task("training the infiller", training.ends) as task:
+    with progress.task("training the infiller", training.ends) as task, stop_requests() as stop:
         task.advance(training.images_seen)
         for batch in training.batches():
             losses = training.step(batch)
@@ -152,8 +147,9 @@ def _train(fabric: Fabric, data: GanData, previews: PreviewCases | None = None, 
                 picture = preview_picture(GeneratorPainter(training.networks.kept), previews)
                 write_preview(data.folder, training.images_seen, picture)
                 board.add_picture(picture, training.images_seen)
-            if writes and (finished or training.passed(data.settings.checkpoint_every_images)):
+            if writes and (finished or stop or training.passed(data.settings.checkpoint_every_images)):
                 training.save()
+            stop.leave()
             _report(task, batch_size, losses)
     if writes:
         training.finish(progress)
@@ -319,7 +315,6 @@ class Training:
         save_weights(folder / WEIGHTS_NAME, self.networks.kept)
         save_weights(folder / DISCRIMINATOR_NAME, self.networks.discriminator)
         self.history.write(folder)
-        remove_checkpoint(folder)
 
 
 _STRETCHES = 4

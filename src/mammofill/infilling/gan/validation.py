@@ -76,7 +76,7 @@ def describe(features: nn.Module, images: Tensor, mask: Tensor) -> NDArray[np.fl
         mean = (layer * weights).sum(dim=(2, 3), keepdim=True)
         spread = ((layer - mean).square() * weights).sum(dim=(2, 3)).sqrt()
         parts += [mean.flatten(1), spread]
-    return torch.cat(parts, dim=1).double().cpu().numpy()
+    return torch.cat(parts, dim=1).cpu().double().numpy()
 
 
 def kernel_distance(real: NDArray[np.float64], painted: NDArray[np.float64]) -> float:
