@@ -128,6 +128,8 @@ def _rows() -> Iterator[str]:
     stages = {stage.name: stage for stage in STAGES}
     others = {
         "audit": ("files of a collection", "a summary; with `--out` a page and `audit.json`"),
+        "init": ("a folder or table of mammograms", "a study file"),
+        "list": ("a folder", "a table of the artifacts in it"),
         "run": ("a study file", "one folder per artifact"),
         "plan": ("a study file", "a table: what the design can show"),
         "demo": ("nothing", "the same"),
