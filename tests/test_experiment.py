@@ -85,6 +85,7 @@ def test_files_in_settings_are_relative_to_the_file_that_names_them(tmp_path: Pa
     table = {"perceptual": {"weights": "vgg.pth"}}
     settings = read_settings(GanSettings, table, "here", tmp_path)
     assert settings.perceptual.weights == str(tmp_path / "vgg.pth")
+    assert read_settings(TrainClassifierSettings, {"weights_file": "null"}, "here", tmp_path).weights_file is None
     with pytest.raises(SourceError, match=r"here: weights_file .*no.pth does not exist. It is relative to"):
         read_settings(TrainClassifierSettings, {"weights_file": "no.pth"}, "here", tmp_path)
 

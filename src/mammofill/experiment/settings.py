@@ -144,7 +144,7 @@ def _with_files_found(values: Mapping[str, Any], where: str, folder: Path, withi
         found[name] = value
         if isinstance(value, Mapping):
             found[name] = _with_files_found(value, where, folder, f"{within}{name}.")
-        elif within + name in _WEIGHTS_FILES and isinstance(value, str):
+        elif within + name in _WEIGHTS_FILES and isinstance(value, str) and value != "null":
             file = (folder / value).resolve()
             if not file.is_file():
                 raise SourceError(f"{where}: {within + name} {file} does not exist. It is relative to {folder}.")

@@ -29,6 +29,9 @@ _CALC_HEADER = (
 )
 
 
+_FIRST = 90_001
+"""Number of the first patient. Those of CBIS-DDSM end at P_02584: what was learned from practice mammograms must not seem
+to have been learned from a real patient of the same name."""
 _MAMMOGRAM_ID = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_P_(?P<number>\d{5,})_(?:LEFT|RIGHT)_(?P<view>CC|MLO)")
 
 
@@ -46,13 +49,13 @@ class PhantomCollection(Artifact):
         """Draw one of its mammograms again, and the same without its lesions; nothing is read from its files.
 
         Args:
-            mammogram_id: as `ingest` calls it, for example ``Mass-Test_P_00005_LEFT_CC``.
+            mammogram_id: as `ingest` calls it, for example ``Mass-Test_P_90005_LEFT_CC``.
 
         Raises:
             ArtifactError: it has no such mammogram.
         """
         named = _MAMMOGRAM_ID.fullmatch(mammogram_id)
-        number = int(named["number"]) - 1 if named else -1
+        number = int(named["number"]) - _FIRST if named else -1
         if named is None or not 0 <= number < self.settings.patients:
             raise ArtifactError(
                 f"{self.folder} has no mammogram {mammogram_id!r}. Give the practice mammograms that the patches were "
@@ -114,7 +117,7 @@ def _write_view(
     folder: Path, number: int, split: str, view: DrawnView, settings: PhantomSettings, seed: int
 ) -> list[str]:
     """Write one mammogram and its lesions; return the rows of the table."""
-    patient = f"P_{number + 1:05d}"
+    patient = f"P_{_FIRST + number:05d}"
     random = stream(seed, "phantom files", number, view.view)
     is_mass = view.abnormality == "mass"
     kind, use = "Mass" if is_mass else "Calc", "Training" if split == "train" else "Test"
