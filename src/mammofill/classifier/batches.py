@@ -213,9 +213,12 @@ def _drawn(
     """Return which of some examples are drawn at these turns, which follow each other; balanced, classes in turn."""
     if not len(turns):
         return turns
-    if not balanced:
-        return members[positions_at(int(turns[0]), len(turns), len(members), seed, "classifier", "order", *names)]
     positions = np.empty(len(turns), np.int64)
+    if not balanced:
+        positions[:] = members[
+            positions_at(int(turns[0]), len(turns), len(members), seed, "classifier", "order", *names)
+        ]
+        return positions
     for malignant, name in enumerate(("benign", "malignant")):
         of_class = members[examples.malignant[members] == bool(malignant)]
         chosen = turns % 2 == malignant

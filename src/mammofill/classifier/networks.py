@@ -8,6 +8,7 @@ there. A network is known by its name in the settings: ours and torchvision's st
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torchvision
 from torch import Tensor, nn
@@ -148,7 +149,8 @@ def build_network(network: str, input_px: int, seed: int, widths: Sequence[int] 
         if network == "discriminator":
             return DiscriminatorClassifier(widths)
         if network.startswith(TIMM):
-            return timm_networks.build(network)
+            named: nn.Module = timm_networks.build(network)
+            return named
         squeezenet: nn.Module = torchvision.models.squeezenet1_1(weights=None, num_classes=2)
         # torchvision ends in a ReLU: with two classes both outputs could fall to 0 and never learn again.
         squeezenet.classifier = nn.Sequential(nn.Dropout(0.5), _last_layer(512), nn.AdaptiveAvgPool2d(1))
@@ -164,7 +166,8 @@ def _last_layer(features: int) -> nn.Conv2d:
 
 def deciding_layer(network: nn.Module) -> nn.Module:
     """Return the layer that decides: the last one with weights, which takes features to the two numbers."""
+    timms: Any = network
     if hasattr(network, "get_classifier"):  # timm's, which are not always built in the order of use
-        layer: nn.Module = network.get_classifier()
+        layer: nn.Module = timms.get_classifier()
         return layer
     return [one for one in network.modules() if isinstance(one, nn.Linear | nn.Conv2d)][-1]

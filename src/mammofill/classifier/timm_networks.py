@@ -181,8 +181,8 @@ def channels_first(network: nn.Module, features: Tensor) -> Tensor:
     if features.ndim == 3:  # (N, tokens, K), those that stand for no place first
         places = features[:, int(getattr(network, "num_prefix_tokens", 0)) :]
         side = round(places.shape[1] ** 0.5)
-        return places.transpose(1, 2).unflatten(2, (side, side))
-    return features.permute(0, 3, 1, 2) if getattr(network, "output_fmt", "NCHW") == "NHWC" else features
+        return places.transpose(1, 2).reshape(len(places), -1, side, side)
+    return features.permute(0, 3, 1, 2) if str(getattr(network, "output_fmt", "")) == "NHWC" else features
 
 
 def _name(network: str) -> str:
