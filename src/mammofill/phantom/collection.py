@@ -30,8 +30,8 @@ _CALC_HEADER = (
 
 
 _FIRST = 90_001
-"""Number of the first patient. Those of CBIS-DDSM end at P_02584: what was learned from practice mammograms must not seem
-to have been learned from a real patient of the same name."""
+"""Number of the first patient. Those of CBIS-DDSM end at P_02584: what was learned from practice mammograms must not
+seem to have been learned from a real patient of the same name."""
 _MAMMOGRAM_ID = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_P_(?P<number>\d{5,})_(?:LEFT|RIGHT)_(?P<view>CC|MLO)")
 
 
