@@ -14,7 +14,7 @@ from mammofill.experiment import run, run_study
 from mammofill.experiment.listing import listing
 from mammofill.experiment.settings import presets_in_words
 from mammofill.ground.artifact import Artifact, begin
-from mammofill.ground.errors import SourceError, TrainingError, did_you_mean
+from mammofill.ground.errors import PlanChangedError, SourceError, TrainingError, did_you_mean
 from mammofill.ground.progress import KeptProgress, LineProgress, Progress, quiet
 from mammofill.infilling import PRESETS
 from mammofill.mammograms import IngestSettings, ingest
@@ -60,6 +60,12 @@ def test_a_word_that_is_close_is_offered() -> None:
     [
         (["extract-patchs", "a", "--out", "b"], "Did you mean extract-patches?"),
         (["extract-patches", "a", "--out", "b", "--size-pix", "64"], "Did you mean --size_px?"),
+        (["ingest", "cbis", "a", "--out", "b"], "There is no collection 'cbis'. Did you mean cbis-ddsm?"),
+        (["ingest", "a", "--out", "b"], "Usage: mammofill ingest COLLECTION SOURCE --out DIR"),
+        (
+            ["ingest", "table", "a", "--out", "b", "--height_px", "big"],
+            "height_px: must be int or null (unset), but is big.",
+        ),
         (["train-infiller", "a", "b", "--out", "c", "--preset", "flow_small"], "Did you mean flow-small?"),
         (
             ["train-infiller", "a", "b", "--out", "c", "--schedule.pretrain_epohcs=3"],
@@ -91,6 +97,28 @@ def test_typing_errors_of_a_study_are_answered_too(
 def test_a_study_that_is_no_utf8_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "study.toml").write_bytes('name = "Würzburg"\n'.encode("latin-1"))
     assert "Save it as UTF-8." in said(["run", str(tmp_path / "study.toml"), "--out", str(tmp_path / "out")], capsys)
+
+
+def test_a_path_that_leads_to_nothing_is_answered_with_one_that_is_close(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "study.toml").touch()
+    (tmp_path / "pictures").mkdir()
+    assert "Did you mean study.toml?" in said(["run", str(tmp_path / "stduy.toml"), "--out", "a"], capsys)
+    assert "Did you mean pictures?" in said(
+        ["ingest", "table", str(tmp_path / "picture" / "own.csv"), "--out", "a"], capsys
+    )
+    assert "Did you mean pictures?" in said(["extract-patches", str(tmp_path / "pictues"), "--out", "a"], capsys)
+
+
+def test_a_folder_of_another_stage_is_not_compared_field_by_field(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patches = make(tmp_path / "patches", "patches", "extract-patches")
+    with pytest.raises(
+        PlanChangedError, match=r"patches is of extract-patches, and cannot be that of pair-patches as w"
+    ):
+        make(tmp_path / "patches", "pairs", "pair-patches", patches=patches)
 
 
 # ---- order of artifacts -------------------------------------------------------------------------------------------

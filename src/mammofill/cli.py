@@ -296,13 +296,14 @@ def _look_through(source: Path, options: Namespace, settings: Any) -> int:
 def _init(given: list[str]) -> int:
     parser = _parser("init", _OTHERS["init"])
     parser.add_argument("source", metavar="SOURCE", help="folder (or table) of the collection")
+    parser.add_argument("--collection", default=None, help="which collection it is, where that is not recognised")
     parser.add_argument("--out", default="study.toml", metavar="STUDY.toml", help="the study file to write")
     parser.add_argument("--device", default="auto", help="where the study is to run: auto, cpu or cuda")
     _add_ways(parser, dry_run=False)
     options = _parsed(parser, given)
     from mammofill.experiment.first_study import write_first_study
 
-    print(write_first_study(options.source, options.out, _device(options.device, quiet)))
+    print(write_first_study(options.source, options.out, _device(options.device, quiet), options.collection))
     return 0
 
 
@@ -428,6 +429,7 @@ def _parsed(parser: ArgumentParser, given: list[str]) -> Namespace:
         from mammofill.experiment.settings import in_plain_words
 
         meant = "".join(did_you_mean(flag, known) for flag in _unknown_flags(given, known))
+        meant += f" Usage: {parser.usage}." if "required" in str(error) and parser.usage else ""
         raise SettingsError(f"{in_plain_words(error)}{meant} All options: {parser.prog} --help") from error
     return options
 

@@ -61,13 +61,14 @@ class Found:
     left_out: tuple[str, ...]
 
 
-def write_first_study(source: str | Path, path: str | Path, device: str) -> str:
+def write_first_study(source: str | Path, path: str | Path, device: str, collection: str | None = None) -> str:
     """Look at a collection and write a study file for it.
 
     Args:
         source: folder (or table) of the collection.
         path: the study file; it must not be there yet.
         device: where it is to run: cpu or cuda.
+        collection: which collection it is; recognised where None.
 
     Returns:
         What was found and written, in words.
@@ -80,7 +81,7 @@ def write_first_study(source: str | Path, path: str | Path, device: str) -> str:
     source, path = Path(source), Path(path)
     if path.exists():
         raise SettingsError(f"{path} is there already. Give another --out, or move it away: nothing is overwritten.")
-    found = look_at(source)
+    found = look_at(source, collection)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, study_text(found, path, device))
     where, out = shlex.quote(str(path)), f"--out runs/{file_name(_name(found))}"
@@ -96,14 +97,14 @@ def write_first_study(source: str | Path, path: str | Path, device: str) -> str:
     )
 
 
-def look_at(source: Path) -> Found:
+def look_at(source: Path, name: str | None = None) -> Found:
     """Look at a collection's tables, and at the size of a few of its images.
 
     Raises:
         SourceError: the source is missing, not recognised, or cannot be read.
         TooFewError: its tables name no lesion that can be used.
     """
-    name = recognise(source)
+    name = name or recognise(source)
     settings = IngestSettings(collection=name)
     collection = read_collection(source, settings)
     entries = collection.mammograms

@@ -10,6 +10,7 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,8 @@ def _in_tables(path: Path) -> Iterator[MammofillError]:
 
 
 def _checks_of_tables(content: Mapping[str, Any], path: Path) -> Iterator[Callable[[], object]]:
+    if isinstance(content.get("device"), str):
+        yield partial(_find_device, content["device"], path)
     for name, values in content.items():
         if isinstance(values, Mapping) and name not in ("infillers", "external", "test", "quick", "infiller-windows"):
             yield _reading(name, values, f"{path} [{name}]", path)
@@ -142,14 +145,23 @@ def _reading(name: str, values: Any, where: str, path: Path) -> Callable[[], obj
 
 
 def _of_device(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
-    if not any(step.stage.device for step in waiting) or study.device in ("cpu", "auto"):
+    if not any(step.stage.device for step in waiting):
+        return
+    try:
+        _find_device(study.device, study.path)
+    except DeviceError as fault:
+        yield fault
+
+
+def _find_device(name: str, path: Path) -> None:
+    if name in ("cpu", "auto"):
         return
     from mammofill.ground.training.device import find_device  # torch, which takes seconds
 
     try:
-        find_device(study.device)
+        find_device(name)
     except DeviceError as fault:
-        yield DeviceError(f"{study.path}: {fault}")
+        raise DeviceError(f"{path}: {fault}") from fault
 
 
 def _of_weights(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:

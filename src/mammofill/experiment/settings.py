@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 from jsonargparse import ArgumentParser
 
 from mammofill.ground.errors import SettingsError, SourceError, did_you_mean
+from mammofill.ground.file_names import meant_path
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             raise SettingsError(f"{path} is no file but a folder, pipe or device. Give the path of a TOML file.")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise SettingsError(f"{path} does not exist. Give the path of a TOML file.") from error
+        raise SettingsError(f"{path} does not exist.{meant_path(path)} Give the path of a TOML file.") from error
     except (OSError, ValueError, RecursionError) as error:  # also numbers too long, and brackets too deep
         windows = (
             " Write paths with / or in 'single quotes': in \"double quotes\" a backslash means something else."
@@ -129,13 +130,17 @@ def presets_in_words(presets: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+_UNION = r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] Errors:.*Given value: (.*)"
+
+
 def in_plain_words(error: Exception) -> str:
     """Rewrite a message of the argument parser: one line, no Python classes."""
     text = re.sub(r"\s+", " ", str(error))
     text = re.sub(r"Parser key \"([^\"]+)\":", r"\1:", text)
+    text = re.sub(_UNION, r"must be \1, but is \2.", text)
     text = re.sub(r"Expected a typing\.Literal\[(.*?)\]", r"Expected one of \1", text)
     text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
-    return text.strip().rstrip(".") + "."
+    return text.replace(", NoneType", " or null (unset)").strip().rstrip(".") + "."
 
 
 def _with_files_found(values: Mapping[str, Any], where: str, folder: Path, within: str = "") -> dict[str, Any]:

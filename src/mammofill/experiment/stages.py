@@ -17,6 +17,7 @@ from typing import Any
 from mammofill.ground.artifact import Artifact, read_manifest, verify
 from mammofill.ground.errors import ArtifactError, SettingsError, SourceError, WrongKindError, did_you_mean
 from mammofill.ground.extensions import with_extensions
+from mammofill.ground.file_names import meant_path
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Input:
             verify(artifact)  # before anything of it is read
             return artifact
         if not Path(path).exists():
-            raise SourceError(f"{path} does not exist. Give the folder (or table) of the collection.")
+            meant = meant_path(Path(path))
+            raise SourceError(f"{path} does not exist.{meant} Give the folder (or table) of the collection.")
         return Path(path)
 
 

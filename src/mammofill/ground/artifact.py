@@ -38,7 +38,7 @@ from mammofill.ground.errors import (
     PlanChangedError,
     WrongKindError,
 )
-from mammofill.ground.file_names import inside
+from mammofill.ground.file_names import inside, meant_path
 
 FORMAT_VERSION = 2
 """Version of the folder format: raised when an older mammofill could no longer read a newer folder."""
@@ -189,7 +189,8 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{folder} is not finished. Run the command that was making it again: it goes on where it stopped."
             )
         found = "a folder without artifact.json" if folder.is_dir() else "nothing"
-        raise ArtifactError(f"{folder} is not an artifact: found {found} there. Check the path.")
+        meant = "" if folder.is_dir() else meant_path(folder)
+        raise ArtifactError(f"{folder} is not an artifact: found {found} there.{meant} Check the path.")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = int(content["format_version"])
@@ -617,6 +618,11 @@ def _merged(records: Iterable[LearnedFrom]) -> list[LearnedFrom]:
 
 
 def _check_same_plan(place: Path, old: Mapping[str, Any], new: Mapping[str, Any], finished: bool = False) -> None:
+    if old.get("stage") != new.get("stage"):
+        raise PlanChangedError(
+            f"{place} is of {old.get('stage')}, and cannot be that of {new.get('stage')} as well. Take another --out, "
+            "or delete the folder."
+        )
     differences = list(_differences(_comparable(old), _comparable(new)))
     if differences:
         state = "was finished" if finished else "was begun"

@@ -108,7 +108,7 @@ class TrainingError(MammofillError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean ...?`` where a known word is close to one that is not, else nothing."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.7)
+    close = get_close_matches(word, list(known), n=1)
     return f" Did you mean {close[0]}?" if close else ""
 
 

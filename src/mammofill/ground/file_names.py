@@ -6,6 +6,8 @@ import hashlib
 import re
 from pathlib import Path, PurePosixPath
 
+from mammofill.ground.errors import did_you_mean
+
 LONGEST_NAME, _SHORTENED = 200, 160
 """Letters of a name; of a longer one so many are kept and a hash takes the rest, so that what is added to a mammogram's
 name for its lesions still fits. File systems end at 255 bytes with all endings."""
@@ -13,6 +15,14 @@ name for its lesions still fits. File systems end at 255 bytes with all endings.
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
 """Names that Windows keeps for devices, whatever their ending."""
+
+
+def meant_path(path: Path) -> str:
+    """Return `` Did you mean ...?`` where something with a name that is close lies where a path leads to nothing."""
+    folder = path.parent
+    if not folder.is_dir():
+        return meant_path(folder) if folder != folder.parent else ""
+    return did_you_mean(path.name, [one.name for one in folder.iterdir()])
 
 
 def file_name(identifier: str) -> str:

@@ -71,6 +71,10 @@ def ingest(
     attributes = Path(attributes) if attributes else None
     collection = read_collection(source, settings, attributes)
     check_patients(collection)
+    # Before anything is begun, so that the same folder is free for the command that was mended.
+    _check_lesions(
+        source, collection, settings, collection.exclusions, sum(len(entry.lesions) for entry in collection.mammograms)
+    )
     split = split_patients(collection.mammograms, settings, seed)
 
     inputs = {"source": source} | ({"attributes": attributes} if attributes else {})
@@ -86,7 +90,8 @@ def ingest(
             _prepare_all(source, work, collection.mammograms, split.split_of, settings, progress)
             gathered = _gather(work.scratch, collection, split.decisions)
             _sweep(work.folder, gathered)
-            _check_lesions(source, collection, gathered, settings)
+            if gathered.mammograms:  # without any there is more to say, see `_write_tables`
+                _check_lesions(source, collection, settings, gathered.exclusions, len(gathered.lesions))
             counts = _write_tables(work.folder, source, gathered, progress)
             for warning in warnings_of(gathered):
                 progress.say(f"warning: {warning}")
@@ -141,23 +146,30 @@ def _of_words(collection: Collection) -> list[Decision]:
     return [decision for decision in collection.decisions if decision.rule == "pathology-word"]
 
 
-def _check_lesions(source: Path, collection: Collection, gathered: Prepared, settings: IngestSettings) -> None:
-    """Refuse a set of whose lesions none is left: nothing could be learned from it.
+def _check_lesions(
+    source: Path, collection: Collection, settings: IngestSettings, exclusions: Sequence[Exclusion], left: int
+) -> None:
+    """Refuse a collection of whose lesions none is left: nothing could be learned from it.
 
     Raises:
         TooFewError: names what was excluded most, with the first such case.
     """
     named = any(entry.lesions or not entry.all_lesions_located for entry in collection.mammograms)
-    placed = collection_reader(settings.collection).places_lesions
-    if gathered.lesions or not gathered.mammograms or not (named and placed and gathered.exclusions):
-        return  # without any mammogram there is more to say, see `_write_tables`
-    most = Counter(one.rule for one in gathered.exclusions).most_common(1)[0][0]
-    first = next(one.found for one in gathered.exclusions if one.rule == most)
-    raise TooFewError(f"{source}: no lesion is left. Excluded: {_counted(gathered.exclusions)}. The first: {first}")
+    if left or not exclusions or not named or not collection_reader(settings.collection).places_lesions:
+        return
+    most = Counter(one.rule for one in exclusions).most_common(1)[0][0]
+    first = next(one.found for one in exclusions if one.rule == most)
+    raise TooFewError(f"{source}: no lesion is left. Excluded: {_counted(exclusions)}. The first: {first}")
 
 
 _FEW_PATIENTS = 5
 """With fewer in a class of a split, one patient moves every number a lot. Ours."""
+
+_WITHOUT = {  # split -> what follows where a class has nobody there, and where it has hardly anybody
+    "train": ("nothing can be learned of the class", "so few teach little"),
+    "validation": ("no threshold can be chosen there", "a threshold that is chosen on so few is chance"),
+    "test": ("nothing can be measured there", "what is measured on so few says little"),
+}
 
 
 def warnings_of(gathered: Prepared) -> list[str]:
@@ -167,20 +179,17 @@ def warnings_of(gathered: Prepared) -> list[str]:
     for row in gathered.lesions:
         patients.setdefault((split_of[row["mammogram_id"]], row["pathology"]), set()).add(row["patient_id"])
     found = []
-    for split, use in (
-        ("train", "can be learned of it"),
-        ("validation", "chooses a threshold"),
-        ("test", "can be measured"),
-    ):
+    for split, (nothing, little) in _WITHOUT.items():
         for pathology in ("benign", "malignant"):
             count = len(patients.get((split, pathology), ()))
             if count == 0:
-                found.append(f"no patient of the {split} split has a {pathology} lesion: nothing {use}.")
+                found.append(f"no patient of the {split} split has a {pathology} lesion: {nothing}.")
             elif count < _FEW_PATIENTS:
-                found.append(f"only {count} patients of the {split} split have a {pathology} lesion: little {use}.")
+                found.append(f"the {split} split has few patients with a {pathology} lesion ({count}): {little}.")
     unknown = [one for one in gathered.exclusions if one.rule == "lesion-without-pathology"]
     if unknown:
-        found.append(f"{len(unknown)} lesions have no known pathology and are left out. The first: {unknown[0].found}")
+        told = f"{len(unknown)}. The first: {unknown[0].found}"
+        found.append(f"lesions left out because their pathology is not known: {told}")
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from mammofill.ground.artifact import execution
 from mammofill.ground.engines import check_engine
-from mammofill.ground.errors import check_setting
+from mammofill.ground.errors import SettingsError, check_setting, did_you_mean
 
 SplitKind = Literal["auto", "official", "official-patient-safe", "patients", "kfold"]
 
@@ -101,5 +101,8 @@ def check_collection(settings: object) -> None:
     from mammofill.mammograms.sources.collections import collection_names  # the readers take settings
 
     names = collection_names()
-    known = getattr(settings, "collection") in names  # noqa: B009
-    check_setting(settings, "collection", known, f"one of {', '.join(names)}")
+    asked = str(getattr(settings, "collection"))  # noqa: B009
+    meant = did_you_mean(asked, names) if asked not in names else ""
+    if meant:
+        raise SettingsError(f"There is no collection {asked!r}.{meant} There are: {', '.join(names)}.")
+    check_setting(settings, "collection", asked in names, f"one of {', '.join(names)}")

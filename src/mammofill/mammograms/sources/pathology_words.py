@@ -76,7 +76,7 @@ def understand(labels: Iterable[tuple[str, bool]], explained: str, table: str) -
     counts = Counter(word for word, plain, _ in rows if meaning.get(plain, plain) != plain)
     decisions = []
     for word, count in sorted(counts.items()):
-        found, done = f"{table} calls {count} rows {word!r}.", f"Read as {meaning[plain_word(word)]}."
+        found, done = f"{table} says {word!r} for pathology ({count}x).", f"Read as {meaning[plain_word(word)]}."
         decisions.append(Decision(word, None, "pathology-word", found, done))
     return Understood(meaning, tuple(decisions))
 
