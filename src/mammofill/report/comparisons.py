@@ -77,21 +77,25 @@ def read_comparison(comparison: Comparison, sources: Sequence[PatchSet]) -> Comp
         in_short=in_short(comparison),
         said=tuple((words, texts) for words, texts in said if texts),
         hardest=hard_cases(at_plain_dose(comparison.table("hardest")), sources),
-        sheets=(_further_measures(comparison), _sheet_of_comparisons(comparison).trimmed),
+        sheets=(*_further_measures(comparison), _sheet_of_comparisons(comparison).trimmed),
         calibration=_sheet_of_calibration(comparison).trimmed,
         files=tuple(f"{name}.{ending}" for name in (*_WRITTEN, *_SHOWN) for ending in ("csv", "tex")),
     )
 
 
-def _further_measures(comparison: Comparison) -> Sheet:
+def _further_measures(comparison: Comparison) -> tuple[Sheet, ...]:
     """Return what table 1 does not say: measures that it has no column for, and every dose and share."""
     sheet = _sheet_of_arms(comparison)
     caption = sheet.caption
     if len(sheet.rows) == comparison.table("arms")["arm"].nunique() and not comparison.external:
         sheet, caption = sheet.without(MEASURE_WORDS.values()), "Further measures of each arm, means over seeds"
     sheet = Sheet(caption, sheet.columns, sheet.rows).trimmed
-    few = len(sheet.rows) < _MOST_COLUMNS
-    return sheet.turned if few and len(sheet.columns) > _MOST_COLUMNS else sheet
+    if len(sheet.columns) <= _MOST_COLUMNS:
+        return (sheet,)
+    if len(sheet.rows) < _MOST_COLUMNS:
+        return (sheet.turned,)
+    measures = {measure_in_words(name) for name in comparison.table("arms")["measure"].unique()}
+    return sheet.parted(sum(name not in measures for name in sheet.columns), _MOST_COLUMNS)
 
 
 def _heading_of_planned(sentences: pd.DataFrame) -> str:
