@@ -241,6 +241,16 @@ def test_each_figure_of_many_arms_tells_them_apart(grid: Comparison) -> None:
     assert {"0", "0.5", "1.5", "real, for comparison"} <= dose  # what no dose at all gives
 
 
+def test_no_table_of_the_page_is_wider_than_paper(grid: Comparison) -> None:
+    sheets = read_comparison(grid, []).sheets
+    assert max(len(sheet.columns) for sheet in sheets) <= 10
+    of_arms = [sheet for sheet in sheets if sheet.caption.startswith("Every arm")]
+    assert all(sheet.columns[0] == "arm" and len(sheet.rows) == 14 for sheet in of_arms)
+    shown = [name for sheet in of_arms for name in sheet.columns if name not in ("arm", "dose", "share of patients")]
+    assert {"AUC by lesion", "PR-AUC", "Brier score"} <= set(shown)
+    assert len(shown) == len(set(shown)) + shown.count("classifiers") - 1, "each measure once"
+
+
 def test_what_nobody_asked_for_is_not_in_the_forest_plot(tmp_path: Path) -> None:
     """An arm of another network is told in the tables, and does not stand beside the answer."""
     arms = [make_evaluation(tmp_path / name, name, 1.0, {}, noise=name) for name in ("real", "generated", "other")]

@@ -36,8 +36,8 @@ _KINDS = {
 }
 """Kind of sentence -> heading. What was not compared stands on the first screen."""
 
-_MOST_NAMED = 3
-"""Comparisons without a difference that the answer names one by one; the forest plot names all."""
+_MOST_NAMED = 1
+"""Comparisons without a difference that the answer names one by one; the forest plot below it names all."""
 
 _MOST_COLUMNS = 9
 """Of a table that a sheet of paper can hold."""
@@ -77,21 +77,25 @@ def read_comparison(comparison: Comparison, sources: Sequence[PatchSet]) -> Comp
         in_short=in_short(comparison),
         said=tuple((words, texts) for words, texts in said if texts),
         hardest=hard_cases(at_plain_dose(comparison.table("hardest")), sources),
-        sheets=(_further_measures(comparison), _sheet_of_comparisons(comparison).trimmed),
+        sheets=(*_further_measures(comparison), _sheet_of_comparisons(comparison).trimmed),
         calibration=_sheet_of_calibration(comparison).trimmed,
         files=tuple(f"{name}.{ending}" for name in (*_WRITTEN, *_SHOWN) for ending in ("csv", "tex")),
     )
 
 
-def _further_measures(comparison: Comparison) -> Sheet:
+def _further_measures(comparison: Comparison) -> tuple[Sheet, ...]:
     """Return what table 1 does not say: measures that it has no column for, and every dose and share."""
     sheet = _sheet_of_arms(comparison)
     caption = sheet.caption
     if len(sheet.rows) == comparison.table("arms")["arm"].nunique() and not comparison.external:
         sheet, caption = sheet.without(MEASURE_WORDS.values()), "Further measures of each arm, means over seeds"
     sheet = Sheet(caption, sheet.columns, sheet.rows).trimmed
-    few = len(sheet.rows) < _MOST_COLUMNS
-    return sheet.turned if few and len(sheet.columns) > _MOST_COLUMNS else sheet
+    if len(sheet.columns) <= _MOST_COLUMNS:
+        return (sheet,)
+    if len(sheet.rows) < _MOST_COLUMNS:
+        return (sheet.turned,)
+    measures = {measure_in_words(name) for name in comparison.table("arms")["measure"].unique()}
+    return sheet.parted(sum(name not in measures for name in sheet.columns), _MOST_COLUMNS)
 
 
 def _heading_of_planned(sentences: pd.DataFrame) -> str:
@@ -128,12 +132,13 @@ def in_short(comparison: Comparison) -> str:
     if not len(planned):
         return "Nothing was tested: no arm was planned to be compared with another."
     measure = f"difference in {measure_in_words(primary_of(comparison))} ({confidence_of(comparison)} CI)"
-    told = []
+    told: list[str] = []
     for verdict in VERDICTS:
         rows = list(records(planned[planned["verdict"] == verdict]))
         for why in dict.fromkeys(map(_verdict_in_words, rows)):
             of_these = [row for row in rows if _verdict_in_words(row) == why]
-            told.append(f"{why}: {measure} {_differences_in_words(of_these, verdict)}.")
+            numbers = _differences_in_words(of_these, verdict)
+            told.append(f"{why}: {numbers}." if told else f"{why}: {measure} {numbers}.")
     return " ".join([*told, *_could_have_shown(comparison, planned)])
 
 
@@ -169,7 +174,7 @@ def _could_have_shown(comparison: Comparison, planned: pd.DataFrame) -> Iterator
     power = float(comparison.manifest.settings["power"])
     least, most = number(smallest.min()), number(smallest.max())
     span = f"A true difference of {least}" if least == most else f"True differences of {least} to {most}"
-    yield f"{span} would have been shown in {power:.0%} of such studies; smaller ones may well be there."
+    yield f"{span} would have been shown in {100 * power:g} % of such studies; smaller ones may well be there."
 
 
 def told_differences(comparison: Comparison) -> pd.DataFrame:

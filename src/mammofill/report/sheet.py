@@ -30,6 +30,12 @@ class Sheet:
         left_out = set(names)
         return self._of([place for place, name in enumerate(self.columns) if name not in left_out])
 
+    def parted(self, keys: int, most: int) -> tuple[Sheet, ...]:
+        """Return tables of at most so many columns, each with the first few that say what a row is about."""
+        others = range(keys, len(self.columns))
+        parts = [[*range(keys), *others[start : start + most - keys]] for start in range(0, len(others), most - keys)]
+        return tuple(self._of(places) for places in parts)
+
     def _of(self, places: Sequence[int]) -> Sheet:
         rows = tuple(tuple(row[place] for place in places) for row in self.rows)
         return Sheet(self.caption, tuple(self.columns[place] for place in places), rows)
