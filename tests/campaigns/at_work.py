@@ -220,7 +220,7 @@ def _begin(job: Job, out: Path, arrange: Arrange, number: int) -> Callable[[], E
 
 
 def _work(job: Job, out: Path, arrange: Arrange, told: Path) -> None:
-    os.setsid()
+    os.setpgid(0, 0)
     code, said = 1, ""
     counter = Operations(out)
     try:

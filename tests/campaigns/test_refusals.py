@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="looks for processes under /proc")
 
 
-@pytest.mark.parametrize(("script", "count"), [("kills.py", 6), ("disk_full.py", 6)])
+@pytest.mark.parametrize(("script", "count"), [("kills.py", 4), ("disk_full.py", 6)])
 def test_nothing_is_lost_or_left(script: str, count: int) -> None:
     command = [sys.executable, Path(__file__).with_name(script), "--seed", "1", "--count", str(count)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -163,6 +163,35 @@ def test_a_signal_keeps_a_checkpoint_of_the_next_step(
     assert stopped.fingerprint == whole.fingerprint
 
 
+class Counting(Listening):
+    """Counts how often a step is told of, the images of an earlier run among them as one."""
+
+    told = 0
+
+    def advance(self, steps: float = 1, note: str = "") -> None:
+        self.told += steps > 0
+
+
+@pytest.mark.parametrize("settings", [tiny(), tiny_flow()], ids=["gan", "flow"])
+def test_killed_while_finishing_nothing_is_learned_again(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: InfillerSettings
+) -> None:
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def train(progress: Counting) -> None:
+        train_infiller(world.patches, world.pairs, tmp_path / "killed", settings, seed=1, progress=progress)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mammofill.ground.artifact._fingerprint_folder", kill)
+        first = Counting()
+        with pytest.raises(KeyboardInterrupt):
+            train(first)
+    again = Counting()
+    train(again)
+    assert (first.told, again.told) == (12, 1)
+
+
 @pytest.mark.parametrize(
     ("number", "code", "processes"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2), (signal.SIGINT, 130, 2)]
 )
