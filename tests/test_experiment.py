@@ -60,7 +60,10 @@ def test_toml_lists_become_tuples_and_whole_numbers_become_floats() -> None:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ({"sise_px": 64}, r"here has no setting called 'sise_px'. There are: size_px, stride_px"),
+        (
+            {"sise_px": 64},
+            r"here has no setting called 'sise_px'. Did you mean size_px\? There are: size_px, stride_px",
+        ),
         ({"size_px": "wide"}, r"here: size_px: .*int.*wide"),
         ({"size_px": 3}, r"here: ExtractPatchesSettings.size_px must be at least 16, but is 3"),
     ],
@@ -71,7 +74,9 @@ def test_settings_refused_by_name(table: dict[str, object], words: str) -> None:
 
 
 def test_an_unknown_nested_setting_is_refused_by_name() -> None:
-    with pytest.raises(SettingsError, match=r"no setting called 'losses.weight'. There are: combine, "):
+    with pytest.raises(
+        SettingsError, match=r"no setting called 'losses.weight'. Did you mean \w+_weight\? There are: combine, "
+    ):
         read_settings(GanSettings, {"losses": {"weight": 1}}, "here", Path())
 
 
@@ -352,11 +357,17 @@ def test_a_preset_in_a_study_is_changed_only_where_asked(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("sead = 1", r"has an entry 'sead' that no study knows. Keys: name, seed, device; tables: phantom, ingest"),
+        (
+            "sead = 1",
+            r"has an entry 'sead' that no study knows. Did you mean seed\? Keys: name, seed, device; tables: phantom, ingest",
+        ),
         ('seed = "one"', r"seed must be a whole number, but is 'one'"),
         ("seed = true", r"seed must be a whole number, but is True"),
         ("[extract-patch]\nsize_px = 64", r"has an entry 'extract-patch'"),
-        ("[extract-patches]\nsize = 64", r"\[extract-patches\] has no setting called 'size'. There are: size_px"),
+        (
+            "[extract-patches]\nsize = 64",
+            r"has no setting called 'size'. Did you mean size_px\? There are: size_px",
+        ),
         ("[evaluate]\nnonsense = 1", r"\[evaluate\] has no setting called 'nonsense'"),
         ('[[arms]]\nnetwork = "resnet50"', r"\[\[arms\]\] number 1 must have a name"),
         ('[[arms]]\nname = "A"\nepoch = 4', r"\[\[arms\]\] 'A' has no setting called 'epoch'"),
