@@ -359,7 +359,7 @@ def test_a_preset_in_a_study_is_changed_only_where_asked(tmp_path: Path) -> None
     [
         (
             "sead = 1",
-            r"has an entry 'sead' that no study knows. Did you mean seed\? Keys: name, seed, device; tables: phantom, ingest",
+            r"has an entry 'sead' that no study knows. Did you mean seed\? Keys: name, seed, device; tables: phantom",
         ),
         ('seed = "one"', r"seed must be a whole number, but is 'one'"),
         ("seed = true", r"seed must be a whole number, but is True"),
@@ -673,6 +673,13 @@ def scored(out: Path, name: str = "one") -> None:
     write_atomically(out / "evaluations" / name / MANIFEST_NAME, "{}")
 
 
+@pytest.fixture
+def all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a study run whose collection is an empty folder: what it lacks is asked elsewhere."""
+    monkeypatch.setattr(run, "ready_study", lambda path, out: read_study(path))
+
+
+@pytest.mark.usefixtures("all_is_there")
 def test_another_plan_after_results_is_refused_and_replaces_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     path = write_study(tmp_path, GRID)
@@ -743,6 +750,7 @@ class Notes(Progress):
         self.notes.setdefault(self.task_name, []).append(note)
 
 
+@pytest.mark.usefixtures("all_is_there")
 def test_what_an_earlier_run_finished_says_nothing_of_the_time_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
