@@ -244,6 +244,7 @@ def _result(artifact: Artifact) -> str:
     counts = ", ".join(f"{count} {name}" for name, count in artifact.manifest.counts.items())
     lines = [f"{artifact.folder}: {artifact.kind}" + (f" ({counts})" if counts else "")]
     table, page = artifact.folder / "table.txt", artifact.folder / "index.html"
+    lines += [headline] if (headline := artifact.headline()) != Artifact.headline(artifact) else []
     lines += ["", table.read_text(encoding="utf-8").rstrip()] if table.is_file() else []
     lines += [f"open {page}"] if page.is_file() else []
     return "\n".join(lines)
