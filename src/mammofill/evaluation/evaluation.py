@@ -92,9 +92,9 @@ class Evaluation(Artifact):
 
     def headline(self) -> str:
         """Say the arm, its AUC by lesion (or by patch, where lesions have no names) and of how many patients."""
-        table = self.metrics.set_index("measure")
-        name = "auc_by_lesion" if "auc_by_lesion" in table.index else "auc"
-        value, low, high = (float(table.loc[name, part]) for part in ("value", "low", "high"))
+        rows = {str(row["measure"]): row for row in self.metrics.to_dict("records")}
+        name = "auc_by_lesion" if "auc_by_lesion" in rows else "auc"
+        value, low, high = (float(rows[name][part]) for part in ("value", "low", "high"))
         words = name.replace("auc", "AUC").replace("_", " ")
         return f"{self.arm}: {words} {value:.3f} [{low:.3f}, {high:.3f}], {super().headline()}"
 

@@ -55,7 +55,8 @@ def plan_of_stage(
 def usual_settings(stage: Stage, settings: Any) -> Any:
     """Return what settings would be if nobody had set any: those of their preset, or the defaults of their class."""
     preset = getattr(settings, "preset", None)
-    return stage.preset(preset) if stage.presets and preset in find(stage.presets) else type(settings)()
+    named = isinstance(preset, str) and stage.presets and preset in find(stage.presets)
+    return stage.preset(str(preset)) if named else type(settings)()
 
 
 def settings_lines(settings: Any, usual: Any) -> Iterator[str]:

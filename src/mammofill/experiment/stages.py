@@ -122,11 +122,10 @@ class Stage:
     def _right_order(self, given: Mapping[str, str | Sequence[str]]) -> str:
         """Say which order of what was given would be right; which kinds are needed, where none would be."""
         needed = [one for one in self.inputs if not one.optional]
-        places = [
-            path
-            for one in needed
-            for path in ([given[one.role]] if isinstance(given[one.role], str) else given[one.role])
-        ]
+        places: list[str] = []
+        for one in needed:
+            paths = given[one.role]
+            places += [paths] if isinstance(paths, str) else list(paths)
         kinds: dict[str, list[str]] = {}
         for path in places:
             try:
