@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from mammofill.experiment import Stage, StudyRun
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded; tests run side by side
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # so in the background of a shell; tests send it to programs
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("any machine", deadline=None)  # a test must not fail because something else is running
 settings.load_profile("any machine")
 

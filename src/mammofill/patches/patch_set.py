@@ -218,7 +218,7 @@ class PatchSet(Artifact):
             if column not in self.table:
                 meant = did_you_mean(column, PATCH_COLUMNS)
                 raise SettingsError(
-                    f"{self.folder} has no column {column!r}.{meant} There are: {', '.join(map(str, self.table.columns))}."
+                    f"{self.folder} has no column {column!r}.{meant} There are: {', '.join(map(str, self.table))}."
                 )
             known = [str(word) for word in _WORDS.get(column, ())]
             for word in [value] if isinstance(value, str) else list(value):
