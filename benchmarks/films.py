@@ -41,7 +41,7 @@ def make_collection(folder: Path, mammograms: int, codec: str) -> Path:
             if count == mammograms:
                 break
             count += 2
-            old, new = f"P_{number + 1:05d}", f"P_{copy * DRAWN_PATIENTS + number + 1:05d}"
+            old, new = (f"P_{90_001 + one:05d}" for one in (number, copy * DRAWN_PATIENTS + number))
             for name, lines in tables.items():
                 text = "\r\n".join(lines[1:])
                 rows = re.findall(rf'^{old},.*?"[^"]*"(?:,[^\r\n]*)?', text, flags=re.MULTILINE | re.DOTALL)

@@ -115,7 +115,7 @@ def test_worker_processes_find_the_same(audited: Audit, faulty: Path) -> None:
 
 
 def _die_over_one(source: Path, folder: Path, settings: object, entry: Any) -> None:
-    if entry.mammogram_id.endswith("P_00003_RIGHT_CC"):
+    if entry.mammogram_id.endswith("P_90003_RIGHT_CC"):
         os.kill(os.getpid(), 9)
     from mammofill.audit.examine import examine
 
@@ -130,7 +130,7 @@ def test_a_process_that_dies_over_one_file_is_a_case_and_not_the_end(
     monkeypatch.setattr(importlib.import_module("mammofill.audit.audit"), "examine", _die_over_one)
     result = audit(faulty, AuditSettings(workers=2))
     died = cases(result, "reader-died")
-    assert [case.what for case in died] == ["Mass-Training_P_00003_RIGHT_CC"]
+    assert [case.what for case in died] == ["Mass-Training_P_90003_RIGHT_CC"]
     assert "was ended by SIGKILL twice" in died[0].words
     assert len(cases(result, "mask-empty")) == len(cases(audited, "mask-empty"))
 

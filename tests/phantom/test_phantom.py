@@ -161,7 +161,7 @@ def test_ingest_reads_them_with_every_lesion_at_its_place(tmp_path: Path, layout
     for number in range(6):
         for view in draw_patient(number, settings, seed=4):
             rows = found.mammograms[
-                (found.mammograms["patient_id"] == f"P_{number + 1:05d}") & (found.mammograms["view"] == view.view)
+                (found.mammograms["patient_id"] == f"P_{90_001 + number:05d}") & (found.mammograms["view"] == view.view)
             ]
             image = found.image(rows["mammogram_id"].item()) / 65535
             assert np.abs(image - view.image).max() < 1 / 4000
