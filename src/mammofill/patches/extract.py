@@ -138,8 +138,9 @@ def _make_shards(
     missing = [shard for shard in shards if not _is_made(work.folder, work.scratch, shard)]
     source = (mammograms.folder, mammograms.fingerprint)
     make = partial(_make_shard, source, work.folder, work.scratch, settings, seed)
-    with progress.task("extracting patches", sum(len(shard.mammogram_ids) for shard in shards)) as task:
-        task.advance(sum(len(shard.mammogram_ids) for shard in shards if shard not in missing))
+    whole, left = (sum(len(shard.mammogram_ids) for shard in some) for some in (shards, missing))
+    with progress.task("extracting patches", whole) as task:
+        task.advance(whole - left)
         for shard, done in work_through(make, missing, settings.workers, settings.engine, logs=work.scratch):
             if not done:
                 raise DamagedError(
