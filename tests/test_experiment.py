@@ -327,9 +327,12 @@ def test_a_grid_trains_each_arm_in_all_ways_and_makes_what_they_share_once(tmp_p
     assert len(steps["comparison"].inputs["evaluations"]) == len(trained)
 
 
-def test_steps_stand_in_an_order_in_which_they_can_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", [True, False], ids=["a collection", "practice mammograms"])
+@pytest.mark.parametrize("folds", [0, 2])
+def test_steps_stand_in_an_order_in_which_they_can_run(tmp_path: Path, source: bool, folds: int) -> None:
     made: set[Path] = set()
-    for step in read_study(write_study(tmp_path, GRID + "[judge-infiller]\n")).steps:
+    text = GRID.replace("[grid]", f"[grid]\nfolds = {folds}") + "[judge-infiller]\n"
+    for step in read_study(write_study(tmp_path, text if source else text + "[phantom]\n", source)).steps:
         needed = {place for places in step.inputs.values() for place in places if not place.is_absolute()}
         assert needed <= made
         made.add(step.out)

@@ -129,6 +129,13 @@ def test_all_faults_of_the_file_are_told_at_once(write: Write, tmp_path: Path) -
         assert words in found
 
 
+def test_what_an_arm_is_to_learn_from_is_no_fault_of_its_settings(write: Write, tmp_path: Path) -> None:
+    arms = SMALL.replace("synthetic = true", 'synthetic = true\nselect = "gated"\nshares = [1]')
+    found = str(fault(write("benign", "malignant", more="[grid]\ninfillers = 0\n", small=arms), tmp_path / "out"))
+    assert "Grid.infillers must be at least 1" in found
+    assert "faults" not in found
+
+
 # ---- how much it is -----------------------------------------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ from mammofill.mammograms.split import split_patients
 DOWNLOADS = "https://download.pytorch.org/models/"
 """From where torchvision takes the weights that are not here yet."""
 _SECONDS = 5.0
-_NOT_OF_CLASSIFIER = ("name", "synthetic", "repeated", "discriminator", "more_patients", "shares")
+_NOT_OF_CLASSIFIER = ("name", "synthetic", "repeated", "discriminator", "more_patients", "shares", "select")
 _NOT_OF_INFILLER = ("start", "artifact")
 
 
