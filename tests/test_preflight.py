@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from test_first_study import write_own
 
+from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.cli import main
 from mammofill.experiment import preflight, read_study
 from mammofill.experiment.effort import effort_lines, seconds_of
@@ -101,6 +103,13 @@ def test_weights_that_can_be_downloaded_are_no_fault(
     for name in ("vgg19-1.pth", "resnet50-1.pth"):
         (tmp_path / "hub" / "checkpoints" / name).touch()
     ready_study(study, tmp_path / "out")
+
+
+def test_nobody_asks_torchvision_for_a_network_of_timms(write: Write) -> None:
+    (step, *_) = [one for one in read_study(write("benign")).steps if one.stage.name == "train-classifier"]
+    of_timm = TrainClassifierSettings(network="timm/tf_efficientnet_lite0")
+    assert preflight.downloaded_by(replace(step, settings=of_timm)) == ""
+    assert preflight.downloaded_by(replace(step, settings=TrainClassifierSettings())) == "resnet50"
 
 
 def test_validation_patients_are_needed_only_where_something_is_chosen_on_them(write: Write, tmp_path: Path) -> None:

@@ -56,9 +56,10 @@ class Grid:
             that `synthesize` makes are learned from.
         real_shares: shares of the train split's patients; infillers and synthetic patches are made from the same
             patients.
-        disjoint_shares: at shares below 1 each infiller, and the classifiers beside it, learn from a part of the
+        disjoint_shares: at shares below 1 each infiller, and the classifier beside it, learn from a part of the
             patients that has nobody in common with the others' parts, so that the luck of the draw is in the intervals,
-            too. Otherwise all learn from the same patients.
+            too. Otherwise all learn from the same patients. Not with several classifiers for each infiller: those of
+            arms without one would pass for as many draws of the patients.
         every_dose_at_every_share: all combinations; otherwise shares below the largest are tried at the dose nearest 1,
             of two as near the smaller one.
         folds: everything is made anew within each of so many folds, which test in turn, so that every patient is tested
@@ -90,6 +91,10 @@ class Grid:
         most = min((parts_of(share) for share in shares if share < 1), default=self.infillers)
         enough = not self.disjoint_shares or self.infillers <= most
         check_setting(self, "infillers", enough, f"at most {most}, the parts of the largest share below 1")
+        alone = self.classifiers == 1 or not self.disjoint_shares
+        check_setting(
+            self, "classifiers", alone, "1 with disjoint_shares: two of one part are no two draws of patients"
+        )
         check_setting(self, "folds", self.folds == 0 or self.folds >= 2, "at least 2, or 0 for none")
         check_setting(self, "fold_repeats", self.fold_repeats >= 1, "at least 1")
         check_setting(self, "painted_for_each", self.painted_for_each >= 1, "at least 1")
@@ -507,7 +512,14 @@ def _settings_of(cell: Cell) -> Any:
 
 def _evaluation_of(cell: Cell, plan: Plan) -> Any:
     facts = {"arm": cell.arm.name, "replicate": cell.replicate, "dose": cell.dose, "real_share": cell.share}
-    return replace(plan.settings["evaluate"], **facts, infiller=cell.infiller if cell.arm.has_infiller else None)
+    # An infiller from elsewhere is one, however often it is used: there its fingerprint tells, and no number.
+    number = cell.infiller if trained_here(cell.arm, plan) else None
+    return replace(plan.settings["evaluate"], **facts, infiller=number)
+
+
+def trained_here(arm: Arm, plan: Plan) -> bool:
+    """Say whether an infiller stands behind an arm that the study trains itself, as often as the grid says."""
+    return any(name and name not in plan.ready for name in (arm.infiller, arm.discriminator))
 
 
 def _external_of(cell: Cell, plan: Plan) -> Any:
