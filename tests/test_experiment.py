@@ -19,7 +19,7 @@ from mammofill.classifier import TrainClassifierSettings
 from mammofill.cli import main
 from mammofill.comparison.plan import hash_of, plan_files, read_plans
 from mammofill.experiment import STAGES, Study, read_settings, read_study, run, stage_named
-from mammofill.experiment.planned import design_of, keep_plan
+from mammofill.experiment.planned import content_of, design_of, keep_plan
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import PAPER_ARMS
 from mammofill.ground.artifact import MANIFEST_NAME, write_atomically
@@ -327,9 +327,12 @@ def test_a_grid_trains_each_arm_in_all_ways_and_makes_what_they_share_once(tmp_p
     assert len(steps["comparison"].inputs["evaluations"]) == len(trained)
 
 
-def test_steps_stand_in_an_order_in_which_they_can_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("source", [True, False], ids=["a collection", "practice mammograms"])
+@pytest.mark.parametrize("folds", [0, 2])
+def test_steps_stand_in_an_order_in_which_they_can_run(tmp_path: Path, source: bool, folds: int) -> None:
     made: set[Path] = set()
-    for step in read_study(write_study(tmp_path, GRID + "[judge-infiller]\n")).steps:
+    text = GRID.replace("[grid]", f"[grid]\nfolds = {folds}") + "[judge-infiller]\n"
+    for step in read_study(write_study(tmp_path, text if source else text + "[phantom]\n", source)).steps:
         needed = {place for places in step.inputs.values() for place in places if not place.is_absolute()}
         assert needed <= made
         made.add(step.out)
@@ -388,6 +391,8 @@ def test_at_disjoint_shares_each_infiller_and_its_classifiers_have_patients_of_t
     assert not any("real_share" in place for place in places)
     with pytest.raises(SettingsError, match=r"'real': shares names 0.5, but real_shares in \[grid\] are 0.25, 1"):
         read_study(write_study(tmp_path, only.replace("shares = [1]", "shares = [0.5]", 1)))
+    with pytest.raises(SettingsError, match=r"classifiers must be 1 with disjoint_shares"):
+        read_study(write_study(tmp_path, SHARES.replace("infillers = 3", "infillers = 3\nclassifiers = 2")))
     whole = SHARES.replace("[0.25, 1]", "[1]")
     with pytest.raises(
         SettingsError, match=r"'further patients' has more_patients, so \[grid\] must give a share of at"
@@ -429,6 +434,12 @@ def test_infillers_may_start_from_another_one_or_be_one_that_is_there(tmp_path: 
     painted = {str(step.out): step.inputs["infiller"] for step in steps if step.stage.name == "synthesize"}
     assert painted["folds/r0-f1/synthetic/elsewhere"] == (tmp_path / "bank",)
     assert painted["folds/r0-f1/synthetic/flow"] == (Path("folds/r0-f1/infillers/flow"),)
+    study = read_study(write_study(tmp_path, ELSEWHERE.replace("folds = 2", "infillers = 2\nclassifiers = 3")))
+    told = {(step.settings.arm, step.settings.infiller) for step in study.steps if step.stage.name == "evaluate"}
+    assert told == {("flow", 0), ("flow", 1), ("elsewhere", None)}  # one infiller, however often it is used
+    assert content_of(study)["arms"] == {
+        "flow": "2 infillers with 3 classifiers each", "elsewhere": "6 classifiers, all of one infiller",
+    }  # fmt: skip
     changed = ELSEWHERE.replace('artifact = "bank"', 'artifact = "bank"\npreset = "modern"')
     with pytest.raises(
         SettingsError, match=r"\[infillers.elsewhere\]: an infiller that is used as it is .* has preset"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from test_first_study import write_own
 
+from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.cli import main
 from mammofill.experiment import preflight, read_study
 from mammofill.experiment.effort import effort_lines, seconds_of
@@ -103,6 +105,13 @@ def test_weights_that_can_be_downloaded_are_no_fault(
     ready_study(study, tmp_path / "out")
 
 
+def test_nobody_asks_torchvision_for_a_network_of_timms(write: Write) -> None:
+    (step, *_) = [one for one in read_study(write("benign")).steps if one.stage.name == "train-classifier"]
+    of_timm = TrainClassifierSettings(network="timm/tf_efficientnet_lite0")
+    assert preflight.downloaded_by(replace(step, settings=of_timm)) == ""
+    assert preflight.downloaded_by(replace(step, settings=TrainClassifierSettings())) == "resnet50"
+
+
 def test_validation_patients_are_needed_only_where_something_is_chosen_on_them(write: Write, tmp_path: Path) -> None:
     lesions = ["benign", "malignant"] * 2
     path = write(*lesions, more="")
@@ -127,6 +136,13 @@ def test_all_faults_of_the_file_are_told_at_once(write: Write, tmp_path: Path) -
         "Grid.infillers must be at least 1", "[[arms]] 'a': network:", "TrainClassifierSettings.epochs must be",
     ):  # fmt: skip
         assert words in found
+
+
+def test_what_an_arm_is_to_learn_from_is_no_fault_of_its_settings(write: Write, tmp_path: Path) -> None:
+    arms = SMALL.replace("synthetic = true", 'synthetic = true\nselect = "gated"\nshares = [1]')
+    found = str(fault(write("benign", "malignant", more="[grid]\ninfillers = 0\n", small=arms), tmp_path / "out"))
+    assert "Grid.infillers must be at least 1" in found
+    assert "faults" not in found
 
 
 # ---- how much it is -----------------------------------------------------------------------------------------------

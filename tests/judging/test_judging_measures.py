@@ -18,7 +18,8 @@ from mammofill.judging.rings import distance_outwards
 from mammofill.judging.similarity import copy_threshold, crops, descriptors, greatest_correlation
 from mammofill.judging.spectrum import BANDS, frequencies, grain, spectra, spectrum_of_fills
 from mammofill.judging.two_sample import two_sample_auc
-from mammofill.judging.verdict import Estimate, Statistics, Wanted, judged
+from mammofill.judging.variety import copies_among_fills, copies_in_reference, read_training_lesions
+from mammofill.judging.verdict import CANNOT_BE_JUDGED, Estimate, Statistics, Wanted, judged
 
 STATISTICS = Statistics(JudgeInfillerSettings(resamples=200, folds=3, trees=30), seed=1)
 
@@ -296,3 +297,16 @@ def test_a_classifier_that_misses_much_is_doubted(apart: float, doubted: bool) -
     verdicts = [one for one in found if one.verdict]
     assert [one.verdict for one in verdicts] == ["reached", "reached"]
     assert all(("judge with the best one there is" in one.remark) == doubted for one in verdicts)
+
+
+def test_where_the_patches_hold_no_training_lesion_nobody_says_what_a_copy_is() -> None:
+    people = np.array([[f"p{number}"] * 2 for number in range(60)], object)
+    cut = stream(0, "crops").random((60, 32, 32)).astype(np.float32)
+    nothing = read_training_lesions(cut[:0], people[:0, 0], seed=0)
+    real = Lesions(np.zeros((60, 1, 1), np.uint16), np.ones((60, 1, 1), bool), np.ones(60, bool), people)
+    *copies, nearest = copies_among_fills(STATISTICS, nothing, people[:, 0], people, descriptors(cut))
+    assert [one.verdict for one in copies] == [CANNOT_BE_JUDGED] * 2
+    assert {one.remark for one in copies} == {"the patches hold no training lesion"}
+    assert math.isnan(nearest.estimate.value)
+    _, nearest_real = copies_in_reference(STATISTICS, nothing, real, cut)
+    assert math.isnan(nearest_real.estimate.value)

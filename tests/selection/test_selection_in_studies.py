@@ -50,7 +50,7 @@ def test_readers_of_thirds_and_a_selection_for_each_share_and_dose(tmp_path: Pat
     steps = {step.out.as_posix(): step for step in read_study(written(tmp_path, STUDY + grid)).steps}
     for share in ("", "shares/0.5/"):
         readers = [f"{share}readers/part-{part}" for part in range(3)]
-        assert [steps[f"{one}/patches"].settings.part for one in readers] == [0, 1, 2]
+        assert [steps[f"{one}/patches"].settings.parts for one in readers] == [(0,), (1,), (2,)]
         assert steps[f"{readers[0]}/patches"].inputs["patches"] == (Path(f"{share}patches"),)
         gate = steps[f"{share}gated/synthetic_1_dose-1"]
         assert gate.inputs["classifiers"] == tuple(Path(one, "classifier") for one in readers)
@@ -89,6 +89,11 @@ def test_without_selection_nothing_of_it_is_made(tmp_path: Path) -> None:
         ("[phantom]", "[select-synthetic]\nrandom = true\n[phantom]", "random is not set here; it follows from"),
         ('name = "real"', 'name = "real"\nrepeated = true', "fills are read with a classifier that learned from real"),
         ("[phantom]", "[select-synthetic]\nby = 'luck'\n[phantom]", "by must be all, class_fidelity"),
+        (
+            'select = "gated"',
+            'select = "gated"\ndose_by = "lesion"',
+            "but dose_by is 'lesion': the arm would learn from",
+        ),
     ],
 )
 def test_nonsense_is_refused_before_anything_runs(tmp_path: Path, old: str, new: str, words: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from mammofill.comparison.design import Design, Group, Recipe
 from mammofill.comparison.plan import content_of_plan, hash_of, plan_files, read_plans, write_plan
 from mammofill.evaluation.training import GENERATED, REPEATED, recipe_of
-from mammofill.experiment.steps import Arm, Grid, Plan, Step, cells_of
+from mammofill.experiment.steps import Arm, Plan, Step, cells_of, trained_here
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import MANIFEST_NAME, settings_of_plan, write_atomically
 from mammofill.ground.errors import PlanChangedError
@@ -37,7 +37,7 @@ def design_of(plan: Plan) -> Design:
 def content_of(study: Study) -> dict[str, Any]:
     """Return what the plan of a study says; see `comparison.plan`."""
     plan = study.plan
-    replicates = {arm.name: times_trained(arm, plan.grid) for arm in plan.arms}
+    replicates = {arm.name: times_trained(arm, plan) for arm in plan.arms}
     decides = [name for name in ("phantom", "ingest", "extract-patches") if name != "phantom" or plan.source is None]
     test_set: dict[str, Any] = {name: settings_of_plan(plan.settings[name]) for name in decides}
     test_set |= {"seed": plan.seed, "folds": plan.grid.folds, "split": plan.settings["evaluate"].split}
@@ -48,12 +48,12 @@ def content_of(study: Study) -> dict[str, Any]:
     return content
 
 
-def times_trained(arm: Arm, grid: Grid) -> str:
+def times_trained(arm: Arm, plan: Plan) -> str:
     """Say how often an arm is trained at each dose and share."""
-    repeats = grid.fold_repeats
-    if arm.has_infiller:
+    grid, repeats = plan.grid, plan.grid.fold_repeats
+    if trained_here(arm, plan):
         return f"{grid.infillers * repeats} infillers with {grid.classifiers} classifiers each"
-    return f"{grid.replicates * repeats} classifiers"
+    return f"{grid.replicates * repeats} classifiers" + ", all of one infiller" * arm.has_infiller
 
 
 def keep_plan(study: Study, out: Path, progress: Progress, amend: bool = False) -> Study:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mammofill.comparison.power import Assumed, Size, what_more_would_buy
 from mammofill.experiment.planned import content_of, design_of
-from mammofill.experiment.steps import patches_at
+from mammofill.experiment.steps import tested_patches
 from mammofill.experiment.study import Study
 from mammofill.ground.errors import SettingsError
 from mammofill.patches import PatchSet
@@ -62,7 +62,7 @@ def _patients(study: Study, counts: tuple[int, int] | None, out: Path | None) ->
     """Return how many test patients have a benign and a malignant lesion, and from where that is known."""
     if counts:
         return counts, "as given"
-    patches = out / patches_at() if out else None
+    patches = out / tested_patches(study.plan) if out else None
     if patches and (patches / "artifact.json").is_file():
         table = PatchSet.open(patches).table
         test = table[(table["split"] == "test") & (table["origin"] == "real")]

@@ -29,7 +29,7 @@ from mammofill.mammograms.split import split_patients
 DOWNLOADS = "https://download.pytorch.org/models/"
 """From where torchvision takes the weights that are not here yet."""
 _SECONDS = 5.0
-_NOT_OF_CLASSIFIER = ("name", "synthetic", "repeated", "discriminator", "more_patients", "shares")
+_NOT_OF_CLASSIFIER = ("name", "synthetic", "repeated", "discriminator", "more_patients", "shares", "select")
 _NOT_OF_INFILLER = ("start", "artifact")
 
 
@@ -176,8 +176,10 @@ def _of_weights(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
 
 
 def downloaded_by(step: Step) -> str:
-    """Return the network whose weights a step has torchvision download; empty where it needs none, or a file."""
+    """Return the network whose weights a step has torchvision download; empty where it needs none, or others."""
     settings = step.settings
+    if step.stage.name == "train-classifier" and settings.is_timms:
+        return ""  # of another house and in another cache, which its own stage asks
     if step.stage.name == "train-classifier":
         return str(settings.network) if settings.weights == "imagenet" and not settings.weights_file else ""
     perceptual = getattr(settings, "perceptual", None)

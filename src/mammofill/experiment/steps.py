@@ -32,6 +32,7 @@ _EXTERNAL = Path("external")
 _TEST = Path("test")
 _WINDOWS = Path("infiller-windows")
 _JUDGEMENT = Path("judgement")
+_PHANTOMS = Path("phantoms")
 FOLDS = Path("folds")
 """Below it lies what is made within single folds."""
 SELECTIONS = ALL, GATED, RANDOM = "all", "gated", "random"
@@ -55,9 +56,10 @@ class Grid:
             that `synthesize` makes are learned from.
         real_shares: shares of the train split's patients; infillers and synthetic patches are made from the same
             patients.
-        disjoint_shares: at shares below 1 each infiller, and the classifiers beside it, learn from a part of the
+        disjoint_shares: at shares below 1 each infiller, and the classifier beside it, learn from a part of the
             patients that has nobody in common with the others' parts, so that the luck of the draw is in the intervals,
-            too. Otherwise all learn from the same patients.
+            too. Otherwise all learn from the same patients. Not with several classifiers for each infiller: those of
+            arms without one would pass for as many draws of the patients.
         every_dose_at_every_share: all combinations; otherwise shares below the largest are tried at the dose nearest 1,
             of two as near the smaller one.
         folds: everything is made anew within each of so many folds, which test in turn, so that every patient is tested
@@ -89,6 +91,10 @@ class Grid:
         most = min((parts_of(share) for share in shares if share < 1), default=self.infillers)
         enough = not self.disjoint_shares or self.infillers <= most
         check_setting(self, "infillers", enough, f"at most {most}, the parts of the largest share below 1")
+        alone = self.classifiers == 1 or not self.disjoint_shares
+        check_setting(
+            self, "classifiers", alone, "1 with disjoint_shares: two of one part are no two draws of patients"
+        )
         check_setting(self, "folds", self.folds == 0 or self.folds >= 2, "at least 2, or 0 for none")
         check_setting(self, "fold_repeats", self.fold_repeats >= 1, "at least 1")
         check_setting(self, "painted_for_each", self.painted_for_each >= 1, "at least 1")
@@ -259,7 +265,7 @@ class Cell:
 def steps_of(plan: Plan) -> Iterator[Step]:
     """Yield the steps of a study in an order in which they can run: stage after stage."""
     if plan.source is None:
-        yield _step("phantom", {}, Path("phantoms"), plan.settings["phantom"], plan.seed)
+        yield _step("phantom", {}, _PHANTOMS, plan.settings["phantom"], plan.seed)
     yield from _until_evaluated_in_folds(plan) if plan.grid.folds else _until_evaluated(plan)
     yield from _told(plan)
 
@@ -279,7 +285,7 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
     ) -> Step:
         return _step(name, inputs, out, settings, seed)
 
-    inputs = {"source": (plan.source or Path("phantoms"),)} | _attributes(plan.attributes)
+    inputs = {"source": (plan.source or _PHANTOMS,)} | _attributes(plan.attributes)
     yield step("ingest", inputs, Path("mammograms"), plan.settings["ingest"])
     if plan.external:
         inputs = {"source": (plan.external.source,)} | _attributes(plan.external.attributes)
@@ -287,7 +293,7 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
     if plan.test:
         inputs = {"source": (plan.test.source,)} | _attributes(plan.test.attributes)
         yield step("ingest", inputs, _TEST / "mammograms", plan.test.settings)
-    patches, tested = patches_at(), _tested_patches(plan)
+    patches, tested = patches_at(), tested_patches(plan)
     yield step("extract-patches", {"mammograms": (Path("mammograms"),)}, patches, plan.settings["extract-patches"])
     if any(_own_windows(name, plan) for _, name, *_ in trained):
         yield step("extract-patches", {"mammograms": (Path("mammograms"),)}, _WINDOWS, plan.windows)
@@ -389,10 +395,10 @@ def _judged(plan: Plan) -> Step:
     """
     eyes = [next(cell for cell in cells_of(plan) if cell.arm == arm and cell.share == 1) for arm in plan.judging]
     infillers = tuple(_infiller(Patients(), name, 0, plan) for name in _judged_infillers(plan))
-    seen = {"infillers": infillers, "patches": (_tested_patches(plan),)}
+    seen = {"infillers": infillers, "patches": (tested_patches(plan),)}
     roles = ("classifier", "standardised")
     seen |= {role: (Path("classifiers") / cell.slug,) for role, cell in zip(roles, eyes, strict=False)}
-    seen |= {"pairs": (_TEST_PAIRS,)} | ({"phantoms": (Path("phantoms"),)} if _can_be_drawn_again(plan) else {})
+    seen |= {"pairs": (_TEST_PAIRS,)} | ({"phantoms": (_PHANTOMS,)} if _can_be_drawn_again(plan) else {})
     return _step("judge-infiller", seen, _JUDGEMENT, plan.settings["judge-infiller"], plan.seed)
 
 
@@ -439,7 +445,10 @@ def _moved(step: Step, fold: Fold, plan: Plan) -> Step:
     out = fold.place / step.out
     if step.stage.name == "ingest":
         return replace(step, out=out)
-    inputs = {role: tuple(fold.place / place for place in places) for role, places in step.inputs.items()}
+    inputs = {
+        role: tuple(place if place == _PHANTOMS else fold.place / place for place in places)
+        for role, places in step.inputs.items()
+    }
     if step.stage.name == "extract-patches":
         # The seed chooses among normal patches; all repeats must be of the same patches.
         return replace(step, inputs=inputs, out=out, seed=plan.seed)
@@ -503,7 +512,14 @@ def _settings_of(cell: Cell) -> Any:
 
 def _evaluation_of(cell: Cell, plan: Plan) -> Any:
     facts = {"arm": cell.arm.name, "replicate": cell.replicate, "dose": cell.dose, "real_share": cell.share}
-    return replace(plan.settings["evaluate"], **facts, infiller=cell.infiller if cell.arm.has_infiller else None)
+    # An infiller from elsewhere is one, however often it is used: there its fingerprint tells, and no number.
+    number = cell.infiller if trained_here(cell.arm, plan) else None
+    return replace(plan.settings["evaluate"], **facts, infiller=number)
+
+
+def trained_here(arm: Arm, plan: Plan) -> bool:
+    """Say whether an infiller stands behind an arm that the study trains itself, as often as the grid says."""
+    return any(name and name not in plan.ready for name in (arm.infiller, arm.discriminator))
 
 
 def _external_of(cell: Cell, plan: Plan) -> Any:
@@ -516,7 +532,8 @@ def _evaluation(cell: Cell, repeat: int, plan: Plan) -> Path:
     return Path("evaluations") / (f"{cell.slug}_repeat-{repeat}" if plan.grid.fold_repeats > 1 else cell.slug)
 
 
-def _tested_patches(plan: Plan) -> Path:
+def tested_patches(plan: Plan) -> Path:
+    """Return where the patches lie whose test split is tested on, where there are no folds."""
     return _TEST / "patches" if plan.test else patches_at()
 
 

@@ -69,7 +69,7 @@
     classifiers = 2               # so many classifiers for each of them
     doses = [0.5, 1, 2]           # synthetic or repeated patches for each real one
     real_shares = [0.25, 0.5, 1]  # of the patients to learn from, infillers and all; at the dose nearest 1
-    disjoint_shares = false       # whether each infiller at a share learns from patients of its own
+    disjoint_shares = false       # whether each infiller at a share learns from patients of its own; classifiers = 1
     every_dose_at_every_share = false
     folds = 5                     # cross-validation: all of it anew within each fold, and every patient is tested once
     painted_for_each = 2          # fills painted for each one of the largest dose, where an arm selects among them
@@ -496,6 +496,11 @@ def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], 
                 raise SettingsError(f"{where}: {field} is not set here; doses stand in [grid].")
         settings = _stage_settings(stage_named("train-classifier"), values, path, where)
         _check_learned_from(settings, infiller, repeated, where)
+        if select != ALL and settings.dose_by != "patch":
+            raise SettingsError(
+                f"{where}: select = {select!r} keeps fills for each real patch, but dose_by is {settings.dose_by!r}: "
+                "the arm would learn from another dose than it says. Give it dose_by patch."
+            )
         _check_network(settings, where)
         arm = Arm(name, infiller, repeated, settings, discriminator, more, _shares_of(shares, where), select)
         if arm.slug in arms:

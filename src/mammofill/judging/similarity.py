@@ -42,7 +42,7 @@ def descriptors(cut: NDArray[np.float32]) -> NDArray[np.float32]:
         cut: (N, CROP_PX, CROP_PX) from `crops`.
     """
     banded = [cv2.GaussianBlur(one, (0, 0), _FINE) - cv2.GaussianBlur(one, (0, 0), _COARSE) for one in cut]
-    flat = np.array(banded, np.float32).reshape(len(cut), -1)
+    flat = np.array(banded, np.float32).reshape(len(cut), CROP_PX**2)  # also where there are none
     weight = _disc().ravel()
     flat -= (flat @ weight / weight.sum())[:, None]
     flat *= np.sqrt(weight)

@@ -63,7 +63,7 @@ def copies_in_reference(
     statistics: Statistics, training: TrainingLesions, real: Lesions, cut: NDArray[np.float32]
 ) -> list[Finding]:
     """Count real lesions of the split that pass for copies of training lesions: a check of the threshold."""
-    similar = greatest_correlation(descriptors(cut), real.people[:, 0], training.descriptors, training.patients)
+    similar = _nearest_training(descriptors(cut), real.people[:, 0], training)
     count = counted(int((similar >= training.threshold).sum()), len(real), len(set(real.people[:, 0])))
     return [
         reported(CRITERION, "copies of training lesions", count, _threshold_words(training)),
@@ -118,9 +118,10 @@ def copies_among_fills(
     """
     among = greatest_correlation(found, contexts, found, contexts)
     nobody = np.repeat(np.array([""], object), len(found))
-    nearest = greatest_correlation(found, nobody, training.descriptors, training.patients)
+    nearest = _nearest_training(found, nobody, training)
     patients = len(set(people[:, 0]))
-    few = statistics.too_few(patients, len(found))
+    lacking = "" if len(training.descriptors) else "the patches hold no training lesion"
+    few = lacking or statistics.too_few(patients, len(found))
     return [
         judged(
             CRITERION,
@@ -128,7 +129,7 @@ def copies_among_fills(
             counted(int((nearest >= training.threshold).sum()), len(found), patients),
             Wanted(0.0, 0.0),
             f"Fills that repeat one of {len(training.descriptors)} training lesions. {_threshold_words(training)}",
-            few if len(training.descriptors) else "the patches hold no training lesion",
+            few,
             key="copies_of_training",
         ),
         judged(
@@ -148,7 +149,18 @@ _NEAREST = "correlation with the nearest training lesion"
 _NEAREST_WORDS = "Mean over all; real lesions of other patients stand beside."
 
 
+def _nearest_training(
+    found: NDArray[np.float32], names: NDArray[np.object_], training: TrainingLesions
+) -> NDArray[np.float64]:
+    """Return each one's greatest correlation with a training lesion; NaN where there are none."""
+    if not len(training.descriptors):
+        return np.full(len(found), np.nan)
+    return greatest_correlation(found, names, training.descriptors, training.patients)
+
+
 def _threshold_words(training: TrainingLesions) -> str:
+    if not len(training.descriptors):
+        return "There are no training lesions that would tell what a copy is."
     return (
         f"A correlation of {training.threshold:.3f} counts: halfway to 1 from the two most alike training lesions of "
         "different patients."

@@ -68,7 +68,7 @@ def decide(
         copy_threshold: from which on a fill counts as a copy.
         changed_outside: (N,) pixels outside the hole that are not the context's.
         malignant: (N,) what was asked for.
-        real: number of real training lesions of each class.
+        real: number of real lesion patches of each class in the train split.
         settings: what is wanted.
         seed: draws, where fills are drawn at random.
     """

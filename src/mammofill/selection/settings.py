@@ -35,7 +35,8 @@ class SelectSyntheticSettings:
             halfway to 1 from the two most alike training lesions of different patients.
         balance: keep the classes in the proportion in which they were painted, the best of the class of which more
             pass; else a gate that lets one class through more easily tells the class by being synthetic.
-        ratio: keep at most so many fills for each real training lesion of their class; unset keeps all that pass.
+        ratio: keep at most so many fills for each real lesion patch of their class in the train split; unset keeps all
+            that pass.
         top: keep at most so many in all, in the painted proportion of the classes; unset keeps all that pass.
         by: by which score the best are taken, where not all that pass are kept: one of the four, originality
             (correlation with the nearest training lesion), or all, the worst of the four, each as the share of real
