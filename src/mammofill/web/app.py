@@ -30,6 +30,8 @@ from mammofill.web.shelf import Shelf, inputs_of, words_of
 
 PAGE = 120
 """Patches, or mammograms, that are asked for at once, at most."""
+_ALL_BREAST = 0.97
+"""Share of a patch that breast covers, from which on there is tissue wherever somebody may want to draw."""
 _STATIC = Path(__file__).with_name("static")
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:"
 """Reports hold their own styles and pictures; what scripts they have stays off inside of the studio."""
@@ -344,12 +346,15 @@ def _browse(app: FastAPI, studio: Studio) -> None:
         pathology: Word = "",
         origin: Word = "",
         patient: Word = "",
+        whole: bool = False,
         offset: Annotated[int, Query(ge=0)] = 0,
         count: Annotated[int, Query(ge=0, le=PAGE)] = PAGE,
     ) -> dict[str, Any]:
         patches = studio.patches(name)
         wanted = {"split": split, "pathology": pathology, "origin": origin, "patient_id": patient}
         found = studio.chosen(patches, wanted)
+        if whole:
+            found = found[(patches.table["breast_share"].to_numpy(dtype=float) >= _ALL_BREAST)[found]]
         return {
             "all": len(found),
             "size_px": patches.size_px,

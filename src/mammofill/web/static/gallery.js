@@ -10,7 +10,7 @@ export async function gallery(place, artifact, all) {
   const count = make("span", { className: "faint" });
   const space = make("div", { className: "space" });
   const frame = make("div", { className: "gallery", tabIndex: 0, "aria-label": "patches" }, space);
-  const detail = make("div");
+  const detail = make("div", {}, make("p", { className: "faint" }, "Click on a patch to see it at full depth."));
   const any = (...words) => [["", "all"], ...words.map((one) => [one, one])];
   const set = (name) => (value) => { wanted[name] = value; load(); };
   const dropped = await askJson(`/api/patches/${artifact.id}/dropped`);
@@ -21,7 +21,7 @@ export async function gallery(place, artifact, all) {
       choice("origin", any("real", "synthetic"), "", set("origin")),
       all.patients ? make("label", {}, "patient", make("input", { type: "search", onchange: (event) => set("patient")(event.target.value) })) : null,
       count),
-    detail, frame,
+    make("div", { className: "shelf" }, frame, detail),
     dropped.length ? make("details", {}, make("summary", {}, "left out, and why"),
       make("table", {}, ...dropped.map((one) => make("tr", {}, make("td", {}, one.reason), make("td", {}, one.split ?? ""), make("td", {}, String(one.count)))))) : "");
   let turn = 0;
@@ -36,7 +36,7 @@ export async function gallery(place, artifact, all) {
       const columns = first.columns, height = Math.ceil(AT_ONCE / columns) * first.thumb_px;
       space.replaceChildren();
       space.style.height = `${Math.ceil(first.all / columns) * first.thumb_px}px`;
-      space.style.width = `${columns * first.thumb_px}px`;
+      frame.style.width = `${columns * first.thumb_px + 18}px`;
       frame.scrollTop = 0;
       const shown = new Map();
       const look = () => {
@@ -98,9 +98,7 @@ export async function gallery(place, artifact, all) {
       make("div", { className: "bar" },
         windowOf(look, paintIt),
         make("button", { onclick: () => { outline = !outline; paintIt(); } }, "outline"),
-        one.pathology === "normal" && one.origin === "real" ? make("a", { href: `#paint/${artifact.id}/${one.row}` }, "paint into it") : null,
-        make("button", { onclick: () => detail.replaceChildren() }, "close")))));
-    detail.scrollIntoView({ block: "nearest" });
+        one.pathology === "normal" && one.origin === "real" ? make("a", { href: `#paint/${artifact.id}/${one.row}` }, "paint into it") : null))));
   }
 
   await load();

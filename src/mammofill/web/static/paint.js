@@ -35,6 +35,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   const tools = {};
   const tool = (name, words) => (tools[name] = make("button", { "aria-pressed": String(state.tool === name), onclick: () => {
     state.tool = name;
+    drawing.parentElement.classList.toggle("moves", name === "move");
     for (const [other, button] of Object.entries(tools)) button.setAttribute("aria-pressed", String(other === name));
   } }, words));
 
@@ -43,20 +44,20 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       make("div", { className: "bar" }, choice("patches", sets.map((one) => [one.id, one.place]), first, chooseSet)),
       make("div", { className: "stage" }, picture, drawing),
       strip,
-      make("div", { className: "bar" }, tool("draw", "draw"), tool("erase", "erase"), tool("ellipse", "ellipse"),
+      make("div", { className: "bar" }, tool("draw", "draw"), tool("erase", "erase"), tool("ellipse", "ellipse"), tool("move", "move"),
         make("label", {}, "brush", make("input", { type: "range", min: 1, max: 24, value: state.size, "aria-label": "brush", oninput: (event) => { state.size = Number(event.target.value); } }))),
       make("div", { className: "bar" },
         make("button", { id: "benign-outline", onclick: () => layOutline("benign") }, "a real benign outline"),
         make("button", { id: "malignant-outline", onclick: () => layOutline("malignant") }, "a malignant one"),
         make("button", { onclick: () => { state.mask?.fill(0); state.donor = null; changed(); } }, "clear")),
-      look, verdict),
+      look),
     make("section", {},
       make("div", { className: "bar" },
         choice("infiller", infillers.map((one) => [one.id, one.place]), state.infiller, (id) => { state.infiller = id; chooseInfiller(); changed(); }),
         make("label", {}, "seed", make("input", { type: "number", min: 0, value: 0, id: "seed", onchange: (event) => { state.seed = Number(event.target.value); } })),
         make("label", {}, "seeds", make("input", { type: "number", min: 1, max: 6, value: 3, onchange: (event) => { state.seeds = Math.max(1, Math.min(6, Number(event.target.value))); } })),
         conditions, go, stop),
-      judged,
+      verdict, judged,
       make("div", { className: "bar" },
         choice("show", [["fill", "fills"], ["flicker", "flicker with the tissue"], ["difference", "difference"]], "fill", (view) => { state.view = view; redraw(); }),
         make("label", {}, "keep the ticked ones as", keepName), keepButton, keepWords),
@@ -78,9 +79,9 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     complain(null);
     state.set = id;
     state.kept = [];
-    const found = await askJson(`/api/patches/${id}/rows?${new URLSearchParams({ pathology: "normal", origin: "real", split: "train", count: THUMBS })}`);
+    const found = await askJson(`/api/patches/${id}/rows?${new URLSearchParams({ pathology: "normal", origin: "real", split: "train", whole: true, count: THUMBS })}`);
     state.side = found.size_px;
-    if (!found.rows.length) throw new Error("This set has no normal patch of the train split to paint into.");
+    if (!found.rows.length) throw new Error("This set has no normal patch of the train split, all of it breast, to paint into.");
     const image = new Image();
     image.src = `/api/patches/${id}/sheet?rows=${found.rows.map((one) => one.row).join(",")}`;
     await image.decode();
@@ -140,6 +141,8 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       state.mask = state.stroke.before.slice();
       const half = [Math.abs(x - from[0]), Math.abs(y - from[1])].map((one) => Math.max(one, 0.5));
       each((column, row) => ((column - from[0]) / half[0]) ** 2 + ((row - from[1]) / half[1]) ** 2 <= 1, 1);
+    } else if (state.tool === "move") {
+      state.mask = shifted(state.stroke.before, Math.round(x - from[0]), Math.round(y - from[1]));
     } else {
       const steps = Math.max(1, Math.ceil(Math.hypot(x - last[0], y - last[1])));
       for (let step = 1; step <= steps; step++) {
@@ -157,6 +160,22 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     }
   }
 
+  // What is moved over the border is gone when the pointer is let go, as what is drawn there never was.
+  function shifted(mask, right, down) {
+    const { side } = state;
+    return mask.map((_, place) => {
+      const column = place % side - right, row = Math.floor(place / side) - down;
+      return column >= 0 && row >= 0 && column < side && row < side ? mask[row * side + column] : 0;
+    });
+  }
+
+  function centred(mask) {
+    const { side } = state, sums = [0, 0];
+    mask.forEach((on, place) => { if (on) { sums[0] += place % side; sums[1] += Math.floor(place / side); } });
+    const [right, down] = sums.map((sum) => Math.round((side - 1) / 2 - sum / area(mask)));
+    return shifted(mask, right, down);
+  }
+
   let lesions = { set: null };
   async function layOutline(pathology) {
     if (lesions.set !== state.set) lesions = { set: state.set };
@@ -170,7 +189,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       const mask = new Uint8Array(await (await ask(`/api/patches/${state.set}/mask/${one.row}`)).arrayBuffer());
       const cut = mask.some((on, place) => on && (place % state.side === 0 || place % state.side === state.side - 1 || place < state.side || place >= state.side * (state.side - 1)));
       if (cut || !area(mask)) continue;
-      state.mask = mask;
+      state.mask = centred(mask);
       state.donor = one.row;
       await changed();
       return;
