@@ -1,6 +1,6 @@
 """Ratings of the study of Van Dyke et al. (79th RSNA Scientific Assembly, 1993), the field's common example.
 
-Five radiologists rated 114 patients, 45 of whom had an aortic dissection, from 1 (surely not) to 5 (surely) on spin-echo
+Five radiologists rated 114 patients, 45 with an aortic dissection, from 1 (surely not) to 5 (surely) on spin-echo
 and on cine MRI; as packages for the analysis of such studies distribute them (MRMCaov, RJafroc). Each text is one
 reader's: the 69 patients without a dissection, then the 45 with one.
 """

@@ -110,9 +110,9 @@ def analyse_readers(study: ReaderStudy, out: str | Path | None = None) -> Reader
     counts = table["reader"].value_counts()
     done = tuple(reader for reader in everyone if counts.get(reader, 0) == cases)
     if not done:
+        most = int(counts.max()) if len(counts) else 0
         raise TooFewError(
-            f"{study.path}: nobody has rated all {cases} cases yet (at most {int(counts.max()) if len(counts) else 0}). "
-            "Let the readers finish."
+            f"{study.path}: nobody has rated all {cases} cases yet (at most {most}). Let the readers finish."
         )
     found = _analysed(table[table["reader"].isin(done)], done, tuple(sorted(set(everyone) - set(done))), cases)
     if place is not None:

@@ -150,7 +150,7 @@ class Studio:
 
     def row(self, patches: PatchSet, row: int) -> int:
         """Check that a row is there."""
-        if row >= len(patches.table):
+        if not 0 <= row < len(patches.table):
             raise SettingsError(f"There is no patch {row}: the set holds {len(patches.table)}.")
         return row
 

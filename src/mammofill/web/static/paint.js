@@ -233,6 +233,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     };
     go.disabled = true;
     stop.hidden = false;
+    stop.textContent = "Cancel";
     try {
       const { painting, fills } = await send("/api/paint", order);
       state.painting = painting;
@@ -255,6 +256,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
         one.tick.disabled = false;
         showFill(one);
       }
+      stop.textContent = `Cancel (${now.done} of ${state.fills.length} are painted)`;
       if (now.state === "failed") throw new Error(now.error);
       if (now.state === "done" || now.state === "cancelled") break;
       await pause(150);
