@@ -273,9 +273,10 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   function lay() {
     const groups = [];
     for (const id of new Set(state.fills.map((one) => one.infiller))) {
-      groups.push(make("p", { className: "who" }, about(id).place));
+      const group = make("section", {}, make("h3", {}, about(id).place));
+      groups.push(group);
       for (const pathology of ["benign", "malignant"]) {
-        groups.push(make("div", { className: "line" }, ...state.fills.filter((one) => one.infiller === id && one.pathology === pathology).map((one) => {
+        group.append(make("div", { className: "line" }, ...state.fills.filter((one) => one.infiller === id && one.pathology === pathology).map((one) => {
           one.tick = make("input", { type: "checkbox", disabled: true, onchange: countKept, "aria-label": `keep ${pathology} ${one.seed}` });
           return make("figure", { className: "fill" }, one.canvas,
             make("figcaption", {}, make("label", {}, one.tick, " ", make("span", { className: pathology }, pathology), ` ${one.seed}`)));
