@@ -139,6 +139,23 @@ def test_a_lesion_is_drawn_painted_and_kept(browser: Chrome, server: Server) -> 
     assert (kept.pixels([0])[0][0] == paint_by_hand(infiller_of(server.folder), patches, fill)).all()
 
 
+def test_a_painting_is_cancelled(browser: Chrome, server: Server) -> None:
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    browser.execute_script("document.getElementById('benign-outline').click()")
+    wait_for(lambda: "will be repainted" in text_of(browser, ".verdict"))
+    browser.execute_script(
+        "document.getElementById('go').click();"
+        "new MutationObserver((_, watch) => { document.getElementById('stop').click(); watch.disconnect(); })"
+        ".observe(document.querySelector('.fills'), { childList: true })"
+    )
+    wait_for(lambda: all_of(browser, ".fill"))
+    wait_for(lambda: browser.execute_script("return document.getElementById('stop').hidden"))
+    assert browser.execute_script("return document.getElementById('message').hidden")
+    assert complaints(browser) == []
+
+
 def test_a_mask_off_the_tissue_is_refused_with_the_reason(browser: Chrome, server: Server) -> None:
     browser.get(server.address)
     browser.get(server.page("#paint"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from starlette.testclient import TestClient
 from toy_studio import HOST, a_disc, client_of, packed
 
 import mammofill
+from mammofill.ground.errors import SettingsError, SourceError
 from mammofill.web.app import Studio, create_app
 from mammofill.web.door import MOST_BYTES, Key
+from mammofill.web.serve import open_studio
 
 
 @pytest.fixture
@@ -71,6 +74,7 @@ def test_large_and_endless_bodies_are_refused(inside: TestClient) -> None:
     assert large.status_code == 413
     endless = inside.post("/api/paint", content=iter([b"{}"]))
     assert endless.status_code == 411
+    assert inside.delete("/api/paint/x").status_code == 400  # it sends nothing, and is let in
 
 
 @pytest.mark.parametrize(
@@ -176,3 +180,32 @@ def test_errors_do_not_tell_where_the_folder_is(inside: TestClient, folder: Path
     assert answer.status_code == 400
     assert "pairs holds a 'pairs' artifact" in answer.json()["error"]
     assert str(folder) not in answer.text
+
+
+def test_a_finished_artifact_is_not_written_into(folder: Path) -> None:
+    client, key = client_of(Studio(folder / "patches"))
+    client.get(f"/?token={key.token}")
+    (one,) = client.get("/api/artifacts").json()["artifacts"]
+    asked = {"name": "x", "real": one["id"], "synthetic": one["id"], "cases": 1, "readers": 1}
+    answer = client.post("/api/studies", json=asked)
+    assert "A finished artifact is never changed" in answer.json()["error"]
+
+
+def test_a_damaged_study_lets_nobody_in_and_is_said(tmp_path: Path) -> None:
+    (tmp_path / "us.readers.sqlite").write_bytes(b"nothing of the kind" * 50)
+    client, key = client_of(Studio(tmp_path))
+    assert client.get("/read?code=ABCDEFGH").status_code == 401
+    client.get(f"/?token={key.token}")
+    assert "is no reader study" in client.get("/api/studies").json()["error"]
+
+
+def test_the_studio_opens_only_where_it_can_be_called(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no name that a browser could ask for"):
+        open_studio(tmp_path, host="0.0.0.0", browser=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(SettingsError, match="Give another --port"):
+            open_studio(tmp_path, port=taken.getsockname()[1], browser=False)
+    with pytest.raises(SourceError, match="is no folder"):
+        open_studio(tmp_path / "nowhere", browser=False)

@@ -90,7 +90,7 @@ def as_shown(image: NDArray[np.uint16], coarse: bool) -> NDArray[np.uint8]:
     values = np.rint(image / 257.0) if coarse else image.astype(np.float64)
     low, high = np.percentile(values, _TAILS)
     shown = np.clip((values - low) / max(high - low, 1e-9), 0, 1)
-    return np.rint(shown * 255).astype(np.uint8)
+    return np.asarray(np.rint(shown * 255), np.uint8)
 
 
 def _whole(patches: PatchSet, rows: NDArray[np.int64]) -> pd.DataFrame:

@@ -113,7 +113,8 @@ def paint_by_hand(
         raise MammofillError(f"Patch {fill.context_patch_id}: {reason}")
     images, _ = patches.pixels([row])
     facts = {name: [fill.facts.get(name)] for name in infiller.conditions[1:]}
-    return infiller.infill(images, fill.mask[None], [fill.pathology], [fill.seed], facts=facts, device=device)[0]
+    filled = infiller.infill(images, fill.mask[None], [fill.pathology], [fill.seed], facts=facts, device=device)
+    return np.asarray(filled[0], np.uint16)
 
 
 def keep_painted(

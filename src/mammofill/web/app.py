@@ -16,7 +16,8 @@ from fastapi.staticfiles import StaticFiles
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from mammofill.ground.errors import BusyError, MammofillError, SettingsError, SourceError
+from mammofill.ground.artifact import MANIFEST_NAME
+from mammofill.ground.errors import ArtifactError, BusyError, MammofillError, SettingsError, SourceError
 from mammofill.infilling import Infiller
 from mammofill.infilling.conditions import FACTS
 from mammofill.mammograms import MammogramSet
@@ -221,6 +222,10 @@ class Studio:
         """Return a place for something new in the studio's own folder; the page's name has no dots or slashes."""
         if not _NAME.fullmatch(name):
             raise SettingsError(f"{name!r} is no name: use small letters, digits and hyphens, at most 40.")
+        if (self.shelf.folder / MANIFEST_NAME).is_file():
+            raise SettingsError(
+                "A finished artifact is never changed. Open the studio on the folder above to keep things."
+            )
         place = self.shelf.folder / "studio" / f"{name}{suffix}"
         if place.exists():
             raise SettingsError(f"There is something called {name!r} already. Choose another name.")
@@ -271,11 +276,19 @@ class Studio:
         if not re.fullmatch(r"[A-Za-z0-9]{6,40}", code):
             return None
         if code not in self._readers:
-            found = next((one for one in self.studies().values() if code in one.codes()), None)
+            found = next((one for one in self.studies().values() if code in _codes(one)), None)
             if found is None:
                 return None
             self._readers[code] = found
         return self._readers[code]
+
+
+def _codes(study: ReaderStudy) -> list[str]:
+    """Return the codes of a study; a file that cannot be read lets nobody in, and says so where studies are listed."""
+    try:
+        return study.codes()
+    except ArtifactError:
+        return []
 
 
 def create_app(studio: Studio, key: Key) -> Door:

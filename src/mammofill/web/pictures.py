@@ -24,7 +24,7 @@ def to_8bit(image: NDArray[np.uint16]) -> NDArray[np.uint8]:
     """Bring an image (H, W) uint16 to 8 bits over its own range, but for a hundredth of its pixels at either end."""
     low, high = np.percentile(image, (1, 99))
     scaled = (image.astype(np.float32) - low) * (255 / max(float(high - low), 1.0))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
 
 
 def sheet(patches: PatchSet, rows: NDArray[np.int64]) -> bytes:
@@ -90,7 +90,7 @@ def _level(mammograms: MammogramSet, mammogram_id: str, level: int, outlines: bo
     size = (max(1, math.ceil(image.shape[1] * share)), max(1, math.ceil(image.shape[0] * share)))
     most = max(int(np.percentile(image[::4, ::4], 99.9)), 1)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if share < 1 else image
-    gray = np.clip(small.astype(np.float32) * (255 / most), 0, 255).astype(np.uint8)
+    gray = np.asarray(np.clip(small.astype(np.float32) * (255 / most), 0, 255), np.uint8)
     if not outlines:
         return gray
     drawn = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
@@ -100,4 +100,4 @@ def _level(mammograms: MammogramSet, mammogram_id: str, level: int, outlines: bo
         shift = np.array([lesion["left"] - 1, lesion["top"] - 1])
         lines = [np.rint((one + shift) * share).astype(np.int32) for one in found]
         cv2.polylines(drawn, lines, True, _OUTLINE.get(lesion["pathology"], (0, 200, 200)), 1)
-    return drawn
+    return np.asarray(drawn, np.uint8)

@@ -12,6 +12,7 @@ from pathlib import Path
 from mammofill.ground.errors import SettingsError
 
 LOOPBACK = "127.0.0.1"
+_EVERYWHERE = ("", "0.0.0.0", "::")
 
 
 def open_studio(
@@ -36,7 +37,7 @@ def open_studio(
         say: told the address.
 
     Raises:
-        SettingsError: FastAPI or uvicorn is not installed, or the port is taken.
+        SettingsError: FastAPI or uvicorn is not installed, the port is taken, or the host is no address.
         SourceError: there is no such folder.
     """
     try:
@@ -47,20 +48,25 @@ def open_studio(
         raise SettingsError(f"The studio needs {error.name}. Install it: pip install 'mammofill[web]'") from error
     from mammofill.web.door import Key
 
+    if host in _EVERYWHERE:
+        raise SettingsError(
+            f"--host is {host!r}, which is no name that a browser could ask for. Give the address by which other "
+            "machines call this one."
+        )
     at_home = host in (LOOPBACK, "localhost", "::1")
     studio = Studio(folder, device, show_patients or at_home)
     listening = _listen(host, port)
     port = int(listening.getsockname()[1])
-    names = {LOOPBACK, "localhost"} if at_home else {LOOPBACK, "localhost", host}
-    key = Key(frozenset(f"{name}:{port}" for name in names), studio.knows_reader)
-    address = f"http://{LOOPBACK if at_home else host}:{port}/?token={key.token}"
+    name = f"[{host}]" if ":" in host else host
+    key = Key(frozenset(f"{one}:{port}" for one in {name, LOOPBACK, "localhost"}), studio.knows_reader)
+    address = f"http://{name}:{port}/?token={key.token}"
     say(f"The studio is open (Ctrl-C closes it): {address}")
     if not at_home:
         say("WARNING: other machines can reach it, over plain HTTP: whoever reads along can come in, too.")
     if browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     config = uvicorn.Config(
-        create_app(studio, key),  # type: ignore[arg-type]
+        create_app(studio, key),
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -18,10 +18,6 @@ export async function mammograms(place, artifact, all) {
       marks, make("button", { onclick: () => viewer?.viewport.zoomBy(1.6) }, "+"), make("button", { onclick: () => viewer?.viewport.zoomBy(0.625) }, "−"),
       make("button", { onclick: () => viewer?.viewport.goHome() }, "whole"), count),
     make("div", { className: "films" }, names, viewerPlace));
-  // OpenSeadragon would add a rule to the page, which the page's policy forbids; it stands in studio.css instead.
-  if (!document.querySelector("style[data-openseadragon-mobile-css]")) {
-    document.head.append(make("style", { "data-openseadragon-mobile-css": "true" }));
-  }
   viewer = window.OpenSeadragon({ element: viewerPlace, showNavigationControl: false, maxZoomPixelRatio: 8, drawer: "canvas",
     animationTime: 0.4, gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true }, crossOriginPolicy: false });
   viewer.addHandler("tile-load-failed", () => {});
