@@ -37,6 +37,9 @@ _OTHERS = {
     "plan": "say what a study will compare and the smallest difference that it can show, before anything runs",
     "run": "run a whole study from one TOML file, up to its report",
     "list": "say what lies in a folder: artifacts, their state and headline figures, and what they were made from",
+    "studio": "open a page in the browser on what lies in a folder: look, paint lesions, let readers rate them",
+    "make-reader-study": "draw real and synthetic lesions that people are to tell apart, and a code for each reader",
+    "analyse-readers": "say whether readers could tell, with intervals over readers and cases",
     "demo": "run the shipped study on practice mammograms: a few minutes, no data needed",
     PHANTOM.name: PHANTOM.summary,
 }
@@ -357,6 +360,67 @@ def _list(given: list[str]) -> int:
     return 0
 
 
+def _studio(given: list[str]) -> int:
+    parser = _parser("studio", _OTHERS["studio"])
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", default=".", help="the folder; this one without it")
+    parser.add_argument("--port", type=int, default=0, help="where to listen; 0 takes a free port")
+    parser.add_argument("--host", default="127.0.0.1", help="another address lets other machines in, over plain HTTP")
+    parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
+    parser.add_argument("--show-patients", action="store_true", help="name patients to other machines too")
+    parser.add_argument("--device", default="cpu", help="where fills are painted: auto, cpu, cuda or cuda:N")
+    _add_ways(parser, dry_run=False)
+    options = _parsed(parser, given)
+    from mammofill.web.serve import open_studio
+
+    open_studio(
+        Path(options.folder),
+        host=options.host,
+        port=options.port,
+        browser=not options.no_browser,
+        show_patients=options.show_patients,
+        device=_device(options.device, quiet),
+        say=lambda words: print(words, flush=True),
+    )
+    return 0
+
+
+def _make_reader_study(given: list[str]) -> int:
+    from mammofill.experiment.settings import add_settings, settings_in
+    from mammofill.readers.settings import ReaderStudySettings
+
+    parser = _parser("make-reader-study", _OTHERS["make-reader-study"])
+    parser.add_argument("real", metavar="REAL", help="finished patches folder with real lesions")
+    parser.add_argument("synthetic", metavar="SYNTHETIC", help="finished patches folder with synthetic ones")
+    parser.add_argument("--out", required=True, metavar="FILE.readers.sqlite", help="the file of the study")
+    parser.add_argument("--seed", type=int, default=0, help="the only source of chance, but for the readers' codes")
+    _add_ways(parser, dry_run=False)
+    add_settings(parser, ReaderStudySettings)
+    options = _parsed(parser, given)
+    from mammofill.patches import PatchSet
+    from mammofill.readers import make_reader_study
+
+    if not options.out.endswith(".readers.sqlite"):
+        raise SettingsError(f"--out is {options.out}, but must end with .readers.sqlite, so that the studio finds it.")
+    sets = PatchSet.open(options.real), PatchSet.open(options.synthetic)
+    settings = settings_in(options, ReaderStudySettings)
+    study = make_reader_study(*sets, options.out, settings, seed=options.seed)
+    print(f"{study.path}: {study.progress()['cases']} cases\ncodes of the readers:")
+    print("\n".join(f"  {code}" for code in study.codes()))
+    return 0
+
+
+def _analyse_readers(given: list[str]) -> int:
+    parser = _parser("analyse-readers", _OTHERS["analyse-readers"])
+    parser.add_argument("study", metavar="FILE.readers.sqlite", help="the file of the study")
+    parser.add_argument("--out", default=None, metavar="DIR", help="folder for the ratings as other programs read them")
+    _add_ways(parser, dry_run=False)
+    options = _parsed(parser, given)
+    from mammofill.readers import ReaderStudy, analyse_readers
+
+    print(analyse_readers(ReaderStudy(options.study), options.out))
+    return 0
+
+
 def _demo(given: list[str]) -> int:
     parser = _parser("demo", _OTHERS["demo"])
     parser.add_argument("--out", default="demo", metavar="DIR", help="folder that receives one folder per artifact")
@@ -386,6 +450,9 @@ _OWN_WAYS: dict[str, Callable[[list[str]], int]] = {
     "plan": _plan,
     "run": _run,
     "list": _list,
+    "studio": _studio,
+    "make-reader-study": _make_reader_study,
+    "analyse-readers": _analyse_readers,
     "demo": _demo,
 }
 """The commands that are no stage."""

@@ -36,7 +36,7 @@ def listing(folder: str | Path) -> str:
     folder = Path(folder)
     if not folder.is_dir():
         raise SourceError(f"{folder} is no folder. Give the folder of a study, or of one artifact.")
-    entries = [entry_of(place) for place in _places(folder)]
+    entries = [entry_of(place) for place in places(folder)]
     if not entries:
         return f"{folder}: no artifact of mammofill lies here, nor in the folders below."
     finished = sum(entry.state.startswith("finished") for entry in entries)
@@ -48,7 +48,7 @@ def listing(folder: str | Path) -> str:
     return "\n".join(lines)
 
 
-def _places(folder: Path) -> list[Path]:
+def places(folder: Path) -> list[Path]:
     """Return the artifacts below a folder, the oldest first; nothing inside of one is looked at."""
     found = []
     for here, folders, names in os.walk(folder):

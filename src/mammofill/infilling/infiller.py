@@ -123,6 +123,27 @@ class Infiller(Artifact):
         """Preview pictures in the order of training."""
         return sorted((self.folder / "previews").glob("*.png"))
 
+    @property
+    def guidance(self) -> float | None:
+        """How far it exaggerates the class asked for; None where its method knows no such thing."""
+        found = self.network.get(self.method, {}).get("sampling", {}).get("guidance")
+        return None if found is None else float(found)
+
+    def with_guidance(self, guidance: float) -> Self:
+        """Return the same infiller with another guidance: 1 exaggerates nothing.
+
+        Raises:
+            SettingsError: its method knows no guidance, or the number makes no sense.
+        """
+        if self.guidance is None:
+            raise SettingsError(f"The infiller in {self.folder} ({self.method}) knows no guidance. Leave it out.")
+        if not 0 <= guidance <= 20:  # NaN too
+            raise SettingsError(f"guidance is {guidance}, but must be a number from 0 to 20.")
+        other = type(self)(self.folder, self.manifest)
+        sampling = self.network[self.method]["sampling"] | {"guidance": guidance}
+        other.__dict__["network"] = self.network | {self.method: self.network[self.method] | {"sampling": sampling}}
+        return other
+
     def infill(
         self,
         images: NDArray[np.uint16] | NDArray[np.floating],

@@ -1,0 +1,219 @@
+"""What the ratings of a reader study say, and the same ratings as other programs read them; command `analyse-readers`.
+
+Two questions: can readers tell synthetic lesions from real ones (an area under the curve of 0.5 says that they cannot);
+and do they tell malignant from benign ones as well among synthetic as among real ones.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn.metrics import cohen_kappa_score
+
+from mammofill.ground.artifact import write_atomically
+from mammofill.ground.errors import ArtifactError, TooFewError
+from mammofill.readers.mrmc import Areas, Comparison, Estimate, areas_of, compare_modalities, mean_area
+from mammofill.readers.study import ReaderStudy
+
+_ORIGINS = ("real", "synthetic")
+
+
+@dataclass(frozen=True)
+class ReaderAnalysis:
+    """What was found.
+
+    Attributes:
+        readers: numbers of those who rated every case; the others are left out.
+        unfinished: numbers of the others.
+        cases: cases that were read.
+        told_apart: (J,) each reader's area for synthetic against real, with `told_apart_errors`, standard errors.
+        told_apart_mean: over readers and cases; None with one reader.
+        classes: per origin, (J,) each reader's area for malignant against benign.
+        classes_compared: synthetic less real; None with one reader.
+        agreement: mean over pairs of readers, of either rating: Spearman's rank correlation, and Cohen's kappa of
+            which side of the scale's middle it is on; NaN with one reader.
+    """
+
+    readers: tuple[int, ...]
+    unfinished: tuple[int, ...]
+    cases: int
+    told_apart: tuple[float, ...]
+    told_apart_errors: tuple[float, ...]
+    told_apart_mean: Estimate | None
+    classes: dict[str, tuple[float, ...]]
+    classes_compared: Comparison | None
+    agreement: dict[str, dict[str, float]]
+
+    def __str__(self) -> str:
+        """Return the findings in words."""
+        lines = [f"{self.cases} cases, {len(self.readers)} readers who rated all of them"]
+        if self.unfinished:
+            lines.append(f"left out, since they have not rated all: {', '.join(map(str, self.unfinished))}")
+        lines += ["", "synthetic against real (area under the ROC curve; 0.5: cannot be told apart)"]
+        lines += [
+            f"  reader {reader}: {area:.3f} (standard error {error:.3f})"
+            for reader, area, error in zip(self.readers, self.told_apart, self.told_apart_errors, strict=True)
+        ]
+        if self.told_apart_mean is not None:
+            lines.append(f"  all such readers and cases: {_in_words(self.told_apart_mean)}")
+        lines += ["", "malignant against benign"]
+        for number, reader in enumerate(self.readers):
+            areas = ", ".join(f"{origin} {self.classes[origin][number]:.3f}" for origin in _ORIGINS)
+            lines.append(f"  reader {reader}: {areas}")
+        if self.classes_compared is not None:
+            found = self.classes_compared
+            lines.append(f"  synthetic less real: {_in_words(found.difference)}, F {found.f:.3f}")
+        if len(self.readers) > 1:
+            lines += ["", "agreement of two readers, on average"]
+            lines += [
+                f"  {name}: rank correlation {found['spearman']:.2f}, kappa {found['kappa']:.2f}"
+                for name, found in self.agreement.items()
+            ]
+        else:
+            lines += ["", "One reader says nothing of all readers: no interval over readers can be given."]
+        return "\n".join(lines)
+
+
+def _in_words(found: Estimate) -> str:
+    degrees = "no end of" if math.isinf(found.degrees) else f"{found.degrees:.1f}"
+    return (
+        f"{found.value:.3f} (95 % interval {found.low:.3f} to {found.high:.3f}, {degrees} degrees of freedom, "
+        f"p {found.p_value:.4f})"
+    )
+
+
+def analyse_readers(study: ReaderStudy, out: str | Path | None = None) -> ReaderAnalysis:
+    """Analyse the ratings of a study.
+
+    Args:
+        study: which.
+        out: a folder that receives ``analysis.txt``, ``analysis.json``, ``ratings.csv``, and for each question
+            ``*.imrmc`` and ``*-mrmcaov.csv``, the inputs of iMRMC and of MRMCaov; None writes nothing.
+
+    Raises:
+        TooFewError: nobody has rated all cases, or there are fewer than two cases of each class and origin.
+        ArtifactError: `out` is there already.
+    """
+    place = None if out is None else Path(out)
+    if place is not None and place.exists():
+        raise ArtifactError(f"{place} is there already. Choose another --out, or move it away.")
+    table, progress = study.ratings(), study.progress()
+    cases, everyone = int(progress["cases"]), range(1, len(progress["readers"]) + 1)
+    counts = table["reader"].value_counts()
+    done = tuple(reader for reader in everyone if counts.get(reader, 0) == cases)
+    if not done:
+        most = int(counts.max()) if len(counts) else 0
+        raise TooFewError(
+            f"{study.path}: nobody has rated all {cases} cases yet (at most {most}). Let the readers finish."
+        )
+    found = _analysed(table[table["reader"].isin(done)], done, tuple(sorted(set(everyone) - set(done))), cases)
+    if place is not None:
+        _write(place, found, table[table["reader"].isin(done)])
+    return found
+
+
+def _analysed(table: pd.DataFrame, readers: tuple[int, ...], unfinished: tuple[int, ...], cases: int) -> ReaderAnalysis:
+    told, synthetic = _crossed(table, "synthetic")
+    apart = areas_of(told, (synthetic["origin"] == "synthetic").to_numpy(dtype=bool))
+    classes: dict[str, Areas] = {}
+    for origin in _ORIGINS:
+        ratings, facts = _crossed(table[table["origin"] == origin], "malignant")
+        classes[origin] = areas_of(ratings, (facts["pathology"] == "malignant").to_numpy(dtype=bool))
+    several = len(readers) > 1
+    return ReaderAnalysis(
+        readers,
+        unfinished,
+        cases,
+        tuple(map(float, apart.areas)),
+        tuple(map(float, np.sqrt(np.diag(apart.covariance)))),
+        mean_area(apart) if several else None,
+        {origin: tuple(map(float, one.areas)) for origin, one in classes.items()},
+        compare_modalities(classes["real"], classes["synthetic"]) if several else None,
+        {name: _agreement(_crossed(table, name)[0]) for name in ("synthetic", "malignant")},
+    )
+
+
+def _crossed(table: pd.DataFrame, rating: str) -> tuple[NDArray[np.float64], pd.DataFrame]:
+    """Return ratings (readers, cases), and the facts of the cases."""
+    ratings = table.pivot(index="reader", columns="case", values=rating)
+    facts = table.drop_duplicates("case").set_index("case").loc[ratings.columns]
+    return ratings.to_numpy(dtype=np.float64), facts
+
+
+def _agreement(ratings: NDArray[np.float64]) -> dict[str, float]:
+    pairs = list(combinations(ratings, 2))
+    with np.errstate(invalid="ignore"):
+        ranks = [_rank_correlation(one, other) for one, other in pairs]
+        kappas = [_kappa(one > 50, other > 50) for one, other in pairs]
+    return {name: float(np.mean(values)) if values else math.nan for name, values in
+            (("spearman", ranks), ("kappa", kappas))}  # fmt: skip
+
+
+def _rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return NaN where a reader gave one rating only."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return math.nan
+    return float(stats.spearmanr(one, other).statistic)
+
+
+def _kappa(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Return NaN where both readers are on one side of the scale's middle throughout: kappa is not defined there."""
+    if len(np.unique(np.concatenate([one, other]))) < 2:
+        return math.nan
+    return float(cohen_kappa_score(one, other))
+
+
+# ---- for other programs -------------------------------------------------------------------------------------------
+
+
+def _write(place: Path, found: ReaderAnalysis, table: pd.DataFrame) -> None:
+    place.mkdir(parents=True)
+    write_atomically(place / "analysis.txt", f"{found}\n")
+    write_atomically(place / "analysis.json", json.dumps(asdict(found), indent=2) + "\n")
+    write_atomically(place / "ratings.csv", table.to_csv(index=False, lineterminator="\n"))
+    questions = {
+        "synthetic-or-real": table.assign(
+            truth=(table["origin"] == "synthetic").astype(int), modality="lesions", rating=table["synthetic"]
+        ),
+        "malignant-or-benign": table.assign(
+            truth=(table["pathology"] == "malignant").astype(int), modality=table["origin"], rating=table["malignant"]
+        ),
+    }
+    for name, question in questions.items():
+        write_atomically(place / f"{name}.imrmc", as_imrmc(question, name))
+        write_atomically(place / f"{name}-mrmcaov.csv", as_mrmcaov(question))
+
+
+def as_imrmc(question: pd.DataFrame, title: str) -> str:
+    """Write ratings as iMRMC reads them.
+
+    Args:
+        question: columns reader, case, modality, truth (0 or 1) and rating.
+        title: the first line.
+    """
+    truth = question.drop_duplicates("case").sort_values("case")
+    counts = {
+        "NR": question["reader"].nunique(),
+        "N0": int((truth["truth"] == 0).sum()),
+        "N1": int((truth["truth"] == 1).sum()),
+        "NM": question["modality"].nunique(),
+    }
+    lines = [title, "", *(f"{name}: {count}" for name, count in counts.items()), "", "BEGIN DATA:"]
+    lines += [f"-1,{row.case},0,{row.truth}" for row in truth.itertuples()]
+    rows = question.sort_values(["reader", "case"])
+    lines += [f"{row.reader},{row.case},{row.modality},{row.rating}" for row in rows.itertuples()]
+    return "\n".join(lines) + "\n"
+
+
+def as_mrmcaov(question: pd.DataFrame) -> str:
+    """Write ratings as MRMCaov's examples have them: reader, treatment, case, truth, rating."""
+    renamed = question.rename(columns={"modality": "treatment"}).sort_values(["reader", "treatment", "case"])
+    return str(renamed[["reader", "treatment", "case", "truth", "rating"]].to_csv(index=False, lineterminator="\n"))

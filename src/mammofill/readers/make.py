@@ -1,0 +1,147 @@
+"""Drawing the cases of a reader study: real and synthetic lesions that are alike but for who made them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mammofill.ground.errors import ArtifactError, TooFewError
+from mammofill.ground.imaging import touches_border
+from mammofill.ground.seeding import stream
+from mammofill.patches import PatchSet
+from mammofill.readers.settings import ReaderStudySettings
+from mammofill.readers.study import Case, ReaderStudy
+
+_CLASSES = ("benign", "malignant")
+_CODE = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+"""Letters of codes: none that look like another."""
+_TAILS = (0.5, 99.5)
+"""Percentiles that become black and white."""
+
+
+def make_reader_study(
+    real: PatchSet,
+    synthetic: PatchSet,
+    out: str | Path,
+    settings: ReaderStudySettings = ReaderStudySettings(),
+    *,
+    seed: int = 0,
+) -> ReaderStudy:
+    """Draw cases and write the file of a study.
+
+    For each synthetic patch, the real one of its class and density whose lesion has the nearest area is taken; of each
+    patient at most one case of each origin, since cases must be independent. All pictures are brought to 8 bits over
+    their own range, the same way, so that neither depth nor range tells who made them.
+
+    Args:
+        real: patches with real lesions.
+        synthetic: patches with painted ones, of the same size.
+        out: the file, ``*.readers.sqlite``.
+        settings: how many cases and readers.
+        seed: decides which cases are drawn, and each reader's order. Codes are secrets, and drawn anew each time.
+
+    Raises:
+        ArtifactError: the file is there already, or the patches have two sizes.
+        TooFewError: too few patients with whole lesions of a class.
+    """
+    if real.size_px != synthetic.size_px:
+        raise ArtifactError(
+            f"{real.folder} has patches of {real.size_px} px, {synthetic.folder} of {synthetic.size_px}: the size would"
+            " tell who made them. Give sets of one size."
+        )
+    wanted = {} if settings.split is None else {"split": settings.split}
+    cases: list[Case] = []
+    for name in _CLASSES:
+        painted = _whole(synthetic, synthetic.rows(origin="synthetic", pathology=name))
+        found = _whole(real, real.rows(origin="real", pathology=name, **wanted))
+        cases += _matched(painted, found, name, settings.cases, seed)
+    coarse = any(_is_8bit(patches, rows) for patches, rows in _by_set(cases, real, synthetic))
+    order = stream(seed, "readers", "cases").permutation(len(cases))
+    pixels = {(patches is synthetic, int(row)): image for patches, rows in _by_set(cases, real, synthetic)
+              for row, image in zip(rows, patches.pixels(rows)[0], strict=True)}  # fmt: skip
+    pictures = [as_shown(pixels[cases[place].synthetic, cases[place].row], coarse) for place in order]
+    lineage: dict[str, Any] = {
+        "real": real.fingerprint,
+        "synthetic": synthetic.fingerprint,
+        "cases": settings.cases,
+        "split": settings.split,
+        "seed": seed,
+        "brought_to_8_bits": coarse,
+    }
+    codes = [_code() for _ in range(settings.readers)]
+    orders = [stream(seed, "readers", "order", number).permutation(len(cases)) for number in range(settings.readers)]
+    return ReaderStudy.write(
+        Path(out), [cases[place] for place in order], pictures, dict(zip(codes, orders, strict=True)), lineage
+    )
+
+
+def as_shown(image: NDArray[np.uint16], coarse: bool) -> NDArray[np.uint8]:
+    """Bring a patch to what readers see: 8 bits, each picture over its own range, from 0 to 255 exactly.
+
+    Args:
+        image: (H, W) uint16.
+        coarse: round to 8 bits over the full range first, where a patch of the other origin was kept so.
+    """
+    values = np.rint(image / 257.0) if coarse else image.astype(np.float64)
+    low, high = np.percentile(values, _TAILS)
+    shown = np.clip((values - low) / max(high - low, 1e-9), 0, 1)
+    return np.asarray(np.rint(shown * 255), np.uint8)
+
+
+def _whole(patches: PatchSet, rows: NDArray[np.int64]) -> pd.DataFrame:
+    """Return the rows whose lesion is not cut, with its area."""
+    masks = patches.masks(rows)
+    table = patches.table.iloc[rows][["patch_id", "patient_id", "density"]].assign(row=rows)
+    table["area"] = masks.reshape(len(masks), -1).sum(axis=1)
+    whole = [bool(mask.any()) and not touches_border(mask) for mask in masks]
+    return table[whole]
+
+
+def _matched(painted: pd.DataFrame, found: pd.DataFrame, pathology: str, count: int, seed: int) -> list[Case]:
+    shuffled = painted.iloc[stream(seed, "readers", "synthetic", pathology).permutation(len(painted))]
+    first = shuffled.drop_duplicates("patient_id").to_dict("records")
+    left = found.iloc[stream(seed, "readers", "real", pathology).permutation(len(found))].to_dict("records")
+    cases: list[Case] = []
+    pairs = 0
+    for one in first[:count]:
+        if not left:
+            break
+        nearest = min(left, key=lambda other: _unlike(one, other))
+        left = [other for other in left if other["patient_id"] != nearest["patient_id"]]
+        for row, synthetic in ((one, True), (nearest, False)):
+            cases.append(Case(pathology, synthetic, str(row["patch_id"]), int(row["row"])))
+        pairs += 1
+    if pairs < count:
+        raise TooFewError(
+            f"{count} {pathology} cases of each origin are asked for, one of a patient, but there are only {pairs}: "
+            f"{len(first)} patients with whole synthetic lesions and {found['patient_id'].nunique()} with real ones. "
+            "Ask for fewer cases."
+        )
+    return cases
+
+
+def _unlike(one: dict[Any, Any], other: dict[Any, Any]) -> tuple[bool, float]:
+    densities = [row["density"] if isinstance(row["density"], str) else None for row in (one, other)]
+    return densities[0] != densities[1], abs(math.log(one["area"] / other["area"]))
+
+
+def _by_set(cases: list[Case], real: PatchSet, synthetic: PatchSet) -> list[tuple[PatchSet, NDArray[np.int64]]]:
+    return [
+        (patches, np.array([case.row for case in cases if case.synthetic is painted], np.int64))
+        for patches, painted in ((real, False), (synthetic, True))
+    ]
+
+
+def _is_8bit(patches: PatchSet, rows: NDArray[np.int64]) -> bool:
+    return bool((patches.pixels(rows)[0] % 257 == 0).all())
+
+
+def _code() -> str:
+    import secrets
+
+    return "".join(secrets.choice(_CODE) for _ in range(12))

@@ -1,0 +1,30 @@
+"""Settings of reader studies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mammofill.ground.errors import check_setting
+
+
+@dataclass(frozen=True)
+class ReaderStudySettings:
+    """Which cases are read, and by how many.
+
+    Attributes:
+        cases: cases of each class and origin; four times as many are read.
+        readers: people who read; each gets a code and an order of the cases of their own. Six or more carry an analysis
+            with random readers (ours; with few, its intervals are wide).
+        split: whose real patches are read; unset takes all, since people learn from none of them.
+    """
+
+    cases: int = 25
+    readers: int = 4
+    split: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse nonsense."""
+        check_setting(self, "cases", self.cases >= 1, "at least 1")
+        check_setting(self, "readers", self.readers >= 1, "at least 1")
+        splits = (None, "train", "validation", "test")
+        check_setting(self, "split", self.split in splits, "train, validation or test, or unset")

@@ -1,0 +1,216 @@
+"""ReaderStudy: one SQLite file with the cases, the readers and what they said.
+
+Written ahead and to the disk before a reader is told that a rating was taken, so that none is lost when the server or
+the machine stops. Tables: ``study`` (name, value), ``cases`` (number, pathology, synthetic, patch_id, side, pixels),
+``readers`` (code, number, cases in their order), ``ratings`` (code, number of the case, synthetic and malignant from 1
+to 100, seconds, time).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mammofill.ground.errors import ArtifactError, DamagedError, SettingsError
+
+_FORMAT = "1"
+_SCHEMA = """
+CREATE TABLE study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE cases (number INTEGER PRIMARY KEY, pathology TEXT NOT NULL, synthetic INTEGER NOT NULL,
+                    patch_id TEXT NOT NULL, side INTEGER NOT NULL, pixels BLOB NOT NULL);
+CREATE TABLE readers (code TEXT PRIMARY KEY, number INTEGER UNIQUE NOT NULL, cases TEXT NOT NULL);
+CREATE TABLE ratings (code TEXT NOT NULL REFERENCES readers, number INTEGER NOT NULL REFERENCES cases,
+                      synthetic INTEGER NOT NULL CHECK (synthetic BETWEEN 1 AND 100),
+                      malignant INTEGER NOT NULL CHECK (malignant BETWEEN 1 AND 100),
+                      seconds REAL NOT NULL, time TEXT NOT NULL, PRIMARY KEY (code, number));
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture that is read."""
+
+    pathology: str
+    synthetic: bool
+    patch_id: str
+    row: int
+    """In the table of its set."""
+
+
+class ReaderStudy:
+    """A reader study in its file."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def write(
+        cls,
+        path: Path,
+        cases: Sequence[Case],
+        pictures: Sequence[NDArray[np.uint8]],
+        orders: Mapping[str, NDArray[np.int64]],
+        lineage: Mapping[str, Any],
+    ) -> ReaderStudy:
+        """Write a new study.
+
+        Args:
+            path: the file; its folder is made.
+            cases: N of them.
+            pictures: N, (H, H) uint8 each.
+            orders: for each reader's code, the N cases' numbers in the order in which they are read.
+            lineage: what the study was made from.
+
+        Raises:
+            ArtifactError: the file is there already.
+        """
+        if path.exists():
+            raise ArtifactError(f"{path} is there already, and may hold ratings. Choose another --out.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        study = cls(path)
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.executescript("BEGIN IMMEDIATE;" + _SCHEMA)
+            said = {"format": _FORMAT, "lineage": json.dumps(dict(lineage), sort_keys=True)}
+            database.executemany("INSERT INTO study VALUES (?, ?)", said.items())
+            database.executemany(
+                "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (number, case.pathology, case.synthetic, case.patch_id, len(picture), picture.tobytes())
+                    for number, (case, picture) in enumerate(zip(cases, pictures, strict=True))
+                ],
+            )
+            database.executemany(
+                "INSERT INTO readers VALUES (?, ?, ?)",
+                [(code, number, json.dumps(order.tolist())) for number, (code, order) in enumerate(orders.items(), 1)],
+            )
+            database.execute("COMMIT")
+        return study
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        if not self.path.is_file():
+            raise ArtifactError(f"{self.path} is no file of a reader study. Check the path.")
+        with closing(sqlite3.connect(self.path, timeout=30, isolation_level=None)) as database:
+            try:
+                database.execute("PRAGMA synchronous = FULL")
+                found = database.execute("SELECT value FROM study WHERE name = 'format'").fetchone()
+            except sqlite3.DatabaseError as error:
+                raise DamagedError(f"{self.path} is no reader study ({error}). Check the path.") from error
+            if found is None or found[0] != _FORMAT:
+                raise DamagedError(f"{self.path} has another format than {_FORMAT}, which this version reads.")
+            yield database
+
+    def codes(self) -> list[str]:
+        """Return the readers' codes, in order."""
+        with self._opened() as database:
+            return [code for (code,) in database.execute("SELECT code FROM readers ORDER BY number")]
+
+    def lineage(self) -> dict[str, Any]:
+        """Return what the study was made from."""
+        with self._opened() as database:
+            found = database.execute("SELECT value FROM study WHERE name = 'lineage'").fetchone()
+        return dict(json.loads(found[0]))
+
+    def progress(self) -> dict[str, Any]:
+        """Return how many cases there are, and how many each reader has rated."""
+        with self._opened() as database:
+            cases = database.execute("SELECT count(*) FROM cases").fetchone()[0]
+            rated = database.execute(
+                "SELECT readers.code, count(ratings.number) FROM readers LEFT JOIN ratings USING (code) "
+                "GROUP BY readers.code ORDER BY readers.number"
+            ).fetchall()
+        return {"cases": cases, "readers": [{"code": code, "rated": count} for code, count in rated]}
+
+    def upcoming(self, code: str) -> dict[str, Any]:
+        """Return where a reader is: the position of the first case that has no rating yet, the number of cases, side.
+
+        The position is the number of cases when all are rated.
+        """
+        with self._opened() as database:
+            order = _order(database, code)
+            rated = {number for (number,) in database.execute("SELECT number FROM ratings WHERE code = ?", (code,))}
+            side = database.execute("SELECT max(side) FROM cases").fetchone()[0]
+        position = next((place for place, number in enumerate(order) if number not in rated), len(order))
+        return {"position": position, "cases": len(order), "side": side}
+
+    def pixels(self, code: str, position: int) -> bytes:
+        """Return the picture at a position of a reader's order, side x side bytes, whatever its origin.
+
+        Raises:
+            SettingsError: it is not the reader's turn to see it.
+        """
+        if position != self.upcoming(code)["position"]:
+            raise SettingsError("This is not the case that is to be read now. Load the page again.")
+        with self._opened() as database:
+            number = _order(database, code)[position]
+            found = database.execute("SELECT pixels FROM cases WHERE number = ?", (number,)).fetchone()
+        return bytes(found[0])
+
+    def rate(self, code: str, position: int, synthetic: int, malignant: int, seconds: float) -> None:
+        """Keep what a reader says of a case; it is on the disk when this returns.
+
+        The same once more, as after an answer that was lost, changes nothing.
+
+        Args:
+            code: the reader's.
+            position: of the case, in the reader's order.
+            synthetic: 1 surely real, 100 surely synthetic.
+            malignant: 1 surely benign, 100 surely malignant.
+            seconds: that it took.
+
+        Raises:
+            SettingsError: another rating was given already, it is not the case's turn, or a rating is not in 1 to 100.
+        """
+        if not (1 <= synthetic <= 100 and 1 <= malignant <= 100):
+            raise SettingsError(f"Ratings are from 1 to 100, but got {synthetic} and {malignant}.")
+        with self._opened() as database:
+            database.execute("BEGIN IMMEDIATE")
+            order = _order(database, code)
+            rated = {
+                number: (one, other)
+                for number, one, other in database.execute(
+                    "SELECT number, synthetic, malignant FROM ratings WHERE code = ?", (code,)
+                )
+            }
+            turn = next((place for place, number in enumerate(order) if number not in rated), len(order))
+            if position < turn and rated[order[position]] == (synthetic, malignant):
+                database.execute("ROLLBACK")
+                return
+            if position != turn or turn == len(order):
+                database.execute("ROLLBACK")
+                raise SettingsError("This case was rated already, or is not to be rated yet. Load the page again.")
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            row = (code, order[position], synthetic, malignant, seconds, now)
+            database.execute("INSERT INTO ratings VALUES (?, ?, ?, ?, ?, ?)", row)
+            database.execute("COMMIT")
+
+    def ratings(self) -> pd.DataFrame:
+        """Return all ratings: reader (1, 2, ...), case, pathology, origin, synthetic, malignant, seconds, time."""
+        with self._opened() as database:
+            rows = database.execute(
+                "SELECT readers.number, cases.number, pathology, cases.synthetic, ratings.synthetic, malignant, "
+                "seconds, time FROM ratings JOIN readers USING (code) JOIN cases ON cases.number = ratings.number "
+                "ORDER BY readers.number, cases.number"
+            ).fetchall()
+        columns = ["reader", "case", "pathology", "is_synthetic", "synthetic", "malignant", "seconds", "time"]
+        table = pd.DataFrame(rows, columns=columns)
+        table.insert(3, "origin", np.where(table.pop("is_synthetic").astype(bool), "synthetic", "real"))
+        return table
+
+
+def _order(database: sqlite3.Connection, code: str) -> list[int]:
+    found = database.execute("SELECT cases FROM readers WHERE code = ?", (code,)).fetchone()
+    if found is None:
+        raise SettingsError("No reader of this study has this code.")
+    return list(json.loads(found[0]))

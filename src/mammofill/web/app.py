@@ -1,0 +1,530 @@
+"""The studio's answers: what the page asks for, and which function of the package says it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from mammofill.ground.artifact import MANIFEST_NAME
+from mammofill.ground.errors import ArtifactError, BusyError, MammofillError, SettingsError, SourceError
+from mammofill.infilling import Infiller
+from mammofill.infilling.conditions import FACTS
+from mammofill.mammograms import MammogramSet
+from mammofill.patches import PatchSet
+from mammofill.readers import ReaderStudy, ReaderStudySettings, make_reader_study
+from mammofill.synthesis import HandFill, hole_for, keep_painted, paint_by_hand, refusal
+from mammofill.web.door import Door, Key
+from mammofill.web.painting import MOST_FILLS, Easel, Wish
+from mammofill.web.pictures import SHEET_COLUMNS, THUMB_PX, TILE_PX, Tiles, sheet, top_level
+from mammofill.web.shelf import Shelf, inputs_of, words_of
+
+PAGE = 120
+"""Patches, or mammograms, that are asked for at once, at most."""
+_ALL_BREAST = 0.97
+"""Share of a patch that breast covers, from which on there is tissue wherever somebody may want to draw."""
+_STATIC = Path(__file__).with_name("static")
+_REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:"
+"""Reports hold their own styles and pictures; what scripts they have stays off inside of the studio."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+Word = Annotated[str, Query(max_length=100)]
+
+
+class Drawn(BaseModel):
+    """A mask on a patch."""
+
+    patches: str = Field(max_length=16)
+    row: int = Field(ge=0)
+    mask: str = Field(max_length=800_000)
+    """Bits, row by row, the first the highest of its byte, in base64."""
+
+
+class HoleAsked(Drawn):
+    """What would be repainted?"""
+
+    infiller: str = Field(max_length=16)
+
+
+class Asked(BaseModel):
+    """A class and a seed."""
+
+    pathology: str = Field(max_length=20)
+    seed: int = Field(ge=0, lt=2**31)
+
+
+class PaintingAsked(Drawn):
+    """Fills of one mask by some infillers."""
+
+    infillers: list[str] = Field(min_length=1, max_length=4)
+    fills: list[Asked] = Field(min_length=1, max_length=MOST_FILLS)
+    guidance: float | None = Field(default=None, ge=0, le=20)
+    facts: dict[str, str] = Field(default_factory=dict, max_length=10)
+
+
+class Kept(BaseModel):
+    """One fill that is to be kept."""
+
+    row: int = Field(ge=0)
+    mask: str = Field(max_length=800_000)
+    donor_row: int | None = Field(default=None, ge=0)
+    pathology: str = Field(max_length=20)
+    seed: int = Field(ge=0, lt=2**31)
+    facts: dict[str, str] = Field(default_factory=dict, max_length=10)
+
+
+class KeepAsked(BaseModel):
+    """A patch set of fills."""
+
+    name: str = Field(max_length=40)
+    patches: str = Field(max_length=16)
+    infiller: str = Field(max_length=16)
+    guidance: float | None = Field(default=None, ge=0, le=20)
+    fills: list[Kept] = Field(min_length=1, max_length=256)
+
+
+class StudyAsked(BaseModel):
+    """A reader study of two patch sets."""
+
+    name: str = Field(max_length=40)
+    real: str = Field(max_length=16)
+    synthetic: str = Field(max_length=16)
+    cases: int = Field(ge=1, le=500)
+    readers: int = Field(ge=1, le=50)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+
+class RatingGiven(BaseModel):
+    """What a reader says of a case."""
+
+    position: int = Field(ge=0)
+    synthetic: int = Field(ge=1, le=100)
+    malignant: int = Field(ge=1, le=100)
+    seconds: float = Field(ge=0, le=1e6)
+
+
+class Studio:
+    """What the answers are made from."""
+
+    def __init__(self, folder: Path, device: str = "cpu", show_patients: bool = True) -> None:
+        self.shelf = Shelf(folder)
+        self.easel = Easel()
+        self.tiles = Tiles()
+        self.device = device
+        self.show_patients = show_patients
+        self._readers: dict[str, ReaderStudy] = {}
+
+    # ---- patches
+
+    def patches(self, name: str) -> PatchSet:
+        """Open a patch set by its id."""
+        return self.shelf.open(name, PatchSet)
+
+    def chosen(self, patches: PatchSet, wanted: Mapping[str, str]) -> NDArray[np.int64]:
+        """Return the rows that the page filters for; an empty word filters nothing."""
+        rows = patches.rows(**{name: word for name, word in wanted.items() if word and name != "patient_id"})
+        if not wanted.get("patient_id"):
+            return rows
+        if not self.show_patients:
+            raise SettingsError("Patients are not told apart here: the studio was opened for other machines.")
+        of = patches.table["patient_id"].str.contains(wanted["patient_id"], case=False, regex=False)
+        return rows[of.fillna(False).to_numpy(dtype=bool)[rows]]
+
+    def rows(self, patches: PatchSet, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
+        """Return what the page shows of some patches."""
+        columns = ["patch_id", "patient_id", "pathology", "abnormality", "split", "origin", "density", "seed"]
+        hidden = [] if self.show_patients else ["patch_id", "patient_id"]
+        table = patches.table.iloc[rows][[name for name in columns if name not in hidden]].astype(object)
+        records = table.where(table.notna(), None).to_dict("records")
+        return [{"row": int(row)} | {str(key): value for key, value in one.items()}
+                for row, one in zip(rows, records, strict=True)]  # fmt: skip
+
+    def row(self, patches: PatchSet, row: int) -> int:
+        """Check that a row is there."""
+        if not 0 <= row < len(patches.table):
+            raise SettingsError(f"There is no patch {row}: the set holds {len(patches.table)}.")
+        return row
+
+    def mask(self, patches: PatchSet, encoded: str) -> NDArray[np.bool_]:
+        """Decode a mask, which must have the patches' size to the bit."""
+        side = patches.size_px
+        try:
+            bits = base64.b64decode(encoded, validate=True)
+        except (ValueError, binascii.Error) as error:
+            raise SettingsError("The mask is no base64.") from error
+        if len(bits) != (side * side + 7) // 8:
+            raise SettingsError(
+                f"The mask has {len(bits)} bytes; one of {side} px a side has {(side * side + 7) // 8}."
+            )
+        return np.unpackbits(np.frombuffer(bits, np.uint8), count=side * side).reshape(side, side).astype(np.bool_)
+
+    # ---- painting
+
+    def own_patches(self, name: str) -> PatchSet:
+        """Open a patch set for the painter alone, so that nobody else reads from its files meanwhile."""
+        return PatchSet.open(self.shelf.place(name))
+
+    def wishes(self, asked: PaintingAsked) -> list[Wish]:
+        """Return what is to be painted, each infiller's fills in turn."""
+        patches = self.own_patches(asked.patches)
+        context = str(patches.table["patch_id"].iloc[self.row(patches, asked.row)])
+        mask = self.mask(patches, asked.mask)
+        breast = patches.breasts([asked.row])[0]
+        wishes = []
+        for name in asked.infillers:
+            infiller = self.shelf.open(name, Infiller)
+            reason = refusal(mask, breast, infiller)
+            if reason:
+                raise SettingsError(f"{infiller.folder.name}: {reason}")
+            guided = asked.guidance is not None and infiller.guidance is not None
+            painter = infiller.with_guidance(float(asked.guidance or 0)) if guided else infiller
+            known = {fact: word for fact, word in asked.facts.items() if fact in infiller.conditions[1:]}
+            for one in asked.fills:
+                fill = HandFill(context, mask, one.pathology, one.seed, facts=known)
+                said = {"infiller": name, "pathology": one.pathology, "seed": one.seed}
+                wishes.append(Wish(said, self._paints(painter, patches, fill)))
+        return wishes
+
+    def _paints(self, infiller: Infiller, patches: PatchSet, fill: HandFill) -> Callable[[], NDArray[np.uint16]]:
+        return lambda: paint_by_hand(infiller, patches, fill, device=self.device)
+
+    def keep(self, asked: KeepAsked) -> PatchSet:
+        """Keep fills below the studio's folder, under a new name."""
+        patches = self.own_patches(asked.patches)
+        fills = [
+            HandFill(
+                str(patches.table["patch_id"].iloc[self.row(patches, one.row)]),
+                self.mask(patches, one.mask),
+                one.pathology,
+                one.seed,
+                None
+                if one.donor_row is None
+                else str(patches.table["patch_id"].iloc[self.row(patches, one.donor_row)]),
+                one.facts,
+            )
+            for one in asked.fills
+        ]
+        infiller = self.shelf.open(asked.infiller, Infiller)
+        out = self.new_place(asked.name)
+        return keep_painted(infiller, patches, fills, out, guidance=asked.guidance, device=self.device)
+
+    def new_place(self, name: str, suffix: str = "") -> Path:
+        """Return a place for something new in the studio's own folder; the page's name has no dots or slashes."""
+        if not _NAME.fullmatch(name):
+            raise SettingsError(f"{name!r} is no name: use small letters, digits and hyphens, at most 40.")
+        if (self.shelf.folder / MANIFEST_NAME).is_file():
+            raise SettingsError(
+                "A finished artifact is never changed. Open the studio on the folder above to keep things."
+            )
+        place = self.shelf.folder / "studio" / f"{name}{suffix}"
+        if place.exists():
+            raise SettingsError(f"There is something called {name!r} already. Choose another name.")
+        return place
+
+    def painters(self) -> list[dict[str, Any]]:
+        """Return what the page needs to know of each infiller that can paint."""
+        entries = self.shelf.entries()
+        judged = [one for one in entries if one["kind"] == "judgement" and one["usable"]]
+        found = []
+        for entry in entries:
+            if entry["kind"] == "infiller" and entry["usable"]:
+                infiller = self.shelf.open(entry["id"], Infiller)
+                said = [one["headline"] for one in judged if entry["id"] in inputs_of(one, "infillers")]
+                found.append({
+                    "id": entry["id"],
+                    "place": entry["place"],
+                    "method": infiller.method,
+                    "size_px": infiller.size_px,
+                    "hole": str(infiller.hole),
+                    "guidance": infiller.guidance,
+                    "conditions": {fact: FACTS[fact] for fact in infiller.conditions[1:]},
+                    "patches": inputs_of(entry, "patches"),
+                    "judgement": said[0] if said else "nobody has judged yet whether it paints the class asked for",
+                })  # fmt: skip
+        return found
+
+    # ---- readers
+
+    def studies(self) -> dict[str, ReaderStudy]:
+        """Return the reader studies in the folder, by a name of the server's."""
+        places = sorted([*self.shelf.folder.glob("*.readers.sqlite"),
+                         *self.shelf.folder.glob("studio/*.readers.sqlite")])  # fmt: skip
+        return {place.name.removesuffix(".readers.sqlite"): ReaderStudy(place) for place in places}
+
+    def knows_reader(self, code: str) -> bool:
+        """Say whether a code is a reader's of one of the studies."""
+        return self._study_of(code) is not None
+
+    def reader(self, code: str) -> ReaderStudy:
+        """Return the study that a code is of."""
+        found = self._study_of(code)
+        if found is None:
+            raise SourceError("No reader study knows this code.")
+        return found
+
+    def _study_of(self, code: str) -> ReaderStudy | None:
+        if not re.fullmatch(r"[A-Za-z0-9]{6,40}", code):
+            return None
+        if code not in self._readers:
+            found = next((one for one in self.studies().values() if code in _codes(one)), None)
+            if found is None:
+                return None
+            self._readers[code] = found
+        return self._readers[code]
+
+
+def _codes(study: ReaderStudy) -> list[str]:
+    """Return the codes of a study; a file that cannot be read lets nobody in, and says so where studies are listed."""
+    try:
+        return study.codes()
+    except ArtifactError:
+        return []
+
+
+def create_app(studio: Studio, key: Key) -> Door:
+    """Return the studio as an ASGI application, behind its door.
+
+    Args:
+        studio: what it shows.
+        key: who may come in; its `knows_reader` is the studio's.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    _say_errors(app, studio)
+    _pages(app, studio)
+    _browse(app, studio)
+    _paint(app, studio)
+    _read(app, studio)
+    return Door(app, key)
+
+
+def _say_errors(app: FastAPI, studio: Studio) -> None:
+    @app.exception_handler(MammofillError)
+    def explain(_: Request, error: MammofillError) -> JSONResponse:
+        status = 429 if isinstance(error, BusyError) else 404 if isinstance(error, SourceError) else 400
+        return JSONResponse({"error": words_of(error, studio.shelf.folder)}, status)
+
+
+def _pages(app: FastAPI, studio: Studio) -> None:
+    @app.get("/")
+    def page() -> FileResponse:
+        return FileResponse(_STATIC / "index.html")
+
+    @app.get("/read")
+    def reading() -> FileResponse:
+        return FileResponse(_STATIC / "read.html")
+
+    @app.get("/artifact/{name}/{file:path}")
+    def payload(name: str, file: str) -> FileResponse:
+        place = studio.shelf.payload(name, file)
+        if place.suffix not in (".html", ".png", ".svg", ".txt", ".css"):
+            raise SourceError("Only pages and pictures are shown here.")
+        return FileResponse(place, headers={"content-security-policy": _REPORT_POLICY})
+
+
+def _browse(app: FastAPI, studio: Studio) -> None:
+    shelf = studio.shelf
+
+    @app.get("/api/artifacts")
+    def artifacts() -> dict[str, Any]:
+        return {"folder": shelf.folder.resolve().name, "artifacts": shelf.entries(), "patients": studio.show_patients}
+
+    @app.get("/api/artifacts/{name}")
+    def artifact(name: str) -> dict[str, Any]:
+        manifest = shelf.manifest(name)
+        learned = {one.through: len(one.patients) for one in manifest.patients_learned_from}
+        return {
+            "settings": manifest.settings,
+            "counts": manifest.counts,
+            "seed": manifest.seed,
+            "package_version": manifest.package_version,
+            "fingerprint": manifest.fingerprint,
+            "patients_learned_from": learned,
+        }
+
+    @app.get("/api/patches/{name}/rows")
+    def rows(
+        name: str,
+        split: Word = "",
+        pathology: Word = "",
+        origin: Word = "",
+        patient: Word = "",
+        whole: bool = False,
+        offset: Annotated[int, Query(ge=0)] = 0,
+        count: Annotated[int, Query(ge=0, le=PAGE)] = PAGE,
+    ) -> dict[str, Any]:
+        patches = studio.patches(name)
+        wanted = {"split": split, "pathology": pathology, "origin": origin, "patient_id": patient}
+        found = studio.chosen(patches, wanted)
+        if whole:
+            found = found[(patches.table["breast_share"].to_numpy(dtype=float) >= _ALL_BREAST)[found]]
+        return {
+            "all": len(found),
+            "size_px": patches.size_px,
+            "thumb_px": THUMB_PX,
+            "columns": SHEET_COLUMNS,
+            "rows": studio.rows(patches, found[offset : offset + count]),
+        }
+
+    @app.get("/api/patches/{name}/sheet")
+    def patch_sheet(name: str, rows: Annotated[str, Query(max_length=1200)]) -> Response:
+        patches = studio.patches(name)
+        if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", rows) or rows.count(",") >= PAGE:
+            raise SettingsError(f"rows must be at most {PAGE} numbers with commas between them.")
+        wanted = np.array([studio.row(patches, int(one)) for one in rows.split(",")], np.int64)
+        with shelf.lock:
+            return Response(sheet(patches, wanted), media_type="image/png")
+
+    @app.get("/api/patches/{name}/raw/{row}")
+    def raw(name: str, row: int) -> Response:
+        patches = studio.patches(name)
+        with shelf.lock:
+            image = patches.pixels([studio.row(patches, row)])[0][0]
+        return Response(image.astype("<u2").tobytes(), media_type="application/octet-stream")
+
+    @app.get("/api/patches/{name}/mask/{row}")
+    def mask(name: str, row: int) -> Response:
+        patches = studio.patches(name)
+        with shelf.lock:
+            found = patches.masks([studio.row(patches, row)])[0]
+        return Response(found.astype(np.uint8).tobytes(), media_type="application/octet-stream")
+
+    @app.get("/api/patches/{name}/dropped")
+    def dropped(name: str) -> list[dict[str, Any]]:
+        return [
+            {str(key): value for key, value in one.items()}
+            for one in studio.patches(name).dropped.astype(object).to_dict("records")
+        ]
+
+    @app.get("/api/mammograms/{name}/rows")
+    def mammograms(
+        name: str,
+        split: Word = "",
+        patient: Word = "",
+        offset: Annotated[int, Query(ge=0)] = 0,
+        count: Annotated[int, Query(ge=0, le=PAGE)] = PAGE,
+    ) -> dict[str, Any]:
+        found = shelf.open(name, MammogramSet)
+        table = found.mammograms.reset_index(names="number")
+        table = table[table["split"] == split] if split else table
+        if patient and studio.show_patients:
+            table = table[table["patient_id"].str.contains(patient, case=False, regex=False)]
+        return {
+            "all": len(table),
+            "tile_px": TILE_PX,
+            "rows": [_mammogram(found, one, studio.show_patients) for one in
+                     table.iloc[offset : offset + count].astype(object).to_dict("records")],
+        }  # fmt: skip
+
+    @app.get("/api/mammograms/{name}/{number}/tile/{level}/{column}/{row}")
+    def tile(name: str, number: int, level: int, column: int, row: int, outlines: bool = True) -> Response:
+        found = shelf.open(name, MammogramSet)
+        if not 0 <= number < len(found.mammograms):
+            raise SourceError("There is no such mammogram.")
+        mammogram_id = str(found.mammograms["mammogram_id"].iloc[number])
+        with shelf.lock:
+            png = studio.tiles.tile(found, mammogram_id, level, column, row, outlines)
+        if png is None:
+            raise SourceError("There is no such tile.")
+        return Response(png, media_type="image/png", headers={"cache-control": "private, max-age=600"})
+
+
+def _mammogram(found: MammogramSet, one: dict[Any, Any], show_patients: bool) -> dict[str, Any]:
+    lesions = found.lesions_of(one["mammogram_id"])
+    shown = {
+        "number": int(one["number"]),
+        "rows": int(one["rows"]),
+        "columns": int(one["columns"]),
+        "top_level": top_level(int(one["rows"]), int(one["columns"])),
+        "laterality": one["laterality"] if isinstance(one["laterality"], str) else "",
+        "view": one["view"] if isinstance(one["view"], str) else "",
+        "split": one["split"],
+        "lesions": [f"{lesion.pathology} {lesion.abnormality}" for lesion in lesions.itertuples()],
+    }
+    return shown | ({"patient_id": one["patient_id"]} if show_patients else {})
+
+
+def _paint(app: FastAPI, studio: Studio) -> None:
+    @app.get("/api/infillers")
+    def infillers() -> list[dict[str, Any]]:
+        return studio.painters()
+
+    @app.post("/api/hole")
+    def hole(asked: HoleAsked) -> dict[str, Any]:
+        patches, infiller = studio.patches(asked.patches), studio.shelf.open(asked.infiller, Infiller)
+        mask = studio.mask(patches, asked.mask)
+        with studio.shelf.lock:
+            breast = patches.breasts([studio.row(patches, asked.row)])[0]
+        if infiller.size_px != patches.size_px:
+            raise SettingsError(
+                f"The infiller fills patches of {infiller.size_px} px; these have {patches.size_px}. Choose others."
+            )
+        bits = np.packbits(hole_for(mask, infiller)).tobytes()
+        return {"refused": refusal(mask, breast, infiller), "hole": base64.b64encode(bits).decode()}
+
+    @app.post("/api/paint")
+    def paint(asked: PaintingAsked) -> dict[str, Any]:
+        wishes = studio.wishes(asked)
+        return {"painting": studio.easel.add(wishes).name, "fills": [wish.said for wish in wishes]}
+
+    @app.get("/api/paint/{name}")
+    def progress(name: str) -> dict[str, Any]:
+        painting = studio.easel.painting(name)
+        return {"state": painting.state, "done": len(painting.fills), "error": painting.words}
+
+    @app.get("/api/paint/{name}/fill/{number}")
+    def fill(name: str, number: int) -> Response:
+        painting = studio.easel.painting(name)
+        if not 0 <= number < len(painting.fills):
+            raise SourceError("This fill is not painted (yet).")
+        return Response(painting.fills[number].astype("<u2").tobytes(), media_type="application/octet-stream")
+
+    @app.delete("/api/paint/{name}")
+    def cancel(name: str) -> dict[str, Any]:
+        return {"state": studio.easel.cancel(name).state}
+
+    @app.post("/api/keep")
+    def keep(asked: KeepAsked) -> dict[str, Any]:
+        kept = studio.keep(asked)
+        place = kept.folder.relative_to(studio.shelf.folder).as_posix()
+        return {"place": place, "headline": kept.headline()}
+
+
+def _read(app: FastAPI, studio: Studio) -> None:
+    @app.get("/api/studies")
+    def studies() -> list[dict[str, Any]]:
+        return [{"name": name, **one.progress()} for name, one in studio.studies().items()]
+
+    @app.post("/api/studies")
+    def make(asked: StudyAsked) -> dict[str, Any]:
+        settings = ReaderStudySettings(cases=asked.cases, readers=asked.readers)
+        out = studio.new_place(asked.name, ".readers.sqlite")
+        sets = studio.own_patches(asked.real), studio.own_patches(asked.synthetic)
+        return {"name": asked.name, **make_reader_study(*sets, out, settings, seed=asked.seed).progress()}
+
+    @app.get("/api/read/next")
+    def upcoming(request: Request) -> dict[str, Any]:
+        code = str(request.state.reader)
+        return studio.reader(code).upcoming(code)
+
+    @app.get("/api/read/case/{position}")
+    def case(request: Request, position: int) -> Response:
+        code = str(request.state.reader)
+        return Response(studio.reader(code).pixels(code, position), media_type="application/octet-stream")
+
+    @app.post("/api/read/rating")
+    def rate(request: Request, given: RatingGiven) -> dict[str, Any]:
+        code = str(request.state.reader)
+        study = studio.reader(code)
+        study.rate(code, given.position, given.synthetic, given.malignant, given.seconds)
+        return study.upcoming(code)

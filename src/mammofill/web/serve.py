@@ -1,0 +1,91 @@
+"""Opening the studio: a server on loopback, and the browser on its address; command `studio`."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from mammofill.ground.errors import SettingsError
+
+LOOPBACK = "127.0.0.1"
+_EVERYWHERE = ("", "0.0.0.0", "::")
+
+
+def open_studio(
+    folder: Path,
+    *,
+    host: str = LOOPBACK,
+    port: int = 0,
+    browser: bool = True,
+    show_patients: bool = False,
+    device: str = "cpu",
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve the studio until it is stopped.
+
+    Args:
+        folder: whose artifacts are shown.
+        host: address to listen on; any but loopback lets other machines in, over plain HTTP.
+        port: 0 takes a free one.
+        browser: open the page.
+        show_patients: name patients also where other machines may look; on loopback they are named anyway.
+        device: where fills are painted.
+        say: told the address.
+
+    Raises:
+        SettingsError: FastAPI or uvicorn is not installed, the port is taken, or the host is no address.
+        SourceError: there is no such folder.
+    """
+    try:
+        import uvicorn
+
+        from mammofill.web.app import Studio, create_app
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"The studio needs {error.name}. Install it: pip install 'mammofill[web]'") from error
+    from mammofill.web.door import Key
+
+    if host in _EVERYWHERE:
+        raise SettingsError(
+            f"--host is {host!r}, which is no name that a browser could ask for. Give the address by which other "
+            "machines call this one."
+        )
+    at_home = host in (LOOPBACK, "localhost", "::1")
+    studio = Studio(folder, device, show_patients or at_home)
+    listening = _listen(host, port)
+    port = int(listening.getsockname()[1])
+    name = f"[{host}]" if ":" in host else host
+    key = Key(frozenset(f"{one}:{port}" for one in {name, LOOPBACK, "localhost"}), studio.knows_reader)
+    address = f"http://{name}:{port}/?token={key.token}"
+    say(f"The studio is open (Ctrl-C closes it): {address}")
+    if not at_home:
+        say("WARNING: other machines can reach it, over plain HTTP: whoever reads along can come in, too.")
+    if browser:
+        threading.Timer(0.5, webbrowser.open, [address]).start()
+    config = uvicorn.Config(
+        create_app(studio, key),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=2,
+    )
+    with suppress(KeyboardInterrupt):  # how it is meant to end
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise SettingsError(
+            f"Nobody can listen on {host}, port {port} ({error.strerror}). Give another --port."
+        ) from error
+    return listening

@@ -1,0 +1,335 @@
+import { ask, askJson, choice, complain, make, pause, send } from "./ask.js";
+import { windowOf } from "./gallery.js";
+import { area, draw, drawDifference, edges, packed, sixteen, tails, unpacked } from "./pixels.js";
+
+const THUMBS = 60;
+
+export async function paint(place, all, [wantedSet, wantedRow]) {
+  const infillers = await askJson("/api/infillers");
+  if (!infillers.length) {
+    place.replaceChildren(make("p", {}, "There is no finished infiller in this folder. Train one with mammofill train-infiller, or make one with its preset copy-paste."));
+    return;
+  }
+  const sets = all.artifacts.filter((one) => one.kind === "patches" && one.usable);
+  const painters = infillers.filter((one) => one.method !== "copy-paste");
+  const pasters = infillers.filter((one) => one.method === "copy-paste");
+  const state = {
+    infiller: (painters[0] ?? infillers[0]).id, guidance: null, facts: {}, seed: 0, seeds: 3,
+    set: null, row: null, side: 0, before: null, mask: null, hole: null, donor: null, refused: "", window: { level: 32768, width: 65535 },
+    tool: "draw", size: 5, view: "fill", fills: [], painting: null, kept: [], stroke: null,
+  };
+  const about = (id) => infillers.find((one) => one.id === id);
+  const first = wantedSet ?? about(state.infiller).patches.find((id) => sets.some((one) => one.id === id)) ?? sets[0]?.id;
+
+  const picture = make("canvas"), drawing = make("canvas", { "aria-label": "draw the lesion here" });
+  const strip = make("div", { className: "strip", "aria-label": "normal patches" });
+  const verdict = make("p", { className: "verdict", role: "status" });
+  const results = make("div", { className: "fills" });
+  const go = make("button", { className: "main", id: "go", onclick: () => start() }, "Paint");
+  const stop = make("button", { id: "stop", hidden: true, onclick: () => cancel() }, "Cancel");
+  const keepName = make("input", { value: "painted", pattern: "[a-z0-9][a-z0-9-]*", maxLength: 40, "aria-label": "name of the set" });
+  const keepButton = make("button", { id: "keep", disabled: true, onclick: () => keep() }, "Keep");
+  const keepWords = make("span", { className: "faint", role: "status", id: "kept" });
+  const conditions = make("span", { className: "bar" }), judged = make("p", { className: "faint" });
+  const look = make("span");
+  const tools = {};
+  const tool = (name, words) => (tools[name] = make("button", { "aria-pressed": String(state.tool === name), onclick: () => {
+    state.tool = name;
+    drawing.parentElement.classList.toggle("moves", name === "move");
+    for (const [other, button] of Object.entries(tools)) button.setAttribute("aria-pressed", String(other === name));
+  } }, words));
+
+  place.replaceChildren(make("div", { className: "paint" },
+    make("section", {},
+      make("div", { className: "bar" }, choice("patches", sets.map((one) => [one.id, one.place]), first, chooseSet)),
+      make("div", { className: "stage" }, picture, drawing),
+      strip,
+      make("div", { className: "bar" }, tool("draw", "draw"), tool("erase", "erase"), tool("ellipse", "ellipse"), tool("move", "move"),
+        make("label", {}, "brush", make("input", { type: "range", min: 1, max: 24, value: state.size, "aria-label": "brush", oninput: (event) => { state.size = Number(event.target.value); } }))),
+      make("div", { className: "bar" },
+        make("button", { id: "benign-outline", onclick: () => layOutline("benign") }, "a real benign outline"),
+        make("button", { id: "malignant-outline", onclick: () => layOutline("malignant") }, "a malignant one"),
+        make("button", { onclick: () => { state.mask?.fill(0); state.donor = null; changed(); } }, "clear")),
+      look),
+    make("section", {},
+      make("div", { className: "bar" },
+        choice("infiller", infillers.map((one) => [one.id, one.place]), state.infiller, (id) => { state.infiller = id; chooseInfiller(); changed(); }),
+        make("label", {}, "seed", make("input", { type: "number", min: 0, value: 0, id: "seed", onchange: (event) => { state.seed = Number(event.target.value); } })),
+        make("label", {}, "seeds", make("input", { type: "number", min: 1, max: 6, value: 3, onchange: (event) => { state.seeds = Math.max(1, Math.min(6, Number(event.target.value))); } })),
+        conditions, go, stop),
+      verdict, judged,
+      make("div", { className: "bar" },
+        choice("show", [["fill", "fills"], ["flicker", "flicker with the tissue"], ["difference", "difference"]], "fill", (view) => { state.view = view; redraw(); }),
+        make("label", {}, "keep the ticked ones as", keepName), keepButton, keepWords),
+      results)));
+
+  function chooseInfiller() {
+    const one = about(state.infiller);
+    state.facts = {};
+    state.guidance = null;
+    judged.textContent = `${one.method}, ${one.size_px} px, repaints ${one.hole}; ${one.judgement}`;
+    conditions.replaceChildren(
+      ...(one.guidance === null ? [] : [make("label", {}, "guidance", make("input", { type: "number", min: 0, max: 20, step: 0.25, value: one.guidance, id: "guidance",
+        onchange: (event) => { state.guidance = event.target.value === "" ? null : Number(event.target.value); } }))]),
+      ...Object.entries(one.conditions).map(([fact, words]) => choice(fact, [["", "not asked"], ...words.map((word) => [word, word])], "",
+        (word) => { if (word) state.facts[fact] = word; else delete state.facts[fact]; })));
+  }
+
+  async function chooseSet(id, row) {
+    complain(null);
+    state.set = id;
+    state.kept = [];
+    const found = await askJson(`/api/patches/${id}/rows?${new URLSearchParams({ pathology: "normal", origin: "real", split: "train", whole: true, count: THUMBS })}`);
+    state.side = found.size_px;
+    if (!found.rows.length) throw new Error("This set has no normal patch of the train split, all of it breast, to paint into.");
+    const image = new Image();
+    image.src = `/api/patches/${id}/sheet?rows=${found.rows.map((one) => one.row).join(",")}`;
+    await image.decode();
+    strip.replaceChildren(...found.rows.map((one, number) => {
+      const thumb = make("canvas", { width: found.thumb_px, height: found.thumb_px, title: one.patch_id ?? "", onclick: () => choosePatch(one.row) });
+      thumb.getContext("2d").drawImage(image, -(number % found.columns) * found.thumb_px, -Math.floor(number / found.columns) * found.thumb_px);
+      return thumb;
+    }));
+    await choosePatch(row ?? found.rows[0].row);
+  }
+
+  async function choosePatch(row) {
+    await cancel();
+    state.row = row;
+    state.before = await sixteen(await ask(`/api/patches/${state.set}/raw/${row}`), state.side);
+    state.mask = new Uint8Array(state.side ** 2);
+    state.donor = null;
+    state.fills = [];
+    results.replaceChildren();
+    const [low, high] = tails(state.before);
+    state.window = { level: (low + high) / 2, width: Math.max(1.6 * (high - low), 256) };
+    look.replaceChildren(windowOf(state.window, redraw));
+    redraw();
+    changed();
+  }
+
+  function redraw() {
+    if (!state.before) return;
+    draw(picture, state.before, state.side, state.window);
+    drawing.width = drawing.height = state.side;
+    const pen = drawing.getContext("2d");
+    const dots = (mask, colour) => { pen.fillStyle = colour; mask?.forEach((on, at) => { if (on) pen.fillRect(at % state.side, Math.floor(at / state.side), 1, 1); }); };
+    dots(state.mask, "rgba(255, 190, 60, .28)");
+    if (state.mask) dots(edges(state.mask, state.side), "rgba(255, 190, 60, .9)");
+    if (state.hole) dots(edges(state.hole, state.side), state.refused ? "rgba(255, 80, 70, .9)" : "rgba(90, 200, 255, .9)");
+    for (const one of state.fills) showFill(one);
+  }
+
+  // ---- drawing
+
+  const at = (event) => {
+    const box = drawing.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width * state.side, (event.clientY - box.top) / box.height * state.side];
+  };
+  drawing.addEventListener("pointerdown", (event) => {
+    drawing.setPointerCapture(event.pointerId);
+    state.stroke = { from: at(event), last: at(event), before: state.mask.slice() };
+    stroke(event);
+  });
+  drawing.addEventListener("pointermove", (event) => { if (state.stroke) stroke(event); });
+  drawing.addEventListener("pointerup", () => { if (state.stroke) { state.stroke = null; changed(); } });
+  drawing.addEventListener("pointercancel", () => { state.stroke = null; changed(); });
+
+  function stroke(event) {
+    const [x, y] = at(event), { from, last } = state.stroke;
+    if (state.tool === "ellipse") {
+      state.mask = state.stroke.before.slice();
+      const half = [Math.abs(x - from[0]), Math.abs(y - from[1])].map((one) => Math.max(one, 0.5));
+      each((column, row) => ((column - from[0]) / half[0]) ** 2 + ((row - from[1]) / half[1]) ** 2 <= 1, 1);
+    } else if (state.tool === "move") {
+      state.mask = shifted(state.stroke.before, Math.round(x - from[0]), Math.round(y - from[1]));
+    } else {
+      const steps = Math.max(1, Math.ceil(Math.hypot(x - last[0], y - last[1])));
+      for (let step = 1; step <= steps; step++) {
+        const centre = [0, 1].map((axis) => last[axis] + ([x, y][axis] - last[axis]) * step / steps);
+        each((column, row) => Math.hypot(column - centre[0], row - centre[1]) <= state.size / 2, state.tool === "draw" ? 1 : 0);
+      }
+      state.stroke.last = [x, y];
+    }
+    redraw();
+  }
+
+  function each(inside, value) {
+    for (let place = 0; place < state.mask.length; place++) {
+      if (inside(place % state.side + 0.5, Math.floor(place / state.side) + 0.5)) state.mask[place] = value;
+    }
+  }
+
+  // What is moved over the border is gone when the pointer is let go, as what is drawn there never was.
+  function shifted(mask, right, down) {
+    const { side } = state;
+    return mask.map((_, place) => {
+      const column = place % side - right, row = Math.floor(place / side) - down;
+      return column >= 0 && row >= 0 && column < side && row < side ? mask[row * side + column] : 0;
+    });
+  }
+
+  function centred(mask) {
+    const { side } = state, sums = [0, 0];
+    mask.forEach((on, place) => { if (on) { sums[0] += place % side; sums[1] += Math.floor(place / side); } });
+    const [right, down] = sums.map((sum) => Math.round((side - 1) / 2 - sum / area(mask)));
+    return shifted(mask, right, down);
+  }
+
+  let lesions = { set: null };
+  async function layOutline(pathology) {
+    if (lesions.set !== state.set) lesions = { set: state.set };
+    if (!lesions[pathology]) {
+      const found = await askJson(`/api/patches/${state.set}/rows?${new URLSearchParams({ pathology, origin: "real", split: "train", count: 120 })}`);
+      lesions[pathology] = { rows: found.rows, next: 0 };
+    }
+    const { rows } = lesions[pathology];
+    for (let tries = 0; tries < rows.length; tries++) {
+      const one = rows[lesions[pathology].next++ % rows.length];
+      const mask = new Uint8Array(await (await ask(`/api/patches/${state.set}/mask/${one.row}`)).arrayBuffer());
+      const cut = mask.some((on, place) => on && (place % state.side === 0 || place % state.side === state.side - 1 || place < state.side || place >= state.side * (state.side - 1)));
+      if (cut || !area(mask)) continue;
+      state.mask = centred(mask);
+      state.donor = one.row;
+      await changed();
+      return;
+    }
+    throw new Error(`No ${pathology} lesion of the train split lies whole in a patch of this set.`);
+  }
+
+  let asking = null;
+  async function changed() {
+    asking?.abort();
+    asking = new AbortController();
+    state.hole = null;
+    if (!area(state.mask)) {
+      state.donor = null;
+      state.refused = "Draw where the lesion should be, or lay an outline.";
+    } else {
+      try {
+        const found = await send("/api/hole", { infiller: state.infiller, patches: state.set, row: state.row, mask: packed(state.mask) }, asking.signal);
+        state.refused = found.refused ?? "";
+        state.hole = unpacked(found.hole, state.mask.length);
+      } catch (error) {
+        if (error.name === "AbortError") return;
+        state.refused = error.message;
+      }
+    }
+    verdict.textContent = state.refused || `${area(state.mask)} px of lesion; ${area(state.hole)} px will be repainted`;
+    verdict.classList.toggle("bad", Boolean(state.refused) && area(state.mask) > 0);
+    go.disabled = Boolean(state.refused);
+    redraw();
+  }
+
+  // ---- painting
+
+  async function start() {
+    complain(null);
+    const seeds = Array.from({ length: state.seeds }, (_, number) => state.seed + number);
+    const order = {
+      patches: state.set, row: state.row, mask: packed(state.mask), facts: state.facts, guidance: state.guidance,
+      infillers: [state.infiller, ...pasters.filter((one) => one.id !== state.infiller && one.size_px === state.side).map((one) => one.id).slice(0, 1)],
+      fills: ["benign", "malignant"].flatMap((pathology) => seeds.map((seed) => ({ pathology, seed }))),
+    };
+    go.disabled = true;
+    stop.hidden = false;
+    stop.textContent = "Cancel";
+    try {
+      const { painting, fills } = await send("/api/paint", order);
+      state.painting = painting;
+      state.fills = fills.map((said) => ({ ...said, canvas: make("canvas"), values: null, tick: null, asked: order, donor: state.donor }));
+      lay();
+      await follow(painting);
+    } catch (error) {
+      complain(error);
+    }
+    stop.hidden = true;
+    go.disabled = Boolean(state.refused);
+  }
+
+  async function follow(painting) {
+    for (let shown = 0; state.painting === painting;) {
+      const now = await askJson(`/api/paint/${painting}`);
+      for (; shown < now.done; shown++) {
+        const one = state.fills[shown];
+        one.values = await sixteen(await ask(`/api/paint/${painting}/fill/${shown}`), state.side);
+        one.tick.disabled = false;
+        showFill(one);
+      }
+      stop.textContent = `Cancel (${now.done} of ${state.fills.length} are painted)`;
+      if (now.state === "failed") throw new Error(now.error);
+      if (now.state === "done" || now.state === "cancelled") break;
+      await pause(150);
+    }
+    if (state.painting === painting) state.painting = null;
+  }
+
+  async function cancel() {
+    const painting = state.painting;
+    state.painting = null;
+    if (painting) await ask(`/api/paint/${painting}`, { method: "DELETE" });
+  }
+
+  function lay() {
+    const groups = [];
+    for (const id of new Set(state.fills.map((one) => one.infiller))) {
+      const group = make("section", {}, make("h3", {}, about(id).place));
+      groups.push(group);
+      for (const pathology of ["benign", "malignant"]) {
+        group.append(make("div", { className: "line" }, ...state.fills.filter((one) => one.infiller === id && one.pathology === pathology).map((one) => {
+          one.tick = make("input", { type: "checkbox", disabled: true, onchange: countKept, "aria-label": `keep ${pathology} ${one.seed}` });
+          return make("figure", { className: "fill" }, one.canvas,
+            make("figcaption", {}, make("label", {}, one.tick, " ", make("span", { className: pathology }, pathology), ` ${one.seed}`)));
+        })));
+      }
+    }
+    results.replaceChildren(...groups);
+    countKept();
+  }
+
+  let flick = false;
+  const flicker = setInterval(() => { if (state.view === "flicker") { flick = !flick; state.fills.forEach(showFill); } }, 600);
+
+  function showFill(one) {
+    if (!one.values) return;
+    if (state.view === "difference") drawDifference(one.canvas, one.values, state.before, state.side, state.window);
+    else draw(one.canvas, state.view === "flicker" && flick ? state.before : one.values, state.side, state.window);
+  }
+
+  const ticked = () => state.fills.filter((one) => one.tick?.checked);
+
+  function countKept() {
+    keepButton.disabled = !ticked().length;
+    keepButton.textContent = ticked().length ? `Keep ${ticked().length}` : "Keep";
+  }
+
+  async function keep() {
+    complain(null);
+    const chosen = ticked();
+    const by = [...new Set(chosen.map((one) => one.infiller))];
+    if (by.length > 1) {
+      complain(new Error("A set has one infiller: tick the fills of one of them."));
+      return;
+    }
+    keepButton.disabled = true;
+    keepWords.textContent = "is written …";
+    try {
+      const { asked, donor } = chosen[0];
+      const known = about(by[0]);
+      const facts = Object.fromEntries(Object.entries(asked.facts).filter(([fact]) => fact in known.conditions));
+      const kept = await send("/api/keep", {
+        name: keepName.value, patches: asked.patches, infiller: by[0], guidance: known.guidance === null ? null : asked.guidance,
+        fills: chosen.map((one) => ({ row: asked.row, mask: asked.mask, donor_row: donor, pathology: one.pathology, seed: one.seed, facts })),
+      });
+      keepWords.textContent = `kept: ${kept.place}, ${kept.headline}`;
+    } catch (error) {
+      keepWords.textContent = "";
+      complain(error);
+    }
+    countKept();
+  }
+
+  chooseInfiller();
+  if (first) await chooseSet(first, wantedRow === undefined ? undefined : Number(wantedRow));
+  return () => { clearInterval(flicker); asking?.abort(); cancel(); };
+}

@@ -1,0 +1,90 @@
+// Reading, by the keyboard alone. What comes of a case is its pixels, always as many bytes, and nothing else.
+
+import { ask, askJson, complain, pause, send } from "./ask.js";
+
+const QUESTIONS = [
+  ["synthetic", "Real or synthetic?", "1 surely real … 100 surely synthetic"],
+  ["malignant", "Benign or malignant?", "1 surely benign … 100 surely malignant"],
+];
+const REST_EVERY = 25;
+const byId = (name) => document.getElementById(name);
+let turn, given, typed, began, busy = true;
+
+async function next(known) {
+  busy = true;
+  turn = known ?? await patiently(() => askJson("/api/read/next"));
+  given = {};
+  typed = "";
+  byId("progress").textContent = `${turn.position} of ${turn.cases} cases are rated`;
+  if (turn.position === turn.cases) {
+    byId("case").hidden = true;
+    byId("question").replaceChildren(document.createTextNode("All cases are rated. Thank you; you may close this page."));
+    return;
+  }
+  const pixels = new Uint8Array(await (await patiently(() => ask(`/api/read/case/${turn.position}`))).arrayBuffer());
+  const canvas = byId("case");
+  canvas.width = canvas.height = turn.side;
+  const picture = new ImageData(turn.side, turn.side);
+  pixels.forEach((gray, place) => picture.data.set([gray, gray, gray, 255], place * 4));
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+  byId("pause").textContent = turn.position && turn.position % REST_EVERY === 0 ? "A good moment for a break: everything so far is kept." : "";
+  began = performance.now();
+  busy = false;
+  show();
+}
+
+function show() {
+  const [, asked, scale] = QUESTIONS[Object.keys(given).length];
+  byId("asked").textContent = asked;
+  byId("scale").textContent = scale;
+  byId("typed").textContent = typed || "–";
+}
+
+// The server may be stopped and come back; the reader waits, and loses nothing.
+async function patiently(work) {
+  for (let wait = 500; ; wait = Math.min(wait * 2, 8000)) {
+    try {
+      const answer = await work();
+      complain(null);
+      return answer;
+    } catch (error) {
+      if (!(error instanceof TypeError)) {
+        complain(error);
+        throw error;
+      }
+      complain(new Error("The studio does not answer; trying again. Nothing is lost."));
+      await pause(wait);
+    }
+  }
+}
+
+async function take() {
+  const rating = Number(typed);
+  if (!(rating >= 1 && rating <= 100)) {
+    complain(new Error("Type a number from 1 to 100."));
+    return;
+  }
+  complain(null);
+  given[QUESTIONS[Object.keys(given).length][0]] = rating;
+  typed = "";
+  if (Object.keys(given).length < QUESTIONS.length) {
+    show();
+    return;
+  }
+  busy = true;
+  const seconds = (performance.now() - began) / 1000;
+  await next(await patiently(() => send("/api/read/rating", { ...given, position: turn.position, seconds })));
+}
+
+addEventListener("keydown", (event) => {
+  if (busy || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (/^\d$/.test(event.key) && typed.length < 3) typed += event.key;
+  else if (event.key === "Backspace") typed = typed.slice(0, -1);
+  else if (event.key === "Escape") { given = {}; typed = ""; }
+  else if (event.key === "Enter") { take(); return; }
+  else return;
+  event.preventDefault();
+  show();
+});
+
+next();

@@ -1,0 +1,248 @@
+"""The page in a real browser: Chromium without a window, driven by selenium."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from toy_studio import SIZE_PX, a_disc, infiller_of
+
+from mammofill.patches import PatchSet
+from mammofill.readers import ReaderStudy, ReaderStudySettings, make_reader_study
+from mammofill.synthesis import HandFill, keep_painted, paint_by_hand
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (extra dev)")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromium-driver are not installed"),
+    # Sockets of selenium's that nobody closed say so when they are collected, long after.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+PATIENCE = 240
+"""Seconds; only a page that does nothing waits so long, so that no test depends on the machine's speed."""
+
+
+class Server:
+    """The studio in a process of its own, which can be killed and opened again at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = 0
+        self.open()
+
+    def open(self) -> None:
+        command = [sys.executable, "-m", "mammofill", "studio", str(self.folder), "--no-browser"]
+        self.process = subprocess.Popen(
+            [*command, "--port", str(self.port)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=\S+", said)
+        assert found, said + self.process.stdout.read()
+        self.address, self.port = found[0], int(found[1])
+
+    def page(self, rest: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{rest}"
+
+    def kill(self) -> None:
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def browser() -> Iterator[Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "window-size=1400,1000"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    opened.set_page_load_timeout(PATIENCE)
+    opened.set_script_timeout(PATIENCE)
+    yield opened
+    opened.quit()
+
+
+@pytest.fixture
+def server(folder: Path, tmp_path: Path) -> Iterator[Server]:
+    place = tmp_path / "study"
+    shutil.copytree(folder, place)
+    opened = Server(place)
+    yield opened
+    if opened.process.poll() is None:
+        opened.kill()
+
+
+def wait_for(found: Callable[[], Any]) -> Any:
+    end = time.monotonic() + PATIENCE
+    while not (value := found()):
+        assert time.monotonic() < end, "the page did not come to it"
+        time.sleep(0.1)
+    return value
+
+
+def all_of(browser: Chrome, selector: str) -> list[Any]:
+    return browser.find_elements("css selector", selector)
+
+
+def text_of(browser: Chrome, selector: str) -> str:
+    return str(browser.execute_script("return document.querySelector(arguments[0])?.textContent ?? ''", selector))
+
+
+def complaints(browser: Chrome) -> list[Any]:
+    """What the browser complained of, but for requests that a stopped server did not answer."""
+    return [one for one in browser.get_log("browser") if one["level"] == "SEVERE" and "ERR_CONN" not in one["message"]]
+
+
+def test_a_lesion_is_drawn_painted_and_kept(browser: Chrome, server: Server) -> None:
+    browser.get(server.address)
+    wait_for(lambda: len(all_of(browser, ".artifact")) == 3)
+    browser.get(server.page("#paint"))
+    stage = wait_for(lambda: all_of(browser, ".stage canvas:last-child"))[0]
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    draw(browser, stage, [(0.5, 0.5), (0.6, 0.5), (0.6, 0.6), (0.5, 0.6), (0.4, 0.5), (0.5, 0.4), (0.6, 0.4)])
+    wait_for(lambda: "will be repainted" in text_of(browser, ".verdict"))
+    browser.execute_script("document.getElementById('go').click()")
+    wait_for(lambda: len(all_of(browser, ".fill input:not(:disabled)")) == 6)
+    browser.execute_script("for (const number of [0, 5]) document.querySelectorAll('.fill input')[number].click()")
+    wait_for(lambda: text_of(browser, "#keep") == "Keep 2")
+    browser.execute_script("document.getElementById('keep').click()")
+    wait_for(lambda: "kept: studio/painted" in text_of(browser, "#kept"))
+    assert complaints(browser) == []
+
+    kept = PatchSet.open(server.folder / "studio" / "painted")
+    assert list(kept.table["pathology"]) == ["benign", "malignant"]
+    assert list(kept.table["seed"]) == [0, 2]
+    _, masks = kept.pixels([0, 1])
+    assert (masks[0] == masks[1]).all()
+    assert masks[0][SIZE_PX // 2, SIZE_PX // 2]
+    patches = PatchSet.open(server.folder / "patches")
+    fill = HandFill(str(kept.table["context_patch_id"].iloc[0]), masks[0], "benign", 0)
+    assert (kept.pixels([0])[0][0] == paint_by_hand(infiller_of(server.folder), patches, fill)).all()
+
+
+def test_a_painting_is_cancelled(browser: Chrome, server: Server) -> None:
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    browser.execute_script("document.getElementById('benign-outline').click()")
+    wait_for(lambda: "will be repainted" in text_of(browser, ".verdict"))
+    browser.execute_script(
+        "document.getElementById('go').click();"
+        "new MutationObserver((_, watch) => { document.getElementById('stop').click(); watch.disconnect(); })"
+        ".observe(document.querySelector('.fills'), { childList: true })"
+    )
+    wait_for(lambda: all_of(browser, ".fill"))
+    wait_for(lambda: browser.execute_script("return document.getElementById('stop').hidden"))
+    assert browser.execute_script("return document.getElementById('message').hidden")
+    assert complaints(browser) == []
+
+
+def test_a_mask_off_the_tissue_is_refused_with_the_reason(browser: Chrome, server: Server) -> None:
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    stage = wait_for(lambda: all_of(browser, ".stage canvas:last-child"))[0]
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    draw(browser, stage, [(0.16, 0.4), (0.2, 0.6), (0.24, 0.5), (0.2, 0.4)])
+    wait_for(lambda: "leaves the breast tissue" in text_of(browser, ".verdict"))
+    assert browser.execute_script("return document.getElementById('go').disabled")
+
+
+def draw(browser: Chrome, stage: Any, places: list[tuple[float, float]]) -> None:
+    """Draw a line through places given as shares of the stage."""
+    from selenium.webdriver import ActionChains
+
+    size = stage.size
+    chain = ActionChains(browser)
+    for number, (across, down) in enumerate(places):
+        chain.move_to_element_with_offset(stage, (across - 0.5) * size["width"], (down - 0.5) * size["height"])
+        if not number:
+            chain.click_and_hold()
+    chain.release().perform()
+
+
+def test_the_gallery_shows_and_filters(browser: Chrome, server: Server) -> None:
+    browser.get(server.address)
+    wait_for(lambda: all_of(browser, ".artifact"))
+    links = browser.execute_script(
+        "return [...document.querySelectorAll('.artifact b a')].map((a) => [a.textContent, a.href])"
+    )
+    browser.get(dict(links)["patches"])
+    wait_for(lambda: "72 patches" in text_of(browser, ".bar"))
+    loaded = "const image = document.querySelector('.sheet img'); return image?.complete && image.naturalWidth > 0"
+    wait_for(lambda: browser.execute_script(loaded))
+    browser.execute_script(
+        "const select = document.querySelectorAll('.bar select')[1]; select.value = 'malignant';"
+        "select.dispatchEvent(new Event('change'))"
+    )
+    wait_for(lambda: "24 patches" in text_of(browser, ".bar"))
+    wait_for(lambda: browser.execute_script(loaded))
+    browser.execute_script("document.querySelector('.sheet img').click()")
+    wait_for(lambda: "malignant" in text_of(browser, ".detail dl"))
+    assert complaints(browser) == []
+
+
+def test_a_reader_reads_through_a_reload_and_a_killed_server(browser: Chrome, server: Server, tmp_path: Path) -> None:
+    patches = PatchSet.open(server.folder / "patches")
+    fills = [
+        HandFill(f"train-normal-{number}", a_disc(radius=5), pathology, number)
+        for number, pathology in enumerate(["benign", "malignant"] * 3)
+    ]
+    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
+    study = make_reader_study(
+        patches, painted, server.folder / "us.readers.sqlite", ReaderStudySettings(cases=2, readers=1)
+    )
+    (code,) = study.codes()
+    browser.get(server.page(f"read?code={code}"))
+    given = []
+    for position in range(8):
+        wait_for(lambda position=position: text_of(browser, "#progress") == f"{position} of 8 cases are rated")
+        wait_for(lambda: "Real or synthetic?" in text_of(browser, "#asked"))
+        if position == 3:
+            type_in(browser, "7")
+            browser.refresh()
+            wait_for(lambda: text_of(browser, "#progress") == "3 of 8 cases are rated")
+            wait_for(lambda: "Real or synthetic?" in text_of(browser, "#asked"))
+        ratings = (10 + position, 100 - position)
+        type_in(browser, f"{ratings[0]}\n")
+        wait_for(lambda: "Benign or malignant?" in text_of(browser, "#asked"))
+        if position == 5:
+            server.kill()
+        type_in(browser, f"{ratings[1]}\n")
+        if position == 5:
+            wait_for(lambda: "does not answer; trying again. Nothing is lost" in text_of(browser, "#message"))
+            server.open()
+        given.append(ratings)
+    wait_for(lambda: "All cases are rated" in text_of(browser, "#question"))
+    assert complaints(browser) == []
+    table = ReaderStudy(study.path).ratings().set_index("case")
+    with sqlite3.connect(study.path) as database:
+        order = json.loads(database.execute("SELECT cases FROM readers").fetchone()[0])
+    assert [tuple(table.loc[number, ["synthetic", "malignant"]]) for number in order] == given
+
+
+def type_in(browser: Chrome, text: str) -> None:
+    from selenium.webdriver import ActionChains, Keys
+
+    chain = ActionChains(browser)
+    for letter in text:
+        chain.send_keys(Keys.ENTER if letter == "\n" else letter)
+    chain.perform()

@@ -1,0 +1,218 @@
+"""Reader studies: nothing tells who made a case, and nothing that was rated is lost."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_studio import HOST, SIZE_PX, a_disc, client_of, infiller_of
+
+from mammofill import cli
+from mammofill.ground.errors import ArtifactError, DamagedError, SettingsError, TooFewError
+from mammofill.patches import PatchSet
+from mammofill.readers import ReaderStudy, ReaderStudySettings, analyse_readers, make_reader_study
+from mammofill.readers.make import as_shown
+from mammofill.synthesis import HandFill, keep_painted
+from mammofill.web.app import Studio
+
+
+@pytest.fixture(scope="session")
+def painted(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> PatchSet:
+    patches = PatchSet.open(folder / "patches")
+    fills = [
+        HandFill(f"train-normal-{number}", a_disc(radius=4 + number % 3), pathology, number)
+        for number, pathology in enumerate(["benign", "malignant"] * 4)
+    ]
+    return keep_painted(infiller_of(folder), patches, fills, tmp_path_factory.mktemp("painted") / "painted")
+
+
+@pytest.fixture
+def study(folder: Path, painted: PatchSet, tmp_path: Path) -> ReaderStudy:
+    settings = ReaderStudySettings(cases=3, readers=3)
+    return make_reader_study(
+        PatchSet.open(folder / "patches"), painted, tmp_path / "s.readers.sqlite", settings, seed=5
+    )
+
+
+def truths(study: ReaderStudy) -> list[tuple[int, str, int]]:
+    with sqlite3.connect(study.path) as database:
+        return database.execute("SELECT number, pathology, synthetic FROM cases ORDER BY number").fetchall()
+
+
+def read_all(study: ReaderStudy, code: str, sharp: bool) -> None:
+    with sqlite3.connect(study.path) as database:
+        order = json.loads(database.execute("SELECT cases FROM readers WHERE code = ?", (code,)).fetchone()[0])
+    for position, number in enumerate(order):
+        _, pathology, synthetic = truths(study)[number]
+        rating = (90 if synthetic else 10) + number % 7 if sharp else 20 + (number * 37) % 60
+        study.rate(code, position, rating, 80 if pathology == "malignant" else 15, 1.5)
+
+
+def test_cases_are_as_many_of_each_kind_and_of_different_patients(study: ReaderStudy) -> None:
+    kinds = [(pathology, synthetic) for _, pathology, synthetic in truths(study)]
+    assert all(
+        kinds.count((pathology, synthetic)) == 3 for pathology in ("benign", "malignant") for synthetic in (0, 1)
+    )
+    orders = {tuple(order) for order in orders_of(study)}
+    assert len(orders) == 3
+    assert all(sorted(order) == list(range(12)) for order in orders)
+
+
+def orders_of(study: ReaderStudy) -> list[list[int]]:
+    with sqlite3.connect(study.path) as database:
+        return [json.loads(one) for (one,) in database.execute("SELECT cases FROM readers")]
+
+
+def test_the_same_seed_draws_the_same_cases_but_new_codes(
+    folder: Path, painted: PatchSet, study: ReaderStudy, tmp_path: Path
+) -> None:
+    settings = ReaderStudySettings(cases=3, readers=3)
+    again = make_reader_study(
+        PatchSet.open(folder / "patches"), painted, tmp_path / "again.readers.sqlite", settings, seed=5
+    )
+    assert truths(again) == truths(study)
+    assert orders_of(again) == orders_of(study)
+    assert not set(again.codes()) & set(study.codes())
+
+
+def test_nothing_that_a_reader_gets_tells_who_made_a_case(study: ReaderStudy, tmp_path: Path) -> None:
+    client, _ = client_of(Studio(tmp_path))
+    code = study.codes()[0]
+    assert client.get(f"/read?code={code}").status_code == 200
+    seen = []
+    for position in range(12):
+        turn = client.get("/api/read/next").json()
+        assert turn == {"position": position, "cases": 12, "side": SIZE_PX}
+        case = client.get(f"/api/read/case/{position}")
+        values = np.frombuffer(case.content, np.uint8)
+        seen.append((len(case.content), values.min(), values.max(), sorted(case.headers)))
+        given = {"position": position, "synthetic": 40, "malignant": 60, "seconds": 2.0}
+        assert set(client.post("/api/read/rating", json=given).json()) == {"position", "cases", "side"}
+    assert all(one == (SIZE_PX**2, 0, 255, seen[0][3]) for one in seen)
+
+
+def test_a_set_kept_in_8_bits_is_not_told_by_its_levels() -> None:
+    fine = (np.arange(4096).reshape(64, 64) * 13).astype(np.uint16)
+    kept = np.rint(fine / 257).astype(np.uint16) * np.uint16(257)
+    assert (as_shown(fine, coarse=True) == as_shown(kept, coarse=True)).all()
+    assert len(np.unique(as_shown(fine, coarse=False))) >= len(np.unique(as_shown(kept, coarse=True)))
+
+
+def test_a_reader_may_read_and_nothing_else(study: ReaderStudy, tmp_path: Path) -> None:
+    client, _ = client_of(Studio(tmp_path))
+    client.get(f"/read?code={study.codes()[1]}")
+    for path in ("/", "/api/artifacts", "/api/studies", "/api/infillers", "/artifact/x/y.png"):
+        assert client.get(path).status_code == 401
+    assert client.get("/api/read/case/3").status_code == 400  # not yet
+    stranger, _ = client_of(Studio(tmp_path))
+    assert stranger.get("/read?code=AAAAAAAAAAAA").status_code == 401
+    given = {"position": 0, "synthetic": 0, "malignant": 101, "seconds": 1}
+    assert client.post("/api/read/rating", json=given).status_code == 422
+
+
+def test_ratings_are_resumed_given_twice_and_never_changed(study: ReaderStudy) -> None:
+    code = study.codes()[0]
+    study.rate(code, 0, 30, 70, 2.0)
+    study.rate(code, 0, 30, 70, 2.0)  # the answer was lost, and the page sent it once more
+    assert ReaderStudy(study.path).upcoming(code)["position"] == 1
+    with pytest.raises(SettingsError, match="was rated already, or is not to be rated yet"):
+        study.rate(code, 0, 31, 70, 2.0)
+    with pytest.raises(SettingsError, match="is not to be rated yet"):
+        study.rate(code, 5, 31, 70, 2.0)
+    assert len(study.ratings()) == 1
+
+
+def test_readers_who_rate_at_once_lose_nothing(study: ReaderStudy) -> None:
+    def read(code: str) -> None:
+        for position in range(12):
+            study.rate(code, position, 1 + position, 50, 0.1)
+
+    threads = [threading.Thread(target=read, args=(code,)) for code in study.codes()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(study.ratings()) == 36
+    assert [one["rated"] for one in study.progress()["readers"]] == [12, 12, 12]
+
+
+def test_analysis_leaves_out_who_has_not_finished_and_writes_what_others_read(
+    study: ReaderStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(TooFewError, match="nobody has rated all 12 cases yet"):
+        analyse_readers(study)
+    first, second, third = study.codes()
+    read_all(study, first, sharp=True)
+    read_all(study, second, sharp=False)
+    study.rate(third, 0, 50, 50, 1.0)
+    out = tmp_path / "analysis"
+    assert cli.main(["analyse-readers", str(study.path), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "12 cases, 2 readers who rated all of them" in said
+    assert "left out, since they have not rated all: 3" in said
+    assert "reader 1: 1.000 (standard error 0.000)" in said
+    assert "reader 1: real 1.000, synthetic 1.000" in said
+    lines = (out / "synthetic-or-real.imrmc").read_text().splitlines()
+    start = lines.index("BEGIN DATA:")
+    assert {"NR: 2", "N0: 6", "N1: 6", "NM: 1"} <= set(lines[:start])
+    assert [line for line in lines[start + 1 :] if line.startswith("-1,")] == [
+        f"-1,{number},0,{synthetic}" for number, _, synthetic in truths(study)
+    ]
+    assert len(lines) - start - 1 == 12 + 24
+    table = (out / "malignant-or-benign-mrmcaov.csv").read_text().splitlines()
+    assert table[0] == "reader,treatment,case,truth,rating"
+    assert len(table) == 1 + 24
+    with pytest.raises(ArtifactError, match="is there already"):
+        analyse_readers(study, out)
+
+
+def test_one_reader_gets_no_interval_over_readers(study: ReaderStudy) -> None:
+    read_all(study, study.codes()[0], sharp=True)
+    assert "One reader says nothing of all readers" in str(analyse_readers(study))
+
+
+def test_a_study_is_made_by_a_command(
+    folder: Path, painted: PatchSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.readers.sqlite"
+    given = ["make-reader-study", str(folder / "patches"), str(painted.folder), "--out", str(out), "--cases", "2"]
+    assert cli.main(given) == 0
+    said = capsys.readouterr().out
+    assert "8 cases" in said
+    assert all(code in said for code in ReaderStudy(out).codes())
+    assert cli.main(given) == 4  # it may hold ratings by now
+    assert cli.main([*given[:3], "--out", str(tmp_path / "x.db")]) == 2
+
+
+def test_too_few_patients_are_said(folder: Path, painted: PatchSet, tmp_path: Path) -> None:
+    with pytest.raises(TooFewError, match="9 benign cases of each origin are asked for, .* only 4"):
+        make_reader_study(
+            PatchSet.open(folder / "patches"), painted, tmp_path / "x.readers.sqlite", ReaderStudySettings(cases=9)
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_file_is_no_study(tmp_path: Path) -> None:
+    (tmp_path / "x.readers.sqlite").write_bytes(b"something else" * 100)
+    with pytest.raises(DamagedError, match="is no reader study"):
+        ReaderStudy(tmp_path / "x.readers.sqlite").progress()
+
+
+def test_studies_are_made_on_the_page_too(folder: Path, painted: PatchSet, tmp_path: Path) -> None:
+    import shutil
+
+    place = tmp_path / "study"
+    shutil.copytree(folder, place)
+    shutil.copytree(painted.folder, place / "painted")
+    client, key = client_of(Studio(place))
+    client.get(f"/?token={key.token}")
+    ids = {one["place"]: one["id"] for one in client.get("/api/artifacts").json()["artifacts"]}
+    asked = {"name": "us", "real": ids["patches"], "synthetic": ids["painted"], "cases": 2, "readers": 2}
+    made = client.post("/api/studies", json=asked).json()
+    assert made["cases"] == 8
+    assert client.get("/api/studies").json() == [made]
+    assert client.get(f"/read?code={made['readers'][1]['code']}", headers={"host": HOST}).status_code == 200

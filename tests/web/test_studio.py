@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+from toy_studio import SIZE_PX, a_disc, client_of, infiller_of, packed
+
+from mammofill.classifier import TrainClassifierSettings, train_classifier
+from mammofill.ground.errors import BusyError
+from mammofill.infilling import Infiller
+from mammofill.patches import PatchSet
+from mammofill.synthesis import HandFill, paint_by_hand
+from mammofill.web.app import Studio
+from mammofill.web.painting import MOST_WAITING, Easel, Painting, Wish
+
+
+@pytest.fixture
+def opened(folder: Path, tmp_path: Path) -> tuple[TestClient, Path]:
+    place = tmp_path / "study"
+    shutil.copytree(folder, place)
+    client, key = client_of(Studio(place))
+    client.get(f"/?token={key.token}")
+    return client, place
+
+
+def ids_of(client: TestClient) -> dict[str, str]:
+    return {one["place"]: one["id"] for one in client.get("/api/artifacts").json()["artifacts"]}
+
+
+def order(client: TestClient, **changes: Any) -> dict[str, Any]:
+    ids = ids_of(client)
+    fills = [{"pathology": name, "seed": 4} for name in ("benign", "malignant")]
+    asked = {"patches": ids["patches"], "row": 0, "mask": packed(a_disc()), "infillers": [ids["infillers/pasted"]]}
+    return asked | {"fills": fills} | changes
+
+
+def wait_for(client: TestClient, painting: str) -> dict[str, Any]:
+    end = time.monotonic() + 60
+    while (found := client.get(f"/api/paint/{painting}").json())["state"] in ("waits", "paints"):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return dict(found)
+
+
+def test_artifacts_are_listed_with_their_state_and_lineage(opened: tuple[TestClient, Path]) -> None:
+    client, place = opened
+    (place / "begun.partial").mkdir()
+    found = {one["place"]: one for one in client.get("/api/artifacts").json()["artifacts"]}
+    assert set(found) == {"patches", "pairs", "infillers/pasted", "begun.partial"}
+    assert found["patches"]["usable"]
+    assert not found["begun.partial"]["usable"]
+    lineage = {one["role"]: one["id"] for one in found["infillers/pasted"]["inputs"]}
+    assert lineage["patches"] == found["patches"]["id"]
+
+
+def test_gallery_filters_and_pages(opened: tuple[TestClient, Path]) -> None:
+    client, _ = opened
+    name = ids_of(client)["patches"]
+    found = client.get(f"/api/patches/{name}/rows?split=test&pathology=benign&offset=6&count=5").json()
+    assert found["all"] == 8
+    assert [one["patch_id"] for one in found["rows"]] == ["test-benign-6", "test-benign-7"]
+    mine = client.get(f"/api/patches/{name}/rows?patient=TEST-benign-3").json()
+    assert [one["patient_id"] for one in mine["rows"]] == ["patient-test-benign-3"]
+    rows = ",".join(str(one["row"]) for one in found["rows"])
+    assert client.get(f"/api/patches/{name}/sheet?rows={rows}").content.startswith(b"\x89PNG")
+    assert "There is no split 'tset'" in client.get(f"/api/patches/{name}/rows?split=tset").json()["error"].replace(
+        "there", "There"
+    )
+
+
+def test_patients_are_not_named_to_other_machines(folder: Path) -> None:
+    client, key = client_of(Studio(folder, show_patients=False))
+    client.get(f"/?token={key.token}")
+    name = ids_of(client)["patches"]
+    answer = client.get(f"/api/patches/{name}/rows")
+    assert answer.json()["all"]
+    assert "patient-" not in answer.text
+    assert client.get(f"/api/patches/{name}/rows?patient=test").status_code == 400
+
+
+def test_fills_are_those_of_the_infiller(opened: tuple[TestClient, Path]) -> None:
+    client, place = opened
+    painting = client.post("/api/paint", json=order(client)).json()["painting"]
+    assert wait_for(client, painting) == {"state": "done", "done": 2, "error": ""}
+    shown = np.frombuffer(client.get(f"/api/paint/{painting}/fill/1").content, "<u2").reshape(SIZE_PX, SIZE_PX)
+    patches = PatchSet.open(place / "patches")
+    fill = HandFill(patches.table["patch_id"].iloc[0], a_disc(), "malignant", 4)
+    assert (shown == paint_by_hand(infiller_of(place), patches, fill)).all()
+    before = patches.pixels([0])[0][0]
+    changed = shown != before
+    assert changed.any()
+    assert not changed[~infiller_of(place).may_change(a_disc()[None])[0]].any()
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        (np.zeros((SIZE_PX, SIZE_PX), bool), "the mask is empty"),
+        (a_disc(radius=1.5), "a lesion needs at least 16"),
+        (a_disc(column=8), "leaves the breast tissue"),
+        (a_disc(row=28), "touches the border"),
+    ],
+)
+def test_masks_that_cannot_be_filled_are_refused_with_the_reason(
+    opened: tuple[TestClient, Path], mask: np.ndarray, words: str
+) -> None:
+    client, _ = opened
+    asked = order(client, mask=packed(mask))
+    shown = client.post("/api/hole", json={**asked, "infiller": asked["infillers"][0]}).json()
+    assert words in shown["refused"]
+    answer = client.post("/api/paint", json=asked)
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]
+
+
+def keeping(client: TestClient, **changes: Any) -> dict[str, Any]:
+    ids = ids_of(client)
+    fills = [
+        {"row": row, "mask": packed(a_disc()), "pathology": name, "seed": 4, "donor_row": donor}
+        for row, name, donor in ((0, "benign", None), (0, "malignant", 16), (1, "malignant", None))
+    ]
+    return {"name": "by-me", "patches": ids["patches"], "infiller": ids["infillers/pasted"], "fills": fills} | changes
+
+
+def test_what_is_kept_is_learned_from_like_any_other_set(opened: tuple[TestClient, Path]) -> None:
+    client, place = opened
+    answer = client.post("/api/keep", json=keeping(client))
+    assert answer.json()["place"] == "studio/by-me"
+    kept = PatchSet.open(place / "studio" / "by-me")
+    table = kept.table
+    assert list(table["origin"]) == ["synthetic"] * 3
+    assert list(table["mask_donor_patch_id"]) == ["train-normal-0", "train-malignant-0", "train-normal-1"]
+    assert (table["infiller"] == infiller_of(place).fingerprint).all()
+    patches = PatchSet.open(place / "patches")
+    again = paint_by_hand(infiller_of(place), patches, HandFill("train-normal-0", a_disc(), "benign", 4))
+    assert (kept.pixels([0])[0][0] == again).all()
+    assert {one.role for one in kept.manifest.inputs} == {"infiller", "patches"}
+    assert "studio/by-me" in ids_of(client)
+
+    settings = TrainClassifierSettings(network="shallow-cnn", weights="none", input_px=32, epochs=1)
+    trained = train_classifier([patches, kept], place / "classifier", settings)
+    assert "patient-train-normal-0" in trained.manifest.learned_patients()
+
+
+def test_nothing_of_the_test_split_is_kept(opened: tuple[TestClient, Path]) -> None:
+    client, place = opened
+    row = int(PatchSet.open(place / "patches").rows(split="test", pathology="normal")[0])
+    asked = keeping(client)
+    asked["fills"][0]["row"] = row
+    answer = client.post("/api/keep", json=asked)
+    assert answer.status_code == 400
+    assert "of the test split" in answer.json()["error"]
+    assert not (place / "studio" / "by-me").exists()
+
+
+def test_a_kept_set_is_never_written_over(opened: tuple[TestClient, Path]) -> None:
+    client, _ = opened
+    assert client.post("/api/keep", json=keeping(client)).status_code == 200
+    again = client.post("/api/keep", json=keeping(client))
+    assert again.status_code == 400
+    assert "already" in again.json()["error"]
+
+
+# ---- the queue
+
+
+def test_too_many_paintings_are_refused_and_cancelled_ones_end() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def paint() -> np.ndarray:
+        begun.set()
+        assert go_on.wait(30)
+        return np.zeros((2, 2), np.uint16)
+
+    easel = Easel()
+    at_work = easel.add([Wish({}, paint), Wish({}, paint)])
+    assert begun.wait(30)
+    waiting = [easel.add([Wish({}, paint)]) for _ in range(MOST_WAITING)]
+    with pytest.raises(BusyError, match="wait already. Wait until one is done, or cancel one"):
+        easel.add([Wish({}, paint)])
+    assert easel.cancel(waiting[0].name).state == "cancelled"
+    easel.add([Wish({}, paint)])
+    easel.cancel(at_work.name)
+    go_on.set()
+    ended(at_work)
+    ended(waiting[-1])
+    assert (at_work.state, len(at_work.fills)) == ("cancelled", 1)
+    assert waiting[0].fills == []
+    assert waiting[-1].state == "done"
+
+
+def ended(painting: Painting) -> None:
+    end = time.monotonic() + 30
+    while painting.state in ("waits", "paints"):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_full_queue_answers_429(opened: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    client, _ = opened
+
+    def full(*_: Any) -> None:
+        raise BusyError("8 paintings wait already.")
+
+    monkeypatch.setattr(Easel, "add", full)
+    answer = client.post("/api/paint", json=order(client))
+    assert (answer.status_code, answer.json()["error"]) == (429, "8 paintings wait already.")
+
+
+# ---- guidance
+
+
+def test_guidance_is_refused_where_the_method_knows_none(folder: Path) -> None:
+    infiller = Infiller.open(folder / "infillers" / "pasted")
+    assert infiller.guidance is None
+    with pytest.raises(Exception, match="knows no guidance. Leave it out"):
+        infiller.with_guidance(2.0)
