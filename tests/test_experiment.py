@@ -67,7 +67,7 @@ def test_toml_lists_become_tuples_and_whole_numbers_become_floats() -> None:
     [
         (
             {"sise_px": 64},
-            r"here has no setting called 'sise_px'. Did you mean size_px\? There are: size_px, stride_px",
+            r"here has no setting called 'sise_px'. Did you mean size_px\? There are: size_px, whole, stride_px",
         ),
         ({"size_px": "wide"}, r"here: size_px: .*int.*wide"),
         ({"size_px": 3}, r"here: ExtractPatchesSettings.size_px must be at least 16, but is 3"),
@@ -860,7 +860,7 @@ def scored(out: Path, name: str = "one") -> None:
 @pytest.fixture
 def all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a study run whose collection is an empty folder: what it lacks is asked elsewhere."""
-    monkeypatch.setattr(run, "ready_study", lambda path, out: read_study(path))
+    monkeypatch.setattr(run, "ready_study", lambda path, out, quick: read_study(path, quick))
 
 
 @pytest.mark.usefixtures("all_is_there")
