@@ -440,6 +440,8 @@ def test_infillers_may_start_from_another_one_or_be_one_that_is_there(tmp_path: 
     assert content_of(study)["arms"] == {
         "flow": "2 infillers with 3 classifiers each", "elsewhere": "6 classifiers, all of one infiller",
     }  # fmt: skip
+    with pytest.raises(SettingsError, match=r"discriminator names elsewhere, whose method copy-paste trains none"):
+        read_study(write_study(tmp_path, ELSEWHERE.replace('synthetic = "elsewhere"', 'discriminator = "elsewhere"')))
     changed = ELSEWHERE.replace('artifact = "bank"', 'artifact = "bank"\npreset = "modern"')
     with pytest.raises(
         SettingsError, match=r"\[infillers.elsewhere\]: an infiller that is used as it is .* has preset"

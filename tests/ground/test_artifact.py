@@ -11,12 +11,14 @@ from filelock import FileLock
 
 from mammofill.ground import artifact
 from mammofill.ground.artifact import (
+    CHOSEN,
     Artifact,
     LearnedFrom,
     begin,
     check_content,
     execution,
     read_manifest,
+    taught_by,
     upstream,
 )
 from mammofill.ground.errors import (
@@ -380,3 +382,11 @@ def test_a_manifest_cannot_name_files_outside_its_folder(tmp_path: Path, name: s
     path.write_text(json.dumps(content))
     with pytest.raises(DamagedError, match="is not a file inside"):
         Loaf.open(tmp_path / "a")
+
+
+def test_who_only_chose_taught_nothing() -> None:
+    records = [
+        LearnedFrom("train-infiller", ("P1", "P2")),
+        LearnedFrom(f"train-classifier {CHOSEN} threshold)", ("P2", "P3")),
+    ]
+    assert taught_by(records) == {"P1", "P2"}

@@ -11,15 +11,14 @@ from mammofill.classifier.classifier import Classifier
 from mammofill.classifier.examples import Examples, lesion_table
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.classifier.training_set import compose
-from mammofill.ground.artifact import Artifact, LearnedFrom, begin
+from mammofill.ground.artifact import CHOSEN, Artifact, LearnedFrom, begin
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms.vocabulary import Origin, Pathology, Split
 from mammofill.patches.patch_set import PatchSet
 
 _THROUGH = "train-classifier"
-_CHOSEN = "(validation:"
-THRESHOLD_ALONE = f"{_THROUGH} {_CHOSEN} threshold)"
+THRESHOLD_ALONE = f"{_THROUGH} {CHOSEN} threshold)"
 """How patients are known to a classifier whose threshold, and nothing else, was chosen on them: its scores are not."""
 _MADE, _START = "what made these patches", "what the network starts from"
 _CLASSES = (Pathology.BENIGN, Pathology.MALIGNANT)
@@ -184,7 +183,7 @@ def check_leaks(patches: Sequence[PatchSet], teachers: Sequence[Artifact] = ()) 
         for patient, every_way in one.manifest.learned_patients().items():
             split = split_of.get(patient)
             # Validation patients may have chosen something before, as they choose here; nobody has learned from them.
-            ways = [way for way in every_way if split == Split.TEST or _CHOSEN not in way]
+            ways = [way for way in every_way if split == Split.TEST or CHOSEN not in way]
             if split is not None and ways:
                 again = one.manifest.kind if maker is _START else "infiller"
                 raise LeakError(
@@ -247,7 +246,7 @@ def learned_from(train: pd.DataFrame, validation: pd.DataFrame, settings: TrainC
     chosen = "threshold, choice of weights" if settings.keeps_best else "threshold"
     ways = {
         _THROUGH: real["patient_id"],
-        f"{_THROUGH} {_CHOSEN} {chosen})": validation["patient_id"],
+        f"{_THROUGH} {CHOSEN} {chosen})": validation["patient_id"],
         f"{_THROUGH} (context of a synthetic patch)": synthetic["patient_id"],
         f"{_THROUGH} (mask donor of a synthetic patch)": synthetic["mask_donor_patient_id"],
     }

@@ -481,7 +481,7 @@ def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], 
         where = f"{path} [[arms]] {name!r}"
         infiller = _infiller_of("synthetic", synthetic, infillers, where)
         discriminator = _infiller_of("discriminator", features, infillers, where)
-        if discriminator and not isinstance(infillers[discriminator], Infiller):
+        if discriminator:
             _check_has_backbone(infillers[discriminator], f"{where}: discriminator names {discriminator}")
         if discriminator:
             values.pop("weights_file", None)
@@ -554,7 +554,7 @@ def _check_has_backbone(infiller: Any, where: str) -> None:
         raise SettingsError(
             f"{where}, whose method {infiller.method} trains none. Name an infiller whose method is gan."
         )
-    if infiller.discriminator.conditioning == "planes":
+    if not isinstance(infiller, Infiller) and infiller.discriminator.conditioning == "planes":
         raise SettingsError(
             f"{where}, whose discriminator is told the class at every layer (conditioning planes, preset authors). "
             "Name one whose discriminator.conditioning is projection, as in the presets paper and modern."

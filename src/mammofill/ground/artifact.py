@@ -78,6 +78,15 @@ class LearnedFrom:
     patients: tuple[str, ...]
 
 
+CHOSEN = "(validation:"
+"""In the way in of patients who chose weights, a threshold or fills, and from whom nothing was learned."""
+
+
+def taught_by(records: Iterable[LearnedFrom]) -> set[str]:
+    """Return the patients from whom something was learned; not those who chose among weights, thresholds or fills."""
+    return {patient for record in records if CHOSEN not in record.through for patient in record.patients}
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What ``artifact.json`` says."""

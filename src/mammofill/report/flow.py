@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mammofill.evaluation import Evaluation
-from mammofill.ground.artifact import Artifact
+from mammofill.ground.artifact import Artifact, taught_by
 from mammofill.patches import PatchSet
 from mammofill.report.lineage import Lineage
 from mammofill.report.sheet import Sheet
@@ -47,7 +47,7 @@ def _upstream_rows(lineage: Lineage) -> Iterator[tuple[str, ...]]:
         yield f"paired: {one.folder.name}", *counts, _by_reason(_read(one, "unpaired"))
     for one in lineage.of_kind("infiller"):
         counts = (
-            cell(len(one.manifest.learned_patients())),
+            cell(len(taught_by(one.manifest.patients_learned_from))),
             "",
             "",
             cell(one.manifest.counts.get("lesion_patches", 0)),
@@ -83,8 +83,14 @@ def _classifier_rows(arms: Mapping[str, Sequence[Evaluation]]) -> Iterator[tuple
         facts = several[0].facts
         real, generated = facts.get("real_patches"), facts.get("synthetic_patches")
         patches = "" if real is None else cell(real) + (f" + {cell(generated)} fills" if generated else "")
-        patients = len(several[0].manifest.learned_patients())
-        yield f"classifier trained: {arm}", cell(patients) if patients else "", "", "", patches, ""
+        yield f"classifier trained: {arm}", _learned_from(several[0]), "", "", patches, ""
+
+
+def _learned_from(evaluation: Evaluation) -> str:
+    """Return of how many patients classifier and infiller learned; of several folds the fewest and the most."""
+    by_fold = [fold.learned_from for fold in evaluation.folds] or [evaluation.manifest.patients_learned_from]
+    counts = {len(taught_by(records)) for records in by_fold} - {0}
+    return " to ".join(cell(count) for count in sorted({min(counts), max(counts)})) if counts else ""
 
 
 def _test_row(arms: Mapping[str, Sequence[Evaluation]], lineage: Lineage) -> tuple[str, ...]:

@@ -9,15 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammofill.classifier import Classifier
-from mammofill.ground.artifact import Artifact
+from mammofill.ground.artifact import Artifact, taught_by
 from mammofill.ground.errors import ArtifactError, LeakError
 from mammofill.judging.checks import check_independent
 from mammofill.pairing.hole import HoleSettings
 from mammofill.patches import PatchSet
 
 _PEOPLE = ["patient_id", "mask_donor_patient_id"]
-_CHOSEN = "(validation:"
-"""In the way in of patients who chose weights or a threshold, and from whom nothing was learned."""
 
 
 def check_inputs(synthetic: PatchSet, patches: PatchSet, classifiers: Sequence[Classifier]) -> NDArray[np.bool_]:
@@ -67,8 +65,7 @@ def infillers_patients(synthetic: PatchSet) -> set[str]:
 
 def patients_of(classifier: Artifact) -> set[str]:
     """Return the patients from whose patches a classifier learned; not those who chose among its weights alone."""
-    ways = classifier.manifest.learned_patients()
-    return {patient for patient, through in ways.items() if any(_CHOSEN not in one for one in through)}
+    return taught_by(classifier.manifest.patients_learned_from)
 
 
 def _check_synthetic(synthetic: PatchSet, patches: PatchSet) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammofill.classifier import Classifier
-from mammofill.ground.artifact import LearnedFrom, Work, begin, write_atomically
+from mammofill.ground.artifact import CHOSEN, LearnedFrom, Work, begin, write_atomically
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.infilling.settings import CLASSES
@@ -251,4 +251,4 @@ def _keep(work: Work, synthetic: PatchSet, decision: Decision) -> None:
 
 def _chosen_on(real: Lesions) -> LearnedFrom:
     """Say whose lesions set the thresholds: they choose among fills, as they choose among a classifier's weights."""
-    return LearnedFrom(f"{_STAGE} (validation: choice of fills)", tuple(sorted(set(real.people[:, 0].tolist()))))
+    return LearnedFrom(f"{_STAGE} {CHOSEN} choice of fills)", tuple(sorted(set(real.people[:, 0].tolist()))))
