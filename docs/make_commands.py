@@ -135,6 +135,9 @@ def _rows() -> Iterator[str]:
         "list": ("a folder", "a table of the artifacts in it"),
         "run": ("a study file", "one folder per artifact"),
         "plan": ("a study file", "a table: what the design can show"),
+        "studio": ("a folder", "a page in the browser: [studio.md](studio.md)"),
+        "make-reader-study": ("two `PatchSet`s, real and synthetic", "a file of SQLite"),
+        "analyse-readers": ("that file, rated", "a summary; with `--out` files for iMRMC and MRMCaov"),
         "demo": ("nothing", "the same"),
         "phantom": ("nothing", "DICOM files and tables"),
     }
