@@ -324,6 +324,18 @@ STAGES: tuple[Stage, ...] = (
         ),
         output="mammofill.report:Report",
     ),
+    Stage(
+        name="export-dicom",
+        summary="paste synthetic lesions into their mammograms and write them as DICOM images, marked as synthetic",
+        function="mammofill.export:export_dicom",
+        settings="mammofill.export:ExportDicomSettings",
+        inputs=(
+            Input("patches", _PATCHES, words="finished folder of synthetic patches"),
+            Input("mammograms", "mammofill.mammograms:MammogramSet", optional=True),
+            Input("collection", SOURCE, optional=True, words="moved collection folder"),
+        ),
+        output="mammofill.export:DicomExport",
+    ),
 )
 """Our stages, in the order in which a mammogram walks through them."""
 
