@@ -336,6 +336,22 @@ STAGES: tuple[Stage, ...] = (
         ),
         output="mammofill.export:DicomExport",
     ),
+    Stage(
+        name="export-infiller",
+        summary="make a package of an infiller for others: weights, model card, the layout that medigan asks for",
+        function="mammofill.export:export_infiller",
+        settings="mammofill.export:ExportInfillerSettings",
+        inputs=(Input("infiller", _INFILLER), Input("judgement", _JUDGEMENT, optional=True)),
+        output="mammofill.export:InfillerPackage",
+    ),
+    Stage(
+        name="export-patches",
+        summary="make a data set of synthetic patches for others, with a dataset card",
+        function="mammofill.export:export_patches",
+        settings="mammofill.export:ExportPatchesSettings",
+        inputs=(Input("patches", _PATCHES, words="finished folder of synthetic patches"),),
+        output="mammofill.export:PatchPackage",
+    ),
 )
 """Our stages, in the order in which a mammogram walks through them."""
 

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from mammofill.export.paste import Pasted, Place, paste
 from mammofill.export.segmentation import check_installed, write_segmentation
 from mammofill.export.settings import ExportDicomSettings
 from mammofill.export.source import Source, collection_of, read_source
-from mammofill.ground.artifact import Work, begin, settings_of_plan, upstream, write_atomically
+from mammofill.ground.artifact import MANIFEST_NAME, Work, begin, read_manifest, settings_of_plan, write_atomically
 from mammofill.ground.errors import ArtifactError, TooFewError
 from mammofill.ground.imaging import Mask, StoredImage, crop, resample
 from mammofill.ground.progress import Progress, quiet
@@ -29,6 +30,9 @@ from mammofill.patches import PatchSet
 
 _ROUNDING_OF_8_BITS = 257
 """Levels of 65535 by which a picture that was kept with 8 bits may differ from the same with 16."""
+
+_WAYS_OF_TISSUE = ("synthetic", "patches", "mammograms")
+"""Roles of what patches are made from that lead to their tissue, the nearest first."""
 
 _TABLE = ("image", "mask", "patient", "pathology", "laterality", "view", "split", "abnormality", "density",
           "spacing_mm", "infiller", "seed")  # fmt: skip
@@ -98,13 +102,18 @@ def export_dicom(
 
 
 def _mammograms_of(patches: PatchSet) -> MammogramSet:
-    found = upstream(patches).get(MammogramSet.kind, [])
-    if len(found) != 1:
-        raise ArtifactError(
-            f"The lineage of {patches.folder} leads to {len(found)} sets of mammograms that are still at their place. "
-            "Name the one that the patches were cut from, with --mammograms."
-        )
-    return MammogramSet.open(found[0].folder)
+    """Find the mammograms by the lineage of the tissue; that of the infiller may lead to others."""
+    place, manifest = patches.folder, patches.manifest
+    while manifest.kind == PatchSet.kind:
+        ways = [record for record in manifest.inputs if record.role in _WAYS_OF_TISSUE]
+        place = Path(os.path.normpath(place / ways[0].path)) if ways else place
+        if not ways or not (place / MANIFEST_NAME).is_file():
+            raise ArtifactError(
+                f"The lineage of {patches.folder} does not lead to its mammograms: {place} is not at its place, or not "
+                "what it was. Name the set that the patches were cut from, with --mammograms."
+            )
+        manifest = read_manifest(place)
+    return MammogramSet.open(place)
 
 
 def _check_mammograms(patches: PatchSet, mammograms: MammogramSet, rows: NDArray[np.int64]) -> None:

@@ -134,7 +134,10 @@ def paste(
 
 
 def _enlarged(change: Image, hole: Mask, holed: Mask, place: Place, box: tuple[slice, slice]) -> Image:
-    """Bring a change to source pixels so that its mean over each pixel of the patch is what it was.
+    """Bring a change to source pixels: smooth, 0 at the rim of the hole, and in each inner pixel with the mean it had.
+
+    Within half a pixel of the patch from its rim the change fades out, or the rim would show the patch's pixels as
+    stairs. Where source and patch have the same pixels, nothing is changed by it.
 
     Args:
         change: (size_px, size_px) float32, 0 outside of `hole`.
@@ -149,11 +152,16 @@ def _enlarged(change: Image, hole: Mask, holed: Mask, place: Place, box: tuple[s
     down, across = place.rows(box[0].start, box[0].stop), place.columns(box[1].start, box[1].stop)
     rows = np.repeat(down.astype(np.float32)[:, None], len(across), axis=1)
     columns = np.repeat(across.astype(np.float32)[None, :], len(down), axis=0)
-    wanted, found = change, np.zeros(holed.shape, np.float32)
+
+    def enlarged(values: Image) -> Image:
+        return np.asarray(cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.float32)
+
+    opacity = np.where(holed, np.clip(2 * enlarged(hole.astype(np.float32)) - 1, 0, 1), 0).astype(np.float32)
+    inner = cv2.erode(hole.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    found = opacity * enlarged(change)
     for _ in range(_CORRECTIONS):
-        more = cv2.remap(wanted, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-        found += np.where(holed, more, np.float32(0)).astype(np.float32)
-        wanted = np.where(hole, change - _means(found, holed, place, box), np.float32(0)).astype(np.float32)
+        lacking = np.where(inner, change - _means(found, holed, place, box), np.float32(0)).astype(np.float32)
+        found += opacity * enlarged(lacking)
     return found
 
 
