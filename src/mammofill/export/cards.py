@@ -171,8 +171,8 @@ def _measured(infiller: Infiller, judgement: Artifact | None) -> str:
     if not measures:
         return "Nothing: no judgement was given. Judge it with `mammofill judge-infiller` before you rely on it."
     rows = [
-        f"| {name.replace('_', ' ')} | {_number(one['value'])} | {_number(one.get('low'))} to {_number(one.get('high'))} "
-        f"| {one.get('verdict') or ''} |"
+        f"| {name.replace('_', ' ')} | {_number(one['value'])} "
+        f"| {_number(one.get('low'))} to {_number(one.get('high'))} | {one.get('verdict') or ''} |"
         for name, one in measures.items()
     ]
     return "\n".join(["| measure | value | interval | verdict |", "|---|---|---|---|", *rows])

@@ -75,16 +75,15 @@ def export_dicom(
     rows = patches.rows(origin="synthetic")[: settings.most]
     if not len(rows):
         raise TooFewError(
-            f"{patches.folder} holds no synthetic patch, so there is nothing to export. Give a set that synthesize made."
+            f"{patches.folder} holds no synthetic patch, so there is nothing to export. Give a set that "
+            "synthesize made."
         )
     mammograms = _mammograms_of(patches) if mammograms is None else mammograms
     _check_mammograms(patches, mammograms, rows)
     inputs: dict[str, Any] = {"patches": patches, "mammograms": mammograms}
     if collection is not None:
         inputs["collection"] = Path(collection)
-    with begin(
-        out, kind=DicomExport.kind, stage="export-dicom", settings=settings, seed=seed, inputs=inputs
-    ) as work:
+    with begin(out, kind=DicomExport.kind, stage="export-dicom", settings=settings, seed=seed, inputs=inputs) as work:
         if work is not None:
             folder = collection_of(mammograms, Path(collection) if collection is not None else None)
             records = _write_all(work, patches, mammograms, folder, rows, settings, progress)
@@ -121,8 +120,8 @@ def _check_mammograms(patches: PatchSet, mammograms: MammogramSet, rows: NDArray
     lost = [name for name in patches.table["mammogram_id"].iloc[rows] if name not in known]
     if lost:
         raise ArtifactError(
-            f"{mammograms.folder} has no mammogram {lost[0]!r}, into which a patch of {patches.folder} was painted. Give "
-            "the set that the patches were cut from."
+            f"{mammograms.folder} has no mammogram {lost[0]!r}, into which a patch of {patches.folder} was painted. "
+            "Give the set that the patches were cut from."
         )
 
 
@@ -206,13 +205,15 @@ def _check_tissue(
 ) -> None:
     """Refuse a fill whose surroundings are not those of the mammogram: it would be pasted at the wrong place."""
     if not hole.any() or hole.all():
-        raise ArtifactError(f"{patches.folder}: the hole of {facts['patch_id']} is {'all' if hole.all() else 'nothing'}.")
+        raise ArtifactError(
+            f"{patches.folder}: the hole of {facts['patch_id']} is {'all' if hole.all() else 'nothing'}."
+        )
     far = int(np.abs(fill.astype(np.int32) - tissue.astype(np.int32))[~hole].max())
     if far > _ROUNDING_OF_8_BITS:
         raise ArtifactError(
             f"Around its hole the patch {facts['patch_id']} of {patches.folder} differs from the mammogram "
-            f"{facts['mammogram_id']} of {mammograms.folder} by up to {far} levels of 65535. Give the mammograms that the "
-            "patches were cut from."
+            f"{facts['mammogram_id']} of {mammograms.folder} by up to {far} levels of 65535. Give the mammograms that "
+            "the patches were cut from."
         )
 
 
@@ -226,16 +227,13 @@ def _changed(source: Source, pasted: Pasted) -> tuple[int, int]:
 def _emptiest_corner(breast: Mask) -> tuple[bool, bool]:
     """Return the corner, (bottom, right), that shows least breast."""
     height, width = breast.shape[0] // 8, breast.shape[1] // 3
-    corners = [(bottom, right) for bottom in (False, True) for right in (True, False)]
-    return min(
-        corners,
-        key=lambda at: float(
-            breast[-height:, :][:, -width:].mean() if at == (True, True)
-            else breast[-height:, :][:, :width].mean() if at == (True, False)
-            else breast[:height, :][:, -width:].mean() if at == (False, True)
-            else breast[:height, :][:, :width].mean()
-        ),
-    )  # fmt: skip
+
+    def shown(corner: tuple[bool, bool]) -> float:
+        rows = slice(-height, None) if corner[0] else slice(0, height)
+        columns = slice(-width, None) if corner[1] else slice(0, width)
+        return float(breast[rows, columns].mean())
+
+    return min(((bottom, right) for bottom in (False, True) for right in (True, False)), key=shown)
 
 
 def _lineage(

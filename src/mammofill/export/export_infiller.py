@@ -71,8 +71,8 @@ def export_infiller(
     """
     if not (infiller.folder / "weights.safetensors").is_file():
         raise ArtifactError(
-            f"{infiller.folder} paints by {infiller.method}, which has no weights to hand out: what it keeps are pieces "
-            "of patients' mammograms, or nothing. Export an infiller that was trained."
+            f"{infiller.folder} paints by {infiller.method}, which has no weights to hand out: what it keeps are "
+            "pieces of patients' mammograms, or nothing. Export an infiller that was trained."
         )
     try:
         measures_of(infiller, judgement)
@@ -121,15 +121,15 @@ def _write_examples(folder: Path, size_px: int) -> None:
         lesions = np.logical_or.reduce(view.lesions)
         middle = np.argwhere(view.breast & ~lesions).mean(axis=0)
         side = 128
-        top, left = (int(np.clip(place - side / 2, 0, end - side)) for place, end in zip(middle, view.image.shape, strict=True))
+        top, left = (
+            int(np.clip(place - side / 2, 0, end - side)) for place, end in zip(middle, view.image.shape, strict=True)
+        )
         patch = resample(to_uint16(view.image[top : top + side, left : left + side]), (size_px, size_px))
         write_atomically(folder / f"practice-{number}.png", encode_png(patch))
         write_atomically(folder / f"practice-{number}_mask.png", encode_png(mask))
 
 
-def _medigan_entry(
-    infiller: Infiller, settings: ExportInfillerSettings, judgement: Artifact | None
-) -> dict[str, Any]:
+def _medigan_entry(infiller: Infiller, settings: ExportInfillerSettings, judgement: Artifact | None) -> dict[str, Any]:
     """Return the entry of an infiller in medigan's list of models.
 
     Source: config/template.json and docs/source/adding_models.rst of github.com/RichardObi/medigan.

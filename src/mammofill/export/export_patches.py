@@ -37,7 +37,9 @@ def export_patches(
     real = len(patches.table) - len(patches.rows(origin="synthetic"))
     if real or not len(patches.table):
         found = f"{real} of {len(patches.table)} patches are real" if real else "there is no patch"
-        raise ArtifactError(f"{patches.folder}: {found}; a set to hand out is all synthetic. Give what synthesize made.")
+        raise ArtifactError(
+            f"{patches.folder}: {found}; a set to hand out is all synthetic. Give what synthesize made."
+        )
     with begin(
         out, kind=PatchPackage.kind, stage="export-patches", settings=settings, seed=seed, inputs={"patches": patches}
     ) as work:

@@ -118,9 +118,7 @@ def _widened(
     outer = tuple(
         slice(max(0, side.start - margin), min(end, side.stop + margin)) for side, end in zip(box, shape, strict=False)
     )
-    inner = tuple(
-        slice(side.start - big.start, side.stop - big.start) for side, big in zip(box, outer, strict=True)
-    )
+    inner = tuple(slice(side.start - big.start, side.stop - big.start) for side, big in zip(box, outer, strict=True))
     return (outer[0], outer[1]), (inner[0], inner[1])
 
 

@@ -186,7 +186,9 @@ def _say_film(image: Dataset, header: Dataset, lineage: Lineage) -> None:
     image.ConversionType = "DF"  # digitised film
     image.PatientOrientation = header.get("PatientOrientation", "")
     image.Laterality = lineage.laterality[0].upper() if lineage.laterality else ""
-    if lineage.spacing_mm and not {"PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"} & set(image.dir()):
+    if lineage.spacing_mm and not {"PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"} & set(
+        image.dir()
+    ):
         image.NominalScannedPixelSpacing = [round(lineage.spacing_mm, 6)] * 2
 
 

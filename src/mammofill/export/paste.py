@@ -47,9 +47,7 @@ class Place:
             size_px: side of the patch, which may be less than that of its box, for crops that were taken whole.
         """
         down, across = source[0] / working[0], source[1] / working[1]
-        return cls(
-            box[0] * down, box[1] * across, (down * box[2] / size_px, across * box[3] / size_px), size_px
-        )
+        return cls(box[0] * down, box[1] * across, (down * box[2] / size_px, across * box[3] / size_px), size_px)
 
     def rows(self, first: int, last: int) -> NDArray[np.float64]:
         """Return where the centres of source rows lie in the patch, in its pixels, the first centre at 0."""
@@ -66,9 +64,7 @@ class Place:
             (self.top + top * self.step[0], self.top + (top + height) * self.step[0], shape[0]),
             (self.left + left * self.step[1], self.left + (left + width) * self.step[1], shape[1]),
         )
-        first, second = (
-            slice(max(0, int(np.floor(low))), min(end, int(np.ceil(high)))) for low, high, end in edges
-        )
+        first, second = (slice(max(0, int(np.floor(low))), min(end, int(np.ceil(high)))) for low, high, end in edges)
         return first, second
 
     def enlarged(self, mask: Mask, place: tuple[slice, slice]) -> Mask:
@@ -154,7 +150,9 @@ def _enlarged(change: Image, hole: Mask, holed: Mask, place: Place, box: tuple[s
     columns = np.repeat(across.astype(np.float32)[None, :], len(down), axis=0)
 
     def enlarged(values: Image) -> Image:
-        return np.asarray(cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.float32)
+        return np.asarray(
+            cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.float32
+        )
 
     opacity = np.where(holed, np.clip(2 * enlarged(hole.astype(np.float32)) - 1, 0, 1), 0).astype(np.float32)
     inner = cv2.erode(hole.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0

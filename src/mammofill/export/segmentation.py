@@ -23,7 +23,7 @@ def check_installed() -> None:
         import highdicom  # noqa: F401
     except ImportError as error:
         raise SettingsError(
-            f'Segmentations are written by highdicom, which is not installed ({error}). Run pip install '
+            f"Segmentations are written by highdicom, which is not installed ({error}). Run pip install "
             '"mammofill[dicom-out]"'
         ) from error
 

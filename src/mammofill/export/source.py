@@ -105,7 +105,9 @@ def read_source(mammograms: MammogramSet, mammogram_id: str, collection: Path) -
     kind = np.uint8 if read.bits <= 8 else np.uint16
     values = np.rint(read.pixels * (most / FULL_RANGE)).astype(kind)
     if not np.array_equal(meaning[values], read.pixels):
-        raise ImageFileError(f"{path}: its {read.bits} bits cannot be told from what is shown. This is a fault of ours.")
+        raise ImageFileError(
+            f"{path}: its {read.bits} bits cannot be told from what is shown. This is a fault of ours."
+        )
     return Source(path, sha256, values, read.bits, 0, meaning, is_jpeg=pictures.kind_of(path) == "JPEG")
 
 
