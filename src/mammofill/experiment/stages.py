@@ -324,6 +324,20 @@ STAGES: tuple[Stage, ...] = (
         ),
         output="mammofill.report:Report",
     ),
+)
+"""Our stages, in the order in which a mammogram walks through them."""
+
+PHANTOM = Stage(
+    name="phantom",
+    summary="make practice mammograms, as DICOM files in the layout of CBIS-DDSM",
+    function="mammofill.phantom:write_phantoms",
+    settings="mammofill.phantom:PhantomSettings",
+    inputs=(),
+    output="mammofill.phantom:PhantomCollection",
+)
+"""Where mammograms come from when nobody has any; not on the way of a real one, but of the same shape."""
+
+EXPORTS: tuple[Stage, ...] = (
     Stage(
         name="export-dicom",
         summary="paste synthetic lesions into their mammograms and write them as DICOM images, marked as synthetic",
@@ -353,17 +367,7 @@ STAGES: tuple[Stage, ...] = (
         output="mammofill.export:PatchPackage",
     ),
 )
-"""Our stages, in the order in which a mammogram walks through them."""
-
-PHANTOM = Stage(
-    name="phantom",
-    summary="make practice mammograms, as DICOM files in the layout of CBIS-DDSM",
-    function="mammofill.phantom:write_phantoms",
-    settings="mammofill.phantom:PhantomSettings",
-    inputs=(),
-    output="mammofill.phantom:PhantomCollection",
-)
-"""Where mammograms come from when nobody has any; not on the way of a real one, but of the same shape."""
+"""What was made goes out to others; no stage of a study takes it in again, so studies do not name them."""
 
 
 ENTRY_POINTS = "mammofill.stages"
@@ -372,12 +376,12 @@ ENTRY_POINTS = "mammofill.stages"
 
 @cache
 def all_stages() -> Mapping[str, Stage]:
-    """Return all stages by name: ours, practice mammograms last, then those of other installed packages.
+    """Return all stages by name: ours, practice mammograms and exports last, then those of other installed packages.
 
     Raises:
         SettingsError: an entry point that is no stage, or of the name of another; see `with_extensions`.
     """
-    return with_extensions((*STAGES, PHANTOM), ENTRY_POINTS, Stage)
+    return with_extensions((*STAGES, PHANTOM, *EXPORTS), ENTRY_POINTS, Stage)
 
 
 def stage_named(name: str) -> Stage:
