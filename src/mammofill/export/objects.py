@@ -17,9 +17,13 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
+    JPEG2000,
     DigitalMammographyXRayImageStorageForPresentation,
     DigitalMammographyXRayImageStorageForProcessing,
     ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
     SecondaryCaptureImageStorage,
 )
 
@@ -30,6 +34,9 @@ from mammofill.export.uids import uid
 MAKER = "mammofill"
 
 _DIGITAL = (DigitalMammographyXRayImageStorageForPresentation, DigitalMammographyXRayImageStorageForProcessing)
+
+_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000)
+"""Ways of compression that lose something, or may; asked only where the header does not say."""
 
 _OF_VALUES = (
     "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope", "RescaleType",
@@ -230,10 +237,9 @@ def _say_digital(image: Dataset, header: Dataset, lineage: Lineage) -> None:
 
 def _say_lossy(image: Dataset, source: Source, header: Dataset) -> None:
     """Say whether the source went through lossy compression: once it did, it always did. Source: PS3.3 C.7.6.1.1.5."""
-    syntax = header.file_meta.TransferSyntaxUID.name if "SOPClassUID" in header else ""
-    lossy = str(header.get("LossyImageCompression", "")) == "01" or source.is_jpeg
-    lossy = lossy or (syntax.startswith("JPEG") and "Lossless" not in syntax)
-    image.LossyImageCompression = "01" if lossy else "00"
+    said = str(header.get("LossyImageCompression", ""))
+    syntax = header.file_meta.TransferSyntaxUID if "SOPClassUID" in header else None
+    image.LossyImageCompression = said or ("01" if source.is_jpeg or syntax in _LOSSY else "00")
 
 
 def _say_pixels(image: Dataset, values: NDArray[np.integer[Any]], source: Source, photometric: str) -> None:
