@@ -123,7 +123,7 @@ def test_a_pacs_gives_back_what_it_was_given(
 ) -> None:
     address, port = pacs
     given = [*sorted(film.folder.glob("*/00001.dcm")), *sorted(digital.folder.glob("*/*.dcm"))]
-    subprocess.run(["storescu", "127.0.0.1", str(port), *map(str, given)], check=True, capture_output=True)
+    subprocess.run(["storescu", "-R", "127.0.0.1", str(port), *map(str, given)], check=True, capture_output=True)
     for path in given:
         sent = pydicom.dcmread(path)
         for back in (_by_rest(address, sent), _by_get(port, sent, tmp_path / path.parts[-3] / path.stem)):
