@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 import docstring_parser
 
 from mammofill.cli import COMMANDS
-from mammofill.experiment.stages import PHANTOM, STAGES, Stage, find
+from mammofill.experiment.stages import EXPORTS, PHANTOM, STAGES, Stage, find
 
 PAGE = Path(__file__).with_name("commands.md")
 PRESETS_PAGE = Path(__file__).with_name("presets.md")
@@ -121,11 +121,11 @@ source = "../INbreast"           # all else as in [ingest], where it is not said
 
 def page() -> str:
     """Return the whole page."""
-    return HEAD + "".join(_rows()) + SHARED + "".join(_section(stage) for stage in STAGES) + _phantom() + _audit()
+    return HEAD + "".join(_rows()) + SHARED + "".join(map(_section, (*STAGES, *EXPORTS))) + _phantom() + _audit()
 
 
 def _rows() -> Iterator[str]:
-    stages = {stage.name: stage for stage in STAGES}
+    stages = {stage.name: stage for stage in (*STAGES, *EXPORTS)}
     others = {
         "audit": ("files of a collection", "a summary; with `--out` a page and `audit.json`"),
         "init": ("a folder or table of mammograms", "a study file"),

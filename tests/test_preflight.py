@@ -133,7 +133,8 @@ def test_all_faults_of_the_file_are_told_at_once(write: Write, tmp_path: Path) -
     assert found.startswith("5 faults, and nothing has run:")
     for words in (
         "[extract-patches] has no setting called 'sise_px'", "SynthesizeSettings.ratio must be a number, at least 0",
-        "Grid.infillers must be at least 1", "[[arms]] 'a': TrainClassifierSettings.network must be one of", "TrainClassifierSettings.epochs must be",
+        "Grid.infillers must be at least 1", "[[arms]] 'a': TrainClassifierSettings.network must be one of",
+        "TrainClassifierSettings.epochs must be",
     ):  # fmt: skip
         assert words in found
 

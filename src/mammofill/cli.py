@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mammofill
-from mammofill.experiment.stages import PHANTOM, STAGES, Input, Stage, all_stages, find, stage_named
+from mammofill.experiment.stages import EXPORTS, PHANTOM, STAGES, Input, Stage, all_stages, find, stage_named
 from mammofill.ground.artifact import NO_VERIFY, Artifact
 from mammofill.ground.errors import MammofillError, SettingsError, did_you_mean
 from mammofill.ground.progress import LineProgress, Progress, for_this_console, quiet
@@ -42,6 +42,7 @@ _OTHERS = {
     "analyse-readers": "say whether readers could tell, with intervals over readers and cases",
     "demo": "run the shipped study on practice mammograms: a few minutes, no data needed",
     PHANTOM.name: PHANTOM.summary,
+    **{stage.name: stage.summary for stage in EXPORTS},
 }
 COMMANDS: dict[str, str] = {stage.name: stage.summary for stage in STAGES} | _OTHERS
 """Each of our commands and its line of help, in the order of the corridor."""
@@ -80,7 +81,7 @@ def _from_elsewhere() -> dict[str, str]:
     Raises:
         SettingsError: one has the name of one of our commands.
     """
-    found = {name: stage.summary for name, stage in all_stages().items() if stage not in (*STAGES, PHANTOM)}
+    found = {name: stage.summary for name, stage in all_stages().items() if stage not in (*STAGES, PHANTOM, *EXPORTS)}
     for name in found:
         if name in _OTHERS:
             raise SettingsError(f"A stage of an installed package is called {name!r}, as a command of mammofill is.")

@@ -1,4 +1,4 @@
-"""One DICOM file <-> pixels and header facts. The only room that knows the DICOM library.
+"""One DICOM file <-> pixels and header facts. The only room that reads DICOM; `export` writes objects of its own.
 
 What is read: single-frame gray images of 1 to 16 bits in any transfer syntax for which a decoder is installed. All
 else is refused with an `ImageFileError` that says what was found. Intensities come out in the order in which they are
@@ -46,6 +46,9 @@ _logger = logging.getLogger("mammofill.dicom")
 
 _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
 """Views by their codes in SNOMED CT and in SNOMED RT. Source: DICOM PS3.16, context group 4014."""
+
+SYNTHETIC_RULE = "image-synthetic"
+"""Rule of the remark about a file that says that it is synthetic. Source: DICOM PS3.3 C.12.1 (SOP Common)."""
 
 _SQUARE = 0.01
 """Sides of a pixel that differ by no more than this share are called the same."""
@@ -141,6 +144,39 @@ def read(path: str | Path, window: Window = "none") -> ReadImage:
         signed = _is_signed(dataset)
         bits = header.bits_stored
         return ReadImage(pixels, bits, greatest.bit_length() + signed, signed, header.intent, tuple(notes.remarks))
+
+
+@dataclass(frozen=True)
+class StoredValues:
+    """An image as it is stored, and what its values mean: for those who write it again, changed in one place."""
+
+    values: NDArray[np.integer[Any]]
+    """(rows, columns) as stored; not to be written to: it may be the file itself, mapped."""
+    bits: int
+    low: int
+    """The lowest value that the bits can hold."""
+    shown: NDArray[np.uint16]
+    """What each value that the bits can hold is shown as, from the lowest on, over 0..65535: see `read`."""
+    header: Any
+    """The library's dataset."""
+
+
+def read_stored(path: str | Path) -> StoredValues:
+    """Read a gray single-frame image as it is stored, without a window.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ImageFileError: as `read`.
+    """
+    path = Path(path)
+    with _refusals(path):
+        stored, dataset = _stored(path)
+        notes = _Notes(path, [])
+        stored = _without_unused_bits(stored, dataset, notes)
+        low, shown = _what_values_show(stored, dataset, "none", notes)
+        return StoredValues(stored, int(dataset.BitsStored), low, shown, dataset)
 
 
 def write_image(
@@ -520,6 +556,17 @@ def _shown(stored: NDArray[np.integer[Any]], dataset: Dataset, window: Window, n
     pixels are looked up. Where nothing changes (16 bits without any transformation, as in scanned film) they are
     handed on as they are.
     """
+    low, shown = _what_values_show(stored, dataset, window, notes)
+    if stored.dtype == np.uint16 and np.array_equal(shown, np.arange(low, low + len(shown))):
+        return np.asarray(stored, np.uint16)
+    places = stored if low == 0 else stored.astype(np.int32) - low
+    return np.asarray(shown[places])
+
+
+def _what_values_show(
+    stored: NDArray[np.integer[Any]], dataset: Dataset, window: Window, notes: _Notes
+) -> tuple[int, NDArray[np.uint16]]:
+    """Return the lowest value that the bits can hold, and what each value is shown as, from that one on."""
     bits = int(dataset.BitsStored)
     signed = _is_signed(dataset)
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
@@ -528,16 +575,11 @@ def _shown(stored: NDArray[np.integer[Any]], dataset: Dataset, window: Window, n
             f"{notes.path} says {bits} {'signed' if signed else 'unsigned'} bits, so values from {low} to {high}, but "
             f"holds {stored.min()} to {stored.max()}. Its header is wrong."
         )
-    possible = np.arange(low, high + 1)
-    unit = _to_unit(possible, dataset, window, notes)
+    unit = _to_unit(np.arange(low, high + 1), dataset, window, notes)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         unit = 1.0 - unit
     _darken_padding(unit, stored, low, dataset, notes)
-    shown = np.rint(unit * FULL_RANGE).astype(np.uint16)
-    if stored.dtype == np.uint16 and np.array_equal(shown, possible):
-        return np.asarray(stored, np.uint16)
-    places = stored if low == 0 else stored.astype(np.int32) - low
-    return np.asarray(shown[places])
+    return low, np.rint(unit * FULL_RANGE).astype(np.uint16)
 
 
 def _to_unit(possible: NDArray[np.int64], dataset: Dataset, window: Window, notes: _Notes) -> NDArray[np.float64]:
@@ -714,7 +756,9 @@ def _padding(dataset: Dataset, name: str, low: int, count: int, notes: _Notes) -
 
 
 def _note_doubts(dataset: Dataset, notes: _Notes) -> None:
-    """Note where two elements contradict each other about what is bright, or where pixels are not square."""
+    """Note what is synthetic, where two elements contradict each other about what is bright, and pixels not square."""
+    if str(_optional(dataset, "SyntheticData", notes) or "").strip().upper() == "YES":
+        notes.add(SYNTHETIC_RULE, "it says that it is synthetic (SyntheticData, (0008,001C)).", "Read as any other.")
     photometric = str(dataset.PhotometricInterpretation)
     inverted = photometric == "MONOCHROME1"
     shape = str(_optional(dataset, "PresentationLUTShape", notes) or "").upper()

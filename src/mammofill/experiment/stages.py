@@ -338,6 +338,38 @@ PHANTOM = Stage(
 )
 """Where mammograms come from when nobody has any; not on the way of a real one, but of the same shape."""
 
+EXPORTS: tuple[Stage, ...] = (
+    Stage(
+        name="export-dicom",
+        summary="paste synthetic lesions into their mammograms and write them as DICOM images, marked as synthetic",
+        function="mammofill.export:export_dicom",
+        settings="mammofill.export:ExportDicomSettings",
+        inputs=(
+            Input("patches", _PATCHES, words="finished folder of synthetic patches"),
+            Input("mammograms", "mammofill.mammograms:MammogramSet", optional=True),
+            Input("collection", SOURCE, optional=True, words="moved collection folder"),
+        ),
+        output="mammofill.export:DicomExport",
+    ),
+    Stage(
+        name="export-infiller",
+        summary="make a package of an infiller for others: weights, model card, the layout that medigan asks for",
+        function="mammofill.export:export_infiller",
+        settings="mammofill.export:ExportInfillerSettings",
+        inputs=(Input("infiller", _INFILLER), Input("judgement", _JUDGEMENT, optional=True)),
+        output="mammofill.export:InfillerPackage",
+    ),
+    Stage(
+        name="export-patches",
+        summary="make a data set of synthetic patches for others, with a dataset card",
+        function="mammofill.export:export_patches",
+        settings="mammofill.export:ExportPatchesSettings",
+        inputs=(Input("patches", _PATCHES, words="finished folder of synthetic patches"),),
+        output="mammofill.export:PatchPackage",
+    ),
+)
+"""What was made goes out to others; no stage of a study takes it in again, so studies do not name them."""
+
 
 ENTRY_POINTS = "mammofill.stages"
 """Group of entry points under which other packages offer stages; each names a `Stage`."""
@@ -345,12 +377,12 @@ ENTRY_POINTS = "mammofill.stages"
 
 @cache
 def all_stages() -> Mapping[str, Stage]:
-    """Return all stages by name: ours, practice mammograms last, then those of other installed packages.
+    """Return all stages by name: ours, practice mammograms and exports last, then those of other installed packages.
 
     Raises:
         SettingsError: an entry point that is no stage, or of the name of another; see `with_extensions`.
     """
-    return with_extensions((*STAGES, PHANTOM), ENTRY_POINTS, Stage)
+    return with_extensions((*STAGES, PHANTOM, *EXPORTS), ENTRY_POINTS, Stage)
 
 
 def stage_named(name: str) -> Stage:

@@ -519,9 +519,22 @@ def _fingerprint_folder(
     folder: Path, known: Mapping[str, str] | None = None
 ) -> tuple[str, dict[str, int], dict[str, str]]:
     """Return the fingerprint of a folder's payload, and the size and the SHA-256 of each file by relative path."""
-    known = known or {}
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and _is_payload(path.relative_to(folder)))
-    names = [path.relative_to(folder).as_posix() for path in paths]
+    return fingerprint_of(folder, [path.relative_to(folder).as_posix() for path in paths], known)
+
+
+def fingerprint_of(
+    folder: Path, names: Sequence[str], known: Mapping[str, str] | None = None
+) -> tuple[str, dict[str, int], dict[str, str]]:
+    """Return the fingerprint that some files of a folder make, and the size and the SHA-256 of each.
+
+    Args:
+        folder: where they are.
+        names: their paths in it, in the order of their parts.
+        known: SHA-256 of files whose content need not be read.
+    """
+    known = known or {}
+    paths = [folder / name for name in names]
     hashes = {name: known.get(name) or fingerprint_file(path) for name, path in zip(names, paths, strict=True)}
     lines = [f"{name} {content}" for name, content in hashes.items()]
     sizes = {name: path.stat().st_size for name, path in zip(names, paths, strict=True)}

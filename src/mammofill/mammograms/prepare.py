@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from mammofill.dicom import SYNTHETIC_RULE
 from mammofill.ground.artifact import fingerprint_file, write_atomically
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.file_names import inside
+from mammofill.ground.foreign_files import ReadImage
 from mammofill.ground.imaging import Mask, StoredImage, encode_png, encode_tiff, resample, resample_mask_to_box
 from mammofill.mammograms.crops import crop_decision
 from mammofill.mammograms.draw_masks import draw_mask
@@ -30,6 +32,7 @@ from mammofill.mammograms.reading import read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
 from mammofill.mammograms.tissue import Tissue, TissueMap, map_tissue
+from mammofill.mammograms.vocabulary import Split
 
 FOLDERS = ("images", "masks", "tissue")
 """Where the files of a mammogram go, inside the folder of the set."""
@@ -130,6 +133,9 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     image_path = _find_image(entry)
     read = read_image(image_path, entry.bits, settings.window)
     pixels, rows = read.pixels, made.rows
+    if split == Split.TEST and not settings.synthetic_tests and _is_synthetic(read):
+        rows.exclusions.append(_not_for_test(entry, image_path))
+        return
     _check_shape(entry, image_path, pixels.shape)
     rows.decisions.extend(remarked(remark, entry.mammogram_id, entry.patient_id) for remark in read.remarks)
     source_shape = (pixels.shape[0], pixels.shape[1])
@@ -163,6 +169,18 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         "source_file": relative_path(image_path, source),
         "source_sha256": fingerprint_file(image_path),
     })  # fmt: skip
+
+
+def _is_synthetic(read: ReadImage) -> bool:
+    return any(remark.rule == SYNTHETIC_RULE for remark in read.remarks)
+
+
+def _not_for_test(entry: MammogramEntry, path: Path) -> Exclusion:
+    found = (
+        f"{path} says that it is synthetic (SyntheticData, (0008,001C)), and its patient tests. What is measured on it "
+        "says nothing about patients; synthetic_tests takes it all the same."
+    )
+    return Exclusion(entry.mammogram_id, entry.patient_id, "synthetic-in-test", found)
 
 
 def _read_lesion(

@@ -38,6 +38,8 @@ class IngestSettings:
         crops: whether the pictures are crops, each cut around a lesion: all of a crop is breast, and the mask may fill
             it. Unset finds it out picture by picture: a square one with one lesion, whose mask reaches across three
             quarters of it.
+        synthetic_tests: let images that say that they are synthetic (SyntheticData in DICOM) into the test split.
+            Without it they are left out there: what is measured on them says nothing about patients.
         window: for DICOM: none keeps the stored intensities whole; first applies the file's first window or LUT.
         read_seconds: longest time that may be spent on one mammogram and its masks; a damaged file can make a decoder
             hang. One that takes longer is left out, and tried again by the next run.
@@ -58,6 +60,7 @@ class IngestSettings:
     fold: int = 0
     height_px: int | None = 2750
     crops: bool | None = None
+    synthetic_tests: bool = False
     window: Literal["none", "first"] = "none"
     read_seconds: float = execution(300.0)
     read_memory_gb: float = execution(4.0)

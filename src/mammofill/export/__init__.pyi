@@ -1,0 +1,9 @@
+from .dicom_export import DicomExport as DicomExport
+from .export_dicom import export_dicom as export_dicom
+from .export_infiller import export_infiller as export_infiller
+from .export_patches import export_patches as export_patches
+from .infiller_package import InfillerPackage as InfillerPackage
+from .patch_package import PatchPackage as PatchPackage
+from .settings import ExportDicomSettings as ExportDicomSettings
+from .settings import ExportInfillerSettings as ExportInfillerSettings
+from .settings import ExportPatchesSettings as ExportPatchesSettings

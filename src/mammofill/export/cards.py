@@ -1,0 +1,199 @@
+"""Model card and dataset card: what a manifest and a judgement say, in the form that model hubs read.
+
+The front matter is that of Hugging Face's cards. What nobody but the person who hands it out can know is marked with
+`TO_FILL`, never guessed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mammofill.export.settings import ExportInfillerSettings, ExportPatchesSettings
+from mammofill.ground.artifact import Artifact, Manifest, upstream
+from mammofill.infilling import Infiller
+from mammofill.patches import PatchSet
+
+TO_FILL = "[to be filled in]"
+
+_NOT_FOR_CARE = (
+    "Not a medical device: nothing here is for diagnosis, and what it paints is nobody's lesion.",
+    "What it paints is as varied as the patients that it learned from, and no more; rare kinds of lesions are missing.",
+    "An infiller can remember patients. That it does not was not proved: see the judgement's measures of variety.",
+    "Test a classifier on real patients only, and on none of those named in artifact.json.",
+)
+
+
+def model_card(infiller: Infiller, settings: ExportInfillerSettings, judgement: Artifact | None) -> str:
+    """Write the card of an infiller.
+
+    Args:
+        infiller: which.
+        settings: name, creator, licence, data.
+        judgement: what was measured of it, where it was; an artifact of kind ``judgement``.
+    """
+    manifest = infiller.manifest
+    classes = ", ".join(f"{count:,} {name}" for name, count in infiller.classes_learned.items())
+    front = _front_matter(settings.licence, ["mammography", "inpainting", "synthetic-data", infiller.method],
+                          {"library_name": "mammofill"})  # fmt: skip
+    return f"""{front}
+# {settings.name}
+
+Paints benign or malignant lesions into patches of healthy breast, {infiller.size_px} x {infiller.size_px} px, with
+mammofill's method `{infiller.method}`. Outside of the hole a fill is its patch, bit for bit.
+
+- Made by: {_by(settings.creator, settings.affiliation)}
+- Licence: {settings.licence or TO_FILL}
+- Repaints: {infiller.hole}; can be asked for: {", ".join(infiller.conditions)}
+- mammofill {manifest.package_version}, seed {manifest.seed}, fingerprint of the infiller as trained
+  `{manifest.fingerprint}`
+
+## How to use it
+
+```python
+from mammofill.infilling import Infiller
+infiller = Infiller.open("{settings.name}")
+fills = infiller.infill(images, masks, ["malignant"] * len(images), seeds=range(len(images)))
+```
+
+`images` are (N, {infiller.size_px}, {infiller.size_px}) uint16 over 0..65535, bright = dense; `masks` the same, bool.
+`generate` in `__init__.py` does the same for folders of PNG files, as medigan calls it.
+
+## What it learned from
+
+- Data and its licence: {settings.data or TO_FILL}
+- Read as: {_collections(infiller)}
+- Patients: {_patients(manifest)} (named in `artifact.json`, so that nobody tests on them)
+- Lesion patches: {classes}
+
+## What was measured
+
+{_measured(infiller, judgement)}
+
+## Known limits
+
+{_listed(_limits(infiller, judgement))}
+
+## Settings
+
+```json
+{json.dumps(manifest.settings, indent=1)}
+```
+"""
+
+
+def dataset_card(patches: PatchSet, settings: ExportPatchesSettings) -> str:
+    """Write the card of a set of synthetic patches.
+
+    Args:
+        patches: all of origin ``synthetic``.
+        settings: title, creator, licence, data.
+    """
+    manifest, table = patches.manifest, patches.table
+    counts = table["pathology"].value_counts()
+    configs = {"configs": [{"config_name": "default", "data_files": "data/patches-*.parquet"}]}
+    front = _front_matter(settings.licence, ["mammography", "synthetic-data", "medical"], configs)
+    infillers = ", ".join(f"`{name}`" for name in sorted(set(table["infiller"])))
+    return f"""{front}
+# {settings.title}
+
+{len(table):,} patches of {patches.size_px} x {patches.size_px} px with one painted lesion each:
+{", ".join(f"{int(count):,} {name}" for name, count in counts.items())}. **All lesions are synthetic**; the tissue
+around them is of {table["patient_id"].nunique():,} real patients.
+
+- Made by: {_by(settings.creator, "")}
+- Licence: {settings.licence or TO_FILL}
+- Tissue: {settings.data or TO_FILL}; read as: {_collections(patches)}
+- Painted by: {infillers}, which learned from {_patients(manifest)} patients
+- mammofill {manifest.package_version}, seed {manifest.seed}, fingerprint `{manifest.fingerprint}`
+
+## How to use it
+
+```python
+from datasets import load_dataset
+patches = load_dataset("parquet", data_files="data/patches-*.parquet")["train"]
+image, mask, label = patches[0]["image"], patches[0]["mask"], patches[0]["pathology"]
+```
+
+`pathology` is what was asked of the painter, not what a pathologist found. `patient_id` is whose tissue it is,
+`mask_donor_patient_id` whose lesion lent the outline: keep both out of what you test on.
+
+## Known limits
+
+{_listed(_NOT_FOR_CARE)}
+
+## Settings
+
+```json
+{json.dumps(manifest.settings, indent=1)}
+```
+"""
+
+
+def measures_of(infiller: Infiller, judgement: Artifact | None) -> dict[str, Any]:
+    """Return what a judgement measured of an infiller: name -> {value, low, high, verdict}; empty without one.
+
+    Raises:
+        KeyError: the judgement is not about this infiller.
+    """
+    if judgement is None:
+        return {}
+    content = json.loads((judgement.folder / "judgement.json").read_text(encoding="utf-8"))
+    names = {one["fingerprint"]: one["name"] for one in content["infillers"]}
+    measures: dict[str, Any] = content["measures"][names[infiller.fingerprint]]
+    return measures
+
+
+def _front_matter(licence: str, tags: Sequence[str], more: Mapping[str, Any]) -> str:
+    """Return a card's front matter; YAML, of which JSON is a part."""
+    said = {"license": licence.lower() or "other", "tags": list(tags), **more}
+    lines = [f"{name}: {json.dumps(value)}" for name, value in said.items()]
+    return "\n".join(["---", *lines, "---", ""])
+
+
+def _by(creator: str, affiliation: str) -> str:
+    return ", ".join(part for part in (creator or TO_FILL, affiliation) if part)
+
+
+def _patients(manifest: Manifest) -> str:
+    return f"{len(manifest.learned_patients()):,}"
+
+
+def _collections(artifact: Artifact) -> str:
+    """Say which collections are upstream, as far as they are still at their place."""
+    found = sorted({str(one.manifest.settings["collection"]) for one in upstream(artifact).get("mammograms", [])})
+    return ", ".join(found) or "not known (the mammograms are no longer at their place)"
+
+
+def _measured(infiller: Infiller, judgement: Artifact | None) -> str:
+    measures = measures_of(infiller, judgement)
+    if not measures:
+        return "Nothing: no judgement was given. Judge it with `mammofill judge-infiller` before you rely on it."
+    rows = [
+        f"| {name.replace('_', ' ')} | {_number(one['value'])} "
+        f"| {_number(one.get('low'))} to {_number(one.get('high'))} | {one.get('verdict') or ''} |"
+        for name, one in measures.items()
+    ]
+    return "\n".join(["| measure | value | interval | verdict |", "|---|---|---|---|", *rows])
+
+
+def _number(value: Any) -> str:
+    return "" if value is None or value != value else f"{value:.3g}" if isinstance(value, int | float) else str(value)
+
+
+def _limits(infiller: Infiller, judgement: Artifact | None) -> list[str]:
+    missed = [
+        name.replace("_", " ")
+        for name, one in measures_of(infiller, judgement).items()
+        if one.get("verdict") == "not reached"
+    ]
+    limits = [f"Not reached when it was judged: {', '.join(missed)}."] if missed else []
+    lacking = [name for name in ("benign", "malignant") if not infiller.classes_learned.get(name)]
+    if lacking:
+        limits.append(f"It never saw a {' or '.join(lacking)} lesion.")
+    return [*limits, *_NOT_FOR_CARE]
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

@@ -1,0 +1,80 @@
+"""An infiller as a package: what goes along and what stays, its card, and that others can load it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "infilling"))
+
+
+from toy_infilling import World, make_world
+
+from mammofill.export import ExportInfillerSettings, ExportPatchesSettings, export_infiller, export_patches
+from mammofill.export.cards import TO_FILL
+from mammofill.ground.artifact import begin, verify
+from mammofill.ground.errors import ArtifactError, SettingsError
+from mammofill.infilling import GanSettings, Infiller
+from mammofill.patches import PatchSet
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+def test_the_package_loads_elsewhere_and_says_what_it_is(world: World, tmp_path: Path) -> None:
+    settings = ExportInfillerSettings(name="tiny", licence="CC-BY-4.0")
+    package = export_infiller(world.infiller, tmp_path / "out", settings)  # which loads it in a process of its own
+    names = {path.relative_to(package.package).as_posix() for path in package.package.rglob("*") if path.is_file()}
+    assert {"__init__.py", "README.md", "LICENSE", "weights.safetensors", "network.json", "artifact.json"} <= names
+    assert not [name for name in names if "preview" in name or "discriminator" in name]
+    opened = package.infiller()
+    verify(opened)
+    assert opened.manifest.patients_learned_from == world.infiller.manifest.patients_learned_from
+    patients = len(world.infiller.manifest.learned_patients())
+    assert f"Patients: {patients} (" in package.card
+    assert "- Licence: CC-BY-4.0" in package.card
+    assert f"- Made by: {TO_FILL}" in package.card
+    assert "no judgement was given" in package.card
+    (entry,) = json.loads((package.folder / "medigan.json").read_text(encoding="utf-8")).values()
+    assert set(entry) == {"execution", "selection", "description"}
+    base = entry["execution"]["generate_method"]["args"]["base"]
+    assert base == ["model_file", "num_samples", "output_path", "save_images"]
+
+
+def test_what_keeps_pieces_of_mammograms_is_refused(world: World, tmp_path: Path) -> None:
+    inputs: dict[str, Infiller] = {}
+    with begin(
+        tmp_path / "bank", kind="infiller", stage="train-infiller", settings=GanSettings(), seed=0, inputs=inputs
+    ) as work:
+        assert work is not None
+        network = world.infiller.network | {"method": "copy-paste"}
+        (work.folder / "network.json").write_text(json.dumps(network), encoding="utf-8")
+        work.finish({"benign": 1})
+    with pytest.raises(ArtifactError, match="has no weights to hand out"):
+        export_infiller(Infiller.open(tmp_path / "bank"), tmp_path / "out")
+
+
+def test_a_name_that_python_cannot_import_is_refused() -> None:
+    with pytest.raises(SettingsError, match="letters, digits and underscores"):
+        ExportInfillerSettings(name="my-infiller")
+    assert asdict(ExportInfillerSettings())["name"] == "mammofill_infiller"
+
+
+def test_a_data_set_says_that_it_is_synthetic(fills: PatchSet, tmp_path: Path) -> None:
+    made = export_patches(fills, tmp_path / "out", ExportPatchesSettings(licence="CC-BY-4.0"))
+    assert made.card.startswith('---\nlicense: "cc-by-4.0"')
+    assert "**All lesions are synthetic**" in made.card
+    assert "6 patches of 32 x 32 px" in made.card
+    assert (made.folder / "data" / "patches-00000.parquet").read_bytes() == fills.shards[0].read_bytes()
+
+
+def test_a_set_with_real_patches_is_refused(fills: PatchSet, tmp_path: Path) -> None:
+    real = PatchSet.open(fills.folder.parent / "patches")
+    with pytest.raises(ArtifactError, match=f"{len(real.table)} of {len(real.table)} patches are real"):
+        export_patches(real, tmp_path / "out")
