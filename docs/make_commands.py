@@ -129,9 +129,6 @@ def _rows() -> Iterator[str]:
     others = {
         "audit": ("files of a collection", "a summary; with `--out` a page and `audit.json`"),
         "init": ("a folder or table of mammograms", "a study file"),
-        "studio": ("a folder of artifacts", "a page in the browser; patch sets and reader studies kept from there"),
-        "make-reader-study": ("real and synthetic patches", "a reader study"),
-        "analyse-readers": ("a reader study", "ROC of each reader, agreement, and the analysis over readers and cases"),
         "list": ("a folder", "a table of the artifacts in it"),
         "run": ("a study file", "one folder per artifact"),
         "plan": ("a study file", "a table: what the design can show"),
