@@ -311,6 +311,6 @@ def test_a_study_ends_with_its_table_and_report(corridor: StudyRun, capsys: pyte
 def test_the_shipped_demo_is_a_study_that_needs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out", str(tmp_path / "demo"), "--dry-run"]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("train-classifier: ") == 4
+    assert shown.count("\ntrain-classifier: ") == 4
     assert "perceptual.weights = None" in shown
     assert shown.count("weights = 'none'") == 4

@@ -42,7 +42,6 @@ def test_crops_are_patches_by_themselves(tmp_path: Path) -> None:
     mammograms = make_crops(tmp_path / "own", [26, 27, 28, 29, 26, 27, 20])
     assert len(mammograms.crops) == 6, "of the last, nobody can say by itself that it is a crop"
     patches = extract_patches(mammograms, tmp_path / "p", SMALL)
-    assert patches.manifest.settings["whole"] is True
     table = patches.table
     assert table["mammogram_id"].tolist() == [f"c{number}" for number in range(7)]
     assert table["pathology"].tolist() == ["benign", "malignant"] * 3 + ["benign"]
@@ -65,7 +64,6 @@ def test_attributes_are_there_for_conditions(tmp_path: Path) -> None:
 def test_windows_are_cut_where_pictures_are_mammograms_unless_told_otherwise(tmp_path: Path) -> None:
     mammograms = make_crops(tmp_path / "own", [8, 9, 8, 9, 8, 27])
     windows = extract_patches(mammograms, tmp_path / "w", replace(SMALL, stride_px=16))
-    assert windows.manifest.settings["whole"] is False
     assert len(windows.table) > 6
     whole = extract_patches(mammograms, tmp_path / "p", replace(SMALL, whole=True))
     assert len(whole.table) == 6

@@ -56,8 +56,7 @@ def extract_patches(
     """
     table = mammograms.mammograms.sort_values("mammogram_id")
     _check_splits(table)
-    if settings.whole is None:
-        settings = replace(settings, whole=_shows_crops(mammograms))
+    whole = _shows_crops(mammograms) if settings.whole is None else settings.whole
 
     with begin(
         out,
@@ -69,13 +68,13 @@ def extract_patches(
     ) as work:
         if work is not None:
             progress.say(f"{len(table)} mammograms in shards of {settings.mammograms_per_shard}")
-            if settings.whole:
+            if whole:
                 progress.say(
                     f"Each picture is taken whole, as one patch of {settings.size_px} px: {len(mammograms.crops)} of "
                     "them are crops (whole)."
                 )
             shards = _plan_shards(table["mammogram_id"].tolist(), settings.mammograms_per_shard)
-            _make_shards(mammograms, work, shards, settings, seed, progress)
+            _make_shards(mammograms, work, shards, replace(settings, whole=whole), seed, progress)
             made = [_read_made(work.scratch, shard) for shard in shards]
             dropped = _dropped_table(made)
             dropped.to_parquet(work.folder / "dropped.parquet", index=False)
