@@ -125,4 +125,4 @@ def _widened(
 def _breast_at(breast: Mask, place: tuple[slice, slice], shape: tuple[int, ...]) -> Mask:
     rows = np.arange(place[0].start, place[0].stop) * breast.shape[0] // shape[0]
     columns = np.arange(place[1].start, place[1].stop) * breast.shape[1] // shape[1]
-    return np.asarray(breast[rows][:, columns])
+    return np.asarray(breast[rows][:, columns], np.bool_)

@@ -51,11 +51,11 @@ class Place:
 
     def rows(self, first: int, last: int) -> NDArray[np.float64]:
         """Return where the centres of source rows lie in the patch, in its pixels, the first centre at 0."""
-        return (np.arange(first, last, dtype=np.float64) + 0.5 - self.top) / self.step[0] - 0.5
+        return np.asarray((np.arange(first, last) + 0.5 - self.top) / self.step[0] - 0.5, np.float64)
 
     def columns(self, first: int, last: int) -> NDArray[np.float64]:
         """Return the same for columns."""
-        return (np.arange(first, last, dtype=np.float64) + 0.5 - self.left) / self.step[1] - 0.5
+        return np.asarray((np.arange(first, last) + 0.5 - self.left) / self.step[1] - 0.5, np.float64)
 
     def box_in_source(self, mask: Mask, shape: tuple[int, int]) -> tuple[slice, slice]:
         """Return the smallest place in the source that holds what a mask of the patch covers."""
