@@ -382,6 +382,9 @@ def test_at_disjoint_shares_each_infiller_and_its_classifiers_have_patients_of_t
             0.25,
             (number, number + 1),
         )
+    told = content_of(read_study(write_study(tmp_path, SHARES)))["arms"]
+    assert told["pasted"] == "3 infillers with 1 classifiers each, each from patients of its own"
+    assert told["further patients"] == "3 classifiers, each from patients of its own, with as many further patients"
     assert not any("further" in place and "share" not in place for place in steps)  # of all there are no further ones
     five = SHARES.replace("infillers = 3", "infillers = 5")
     with pytest.raises(SettingsError, match=r"infillers must be at most 4, the parts of the largest share below 1"):
@@ -438,7 +441,7 @@ def test_infillers_may_start_from_another_one_or_be_one_that_is_there(tmp_path: 
     told = {(step.settings.arm, step.settings.infiller) for step in study.steps if step.stage.name == "evaluate"}
     assert told == {("flow", 0), ("flow", 1), ("elsewhere", None)}  # one infiller, however often it is used
     assert content_of(study)["arms"] == {
-        "flow": "2 infillers with 3 classifiers each", "elsewhere": "6 classifiers, all of one infiller",
+        "flow": "2 infillers with 3 classifiers each, infillers started from bank", "elsewhere": "6 classifiers, all of one infiller",
     }  # fmt: skip
     with pytest.raises(SettingsError, match=r"discriminator names elsewhere, whose method copy-paste trains none"):
         read_study(write_study(tmp_path, ELSEWHERE.replace('synthetic = "elsewhere"', 'discriminator = "elsewhere"')))
@@ -471,6 +474,14 @@ def test_test_patients_may_stand_in_a_source_of_their_own(tmp_path: Path) -> Non
         made.add(step.out)
     with pytest.raises(SettingsError, match=r"\[test\] must have a source: where the test patients are"):
         read_study(write_study(tmp_path, text.replace('source = "held-out"', "")))
+    own = text.replace("[test]", "[test]\nheight_px = 300")
+    assert content_of(study) != content_of(read_study(write_study(tmp_path, own)))
+    split = write_study(tmp_path, text, source=False)
+    split.write_text(text + '[ingest]\ncollection = "cbis-ddsm"\nsource = "collection"\ntest_share = 0.3\n')
+    with pytest.raises(
+        SettingsError, match=r"\[ingest\]: test_share is not set here; all test patients are of \[test\]"
+    ):
+        read_study(split)
     with pytest.raises(SettingsError, match=r"\[test\] and folds in \[grid\] do not go together"):
         read_study(write_study(tmp_path, text.replace("[grid]", "[grid]\nfolds = 2")))
 

@@ -16,7 +16,7 @@ from typing import Any
 from mammofill.comparison.design import Design, Group, Recipe
 from mammofill.comparison.plan import content_of_plan, hash_of, plan_files, read_plans, write_plan
 from mammofill.evaluation.training import GENERATED, REPEATED, recipe_of
-from mammofill.experiment.steps import Arm, Plan, Step, cells_of, trained_here
+from mammofill.experiment.steps import ALL, Arm, Plan, Step, cells_of, trained_here
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import MANIFEST_NAME, settings_of_plan, write_atomically
 from mammofill.ground.errors import PlanChangedError
@@ -42,18 +42,26 @@ def content_of(study: Study) -> dict[str, Any]:
     test_set: dict[str, Any] = {name: settings_of_plan(plan.settings[name]) for name in decides}
     test_set |= {"seed": plan.seed, "folds": plan.grid.folds, "split": plan.settings["evaluate"].split}
     test_set |= {"source": plan.source.name if plan.source else "phantoms"}
-    test_set |= {"test_source": plan.test.source.name} if plan.test else {}
+    if plan.test:
+        test_set |= {"test_source": plan.test.source.name, "test_ingest": settings_of_plan(plan.test.settings)}
     # Through JSON, as it will be read again: tuples become lists.
     content: dict[str, Any] = json.loads(json.dumps(content_of_plan(design_of(plan), replicates, test_set)))
     return content
 
 
 def times_trained(arm: Arm, plan: Plan) -> str:
-    """Say how often an arm is trained at each dose and share."""
+    """Say how often an arm is trained at each dose and share, and what it learns from that its settings do not say."""
     grid, repeats = plan.grid, plan.grid.fold_repeats
     if trained_here(arm, plan):
-        return f"{grid.infillers * repeats} infillers with {grid.classifiers} classifiers each"
-    return f"{grid.replicates * repeats} classifiers" + ", all of one infiller" * arm.has_infiller
+        parts = [f"{grid.infillers * repeats} infillers with {grid.classifiers} classifiers each"]
+    else:
+        parts = [f"{grid.replicates * repeats} classifiers"] + ["all of one infiller"] * arm.has_infiller
+    parts += ["each from patients of its own"] * (grid.disjoint_shares and min(grid.shares_of(arm)) < 1)
+    parts += ["with as many further patients"] * arm.more_patients
+    start = plan.starts.get(arm.infiller or "")
+    parts += [f"infillers started from {start.name}"] if start else []
+    parts += [f"{arm.select} fills"] if arm.select != ALL else []
+    return ", ".join(parts)
 
 
 def keep_plan(study: Study, out: Path, progress: Progress, amend: bool = False) -> Study:

@@ -328,7 +328,8 @@ def _until_evaluated(plan: Plan) -> Iterator[Step]:
         settings = plan.settings["synthesize"]
         if doses:
             # Classes in the proportion of the real ones, so that a dose changes how much is learned from and no more.
-            some = any(cell.arm.select != ALL and cell.arm.infiller == name for cell in cells)
+            own = [cell.arm for cell in cells if (cell.patients, cell.arm.infiller) == (who, name)]
+            some = any(arm.select != ALL for arm in own)
             settings = replace(settings, ratio=max(doses) * (plan.grid.painted_for_each if some else 1), balance=False)
         seed = infiller_seed(plan.seed, number)
         yield step("synthesize", made_from, _synthetic(who, name, number, plan), settings, seed)

@@ -295,6 +295,10 @@ def _test(table: dict[str, Any], settings: dict[str, Any], path: Path) -> Extern
     source, attributes = table.pop("source", None), _attributes(table, where, path)
     if source is None:
         raise SettingsError(f"{where} must have a source: where the test patients are.")
+    usual = type(ingest)()
+    for field in ("split", "test_share"):
+        if getattr(ingest, field) != getattr(usual, field):
+            raise SettingsError(f"{path} [ingest]: {field} is not set here; all test patients are of [test].")
     own = read_settings(type(ingest), table, where, path.parent, replace(ingest, split="auto"))
     settings["ingest"] = replace(ingest, split="patients", test_share=0.0)
     return External("test", _place(source, where, path), own, attributes)
