@@ -441,7 +441,8 @@ def test_infillers_may_start_from_another_one_or_be_one_that_is_there(tmp_path: 
     told = {(step.settings.arm, step.settings.infiller) for step in study.steps if step.stage.name == "evaluate"}
     assert told == {("flow", 0), ("flow", 1), ("elsewhere", None)}  # one infiller, however often it is used
     assert content_of(study)["arms"] == {
-        "flow": "2 infillers with 3 classifiers each, infillers started from bank", "elsewhere": "6 classifiers, all of one infiller",
+        "flow": "2 infillers with 3 classifiers each, infillers started from bank",
+        "elsewhere": "6 classifiers, all of one infiller",
     }  # fmt: skip
     with pytest.raises(SettingsError, match=r"discriminator names elsewhere, whose method copy-paste trains none"):
         read_study(write_study(tmp_path, ELSEWHERE.replace('synthetic = "elsewhere"', 'discriminator = "elsewhere"')))
