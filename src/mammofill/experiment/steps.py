@@ -28,6 +28,8 @@ from mammofill.infilling.settings import TrainedInfillerSettings
 from mammofill.patches.settings import parts_of
 
 _TEST_PAIRS = Path("test-pairs")
+_MAMMOGRAMS = Path("mammograms")
+_CLASSIFIERS = Path("classifiers")
 _EXTERNAL = Path("external")
 _TEST = Path("test")
 _WINDOWS = Path("infiller-windows")
@@ -272,95 +274,125 @@ def steps_of(plan: Plan) -> Iterator[Step]:
 
 def _until_evaluated(plan: Plan) -> Iterator[Step]:
     """Yield what leads from mammograms to the evaluation of each cell, on one split of the patients."""
-    cells = list(cells_of(plan))
-    several = list(dict.fromkeys(cell.patients for cell in cells))
-    painted = _painted(plan)
-    seen_through = [(cell.patients, cell.arm.discriminator, cell.infiller) for cell in cells if cell.arm.discriminator]
-    judged = [(Patients(), name, 0) for name in _judged_infillers(plan) if plan.judging]
-    used = list(dict.fromkeys([*painted, *seen_through, *judged]))
-    trained = [(who, name, number) for who, name, number in used if name not in plan.ready]
-
-    def step(
-        name: str, inputs: Mapping[str, tuple[Path, ...]], out: Path, settings: Any, seed: int = plan.seed
-    ) -> Step:
-        return _step(name, inputs, out, settings, seed)
-
-    inputs = {"source": (plan.source or _PHANTOMS,)} | _attributes(plan.attributes)
-    yield step("ingest", inputs, Path("mammograms"), plan.settings["ingest"])
-    if plan.external:
-        inputs = {"source": (plan.external.source,)} | _attributes(plan.external.attributes)
-        yield step("ingest", inputs, _EXTERNAL / "mammograms", plan.external.settings)
-    if plan.test:
-        inputs = {"source": (plan.test.source,)} | _attributes(plan.test.attributes)
-        yield step("ingest", inputs, _TEST / "mammograms", plan.test.settings)
-    patches, tested = patches_at(), tested_patches(plan)
-    yield step("extract-patches", {"mammograms": (Path("mammograms"),)}, patches, plan.settings["extract-patches"])
-    if any(_own_windows(name, plan) for _, name, *_ in trained):
-        yield step("extract-patches", {"mammograms": (Path("mammograms"),)}, _WINDOWS, plan.windows)
-    if plan.test:
-        yield step("extract-patches", {"mammograms": (_TEST / "mammograms",)}, tested, plan.settings["extract-patches"])
-    if plan.external:
-        inputs = {"mammograms": (_EXTERNAL / "mammograms",)}
-        yield step("extract-patches", inputs, _EXTERNAL / "patches", plan.settings["extract-patches"])
-    for who in several:
-        if who.share < 1:
-            settings = stage_named("select-patches").settings_class()(who.share, who.parts or (0,))
-            yield step("select-patches", {"patches": (patches,)}, patches_at(who), settings)
-    selecting = list(dict.fromkeys(cell.patients for cell in cells if cell.arm.select != ALL))
-    for who in selecting:
-        for part in range(_PARTS):
-            settings = stage_named("select-patches").settings_class()(1 / _PARTS, (part,))
-            yield step("select-patches", {"patches": (patches_at(who),)}, _part(who, part) / "patches", settings)
-    for who in dict.fromkeys(who for who, _, _ in used):
-        yield step("pair-patches", {"patches": (patches_at(who),)}, _pairs(who), plan.settings["pair-patches"])
+    yield from _ingested(plan)
+    yield from _cut(plan)
+    yield from _kept(plan)
+    yield from _paired(plan)
+    yield from _infillers_trained(plan)
+    yield from _filled(plan)
+    yield from _selected(plan)
+    yield from _classifiers_trained(plan)
+    yield from _evaluated(plan)
     if plan.judging:
-        of_test = replace(plan.settings["pair-patches"], split="test")
-        yield step("pair-patches", {"patches": (tested,)}, _TEST_PAIRS, of_test)
-    for who, name, number in trained:
+        yield _judged(plan)
+
+
+def _ingested(plan: Plan) -> Iterator[Step]:
+    inputs = {"source": (plan.source or _PHANTOMS,)} | _attributes(plan.attributes)
+    yield _step("ingest", inputs, _MAMMOGRAMS, plan.settings["ingest"], plan.seed)
+    for place, other in ((_EXTERNAL, plan.external), (_TEST, plan.test)):
+        if other:
+            inputs = {"source": (other.source,)} | _attributes(other.attributes)
+            yield _step("ingest", inputs, place / _MAMMOGRAMS, other.settings, plan.seed)
+
+
+def _cut(plan: Plan) -> Iterator[Step]:
+    settings = plan.settings["extract-patches"]
+    mammograms = {"mammograms": (_MAMMOGRAMS,)}
+    yield _step("extract-patches", mammograms, patches_at(), settings, plan.seed)
+    if any(_own_windows(name, plan) for _, name, _ in _trained(plan)):
+        yield _step("extract-patches", mammograms, _WINDOWS, plan.windows, plan.seed)
+    for place, other in ((_TEST, plan.test), (_EXTERNAL, plan.external)):
+        if other:
+            given = {"mammograms": (place / _MAMMOGRAMS,)}
+            yield _step("extract-patches", given, place / "patches", settings, plan.seed)
+
+
+def _kept(plan: Plan) -> Iterator[Step]:
+    """Yield the patches of parts of the patients: those who are learned from, and those of the readers of fills."""
+    make = stage_named("select-patches").settings_class()
+    for who in dict.fromkeys(cell.patients for cell in cells_of(plan)):
+        if who.share < 1:
+            kept = make(who.share, who.parts or (0,))
+            yield _step("select-patches", {"patches": (patches_at(),)}, patches_at(who), kept, plan.seed)
+    for who in _selecting(plan):
+        for part in range(_PARTS):
+            given, place = {"patches": (patches_at(who),)}, _part(who, part) / "patches"
+            yield _step("select-patches", given, place, make(1 / _PARTS, (part,)), plan.seed)
+
+
+def _paired(plan: Plan) -> Iterator[Step]:
+    settings = plan.settings["pair-patches"]
+    for who in dict.fromkeys(who for who, _, _ in _used(plan)):
+        yield _step("pair-patches", {"patches": (patches_at(who),)}, _pairs(who), settings, plan.seed)
+    if plan.judging:
+        of_test = replace(settings, split="test")
+        yield _step("pair-patches", {"patches": (tested_patches(plan),)}, _TEST_PAIRS, of_test, plan.seed)
+
+
+def _infillers_trained(plan: Plan) -> Iterator[Step]:
+    for who, name, number in _trained(plan):
         made_from = {"patches": (patches_at(who),), "pairs": (_pairs(who),)} | _own_windows(name, plan)
         made_from |= {"start": (plan.starts[name],)} if name in plan.starts else {}
         seed = infiller_seed(plan.seed, number)
-        yield step("train-infiller", made_from, _infiller(who, name, number, plan), plan.infillers[name], seed)
-    for who, name, number in painted:
+        yield _step("train-infiller", made_from, _infiller(who, name, number, plan), plan.infillers[name], seed)
+
+
+def _filled(plan: Plan) -> Iterator[Step]:
+    for who, name, number in _painted(plan):
         made_from = {"infiller": (_infiller(who, name, number, plan),), "pairs": (_pairs(who),)}
         made_from["patches"] = (patches_at(who),)
-        doses = [cell.dose for cell in cells if (cell.share, cell.arm.infiller) == (who.share, name) and cell.dose]
-        settings = plan.settings["synthesize"]
-        if doses:
-            # Classes in the proportion of the real ones, so that a dose changes how much is learned from and no more.
-            own = [cell.arm for cell in cells if (cell.patients, cell.arm.infiller) == (who, name)]
-            some = any(arm.select != ALL for arm in own)
-            settings = replace(settings, ratio=max(doses) * (plan.grid.painted_for_each if some else 1), balance=False)
-        seed = infiller_seed(plan.seed, number)
-        yield step("synthesize", made_from, _synthetic(who, name, number, plan), settings, seed)
-    for who in selecting:
+        settings, seed = _filling_of(who, name, plan), infiller_seed(plan.seed, number)
+        yield _step("synthesize", made_from, _synthetic(who, name, number, plan), settings, seed)
+
+
+def _filling_of(who: Patients, name: str, plan: Plan) -> Any:
+    """Return how many fills are painted: enough for the largest dose, and for a gate that refuses some of them."""
+    settings = plan.settings["synthesize"]
+    cells = [cell for cell in cells_of(plan) if (cell.patients, cell.arm.infiller) == (who, name)]
+    doses = [cell.dose for cell in cells if cell.dose]
+    if not doses:
+        return settings
+    # Classes in the proportion of the real ones, so that a dose changes how much is learned from and no more.
+    more = plan.grid.painted_for_each if any(cell.arm.select != ALL for cell in cells) else 1
+    return replace(settings, ratio=max(doses) * more, balance=False)
+
+
+def _selected(plan: Plan) -> Iterator[Step]:
+    """Yield the classifiers that read fills, and the fills that are kept of those that were painted."""
+    for who in _selecting(plan):
         for part in range(_PARTS):
             place = _part(who, part)
-            yield step("train-classifier", {"patches": (place / "patches",)}, place / "classifier", plan.readers)
-    for place, cell in {_fills_of(cell, plan): cell for cell in cells if cell.arm.select != ALL}.items():
+            inputs = {"patches": (place / "patches",)}
+            yield _step("train-classifier", inputs, place / "classifier", plan.readers, plan.seed)
+    for place, cell in {_fills_of(cell, plan): cell for cell in cells_of(plan) if cell.arm.select != ALL}.items():
         fills = _synthetic(cell.patients, str(cell.arm.infiller), cell.infiller, plan)
         readers = tuple(_part(cell.patients, part) / "classifier" for part in range(_PARTS))
-        given = {"synthetic": (fills,), "patches": (patches_at(cell.patients),), "classifiers": readers}
+        given: dict[str, tuple[Path, ...]] = {"synthetic": (fills,), "patches": (patches_at(cell.patients),)}
+        given["classifiers"] = readers
         settings = replace(plan.settings["select-synthetic"], random=cell.arm.select == RANDOM)
         settings = settings if cell.dose is None else replace(settings, ratio=cell.dose)
-        yield step("select-synthetic", given, place, settings, infiller_seed(plan.seed, cell.infiller))
-    for cell in cells:
+        yield _step("select-synthetic", given, place, settings, infiller_seed(plan.seed, cell.infiller))
+
+
+def _classifiers_trained(plan: Plan) -> Iterator[Step]:
+    for cell in cells_of(plan):
         learned_from = [patches_at(cell.patients)]
         if cell.arm.infiller:
             learned_from.append(_fills_of(cell, plan))
         given = {"patches": tuple(learned_from)}
         if cell.arm.discriminator:
             given["infiller"] = (_infiller(cell.patients, cell.arm.discriminator, cell.infiller, plan),)
-        out = Path("classifiers") / cell.slug
-        yield step("train-classifier", given, out, _settings_of(cell), plan.seed + cell.replicate)
-    for cell in cells:
-        inputs = {"classifier": (Path("classifiers") / cell.slug,), "patches": (tested,)}
-        yield step("evaluate", inputs, Path("evaluations") / cell.slug, _evaluation_of(cell, plan))
-    for cell in cells if plan.external else ():
-        inputs = {"classifier": (Path("classifiers") / cell.slug,), "patches": (_EXTERNAL / "patches",)}
-        yield step("evaluate", inputs, Path("evaluations-external") / cell.slug, _external_of(cell, plan))
-    if plan.judging:
-        yield _judged(plan)
+        yield _step("train-classifier", given, _CLASSIFIERS / cell.slug, _settings_of(cell), plan.seed + cell.replicate)
+
+
+def _evaluated(plan: Plan) -> Iterator[Step]:
+    for cell in cells_of(plan):
+        inputs = {"classifier": (_CLASSIFIERS / cell.slug,), "patches": (tested_patches(plan),)}
+        yield _step("evaluate", inputs, Path("evaluations") / cell.slug, _evaluation_of(cell, plan), plan.seed)
+    for cell in cells_of(plan) if plan.external else ():
+        inputs = {"classifier": (_CLASSIFIERS / cell.slug,), "patches": (_EXTERNAL / "patches",)}
+        yield _step("evaluate", inputs, Path("evaluations-external") / cell.slug, _external_of(cell, plan), plan.seed)
 
 
 def _attributes(table: Path | None) -> dict[str, tuple[Path, ...]]:
@@ -398,7 +430,7 @@ def _judged(plan: Plan) -> Step:
     infillers = tuple(_infiller(Patients(), name, 0, plan) for name in _judged_infillers(plan))
     seen = {"infillers": infillers, "patches": (tested_patches(plan),)}
     roles = ("classifier", "standardised")
-    seen |= {role: (Path("classifiers") / cell.slug,) for role, cell in zip(roles, eyes, strict=False)}
+    seen |= {role: (_CLASSIFIERS / cell.slug,) for role, cell in zip(roles, eyes, strict=False)}
     seen |= {"pairs": (_TEST_PAIRS,)} | ({"phantoms": (_PHANTOMS,)} if _can_be_drawn_again(plan) else {})
     return _step("judge-infiller", seen, _JUDGEMENT, plan.settings["judge-infiller"], plan.seed)
 
@@ -475,6 +507,25 @@ def _painted(plan: Plan) -> list[tuple[Patients, str, int]]:
     cells = cells_of(plan)
     found = [(cell.patients, cell.arm.infiller, cell.infiller) for cell in cells if cell.arm.infiller is not None]
     return list(dict.fromkeys(found))
+
+
+def _used(plan: Plan) -> list[tuple[Patients, str, int]]:
+    """Return all infillers that something is made with: patients, infiller, number."""
+    seen_through = [
+        (cell.patients, cell.arm.discriminator, cell.infiller) for cell in cells_of(plan) if cell.arm.discriminator
+    ]
+    judged = [(Patients(), name, 0) for name in _judged_infillers(plan) if plan.judging]
+    return list(dict.fromkeys([*_painted(plan), *seen_through, *judged]))
+
+
+def _trained(plan: Plan) -> list[tuple[Patients, str, int]]:
+    """Return those of them that the study trains."""
+    return [(who, name, number) for who, name, number in _used(plan) if name not in plan.ready]
+
+
+def _selecting(plan: Plan) -> list[Patients]:
+    """Return from whose fills some arm selects."""
+    return list(dict.fromkeys(cell.patients for cell in cells_of(plan) if cell.arm.select != ALL))
 
 
 def _judged_infillers(plan: Plan) -> list[str]:
