@@ -962,12 +962,12 @@ def test_what_an_earlier_run_finished_says_nothing_of_the_time_left(
         (out / step.out).mkdir(parents=True, exist_ok=True)
         write_atomically(out / step.out / MANIFEST_NAME, "")
 
-    def make_slowly(_: object, steps: list[Step], *__: object, **___: object) -> Iterator[tuple[Step, bool]]:
+    def make_slowly(_: object, jobs: list[Any], *__: object, **___: object) -> Iterator[tuple[Any, bool]]:
         nonlocal now
-        for step in steps:
-            make(step)
+        for job in jobs:
+            make(job[1])
             now += 59
-            yield step, True
+            yield job, True
 
     for step in trained[:-4]:
         make(step)
@@ -980,8 +980,8 @@ def test_what_an_earlier_run_finished_says_nothing_of_the_time_left(
     left = len(trained) + 2  # all are evaluated, then compared and told
     assert progress.notes["train-classifier"] == [
         *(
-            f"about {minutes} min left for {steps}, not counting {left} of stages that have not run yet"
-            for minutes, steps in ((3, "3 steps"), (2, "2 steps"), (1, "1 step"))
+            f"about {time} left for {steps}, not counting {left} of stages that have not run yet"
+            for time, steps in (("3 min", "3 steps"), ("2 min", "2 steps"), ("60 s", "1 step"))
         ),
         f"{left} steps of later stages left",
     ]

@@ -147,6 +147,11 @@ def _could_have_shown(row: Mapping[str, Any], groups: Groups, settings: CompareA
     smallest = row["smallest_shown_in_family"]
     patients = len(set(groups.patients))
     trained = " against ".join(_times_trained(_trained(row, side)) for side in ("", "against_"))
+    if smallest >= 1:  # of what lies in [0, 1], no difference is as large
+        return (
+            f"With these {patients} patients and {trained} no true difference, however large, would have been shown in "
+            f"{100 * settings.power:g} % of such studies: this one is too small to show anything."
+        )
     return (
         f"With these {patients} patients and {trained} a true difference of {_plain(smallest)} would have been shown "
         f"in {100 * settings.power:g} % of such studies: a smaller one may well be there, in either direction."

@@ -172,8 +172,13 @@ def _could_have_shown(comparison: Comparison, planned: pd.DataFrame) -> Iterator
     if (planned["verdict"] != NOT_SHOWN).all() or not len(smallest):
         return
     power = float(comparison.manifest.settings["power"])
+    if smallest.min() >= 1:  # of what lies in [0, 1], no difference is as large
+        yield f"No true difference, however large, would have been shown in {100 * power:g} % of such studies."
+        return
     least, most = number(smallest.min()), number(smallest.max())
     span = f"A true difference of {least}" if least == most else f"True differences of {least} to {most}"
+    if smallest.max() >= 1:
+        span = f"In the best of them a true difference of {least}"
     yield f"{span} would have been shown in {100 * power:g} % of such studies; smaller ones may well be there."
 
 
