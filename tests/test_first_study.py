@@ -59,6 +59,28 @@ def test_weights_at_hand_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert f"# weights: found: {kept}" in study_text(found, tmp_path / "study.toml", "cuda")
 
 
+def test_crops_are_taken_whole_and_painted_over(tmp_path: Path) -> None:
+    square, mask = np.full((64, 64), 90, np.uint8), np.zeros((64, 64), np.uint8)
+    mask[6:58, 10:50] = 255
+    for name, picture in (("image.png", square), ("mask.png", mask)):
+        Image.fromarray(picture).save(tmp_path / name)
+    lines = [f"{number}.png,mask.png,p{number},{label}" for number, label in enumerate(["benign", "malignant"] * 8)]
+    for number in range(16):
+        (tmp_path / f"{number}.png").write_bytes((tmp_path / "image.png").read_bytes())
+    table = tmp_path / "own.csv"
+    table.write_text("\n".join(["image,mask,patient,pathology", *lines]))
+    assert "crops that were cut around one lesion each" in write_first_study(table, tmp_path / "study.toml", "cpu")
+    study = read_study(tmp_path / "study.toml")
+    assert study.plan.settings["extract-patches"].whole
+    assert study.plan.settings["pair-patches"].contexts == "lesion"
+    assert study.plan.settings["pair-patches"].hole == study.plan.infillers["infiller"].hole
+    assert study.plan.windows is None
+    mask[6:58, 10:50] = 0
+    mask[20:30, 20:30] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    assert not look_at(table).crops, "a square mammogram whose lesion is small is none"
+
+
 def test_a_split_of_the_collection_is_kept(tmp_path: Path) -> None:
     found = look_at(write_own(tmp_path, "benign", "malignant", split="test"))
     assert tomllib.loads(study_text(found, tmp_path / "study.toml", "cpu"))["ingest"]["split"] == "auto"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -20,9 +20,11 @@ from mammofill.experiment.machine import kept_weights
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.errors import MammofillError, SettingsError, TooFewError
 from mammofill.ground.file_names import file_name
+from mammofill.ground.processes import Child, ChildDiedError, Limits
 from mammofill.mammograms import IngestSettings
+from mammofill.mammograms.crops import is_cut_around_its_lesion
 from mammofill.mammograms.reading import read_size
-from mammofill.mammograms.sources.annotations import Collection
+from mammofill.mammograms.sources.annotations import Collection, MammogramEntry
 from mammofill.mammograms.sources.collections import read_collection
 from mammofill.mammograms.split import split_patients
 
@@ -46,6 +48,7 @@ class Found:
         counts: split -> class -> patients with such a lesion.
         abnormalities: kind -> lesions.
         rows: of the images, a typical number; None where none could be read.
+        crops: whether the images look like crops, each cut around one lesion: then there is no tissue without one.
         left_out: what the tables name and cannot be used: words.
     """
 
@@ -58,6 +61,7 @@ class Found:
     counts: Mapping[str, Mapping[str, int]]
     abnormalities: Mapping[str, int]
     rows: int | None
+    crops: bool
     left_out: tuple[str, ...]
 
 
@@ -125,6 +129,7 @@ def look_at(source: Path, name: str | None = None) -> Found:
         counts=classes_of(collection, split_of),
         abnormalities=kinds,
         rows=size[0] if (size := typical_size(collection)) else None,
+        crops=_are_crops(collection),
         left_out=_left_out(collection),
     )
 
@@ -153,12 +158,28 @@ def classes_of(
 def typical_size(collection: Collection) -> tuple[int, int] | None:
     """Return the (rows, columns) of a typical image, from a few of them; None where none could be read."""
     sizes = []
-    for entry in collection.mammograms[:: max(1, len(collection.mammograms) // _LOOKED_AT)]:
+    for entry in _some(collection):
         try:
             sizes.append(read_size(entry.image[0])[0])
         except MammofillError:
             continue  # ingest will tell of it
     return sorted(sizes)[len(sizes) // 2] if sizes else None
+
+
+def _some(collection: Collection) -> Sequence[MammogramEntry]:
+    """Return the few that are looked at."""
+    return collection.mammograms[:: max(1, len(collection.mammograms) // _LOOKED_AT)]
+
+
+def _are_crops(collection: Collection) -> bool:
+    """Say whether all that are looked at are crops, each cut around one lesion; their masks are read for that."""
+    if not all(len(entry.lesions) == 1 for entry in collection.mammograms):
+        return False
+    with Child(Limits(silent=True)) as child:
+        try:
+            return all(child.ask(is_cut_around_its_lesion, entry) for entry in _some(collection))
+        except (ChildDiedError, MammofillError):
+            return False  # ingest will tell of it
 
 
 def _left_out(collection: Collection) -> tuple[str, ...]:
@@ -173,7 +194,8 @@ def _facts(found: Found) -> Iterator[str]:
     normal = f"{found.mammograms} mammograms ({found.normal} normal) of {found.patients} patients"
     yield f"{found.source}: {found.name}, {normal}"
     kinds = ", ".join(f"{count} {kind}" for kind, count in found.abnormalities.items())
-    yield f"lesions: {kinds}; images of {found.rows or 'unknown'} rows"
+    crops = ", crops that were cut around one lesion each" if found.crops else ""
+    yield f"lesions: {kinds}; images of {found.rows or 'unknown'} rows{crops}"
     said = "as the collection says" if found.split == "auto" else "drawn by patient"
     yield f"split, {said}; patients with a lesion (benign, malignant): " + ", ".join(
         f"{split} {of['benign']}, {of['malignant']}" for split, of in found.counts.items()
@@ -202,9 +224,8 @@ def study_text(found: Found, path: Path, device: str) -> str:
         height=_line(f"height_px = {height}", _height_words(found)),
         split=_split_lines(found),
         size=_line(f"size_px = {size}", "side of a patch at that height: a large lesion and tissue around it"),
-        stride=size // 4,
-        abnormality=_abnormality(found),
-        windows=size // 16,
+        cutting=_cutting(found, size),
+        hole=f"\n{_CROP_HOLE}" if found.crops else "",
         infiller=_INFILLER["gpu" if on_gpu else "cpu"],
         classifier=_classifier(on_gpu),
     )
@@ -229,6 +250,20 @@ def _split_lines(found: Found) -> str:
     )
 
 
+def _cutting(found: Found, size: int) -> str:
+    """Return how patches are cut, and what follows from it for pairs and infillers."""
+    if not found.crops:
+        stride, windows = size // 4, size // 16
+        return (
+            f"stride_px = {stride}\n{_abnormality(found)}\n\n"
+            "[infiller-windows]                # the infiller learns from each lesion in many places\n"
+            f"stride_px = {windows}"
+        )
+    whole = _line("whole = true", "each image is one patch: there is no tissue around it to slide a window over")
+    contexts = _line('contexts = "lesion"', "no tissue is without a lesion: lesions are painted over others")
+    return f"{whole}\n{_abnormality(found)}\n\n[pair-patches]\n{contexts}\n{_CROP_HOLE}"
+
+
 def _abnormality(found: Found) -> str:
     masses = found.abnormalities.get("mass", 0)
     others = sum(found.abnormalities.values()) - masses
@@ -241,6 +276,8 @@ def _abnormality(found: Found) -> str:
 def _line(setting: str, words: str) -> str:
     return f"{setting:<33} # {words}"
 
+
+_CROP_HOLE = 'hole = { rule = "ellipse", share = 0.3, plus_px = 2.0, rim_px = 3 }  # a rim stays as it is'
 
 _INFILLER = {
     "cpu": """preset = "flow-small"
@@ -300,14 +337,10 @@ $split
 
 [extract-patches]
 $size
-stride_px = $stride
-$abnormality
-
-[infiller-windows]                # the infiller learns from each lesion in many places
-stride_px = $windows
+$cutting
 
 [train-infiller]
-$infiller
+$infiller$hole
 
 [synthesize]
 ratio = 0.5                       # generated lesions for each real one, at least; classes are balanced besides

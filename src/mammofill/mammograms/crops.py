@@ -11,12 +11,28 @@ from mammofill.ground.imaging import Mask, StoredImage, mask_box, resample_mask
 from mammofill.mammograms.lesion_masks import find_lesion_mask
 from mammofill.mammograms.mammogram_set import CROP_RULE
 from mammofill.mammograms.mask_checks import LARGEST_SHARE_OF_BREAST, breast_is_known
+from mammofill.mammograms.reading import read_mask, read_size
 from mammofill.mammograms.sources.annotations import Decision, MammogramEntry
 from mammofill.mammograms.tissue import Tissue, TissueMap
 
 LEAST_REACH = 0.75
 """A crop's lesion reaches across so much of it, in its longer direction. Those of CBIS-DDSM with a tenth of margin
 reach across nine tenths; on a mammogram no lesion does."""
+
+
+def is_cut_around_its_lesion(entry: MammogramEntry) -> bool:
+    """Say whether a picture is square and the mask file of its one lesion reaches across `LEAST_REACH` of it.
+
+    It reads one mask and no picture, for a look before `ingest`, which looks closer (`crop_decision`).
+
+    Raises:
+        ImageFileError: a file cannot be read.
+    """
+    (rows, columns), _ = read_size(entry.image[0])
+    if rows != columns or len(entry.lesions) != 1 or not isinstance(entry.lesions[0].place, tuple):
+        return False
+    mask = read_mask(entry.lesions[0].place[0]).mask
+    return bool(mask.any()) and _reach(mask) >= LEAST_REACH
 
 
 def crop_decision(
@@ -53,11 +69,16 @@ def _lesion_that_fills(entry: MammogramEntry, pixels: StoredImage, tissue: Tissu
         mask = find_lesion_mask(lesion, entry.patient_id, pixels).mask
     except ImageFileError:
         return None  # what is wrong with it is told where lesions are read
-    reach = max(mask_box(mask)[2:]) / pixels.shape[0]
+    reach = _reach(mask)
     corners = mask[0, 0] or mask[0, -1] or mask[-1, 0] or mask[-1, -1]
     if reach < LEAST_REACH or corners or _covers_the_breast(mask, tissue):
         return None
     return f"The mask of {lesion.lesion_id} reaches across {reach:.0%} of its square picture."
+
+
+def _reach(mask: Mask) -> float:
+    """Return across how much of a square picture a mask reaches, in its longer direction."""
+    return max(mask_box(mask)[2:]) / len(mask)
 
 
 def _covers_the_breast(mask: Mask, tissue: TissueMap) -> bool:
