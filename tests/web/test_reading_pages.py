@@ -208,8 +208,8 @@ def test_studies_are_made_on_the_page_too(folder: Path, painted: PatchSet, tmp_p
     place = tmp_path / "study"
     shutil.copytree(folder, place)
     shutil.copytree(painted.folder, place / "painted")
-    client, key = client_of(Studio(place))
-    client.get(f"/?token={key.token}")
+    client, access = client_of(Studio(place))
+    client.get(f"/?token={access.token}")
     ids = {one["place"]: one["id"] for one in client.get("/api/artifacts").json()["artifacts"]}
     asked = {"name": "us", "real": ids["patches"], "synthetic": ids["painted"], "cases": 2, "readers": 2}
     made = client.post("/api/studies", json=asked).json()

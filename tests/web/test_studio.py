@@ -17,15 +17,15 @@ from mammofill.infilling import Infiller
 from mammofill.patches import PatchSet
 from mammofill.synthesis import HandFill, paint_by_hand
 from mammofill.web.app import Studio
-from mammofill.web.painting import MOST_WAITING, Easel, Painting, Wish
+from mammofill.web.painting import MOST_WAITING, FillRequest, Painting, PaintQueue
 
 
 @pytest.fixture
 def opened(folder: Path, tmp_path: Path) -> tuple[TestClient, Path]:
     place = tmp_path / "study"
     shutil.copytree(folder, place)
-    client, key = client_of(Studio(place))
-    client.get(f"/?token={key.token}")
+    client, access = client_of(Studio(place))
+    client.get(f"/?token={access.token}")
     return client, place
 
 
@@ -75,8 +75,8 @@ def test_gallery_filters_and_pages(opened: tuple[TestClient, Path]) -> None:
 
 
 def test_patients_are_not_named_to_other_machines(folder: Path) -> None:
-    client, key = client_of(Studio(folder, show_patients=False))
-    client.get(f"/?token={key.token}")
+    client, access = client_of(Studio(folder, show_patients=False))
+    client.get(f"/?token={access.token}")
     name = ids_of(client)["patches"]
     answer = client.get(f"/api/patches/{name}/rows")
     assert answer.json()["all"]
@@ -178,15 +178,15 @@ def test_too_many_paintings_are_refused_and_cancelled_ones_end() -> None:
         assert go_on.wait(30)
         return np.zeros((2, 2), np.uint16)
 
-    easel = Easel()
-    at_work = easel.add([Wish({}, paint), Wish({}, paint)])
+    queue = PaintQueue()
+    at_work = queue.add([FillRequest({}, paint), FillRequest({}, paint)])
     assert begun.wait(30)
-    waiting = [easel.add([Wish({}, paint)]) for _ in range(MOST_WAITING)]
+    waiting = [queue.add([FillRequest({}, paint)]) for _ in range(MOST_WAITING)]
     with pytest.raises(BusyError, match="wait already. Wait until one is done, or cancel one"):
-        easel.add([Wish({}, paint)])
-    assert easel.cancel(waiting[0].name).state == "cancelled"
-    easel.add([Wish({}, paint)])
-    easel.cancel(at_work.name)
+        queue.add([FillRequest({}, paint)])
+    assert queue.cancel(waiting[0].name).state == "cancelled"
+    queue.add([FillRequest({}, paint)])
+    queue.cancel(at_work.name)
     go_on.set()
     ended(at_work)
     ended(waiting[-1])
@@ -208,7 +208,7 @@ def test_a_full_queue_answers_429(opened: tuple[TestClient, Path], monkeypatch: 
     def full(*_: Any) -> None:
         raise BusyError("8 paintings wait already.")
 
-    monkeypatch.setattr(Easel, "add", full)
+    monkeypatch.setattr(PaintQueue, "add", full)
     answer = client.post("/api/paint", json=order(client))
     assert (answer.status_code, answer.json()["error"]) == (429, "8 paintings wait already.")
 

@@ -18,8 +18,8 @@ from mammofill.infilling import Infiller, preset, train_infiller
 from mammofill.pairing import PairPatchesSettings, pair_patches
 from mammofill.pairing.hole import HoleSettings
 from mammofill.patches import PatchSet, write_index, write_shard
+from mammofill.web.access import Access
 from mammofill.web.app import Studio, create_app
-from mammofill.web.door import Key
 
 SIZE_PX = 32
 HOLE = HoleSettings("ellipse", share=0.2, plus_px=1.0)
@@ -82,10 +82,10 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def client_of(studio: Studio, key: Key | None = None) -> tuple[TestClient, Key]:
-    key = key or Key(frozenset({HOST}), studio.knows_reader)
-    client = TestClient(create_app(studio, key), base_url=f"http://{HOST}", headers={"origin": f"http://{HOST}"})
-    return client, key
+def client_of(studio: Studio, access: Access | None = None) -> tuple[TestClient, Access]:
+    access = access or Access(frozenset({HOST}), studio.knows_reader)
+    client = TestClient(create_app(studio, access), base_url=f"http://{HOST}", headers={"origin": f"http://{HOST}"})
+    return client, access
 
 
 def infiller_of(folder: Path) -> Infiller:

@@ -24,10 +24,10 @@ from mammofill.mammograms import MammogramSet
 from mammofill.patches import PatchSet
 from mammofill.readers import ReaderStudy, ReaderStudySettings, make_reader_study
 from mammofill.synthesis import HandFill, hole_for, keep_painted, paint_by_hand, refusal
-from mammofill.web.door import Door, Key
-from mammofill.web.painting import MOST_FILLS, Easel, Wish
+from mammofill.web.access import Access, AccessControl
+from mammofill.web.folder_index import FolderIndex, inputs_of, words_of
+from mammofill.web.painting import MOST_FILLS, FillRequest, PaintQueue
 from mammofill.web.pictures import SHEET_COLUMNS, THUMB_PX, TILE_PX, Tiles, sheet, top_level
-from mammofill.web.shelf import Shelf, inputs_of, words_of
 
 PAGE = 120
 """Patches, or mammograms, that are asked for at once, at most."""
@@ -117,8 +117,8 @@ class Studio:
     """What the answers are made from."""
 
     def __init__(self, folder: Path, device: str = "cpu", show_patients: bool = True) -> None:
-        self.shelf = Shelf(folder)
-        self.easel = Easel()
+        self.index = FolderIndex(folder)
+        self.queue = PaintQueue()
         self.tiles = Tiles()
         self.device = device
         self.show_patients = show_patients
@@ -128,7 +128,7 @@ class Studio:
 
     def patches(self, name: str) -> PatchSet:
         """Open a patch set by its id."""
-        return self.shelf.open(name, PatchSet)
+        return self.index.open(name, PatchSet)
 
     def chosen(self, patches: PatchSet, wanted: Mapping[str, str]) -> NDArray[np.int64]:
         """Return the rows that the page filters for; an empty word filters nothing."""
@@ -172,17 +172,17 @@ class Studio:
 
     def own_patches(self, name: str) -> PatchSet:
         """Open a patch set for the painter alone, so that nobody else reads from its files meanwhile."""
-        return PatchSet.open(self.shelf.place(name))
+        return PatchSet.open(self.index.place(name))
 
-    def wishes(self, asked: PaintingAsked) -> list[Wish]:
+    def requests(self, asked: PaintingAsked) -> list[FillRequest]:
         """Return what is to be painted, each infiller's fills in turn."""
         patches = self.own_patches(asked.patches)
         context = str(patches.table["patch_id"].iloc[self.row(patches, asked.row)])
         mask = self.mask(patches, asked.mask)
         breast = patches.breasts([asked.row])[0]
-        wishes = []
+        requests = []
         for name in asked.infillers:
-            infiller = self.shelf.open(name, Infiller)
+            infiller = self.index.open(name, Infiller)
             reason = refusal(mask, breast, infiller)
             if reason:
                 raise SettingsError(f"{infiller.folder.name}: {reason}")
@@ -192,8 +192,8 @@ class Studio:
             for one in asked.fills:
                 fill = HandFill(context, mask, one.pathology, one.seed, facts=known)
                 said = {"infiller": name, "pathology": one.pathology, "seed": one.seed}
-                wishes.append(Wish(said, self._paints(painter, patches, fill)))
-        return wishes
+                requests.append(FillRequest(said, self._paints(painter, patches, fill)))
+        return requests
 
     def _paints(self, infiller: Infiller, patches: PatchSet, fill: HandFill) -> Callable[[], NDArray[np.uint16]]:
         return lambda: paint_by_hand(infiller, patches, fill, device=self.device)
@@ -214,7 +214,7 @@ class Studio:
             )
             for one in asked.fills
         ]
-        infiller = self.shelf.open(asked.infiller, Infiller)
+        infiller = self.index.open(asked.infiller, Infiller)
         out = self.new_place(asked.name)
         return keep_painted(infiller, patches, fills, out, guidance=asked.guidance, device=self.device)
 
@@ -222,23 +222,23 @@ class Studio:
         """Return a place for something new in the studio's own folder; the page's name has no dots or slashes."""
         if not _NAME.fullmatch(name):
             raise SettingsError(f"{name!r} is no name: use small letters, digits and hyphens, at most 40.")
-        if (self.shelf.folder / MANIFEST_NAME).is_file():
+        if (self.index.folder / MANIFEST_NAME).is_file():
             raise SettingsError(
                 "A finished artifact is never changed. Open the studio on the folder above to keep things."
             )
-        place = self.shelf.folder / "studio" / f"{name}{suffix}"
+        place = self.index.folder / "studio" / f"{name}{suffix}"
         if place.exists():
             raise SettingsError(f"There is something called {name!r} already. Choose another name.")
         return place
 
     def painters(self) -> list[dict[str, Any]]:
         """Return what the page needs to know of each infiller that can paint."""
-        entries = self.shelf.entries()
+        entries = self.index.entries()
         judged = [one for one in entries if one["kind"] == "judgement" and one["usable"]]
         found = []
         for entry in entries:
             if entry["kind"] == "infiller" and entry["usable"]:
-                infiller = self.shelf.open(entry["id"], Infiller)
+                infiller = self.index.open(entry["id"], Infiller)
                 said = [one["headline"] for one in judged if entry["id"] in inputs_of(one, "infillers")]
                 found.append({
                     "id": entry["id"],
@@ -257,8 +257,8 @@ class Studio:
 
     def studies(self) -> dict[str, ReaderStudy]:
         """Return the reader studies in the folder, by a name of the server's."""
-        places = sorted([*self.shelf.folder.glob("*.readers.sqlite"),
-                         *self.shelf.folder.glob("studio/*.readers.sqlite")])  # fmt: skip
+        places = sorted([*self.index.folder.glob("*.readers.sqlite"),
+                         *self.index.folder.glob("studio/*.readers.sqlite")])  # fmt: skip
         return {place.name.removesuffix(".readers.sqlite"): ReaderStudy(place) for place in places}
 
     def knows_reader(self, code: str) -> bool:
@@ -291,12 +291,12 @@ def _codes(study: ReaderStudy) -> list[str]:
         return []
 
 
-def create_app(studio: Studio, key: Key) -> Door:
-    """Return the studio as an ASGI application, behind its door.
+def create_app(studio: Studio, access: Access) -> AccessControl:
+    """Return the studio as an ASGI application, behind its access control.
 
     Args:
         studio: what it shows.
-        key: who may come in; its `knows_reader` is the studio's.
+        access: who may come in; its `knows_reader` is the studio's.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
@@ -305,14 +305,14 @@ def create_app(studio: Studio, key: Key) -> Door:
     _browse(app, studio)
     _paint(app, studio)
     _read(app, studio)
-    return Door(app, key)
+    return AccessControl(app, access)
 
 
 def _say_errors(app: FastAPI, studio: Studio) -> None:
     @app.exception_handler(MammofillError)
     def explain(_: Request, error: MammofillError) -> JSONResponse:
         status = 429 if isinstance(error, BusyError) else 404 if isinstance(error, SourceError) else 400
-        return JSONResponse({"error": words_of(error, studio.shelf.folder)}, status)
+        return JSONResponse({"error": words_of(error, studio.index.folder)}, status)
 
 
 def _pages(app: FastAPI, studio: Studio) -> None:
@@ -326,22 +326,22 @@ def _pages(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/artifact/{name}/{file:path}")
     def payload(name: str, file: str) -> FileResponse:
-        place = studio.shelf.payload(name, file)
+        place = studio.index.payload(name, file)
         if place.suffix not in (".html", ".png", ".svg", ".txt", ".css"):
             raise SourceError("Only pages and pictures are shown here.")
         return FileResponse(place, headers={"content-security-policy": _REPORT_POLICY})
 
 
 def _browse(app: FastAPI, studio: Studio) -> None:
-    shelf = studio.shelf
+    index = studio.index
 
     @app.get("/api/artifacts")
     def artifacts() -> dict[str, Any]:
-        return {"folder": shelf.folder.resolve().name, "artifacts": shelf.entries(), "patients": studio.show_patients}
+        return {"folder": index.folder.resolve().name, "artifacts": index.entries(), "patients": studio.show_patients}
 
     @app.get("/api/artifacts/{name}")
     def artifact(name: str) -> dict[str, Any]:
-        manifest = shelf.manifest(name)
+        manifest = index.manifest(name)
         learned = {one.through: len(one.patients) for one in manifest.patients_learned_from}
         return {
             "settings": manifest.settings,
@@ -382,20 +382,20 @@ def _browse(app: FastAPI, studio: Studio) -> None:
         if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", rows) or rows.count(",") >= PAGE:
             raise SettingsError(f"rows must be at most {PAGE} numbers with commas between them.")
         wanted = np.array([studio.row(patches, int(one)) for one in rows.split(",")], np.int64)
-        with shelf.lock:
+        with index.lock:
             return Response(sheet(patches, wanted), media_type="image/png")
 
     @app.get("/api/patches/{name}/raw/{row}")
     def raw(name: str, row: int) -> Response:
         patches = studio.patches(name)
-        with shelf.lock:
+        with index.lock:
             image = patches.pixels([studio.row(patches, row)])[0][0]
         return Response(image.astype("<u2").tobytes(), media_type="application/octet-stream")
 
     @app.get("/api/patches/{name}/mask/{row}")
     def mask(name: str, row: int) -> Response:
         patches = studio.patches(name)
-        with shelf.lock:
+        with index.lock:
             found = patches.masks([studio.row(patches, row)])[0]
         return Response(found.astype(np.uint8).tobytes(), media_type="application/octet-stream")
 
@@ -414,7 +414,7 @@ def _browse(app: FastAPI, studio: Studio) -> None:
         offset: Annotated[int, Query(ge=0)] = 0,
         count: Annotated[int, Query(ge=0, le=PAGE)] = PAGE,
     ) -> dict[str, Any]:
-        found = shelf.open(name, MammogramSet)
+        found = index.open(name, MammogramSet)
         table = found.mammograms.reset_index(names="number")
         table = table[table["split"] == split] if split else table
         if patient and studio.show_patients:
@@ -428,11 +428,11 @@ def _browse(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/api/mammograms/{name}/{number}/tile/{level}/{column}/{row}")
     def tile(name: str, number: int, level: int, column: int, row: int, outlines: bool = True) -> Response:
-        found = shelf.open(name, MammogramSet)
+        found = index.open(name, MammogramSet)
         if not 0 <= number < len(found.mammograms):
             raise SourceError("There is no such mammogram.")
         mammogram_id = str(found.mammograms["mammogram_id"].iloc[number])
-        with shelf.lock:
+        with index.lock:
             png = studio.tiles.tile(found, mammogram_id, level, column, row, outlines)
         if png is None:
             raise SourceError("There is no such tile.")
@@ -461,9 +461,9 @@ def _paint(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/hole")
     def hole(asked: HoleAsked) -> dict[str, Any]:
-        patches, infiller = studio.patches(asked.patches), studio.shelf.open(asked.infiller, Infiller)
+        patches, infiller = studio.patches(asked.patches), studio.index.open(asked.infiller, Infiller)
         mask = studio.mask(patches, asked.mask)
-        with studio.shelf.lock:
+        with studio.index.lock:
             breast = patches.breasts([studio.row(patches, asked.row)])[0]
         if infiller.size_px != patches.size_px:
             raise SettingsError(
@@ -474,29 +474,29 @@ def _paint(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/paint")
     def paint(asked: PaintingAsked) -> dict[str, Any]:
-        wishes = studio.wishes(asked)
-        return {"painting": studio.easel.add(wishes).name, "fills": [wish.said for wish in wishes]}
+        requests = studio.requests(asked)
+        return {"painting": studio.queue.add(requests).name, "fills": [request.said for request in requests]}
 
     @app.get("/api/paint/{name}")
     def progress(name: str) -> dict[str, Any]:
-        painting = studio.easel.painting(name)
+        painting = studio.queue.painting(name)
         return {"state": painting.state, "done": len(painting.fills), "error": painting.words}
 
     @app.get("/api/paint/{name}/fill/{number}")
     def fill(name: str, number: int) -> Response:
-        painting = studio.easel.painting(name)
+        painting = studio.queue.painting(name)
         if not 0 <= number < len(painting.fills):
             raise SourceError("This fill is not painted (yet).")
         return Response(painting.fills[number].astype("<u2").tobytes(), media_type="application/octet-stream")
 
     @app.delete("/api/paint/{name}")
     def cancel(name: str) -> dict[str, Any]:
-        return {"state": studio.easel.cancel(name).state}
+        return {"state": studio.queue.cancel(name).state}
 
     @app.post("/api/keep")
     def keep(asked: KeepAsked) -> dict[str, Any]:
         kept = studio.keep(asked)
-        place = kept.folder.relative_to(studio.shelf.folder).as_posix()
+        place = kept.folder.relative_to(studio.index.folder).as_posix()
         return {"place": place, "headline": kept.headline()}
 
 

@@ -21,7 +21,7 @@ _KEPT = 24
 
 
 @dataclass(frozen=True)
-class Wish:
+class FillRequest:
     """One fill of a painting: what the page says of it, and what paints it."""
 
     said: dict[str, object]
@@ -32,7 +32,7 @@ class Wish:
 class Painting:
     """Some fills, painted one after another."""
 
-    wishes: Sequence[Wish]
+    requests: Sequence[FillRequest]
     name: str = field(default_factory=lambda: secrets.token_hex(8))
     state: str = "waits"
     """waits, paints, done, cancelled, or failed."""
@@ -41,7 +41,7 @@ class Painting:
     stopped: threading.Event = field(default_factory=threading.Event)
 
 
-class Easel:
+class PaintQueue:
     """Paints, one painting at a time; refuses when too many wait."""
 
     def __init__(self) -> None:
@@ -50,19 +50,19 @@ class Easel:
         self._change = threading.Condition()
         self._painter: threading.Thread | None = None
 
-    def add(self, wishes: Sequence[Wish]) -> Painting:
+    def add(self, requests: Sequence[FillRequest]) -> Painting:
         """Let a painting wait for its turn.
 
         Raises:
             BusyError: too many wait already.
             SettingsError: it has no fills, or too many.
         """
-        if not 1 <= len(wishes) <= MOST_FILLS:
-            raise SettingsError(f"{len(wishes)} fills are asked for; from 1 to {MOST_FILLS} may be, at once.")
+        if not 1 <= len(requests) <= MOST_FILLS:
+            raise SettingsError(f"{len(requests)} fills are asked for; from 1 to {MOST_FILLS} may be, at once.")
         with self._change:
             if len(self._waiting) >= MOST_WAITING:
                 raise BusyError(f"{MOST_WAITING} paintings wait already. Wait until one is done, or cancel one.")
-            painting = Painting(wishes)
+            painting = Painting(requests)
             self._waiting.append(painting)
             self._known[painting.name] = painting
             if len(self._known) > _KEPT:
@@ -110,11 +110,11 @@ class Easel:
 
     def _paint(self, painting: Painting) -> None:
         try:
-            for wish in painting.wishes:
+            for request in painting.requests:
                 if painting.stopped.is_set():
                     painting.state = "cancelled"
                     return
-                painting.fills.append(wish.paint())
+                painting.fills.append(request.paint())
             painting.state = "done"
         except MammofillError as error:
             painting.words, painting.state = str(error), "failed"

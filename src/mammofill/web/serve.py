@@ -46,7 +46,7 @@ def open_studio(
         from mammofill.web.app import Studio, create_app
     except ModuleNotFoundError as error:
         raise SettingsError(f"The studio needs {error.name}. Install it: pip install 'mammofill[web]'") from error
-    from mammofill.web.door import Key
+    from mammofill.web.access import Access
 
     if host in _EVERYWHERE:
         raise SettingsError(
@@ -58,15 +58,15 @@ def open_studio(
     listening = _listen(host, port)
     port = int(listening.getsockname()[1])
     name = f"[{host}]" if ":" in host else host
-    key = Key(frozenset(f"{one}:{port}" for one in {name, LOOPBACK, "localhost"}), studio.knows_reader)
-    address = f"http://{name}:{port}/?token={key.token}"
+    access = Access(frozenset(f"{one}:{port}" for one in {name, LOOPBACK, "localhost"}), studio.knows_reader)
+    address = f"http://{name}:{port}/?token={access.token}"
     say(f"The studio is open (Ctrl-C closes it): {address}")
     if not at_home:
         say("WARNING: other machines can reach it, over plain HTTP: whoever reads along can come in, too.")
     if browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     config = uvicorn.Config(
-        create_app(studio, key),
+        create_app(studio, access),
         log_level="warning",
         access_log=False,
         server_header=False,

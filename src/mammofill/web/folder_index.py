@@ -15,7 +15,7 @@ from mammofill.ground.errors import MammofillError, SourceError
 Kind = TypeVar("Kind", bound=Artifact)
 
 
-class Shelf:
+class FolderIndex:
     """The artifacts below a folder. Each is known by an id, a hash of its place."""
 
     def __init__(self, folder: Path) -> None:

@@ -11,8 +11,8 @@ from toy_studio import HOST, a_disc, client_of, packed
 
 import mammofill
 from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.web.access import MOST_BYTES, Access
 from mammofill.web.app import Studio, create_app
-from mammofill.web.door import MOST_BYTES, Key
 from mammofill.web.serve import open_studio
 
 
@@ -23,8 +23,8 @@ def studio(folder: Path) -> Studio:
 
 @pytest.fixture
 def inside(studio: Studio) -> TestClient:
-    client, key = client_of(studio)
-    assert client.get(f"/?token={key.token}").status_code == 200
+    client, access = client_of(studio)
+    assert client.get(f"/?token={access.token}").status_code == 200
     return client
 
 
@@ -60,9 +60,9 @@ def test_other_pages_may_send_and_read_nothing(inside: TestClient, origin: str) 
 
 
 def test_what_changes_something_must_name_its_origin(studio: Studio) -> None:
-    key = Key(frozenset({HOST}), studio.knows_reader)
-    client = TestClient(create_app(studio, key), base_url=f"http://{HOST}")
-    client.get(f"/?token={key.token}")
+    access = Access(frozenset({HOST}), studio.knows_reader)
+    client = TestClient(create_app(studio, access), base_url=f"http://{HOST}")
+    client.get(f"/?token={access.token}")
     assert client.post("/api/paint", json={}).status_code == 403
     assert client.delete("/api/paint/x").status_code == 403
     assert client.get("/api/artifacts", headers={"sec-fetch-site": "cross-site"}).status_code == 403
@@ -167,8 +167,8 @@ def test_pages_have_no_inline_script_and_no_address_elsewhere() -> None:
 
 
 def test_the_cookie_stays_with_the_page(studio: Studio) -> None:
-    client, key = client_of(studio)
-    cookie = client.get(f"/?token={key.token}", follow_redirects=False).headers["set-cookie"]
+    client, access = client_of(studio)
+    cookie = client.get(f"/?token={access.token}", follow_redirects=False).headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
     assert cookie.startswith("mammofill-8765=")
@@ -183,8 +183,8 @@ def test_errors_do_not_tell_where_the_folder_is(inside: TestClient, folder: Path
 
 
 def test_a_finished_artifact_is_not_written_into(folder: Path) -> None:
-    client, key = client_of(Studio(folder / "patches"))
-    client.get(f"/?token={key.token}")
+    client, access = client_of(Studio(folder / "patches"))
+    client.get(f"/?token={access.token}")
     (one,) = client.get("/api/artifacts").json()["artifacts"]
     asked = {"name": "x", "real": one["id"], "synthetic": one["id"], "cases": 1, "readers": 1}
     answer = client.post("/api/studies", json=asked)
@@ -193,9 +193,9 @@ def test_a_finished_artifact_is_not_written_into(folder: Path) -> None:
 
 def test_a_damaged_study_lets_nobody_in_and_is_said(tmp_path: Path) -> None:
     (tmp_path / "us.readers.sqlite").write_bytes(b"nothing of the kind" * 50)
-    client, key = client_of(Studio(tmp_path))
+    client, access = client_of(Studio(tmp_path))
     assert client.get("/read?code=ABCDEFGH").status_code == 401
-    client.get(f"/?token={key.token}")
+    client.get(f"/?token={access.token}")
     assert "is no reader study" in client.get("/api/studies").json()["error"]
 
 

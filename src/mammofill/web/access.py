@@ -1,4 +1,4 @@
-"""The door of the studio: who may come in, from where, and with how much.
+"""Access to the studio: who may come in, from where, and with how much.
 
 A page that anybody on the web may open can send requests to loopback, also under a name of its own that it lets point
 there (DNS rebinding). So every request must name a host that the studio was opened under, what changes something must
@@ -42,8 +42,8 @@ _READ_PATHS = ("/read", "/api/read/")
 
 
 @dataclass(frozen=True)
-class Key:
-    """What opens the door."""
+class Access:
+    """What must be known, or come from, to be let in."""
 
     hosts: frozenset[str]
     """Values of the Host header that are the studio's own, each with its port."""
@@ -57,12 +57,12 @@ class Key:
         return "mammofill-" + sorted(self.hosts)[0].rpartition(":")[2]
 
 
-class Door:
+class AccessControl:
     """Lets requests through to the app, or answers them itself."""
 
-    def __init__(self, app: App, key: Key) -> None:
+    def __init__(self, app: App, access: Access) -> None:
         self._app = app
-        self._key = key
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -86,7 +86,7 @@ class Door:
 
     def _refused(self, scope: Scope, headers: dict[str, str], enters: bool) -> tuple[int, str] | None:
         host = headers.get("host", "")
-        if host not in self._key.hosts:
+        if host not in self._access.hosts:
             return 421, "This is not the address that the studio was opened under."
         origin = headers.get("origin")
         changes = scope["method"] not in ("GET", "HEAD")
@@ -107,11 +107,11 @@ class Door:
 
     def _entrance(self, path: str, given: dict[str, list[str]]) -> tuple[str, str] | None:
         """Return where to go and which cookie to take along, for an address that holds a token or a code."""
-        if path == "/" and hmac.compare_digest(given.get("token", [""])[0].encode(), self._key.token.encode()):
-            return "/", f"{self._key.cookie}={self._key.token}"
+        if path == "/" and hmac.compare_digest(given.get("token", [""])[0].encode(), self._access.token.encode()):
+            return "/", f"{self._access.cookie}={self._access.token}"
         code = given.get("code", [""])[0]
-        if path == "/read" and code and self._key.knows_reader(code):
-            return "/read", f"{self._key.cookie}-reader={code}"
+        if path == "/read" and code and self._access.knows_reader(code):
+            return "/read", f"{self._access.cookie}-reader={code}"
         return None
 
     def _may(self, path: str, headers: dict[str, str]) -> bool:
@@ -119,11 +119,11 @@ class Door:
             return True
         cookies = self._cookies(headers)
         if path.startswith(_READ_PATHS):
-            return self._key.knows_reader(cookies.get("reader", ""))
-        return hmac.compare_digest(cookies.get("token", "").encode(), self._key.token.encode())
+            return self._access.knows_reader(cookies.get("reader", ""))
+        return hmac.compare_digest(cookies.get("token", "").encode(), self._access.token.encode())
 
     def _cookies(self, headers: dict[str, str]) -> dict[str, str]:
-        names = {self._key.cookie: "token", f"{self._key.cookie}-reader": "reader"}
+        names = {self._access.cookie: "token", f"{self._access.cookie}-reader": "reader"}
         try:
             found = SimpleCookie(headers.get("cookie", ""))
         except CookieError:
