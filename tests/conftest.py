@@ -89,11 +89,15 @@ sheet_cases = 2
 @pytest.fixture(scope="session")
 def corridor(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
     """Return the tiny study, run to its end."""
+    return _run(tmp_path_factory.mktemp("corridor"), "tiny", TINY_STUDY)
+
+
+def _run(folder: Path, name: str, text: str) -> StudyRun:
+    """Write a study file and run it to its end."""
     from mammofill.experiment import run_study
 
-    folder = tmp_path_factory.mktemp("corridor")
-    path: Path = folder / "tiny.toml"
-    path.write_text(TINY_STUDY, encoding="utf-8")
+    path = folder / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
     return run_study(path, folder / "out")
 
 
@@ -152,12 +156,7 @@ curve_resamples = 100
 @pytest.fixture(scope="session")
 def folded(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
     """Return the cross-validated study, run to its end."""
-    from mammofill.experiment import run_study
-
-    folder = tmp_path_factory.mktemp("folded")
-    path: Path = folder / "folded.toml"
-    path.write_text(FOLDED_STUDY, encoding="utf-8")
-    return run_study(path, folder / "out")
+    return _run(tmp_path_factory.mktemp("folded"), "folded", FOLDED_STUDY)
 
 
 GATED_STUDY = """
@@ -234,12 +233,7 @@ curve_resamples = 100
 @pytest.fixture(scope="session")
 def gated(tmp_path_factory: pytest.TempPathFactory) -> StudyRun:
     """Return the study with the gate, run to its end."""
-    from mammofill.experiment import run_study
-
-    folder = tmp_path_factory.mktemp("gated")
-    path: Path = folder / "gated.toml"
-    path.write_text(GATED_STUDY, encoding="utf-8")
-    return run_study(path, folder / "out")
+    return _run(tmp_path_factory.mktemp("gated"), "gated", GATED_STUDY)
 
 
 _NOT_IN_THE_CORRIDOR = {"pool-folds": "folded", "select-synthetic": "gated"}

@@ -123,6 +123,22 @@ def test_validation_patients_are_needed_only_where_something_is_chosen_on_them(w
     ready_study(path, tmp_path / "out")
 
 
+def test_patients_of_a_test_source_of_its_own_are_counted_there(write: Write, tmp_path: Path) -> None:
+    path = write(*["benign", "malignant"] * 6, more='[test]\nsource = "held-out/own.csv"\n')
+    write_own(tmp_path / "held-out", "benign", "malignant", split="test")
+    assert ready_study(path, tmp_path / "out").plan.test
+    write_own(tmp_path / "held-out", "benign", "benign", split="test")
+    found = str(fault(path, tmp_path / "out"))
+    assert "held-out/own.csv: no patient in the test split has a malignant mass lesion" in found
+
+
+def test_a_table_of_attributes_that_fits_no_picture_is_a_fault(write: Write, tmp_path: Path) -> None:
+    path = write(*["benign", "malignant"] * 6)
+    path.write_text(path.read_text().replace("[ingest]", '[ingest]\nattributes = "attributes.csv"'))
+    (tmp_path / "attributes.csv").write_text("image,shape\nelsewhere.png,oval\n")
+    assert "names none of the 12 lesions' pictures" in str(fault(path, tmp_path / "out"))
+
+
 def test_all_faults_of_the_file_are_told_at_once(write: Write, tmp_path: Path) -> None:
     path = write(
         "benign", "malignant",

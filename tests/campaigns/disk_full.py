@@ -14,7 +14,6 @@ Ends with 1 and says which seed and number it was if one of them did anything el
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import resource
@@ -30,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 from at_work import Ended, Job, at_operation, attempt, begin, check_whole, make_jobs, nothing
+from command import run_campaign
 from kills import undisturbed
 
 Random = np.random.Generator
@@ -182,23 +182,5 @@ def _clear(out: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def main() -> int:
-    """Run a campaign from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--trouble", default="", help="only troubles whose name holds this")
-    options = parser.parse_args()
-    began = time.monotonic()
-    became, faults = campaign(options.seed, options.count, options.minutes, options.trouble)
-    for what, times in sorted(became.items()):
-        print(f"{times:6,}  {what}")
-    print(f"{became.total():6,}  in all, in {time.monotonic() - began:.0f} s; {len(faults)} faults")
-    for fault in faults:
-        print(fault)
-    return 1 if faults else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_campaign(campaign, __doc__.splitlines()[0], 200, 60.0, "trouble"))

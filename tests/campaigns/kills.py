@@ -12,7 +12,6 @@ Ends with 1 and says which seed and number it was if one of them did anything el
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import signal
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from at_work import Job, at_operation, attempt, check_whole, fingerprints, make_jobs
+from command import run_campaign
 
 _AT_THE_END = 8
 """File operations between the last byte of the payload and the artifact's name, roughly."""
@@ -102,23 +102,5 @@ def _clear(place: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def main() -> int:
-    """Run a campaign from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--minutes", type=float, default=120.0)
-    parser.add_argument("--job", default="", help="only jobs whose name holds this")
-    options = parser.parse_args()
-    began = time.monotonic()
-    became, faults = campaign(options.seed, options.count, options.minutes, options.job)
-    for what, times in sorted(became.items()):
-        print(f"{times:6,}  {what}")
-    print(f"{became.total():6,}  in all, in {time.monotonic() - began:.0f} s; {len(faults)} faults")
-    for fault in faults:
-        print(fault)
-    return 1 if faults else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_campaign(campaign, __doc__.splitlines()[0], 1000, 120.0, "job"))

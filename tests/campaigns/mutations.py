@@ -12,7 +12,6 @@ Ends with 1 and says which seed and number it was if one of them did anything el
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -26,6 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from command import run_campaign
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
@@ -363,22 +363,5 @@ def _sound_set(place: Path) -> Path:
     return ingest(place / "source", place / "set", IngestSettings(collection="table", height_px=None)).folder
 
 
-def main() -> int:
-    """Run a campaign from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--minutes", type=float, default=60.0)
-    options = parser.parse_args()
-    began = time.monotonic()
-    became, faults = campaign(options.seed, options.count, options.minutes)
-    for what, times in sorted(became.items()):
-        print(f"{times:7,}  {what}")
-    print(f"{became.total():7,}  in all, in {time.monotonic() - began:.0f} s; {len(faults)} faults")
-    for fault in faults:
-        print(fault)
-    return 1 if faults else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_campaign(campaign, __doc__.splitlines()[0], 10_000, 60.0))

@@ -112,7 +112,7 @@ def test_the_networks_own_size_and_colours() -> None:
     [
         (
             {"network": "timm/test_eficientnet"},
-            r"has no network called 'test_eficientnet'. Is one of these meant: test_eff",
+            r"has no network called 'test_eficientnet'. Did you mean test_efficientnet\?",
         ),
         ({"network": "timm/test_efficientnet.nothing"}, r"Invalid pretrained tag \(nothing\)"),
         (

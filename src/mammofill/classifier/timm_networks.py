@@ -5,7 +5,6 @@ timm is asked for when such a network is: nothing else needs it.
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from mammofill.classifier.batches import Colours
 from mammofill.classifier.settings import TIMM
-from mammofill.ground.errors import SettingsError, WeightsError
+from mammofill.ground.errors import SettingsError, WeightsError, did_you_mean
 
 _IMAGENETS = ("in1k", "in12k", "in21k", "in22k")
 """What timm calls ImageNet and its larger versions in the tags of weights."""
@@ -194,9 +193,8 @@ def _config(network: str) -> Any:
     timm = _timm()
     name = _name(network)
     if not timm.is_model(name):
-        close = difflib.get_close_matches(name, timm.list_models(), 3, 0.5)
-        hint = f"Is one of these meant: {', '.join(close)}?" if close else "timm.list_models() names all."
-        raise SettingsError(f"timm {timm.__version__} has no network called {name!r}. {hint}")
+        meant = did_you_mean(name, timm.list_models()) or " timm.list_models() names all."
+        raise SettingsError(f"timm {timm.__version__} has no network called {name!r}.{meant}")
     try:
         return timm.get_pretrained_cfg(name, allow_unregistered=False)
     except RuntimeError as error:

@@ -18,7 +18,7 @@ from mammofill.experiment.first_study import classes_of, typical_size
 from mammofill.experiment.machine import kept_weights
 from mammofill.experiment.settings import read_settings, read_toml
 from mammofill.experiment.stages import stage_named
-from mammofill.experiment.steps import Grid, Step
+from mammofill.experiment.steps import Grid, Plan, Step
 from mammofill.experiment.study import Study, read_study
 from mammofill.ground.artifact import MANIFEST_NAME
 from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, TooFewError, WeightsError
@@ -65,13 +65,21 @@ def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
     collections: dict[Path, Collection] = {}
     for source, step in {step.inputs["source"][0]: step for step in ingests}.items():
         try:
-            collections[source] = read_collection(source, step.settings)
+            collections[source] = read_collection(source, step.settings, *step.inputs.get("attributes", ()))
         except MammofillError as fault:
             yield fault
     for step in ingests:
-        if step.inputs["source"][0] == study.plan.source and study.plan.source in collections:
-            yield from _of_patients(study, step, collections[study.plan.source])
+        source = step.inputs["source"][0]
+        if source in collections and (splits := _splits_of(source, study.plan)):
+            yield from _of_patients(study, step, collections[source], splits)
     yield from _of_disk(ingests, collections, out)
+
+
+def _splits_of(source: Path, plan: Plan) -> tuple[str, ...]:
+    """Return which splits of a source the study learns from, or tests on; none of an external source's."""
+    if plan.test is None:
+        return ("train", "validation", "test") if source == plan.source else ()
+    return {plan.source: ("train", "validation"), plan.test.source: ("test",)}.get(source, ())
 
 
 def _together(faults: list[MammofillError]) -> MammofillError:
@@ -201,8 +209,8 @@ def _can_download() -> bool:
 # ---- the collection -----------------------------------------------------------------------------------------------
 
 
-def _of_patients(study: Study, step: Step, collection: Collection) -> Iterator[MammofillError]:
-    """Yield a fault for each split in which a class that is needed has no patient."""
+def _of_patients(study: Study, step: Step, collection: Collection, splits: tuple[str, ...]) -> Iterator[MammofillError]:
+    """Yield a fault for each of some splits in which a class that is needed has no patient."""
     source = step.inputs["source"][0]
     try:
         split_of = split_patients(collection.mammograms, step.settings, step.seed).split_of
@@ -210,10 +218,10 @@ def _of_patients(study: Study, step: Step, collection: Collection) -> Iterator[M
         yield fault
         return
     wanted = study.plan.settings["extract-patches"].abnormality
-    for split, classes in classes_of(collection, split_of, wanted).items():
-        empty = [name for name, patients in classes.items() if not patients]
-        elsewhere = split == "test" and study.plan.test is not None
-        if not empty or elsewhere or (split == "validation" and not _chooses(study)):
+    classes = classes_of(collection, split_of, wanted)
+    for split in splits:
+        empty = [name for name, patients in classes[split].items() if not patients]
+        if not empty or (split == "validation" and not _chooses(study)):
             continue
         kind = "" if wanted == "all" else f" {wanted}"
         where = f" of {step.out.parent}" if study.plan.grid.folds else ""

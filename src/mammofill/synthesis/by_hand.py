@@ -21,6 +21,7 @@ from mammofill.pairing.pair import check_placement
 from mammofill.pairing.settings import PairPatchesSettings
 from mammofill.patches import PatchSet, write_index, write_shard
 from mammofill.synthesis.judged import check_class_painted, chosen_by
+from mammofill.synthesis.rows import synthetic_row
 
 STAGE = "paint-by-hand"
 """What made the set, as its manifest says."""
@@ -210,20 +211,9 @@ def _table_row(infiller: Infiller, patches: PatchSet, fill: HandFill, number: in
                 f"Patch {one['patch_id']} ({what}) is {one['origin']} and of the {one['split']} split. What is kept "
                 "may be learned from, so it must come from real patches of the train split."
             )
-    place = ("patient_id", "mammogram_id", "top", "left", "height", "width", "breast_share", "density", "split")
-    return {
+    return synthetic_row(context.to_dict(), donor.to_dict(), infiller) | {
         "patch_id": f"{fill.context_patch_id}-by-hand-{number}-{fill.pathology}-{fill.seed}",
-        **{name: context[name] for name in place},
         "pathology": fill.pathology,
         "abnormality": fill.facts.get("abnormality", donor["abnormality"]),
-        "lesion_ids": "",
-        "origin": "synthetic",
-        "context_patch_id": context["patch_id"],
-        "context_pathology": context["pathology"],
-        "mask_donor_patch_id": donor["patch_id"],
-        "mask_donor_patient_id": donor["patient_id"],
         "seed": fill.seed,
-        "infiller": infiller.fingerprint,
-        "mask_is": infiller.mask_is,
-        "hole_rule": str(infiller.hole),
     }

@@ -27,6 +27,7 @@ from mammofill.pairing.pixels import check_same_patches, paired_pixels, paired_r
 from mammofill.patches import PatchSet, write_index, write_shard
 from mammofill.patches.patch_set import encode_patch
 from mammofill.synthesis.judged import check_class_painted, chosen_by
+from mammofill.synthesis.rows import synthetic_row
 from mammofill.synthesis.settings import SynthesizeSettings
 
 _CHUNK = 64
@@ -314,20 +315,5 @@ def _rows(orders: list[Order], cases: Cases, infiller: Infiller) -> list[dict[st
 
 
 def _row(order: Order, context: dict[Hashable, Any], donor: dict[Hashable, Any], infiller: Infiller) -> dict[str, Any]:
-    place = ("patient_id", "mammogram_id", "top", "left", "height", "width", "breast_share", "density", "split")
-    return {
-        "patch_id": order.patch_id,
-        **{name: context[name] for name in place},
-        "pathology": order.pathology,
-        "abnormality": donor["abnormality"],
-        "lesion_ids": "",
-        "origin": "synthetic",
-        "context_patch_id": context["patch_id"],
-        "context_pathology": context["pathology"],
-        "mask_donor_patch_id": donor["patch_id"],
-        "mask_donor_patient_id": donor["patient_id"],
-        "seed": order.seed,
-        "infiller": infiller.fingerprint,
-        "mask_is": infiller.mask_is,
-        "hole_rule": str(infiller.hole),
-    }
+    asked = {"patch_id": order.patch_id, "pathology": order.pathology, "seed": order.seed}
+    return synthetic_row(context, donor, infiller) | asked

@@ -1,0 +1,33 @@
+"""The row of a synthetic patch: what it has from the patch that was filled, from the lesion and from the painter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mammofill.infilling import Infiller
+
+_PLACE = ("patient_id", "mammogram_id", "top", "left", "height", "width", "breast_share", "density", "split")
+
+
+def synthetic_row(context: Mapping[Any, Any], donor: Mapping[Any, Any], infiller: Infiller) -> dict[str, Any]:
+    """Return all columns of `patches.patch_set.PATCH_COLUMNS` but what was asked for: patch_id, pathology, seed.
+
+    Args:
+        context: the row of the patch that was filled.
+        donor: the row of the patch whose lesion lent its outline.
+        infiller: who painted.
+    """
+    return {
+        **{name: context[name] for name in _PLACE},
+        "abnormality": donor["abnormality"],
+        "lesion_ids": "",
+        "origin": "synthetic",
+        "context_patch_id": context["patch_id"],
+        "context_pathology": context["pathology"],
+        "mask_donor_patch_id": donor["patch_id"],
+        "mask_donor_patient_id": donor["patient_id"],
+        "infiller": infiller.fingerprint,
+        "mask_is": infiller.mask_is,
+        "hole_rule": str(infiller.hole),
+    }
