@@ -13,11 +13,6 @@ import torch
 from mammofill.ground.seeding import derive_seed, stream
 
 
-def torch_stream(seed: int, *names: str | int) -> torch.Generator:
-    """Return a CPU generator for these names; the counterpart of `seeding.stream` for torch."""
-    return torch.Generator().manual_seed(derive_seed(seed, *names))
-
-
 @contextmanager
 def seeded_layers(seed: int, *names: str | int) -> Iterator[None]:
     """Make the layers that are built inside the block start from weights that the seed and names decide.
