@@ -23,6 +23,7 @@ from mammofill.classifier.recipe import (
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.classifier.start import Start
 from mammofill.ground.training.data_order import seeded_layers
+from mammofill.ground.training.device import sent
 from mammofill.ground.training.distributed import mean_over_processes, share_normalisation
 from mammofill.ground.training.ema import update_ema
 
@@ -116,7 +117,7 @@ class TrainingStep:
         # Dropout knows the global generator only.
         with seeded_layers(self.seed, "classifier", "dropout", first), self.fabric.autocast():
             outputs = self.score(inputs.to(memory_format=self.form)).flatten(1)
-        loss = self._cross_entropy(outputs.float(), targets.to(self.fabric.device), weights)
+        loss = self._cross_entropy(outputs.float(), sent(targets, self.fabric.device), weights)
         part = loss * (len(images) / count)
         part.backward()  # type: ignore[no-untyped-call]
         return part.detach()
@@ -126,7 +127,7 @@ class TrainingStep:
         if weights is None:
             return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
         each = F.cross_entropy(outputs, targets, label_smoothing=smoothing, reduction="none")
-        return (weights.to(each.device) * each).mean()
+        return (sent(weights, each.device) * each).mean()
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on."""

@@ -138,7 +138,7 @@ class _Donors:
         """Class, or None for all -> its donors by number, and of each patient the places of their own among these."""
         found = {}
         for name in (None, *_LESIONS):
-            members = np.flatnonzero(True if name is None else self.pathologies == name)
+            members = np.arange(len(self.rows)) if name is None else np.flatnonzero(self.pathologies == name)
             found[name] = (members, pd.Series(self.patients[members]).groupby(self.patients[members]).indices)
         return found
 

@@ -192,7 +192,13 @@ class Networks:
         if self.settings.perceptual.region == "whole":
             return perceptual_loss(self.features, batch.real, painted, [])
         return perceptual_loss(
-            self.features, batch.real, painted, [batch.mask, batch.boundary], 1 - batch.mask, losses.context_weight
+            self.features,
+            batch.real,
+            painted,
+            [batch.mask, batch.boundary],
+            1 - batch.mask,
+            losses.context_weight,
+            batch.filled.unbind(1),
         )
 
 
