@@ -99,7 +99,7 @@ def test_steps_of_the_gan_that_take_turns(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_turn_that_waits_for_its_threshold_has_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     schedule = replace(tiny().schedule, pretrain_epochs=None, adversarial_epochs=None, pretrain_images=0,
-                       adversarial_images=LONG, most_steps_per_turn=1000, threshold=-1.0)  # fmt: skip
+                       adversarial_images=LONG, most_steps_per_turn=1000, threshold=1e-9)  # fmt: skip
     settings = tiny(schedule=schedule, validation=replace(tiny().validation, every_images=LONG), **QUIET)
     with training_processes("cpu", 1, "float32", check) as fabric:
         training = gan.Training(fabric, gan.GanData(tmp_path, lesions(), None, PixelFeatures(), settings, 0))
