@@ -147,7 +147,7 @@ def test_the_loss_is_the_weighted_mean_whole_or_in_parts(tmp_path: Path) -> None
         with training_processes("cpu", 1, "float32", test_the_loss_is_the_weighted_mean_whole_or_in_parts) as fabric:
             training = TrainingStep(fabric, read_start(own, None), own, 0)
             training.network.classifier[0].p = 0.0  # no dropout
-            return training.step(images[of], targets[of], 0, 100, 100, weighing)
+            return float(training.step(images[of], targets[of], 0, 100, 100, weighing))
 
     each = [loss([number], None) for number in range(4)]
     expected = float(np.average(each, weights=weights))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from mammofill.ground.artifact import begin
 from mammofill.ground.errors import TooFewError
 from mammofill.pairing import PairPatchesSettings, Pairs, borrowed_mask, pair_patches
 from mammofill.pairing.hole import HoleSettings, hole_of
-from mammofill.pairing.pair import check_placement
+from mammofill.pairing.pair import _Donors, check_placement
 from mammofill.patches import PatchSet, write_shard
 
 SIZE = 32
@@ -213,6 +214,19 @@ def test_both_kinds_of_contexts_are_told_apart(tmp_path: Path) -> None:
     assert of_normal.equals(normal), "lesion contexts change nothing about the others"
     assert set(of_normal["context_pathology"]) == {"normal"}
     assert (both["kind"] == "re-infill").sum() >= 4
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=30))
+def test_the_others_are_all_donors_but_ones_own(patients: list[str]) -> None:
+    pathologies = [("benign", "malignant")[number % 3 == 0] for number in range(len(patients))]
+    rows = np.arange(len(patients))
+    masks = np.zeros((len(patients), 1, 1), bool)
+    donors = _Donors(rows, masks, np.array(patients, object), np.array(pathologies, object))
+    for patient, pathology in product("abcde", (None, "benign", "malignant")):
+        others = donors.others(patient, pathology)
+        expected = [k for k in rows if patients[k] != patient and pathology in (None, pathologies[k])]
+        assert [others[number] for number in range(len(others))] == expected
+    assert [donors.everyone[number] for number in range(len(donors.everyone))] == rows.tolist()
 
 
 def test_who_has_nobody_to_borrow_from_stays_alone(tmp_path: Path) -> None:

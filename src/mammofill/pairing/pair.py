@@ -124,14 +124,41 @@ class _Donors:
     pathologies: NDArray[np.object_]
 
     @cached_property
-    def everyone(self) -> NDArray[np.int64]:
-        """All of them, by number."""
-        return np.arange(len(self.rows))
+    def everyone(self) -> _Others:
+        """All of them."""
+        return _Others(np.arange(len(self.rows)), np.empty(0, np.int64))
 
-    def others(self, patient: str, pathology: str | None) -> NDArray[np.int64]:
+    def others(self, patient: str, pathology: str | None) -> _Others:
         """Return those of other patients, and of one class where there is one."""
-        of_class = True if pathology is None else self.pathologies == pathology
-        return np.flatnonzero((self.patients != patient) & of_class)
+        members, places_of = self._by_class[pathology]
+        return _Others(members, places_of.get(patient, np.empty(0, np.int64)))
+
+    @cached_property
+    def _by_class(self) -> dict[str | None, tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]]:
+        """Class, or None for all -> its donors by number, and of each patient the places of their own among these."""
+        found: dict[str | None, tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]] = {}
+        for name in (None, *_LESIONS):
+            members = np.arange(len(self.rows)) if name is None else np.flatnonzero(self.pathologies == name)
+            own = pd.Series(members).groupby(self.patients[members]).indices
+            found[name] = (members, {str(patient): np.asarray(places, np.int64) for patient, places in own.items()})
+        return found
+
+
+@dataclass(frozen=True)
+class _Others:
+    """Some donors without a patient's own, none of which is listed: there may be very many."""
+
+    members: NDArray[np.int64]
+    """(n,) ascending, the patient's own among them."""
+    own: NDArray[np.int64]
+    """(k,) ascending, the places of these."""
+
+    def __len__(self) -> int:
+        return len(self.members) - len(self.own)
+
+    def __getitem__(self, number: int) -> int:
+        before = np.searchsorted(self.own - np.arange(len(self.own)), number, side="right")
+        return int(self.members[number + before])
 
 
 def _whole_lesions(
@@ -242,7 +269,7 @@ def _draw_donor(
         return None
     most_shift = round(settings.max_shift_share * context.breast.shape[0])
     for _ in range(settings.tries):
-        donor = int(candidates[random.integers(len(candidates))])
+        donor = candidates[int(random.integers(len(candidates)))]
         zoom = float(random.uniform(*settings.zoom))
         shift = (int(random.integers(-most_shift, most_shift + 1)), int(random.integers(-most_shift, most_shift + 1)))
         if donor in lent:

@@ -357,13 +357,12 @@ class PatchSet(Artifact):
         rows = np.sort(rows)
         shard_of = np.searchsorted(starts, rows, side="right") - 1
         # Groups have the same number of rows in every shard that `write_shard` wrote; others say it in their footer.
-        for shard in np.unique(shard_of):
-            inside = rows[shard_of == shard] - starts[shard]
-            bounds = self._group_bounds(int(shard))
-            group_of = np.searchsorted(bounds, inside, side="right") - 1
-            for group in np.unique(group_of):
-                numbers = inside[group_of == group]
-                yield _Part(int(shard), int(group), numbers + starts[shard], numbers - bounds[group])
+        for shard, of_shard in _runs(shard_of):
+            inside = rows[of_shard] - starts[shard]
+            bounds = self._group_bounds(shard)
+            for group, of_group in _runs(np.searchsorted(bounds, inside, side="right") - 1):
+                numbers = inside[of_group]
+                yield _Part(shard, group, numbers + starts[shard], numbers - bounds[group])
 
     def _group_bounds(self, shard: int) -> NDArray[np.int64]:
         metadata = self._file(shard).metadata
@@ -399,6 +398,13 @@ class PatchSet(Artifact):
     @cached_property
     def _open_files(self) -> dict[int, pq.ParquetFile]:
         return {}
+
+
+def _runs(ascending: NDArray[np.int64]) -> Iterator[tuple[int, slice]]:
+    """Yield each of some ascending numbers once, with its places."""
+    numbers, first = np.unique(ascending, return_index=True)
+    for number, start, stop in zip(numbers, first, [*first[1:], len(ascending)], strict=True):
+        yield int(number), slice(int(start), int(stop))
 
 
 @dataclass(frozen=True)
