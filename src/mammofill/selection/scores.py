@@ -115,10 +115,14 @@ def score(
 
 
 def nearest_training(fills: Measures, beside: Beside) -> NDArray[np.float64]:
-    """Return each fill's greatest correlation with a training lesion, (N,)."""
-    nobody = np.repeat(np.array([""], object), len(fills))
+    """Return each fill's greatest correlation with a training lesion, (N,).
+
+    A fill that keeps a part of its patch's own lesion resembles that one by intention; it is held against the lesions
+    of other patients.
+    """
+    left_out = np.where(fills.kept, fills.people[:, 0], "")
     known = beside.training
-    return greatest_correlation(descriptors(fills.crops), nobody, known.descriptors, known.patients)
+    return greatest_correlation(descriptors(fills.crops), left_out, known.descriptors, known.patients)
 
 
 def unpainted(fills: Measures, beside: Beside, what: str, settings: SelectSyntheticSettings, seed: int) -> Unpainted:
