@@ -107,7 +107,7 @@ def score(
                 "detection": [detection.fills[some], detection.real[real]],
             }
             others = _odds_for(malignant, [other for _, other in readings], ~real)
-            least = {"class_fidelity": _quantile(others, settings.other_class)}
+            least = {"class_fidelity": _quantile(others, settings.other_class)} if settings.class_fidelity else {}
             for name, (of_fills, of_real) in values.items():
                 threshold = max(_quantile(of_real, getattr(settings, name)), least.get(name, -np.inf))
                 found[name].append((some, _beside_real(of_fills, of_real, threshold)))
