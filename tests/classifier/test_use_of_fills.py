@@ -177,6 +177,18 @@ def test_stopped_and_continued_equals_uninterrupted(
     assert train_classifier(sets, tmp_path / "parts", settings).fingerprint == whole.fingerprint
 
 
+def test_patience_does_not_run_out_while_synthetic_patches_alone_are_learned_from(
+    sets: list[PatchSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worse = iter(range(100, 0, -1))
+    monkeypatch.setattr("mammofill.classifier.fit._watch", lambda *_: {"validation_auc": next(worse) / 100})
+    settings = replace(QUICK, images=320, synthetic_first=0.5, patience=2)
+    trained = train_classifier(sets, tmp_path / "c", settings)
+    epoch, seen = 32, trained.history["images_seen"].to_list()
+    assert [one for one in seen if one <= 160] == list(range(epoch, 161, epoch)), "five epochs, each worse than before"
+    assert len(seen) == 7, "then two that count"
+
+
 def test_a_weight_changes_what_is_learned(sets: list[PatchSet], tmp_path: Path) -> None:
     settings = replace(QUICK, images=16)
     plain, light = (

@@ -206,9 +206,14 @@ def _positions(
     return positions
 
 
+def images_of_first_phase(settings: TrainClassifierSettings, patches: int) -> int:
+    """Return over how many images of the run synthetic patches alone are learned from, of so many training patches."""
+    return whole_batches(settings.synthetic_first * images_wanted(settings, patches), settings.batch)
+
+
 def _synthetic_before(numbers: NDArray[np.int64], settings: TrainClassifierSettings, patches: int) -> NDArray[np.int64]:
     """Return how many synthetic patches are seen before each image of the run: evenly spread, after a first phase."""
-    first = whole_batches(settings.synthetic_first * images_wanted(settings, patches), settings.batch)
+    first = images_of_first_phase(settings, patches)
     mixed = np.floor(np.maximum(numbers - first, 0) * (settings.synthetic_share or 0.0)).astype(np.int64)
     return np.minimum(numbers, first) + mixed
 

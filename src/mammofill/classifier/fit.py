@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from mammofill.classifier.batches import images_wanted, loss_weights, training_batch
+from mammofill.classifier.batches import images_of_first_phase, images_wanted, loss_weights, training_batch
 from mammofill.classifier.classifier import NETWORK_NAME
 from mammofill.classifier.examples import Examples
 from mammofill.classifier.networks import colours_of, input_px_of, words_of
@@ -116,7 +116,8 @@ def _fit(
                 loss_sum, steps = 0.0, 0
                 task.advance(0, note=_in_words(history.rows[-1]))
                 if settings.keeps_best:
-                    best = _better(best, row["validation_auc"], images_seen, training.kept)
+                    counts = images_seen > images_of_first_phase(settings, len(train))
+                    best = _better(best, row["validation_auc"], images_seen, training.kept, counts)
             over = images_seen >= wanted or best["epochs_since"] >= (settings.patience or np.inf)
             if writes and (over or stop or images_seen - images_saved >= settings.checkpoint_every_images):
                 loss_sum = _with(losses, loss_sum)
@@ -180,11 +181,11 @@ def _with(losses: UnseenLosses, loss_sum: float) -> float:
     return loss_sum
 
 
-def _better(best: dict[str, Any], auc: float, images_seen: int, network: nn.Module) -> dict[str, Any]:
-    """Return what is best after another epoch, and for how many epochs it has been."""
+def _better(best: dict[str, Any], auc: float, images_seen: int, network: nn.Module, counts: bool) -> dict[str, Any]:
+    """Return what is best after another epoch, and for how many epochs that count for patience it has been."""
     if auc > best["auc"]:
         return {"auc": auc, "images_seen": images_seen, "weights": _copy(network), "epochs_since": 0}
-    return best | {"epochs_since": best["epochs_since"] + 1}
+    return best | {"epochs_since": best["epochs_since"] + counts}
 
 
 _CHUNK = 1024  # validation patches scored at once

@@ -19,7 +19,7 @@ from mammofill.ground.imaging import Mask, touches_border
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.seeding import stream
 from mammofill.pairing.hole import HoleSettings, hole_of
-from mammofill.pairing.pairs import NORMAL_TISSUE, PAIR_COLUMNS, RE_INFILL, Pairs, borrowed_mask
+from mammofill.pairing.pairs import NORMAL_TISSUE, OWN_LESION, PAIR_COLUMNS, RE_INFILL, Pairs, borrowed_mask
 from mammofill.pairing.settings import PairPatchesSettings
 from mammofill.patches import PatchSet
 
@@ -49,7 +49,8 @@ def pair_patches(
 
     Where `settings.contexts` asks for lesion patches, another patient's lesion is painted over the patch's own: its
     mask is brought to the own lesion's area (and zoomed), laid over its centroid, and the own lesion and its margin
-    must lie wholly in the hole (`own-lesion-shows` among the reasons).
+    must lie wholly in the hole (`own-lesion-shows` among the reasons). Where `settings.outline` asks for it, the own
+    lesion lends its outline itself, where it lies.
 
     Args:
         patches: real patches.
@@ -119,6 +120,8 @@ class _Donors:
 
     rows: NDArray[np.int64]
     """In the patches' table."""
+    names: tuple[str, ...]
+    """Of the patches."""
     masks: NDArray[np.bool_]
     patients: NDArray[np.object_]
     pathologies: NDArray[np.object_]
@@ -127,6 +130,11 @@ class _Donors:
     def everyone(self) -> _Others:
         """All of them."""
         return _Others(np.arange(len(self.rows)), np.empty(0, np.int64))
+
+    @cached_property
+    def number_of(self) -> dict[str, int]:
+        """Number of each by the name of its patch."""
+        return {name: number for number, name in enumerate(self.names)}
 
     def others(self, patient: str, pathology: str | None) -> _Others:
         """Return those of other patients, and of one class where there is one."""
@@ -176,7 +184,7 @@ def _whole_lesions(
         )
     table = patches.table.iloc[rows[whole]]
     patients, pathologies = (table[name].to_numpy(dtype=object) for name in ("patient_id", "pathology"))
-    return _Donors(rows[whole], masks[whole], patients, pathologies)
+    return _Donors(rows[whole], tuple(table["patch_id"].astype(str)), masks[whole], patients, pathologies)
 
 
 @dataclass(frozen=True)
@@ -212,7 +220,6 @@ def _pairs(
     unpaired: Counter[str],
     progress: Progress,
 ) -> Iterator[dict[str, Any]]:
-    names = patches.table["patch_id"].to_numpy()
     with progress.task("pairing patches", len(rows)) as task:
         for start in range(0, len(rows), _AT_ONCE):
             chunk = rows[start : start + _AT_ONCE]
@@ -221,7 +228,7 @@ def _pairs(
                     unpaired["own-lesion-cut"] += 1
                     continue
                 for lent in _lent_to(context, donors, settings, seed, unpaired):
-                    yield lent | {"mask_donor_patch_id": names[donors.rows[lent.pop("donor")]]}
+                    yield lent | {"mask_donor_patch_id": donors.names[lent.pop("donor")]}
             task.advance(len(chunk))
 
 
@@ -232,7 +239,10 @@ def _lent_to(
     facts, lent = context.facts, set[int]()
     for number in range(settings.pairs_per_patch):
         random = stream(seed, "pairing", str(facts["patch_id"]), number)
-        found = _draw_donor(context, donors, lent, settings, random, unpaired)
+        if settings.outline == "own":
+            found = _own_outline(context, donors, settings, unpaired)
+        else:
+            found = _draw_donor(context, donors, lent, settings, random, unpaired)
         if found is None:
             unpaired["patch-unpaired"] += 1
             continue
@@ -240,7 +250,7 @@ def _lent_to(
         lent.add(donor)
         yield {
             "pair_id": f"{facts['patch_id']}_p{number}",
-            "kind": NORMAL_TISSUE if context.own is None else RE_INFILL,
+            "kind": _kind_of(context, settings),
             "context_patch_id": facts["patch_id"],
             "context_patient_id": facts["patient_id"],
             "context_pathology": facts["pathology"],
@@ -251,6 +261,24 @@ def _lent_to(
             "shift_columns_px": shift[1],
             "requested_pathology": donors.pathologies[donor],
         }
+
+
+def _kind_of(context: _Context, settings: PairPatchesSettings) -> str:
+    if context.own is None:
+        return NORMAL_TISSUE
+    return OWN_LESION if settings.outline == "own" else RE_INFILL
+
+
+def _own_outline(
+    context: _Context, donors: _Donors, settings: PairPatchesSettings, unpaired: Counter[str]
+) -> tuple[int, float, tuple[int, int]] | None:
+    """Return a lesion patch as its own donor, the mask where it is; None where its hole does not fit."""
+    assert context.own is not None
+    reason = check_placement(context.own, context.breast, settings, context.hidden)
+    if reason is None:
+        return donors.number_of[str(context.facts["patch_id"])], 1.0, (0, 0)
+    unpaired[f"try-{reason}"] += 1
+    return None
 
 
 def _draw_donor(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -254,8 +254,9 @@ class Training:
         return means
 
     def painter(self) -> FlowPainter:
-        """Return a painter with the EMA as it is."""
-        return FlowPainter(self.kept, self.settings.target, self.settings.sampling, bf16=self.bf16)
+        """Return a painter with the EMA as it is, which begins with noise: previews show what was learned."""
+        sampling = replace(self.settings.sampling, begin_time=1.0)
+        return FlowPainter(self.kept, self.settings.target, sampling, bf16=self.bf16)
 
     def save(self) -> None:
         """Write a checkpoint, unless a loss is not finite any more."""
