@@ -17,6 +17,7 @@ from mammofill.report.compared_figures import figures_over_doses, forest_plot, r
 from mammofill.report.comparisons import lines_of_findings, measures_over_seeds, plain_replicates, read_comparison
 from mammofill.report.figures import ForestRow, draw_forest
 from mammofill.report.lead import question
+from mammofill.report.lineage import find_lineage, tested_mammograms
 from mammofill.report.tables import confusion_table
 
 STUDY = """name = "toy"
@@ -410,11 +411,28 @@ def test_subgroups_are_told_with_intervals_and_without_a_verdict(tmp_path: Path)
     patches = make_patches(tmp_path / "patches", [patch_row(0, "normal")], {"mammograms": mammograms})
     one = make_evaluation(tmp_path / "a", "a", 1.0, {"patches": patches})
     report = write_report([one], tmp_path / "report")
-    table = pd.read_csv(report.folder / "subgroups.csv").set_index("subgroup")
-    assert list(table.index) == ["CC", "MLO", "up to 10 mm", "over 20 mm"]
+    table = pd.read_csv(report.folder / "subgroups.csv")
+    assert table["arm"].tolist() == ["a", "size alone"] * 5
+    table = table[table["arm"] == "a"].set_index("subgroup")
+    assert list(table.index) == ["all lesions", "CC", "MLO", "up to 10 mm", "over 20 mm"]
     page = report.page.read_text(encoding="utf-8")
     row = table.loc["CC"]
     numbers = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
     assert f"<td>{numbers}</td>" in page.replace("\u00a0", " ")
     assert "<td>too few</td>" in page  # lesions over 20 mm
     assert page.count('id="subgroups"') == 1
+
+
+def test_only_what_the_test_patches_were_cut_from_tells_of_test_lesions(tmp_path: Path) -> None:
+    """An infiller's own mammograms may have patients and lesions of the same names."""
+    sets = {
+        name: make_mammograms(tmp_path / name / "mammograms", spacing_mm=spacing)
+        for name, spacing in (("tested", 0.1), ("learned from", 0.2))
+    }
+    (patches, others) = (
+        make_patches(tmp_path / name / "patches", [patch_row(number, "normal")], {"mammograms": one})
+        for number, (name, one) in enumerate(sets.items())
+    )
+    one = make_evaluation(tmp_path / "a", "a", 1.0, {"patches": patches, "windows": others})
+    assert len(find_lineage([one]).of_kind("mammograms")) == 2
+    assert [known.folder for known in tested_mammograms([one])] == [sets["tested"].folder]

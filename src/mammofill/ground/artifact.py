@@ -16,7 +16,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass
@@ -293,8 +293,8 @@ def check_content(artifact: Artifact) -> None:
         )
 
 
-def upstream(artifact: Artifact) -> dict[str, list[Artifact]]:
-    """Find the artifacts that this one was made from, near and far, by kind.
+def upstream(artifact: Artifact, roles: Collection[str] | None = None) -> dict[str, list[Artifact]]:
+    """Find the artifacts that this one was made from, near and far, by kind; with roles, by way of these alone.
 
     Follows the relative paths in the manifests. What is no longer at its place (or is there with another fingerprint)
     is left out: a report then says that it could not be found.
@@ -304,6 +304,8 @@ def upstream(artifact: Artifact) -> dict[str, list[Artifact]]:
 
     def visit(folder: Path, manifest: Manifest) -> None:
         for record in manifest.inputs:
+            if roles is not None and record.role not in roles:
+                continue
             place = Path(os.path.normpath(folder / record.path))
             if record.fingerprint in seen or not (place / MANIFEST_NAME).is_file():
                 continue
