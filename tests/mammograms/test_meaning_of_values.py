@@ -11,9 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.tag import Tag
+from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless
 
 from mammofill import dicom, pictures
 from mammofill.ground.errors import ImageFileError
@@ -101,6 +104,78 @@ def test_values_beyond_bits_stored_are_refused(tmp_path: Path) -> None:
 def test_signed_values_without_their_sign_in_the_upper_bits(tmp_path: Path) -> None:
     stored = np.array([[0x0800, 0x0FFF, 0, 0x07FF]])  # -2048, -1, 0, 2047 in 12 bits
     assert dicom.read(make(tmp_path / "a.dcm", stored, 12, signed=True)).pixels.tolist() == [[0, 32759, 32776, 65535]]
+
+
+def compressed(path: Path, frame: bytes, syntax: str, bits: int = 12, **more: Any) -> Path:
+    """Write a file around a compressed image, whatever that is."""
+    stored = STORED if bits > 8 else STORED >> 4
+    dataset = dcmread(make(path, stored, bits, **more))
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("encoder", "syntax"),
+    [("jpegls", JPEGLSLossless), ("jpeg2k", JPEG2000Lossless), ("ljpeg", JPEGLosslessSV1)],
+)
+def test_a_compressed_image_of_another_size_or_of_more_bits_is_refused(
+    tmp_path: Path, encoder: str, syntax: str
+) -> None:
+    encode = getattr(pytest.importorskip("imagecodecs"), f"{encoder}_encode")
+    whole = STORED.astype(np.uint16)
+    options = {"level": 0, "codecformat": "j2k"} if syntax == JPEG2000Lossless else {}
+    assert np.array_equal(dicom.read(compressed(tmp_path / "a.dcm", encode(whole, **options), syntax)).pixels, BASE)
+    for part in (whole[:32], whole[:, :32], np.pad(whole, ((0, 64), (0, 0))), whole.reshape(32, 128)):
+        path = compressed(tmp_path / "b.dcm", encode(np.ascontiguousarray(part), **options), syntax)
+        with pytest.raises(ImageFileError, match=f"64x64 pixels .* has {part.shape[0]}x{part.shape[1]} of 1 samples"):
+            dicom.read(path)
+    with pytest.raises(ImageFileError, match="says 64x64 pixels of 8 bits in 8, but the compressed image"):
+        dicom.read(compressed(tmp_path / "c.dcm", encode(whole, **options), syntax, bits=8))
+    few = compressed(tmp_path / "d.dcm", encode(whole, **options), syntax, BitsStored=10, HighBit=9)
+    with pytest.raises(ImageFileError, match="says 10 bits, but holds values that need 12"):
+        dicom.read(few)
+
+
+def test_a_compressed_image_in_colours_or_of_another_sign_is_not_taken_for_the_headers(tmp_path: Path) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs")
+    colours = np.stack([(STORED >> 4).astype(np.uint8)] * 3, axis=-1)
+    with pytest.raises(ImageFileError, match="of 3 samples of 8 bits"):
+        dicom.read(compressed(tmp_path / "a.dcm", imagecodecs.jpeg8_encode(colours), JPEGBaseline8Bit, bits=8))
+    frame = imagecodecs.jpeg2k_encode(STORED.astype(np.uint16), level=0, codecformat="j2k", bitspersample=12)
+    read = dicom.read(compressed(tmp_path / "b.dcm", frame, JPEG2000Lossless, signed=True))
+    assert rules(read) == {"sign-of-frame-differs"}
+    dark = imagecodecs.jpeg2k_encode((STORED >> 4).astype(np.uint8), level=0, codecformat="j2k")
+    assert rules(dicom.read(compressed(tmp_path / "c.dcm", dark, JPEG2000Lossless))) == {"bits-of-frame-fewer"}
+
+
+def test_no_sign_and_syntaxes_of_makers_are_refused_by_name(tmp_path: Path) -> None:
+    for bits in (12, 16):
+        with pytest.raises(ImageFileError, match="does not say whether its values are signed"):
+            dicom.read(make(tmp_path / "a.dcm", STORED, bits, PixelRepresentation=None))
+    whole = make(tmp_path / "b.dcm", STORED, 12).read_bytes()
+    (tmp_path / "b.dcm").write_bytes(whole.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.113619.5.2\0\0"))
+    with pytest.raises(ImageFileError, match="transfer syntax 1.2.840.113619.5.2, a maker's own"):
+        dicom.read(tmp_path / "b.dcm")
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [("1e308", "0"), ("1e-20", "1e6")])
+def test_a_slope_that_leaves_no_picture_is_refused(tmp_path: Path, slope: str, intercept: str) -> None:
+    path = make(tmp_path / "a.dcm", STORED, 12, RescaleSlope=slope, RescaleIntercept=intercept)
+    with pytest.raises(ImageFileError, match=f"slope {slope}, intercept {intercept}.*makes all pixels the same"):
+        dicom.read(path)
+
+
+@pytest.mark.parametrize(
+    "window", [{"WindowCenter": 90000}, {"WindowCenter": 2000, "VOILUTFunction": "CUBIC"}], ids=["beside", "unknown"]
+)
+def test_a_window_that_leaves_no_picture_or_is_unknown_is_not_applied(tmp_path: Path, window: dict[str, Any]) -> None:
+    read = dicom.read(make(tmp_path / "a.dcm", STORED, 12, WindowWidth=1000, **window), "first")
+    assert np.array_equal(read.pixels, BASE)
+    assert rules(read) == {"window-unusable"}
 
 
 def test_monochrome_without_a_number_is_named(tmp_path: Path) -> None:
