@@ -30,6 +30,11 @@ _COLOURS = {"RGB", "RGBA", "LA", "P"}
 
 # Source: TIFF, revision 6.0, section 8.
 _COLUMNS, _ROWS, _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _WHITE_IS_ZERO = 256, 257, 258, 262, 274, 0
+_COMPRESSION, _PREDICTOR, _SAMPLE_FORMAT, _UNSIGNED, _SIGNED = 259, 317, 339, 1, 2
+
+_WITH_PREDICTOR = {5, 8, 32946, 34925, 50000}
+"""Compressions whose decoders undo a predictor: LZW, Deflate (two numbers), LZMA, Zstandard. Others leave differences
+between neighbours, without a word. Source: TIFF 6.0, section 14, and libtiff."""
 
 _UPRIGHT = {
     2: lambda values: values[:, ::-1],
@@ -106,10 +111,15 @@ def read_values(path: Path, as_mask: bool = False) -> tuple[NDArray[np.integer[A
             )
         is_tiff = picture.format == "TIFF"
         orientation, bits, inverted = _orientation(picture), _bits(picture), _is_inverted(picture)
+        _check_predictor(path, picture)
+        _check_most(path, picture)
+        signed = _is_signed(picture)
         picture.load()  # which turns a TIFF upright by itself: its size holds only afterwards
         gray, remarks = _gray(path, picture)
     values = gray.astype(np.uint8) if gray.dtype == np.bool_ else gray
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if signed is not None and values.dtype.kind in "iu" and values.dtype.itemsize in (1, 4):
+        values = values.view(f"{'i' if signed else 'u'}{values.dtype.itemsize}")  # Pillow has one kind of each
     if inverted:
         values = (2**bits - 1 - values.astype(np.int64)).astype(values.dtype)
         remarks.append(Remark("white-is-zero", f"{path} says that 0 is white.", "Inverted, so that bright is dense."))
@@ -118,6 +128,39 @@ def read_values(path: Path, as_mask: bool = False) -> tuple[NDArray[np.integer[A
         found = f"{path} is stored turned or mirrored (orientation {orientation})."
         remarks.append(Remark("orientation-applied", found, "Turned upright, as viewers show it."))
     return np.ascontiguousarray(values), bits, tuple(remarks)
+
+
+def _is_signed(picture: PillowImage.Image) -> bool | None:
+    """Say whether values of a TIFF are signed, unsigned where it does not say it; None of other formats."""
+    tags: Any = getattr(picture, "tag_v2", None)
+    return {_UNSIGNED: False, _SIGNED: True}.get(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0]) if tags else None
+
+
+def _check_predictor(path: Path, picture: PillowImage.Image) -> None:
+    tags: Any = getattr(picture, "tag_v2", {})
+    compression = tags.get(_COMPRESSION, 1)
+    if tags.get(_PREDICTOR, 1) != 1 and compression not in _WITH_PREDICTOR:
+        raise ImageFileError(
+            f"{path} stores differences between neighbours (Predictor {tags[_PREDICTOR]}) in a compression that has "
+            f"none ({compression}). Save it again, as LZW or without compression."
+        )
+
+
+def _check_most(path: Path, picture: PillowImage.Image) -> None:
+    """Refuse a PGM whose values are larger than the greatest that it names: Pillow cuts them off.
+
+    Source: netpbm's description of PGM; the values are as they stand only in the binary form.
+    """
+    if picture.format != "PPM" or not picture.tile or picture.tile[0][0] != "ppm":
+        return
+    _, _, offset, (_, most) = picture.tile[0]
+    kind = np.dtype(">u2" if most > 255 else "u1")
+    with open_regular(path) as file:
+        file.seek(offset)
+        content = file.read(picture.width * picture.height * kind.itemsize)
+    values = np.frombuffer(content[: len(content) // kind.itemsize * kind.itemsize], kind)
+    if values.size and int(values.max()) > most:
+        raise ImageFileError(f"{path} says that its values go up to {most}, but holds {values.max()}.")
 
 
 def kind_of(path: Path) -> str:
@@ -174,7 +217,7 @@ def _picture(path: Path) -> Iterator[PillowImage.Image]:
     except ImageFileError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageFileError(f"{path} is no DICOM, PNG, TIFF, PGM or JPEG image.") from error
+        raise ImageFileError(f"{path} {_why_not_known(path)}") from error
     except PillowImage.DecompressionBombError as error:
         raise ImageFileError(f"{path} is far larger than any mammogram: {error}.") from error
     except MemoryError:
@@ -182,3 +225,13 @@ def _picture(path: Path) -> Iterator[PillowImage.Image]:
     except Exception as error:  # a damaged file can raise nearly anything inside the library
         told = str(error) or type(error).__name__
         raise ImageFileError(f"{path} cannot be read: {told}. It may be truncated.") from error
+
+
+def _why_not_known(path: Path) -> str:
+    with open_regular(path) as file:
+        head = file.read(4)
+    kinds = {b"II": "TIFF", b"MM": "TIFF", b"\x89PNG": "PNG", b"\xff\xd8": "JPEG"}
+    kind = next((name for start, name in kinds.items() if head.startswith(start)), None)
+    if kind is None:
+        return "is no DICOM, PNG, TIFF, PGM or JPEG image."
+    return f"is damaged, or a {kind} of a kind that is not read. Save it as an uncompressed TIFF or as a PNG."

@@ -308,6 +308,45 @@ def test_orientation_is_the_same_in_every_format(tmp_path: Path, orientation: in
     assert {remark.rule for remark in remarks} == (set() if orientation == 1 else {"orientation-applied"})
 
 
+def tiff_with(path: Path, values: np.ndarray, **tags: int) -> Path:
+    """Write a TIFF and then other numbers into tags of it."""
+    Image.fromarray(values).save(path, tiffinfo={317: 1, 339: 1})
+    content = bytearray(path.read_bytes())
+    for name, number in tags.items():
+        at = content.index(struct.pack("<HHI", {"predictor": 317, "compression": 259, "sign": 339}[name], 3, 1))
+        content[at + 8 : at + 10] = struct.pack("<H", number)
+    path.write_bytes(content)
+    return path
+
+
+def test_signed_tiffs_and_predictors_that_nobody_undoes_are_refused(tmp_path: Path) -> None:
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert pictures.read(tiff_with(tmp_path / "a.tif", values)).pixels.max() == 65535
+    with pytest.raises(ImageFileError, match="values down to -128"):
+        pictures.read(tiff_with(tmp_path / "b.tif", values, sign=2))
+    with pytest.raises(ImageFileError, match=r"differences between neighbours \(Predictor 2\)"):
+        pictures.read(tiff_with(tmp_path / "c.tif", values, predictor=2))
+    large = np.full((4, 4), 2**31 - 1, np.int32)
+    large[0, 0] = -1
+    with pytest.raises(ImageFileError, match="values up to 4294967295, more than the 16 bits"):
+        pictures.read(tiff_with(tmp_path / "d.tif", large, sign=1))
+
+
+def test_a_pgm_that_holds_more_than_it_says_is_refused(tmp_path: Path) -> None:
+    values = np.arange(4096, dtype=">u2").reshape(64, 64)
+    (tmp_path / "a.pgm").write_bytes(b"P5\n64 64\n4095\n" + values.tobytes())
+    assert np.array_equal(pictures.read(tmp_path / "a.pgm").pixels, BASE)
+    (tmp_path / "b.pgm").write_bytes(b"P5\n64 64\n4094\n" + values.tobytes())
+    with pytest.raises(ImageFileError, match="go up to 4094, but holds 4095"):
+        pictures.read(tmp_path / "b.pgm")
+
+
+def test_a_tiff_that_cannot_be_read_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(60))
+    with pytest.raises(ImageFileError, match="is damaged, or a TIFF of a kind that is not read"):
+        pictures.read(tmp_path / "a.tif")
+
+
 def test_an_eps_called_tif_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*_: object, **__: object) -> None:
         raise AssertionError("a program was started")
