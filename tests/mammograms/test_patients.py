@@ -31,6 +31,8 @@ TABLE = IngestSettings(collection="table", height_px=None)
         ("a01", "A1", "A-1", "\uff211"),
         ("Doe^Jane", "DOE JANE", "doe-jane"),
         ("1-23", "1_23", "01 023"),
+        ("12", "\uff11\uff12", "\u0661\u0662", "+12", '="012"', "P\u200b12", "12\0"),
+        ("M\u00fcller 1", "Mu\u0308ller 1"),
     ],
 )
 def test_spellings_of_one_person_have_one_key(spellings: tuple[str, ...]) -> None:
@@ -54,7 +56,12 @@ def collection(*patients: str) -> Collection:
     return Collection(tuple(entries), ())
 
 
-@pytest.mark.parametrize("patients", [("1", "A1"), ("12345", "12-345"), ("1.23E+11", "7"), ("0123", "01-23")])
+@pytest.mark.parametrize(
+    "patients",
+    [("1", "A1"), ("12345", "12-345"), ("1.23E+11", "7"), ("0123", "01-23"), ("1000", "1,000"), ("1", "1,000"),
+     ("1", "1.000"), ("1000", "1e3"), ("P1_L", "P1_R"), ("12", "12 right MLO"), ("Muller", "M\u00fcller"),
+     ("A1", "\u04101")],
+)  # fmt: skip
 def test_who_may_be_one_person_is_refused_with_both_spellings(patients: tuple[str, str]) -> None:
     with pytest.raises(LeakError, match="It is not clear who is one person") as caught:
         check_patients(one_person_each(collection(*patients)))
@@ -62,13 +69,15 @@ def test_who_may_be_one_person_is_refused_with_both_spellings(patients: tuple[st
     assert told == (list(patients) if "E+" not in patients[0] else [patients[0]])
 
 
-@pytest.mark.parametrize("patients", [("A1", "B1"), ("1-23", "12-3"), ("1e5", "2e5"), ("D1-0001", "D10-001")])
+@pytest.mark.parametrize("patients", [("A1", "B1"), ("1-23", "12-3"), ("1e5", "2e5"), ("D1-0001", "D10-001"), ("1_L", "2_R"),
+                                      ("Doe^L", "Doe^R"), ("1e99", "9" * 400 + "e9")])  # fmt: skip
 def test_who_cannot_be_mistaken_is_not_doubted(patients: tuple[str, str]) -> None:
     assert not doubts(collection(*patients))
 
 
-def test_a_mammogram_of_nobody_is_left_out() -> None:
-    found = one_person_each(collection("P1", " - "))
+@pytest.mark.parametrize("nobody", [" - ", "nan", "None", "N/A", "Unknown"])
+def test_a_mammogram_of_nobody_is_left_out(nobody: str) -> None:
+    found = one_person_each(collection("P1", nobody))
     assert [entry.patient_id for entry in found.mammograms] == ["P1"]
     assert [(one.what, one.rule) for one in found.exclusions] == [("m1", "patient-unknown")]
 

@@ -18,13 +18,26 @@ from mammofill.mammograms.sources.annotations import Collection, Decision, Exclu
 
 _FLOAT_FORM = re.compile(r"(\D*)(\d+)[.,]0*")
 """A number to which a spreadsheet added a decimal point, with or without a word before it."""
-_ROUNDED = re.compile(r"\d(?:[.,]\d+)?e\+\d+", re.IGNORECASE)
-"""What a spreadsheet makes of a long number: digits are gone for good."""
+_THOUSANDS = re.compile(r"\D*\d{1,3}(?:[.,]000)+")
+"""A number that may have a mark between its thousands, or three decimals: a thousand and one are spelled alike."""
+_ROUNDED = re.compile(r"\d(?:[.,]\d+)?e\+\d+|\d{15}00+", re.IGNORECASE)
+"""What a spreadsheet makes of a long number: digits are gone for good. It keeps 15."""
+_EXPONENT = re.compile(r"\d{1,15}(?:\.\d{1,15})?e\d{1,2}", re.IGNORECASE)
 _RUNS = re.compile(r"[^\W\d_]+|\d+")
 _WORDS_FOR_PATIENT = frozenset(
     {"p", "pt", "pat", "patient", "patientid", "patid", "pid", "id", "case", "subj", "sub", "subject", "no", "nr"}
 )
 """Words that only say that a number is a patient's."""
+_NOBODY = frozenset(
+    {"nan", "none", "null", "nil", "n/a", "#n/a", "<na>", "unknown", "anonymous", "anonymized", "anonymised", "removed"}
+)
+"""What programs and people write where no patient is known: whoever is called so may be anybody."""
+_SIDES = re.compile(r"(?:l|r|left|right)?(?:cc|mlo)?|(?:cc|mlo)(?:l|r|left|right)?")
+_LOOK_ALIKE = str.maketrans(
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u03b1\u03bf\u03c1\u0131",
+    "abekmhopctyxiaopi",
+)
+"""Letters of the Cyrillic and Greek alphabets (and an i without its dot) that look as Latin ones do."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +54,14 @@ def patient_key(patient_id: str) -> str:
     Compatible forms of letters and digits (Unicode NFKC), case, and everything that is no letter or digit make no
     difference, but digits that are parted stay parted: ``1-23`` is not ``12-3``. Of each run of digits leading zeros
     are left out, of a number in float form (``4.0``) the decimals; and a word that only says "patient" (P, PT, PATIENT,
-    ID, ...) before a number is left out as well.
+    ID, ...) before a number is left out as well. Digits of all scripts are those from 0 to 9. Words that say that there
+    is no patient (``nan``, ``unknown``, ...) leave nothing.
     """
     text = unicodedata.normalize("NFKC", patient_id).casefold().strip()
-    if as_float := _FLOAT_FORM.fullmatch(text):
+    if text in _NOBODY:
+        return ""
+    text = "".join(str(unicodedata.decimal(one, one)) for one in text)
+    if not _THOUSANDS.fullmatch(text) and (as_float := _FLOAT_FORM.fullmatch(text)):
         text = as_float[1] + as_float[2]
     runs: list[str] = []
     for run in _RUNS.findall(text):
@@ -96,6 +113,9 @@ def doubts(collection: Collection) -> tuple[Doubt, ...]:
     - A number alone, and the same number with letters before it (``1`` and ``A1``).
     - Digits that one parts and another does not (``12-345`` and ``12345``).
     - A number that a spreadsheet has rounded (``1.23E+11``): several persons may have become one.
+    - A number that can be read as another one is written: ``1,000`` and ``1`` or ``1000``, ``1e3`` and ``1000``.
+    - The same number with the side or view of a picture behind it: ``12_L``, ``12_R`` and ``12``.
+    - Names that look alike: but for accents, or for letters of another alphabet.
     """
     spelt = spellings_by_key(collection)
     found = [
@@ -112,7 +132,49 @@ def doubts(collection: Collection) -> tuple[Doubt, ...]:
         together = re.sub(r"\D", "", spellings[0]).lstrip("0")
         if len(runs) == len(numbers) > 1 and together in spelt:
             found.append(Doubt((spelt[together][0], spellings[0]), "the same digits, once parted"))
-    return tuple(found)
+    return (*found, *_of_two_readings(spelt), *_alike(spelt))
+
+
+def _of_two_readings(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
+    """Return numbers that can be read as another patient's is written."""
+    found = []
+    for spellings in spelt.values():
+        text = unicodedata.normalize("NFKC", spellings[0]).strip()
+        readings: list[str] = []
+        if _THOUSANDS.fullmatch(text):
+            readings = [re.sub("[.,]", "", text), re.sub(r"[.,]000$", "", text)]
+        elif _EXPONENT.fullmatch(text) and float(text) == int(float(text)):
+            readings = [str(int(float(text)))]
+        for reading in readings:
+            if (other := spelt.get(patient_key(reading))) and other != spellings:
+                found.append(Doubt((other[0], spellings[0]), "the same number, if it is read as one"))
+    return found
+
+
+def _alike(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
+    """Return identifiers that differ in what is not the patient's, or in what the eye does not see."""
+    found = []
+    for plain, why in (
+        (_without_side, "the same but for a side or a view behind it"),
+        (_as_it_looks, "the same but for accents or letters of another alphabet"),
+    ):
+        first: dict[str, str] = {}
+        for key, spellings in spelt.items():
+            other = first.setdefault(plain(key), key)
+            if other != key:
+                found.append(Doubt((spelt[other][0], spellings[0]), why))
+    return found
+
+
+def _without_side(key: str) -> str:
+    """Return a key without the side and view behind its number."""
+    number, dash, letters = key.rpartition("-")
+    return number if dash and number[-1].isdigit() and _SIDES.fullmatch(letters) else key
+
+
+def _as_it_looks(key: str) -> str:
+    plain = unicodedata.normalize("NFD", key.translate(_LOOK_ALIKE))
+    return "".join(one for one in plain if not unicodedata.combining(one))
 
 
 def check_patients(collection: Collection) -> None:
