@@ -22,7 +22,7 @@ from mammofill.ground.errors import SourceError
 from mammofill.ground.file_names import file_name, inside
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.mammograms.sources.annotations import Circle, Collection, LesionEntry, MammogramEntry
-from mammofill.mammograms.sources.csv_table import read_csv_table
+from mammofill.mammograms.sources.csv_table import has_columns, read_csv_table
 from mammofill.mammograms.sources.identifiers import with_names_of_files
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
 
@@ -295,6 +295,16 @@ def test_tables_in_other_clothes_are_read_and_shifted_rows_are_refused(tmp_path:
         assert read_csv_table(path, ("a", "b"))[["a", "b"]].to_numpy().tolist() == [["1", "2"]]
     path.write_text("a,b\n\n1,2\n,\n3,4\n")
     assert read_csv_table(path, ("a",))["row"].tolist() == ["t.csv row 3", "t.csv row 5"]
+    for content in ("sep=;\na;b\n1;2\n", "\n\na,b\n1,2\n", "a|b\n1|2\n", "a,b,,\n1,2,,\n"):
+        path.write_text(content)
+        assert has_columns(path, ("a", "b"))
+        assert read_csv_table(path, ("a", "b"))[["a", "b"]].to_numpy().tolist() == [["1", "2"]]
+    path.write_text("a,b,\n1,2,3\n")
+    with pytest.raises(SourceError, match="t.csv row 2 has '3' in a column without a name"):
+        read_csv_table(path, ("a",))
+    path.write_text('a,b\n1,2\n"1,2\n3,4\n')
+    with pytest.raises(SourceError, match="in the row after row 2. Perhaps a quote is never closed"):
+        read_csv_table(path, ("a",))
     path.write_text("a,b\n1,2\n1,2,3\n")
     with pytest.raises(SourceError, match="t.csv row 3 has 3 cells, but the header names 2 columns"):
         read_csv_table(path, ("a",))

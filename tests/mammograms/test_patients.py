@@ -69,8 +69,11 @@ def test_who_may_be_one_person_is_refused_with_both_spellings(patients: tuple[st
     assert told == (list(patients) if "E+" not in patients[0] else [patients[0]])
 
 
-@pytest.mark.parametrize("patients", [("A1", "B1"), ("1-23", "12-3"), ("1e5", "2e5"), ("D1-0001", "D10-001"), ("1_L", "2_R"),
-                                      ("Doe^L", "Doe^R"), ("1e99", "9" * 400 + "e9")])  # fmt: skip
+@pytest.mark.parametrize(
+    "patients",
+    [("A1", "B1"), ("1-23", "12-3"), ("1e5", "2e5"), ("D1-0001", "D10-001"), ("1_L", "2_R"), ("Doe^L", "Doe^R"),
+     ("1e99", "9" * 400 + "e9")],
+)  # fmt: skip
 def test_who_cannot_be_mistaken_is_not_doubted(patients: tuple[str, str]) -> None:
     assert not doubts(collection(*patients))
 
