@@ -151,9 +151,10 @@ def _check_most(path: Path, picture: PillowImage.Image) -> None:
 
     Source: netpbm's description of PGM; the values are as they stand only in the binary form.
     """
-    if picture.format != "PPM" or not picture.tile or picture.tile[0][0] != "ppm":
+    tiles: Any = getattr(picture, "tile", None)
+    if picture.format != "PPM" or not tiles or tiles[0][0] != "ppm":
         return
-    _, _, offset, (_, most) = picture.tile[0]
+    _, _, offset, (_, most) = tiles[0]
     kind = np.dtype(">u2" if most > 255 else "u1")
     with open_regular(path) as file:
         file.seek(offset)

@@ -126,6 +126,14 @@ _LEFT_OUT: dict[str, _Rule] = {
 }
 
 _DECIDED: dict[str, _Rule] = {
+    "image-of-two-patients": _Rule(
+        "Files that are there for two patients",
+        "serious",
+        "One person has two names, or one of the two has another's picture: what is learned from one is tested on the "
+        "other.",
+        "Both are kept, each with its patient.",
+        "Give one person one name, or remove the wrong file.",
+    ),
     "patient-spelled-differently": _Rule(
         "Patients who are written in several ways",
         "serious",

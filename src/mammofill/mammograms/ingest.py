@@ -139,7 +139,24 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
     for mixture in find_mixtures(gathered.values):
         done = "Kept as they are: see that both classes come from each kind."
         gathered.decisions.append(Decision("collection", None, mixture.rule, mixture.found, done))
+    gathered.decisions.extend(_same_files_of_several_patients(gathered.mammograms))
     return gathered
+
+
+def _same_files_of_several_patients(rows: Sequence[Mapping[str, Any]]) -> list[Decision]:
+    """Return a decision for each file that is there for several patients, byte by byte: they are one person."""
+    first: dict[str, Mapping[str, Any]] = {}
+    found = []
+    for row in rows:
+        other = first.setdefault(row["source_sha256"], row)
+        if other["patient_id"] != row["patient_id"]:
+            story = (
+                f"{other['source_file']} of {other['patient_id']} ({other['split']}) and {row['source_file']} of "
+                f"{row['patient_id']} ({row['split']}) are the same file."
+            )
+            done = "Kept. If they are one person, nothing keeps her in one split: give her one name."
+            found.append(Decision(row["mammogram_id"], row["patient_id"], "image-of-two-patients", story, done))
+    return found
 
 
 def _of_words(collection: Collection) -> list[Decision]:
