@@ -31,6 +31,7 @@ TABLE = IngestSettings(collection="table", height_px=None)
         ("a01", "A1", "A-1", "\uff211"),
         ("Doe^Jane", "DOE JANE", "doe-jane"),
         ("1-23", "1_23", "01 023"),
+        ("'007", "7", "Patient No. 7", "patient number 7", "Case-ID: 7", "(7)", "No7"),
         ("12", "\uff11\uff12", "\u0661\u0662", "+12", '="012"', "P\u200b12", "12\0"),
         ("M\u00fcller 1", "Mu\u0308ller 1"),
     ],
@@ -60,7 +61,11 @@ def collection(*patients: str) -> Collection:
     "patients",
     [("1", "A1"), ("12345", "12-345"), ("1.23E+11", "7"), ("0123", "01-23"), ("1000", "1,000"), ("1", "1,000"),
      ("1", "1.000"), ("1000", "1e3"), ("P1_L", "P1_R"), ("12", "12 right MLO"), ("Muller", "M\u00fcller"),
-     ("A1", "\u04101")],
+     ("A1", "\u04101"), ("P_00001", "P_00001_LEFT"), ("P_00001", "P_00001_RIGHT_MLO_2"), ("L1", "R1"),
+     ("Calc-Training_P_00001", "Mass-Training_P_00001"), ("P1 baseline", "P1 follow-up"), ("P1_visit1", "P1_visit2"),
+     ("12", "12P"), ("12", "12a"), ("P_00001", "P_00001_1"), ("P1", "P1.dcm"), ("1.1", "1.10"), ("1-2", "2-Jan"),
+     ("MAR1", "1-Mar"), ("Doe Jane", "Jane Doe"), ("P102", "P1O2"), ("121", "12l"), ("Mueller", "M\u00fcller"),
+     ("Study 1 Left", "study 1")],
 )  # fmt: skip
 def test_who_may_be_one_person_is_refused_with_both_spellings(patients: tuple[str, str]) -> None:
     with pytest.raises(LeakError, match="It is not clear who is one person") as caught:
@@ -72,7 +77,8 @@ def test_who_may_be_one_person_is_refused_with_both_spellings(patients: tuple[st
 @pytest.mark.parametrize(
     "patients",
     [("A1", "B1"), ("1-23", "12-3"), ("1e5", "2e5"), ("D1-0001", "D10-001"), ("1_L", "2_R"), ("Doe^L", "Doe^R"),
-     ("1e99", "9" * 400 + "e9")],
+     ("1e99", "9" * 400 + "e9"), ("train_1", "test_1"), ("P1", "P10"), ("1.2.840.1", "1.2.840.10"), ("1a", "1b"),
+     ("12", "12-345678"), ("AE1", "A2"), ("Doe Jane", "Doe John"), ("may", "june")],
 )  # fmt: skip
 def test_who_cannot_be_mistaken_is_not_doubted(patients: tuple[str, str]) -> None:
     assert not doubts(collection(*patients))
