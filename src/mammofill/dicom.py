@@ -31,6 +31,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEGExtended12Bit,
+    RLELossless,
     SecondaryCaptureImageStorage,
     generate_uid,
 )
@@ -144,7 +145,8 @@ def read(path: str | Path, window: Window = "none") -> ReadImage:
         greatest = max(int(stored.max()), -1 - int(stored.min()))
         signed = _is_signed(dataset)
         bits = header.bits_stored
-        return ReadImage(pixels, bits, greatest.bit_length() + signed, signed, header.intent, tuple(notes.remarks))
+        used = greatest.bit_length() + signed
+        return ReadImage(pixels, bits, used, signed, header.intent, tuple(notes.remarks), header.patient_id)
 
 
 @dataclass(frozen=True)
@@ -449,6 +451,11 @@ def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
             f"{path} does not say whether its values are signed (PixelRepresentation, (0028,0103), is "
             f"{dataset.get('PixelRepresentation')!r}), so nobody can say what they are."
         )
+    if header.bits_stored > int(dataset.BitsAllocated):
+        raise ImageFileError(
+            f"{path} says that {header.bits_stored} bits are stored in {dataset.BitsAllocated} (BitsStored, "
+            "BitsAllocated): one of the two is wrong, and with it the range of its values."
+        )
     if header.bits_stored < 1 or header.bits_stored > 16 or int(dataset.BitsAllocated) > 16:
         raise ImageFileError(f"{path} stores {header.bits_stored} bits per pixel; up to 16 can be kept.")
     high_bit = int(dataset.get("HighBit", header.bits_stored - 1))
@@ -460,8 +467,16 @@ def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
 
 
 def _check_length(path: Path, header: DicomHeader, dataset: Dataset) -> None:
+    """Refuse pixels that are fewer than the header says, or more: read by a wrong width they are garbled."""
     needed = -(-header.rows * header.columns * int(dataset.BitsAllocated) // 8)
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and len(dataset.PixelData) < needed:
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    if len(dataset.PixelData) - needed >= max(2, needed // max(header.rows, header.columns)):
+        raise ImageFileError(
+            f"{path} says {header.rows}x{header.columns} pixels of {dataset.BitsAllocated} bits, which take {needed} "
+            f"bytes, but holds {len(dataset.PixelData)}: its size or its number of frames is wrong."
+        )
+    if len(dataset.PixelData) < needed:
         raise ImageFileError(
             f"{path} is truncated: {header.rows}x{header.columns} pixels of {dataset.BitsAllocated} bits take {needed} "
             f"bytes, but it holds {len(dataset.PixelData)}. Fetch it again."
@@ -503,6 +518,8 @@ def _decoded(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     wanted = [name for name in (*_DECODERS, "pydicom") if name in installed]
     if syntax == JPEGExtended12Bit and int(dataset.BitsStored) > 8:
         wanted = [_TWELVE_BITS] if find_spec(_TWELVE_BITS) else []
+    if syntax == RLELossless:
+        wanted = wanted[:1]  # the library's own takes an image of more rows than the header says, without a word
     if not wanted:
         raise ImageFileError(
             f'{path} is compressed as {syntax.name}; no decoder for it is installed. Run pip install "mammofill[dicom]"'
@@ -857,6 +874,10 @@ def _note_doubts(dataset: Dataset, notes: _Notes) -> None:
     spacing = _spacing(dataset, "PixelSpacing", notes) or _spacing(dataset, "ImagerPixelSpacing", notes)
     if spacing and abs(spacing[0] / spacing[1] - 1) > _SQUARE:
         notes.add("pixels-not-square", f"its pixels are {spacing[0]:g} by {spacing[1]:g} mm.", "Kept as they are.")
+    sides = _spacing(dataset, "PixelAspectRatio", notes)
+    if sides and abs(sides[0] / sides[1] - 1) > _SQUARE:
+        found = f"its PixelAspectRatio is {sides[0]:g} to {sides[1]:g}."
+        notes.add("pixels-not-square", found, "Kept as they are.")
 
 
 def _what_it_looks_like(path: Path) -> str:

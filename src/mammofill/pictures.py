@@ -31,6 +31,9 @@ _COLOURS = {"RGB", "RGBA", "LA", "P"}
 # Source: TIFF, revision 6.0, section 8.
 _COLUMNS, _ROWS, _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _WHITE_IS_ZERO = 256, 257, 258, 262, 274, 0
 _COMPRESSION, _PREDICTOR, _SAMPLE_FORMAT, _UNSIGNED, _SIGNED = 259, 317, 339, 1, 2
+_STRIP_ROWS, _STRIP_BYTES, _FILLS_UP, _UNCOMPRESSED, _AS_THEY_LIE = 278, 279, 3, 1, {1, 32773}
+"""Up to three bytes fill up a strip. The last are the compressions that Pillow undoes itself,
+where the order of bytes is still that of the file."""
 
 _WITH_PREDICTOR = {5, 8, 32946, 34925, 50000}
 """Compressions whose decoders undo a predictor: LZW, Deflate (two numbers), LZMA, Zstandard. Others leave differences
@@ -111,9 +114,9 @@ def read_values(path: Path, as_mask: bool = False) -> tuple[NDArray[np.integer[A
             )
         is_tiff = picture.format == "TIFF"
         orientation, bits, inverted = _orientation(picture), _bits(picture), _is_inverted(picture)
-        _check_predictor(path, picture)
-        _check_most(path, picture)
-        signed = _is_signed(picture)
+        _check_tiff(path, picture)
+        _check_pgm(path, picture)
+        signed, white_is_zero = _is_signed(picture), _says_white_is_zero(picture)
         picture.load()  # which turns a TIFF upright by itself: its size holds only afterwards
         gray, remarks = _gray(path, picture)
     values = gray.astype(np.uint8) if gray.dtype == np.bool_ else gray
@@ -122,6 +125,7 @@ def read_values(path: Path, as_mask: bool = False) -> tuple[NDArray[np.integer[A
         values = values.view(f"{'i' if signed else 'u'}{values.dtype.itemsize}")  # Pillow has one kind of each
     if inverted:
         values = (2**bits - 1 - values.astype(np.int64)).astype(values.dtype)
+    if white_is_zero:
         remarks.append(Remark("white-is-zero", f"{path} says that 0 is white.", "Inverted, so that bright is dense."))
     if orientation != 1:
         values = values if is_tiff else _UPRIGHT[orientation](values)
@@ -136,32 +140,66 @@ def _is_signed(picture: PillowImage.Image) -> bool | None:
     return {_UNSIGNED: False, _SIGNED: True}.get(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0]) if tags else None
 
 
-def _check_predictor(path: Path, picture: PillowImage.Image) -> None:
-    tags: Any = getattr(picture, "tag_v2", {})
-    compression = tags.get(_COMPRESSION, 1)
+def _check_tiff(path: Path, picture: PillowImage.Image) -> None:
+    """Refuse TIFFs that Pillow reads as something else without a word."""
+    tags: Any = getattr(picture, "tag_v2", None)
+    if not tags:
+        return
+    compression = tags.get(_COMPRESSION, _UNCOMPRESSED)
+    if _PHOTOMETRIC not in tags:
+        raise ImageFileError(
+            f"{path} does not say whether 0 is black or white (PhotometricInterpretation, which every TIFF must have). "
+            "Save it again."
+        )
     if tags.get(_PREDICTOR, 1) != 1 and compression not in _WITH_PREDICTOR:
         raise ImageFileError(
             f"{path} stores differences between neighbours (Predictor {tags[_PREDICTOR]}) in a compression that has "
             f"none ({compression}). Save it again, as LZW or without compression."
         )
+    if _is_signed(picture) and tags.prefix == b"MM" and compression not in _AS_THEY_LIE and picture.mode == "I":
+        raise ImageFileError(
+            f"{path} holds signed values, the high byte first, and compressed ({compression}): they would be read with "
+            "their bytes exchanged. Save it without compression."
+        )
+    _check_strips(path, picture, compression)
 
 
-def _check_most(path: Path, picture: PillowImage.Image) -> None:
-    """Refuse a PGM whose values are larger than the greatest that it names: Pillow cuts them off.
+def _check_strips(path: Path, picture: PillowImage.Image, compression: int) -> None:
+    """Refuse an uncompressed TIFF whose strips hold other than its rows: its width or height is wrong."""
+    tags: Any = getattr(picture, "tag_v2", {})
+    if compression != _UNCOMPRESSED or _STRIP_BYTES not in tags:
+        return
+    rows, columns, strips = int(tags[_ROWS]), int(tags[_COLUMNS]), tags[_STRIP_BYTES]
+    in_strip = min(int(tags.get(_STRIP_ROWS, rows)), rows)
+    most = in_strip * -(-columns * sum(tags.get(_BITS_PER_SAMPLE, (1,))) // 8)
+    if max(strips) > most + _FILLS_UP or len(strips) > -(-rows // max(1, in_strip)):
+        raise ImageFileError(
+            f"{path} says {rows}x{columns} pixels, of which a strip takes {most} bytes, but holds {len(strips)} of up "
+            f"to {max(strips)}: its width or height is wrong. Save it again."
+        )
 
-    Source: netpbm's description of PGM; the values are as they stand only in the binary form.
+
+def _check_pgm(path: Path, picture: PillowImage.Image) -> None:
+    """Refuse a PGM whose values are larger than the greatest that it names, and one of several pictures.
+
+    Pillow cuts off the first and leaves out the second. Source: netpbm's description of PGM; the values are as they
+    stand only in the binary form.
     """
     tiles: Any = getattr(picture, "tile", None)
-    if picture.format != "PPM" or not tiles or tiles[0][0] != "ppm":
+    if picture.format != "PPM" or picture.mode == "1" or not tiles or tiles[0][0] not in ("ppm", "raw"):
         return
-    _, _, offset, (_, most) = tiles[0]
+    is_cut = tiles[0][0] == "ppm"
+    most = tiles[0][3][1] if is_cut else 255 if picture.mode == "L" else FULL_RANGE
     kind = np.dtype(">u2" if most > 255 else "u1")
     with open_regular(path) as file:
-        file.seek(offset)
+        file.seek(tiles[0][2])
         content = file.read(picture.width * picture.height * kind.itemsize)
+        behind = file.read(64).strip()
     values = np.frombuffer(content[: len(content) // kind.itemsize * kind.itemsize], kind)
-    if values.size and int(values.max()) > most:
+    if is_cut and values.size and int(values.max()) > most:
         raise ImageFileError(f"{path} says that its values go up to {most}, but holds {values.max()}.")
+    if behind[:1] == b"P" and behind[1:2].isdigit():
+        raise ImageFileError(f"{path} holds several pictures, one behind the other; one is needed.")
 
 
 def kind_of(path: Path) -> str:
@@ -194,10 +232,13 @@ def _bits(picture: PillowImage.Image) -> int:
     return int(said[0]) if of_mode == 16 and len(said) == 1 and 9 <= int(said[0]) <= 15 else of_mode
 
 
+def _says_white_is_zero(picture: PillowImage.Image) -> bool:
+    return bool(getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
+
+
 def _is_inverted(picture: PillowImage.Image) -> bool:
     """Say whether 0 is white and Pillow has not seen to it: it inverts 1 and 8 bits, and no more than that."""
-    tags: Any = getattr(picture, "tag_v2", {})
-    return bool(tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO and _BITS_OF_MODE.get(picture.mode) == 16)
+    return _says_white_is_zero(picture) and _BITS_OF_MODE.get(picture.mode) == 16
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pandas as pd
 
 from mammofill.ground.csv_export import to_csv
@@ -12,3 +14,8 @@ def test_formulas_become_text_and_numbers_stay() -> None:
     assert to_csv(table).splitlines() == [
         "'=name,number", "'=1+1,-1.5", "'@SUM(A1),2.0", "plain,3.0", "-3,4.0", "'-x,5.0"
     ]  # fmt: skip
+
+
+def test_formulas_in_full_width_and_behind_a_line_end_become_text_too() -> None:
+    table = pd.DataFrame({"name": ["\uff1d1+1", "\n=1", "\t=1", "\r=1"]})
+    assert all(cell.startswith("'") for cell in pd.read_csv(io.StringIO(to_csv(table)))["name"])

@@ -239,7 +239,9 @@ def test_no_identifier_of_any_source_writes_outside_the_output(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("text", "number"),
     [("1024", 1024), ("1024.0", 1024), (" 1e3 ", 1000), ("-3.5", -3.5), (".5", 0.5), ("\uff11\uff12", 12),
-     ("1,024", None), ("1_000", None), ("nan", None), ("inf", None), ("1e999", None), ("", None), ("0x10", None)],
+     ("1,024", None), ("1_000", None), ("nan", None), ("inf", None), ("1e999", None), ("", None), ("0x10", None),
+     ("\u0661\u0660\u0662\u0664", 1024), ("10\u00b2", None), ("\u2460", None), ("1024,0", None), ("1 024", None),
+     ("1\u00a0024", None), ("1024px", None)],
 )  # fmt: skip
 def test_numbers_are_read_in_one_way(text: str, number: float | None) -> None:
     assert read_number(text) == number

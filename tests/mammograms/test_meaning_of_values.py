@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.tag import Tag
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless
+from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from mammofill import dicom, pictures
 from mammofill.ground.errors import ImageFileError
@@ -339,6 +340,104 @@ def test_a_pgm_that_holds_more_than_it_says_is_refused(tmp_path: Path) -> None:
     (tmp_path / "b.pgm").write_bytes(b"P5\n64 64\n4094\n" + values.tobytes())
     with pytest.raises(ImageFileError, match="go up to 4094, but holds 4095"):
         pictures.read(tmp_path / "b.pgm")
+
+
+def plain_tiff(path: Path, values: bytes, order: str = "<", **tags: int) -> Path:
+    """Write a TIFF of 4 columns and 2 rows tag by tag, as other programs do; a tag of -1 is left out."""
+    named = {"columns": 256, "rows": 257, "bits": 258, "compression": 259, "photometric": 262, "strip": 273,
+             "samples": 277, "strip_rows": 278, "strip_bytes": 279, "sample_format": 339}  # fmt: skip
+    usual = {"columns": 4, "rows": 2, "bits": 16, "compression": 1, "photometric": 1, "strip": 8, "samples": 1,
+             "strip_rows": 2, "strip_bytes": len(values), "sample_format": 1}  # fmt: skip
+    said = {named[name]: value for name, value in (usual | tags).items() if value >= 0}
+    entries = b"".join(
+        struct.pack(f"{order}HHI", tag, 3, 1) + struct.pack(f"{order}HH", value, 0)
+        for tag, value in sorted(said.items())
+    )
+    start = 8 + len(values) + len(values) % 2
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", start)
+    directory = struct.pack(f"{order}H", len(said)) + entries + bytes(4)
+    path.write_bytes(head + values.ljust(start - 8, b"\0") + directory)
+    return path
+
+
+EIGHT = np.arange(8, dtype=np.uint16).reshape(2, 4) * 4000
+
+
+def test_tiffs_that_pillow_reads_as_something_else_are_refused(tmp_path: Path) -> None:
+    path, stored = tmp_path / "a.tif", EIGHT.tobytes()
+    assert np.array_equal(pictures.read(plain_tiff(path, stored)).pixels, EIGHT)
+    assert np.array_equal(pictures.read(plain_tiff(path, EIGHT.astype(">u2").tobytes(), ">")).pixels, EIGHT)
+    with pytest.raises(ImageFileError, match="a.tif does not say whether 0 is black or white"):
+        pictures.read(plain_tiff(path, EIGHT.astype(np.uint8).tobytes(), bits=8, photometric=-1))
+    with pytest.raises(
+        ImageFileError, match="says 2x3 pixels, of which a strip takes 12 bytes, but holds 1 of up to 16"
+    ):
+        pictures.read(plain_tiff(path, stored, columns=3))
+    with pytest.raises(
+        ImageFileError, match="says 1x4 pixels, of which a strip takes 8 bytes, but holds 1 of up to 16: its width"
+    ):
+        pictures.read(plain_tiff(path, stored, rows=1))
+    packed = zlib.compress(EIGHT.astype(">i2").tobytes())
+    with pytest.raises(ImageFileError, match=r"signed values, the high byte first, and compressed \(8\)"):
+        pictures.read(plain_tiff(path, packed, ">", compression=8, sample_format=2))
+    packed = zlib.compress(EIGHT.astype("<i2").tobytes())
+    assert np.array_equal(pictures.read(plain_tiff(path, packed, compression=8, sample_format=2)).pixels, EIGHT)
+
+
+def test_white_is_zero_is_told_in_8_bits_too(tmp_path: Path) -> None:
+    values = np.arange(8, dtype=np.uint8).reshape(2, 4)
+    read = pictures.read(plain_tiff(tmp_path / "a.tif", values.tobytes(), bits=8, photometric=0))
+    assert np.array_equal(read.pixels, (255 - values.astype(np.uint16)) * 257)
+    assert rules(read) == {"white-is-zero"}
+
+
+def test_a_pgm_of_several_pictures_is_refused(tmp_path: Path) -> None:
+    for most, values in ((255, bytes(range(6))), (4095, bytes(range(12))), (65535, bytes(range(12)))):
+        one = b"P5 3 2 %d\n" % most + values
+        (tmp_path / "a.pgm").write_bytes(one + b"\n")
+        assert pictures.read(tmp_path / "a.pgm").pixels.shape == (2, 3)
+        (tmp_path / "a.pgm").write_bytes(one + b"\n" + one)
+        with pytest.raises(ImageFileError, match="a.pgm holds several pictures, one behind the other"):
+            pictures.read(tmp_path / "a.pgm")
+
+
+def test_a_dicom_that_holds_more_than_its_header_says_is_refused(tmp_path: Path) -> None:
+    whole = make(tmp_path / "a.dcm", STORED, 12)
+    dataset = dcmread(whole)
+    content = dataset.PixelData
+    for name, value in (("Rows", 60), ("Columns", 63), ("PixelData", content * 2)):
+        dataset = dcmread(whole)
+        setattr(dataset, name, value)
+        dataset.save_as(tmp_path / "b.dcm")
+        with pytest.raises(ImageFileError, match=r"bytes, but holds \d+: its size or its number of frames is wrong"):
+            dicom.read(tmp_path / "b.dcm")
+    dataset = dcmread(whole)
+    dataset.PixelData = content + b"\0\0"
+    dataset.save_as(tmp_path / "b.dcm")
+    assert np.array_equal(dicom.read(tmp_path / "b.dcm").pixels, BASE)
+
+
+def test_more_bits_stored_than_allocated_is_refused(tmp_path: Path) -> None:
+    dataset = dcmread(make(tmp_path / "a.dcm", STORED >> 4, 8))
+    dataset.BitsStored, dataset.HighBit = 12, 11
+    dataset.save_as(tmp_path / "b.dcm")
+    with pytest.raises(ImageFileError, match="says that 12 bits are stored in 8"):
+        dicom.read(tmp_path / "b.dcm")
+
+
+def test_an_rle_image_of_more_rows_than_the_header_says_is_refused(tmp_path: Path) -> None:
+    dataset = dcmread(make(tmp_path / "a.dcm", STORED, 12))
+    dataset.compress(RLELossless)
+    dataset.Rows = 32
+    dataset.save_as(tmp_path / "b.dcm")
+    with pytest.raises(ImageFileError, match=r"b.dcm \(RLE Lossless, 12 bits\) could not be decoded by pylibjpeg"):
+        dicom.read(tmp_path / "b.dcm")
+
+
+def test_an_aspect_ratio_is_noted(tmp_path: Path) -> None:
+    read = dicom.read(make(tmp_path / "a.dcm", STORED, 12, PixelAspectRatio=[2, 1]))
+    assert rules(read) == {"pixels-not-square"}
+    assert rules(dicom.read(make(tmp_path / "a.dcm", STORED, 12, PixelAspectRatio=[1, 1]))) == set()
 
 
 def test_a_tiff_that_cannot_be_read_is_called_one(tmp_path: Path) -> None:

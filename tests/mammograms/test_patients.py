@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from real_data import real_data
 
+from mammofill import dicom
 from mammofill.audit import AuditSettings, audit
 from mammofill.ground.errors import LeakError
 from mammofill.mammograms import IngestSettings, ingest
@@ -176,3 +177,37 @@ def test_no_patient_of_the_real_tables_of_cbis_is_doubted_or_merged() -> None:
     assert not doubts(found)
     assert "patient-spelled-differently" not in {one.rule for one in found.decisions}
     assert len({row.patient_id for row in found.listed}) == 1566
+
+
+def write_films(folder: Path, *rows: tuple[str, str]) -> Path:
+    """Write a table of DICOM files: the patient in the table, and the one in the header."""
+    table = []
+    for number, (patient, in_header) in enumerate(rows):
+        grain = cv2.GaussianBlur(np.random.default_rng(number).normal(0, 1, (64, 48)), (0, 0), 2) * 800 + 2000
+        grain[:, 32:] = 0
+        facts = {"patient_id": in_header, "uid_names": (str(number),), "bits": 12}
+        dicom.write_image(folder / f"{number}.dcm", np.clip(grain, 0, 4095).astype(np.uint16), **facts)  # type: ignore[arg-type]
+        mask = np.zeros((64, 48), np.uint8)
+        mask[20:36, 8:22] = 255
+        cv2.imwrite(str(folder / f"m{number}.png"), mask)
+        table.append([f"{number}.dcm", f"m{number}.png", patient, ("benign", "malignant")[number % 2]])
+    pd.DataFrame(table, columns=["image", "mask", "patient", "pathology"]).to_csv(folder / "own.csv", index=False)
+    return folder
+
+
+def test_one_person_in_the_headers_and_two_in_the_table_is_told_without_her_name(tmp_path: Path) -> None:
+    source = write_films(tmp_path, ("A1", "Doe^Jane"), ("B2", "DOE JANE"), ("C3", "Roe"), ("C3", "Roe"))
+    found = ingest(source, tmp_path / "out", TABLE)
+    told = found.decisions[found.decisions["rule"] == "header-names-one-patient"]
+    assert told["what"].tolist() == ["0"]
+    assert "give one name to the patients A1 (" in told["found"].iloc[0]
+    assert ", B2 (" in told["found"].iloc[0]
+    findings = {one.finding: one for one in audit(source, AuditSettings(collection="table")).findings}
+    assert findings["header-names-one-patient"].cases[0].words.startswith("The headers (PatientID) give one name to")
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert b"doe" not in everything.lower()
+
+
+def test_a_name_that_all_headers_have_is_nobodys(tmp_path: Path) -> None:
+    found = ingest(write_films(tmp_path, ("A1", "ANON"), ("B2", "anon"), ("C3", "ANON")), tmp_path / "out", TABLE)
+    assert "header-names-one-patient" not in set(found.decisions["rule"])

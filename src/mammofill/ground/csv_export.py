@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-_BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""The last four are the first four in full width, which spreadsheets fold. Source: OWASP, CSV Injection."""
 
 
 def to_csv(table: pd.DataFrame) -> str:

@@ -25,6 +25,7 @@ from mammofill.mammograms.mammogram_set import (
     MammogramSet,
 )
 from mammofill.mammograms.mixed_values import find_mixtures
+from mammofill.mammograms.names_in_headers import one_person_in_headers
 from mammofill.mammograms.prepare import FOLDERS, Prepared, base_folder, is_whole, prepare, rows_path
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
@@ -140,6 +141,13 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
         done = "Kept as they are: see that both classes come from each kind."
         gathered.decisions.append(Decision("collection", None, mixture.rule, mixture.found, done))
     gathered.decisions.extend(_same_files_of_several_patients(gathered.mammograms))
+    gathered.decisions.extend(
+        one_person_in_headers(
+            {one.mammogram_id: one.header_name for one in gathered.values},
+            {row["mammogram_id"]: row["patient_id"] for row in gathered.mammograms},
+            {row["patient_id"]: row["split"] for row in gathered.mammograms},
+        )
+    )
     return gathered
 
 

@@ -28,6 +28,7 @@ from mammofill.mammograms.mask_checks import (
     check_mask,
 )
 from mammofill.mammograms.mixed_values import Values
+from mammofill.mammograms.names_in_headers import hidden_name
 from mammofill.mammograms.reading import read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
@@ -153,7 +154,8 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         _read_lesion(source, entry, lesion, pixels, shape, tissue, crop is not None, made)
     located = entry.all_lesions_located and not rows.exclusions
     located &= _is_each_lesion_once(entry, made)
-    rows.values.append(Values(entry.mammogram_id, read.bits, read.used_bits, read.signed, read.intent))
+    name = hidden_name(read.patient_id)
+    rows.values.append(Values(entry.mammogram_id, read.bits, read.used_bits, read.signed, read.intent, name))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,

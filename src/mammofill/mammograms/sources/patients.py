@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby, takewhile
+from itertools import takewhile
 
 from mammofill.ground.errors import LeakError
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion
@@ -89,8 +89,11 @@ def _key(runs: list[str]) -> str:
     if words and numbers and _WORDS_FOR_PATIENT.issuperset(words) and all(run.isdigit() for run in numbers):
         runs = numbers
     joined: list[str] = []
-    for is_number, group in groupby(runs, str.isdigit):
-        joined += group if is_number else ["".join(group)]
+    for run in runs:
+        if joined and run.isalpha() and joined[-1].isalpha():
+            joined[-1] += run
+        else:
+            joined.append(run)
     return "-".join(joined)
 
 
