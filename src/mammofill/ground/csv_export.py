@@ -21,10 +21,13 @@ def to_csv(table: pd.DataFrame) -> str:
 
 
 def _as_text(cell: Any) -> Any:
-    if not isinstance(cell, str) or not cell.startswith(_BEGINS_FORMULA):
+    if not isinstance(cell, str):
         return cell
+    text = cell.replace("\r\n", "\n").replace("\r", "\n")  # which the library puts in quotes, and the others not
+    if not cell.startswith(_BEGINS_FORMULA):
+        return text
     try:
         float(cell)
     except ValueError:
-        return f"'{cell}"
+        return f"'{text}"
     return cell
