@@ -38,7 +38,7 @@ class Lineage:
         return [PatchSet.open(place) for place in places.values()]
 
 
-def tested_mammograms(evaluations: Sequence[Evaluation]) -> list[MammogramSet]:
+def mammograms_tested_on(evaluations: Sequence[Evaluation]) -> list[MammogramSet]:
     """Return the sets that the test patches were cut from, each once, as far as they can be found.
 
     Sets that an infiller alone learned from are not among them: their patients may have the same names.

@@ -13,7 +13,7 @@ from mammofill.ground.progress import Progress, quiet
 from mammofill.judging import Judgement
 from mammofill.report.compared_figures import roc_figure
 from mammofill.report.comparisons import measures_over_seeds, plain_replicates, write_table, write_tables
-from mammofill.report.lineage import find_lineage, tested_mammograms
+from mammofill.report.lineage import find_lineage, mammograms_tested_on
 from mammofill.report.looking import read_attention
 from mammofill.report.page import Study, render_page
 from mammofill.report.report import Report
@@ -97,7 +97,7 @@ def _gather(
     how = EvaluateSettings(
         resamples=int(shown[0].manifest.settings["resamples"]), confidence=float(shown[0].facts["confidence"])
     )
-    properties = lesion_properties(tested_mammograms(shown), settings.size_attribute)
+    properties = lesion_properties(mammograms_tested_on(shown), settings.size_attribute)
     return Study(
         arms=arms,
         classifiers=len(evaluations),
