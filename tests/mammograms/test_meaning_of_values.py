@@ -494,7 +494,7 @@ def test_masks_in_gray_colours_and_with_soft_edges_are_masks(tmp_path: Path) -> 
 
 
 def test_a_small_mask_that_is_blurred_is_a_mask_and_a_heat_map_is_none(tmp_path: Path) -> None:
-    Image.fromarray(cv2.GaussianBlur(disc(), (0, 0), 2)).save(tmp_path / "soft.png")
+    Image.fromarray(cv2.GaussianBlur(np.pad(disc(), 100), (0, 0), 2)).save(tmp_path / "soft.png")
     read = read_mask(tmp_path / "soft.png")
     assert abs(int(read.mask.sum()) - int((disc() > 0).sum())) < 0.1 * read.mask.sum()
     assert [remark.rule for remark in read.remarks] == ["mask-soft"]
