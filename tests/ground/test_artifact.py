@@ -373,6 +373,28 @@ def test_a_folder_of_an_older_version_is_checked_as_a_whole(tmp_path: Path) -> N
         bake(tmp_path / "cake", inputs={"flour": Loaf.open(flour.folder)})
 
 
+@pytest.mark.parametrize("part", ["files", "hashes"])
+@pytest.mark.parametrize("name", [None, "new-name.txt"])
+def test_a_manifest_whose_files_and_hashes_contradict_each_other_is_damage(
+    tmp_path: Path, part: str, name: str | None
+) -> None:
+    """One that lists no hash for a file, or another file, or another hash would leave that file unread."""
+    flour = bake(tmp_path / "flour")
+    path = tmp_path / "flour" / "artifact.json"
+    content = json.loads(path.read_text())
+    if name is not None:
+        (tmp_path / "flour" / "content.txt").rename(tmp_path / "flour" / name)
+        content["files"] = {name: content["files"].pop("content.txt")}
+        content["hashes"] = {name: content["hashes"].pop("content.txt")}
+    elif part == "files":
+        content["files"] = {}
+    else:
+        content["hashes"] = {"content.txt": "0" * 64}
+    path.write_text(json.dumps(content))
+    with pytest.raises(DamagedError, match=r"artifact.json was changed after it was finished: the files, hashes and"):
+        artifact.verify(Loaf.open(flour.folder))
+
+
 @pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "a/../../secret.txt"])
 def test_a_manifest_cannot_name_files_outside_its_folder(tmp_path: Path, name: str) -> None:
     bake(tmp_path / "a")

@@ -21,6 +21,7 @@ from mammofill.audit import AuditSettings, audit
 from mammofill.ground.errors import SourceError
 from mammofill.ground.file_names import file_name, inside
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
+from mammofill.mammograms.sources import collections
 from mammofill.mammograms.sources.annotations import Circle, Collection, LesionEntry, MammogramEntry
 from mammofill.mammograms.sources.csv_table import has_columns, read_csv_table
 from mammofill.mammograms.sources.identifiers import with_names_of_files
@@ -313,3 +314,12 @@ def test_tables_in_other_clothes_are_read_and_shifted_rows_are_refused(tmp_path:
     path.write_bytes(b"a,b\n\xff\xfe,2\n")
     with pytest.raises(SourceError, match="it is no UTF-8 .*Save it as CSV"):
         read_csv_table(path, ("a",))
+
+
+def test_whatever_a_reader_of_tables_raises_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(source: Path, settings: IngestSettings) -> Any:
+        return [][1]
+
+    monkeypatch.setitem(collections.COLLECTIONS, "table", collections.CollectionReader(stumble))
+    with pytest.raises(SourceError, match=r"cannot be read as table \(IndexError: list index out of range\)"):
+        collections.read_collection(tmp_path, IngestSettings(collection="table"))

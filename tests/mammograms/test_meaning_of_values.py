@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -490,6 +491,18 @@ def test_masks_in_gray_colours_and_with_soft_edges_are_masks(tmp_path: Path) -> 
         read = read_mask(tmp_path / name)
         assert abs(int(read.mask.sum()) - int((disc() > 0).sum())) < 0.1 * read.mask.sum()
         assert [remark.rule for remark in read.remarks] == [rule]
+
+
+def test_a_small_mask_that_is_blurred_is_a_mask_and_a_heat_map_is_none(tmp_path: Path) -> None:
+    Image.fromarray(cv2.GaussianBlur(np.pad(disc(), 100), (0, 0), 2)).save(tmp_path / "soft.png")
+    read = read_mask(tmp_path / "soft.png")
+    assert abs(int(read.mask.sum()) - int((disc() > 0).sum())) < 0.1 * read.mask.sum()
+    assert [remark.rule for remark in read.remarks] == ["mask-soft"]
+    rows, columns = np.ogrid[:400, :400]
+    heat = 255 * np.exp(-((rows - 200) ** 2 + (columns - 200) ** 2) / 800)
+    Image.fromarray(heat.astype(np.uint8)).save(tmp_path / "heat.png")
+    with pytest.raises(ImageFileError, match="heat.png is not a mask: a mask has two values"):
+        read_mask(tmp_path / "heat.png")
 
 
 def test_what_only_looks_like_a_soft_mask_is_refused(tmp_path: Path) -> None:

@@ -237,6 +237,11 @@ def verify(artifact: Artifact) -> None:
         return
     manifest = artifact.manifest
     names = sorted(manifest.hashes)
+    if names and not _agrees_with_itself(manifest):
+        raise DamagedError(
+            f"{artifact.folder / MANIFEST_NAME} was changed after it was finished: the files, hashes and fingerprint "
+            f"in it contradict each other. Make {artifact.folder} again."
+        )
     mark = _mark_of(artifact.folder, manifest)
     if mark is not None and mark.is_file():
         return
@@ -251,6 +256,13 @@ def verify(artifact: Artifact) -> None:
                     f"{manifest.hashes[name][:12]}, and is {content[:12]}. Make {artifact.folder} again."
                 )
     _leave(mark)
+
+
+def _agrees_with_itself(manifest: Manifest) -> bool:
+    in_order = sorted(manifest.hashes, key=lambda name: Path(name).parts)
+    return manifest.hashes.keys() == manifest.files.keys() and manifest.fingerprint == _fingerprint_from(
+        {name: manifest.hashes[name] for name in in_order}
+    )
 
 
 def verifies() -> bool:
@@ -538,9 +550,13 @@ def fingerprint_of(
     known = known or {}
     paths = [folder / name for name in names]
     hashes = {name: known.get(name) or fingerprint_file(path) for name, path in zip(names, paths, strict=True)}
-    lines = [f"{name} {content}" for name, content in hashes.items()]
     sizes = {name: path.stat().st_size for name, path in zip(names, paths, strict=True)}
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest(), sizes, hashes
+    return _fingerprint_from(hashes), sizes, hashes
+
+
+def _fingerprint_from(hashes: Mapping[str, str]) -> str:
+    """Return the fingerprint of files by their SHA-256, in the order of their paths."""
+    return hashlib.sha256("\n".join(f"{name} {content}" for name, content in hashes.items()).encode()).hexdigest()
 
 
 def _is_payload(path: Path) -> bool:
