@@ -126,7 +126,7 @@ def _command(given: list[str]) -> int:
 
 
 def _refuse_urls(name: str, given: list[str]) -> None:
-    """Refuse URLs where a command makes something, and where one that is no stage reads: stages say it by themselves."""
+    """Refuse URLs where a command makes something, and where one reads that is no stage; stages see to it themselves."""
     for before, one in zip(["", *given], given, strict=False):
         flag, _, value = one.partition("=") if one.startswith("--") else (before, "", one)
         if flag == "--out":
@@ -405,12 +405,14 @@ def _pull(given: list[str]) -> int:
     from mammofill.ground.stores.pull import pull
 
     pulled = pull(options.url, options.out, progress=_progress(options))
-    print(f"{_result(pulled.artifact)}\n{pulled.files} files fetched now ({pulled.bytes / 1e6:,.1f} MB)")
+    kind, headline = pulled.artifact.manifest.kind, pulled.artifact.headline()
+    fetched = f"{pulled.files} files fetched now ({pulled.bytes / 1e6:,.1f} MB)"
+    print(f"{pulled.artifact.folder}: {kind} ({headline}); {fetched}")
     return 0
 
 
-_OF_STORES = """s3:// needs pip install "mammofill[object-stores]"; gs:// and others the library that fsspec names. Credentials and addresses are
-those of that library, from the environment: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ..."""
+_OF_STORES = """s3:// needs pip install "mammofill[object-stores]"; gs:// and others the library that fsspec names. Credentials and
+addresses are found as that library does, from the environment: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ..."""
 
 
 def _studio(given: list[str]) -> int:

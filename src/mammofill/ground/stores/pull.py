@@ -1,4 +1,4 @@
-"""Pulling: a pushed artifact becomes a folder again; each file is checked as it arrives, and the folder appears whole."""
+"""Pulling: a pushed artifact becomes a folder again; each file is checked as it arrives, the folder appears whole."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from mammofill.ground.errors import MammofillError, SettingsError, StoreError
 _WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 """Stores in which an object appears in one move. Elsewhere a file is written beside its place and then renamed."""
 
+_NO_BUCKET = "bucket does not exist"
 _BESIDE = ".partial"
 _EXTRA = {"s3": "object-stores", "s3a": "object-stores"}
 
@@ -57,7 +58,7 @@ class Remote:
             return self.read(name, 0, most)
         except StoreError as error:
             # A store tells of a bucket that is not there by the same error as of an object.
-            if isinstance(error.__cause__, FileNotFoundError) and "bucket" not in str(error.__cause__):
+            if isinstance(error.__cause__, FileNotFoundError) and _NO_BUCKET not in str(error.__cause__):
                 return None
             raise
 
