@@ -126,7 +126,7 @@ def _command(given: list[str]) -> int:
 
 
 def _refuse_urls(name: str, given: list[str]) -> None:
-    """Refuse URLs where a command makes something, and where one reads that is no stage; stages see to it themselves."""
+    """Refuse URLs where a command makes something, and where one reads that is no stage; stages do so by themselves."""
     for before, one in zip(["", *given], given, strict=False):
         flag, _, value = one.partition("=") if one.startswith("--") else (before, "", one)
         if flag == "--out":
@@ -411,8 +411,8 @@ def _pull(given: list[str]) -> int:
     return 0
 
 
-_OF_STORES = """s3:// needs pip install "mammofill[object-stores]"; gs:// and others the library that fsspec names. Credentials and
-addresses are found as that library does, from the environment: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ..."""
+_OF_STORES = """s3:// needs pip install "mammofill[object-stores]"; gs:// and others the library that fsspec names.
+Credentials and addresses are found as that library does, in the environment: AWS_PROFILE, AWS_ENDPOINT_URL, ..."""
 
 
 def _studio(given: list[str]) -> int:

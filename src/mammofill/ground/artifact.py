@@ -648,9 +648,14 @@ def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
         return False
     _check_same_plan(out, vars(read_manifest(out)), plan, finished=True)
     _check_files(out, read_manifest(out))
-    with suppress(OSError):
-        (out / _LOCK_NAME).unlink()  # of who was killed just after the rename
+    forget_lock(out)
     return True
+
+
+def forget_lock(out: Path) -> None:
+    """Remove the lock that whoever was killed just after the rename left in a finished folder."""
+    with suppress(OSError):
+        (out / _LOCK_NAME).unlink()
 
 
 def move_into_place(partial: Path, out: Path) -> None:

@@ -19,6 +19,7 @@ from mammofill.ground.artifact import (
     differences,
     discard,
     fingerprint_file,
+    forget_lock,
     held,
     move_into_place,
     note_plan,
@@ -93,6 +94,8 @@ def pull(url: str, out: str | Path, *, progress: Progress = quiet) -> Pulled:
             _check_is_the_same(partial, manifest)
         note_plan(partial, _plan(manifest, pushed))
         fetched = _fetch(remote, pushed, partial, progress)
+        for leftover in partial.rglob("*.tmp"):  # of who was killed while writing the plan or the manifest
+            leftover.unlink()
         write_atomically(partial / MANIFEST_NAME, text)
         move_into_place(partial, out)
     return Pulled(open_any(out), len(fetched), sum(one.bytes for one in fetched))
@@ -105,6 +108,7 @@ def _finished(out: Path, manifest: Manifest) -> Artifact | None:
     _check_is_the_same(out, manifest)
     artifact = open_any(out)
     verify(artifact)
+    forget_lock(out)
     return artifact
 
 

@@ -77,7 +77,7 @@ def push(folder: str | Path, url: str, *, progress: Progress = quiet) -> Sent:
     if there is None:
         remote.write(PUSHED_NAME, pushed.as_json())
         _check_it_is_ours(artifact, remote, pushed)
-    remote.clear(OBJECTS)
+    remote.clear()
     return Sent(remote.shown, pushed, len(missing), sum(one.bytes for _, one in missing))
 
 

@@ -17,11 +17,11 @@ from typing import Any
 
 from mammofill.ground.errors import MammofillError, SettingsError, StoreError
 
-_WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
+_WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 """Stores in which an object appears in one move. Elsewhere a file is written beside its place and then renamed."""
 
 _NO_BUCKET = "bucket does not exist"
-_BESIDE = ".partial"
+_BESIDE = re.compile(r"\.[0-9a-f]{32}\.partial$")
 _EXTRA = {"s3": "object-stores", "s3a": "object-stores"}
 
 
@@ -82,14 +82,14 @@ class Remote:
         with self._told(name), self._place_for(name) as place:
             self._files.pipe_file(place, content)
 
-    def clear(self, folder: str) -> None:
-        """Remove what killed pushes left beside objects of a folder. Only when all its objects are there."""
+    def clear(self) -> None:
+        """Remove what killed pushes left beside their places. Only when everything is at its place."""
         if self._whole:
             return
-        with self._told(folder):
-            for path in self._files.find(self._at(folder)):
-                if path.endswith(_BESIDE):
-                    with suppress(FileNotFoundError):  # by another push, or by its own
+        with self._told(""):
+            for path in self._files.find(self._root, maxdepth=2):
+                if _BESIDE.search(path):
+                    with suppress(FileNotFoundError):  # removed by another push, or renamed by its own
                         self._files.rm_file(path)
 
     def _at(self, name: str) -> str:
@@ -103,7 +103,7 @@ class Remote:
             yield place
             return
         self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
-        beside = f"{place}.{uuid.uuid4().hex}{_BESIDE}"
+        beside = f"{place}.{uuid.uuid4().hex}.partial"
         yield beside
         try:
             self._files.mv(beside, place)
