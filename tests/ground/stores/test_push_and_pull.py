@@ -289,6 +289,39 @@ def in_a_process(what: str, given: str) -> int:
     return subprocess.run([sys.executable, "-c", program], check=False).returncode
 
 
+def test_a_file_that_was_fetched_in_part_is_not_fetched_again(
+    made: Artifact, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(made.folder, url)
+    read, asked = Remote.read, []
+
+    def breaks(remote: Remote, name: str, first: int, last: int) -> bytes:
+        if first > 0:
+            raise StoreError("the line is dead")
+        return read(remote, name, first, last)
+
+    def noted(remote: Remote, name: str, first: int, last: int) -> bytes:
+        asked.append((name, first))
+        return read(remote, name, first, last)
+
+    monkeypatch.setattr(Remote, "read", breaks)
+    with pytest.raises(StoreError, match="the line is dead"):
+        pull(url, tmp_path / "back")
+    monkeypatch.setattr(Remote, "read", noted)
+    check_content(pull(url, tmp_path / "back").artifact)
+    large = f"objects/{made.manifest.hashes['images/one.tif']}"
+    assert [first for name, first in asked if name == large] == [2**23]
+
+
+def test_what_a_crash_of_this_machine_left_is_no_damage_of_the_store(made: Artifact, tmp_path: Path) -> None:
+    url, out = (tmp_path / "store").as_uri(), tmp_path / "back"
+    push(made.folder, url)
+    (tmp_path / "back.partial" / ".scratch").mkdir(parents=True)
+    for number in range(len(CONTENTS)):
+        (tmp_path / "back.partial" / ".scratch" / str(number)).write_bytes(b"\0" * 7)
+    check_content(pull(url, out).artifact)
+
+
 # ---- refused --------------------------------------------------------------------------------------------------------
 
 
@@ -463,6 +496,7 @@ def test_the_commands_say_what_they_did(made: Artifact, tmp_path: Path, capsys: 
         ("extract-patches m --out s3://b/p", "s3://b/p is a URL. .* Give a folder, then: mammofill push DIR s3://b/p"),
         ("ingest table gs://b/t.csv --out x", "gs://b/t.csv is a URL, and collections .* Copy it to a disk first"),
         ("audit s3://b/c", "s3://b/c is a URL, and collections .* Copy it to a disk first"),
+        ("audit --tables-only s3://b/c", "s3://b/c is a URL, and collections .* Copy it to a disk first"),
         ("list s3://b/run", "s3://b/run is a URL. Commands read .* mammofill pull s3://b/run --out"),
         ("studio s3://b/run", "s3://b/run is a URL"),
         ("run study.toml --out=s3://b/run", "s3://b/run is a URL. .* mammofill push DIR s3://b/run"),

@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,8 @@ class Pulled:
 def pull(url: str, out: str | Path, *, progress: Progress = quiet) -> Pulled:
     """Pull an artifact that was pushed.
 
-    While files arrive, the folder is called ``<out>.partial``; stopped or killed, the same call goes on with those that
-    are missing, also from another URL at which the same artifact lies.
+    While files arrive, the folder is called ``<out>.partial``; stopped or killed, the same call goes on with what is
+    missing, also within a file, and also from another URL at which the same artifact lies.
 
     Args:
         url: where it was pushed to.
@@ -163,10 +163,26 @@ def _fetch(remote: Remote, pushed: Pushed, partial: Path, progress: Progress) ->
 
 
 def _download(remote: Remote, one: Object, place: Path, stopped: Callable[[], bool]) -> None:
-    """Fetch one object, at most a byte more than it should have, and see that it is the one that was pushed."""
-    sha256, size = hashlib.sha256(), 0
-    with place.open("wb") as file:
-        while size < one.bytes and not stopped():
+    """Fetch one object, or the rest of one that an earlier pull began, and see that it is the one that was pushed."""
+    begun = place.is_file()
+    size, sha256 = _append(remote, one, place, stopped)
+    if begun and (size, sha256) != (one.bytes, one.sha256):
+        place.unlink()  # a machine that went down may leave anything there, and that is not the store's damage
+        size, sha256 = _append(remote, one, place, stopped)
+    check_arrived(remote, one, size, sha256)
+
+
+def _append(remote: Remote, one: Object, place: Path, stopped: Callable[[], bool]) -> tuple[int, str]:
+    """Fetch what a file lacks, at most a byte more than it should have; return its size and SHA-256."""
+    sha256 = hashlib.sha256()
+    with place.open("a+b") as file:
+        file.seek(0)
+        while part := file.read(_AT_A_TIME):
+            sha256.update(part)
+        size = file.tell()
+        while size < one.bytes:
+            if stopped():
+                raise CancelledError
             part = remote.read(one.name, size, min(size + _AT_A_TIME, one.bytes + 1))
             if not part:
                 break
@@ -175,4 +191,4 @@ def _download(remote: Remote, one: Object, place: Path, stopped: Callable[[], bo
             size += len(part)
         file.flush()
         os.fsync(file.fileno())
-    check_arrived(remote, one, size, sha256.hexdigest())
+    return size, sha256.hexdigest()

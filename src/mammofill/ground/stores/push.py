@@ -75,6 +75,7 @@ def push(folder: str | Path, url: str, *, progress: Progress = quiet) -> Sent:
             task.advance()
     check_all_are_there(remote, pushed)
     if there is None:
+        _check_it_is_ours(artifact, remote, pushed)
         remote.write(PUSHED_NAME, pushed.as_json())
         _check_it_is_ours(artifact, remote, pushed)
     remote.clear()

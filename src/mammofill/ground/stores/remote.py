@@ -20,6 +20,9 @@ from mammofill.ground.errors import MammofillError, SettingsError, StoreError
 _WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 """Stores in which an object appears in one move. Elsewhere a file is written beside its place and then renamed."""
 
+_BY_PARTS: dict[str, Any] = {"chunksize": 2**24, "max_concurrency": 1}
+"""How s3fs sends a file: else it would hold half a gigabyte of each one in memory. Several files are sent at once."""
+
 _NO_BUCKET = "bucket does not exist"
 _BESIDE = re.compile(r"\.[0-9a-f]{32}\.partial$")
 _EXTRA = {"s3": "object-stores", "s3a": "object-stores"}
@@ -44,7 +47,9 @@ class Remote:
         """The URL as messages say it: without a password."""
         self._files, self._root = _found(url, self.shown)
         kinds = self._files.protocol
-        self._whole = not _WHOLE.isdisjoint({kinds} if isinstance(kinds, str) else kinds)
+        kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+        self._whole = not _WHOLE.isdisjoint(kinds)
+        self._by_parts = _BY_PARTS if "s3" in kinds else {}
 
     def read(self, name: str, first: int, last: int) -> bytes:
         """Return the bytes of an object from `first` up to but not including `last`, or to its end."""
@@ -75,7 +80,7 @@ class Remote:
     def send(self, path: Path, name: str) -> None:
         """Put a file there."""
         with self._told(name), self._place_for(name) as place:
-            self._files.put_file(os.fspath(path), place)
+            self._files.put_file(os.fspath(path), place, **self._by_parts)
 
     def write(self, name: str, content: bytes) -> None:
         """Put bytes there."""
