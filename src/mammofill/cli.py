@@ -131,7 +131,7 @@ def _refuse_urls(name: str, given: list[str]) -> None:
         flag, _, value = one.partition("=") if one.startswith("--") else (before, "", one)
         if flag == "--out":
             refuse_url(value, "What is made is written to a disk", pushed=True)
-        elif name in ("audit", "init"):
+        elif name in ("audit", "init") or flag == "--config" or value.endswith((".toml", ".sqlite")):
             refuse_source_url(value)
         elif name in _OWN_WAYS:
             refuse_url(value, "Commands read files and folders on this machine")

@@ -57,7 +57,7 @@ def refuse_url(path: str | Path, rule: str, pushed: bool = False) -> None:
 
 
 def refuse_source_url(path: str | Path) -> None:
-    """Refuse a URL where files are wanted that others made.
+    """Refuse a URL where files are wanted that others made, or that a user wrote.
 
     Raises:
         SourceError: it is a URL.
@@ -65,8 +65,8 @@ def refuse_source_url(path: str | Path) -> None:
     url = as_url(path)
     if url is not None:
         raise SourceError(
-            f"{url} is a URL, and collections and tables are read where this machine sees them as files. Copy it to a "
-            "disk first (aws s3 sync, gcloud storage rsync), or mount it, and give the folder or table."
+            f"{url} is a URL, and collections, tables and settings are read where this machine sees them as files. "
+            "Copy it to a disk first (aws s3 sync, gcloud storage rsync), or mount it, and give its path there."
         )
 
 

@@ -462,6 +462,42 @@ def test_credentials_that_are_not_there(
     s3fs.S3FileSystem.clear_instance_cache()
 
 
+def test_credentials_that_the_store_does_not_know(made: Artifact, s3: str, capsys: pytest.CaptureFixture[str]) -> None:
+    push(made.folder, f"{s3}/known")
+    strangers_may_ask("0")
+    try:
+        assert main(["pull", f"{s3}/known", "--out", "back"]) == StoreError.exit_code
+    finally:
+        strangers_may_ask("inf")
+    assert "s3://bucket/known/pushed.json: the store refuses (The AWS Access Key Id" in capsys.readouterr().err
+
+
+def strangers_may_ask(times: str) -> None:
+    """Let the store of tests serve so many requests of keys that it does not know."""
+    from urllib.request import Request, urlopen
+
+    address = f"{os.environ['AWS_ENDPOINT_URL']}/moto-api/reset-auth"
+    urlopen(Request(address, times.encode(), {"Content-Type": "text/plain"})).close()
+
+
+def test_an_address_where_no_store_is(
+    made: Artifact, s3: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import socket
+
+    import s3fs
+
+    with socket.socket() as taken:  # bound and never listening: whoever comes is refused
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+        s3fs.S3FileSystem.clear_instance_cache()
+        assert main(["push", str(made.folder), "s3://bucket/x"]) == StoreError.exit_code
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert "s3://bucket/x/pushed.json: the store does not answer (Could not connect" in capsys.readouterr().err
+
+
 def test_a_library_that_is_not_installed(made: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     from fsspec.registry import _registry
 
@@ -494,9 +530,14 @@ def test_the_commands_say_what_they_did(made: Artifact, tmp_path: Path, capsys: 
     [
         ("extract-patches s3://b/m --out x", "s3://b/m is a URL. Stages read folders .* mammofill pull s3://b/m --out"),
         ("extract-patches m --out s3://b/p", "s3://b/p is a URL. .* Give a folder, then: mammofill push DIR s3://b/p"),
-        ("ingest table gs://b/t.csv --out x", "gs://b/t.csv is a URL, and collections .* Copy it to a disk first"),
-        ("audit s3://b/c", "s3://b/c is a URL, and collections .* Copy it to a disk first"),
-        ("audit --tables-only s3://b/c", "s3://b/c is a URL, and collections .* Copy it to a disk first"),
+        ("ingest table gs://b/t.csv --out x", "gs://b/t.csv is a URL, and collections, .* Copy it to a disk first"),
+        ("audit s3://b/c", "s3://b/c is a URL, and collections, .* Copy it to a disk first"),
+        ("audit --tables-only s3://b/c", "s3://b/c is a URL, and collections, .* Copy it to a disk first"),
+        (
+            "plan s3://b/s.toml",
+            "s3://b/s.toml is a URL, and collections, tables and settings .* Copy it to a disk first",
+        ),
+        ("ingest table t --out x --config s3://b/s.toml", "s3://b/s.toml is a URL, and .* Copy it to a disk first"),
         ("list s3://b/run", "s3://b/run is a URL. Commands read .* mammofill pull s3://b/run --out"),
         ("studio s3://b/run", "s3://b/run is a URL"),
         ("run study.toml --out=s3://b/run", "s3://b/run is a URL. .* mammofill push DIR s3://b/run"),

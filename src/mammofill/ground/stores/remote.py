@@ -155,6 +155,11 @@ def _in_words(error: Exception) -> str:
             f"no credentials were found ({said}). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), or "
             "what else the store's library reads."
         )
+    if "Endpoint" in kind or isinstance(error, ConnectionError):
+        return (
+            f"the store does not answer ({said}). Check its address (AWS_ENDPOINT_URL where it is not Amazon's own) "
+            "and the network, then run the same command again to go on."
+        )
     if isinstance(error, PermissionError):
         return f"the store refuses ({said}). Check the credentials and what they allow."
     if isinstance(error, FileNotFoundError):
