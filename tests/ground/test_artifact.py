@@ -118,7 +118,7 @@ class KilledHereError(Exception):
     """Stands for a kill at the very point where it is raised."""
 
 
-@pytest.mark.parametrize("point", ["_fingerprint_folder", "_move_into_place", "rename", "unlink"])
+@pytest.mark.parametrize("point", ["_fingerprint_folder", "move_into_place", "rename", "unlink"])
 def test_what_is_needed_to_go_on_stays_until_the_manifest_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
