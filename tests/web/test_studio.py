@@ -176,16 +176,16 @@ def test_too_many_paintings_are_refused_and_cancelled_ones_end() -> None:
     def paint() -> np.ndarray:
         begun.set()
         assert go_on.wait(30)
-        return np.zeros((2, 2), np.uint16)
+        return np.zeros((1, 2, 2), np.uint16)
 
     queue = PaintQueue()
-    at_work = queue.add([FillRequest({}, paint), FillRequest({}, paint)])
+    at_work = queue.add([FillRequest([{}], paint), FillRequest([{}], paint)])
     assert begun.wait(30)
-    waiting = [queue.add([FillRequest({}, paint)]) for _ in range(MOST_WAITING)]
+    waiting = [queue.add([FillRequest([{}], paint)]) for _ in range(MOST_WAITING)]
     with pytest.raises(BusyError, match="wait already. Wait until one is done, or cancel one"):
-        queue.add([FillRequest({}, paint)])
+        queue.add([FillRequest([{}], paint)])
     assert queue.cancel(waiting[0].name).state == "cancelled"
-    queue.add([FillRequest({}, paint)])
+    queue.add([FillRequest([{}], paint)])
     queue.cancel(at_work.name)
     go_on.set()
     ended(at_work)

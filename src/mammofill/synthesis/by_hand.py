@@ -44,8 +44,8 @@ _REASONS = {
     "hole-at-the-border": "the hole that would be repainted touches the border of the patch, so that the lesion would "
     "be cut off. Draw farther inside, or smaller.",
     "hole-off-the-breast": "the hole that would be repainted leaves the breast tissue. Draw where there is tissue.",
-    "own-lesion-shows": "the patch has a lesion of its own, which must lie in the hole with {margin:g} px around it, or "
-    "both would show. Draw over all of it.",
+    "own-lesion-shows": "the patch has a lesion of its own, which must lie in the hole with {margin:g} px around it, "
+    "or both would show. Draw over all of it.",
 }
 
 TISSUE = "-tissue"
