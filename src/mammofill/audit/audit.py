@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from mammofill.audit.alike import check_index
 from mammofill.audit.examine import Facts, examine, read_facts, read_small_copy
 from mammofill.audit.findings import SEVERITIES, Case, Finding
 from mammofill.audit.images import Looked, image_findings
@@ -75,7 +76,8 @@ def audit(source: str | Path, settings: AuditSettings = AuditSettings(), *, prog
 
     Raises:
         SourceError: the source is missing or not recognised, or its tables are missing or cannot be read.
-        SettingsError: several collections recognise it.
+        SettingsError: several collections recognise it; it has so many pictures that an index is needed, which is not
+            installed.
     """
     source = Path(source)
     if not source.exists():
@@ -87,6 +89,7 @@ def audit(source: str | Path, settings: AuditSettings = AuditSettings(), *, prog
     if settings.tables_only:
         findings += _without_images(collection)
     else:
+        check_index(len(collection.mammograms))
         findings += _with_images(source, collection, ingest_settings, settings, progress)
     shown = _Shown(source, collection)
     return Audit(

@@ -591,8 +591,9 @@ def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
     """Say whether an artifact is there; see `begin` for what is raised if it was made by another plan."""
     if not (out / MANIFEST_NAME).is_file():
         return False
-    _check_same_plan(out, vars(read_manifest(out)), plan, finished=True)
-    _check_files(out, read_manifest(out))
+    manifest = read_manifest(out)
+    _check_same_plan(out, vars(manifest), plan, finished=True)
+    _check_files(out, manifest)
     with suppress(OSError):
         (out / _LOCK_NAME).unlink()  # of who was killed just after the rename
     return True
