@@ -367,7 +367,7 @@ def _studio(given: list[str]) -> int:
     parser.add_argument("--port", type=int, default=0, help="where to listen; 0 takes a free port")
     parser.add_argument("--host", default="127.0.0.1", help="another address lets other machines in, over plain HTTP")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
-    parser.add_argument("--show-patients", action="store_true", help="name patients to other machines too")
+    parser.add_argument("--name-patients", action="store_true", help="show identifiers of patients instead of neutral numbers")
     parser.add_argument("--device", default="cpu", help="where fills are painted: auto, cpu, cuda or cuda:N")
     _add_ways(parser, dry_run=False)
     options = _parsed(parser, given)
@@ -378,7 +378,7 @@ def _studio(given: list[str]) -> int:
         host=options.host,
         port=options.port,
         browser=not options.no_browser,
-        show_patients=options.show_patients,
+        name_patients=options.name_patients,
         device=_device(options.device, quiet),
         say=lambda words: print(words, flush=True),
     )

@@ -24,7 +24,7 @@ from mammofill.web.painting import MOST_WAITING, FillRequest, Painting, PaintQue
 def opened(folder: Path, tmp_path: Path) -> tuple[TestClient, Path]:
     place = tmp_path / "study"
     shutil.copytree(folder, place)
-    client, access = client_of(Studio(place))
+    client, access = client_of(Studio(place, name_patients=True))
     client.get(f"/?token={access.token}")
     return client, place
 
@@ -75,7 +75,7 @@ def test_gallery_filters_and_pages(opened: tuple[TestClient, Path]) -> None:
 
 
 def test_patients_are_not_named_to_other_machines(folder: Path) -> None:
-    client, access = client_of(Studio(folder, show_patients=False))
+    client, access = client_of(Studio(folder, name_patients=False))
     client.get(f"/?token={access.token}")
     name = ids_of(client)["patches"]
     answer = client.get(f"/api/patches/{name}/rows")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,14 @@ from test_studio import ids_of, wait_for
 from toy_studio import SIZE_PX, a_disc, client_of, infiller_of, make_folder, packed
 
 from mammofill.ground.errors import LeakError, MammofillError, SettingsError
+from mammofill.ground.imaging import touches_border
+from mammofill.infilling import Infiller
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.patches import ExtractPatchesSettings, PatchSet, Place, cut_patch, extract_patches
 from mammofill.phantom import PhantomSettings, write_phantoms
-from mammofill.synthesis import HandFill, keep_painted_windows
+from mammofill.synthesis import HandFill, keep_painted_windows, windows_for
 from mammofill.web.app import Studio
+from mammofill.web.windows import around
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +114,7 @@ def test_the_page_is_told_where_the_window_lies_and_why_not(client: TestClient, 
 
 
 def test_patients_are_not_named_to_other_machines_where_a_window_is_refused(filmed: Path) -> None:
-    client, access = client_of(Studio(filmed, show_patients=False))
+    client, access = client_of(Studio(filmed, name_patients=False))
     client.get(f"/?token={access.token}")
     ids = ids_of(client)
     mammograms = MammogramSet.open(filmed / "mammograms")
@@ -168,22 +173,27 @@ def test_nothing_of_a_mammogram_of_the_test_split_is_kept(client: TestClient, fi
     assert not list((filmed / "studio").glob("tested*")) if (filmed / "studio").exists() else True
 
 
+def whole_lesions(mammograms: MammogramSet, infiller: Infiller) -> Iterator[tuple[Place, np.ndarray]]:
+    """Windows with a whole lesion of the train split in their middle, and its mask."""
+    for lesion in mammograms.lesions.to_dict("records"):
+        facts = mammograms.facts(lesion["mammogram_id"])
+        height, width = mammograms.mask_in_box(lesion["lesion_id"]).shape
+        middle = lesion["top"] + height // 2, lesion["left"] + width // 2
+        top, left = around(*middle, SIZE_PX, (facts["rows"], facts["columns"]))
+        place = Place(lesion["mammogram_id"], top, left)
+        with suppress(MammofillError):
+            own = cut_patch(mammograms, place, windows_for(infiller)).mask
+            if facts["split"] == "train" and own.any() and not touches_border(own):
+                yield place, own
+
+
 def test_a_lesion_of_the_windows_own_must_be_painted_over_as_a_whole(filmed: Path) -> None:
     mammograms, infiller = MammogramSet.open(filmed / "mammograms"), infiller_of(filmed)
-    table = PatchSet.open(filmed / "windows").table
-    lesions = table[(table["pathology"] != "normal") & (table["split"] == "train") & (table["breast_share"] == 1)]
-    settings = ExtractPatchesSettings(size_px=SIZE_PX)
-    for one in lesions.to_dict("records"):
-        place = Place(one["mammogram_id"], int(one["top"]), int(one["left"]))
-        own = cut_patch(mammograms, place, settings).mask
-        rows, columns = np.nonzero(own)
-        if min(rows.min(), columns.min()) > 4 and max(rows.max(), columns.max()) < SIZE_PX - 5:
-            break
-    else:
-        pytest.fail("no lesion lies in the middle of its window")
+    place, own = next(whole_lesions(mammograms, infiller))
+    window = cut_patch(mammograms, place, windows_for(infiller))
     beside = np.zeros_like(own)
     beside[6:12, 6:12] = True
-    fill = HandFill(str(one["patch_id"]), beside, "benign", 1)
+    fill = HandFill(str(window.facts["patch_id"]), beside, "benign", 1)
     with pytest.raises(MammofillError, match="has a lesion of its own, which must lie in the hole with 2 px around it"):
         keep_painted_windows(infiller, mammograms, [place], [fill], filmed / "never")
     assert not list(filmed.glob("never*"))

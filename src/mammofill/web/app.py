@@ -18,12 +18,13 @@ from fastapi.staticfiles import StaticFiles
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from mammofill.ground.artifact import MANIFEST_NAME
+from mammofill.ground.artifact import MANIFEST_NAME, Manifest
 from mammofill.ground.errors import ArtifactError, BusyError, MammofillError, SettingsError, SourceError
 from mammofill.infilling import Infiller
 from mammofill.infilling.conditions import FACTS
 from mammofill.mammograms import MammogramSet
 from mammofill.patches import Patch, PatchSet, Place
+from mammofill.patches.extract import CUT_STAGE
 from mammofill.readers import ReaderStudy, ReaderStudySettings, make_reader_study
 from mammofill.synthesis import (
     HandFill,
@@ -35,7 +36,7 @@ from mammofill.synthesis import (
     refusal,
     windows_for,
 )
-from mammofill.synthesis.by_hand import TISSUE
+from mammofill.synthesis.by_hand import STAGE, TISSUE
 from mammofill.web.access import Access, AccessControl
 from mammofill.web.folder_index import FolderIndex, inputs_of, words_of
 from mammofill.web.painting import MOST_FILLS, FillRequest, PaintQueue
@@ -49,6 +50,8 @@ _ALL_BREAST = 0.97
 _STATIC = Path(__file__).with_name("static")
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:"
 """Reports hold their own styles and pictures; what scripts they have stays off inside of the studio."""
+_SETTINGS_WITH_NAMES = {STAGE: ("fills",), CUT_STAGE: ("places",)}
+"""Settings, by the stage, that hold identifiers of patches or mammograms, which mostly hold the patient's."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 Word = Annotated[str, Query(max_length=100)]
@@ -140,13 +143,14 @@ class RatingGiven(BaseModel):
 class Studio:
     """What the answers are made from."""
 
-    def __init__(self, folder: Path, device: str = "cpu", show_patients: bool = True) -> None:
+    def __init__(self, folder: Path, device: str = "cpu", name_patients: bool = False) -> None:
         self.index = FolderIndex(folder)
         self.queue = PaintQueue()
         self.tiles = Tiles()
         self.windows = Windows()
         self.device = device
-        self.show_patients = show_patients
+        self.name_patients = name_patients
+        self._patients: dict[str, int] = {}
         self._readers: dict[str, ReaderStudy] = {}
 
     # ---- patches
@@ -160,19 +164,38 @@ class Studio:
         rows = patches.rows(**{name: word for name, word in wanted.items() if word and name != "patient_id"})
         if not wanted.get("patient_id"):
             return rows
-        if not self.show_patients:
-            raise SettingsError("Patients are not told apart here: the studio was opened for other machines.")
+        if not self.name_patients:
+            raise SettingsError("Patients are not looked for by name here: open the studio with --name-patients.")
         of = patches.table["patient_id"].str.contains(wanted["patient_id"], case=False, regex=False)
         return rows[of.fillna(False).to_numpy(dtype=bool)[rows]]
 
     def rows(self, patches: PatchSet, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
         """Return what the page shows of some patches."""
         columns = ["patch_id", "patient_id", "pathology", "abnormality", "split", "origin", "density", "seed"]
-        hidden = [] if self.show_patients else ["patch_id", "patient_id"]
-        table = patches.table.iloc[rows][[name for name in columns if name not in hidden]].astype(object)
+        table = patches.table.iloc[rows][columns].astype(object)
         records = table.where(table.notna(), None).to_dict("records")
-        return [{"row": int(row)} | {str(key): value for key, value in one.items()}
+        return [{"row": int(row)} | self._named({str(key): value for key, value in one.items()})
                 for row, one in zip(rows, records, strict=True)]  # fmt: skip
+
+    def patient(self, patient_id: str) -> str:
+        """Return what the page calls a patient: by the identifier if that was asked for, by a neutral number if not.
+
+        Numbers are given in the order in which patients are first shown, and hold in all sets until the studio closes.
+        """
+        if self.name_patients:
+            return patient_id
+        return f"patient {self._patients.setdefault(patient_id, len(self._patients) + 1)}"
+
+    def _named(self, facts: dict[str, Any]) -> dict[str, Any]:
+        if not self.name_patients:
+            facts = {name: value for name, value in facts.items() if name != "patch_id"}
+        return facts | {"patient_id": self.patient(str(facts["patient_id"]))}
+
+    def settings(self, manifest: Manifest) -> dict[str, Any]:
+        """Return the settings of an artifact, without those that name patients, where they are not to be named."""
+        names = () if self.name_patients else _SETTINGS_WITH_NAMES.get(manifest.stage, ())
+        hidden = {name: f"{len(manifest.settings[name])}, not shown: they name patients" for name in names}
+        return dict(manifest.settings) | hidden
 
     def row(self, patches: PatchSet, row: int) -> int:
         """Check that a row is there."""
@@ -220,7 +243,7 @@ class Studio:
         try:
             yield
         except MammofillError as error:
-            if self.show_patients:
+            if self.name_patients:
                 raise
             words = str(error)
             for name in names:
@@ -257,7 +280,11 @@ class Studio:
             some = asked.fills[start : start + together]
             fills = [HandFill(context, mask, one.pathology, one.seed, facts=known) for one in some]
             said = [{"infiller": name, "pathology": one.pathology, "seed": one.seed} for one in some]
-            yield FillRequest(said, partial(paint_patch, painter, patch, fills, device=self.device))
+            yield FillRequest(said, partial(self._painted, painter, patch, fills))
+
+    def _painted(self, painter: Infiller, patch: Patch, fills: Sequence[HandFill]) -> NDArray[np.uint16]:
+        with self.unnamed(str(patch.facts["patch_id"])):
+            return paint_patch(painter, patch, fills, device=self.device)
 
     def keep(self, asked: KeepAsked) -> PatchSet:
         """Keep fills below the studio's folder, under a new name."""
@@ -438,14 +465,14 @@ def _browse(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/api/artifacts")
     def artifacts() -> dict[str, Any]:
-        return {"folder": index.folder.resolve().name, "artifacts": index.entries(), "patients": studio.show_patients}
+        return {"folder": index.folder.resolve().name, "artifacts": index.entries(), "patients": studio.name_patients}
 
     @app.get("/api/artifacts/{name}")
     def artifact(name: str) -> dict[str, Any]:
         manifest = index.manifest(name)
         learned = {one.through: len(one.patients) for one in manifest.patients_learned_from}
         return {
-            "settings": manifest.settings,
+            "settings": studio.settings(manifest),
             "counts": manifest.counts,
             "seed": manifest.seed,
             "package_version": manifest.package_version,
@@ -518,12 +545,12 @@ def _browse(app: FastAPI, studio: Studio) -> None:
         found = index.open(name, MammogramSet)
         table = found.mammograms.reset_index(names="number")
         table = table[table["split"] == split] if split else table
-        if patient and studio.show_patients:
+        if patient and studio.name_patients:
             table = table[table["patient_id"].str.contains(patient, case=False, regex=False)]
         return {
             "all": len(table),
             "tile_px": TILE_PX,
-            "rows": [_mammogram(found, one, studio.show_patients) for one in
+            "rows": [_mammogram(found, one, studio) for one in
                      table.iloc[offset : offset + count].astype(object).to_dict("records")],
         }  # fmt: skip
 
@@ -565,10 +592,11 @@ def _browse(app: FastAPI, studio: Studio) -> None:
         return Response(content.tobytes(), media_type="application/octet-stream")
 
 
-def _mammogram(found: MammogramSet, one: dict[Any, Any], show_patients: bool) -> dict[str, Any]:
+def _mammogram(found: MammogramSet, one: dict[Any, Any], studio: Studio) -> dict[str, Any]:
     lesions = found.lesions_of(one["mammogram_id"])
-    shown = {
+    return {
         "number": int(one["number"]),
+        "patient_id": studio.patient(str(one["patient_id"])),
         "rows": int(one["rows"]),
         "columns": int(one["columns"]),
         "top_level": top_level(int(one["rows"]), int(one["columns"])),
@@ -577,7 +605,6 @@ def _mammogram(found: MammogramSet, one: dict[Any, Any], show_patients: bool) ->
         "split": one["split"],
         "lesions": [f"{lesion.pathology} {lesion.abnormality}" for lesion in lesions.itertuples()],
     }
-    return shown | ({"patient_id": one["patient_id"]} if show_patients else {})
 
 
 def _paint(app: FastAPI, studio: Studio) -> None:
