@@ -25,7 +25,7 @@ from mammofill.infilling.conditions import FACTS
 from mammofill.mammograms import MammogramSet
 from mammofill.patches import Patch, PatchSet, Place
 from mammofill.patches.extract import CUT_STAGE
-from mammofill.readers import ReaderStudy, ReaderStudySettings, make_reader_study
+from mammofill.readers import PairStudy, ReaderStudy, ReaderStudySettings, make_reader_study, open_study
 from mammofill.synthesis import (
     HandFill,
     hole_for,
@@ -126,6 +126,7 @@ class StudyAsked(BaseModel):
     name: str = Field(max_length=40)
     real: str = Field(max_length=16)
     synthetic: str = Field(max_length=16)
+    kind: Literal["ratings", "pairs"] = "ratings"
     cases: int = Field(ge=1, le=500)
     readers: int = Field(ge=1, le=50)
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -137,6 +138,14 @@ class RatingGiven(BaseModel):
     position: int = Field(ge=0)
     synthetic: int = Field(ge=1, le=100)
     malignant: int = Field(ge=1, le=100)
+    seconds: float = Field(ge=0, le=1e6)
+
+
+class ChoiceGiven(BaseModel):
+    """Which of two a reader calls real."""
+
+    position: int = Field(ge=0)
+    left: bool
     seconds: float = Field(ge=0, le=1e6)
 
 
@@ -379,7 +388,7 @@ class Studio:
         """Return the reader studies in the folder, by a name of the server's."""
         places = sorted([*self.index.folder.glob("*.readers.sqlite"),
                          *self.index.folder.glob("studio/*.readers.sqlite")])  # fmt: skip
-        return {place.name.removesuffix(".readers.sqlite"): ReaderStudy(place) for place in places}
+        return {place.name.removesuffix(".readers.sqlite"): open_study(place) for place in places}
 
     def knows_reader(self, code: str) -> bool:
         """Say whether a code is a reader's of one of the studies."""
@@ -659,11 +668,11 @@ def _paint(app: FastAPI, studio: Studio) -> None:
 def _read(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/studies")
     def studies() -> list[dict[str, Any]]:
-        return [{"name": name, **one.progress()} for name, one in studio.studies().items()]
+        return [{"name": name, "kind": one.kind, **one.progress()} for name, one in studio.studies().items()]
 
     @app.post("/api/studies")
     def make(asked: StudyAsked) -> dict[str, Any]:
-        settings = ReaderStudySettings(cases=asked.cases, readers=asked.readers)
+        settings = ReaderStudySettings(kind=asked.kind, cases=asked.cases, readers=asked.readers)
         out = studio.new_place(asked.name, ".readers.sqlite")
         sets = studio.own_patches(asked.real), studio.own_patches(asked.synthetic)
         return {"name": asked.name, **make_reader_study(*sets, out, settings, seed=asked.seed).progress()}
@@ -682,5 +691,16 @@ def _read(app: FastAPI, studio: Studio) -> None:
     def rate(request: Request, given: RatingGiven) -> dict[str, Any]:
         code = str(request.state.reader)
         study = studio.reader(code)
+        if isinstance(study, PairStudy):
+            raise SettingsError("This study asks which of two is real, and takes no ratings. Load the page again.")
         study.rate(code, given.position, given.synthetic, given.malignant, given.seconds)
+        return study.upcoming(code)
+
+    @app.post("/api/read/choice")
+    def choose(request: Request, given: ChoiceGiven) -> dict[str, Any]:
+        code = str(request.state.reader)
+        study = studio.reader(code)
+        if not isinstance(study, PairStudy):
+            raise SettingsError("This study asks for ratings. Load the page again.")
+        study.choose(code, given.position, given.left, given.seconds)
         return study.upcoming(code)

@@ -132,6 +132,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     await lay16(before, await ask(`/api/patches/${state.set}/mask/${row}`));
   }
 
+  // Plain tissue has little contrast of its own: a window of half of the mammogram's range leaves room for a lesion's.
   async function chooseWindow(one, row, column) {
     await forget();
     state.chosen = [one, row, column];
@@ -149,15 +150,15 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     state.place = { mammograms: state.set, number: one.number, top: found.top, left: found.left };
     state.lender = about(state.infiller).patches.find((id) => sets.some((set) => set.id === id)) ?? null;
     const corner = `${base}/${found.top}/${found.left}`;
-    await lay16(await sixteen(await ask(`${corner}/raw?${by}`), state.side), await ask(`${corner}/mask?${by}`));
+    await lay16(await sixteen(await ask(`${corner}/raw?${by}`), state.side), await ask(`${corner}/mask?${by}`), found.white / 2);
   }
 
-  async function lay16(before, own) {
+  async function lay16(before, own, least = 0) {
     state.before = before;
     state.own = new Uint8Array(await own.arrayBuffer());
     state.mask = new Uint8Array(state.side ** 2);
     const [low, high] = tails(before);
-    state.window = { level: (low + high) / 2, width: Math.max(1.6 * (high - low), 256) };
+    state.window = { level: (low + high) / 2, width: Math.max(1.6 * (high - low), least, 256) };
     look.replaceChildren(windowOf(state.window, redraw));
     const ownButton = document.getElementById("own-outline");
     ownButton.hidden = !area(state.own);
