@@ -407,9 +407,8 @@ def _make_reader_study(given: list[str]) -> int:
     sets = PatchSet.open(options.real), PatchSet.open(options.synthetic)
     settings = settings_in(options, ReaderStudySettings)
     study = make_reader_study(*sets, options.out, settings, seed=options.seed)
-    print(
-        f"{study.path}: {study.progress()['cases']} {'pairs' if options.kind == 'pairs' else 'cases'}\ncodes of the readers:"
-    )
+    what = "pairs" if settings.kind == "pairs" else "cases"
+    print(f"{study.path}: {study.progress()['cases']} {what}\ncodes of the readers:")
     print("\n".join(f"  {code}" for code in study.codes()))
     return 0
 

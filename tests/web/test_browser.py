@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from toy_studio import SIZE_PX, a_disc, infiller_of
+from toy_studio import CLASSES, SIZE_PX, a_disc, infiller_of
 
+from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.patches import PatchSet
-from mammofill.readers import ReaderStudy, ReaderStudySettings, make_reader_study
+from mammofill.phantom import PhantomSettings, write_phantoms
+from mammofill.readers import PairStudy, ReaderStudy, ReaderStudySettings, make_reader_study
 from mammofill.synthesis import HandFill, keep_painted, paint_by_hand
 
 if TYPE_CHECKING:
@@ -139,6 +141,63 @@ def test_a_lesion_is_drawn_painted_and_kept(browser: Chrome, server: Server) -> 
     assert (kept.pixels([0])[0][0] == paint_by_hand(infiller_of(server.folder), patches, fill)).all()
 
 
+def test_a_window_of_a_mammogram_is_chosen_painted_and_kept(browser: Chrome, server: Server, tmp_path: Path) -> None:
+    write_phantoms(tmp_path / "films", PhantomSettings(patients=5, height_px=300, width_px=200), seed=3)
+    ingest(tmp_path / "films", server.folder / "mammograms", IngestSettings(height_px=300, split="auto"))
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    browser.execute_script(
+        "const into = document.querySelector('.paint select');"
+        "into.value = [...into.options].find((one) => one.textContent === 'mammograms: mammograms').value;"
+        "into.dispatchEvent(new Event('change'))"
+    )
+    wait_for(lambda: "Click into the mammogram" in text_of(browser, ".verdict"))
+    assert "patient 1" in text_of(browser, "select[aria-label=mammogram]")
+    mammograms = MammogramSet.open(server.folder / "mammograms")
+    film = all_of(browser, ".film")[0]
+    wait_for(lambda: all_of(browser, ".film canvas"))
+    click(browser, film, 0.02, 0.02)  # beside the mammogram: the nearest window is of film
+    wait_for(lambda: "breast covers too little of this window" in text_of(browser, ".verdict"))
+    assert browser.execute_script("return document.getElementById('go').disabled")
+    numbers = browser.execute_script(
+        "return [...document.querySelectorAll('select[aria-label=mammogram] option')].map((one) => Number(one.value))"
+    )
+    normal = next(number for number in numbers if not mammograms.lesions_of(name_of(mammograms, number)).size)
+    browser.execute_script(
+        "const which = document.querySelector('select[aria-label=mammogram]'); which.value = arguments[0];"
+        "which.dispatchEvent(new Event('change'))",
+        normal,
+    )
+    wait_for(lambda: "Click into the mammogram" in text_of(browser, ".verdict"))
+    click(browser, film, 0.5, 0.5)
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    draw(browser, all_of(browser, ".stage canvas:last-child")[0], [(0.4, 0.5), (0.6, 0.5), (0.6, 0.6), (0.4, 0.6)])
+    wait_for(lambda: "will be repainted" in text_of(browser, ".verdict"))
+    browser.execute_script("document.getElementById('go').click()")
+    wait_for(lambda: len(all_of(browser, ".fill input:not(:disabled)")) == 6)
+    browser.execute_script("document.querySelectorAll('.fill input')[3].click()")
+    browser.execute_script("document.getElementById('keep').click()")
+    wait_for(lambda: "kept: studio/painted" in text_of(browser, "#kept"))
+    assert complaints(browser) == []
+    kept = PatchSet.open(server.folder / "studio" / "painted")
+    assert list(kept.table["mammogram_id"]) == [name_of(mammograms, normal)]
+    assert list(kept.table["pathology"]) == ["malignant"]
+
+
+def name_of(mammograms: MammogramSet, number: int) -> str:
+    return str(mammograms.mammograms["mammogram_id"].iloc[number])
+
+
+def click(browser: Chrome, place: Any, across: float, down: float) -> None:
+    from selenium.webdriver import ActionChains
+
+    size = place.size
+    chain = ActionChains(browser)
+    chain.move_to_element_with_offset(place, int((across - 0.5) * size["width"]), int((down - 0.5) * size["height"]))
+    chain.click().perform()
+
+
 def test_a_painting_is_cancelled(browser: Chrome, server: Server) -> None:
     browser.get(server.address)
     browser.get(server.page("#paint"))
@@ -237,6 +296,33 @@ def test_a_reader_reads_through_a_reload_and_a_killed_server(browser: Chrome, se
     with sqlite3.connect(study.path) as database:
         order = json.loads(database.execute("SELECT cases FROM readers").fetchone()[0])
     assert [tuple(table.loc[number, ["synthetic", "malignant"]]) for number in order] == given
+
+
+def test_which_of_two_is_real_is_said_by_the_keyboard(browser: Chrome, server: Server, tmp_path: Path) -> None:
+    patches = PatchSet.open(server.folder / "patches")
+    fills = [HandFill(f"train-normal-{number}", a_disc(), name, 0) for number, name in enumerate(CLASSES[1:])]
+    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
+    settings = ReaderStudySettings(kind="pairs", cases=1, readers=1)
+    study = make_reader_study(patches, painted, server.folder / "us.readers.sqlite", settings)
+    assert isinstance(study, PairStudy)
+    (code,) = study.codes()
+    browser.get(server.page(f"read?code={code}"))
+    wait_for(lambda: text_of(browser, "#progress") == "0 of 2 pairs are judged")
+    wait_for(lambda: "Which of the two is real?" in text_of(browser, "#asked"))
+    assert len([one for one in all_of(browser, "#cases canvas") if one.is_displayed()]) == 2
+    press(browser, "ARROW_LEFT", "ARROW_RIGHT", "ENTER")
+    wait_for(lambda: text_of(browser, "#progress") == "1 of 2 pairs are judged")
+    wait_for(lambda: text_of(browser, "#typed") == "–")
+    press(browser, "ARROW_LEFT", "ENTER")
+    wait_for(lambda: "All pairs are judged" in text_of(browser, "#question"))
+    assert complaints(browser) == []
+    assert sorted(study.choices()["called_left"]) == [False, True]
+
+
+def press(browser: Chrome, *names: str) -> None:
+    from selenium.webdriver import ActionChains, Keys
+
+    ActionChains(browser).send_keys(*[getattr(Keys, name) for name in names]).perform()
 
 
 def type_in(browser: Chrome, text: str) -> None:
