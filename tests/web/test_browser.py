@@ -12,14 +12,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from toy_studio import CLASSES, SIZE_PX, a_disc, infiller_of
 
+from mammofill.ground.errors import MammofillError
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
-from mammofill.patches import PatchSet
+from mammofill.patches import ExtractPatchesSettings, PatchSet, Place, cut_patch
 from mammofill.phantom import PhantomSettings, write_phantoms
 from mammofill.readers import PairStudy, ReaderStudy, ReaderStudySettings, make_reader_study
 from mammofill.synthesis import HandFill, keep_painted, paint_by_hand
@@ -160,17 +162,14 @@ def test_a_window_of_a_mammogram_is_chosen_painted_and_kept(browser: Chrome, ser
     click(browser, film, 0.02, 0.02)  # beside the mammogram: the nearest window is of film
     wait_for(lambda: "breast covers too little of this window" in text_of(browser, ".verdict"))
     assert browser.execute_script("return document.getElementById('go').disabled")
-    numbers = browser.execute_script(
-        "return [...document.querySelectorAll('select[aria-label=mammogram] option')].map((one) => Number(one.value))"
-    )
-    normal = next(number for number in numbers if not mammograms.lesions_of(name_of(mammograms, number)).size)
+    normal, middle = a_normal_place(mammograms)
     browser.execute_script(
         "const which = document.querySelector('select[aria-label=mammogram]'); which.value = arguments[0];"
         "which.dispatchEvent(new Event('change'))",
         normal,
     )
     wait_for(lambda: "Click into the mammogram" in text_of(browser, ".verdict"))
-    click(browser, film, 0.5, 0.5)
+    click(browser, film, *shown_at(mammograms.facts(name_of(mammograms, normal)), middle, film.size))
     wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
     draw(browser, all_of(browser, ".stage canvas:last-child")[0], [(0.4, 0.5), (0.6, 0.5), (0.6, 0.6), (0.4, 0.6)])
     wait_for(lambda: "will be repainted" in text_of(browser, ".verdict"))
@@ -183,6 +182,30 @@ def test_a_window_of_a_mammogram_is_chosen_painted_and_kept(browser: Chrome, ser
     kept = PatchSet.open(server.folder / "studio" / "painted")
     assert list(kept.table["mammogram_id"]) == [name_of(mammograms, normal)]
     assert list(kept.table["pathology"]) == ["malignant"]
+
+
+def a_normal_place(mammograms: MammogramSet) -> tuple[int, tuple[int, int]]:
+    """Number of a mammogram, and row and column around which windows are normal and all breast, some px to each side."""
+    settings = ExtractPatchesSettings(size_px=SIZE_PX)
+    train = [number for number, split in enumerate(mammograms.mammograms["split"]) if split == "train"]
+    for number in train:
+        name, facts = name_of(mammograms, number), mammograms.facts(name_of(mammograms, number))
+        for top in range(4, facts["rows"] - SIZE_PX - 4, 8):
+            for left in range(4, facts["columns"] - SIZE_PX - 4, 8):
+                around = [Place(name, top + down, left + right) for down in (-4, 4) for right in (-4, 4)]
+                with suppress(MammofillError):
+                    cut = [cut_patch(mammograms, place, settings).facts for place in around]
+                    if all(one["pathology"] == "normal" and one["breast_share"] == 1 for one in cut):
+                        return number, (top + SIZE_PX // 2, left + SIZE_PX // 2)
+    raise AssertionError("no mammogram has normal tissue")
+
+
+def shown_at(facts: dict[str, Any], middle: tuple[int, int], size: dict[str, int]) -> tuple[float, float]:
+    """Where the viewer shows a pixel, as shares of it: the mammogram is fitted in, and centred."""
+    scale = min(size["width"] / facts["columns"], size["height"] / facts["rows"])
+    row, column = middle
+    across = 0.5 + (column - facts["columns"] / 2) * scale / size["width"]
+    return across, 0.5 + (row - facts["rows"] / 2) * scale / size["height"]
 
 
 def name_of(mammograms: MammogramSet, number: int) -> str:

@@ -675,7 +675,8 @@ def _read(app: FastAPI, studio: Studio) -> None:
         settings = ReaderStudySettings(kind=asked.kind, cases=asked.cases, readers=asked.readers)
         out = studio.new_place(asked.name, ".readers.sqlite")
         sets = studio.own_patches(asked.real), studio.own_patches(asked.synthetic)
-        return {"name": asked.name, **make_reader_study(*sets, out, settings, seed=asked.seed).progress()}
+        made = make_reader_study(*sets, out, settings, seed=asked.seed)
+        return {"name": asked.name, "kind": made.kind, **made.progress()}
 
     @app.get("/api/read/next")
     def upcoming(request: Request) -> dict[str, Any]:
