@@ -185,7 +185,7 @@ def test_a_window_of_a_mammogram_is_chosen_painted_and_kept(browser: Chrome, ser
 
 
 def a_normal_place(mammograms: MammogramSet) -> tuple[int, tuple[int, int]]:
-    """Number of a mammogram, and row and column around which windows are normal and all breast, some px to each side."""
+    """Number of a mammogram, and row and column around which windows are normal and all breast, also 4 px off."""
     settings = ExtractPatchesSettings(size_px=SIZE_PX)
     train = [number for number, split in enumerate(mammograms.mammograms["split"]) if split == "train"]
     for number in train:
