@@ -18,9 +18,11 @@ from toy_infilling import make_pairs, make_patches, rows_of
 from mammofill.classifier import TrainClassifierSettings
 from mammofill.cli import main
 from mammofill.comparison.plan import hash_of, plan_files, read_plans
+from mammofill.comparison.power import Assumed
 from mammofill.experiment import STAGES, Study, read_settings, read_study, run, stage_named
 from mammofill.experiment.arms import PAPER_ARMS
 from mammofill.experiment.planned import content_of, design_of, keep_plan
+from mammofill.experiment.power import plan_in_words
 from mammofill.experiment.steps import Step
 from mammofill.ground.artifact import MANIFEST_NAME, write_atomically
 from mammofill.ground.errors import ArtifactError, DamagedError, PlanChangedError, SettingsError, SourceError
@@ -444,6 +446,8 @@ def test_infillers_may_start_from_another_one_or_be_one_that_is_there(tmp_path: 
         "flow": "2 infillers with 3 classifiers each, infillers started from bank",
         "elsewhere": "6 classifiers, all of one infiller",
     }  # fmt: skip
+    words = plan_in_words(study, Assumed(), (60, 40), None)
+    assert "Not of elsewhere: one infiller from elsewhere counts as one, however often it is used" in words
     with pytest.raises(SettingsError, match=r"discriminator names elsewhere, whose method copy-paste trains none"):
         read_study(write_study(tmp_path, ELSEWHERE.replace('synthetic = "elsewhere"', 'discriminator = "elsewhere"')))
     changed = ELSEWHERE.replace('artifact = "bank"', 'artifact = "bank"\npreset = "modern"')

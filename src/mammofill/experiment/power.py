@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mammofill.comparison.power import Assumed, Size, what_more_would_buy
 from mammofill.experiment.planned import content_of, design_of
-from mammofill.experiment.steps import tested_patches
+from mammofill.experiment.steps import tested_patches, trained_here
 from mammofill.experiment.study import Study
 from mammofill.ground.errors import SettingsError
 from mammofill.patches import PatchSet
@@ -54,6 +54,12 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
     )
     for words, smallest in what_more_would_buy(size, assumed):
         yield f"  {words:<52} {'nothing is a finding' if math.isnan(smallest) else f'{smallest:.3f}'}"
+    elsewhere = [arm.name for arm in study.plan.arms if arm.has_infiller and not trained_here(arm, study.plan)]
+    if elsewhere and infillers >= 2:
+        yield (
+            f"Not of {', '.join(elsewhere)}: one infiller from elsewhere counts as one, however often it is used, so "
+            "that no difference of such an arm is a finding."
+        )
     if infillers < 2:
         yield "With one infiller of each kind its luck is in no interval: set infillers in [grid] to 3 or more."
 
