@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
@@ -559,6 +560,8 @@ def _shown(stored: NDArray[np.integer[Any]], dataset: Dataset, window: Window, n
     low, shown = _what_values_show(stored, dataset, window, notes)
     if stored.dtype == np.uint16 and np.array_equal(shown, np.arange(low, low + len(shown))):
         return np.asarray(stored, np.uint16)
+    if stored.dtype == np.uint8 and len(shown) == 256:
+        return np.asarray(cv2.LUT(np.asarray(stored), shown))  # as below, in a tenth of the time: masks have 8 bits
     places = stored if low == 0 else stored.astype(np.int32) - low
     return np.asarray(shown[places])
 
@@ -570,7 +573,8 @@ def _what_values_show(
     bits = int(dataset.BitsStored)
     signed = _is_signed(dataset)
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
-    if int(stored.min()) < low or int(stored.max()) > high:
+    fills_its_type = bits == 8 * stored.dtype.itemsize and signed == (stored.dtype.kind == "i")
+    if not fills_its_type and (int(stored.min()) < low or int(stored.max()) > high):
         raise ImageFileError(
             f"{notes.path} says {bits} {'signed' if signed else 'unsigned'} bits, so values from {low} to {high}, but "
             f"holds {stored.min()} to {stored.max()}. Its header is wrong."

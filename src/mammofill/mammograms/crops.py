@@ -7,7 +7,7 @@ all the same, so neither the size of a mask nor the film around the breast says 
 from __future__ import annotations
 
 from mammofill.ground.errors import ImageFileError
-from mammofill.ground.imaging import Mask, StoredImage, mask_box, resample_mask
+from mammofill.ground.imaging import Mask, StoredImage, mask_box, resample_small
 from mammofill.mammograms.lesion_masks import find_lesion_mask
 from mammofill.mammograms.mammogram_set import CROP_RULE
 from mammofill.mammograms.mask_checks import LARGEST_SHARE_OF_BREAST, breast_is_known
@@ -85,5 +85,5 @@ def _covers_the_breast(mask: Mask, tissue: TissueMap) -> bool:
     breast = tissue != Tissue.FILM
     if not breast_is_known(tissue):
         return False
-    small = resample_mask(mask, (tissue.shape[0], tissue.shape[1]))
+    small = resample_small(mask, (tissue.shape[0], tissue.shape[1]))
     return float((small & breast).sum() / breast.sum()) > LARGEST_SHARE_OF_BREAST
