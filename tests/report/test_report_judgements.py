@@ -78,4 +78,7 @@ def test_the_page_shows_it_only_where_there_is_one(
     assert "copy &amp; &lt;b&gt;paste&lt;/b&gt;" in page
     assert "<b>paste" not in page
     assert '<strong class="not-reached">not reached</strong>' in page
+    both = write_report(evaluations[:1], tmp_path / "both", judgements=[judgement, judgement])
+    place = f"{judgement.folder.parent.name}/{judgement.folder.name}"
+    assert f"Does the infiller paint lesions? ({place})" in both.page.read_text(encoding="utf-8")
     assert {"evaluations", "judgements"} == {record.role for record in report.manifest.inputs}

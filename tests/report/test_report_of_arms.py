@@ -215,6 +215,47 @@ def test_of_two_doses_as_near_to_1_the_smaller_one_stands_for_the_arm(grid: Comp
     assert all(len(case.scores) == 5 for case in read_comparison(grid, []).hardest)
 
 
+def test_an_arm_of_fewer_patients_stands_in_the_comparisons_and_beside_no_others(folder: Path) -> None:
+    cells = [
+        make_evaluation(folder / f"fewer-{arm}-{share}", arm, 1.0, {}, real_share=share)
+        for arm, share in (("real", 1.0), ("real", 0.25), ("repeated & more", 0.25))
+    ]
+    compared = compare_arms(cells, folder / "fewer", CompareArmsSettings(resamples=100, curve_resamples=100))
+    report = write_report(cells, folder / "fewer-report", comparisons=[compared])
+    table = pd.read_csv(report.folder / "table1.csv")
+    assert set(table.loc[table["source"] == "this study", "arm"]) == {"real"}
+    page = " ".join(report.page.read_text(encoding="utf-8").split())
+    assert "From fewer patients only, see the comparisons in full: repeated &amp; more." in page
+    assert "3 classifiers in 2 arms" in page
+    first = page[page.index('<h2 id="table1">') : page.index('<h2 id="comparison-1">')]
+    assert '<th scope="row">real</th>' in first
+    assert '<th scope="row">repeated' not in first
+
+
+def test_fills_beside_the_answer_are_those_of_the_arm_that_it_speaks_of(folder: Path) -> None:
+    real = make_patches(
+        folder / "tissue", [patch_row(k, kind) for kind in ("benign", "malignant") for k in range(4)], {}
+    )
+    cells = []
+    # The control's fills come first in the lineage.
+    for arm, patient in (("copy-paste", "pasted"), ("painted", "painted"), ("real", None)):
+        rows = [patch_row(k, kind, patch_id=f"{arm}-{kind}-{k}", patient_id=f"{patient}-{k}", origin="synthetic")
+                for kind in ("benign", "malignant") for k in range(3)]  # fmt: skip
+        sets = [real, make_patches(folder / f"fills-{arm}", rows, {"patches": real})] if patient else [real]
+        cells += [
+            make_evaluation(folder / f"led-{arm}-{seed}", arm, 1.0, {"patches": sets}, noise=f"{arm}{seed}",
+                            dose=1.0 if patient else None, replicate=seed)
+            for seed in range(2)
+        ]  # fmt: skip
+    settings = CompareArmsSettings(resamples=100, curve_resamples=100, reference="real", planned_arms=("painted",),
+                                   counterparts=(("painted", "real"), ("copy-paste", "real")))  # fmt: skip
+    compared = compare_arms(cells, folder / "led", settings)
+    page = write_report(cells, folder / "led-report", comparisons=[compared]).page.read_text(encoding="utf-8")
+    shown = re.findall(r'alt="fill, \w+ lesion [^"]*"', page)
+    assert len(shown) == 6
+    assert all("tissue of painted-" in alt for alt in shown)
+
+
 def test_the_answer_is_the_verdict(comparison: Comparison) -> None:
     told = read_comparison(comparison, []).in_short
     verdict = comparison.differences.loc[comparison.differences["tested"], "verdict"].item()

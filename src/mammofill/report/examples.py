@@ -47,15 +47,16 @@ LEAD = 3
 
 
 def lead_examples(sources: Sequence[PatchSet], seed: int) -> tuple[SideBySide, ...]:
-    """Show real lesions beside fills of the same class, from the first sets that have any.
+    """Show real lesions, from the first set that has any, beside fills of the same class, from the last one.
 
     Args:
-        sources: patch sets.
+        sources: patch sets, in the order of the corridor: fills that were selected come after all that were painted.
         seed: decides which.
     """
     found = []
     for pathology in ("benign", "malignant"):
-        real, fills = (_first_of(sources, pathology, origin, seed) for origin in ("real", "synthetic"))
+        real = _first_of(sources, pathology, "real", seed)
+        fills = _first_of(sources[::-1], pathology, "synthetic", seed)
         found.append(SideBySide(pathology, real, fills))
     return tuple(one for one in found if one.real or one.fills)
 

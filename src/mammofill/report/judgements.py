@@ -46,6 +46,7 @@ class Judged:
     """One judgement as shown."""
 
     name: str
+    """Folder, after the one it is in: folds each have one of the same name."""
     reading: tuple[str, ...]
     """What was reached and what was not, a sentence for each infiller."""
     basis: str
@@ -67,7 +68,7 @@ def read_judgement(judgement: Judgement) -> Judged:
     table, facts, counts = judgement.measures, judgement.facts, judgement.manifest.counts
     columns = (*judgement.infillers, *judgement.references)
     return Judged(
-        name=judgement.folder.name,
+        name="/".join(judgement.folder.resolve().parts[-2:]),
         reading=tuple(_sentence(one["name"], one["method"], table) for one in facts["infillers"]),
         basis=(
             f"{counts['pairs']} pairs of the {facts['split']} split, each filled benign and malignant, beside "

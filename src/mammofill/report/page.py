@@ -16,6 +16,7 @@ from mammofill.comparison import Comparison
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import Artifact
 from mammofill.judging import Judgement
+from mammofill.patches import PatchSet
 from mammofill.report.compared_figures import (
     figures_over_doses,
     forest_plot,
@@ -28,7 +29,7 @@ from mammofill.report.figures import draw_history
 from mammofill.report.flow import cell, flow_sheets
 from mammofill.report.judgements import read_judgement
 from mammofill.report.lead import not_tested, question
-from mammofill.report.lineage import Lineage, flat_settings, read_history
+from mammofill.report.lineage import Lineage, find_lineage, flat_settings, read_history
 from mammofill.report.looking import Looking
 from mammofill.report.paper import PAPER_NOTE, PAPER_TABLE
 from mammofill.report.reading import cautions, read_results
@@ -63,6 +64,8 @@ class Study:
     """Name -> replicates at all patients and the dose nearest 1."""
     classifiers: int
     """How many were evaluated in all."""
+    fewer_patients: tuple[str, ...]
+    """Further arms, trained from fewer patients only: they stand in the comparisons, and in no table beside `arms`."""
     shown: Sequence[Evaluation]
     """One classifier of each arm, in order."""
     measured: Sequence[tuple[str, Mapping[str, Estimate]]]
@@ -114,9 +117,10 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
         "reading": read_results(evaluations),
         "cautions": cautions(evaluations),
         "answers": answers,
-        "lead": lead_examples(lineage.patch_sets, seed),
+        "lead": lead_examples(_patch_sets_of_answer(study), seed),
         "not_tested": not_tested(study.comparisons, study.judgements, _has_fills(lineage)),
         "classifiers": study.classifiers,
+        "fewer_patients": study.fewer_patients,
         "test_set": evaluations[0].test_set,
         "counts": evaluations[0].manifest.counts,
         "confidence": f"{100 * float(evaluations[0].facts['confidence']):g} %",
@@ -167,7 +171,7 @@ def _contents(page: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if page["examples"]:
         yield "fills", "More lesions and fills"
     for number_, judged in enumerate(page["judgements"], start=1):
-        several = f": {judged.name}" if len(page["judgements"]) > 1 else ""
+        several = f" ({judged.name})" if len(page["judgements"]) > 1 else ""
         yield f"judgement-{number_}", f"Does the infiller paint lesions?{several}"
     if page["looking"]:
         yield "attention", "Where the classifiers look"
@@ -175,6 +179,19 @@ def _contents(page: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "training", "Training"
     yield "settings", "How to repeat the study"
     yield "lineage", "Lineage and settings"
+
+
+def _patch_sets_of_answer(study: Study) -> list[PatchSet]:
+    """Return the patch sets behind the arm that the answer speaks of; behind all arms where it speaks of none shown.
+
+    Fills beside the answer to "do generated lesions help?" must not be those of a control, such as pasted real ones.
+    """
+    if study.compared:
+        differences = study.compared.differences
+        for arm in differences.loc[differences["tested"], "arm"]:
+            if arm in study.arms:
+                return find_lineage(study.arms[arm][:1]).patch_sets
+    return study.lineage.patch_sets
 
 
 def _answer(comparison: Comparison, study: Study) -> Answer:

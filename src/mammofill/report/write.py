@@ -69,7 +69,9 @@ def write_report(
                 task.advance(1, "curves")
                 write_atomically(work.folder / "index.html", render_page(study, settings, seed))
                 task.advance(1, "page")
-            work.finish({"arms": len(study.shown), "missing_upstream": len(study.lineage.missing)})
+            work.finish(
+                {"arms": len(study.shown) + len(study.fewer_patients), "missing_upstream": len(study.lineage.missing)}
+            )
     return Report.open(out)
 
 
@@ -78,18 +80,23 @@ def _gather(
 ) -> Study:
     """Gather what the page, its tables and its figures are made from, each number once."""
     arms = plain_replicates(evaluations)
-    shown = [several[0] for several in arms.values()] if comparisons else list(evaluations)
+    lineage = find_lineage([several[0] for several in arms.values()] if comparisons else evaluations, judgements)
     own = next((one for one in comparisons if not one.external), None)
+    # Table 1 and all that goes with it is of one share of the patients; the comparisons hold the others.
+    fewer = {arm for arm, several in arms.items() if own and several[0].real_share < 1}
+    if len(fewer) < len(arms):
+        arms = {arm: several for arm, several in arms.items() if arm not in fewer}
+    shown = [several[0] for several in arms.values()] if comparisons else list(evaluations)
     means = dict(measures_over_seeds(own)) if own else {}
     measured = [(one.arm, means.get(one.arm, {}) if own else estimates(one)) for one in shown]
     reference = str(comparisons[0].facts["reference"]) if comparisons else shown[0].arm
-    lineage = find_lineage(shown, judgements)
     how = EvaluateSettings(
         resamples=int(shown[0].manifest.settings["resamples"]), confidence=float(shown[0].facts["confidence"])
     )
     return Study(
         arms=arms,
         classifiers=len(evaluations),
+        fewer_patients=tuple(sorted(fewer - arms.keys())),
         shown=shown,
         measured=measured,
         comparisons=comparisons,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from mammofill.ground.errors import DamagedError, DeviceError, TrainingError, We
 from mammofill.ground.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from mammofill.ground.training.data_order import positions_at, seeded_layers
 from mammofill.ground.training.device import chosen_device, find_device
+from mammofill.ground.training.distributed import has_bf16, training_processes
 from mammofill.ground.training.history import History, check_finite
 
 
@@ -97,6 +99,18 @@ def test_auto_is_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> No
     assert (chosen_device("auto"), chosen_device("cuda:1")) == ("cuda", "cuda:1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert chosen_device("auto") == "cpu"
+
+
+@pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="this processor has no instructions for bf16")
+def test_the_library_below_says_nothing_of_the_precision(caplog: pytest.LogCaptureFixture) -> None:
+    below = logging.getLogger("lightning_fabric")
+    below.addHandler(caplog.handler)
+    try:
+        with training_processes("cpu", 1, "bf16", lambda fabric: None):
+            pass
+    finally:
+        below.removeHandler(caplog.handler)
+    assert caplog.records == []
 
 
 def test_losses_that_are_no_numbers_stop_the_run() -> None:

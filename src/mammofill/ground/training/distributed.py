@@ -6,6 +6,7 @@ share of each batch. What they share is said in the open, in the loop: `Fabric.a
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -252,6 +253,8 @@ def _fabric(device: str, processes: int, precision: Precision) -> Fabric:
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     number = 0 if place.index is None else place.index
     devices: Any = [number] if place.type == "cuda" and processes == 1 else processes
+    # Which precision is in use is said by who trains.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     # The environment is said and not looked for: on a machine of a Slurm cluster Fabric would ask for srun, which
     # nobody here wants to use, and within a Slurm job take the job's tasks for processes of this training.
     alone, together = {"plugins": [LightningEnvironment()]}, {"strategy": "ddp", "plugins": [TorchElasticEnvironment()]}
