@@ -102,9 +102,31 @@ def read_header(path: str | Path) -> DicomHeader:
     Raises:
         ImageFileError: the file is missing, not DICOM, or holds no image.
     """
+    return parse(path).header
+
+
+@dataclass(frozen=True)
+class ParsedFile:
+    """A file whose header was read, and its pixels were not: see `parse`."""
+
+    path: Path
+    header: DicomHeader
+    _start: _Start
+
+
+def parse(path: str | Path) -> ParsedFile:
+    """Read a file's header, once for those who ask for its facts first, and for its pixels (`read_values`) later.
+
+    Args:
+        path: the file; nobody may change it in between.
+
+    Raises:
+        ImageFileError: as `read_header`.
+    """
     path = Path(path)
     with _refusals(path):
-        return _header(path, _dataset(path, pixels=False))
+        start = _parsed(path)
+        return ParsedFile(path, _header(path, start.dataset), start)
 
 
 def read_image(path: str | Path, window: Window = "none") -> StoredImage:
@@ -135,16 +157,45 @@ def read(path: str | Path, window: Window = "none") -> ReadImage:
     """
     path = Path(path)
     with _refusals(path):
-        stored, dataset = _stored(path)
-        header = _header_of_whole(path, dataset)
-        notes = _Notes(path, list(header.remarks))
-        stored = _without_unused_bits(stored, dataset, notes)
-        pixels = _shown(stored, dataset, window, notes)
+        stored, dataset, notes = _stored_and_noted(path, _parsed(path))
+        low, shown = _what_values_show(stored, dataset, window, notes)
         _note_doubts(dataset, notes)
-        greatest = max(int(stored.max()), -1 - int(stored.min()))
         signed = _is_signed(dataset)
-        bits = header.bits_stored
-        return ReadImage(pixels, bits, greatest.bit_length() + signed, signed, header.intent, tuple(notes.remarks))
+        greatest = max(int(stored.max()), -1 - int(stored.min()) if signed else 0)
+        header, remarks = _header_of_whole(path, dataset), tuple(notes.remarks)
+        return ReadImage(
+            _looked_up(stored, low, shown),
+            header.bits_stored,
+            greatest.bit_length() + signed,
+            signed,
+            header.intent,
+            remarks,
+        )
+
+
+def read_values(file: ParsedFile) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], tuple[Remark, ...]]:
+    """Read an image of which only the order of values counts, as of a mask.
+
+    Args:
+        file: from `parse`.
+
+    Returns:
+        What `read` does; but an image of 8 bits that `read` would only stretch is left over 0..255, of type uint8. And
+        what was remarkable.
+
+    Raises:
+        ImageFileError: as `read`.
+    """
+    with _refusals(file.path):
+        stored, dataset, notes = _stored_and_noted(file.path, file._start)
+        low, shown = _what_values_show(stored, dataset, "none", notes)
+        _note_doubts(dataset, notes)
+        as_it_is = stored.dtype == np.uint8 and np.array_equal(shown, _STRETCHED_BYTES)
+        values = np.asarray(stored, np.uint8) if as_it_is else _looked_up(stored, low, shown)
+        return values, tuple(notes.remarks)
+
+
+_STRETCHED_BYTES = np.arange(256) * (FULL_RANGE // 255)
 
 
 @dataclass(frozen=True)
@@ -173,7 +224,7 @@ def read_stored(path: str | Path) -> StoredValues:
     """
     path = Path(path)
     with _refusals(path):
-        stored, dataset = _stored(path)
+        stored, dataset = _stored(path, _parsed(path))
         notes = _Notes(path, [])
         stored = _without_unused_bits(stored, dataset, notes)
         low, shown = _what_values_show(stored, dataset, "none", notes)
@@ -294,9 +345,38 @@ def _dataset(path: Path, pixels: bool) -> Dataset:
         return dcmread(file, stop_before_pixels=not pixels)
 
 
-def _stored(path: Path) -> tuple[NDArray[np.integer[Any]], Dataset]:
+@dataclass(frozen=True)
+class _Start:
+    """What a file begins with, up to its pixels."""
+
+    dataset: Dataset
+    element: bytes
+    """The eight bytes with which the element of the pixels begins."""
+    length: int
+    """What it says of its length."""
+    offset: int
+    """Where the pixels lie in the file."""
+    size: int
+    """Of the file."""
+
+
+def _parsed(path: Path) -> _Start:
+    with open_regular(path) as file:
+        dataset = dcmread(file, stop_before_pixels=True)
+        # Source of this element's layout: DICOM PS3.5 section 7.1.2, Explicit VR, tag (7FE0,0010).
+        element, length = file.read(8), int.from_bytes(file.read(4), "little")
+        return _Start(dataset, element, length, file.tell(), os.fstat(file.fileno()).st_size)
+
+
+def _stored_and_noted(path: Path, start: _Start) -> tuple[NDArray[np.integer[Any]], Dataset, _Notes]:
+    stored, dataset = _stored(path, start)
+    notes = _Notes(path, list(_header_of_whole(path, dataset).remarks))
+    return _without_unused_bits(stored, dataset, notes), dataset, notes
+
+
+def _stored(path: Path, start: _Start) -> tuple[NDArray[np.integer[Any]], Dataset]:
     """Decode the values as they are stored, (rows, columns), of a file that is as it should be."""
-    mapped = _mapped(path)
+    mapped = _mapped(path, start)
     if mapped is not None:
         return mapped
     dataset = _dataset(path, pixels=True)
@@ -310,30 +390,26 @@ def _stored(path: Path) -> tuple[NDArray[np.integer[Any]], Dataset]:
     return _decode(path, dataset), dataset
 
 
-def _mapped(path: Path) -> tuple[NDArray[np.integer[Any]], Dataset] | None:
+def _mapped(path: Path, start: _Start) -> tuple[NDArray[np.integer[Any]], Dataset] | None:
     """Map the pixels of an uncompressed file into memory, as scanned film is kept, without copying them.
 
     Returns:
         The values and the header; None for any file that is not of the plainest kind, or ends too early.
     """
-    with open_regular(path) as file:
-        dataset = dcmread(file, stop_before_pixels=True)
-        # Source of this element's layout: DICOM PS3.5 section 7.1.2, Explicit VR, tag (7FE0,0010).
-        element, length = file.read(8), int.from_bytes(file.read(4), "little")
-        offset, size = file.tell(), os.fstat(file.fileno()).st_size
+    dataset = start.dataset
     if dataset.file_meta.get("TransferSyntaxUID") != ExplicitVRLittleEndian:
         return None
-    if element not in (b"\xe0\x7f\x10\x00OW\0\0", b"\xe0\x7f\x10\x00OB\0\0"):
+    if start.element not in (b"\xe0\x7f\x10\x00OW\0\0", b"\xe0\x7f\x10\x00OB\0\0"):
         return None
     header = _header(path, dataset)
     _check_readable(path, header, dataset)
     bits, signed = int(dataset.BitsAllocated), _is_signed(dataset)
     needed = header.rows * header.columns * bits // 8
     plain = bits in (8, 16) and header.bits_stored == bits and needed > 0
-    if not plain or length != needed + needed % 2 or length > size - offset:
+    if not plain or start.length != needed + needed % 2 or start.length > start.size - start.offset:
         return None
     kind = np.dtype(f"<{'i' if signed else 'u'}{bits // 8}")
-    return np.memmap(path, kind, "r", offset, (header.rows, header.columns)), dataset
+    return np.memmap(path, kind, "r", start.offset, (header.rows, header.columns)), dataset
 
 
 def _header_of_whole(path: Path, dataset: Dataset) -> DicomHeader:
@@ -550,18 +626,17 @@ def _without_unused_bits(stored: NDArray[np.integer[Any]], dataset: Dataset, not
     return np.asarray((cleared.astype(np.int32) ^ sign) - sign, stored.dtype)
 
 
-def _shown(stored: NDArray[np.integer[Any]], dataset: Dataset, window: Window, notes: _Notes) -> StoredImage:
+def _looked_up(stored: NDArray[np.integer[Any]], low: int, shown: NDArray[np.uint16]) -> StoredImage:
     """Bring stored values to what is shown, over 0..65535.
 
     All steps act on single values, so they are done once for each value that the bits can hold, in float64, and the
     pixels are looked up. Where nothing changes (16 bits without any transformation, as in scanned film) they are
     handed on as they are.
     """
-    low, shown = _what_values_show(stored, dataset, window, notes)
     if stored.dtype == np.uint16 and np.array_equal(shown, np.arange(low, low + len(shown))):
         return np.asarray(stored, np.uint16)
     if stored.dtype == np.uint8 and len(shown) == 256:
-        return np.asarray(cv2.LUT(np.asarray(stored), shown))  # as below, in a tenth of the time: masks have 8 bits
+        return np.asarray(cv2.LUT(np.asarray(stored), shown))  # as below, in a tenth of the time
     places = stored if low == 0 else stored.astype(np.int32) - low
     return np.asarray(shown[places])
 

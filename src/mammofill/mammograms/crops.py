@@ -28,7 +28,7 @@ def is_cut_around_its_lesion(entry: MammogramEntry) -> bool:
     Raises:
         ImageFileError: a file cannot be read.
     """
-    (rows, columns), _ = read_size(entry.image[0])
+    rows, columns = read_size(entry.image[0])
     if rows != columns or len(entry.lesions) != 1 or not isinstance(entry.lesions[0].place, tuple):
         return False
     mask = read_mask(entry.lesions[0].place[0]).mask

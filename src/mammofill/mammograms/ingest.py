@@ -114,7 +114,7 @@ def _prepare_all(
     jobs = [(entry, split_of[entry.patient_id]) for entry in missing]
     with progress.task("reading mammograms", len(entries)) as task:
         task.advance(len(entries) - len(missing))
-        limits = Limits(settings.read_seconds, settings.read_memory_gb, silent=True)
+        limits = Limits(settings.read_seconds, settings.read_memory_gb, silent=True, memory_kept=True)
         done_by = work_through(make, jobs, settings.workers, settings.engine, logs=rows, limits=limits)
         for (entry, _), outcome in done_by:
             if not outcome:

@@ -18,7 +18,7 @@ from mammofill.ground.foreign_files import Remark
 from mammofill.ground.imaging import Mask, StoredImage, mask_box, resample, resample_mask
 from mammofill.mammograms.find_crop import find_crop
 from mammofill.mammograms.mask_checks import MaskProblem
-from mammofill.mammograms.reading import read_image, read_mask, read_size
+from mammofill.mammograms.reading import SeenFile, read_image, read_seen_mask, see
 from mammofill.mammograms.sources.annotations import Decision, Files, LesionEntry
 
 LARGEST_SCALE = 2.0
@@ -122,27 +122,27 @@ class _Sorted:
 
 def _sort(place: Files, shape: tuple[int, int]) -> _Sorted:
     """Tell masks from pictures, the likeliest mask first; stop at the only file that has the mammogram's size."""
-    sizes: dict[Path, tuple[tuple[int, int], str]] = {}
+    seen: dict[Path, SeenFile] = {}
     found = _Sorted([], {}, [])
     for path in place:
         try:
-            sizes[path] = read_size(path)
+            seen[path] = see(path)
         except ImageFileError as error:
             found.broken.append(str(error))
-    fitting = [path for path, (size, _) in sizes.items() if size == shape]
+    fitting = [path for path, file in seen.items() if file.size == shape]
     likely_first = sorted(
-        sizes, key=lambda path: (sizes[path][0] != shape, "mask" not in sizes[path][1], "crop" in sizes[path][1])
+        seen.values(), key=lambda file: (file.size != shape, "mask" not in file.description, "crop" in file.description)
     )
-    for path in likely_first:
+    for file in likely_first:
         if fitting and fitting == [masked for masked, _ in found.masks]:
-            found.others[path] = "not needed"
+            found.others[file.path] = "not needed"
             continue
         try:
-            read = read_mask(path)
-            found.masks.append((path, read.mask))
-            found.remarks[path] = read.remarks
+            read = read_seen_mask(file)
+            found.masks.append((file.path, read.mask))
+            found.remarks[file.path] = read.remarks
         except ImageFileError as error:
-            found.others[path] = str(error)
+            found.others[file.path] = str(error)
     return found
 
 
