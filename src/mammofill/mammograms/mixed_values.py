@@ -23,6 +23,8 @@ class Values:
     signed: bool
     intent: str | None
     """FOR PRESENTATION or FOR PROCESSING, where a header says it."""
+    halved: bool = False
+    """Whether it was decoded at half its resolution."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Mixture:
     """One respect in which the images of a collection differ."""
 
     rule: str
-    """intents-mixed, signs-mixed, bits-mixed or ranges-mixed."""
+    """intents-mixed, signs-mixed, bits-mixed, ranges-mixed or decoding-mixed."""
     found: str
     fewer: tuple[str, ...]
     """The mammograms that differ from most."""
@@ -42,6 +44,7 @@ def find_mixtures(images: Sequence[Values]) -> list[Mixture]:
         _mixture("intents-mixed", images, lambda one: one.intent or "of no stated intent"),
         _mixture("signs-mixed", images, lambda one: "signed" if one.signed else "unsigned"),
         _mixture("bits-mixed", images, lambda one: f"of {one.bits} bits"),
+        _mixture("decoding-mixed", images, lambda one: f"decoded {'at half resolution' if one.halved else 'whole'}"),
     ]
     for bits in sorted({one.bits for one in images}):
         same = [one for one in images if one.bits == bits]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from mammofill import dicom, pictures
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.foreign_files import ReadImage, Remark, open_regular
-from mammofill.ground.imaging import Mask
+from mammofill.ground.imaging import Mask, StoredImage
 
 _MOST_BETWEEN = 0.1
 """Largest share of a mask's values that may lie between an eighth and seven eighths of the greatest. Blurred edges of a
@@ -35,13 +36,14 @@ class ReadMask:
     remarks: tuple[Remark, ...] = ()
 
 
-def read_image(path: Path, bits: int | None, window: dicom.Window) -> ReadImage:
+def read_image(path: Path, bits: int | None, window: dicom.Window, half_if_rows: int | None = None) -> ReadImage:
     """Read a mammogram from DICOM, PNG, TIFF, PGM or JPEG.
 
     Args:
         path: the file.
         bits: bits that the values use, where the file's own number is not meant; not for DICOM, which says it itself.
         window: see `mammofill.dicom.read`.
+        half_if_rows: likewise.
 
     Returns:
         (H, W) uint16, the file's values stretched over 0..65535 without losing a level, and what was remarkable.
@@ -50,7 +52,7 @@ def read_image(path: Path, bits: int | None, window: dicom.Window) -> ReadImage:
         ImageFileError: the file is missing, truncated, of an unknown kind, in colour, or has several frames; or its
             values need more than `bits`.
     """
-    return dicom.read(path, window) if _is_dicom(path) else pictures.read(path, bits)
+    return dicom.read(path, window, half_if_rows) if _is_dicom(path) else pictures.read(path, bits)
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,25 @@ def _why_no_soft_mask(values: NDArray[np.integer[Any]], extreme: int, is_jpeg: b
     if is_jpeg and apart <= _SPECKS * np.count_nonzero(core):
         return ""
     return f"{apart} values between the extremes do not lie at the edge of a lesion" if apart else ""
+
+
+class HalvedImage:
+    """A mammogram of which only the half resolution was decoded: its size, and its pixels for who asks for them.
+
+    NumPy takes it for the array (H, W) uint16 that it stands for. The place of most lesions needs no pixel of it.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int], window: dicom.Window) -> None:
+        self.path = path
+        self.shape = shape
+        self._window = window
+
+    @cached_property
+    def _pixels(self) -> StoredImage:
+        return dicom.read(self.path, self._window).pixels
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self._pixels, dtype, copy=copy)
 
 
 def _is_dicom(path: Path) -> bool:
