@@ -44,6 +44,8 @@ class ReadImage:
     intent: str | None = None
     """FOR PRESENTATION or FOR PROCESSING, where a header says it (DICOM PS3.3 C.8.11.7)."""
     remarks: tuple[Remark, ...] = ()
+    is_compressed: bool = True
+    """Whether reading it again takes a decoder."""
     halved_from: tuple[int, int] | None = None
     """(rows, columns) of the file, where only its half resolution was decoded."""
 

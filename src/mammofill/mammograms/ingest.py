@@ -23,9 +23,10 @@ from mammofill.mammograms.mammogram_set import (
     LESION_COLUMNS,
     MAMMOGRAM_COLUMNS,
     MammogramSet,
+    base_folder,
 )
 from mammofill.mammograms.mixed_values import find_mixtures
-from mammofill.mammograms.prepare import FOLDERS, Prepared, base_folder, is_whole, prepare, rows_path
+from mammofill.mammograms.prepare import FOLDERS, Prepared, is_whole, prepare, rows_path
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.collections import collection_reader, read_collection

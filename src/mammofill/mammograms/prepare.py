@@ -19,7 +19,7 @@ from mammofill.ground.imaging import Mask, StoredImage, encode_png, encode_tiff,
 from mammofill.mammograms.crops import crop_decision
 from mammofill.mammograms.draw_masks import draw_mask
 from mammofill.mammograms.lesion_masks import find_lesion_mask, remarked
-from mammofill.mammograms.mammogram_set import encode_tissue
+from mammofill.mammograms.mammogram_set import base_folder, encode_tissue
 from mammofill.mammograms.mask_checks import (
     LARGEST_SHARE,
     LEAST_IN_BREAST,
@@ -148,7 +148,8 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     if crop is not None:
         rows.decisions.append(crop)
         tissue = np.full_like(tissue, Tissue.BREAST)
-    made.files[f"images/{entry.mammogram_id}.tiff"] = encode_tiff(working)
+    if settings.keep_images or read.is_compressed:
+        made.files[f"images/{entry.mammogram_id}.tiff"] = encode_tiff(working)
     made.files[f"tissue/{entry.mammogram_id}.png"] = encode_tissue(tissue)
     for lesion in entry.lesions:
         _read_lesion(source, entry, lesion, whole, shape, tissue, crop is not None, made)
@@ -381,11 +382,6 @@ def relative_path(path: Path, source: Path) -> str:
     """Return a file's path inside a collection; as it is where it lies elsewhere."""
     base = base_folder(source)
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
-
-
-def base_folder(source: Path) -> Path:
-    """Return the folder of a collection, also where only its table was named."""
-    return source if source.is_dir() else source.parent
 
 
 def _write(folder: Path, name: str, content: bytes, rows: Prepared) -> None:

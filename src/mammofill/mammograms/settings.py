@@ -44,6 +44,9 @@ class IngestSettings:
         half_jpeg2000: decode JPEG 2000 at half its resolution where that has at least `height_px` rows, four times as
             fast. It is the low band of the wavelet, not the mean of areas, so the pixels are others; a decision for
             each such mammogram says so, and one more where a set holds both kinds (decoding-mixed).
+        keep_images: keep each mammogram at the working resolution, 9 MB at 2750 rows. Without it, those of uncompressed
+            DICOM are read from the collection again, and compared with what they were, whenever they are looked at
+            (extract-patches, the studio, export-dicom): it must stay where it is. Others are kept in any case.
         read_seconds: longest time that may be spent on one mammogram and its masks; a damaged file can make a decoder
             hang. One that takes longer is left out, and tried again by the next run.
         read_memory_gb: most memory that one may take, in GB; a file of kilobytes can unpack to more than there is.
@@ -66,6 +69,7 @@ class IngestSettings:
     synthetic_tests: bool = False
     window: Literal["none", "first"] = "none"
     half_jpeg2000: bool = False
+    keep_images: bool = True
     read_seconds: float = execution(300.0)
     read_memory_gb: float = execution(4.0)
     workers: int = execution(0)
