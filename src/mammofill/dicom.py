@@ -182,8 +182,8 @@ def read(path: str | Path, window: Window = "none", half_if_rows: int | None = N
             signed,
             header.intent,
             remarks,
-            dataset.file_meta.TransferSyntaxUID.is_encapsulated,
-            (header.rows, header.columns) if half else None,
+            is_compressed=dataset.file_meta.TransferSyntaxUID.is_encapsulated,
+            halved_from=(header.rows, header.columns) if half else None,
         )
 
 

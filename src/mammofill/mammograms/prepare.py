@@ -153,9 +153,8 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     made.files[f"tissue/{entry.mammogram_id}.png"] = encode_tissue(tissue)
     for lesion in entry.lesions:
         _read_lesion(source, entry, lesion, whole, shape, tissue, crop is not None, made)
-    rows.values.append(
-        Values(entry.mammogram_id, read.bits, read.used_bits, read.signed, read.intent, read.halved_from is not None)
-    )
+    halved = read.halved_from is not None
+    rows.values.append(Values(entry.mammogram_id, read.bits, read.used_bits, read.signed, read.intent, halved=halved))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,
