@@ -417,7 +417,7 @@ def _half_stored(path: Path, start: _Start, least_rows: int) -> tuple[NDArray[np
     if code[:4] != b"\xff\x4f\xff\x51" or code[42] & 0x80 or _is_signed(dataset):
         return None
     with PillowImage.open(io.BytesIO(code), formats=("JPEG2000",)) as picture:
-        picture.reduce = 1  # type: ignore[attr-defined, assignment, method-assign]
+        picture.reduce = 1  # type: ignore[assignment, method-assign]
         try:
             values = np.asarray(picture)
         except OSError:  # no lower resolution was encoded

@@ -103,8 +103,8 @@ def read_mask(path: Path) -> ReadMask:
 def read_seen_mask(file: SeenFile) -> ReadMask:
     """Read a mask as `read_mask` does, of a file whose header was read already."""
     if file._parsed is not None:
-        values, remarks = dicom.read_values(file._parsed)
-        return _as_mask(file.path, values, remarks, is_jpeg=False)
+        ordered, remarks = dicom.read_values(file._parsed)
+        return _as_mask(file.path, ordered, remarks, is_jpeg=False)
     values, _, remarks = pictures.read_values(file.path, as_mask=True)
     return _as_mask(file.path, values, remarks, is_jpeg=pictures.kind_of(file.path) == "JPEG")
 
