@@ -53,7 +53,7 @@ class Pipeline:
             began = time.perf_counter()
             images, classes = upcoming.result()
             upcoming = self._upcoming()
-            self.training.step(images, classes, self.images_seen, LONG, len(self.examples))
+            float(self.training.step(images, classes, self.images_seen, LONG, len(self.examples)))
             seconds.append(time.perf_counter() - began)
         upcoming.result()
         return seconds

@@ -104,7 +104,7 @@ def ours(networks: Networks, settings: GanSettings, device: str) -> Callable[[Ba
     """Return the step as training takes it."""
     turn = _turns(networks, settings)[0][0]
     with training_processes(device, 1, "float32", ours) as fabric:
-        return lambda batch: turn.step(fabric, [batch], 0, 1.0)["pretraining.perceptual"]
+        return lambda batch: float(turn.step(fabric, [batch], 0, 1.0)["pretraining.perceptual"])
 
 
 # ---- the published step, ported straightforwardly -----------------------------------------------------------------

@@ -56,7 +56,7 @@ file. Results go to standard output, everything else to standard error.
 | 5 | a leak: a patient on both sides of a split |
 | 6 | weights or a device that are not there |
 | 7 | training that cannot go on |
-| 8 | the system refused: disk full, no permission; what was done so far is kept |
+| 8 | the system refused (disk full, no permission), or an object store did; what was done so far is kept |
 | 9 | `audit --strict` found something serious |
 | 130 | stopped with Ctrl-C; the same command again goes on |
 
@@ -130,6 +130,8 @@ def _rows() -> Iterator[str]:
         "audit": ("files of a collection", "a summary; with `--out` a page and `audit.json`"),
         "init": ("a folder or table of mammograms", "a study file"),
         "list": ("a folder", "a table of the artifacts in it"),
+        "push": ("a finished artifact of any kind", "objects at a URL: [scaling.md](scaling.md)"),
+        "pull": ("what was pushed to a URL", "the artifact"),
         "run": ("a study file", "one folder per artifact"),
         "plan": ("a study file", "a table: what the design can show"),
         "studio": ("a folder", "a page in the browser: [studio.md](studio.md)"),

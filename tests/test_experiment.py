@@ -19,9 +19,9 @@ from mammofill.classifier import TrainClassifierSettings
 from mammofill.cli import main
 from mammofill.comparison.plan import hash_of, plan_files, read_plans
 from mammofill.experiment import STAGES, Study, read_settings, read_study, run, stage_named
+from mammofill.experiment.arms import PAPER_ARMS
 from mammofill.experiment.planned import content_of, design_of, keep_plan
 from mammofill.experiment.steps import Step
-from mammofill.experiment.study import PAPER_ARMS
 from mammofill.ground.artifact import MANIFEST_NAME, write_atomically
 from mammofill.ground.errors import ArtifactError, DamagedError, PlanChangedError, SettingsError, SourceError
 from mammofill.ground.progress import Progress, quiet

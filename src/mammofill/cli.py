@@ -2,7 +2,7 @@
 
 Results go to standard output, everything else to standard error. Exit codes: 0 done; 1 an error that nobody foresaw;
 2 wrong usage or settings; 3 to 7 as drawn in `mammofill.ground.errors`; 8 the system refused (disk full, no
-permission); 9 a strict audit found something serious; 130 stopped with Ctrl-C, 143 by SIGTERM.
+permission), or an object store; 9 a strict audit found something serious; 130 stopped with Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import mammofill
 from mammofill.experiment.stages import EXPORTS, PHANTOM, STAGES, Input, Stage, all_stages, find, stage_named
 from mammofill.ground.artifact import NO_VERIFY, Artifact
 from mammofill.ground.errors import MammofillError, SettingsError, did_you_mean
+from mammofill.ground.file_names import refuse_source_url, refuse_url
 from mammofill.ground.progress import LineProgress, Progress, for_this_console, quiet
 from mammofill.ground.stopping import StoppedError, sigterm_interrupts
 
@@ -37,6 +38,8 @@ _OTHERS = {
     "plan": "say what a study will compare and the smallest difference that it can show, before anything runs",
     "run": "run a whole study from one TOML file, up to its report",
     "list": "say what lies in a folder: artifacts, their state and headline figures, and what they were made from",
+    "push": "copy a finished artifact to an object store, checked and resumed, each content once",
+    "pull": "fetch an artifact that was pushed; each file is checked as it arrives",
     "studio": "open a page in the browser on what lies in a folder: look, paint lesions, let readers rate them",
     "make-reader-study": "draw real and synthetic lesions that people are to tell apart, and a code for each reader",
     "analyse-readers": "say whether readers could tell, with intervals over readers and cases",
@@ -114,10 +117,24 @@ def _command(given: list[str]) -> int:
         raise SettingsError(
             f"mammofill has no command {name!r}.{did_you_mean(name, known)} All commands: mammofill --help"
         )
+    if name not in ("push", "pull"):
+        _refuse_urls(name, rest)
     if name in _OWN_WAYS:
         return _OWN_WAYS[name](rest)
     _run_stage(stage_named(name), rest)
     return 0
+
+
+def _refuse_urls(name: str, given: list[str]) -> None:
+    """Refuse URLs where a command makes something, and where one reads that is no stage; stages do so by themselves."""
+    for before, one in zip(["", *given], given, strict=False):
+        flag, _, value = one.partition("=") if one.startswith("--") else (before, "", one)
+        if flag == "--out":
+            refuse_url(value, "What is made is written to a disk", pushed=True)
+        elif name in ("audit", "init") or flag == "--config" or value.endswith((".toml", ".sqlite")):
+            refuse_source_url(value)
+        elif name in _OWN_WAYS:
+            refuse_url(value, "Commands read files and folders on this machine")
 
 
 def _overview() -> str:
@@ -361,6 +378,43 @@ def _list(given: list[str]) -> int:
     return 0
 
 
+def _push(given: list[str]) -> int:
+    parser = _parser("push", _OTHERS["push"])
+    parser.add_argument("artifact", metavar="ARTIFACT", help="finished folder of any kind")
+    parser.add_argument("url", metavar="URL", help="where it is to lie, for example s3://bucket/study/patches")
+    parser.epilog = _OF_STORES
+    _add_ways(parser, dry_run=False)
+    options = _parsed(parser, given)
+    from mammofill.ground.stores.push import push
+
+    sent = push(options.artifact, options.url, progress=_progress(options))
+    print(
+        f"{sent.url}: {sent.pushed.kind} {sent.pushed.fingerprint[:12]}; {len(sent.pushed.objects())} objects, "
+        f"{sent.objects} sent now ({sent.bytes / 1e6:,.1f} MB)"
+    )
+    return 0
+
+
+def _pull(given: list[str]) -> int:
+    parser = _parser("pull", _OTHERS["pull"])
+    parser.add_argument("url", metavar="URL", help="where it was pushed to, for example s3://bucket/study/patches")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the artifact on this machine")
+    parser.epilog = _OF_STORES
+    _add_ways(parser, dry_run=False)
+    options = _parsed(parser, given)
+    from mammofill.ground.stores.pull import pull
+
+    pulled = pull(options.url, options.out, progress=_progress(options))
+    kind, headline = pulled.artifact.manifest.kind, pulled.artifact.headline()
+    fetched = f"{pulled.files} files fetched now ({pulled.bytes / 1e6:,.1f} MB)"
+    print(f"{pulled.artifact.folder}: {kind} ({headline}); {fetched}")
+    return 0
+
+
+_OF_STORES = """s3:// needs pip install "mammofill[object-stores]"; gs:// and others the library that fsspec names.
+Credentials and addresses are found as that library does, in the environment: AWS_PROFILE, AWS_ENDPOINT_URL, ..."""
+
+
 def _studio(given: list[str]) -> int:
     parser = _parser("studio", _OTHERS["studio"])
     parser.add_argument("folder", metavar="FOLDER", nargs="?", default=".", help="the folder; this one without it")
@@ -451,6 +505,8 @@ _OWN_WAYS: dict[str, Callable[[list[str]], int]] = {
     "plan": _plan,
     "run": _run,
     "list": _list,
+    "push": _push,
+    "pull": _pull,
     "studio": _studio,
     "make-reader-study": _make_reader_study,
     "analyse-readers": _analyse_readers,

@@ -41,6 +41,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from mammofill.ground.compressed_frames import FrameFacts, facts_of_frame
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.foreign_files import ReadImage, Remark, check_size, open_regular
 from mammofill.ground.imaging import FULL_RANGE, StoredImage
@@ -182,6 +183,7 @@ def read(path: str | Path, window: Window = "none", half_if_rows: int | None = N
             signed,
             header.intent,
             remarks,
+            header.patient_id,
             is_compressed=dataset.file_meta.TransferSyntaxUID.is_encapsulated,
             halved_from=(header.rows, header.columns) if half else None,
         )
@@ -238,8 +240,9 @@ def read_stored(path: str | Path) -> StoredValues:
     """
     path = Path(path)
     with _refusals(path):
-        stored, dataset = _stored(path, _parsed(path))
+        start = _parsed(path)
         notes = _Notes(path, [])
+        stored, dataset = _stored(path, start, notes)
         stored = _without_unused_bits(stored, dataset, notes)
         low, shown = _what_values_show(stored, dataset, "none", notes)
         return StoredValues(stored, int(dataset.BitsStored), low, shown, dataset)
@@ -383,12 +386,13 @@ def _parsed(path: Path) -> _Start:
 
 
 def _stored_and_noted(path: Path, start: _Start) -> tuple[NDArray[np.integer[Any]], Dataset, _Notes]:
-    stored, dataset = _stored(path, start)
-    notes = _Notes(path, list(_header_of_whole(path, dataset).remarks))
+    notes = _Notes(path, [])
+    stored, dataset = _stored(path, start, notes)
+    notes.remarks.extend(_header_of_whole(path, dataset).remarks)
     return _without_unused_bits(stored, dataset, notes), dataset, notes
 
 
-def _stored(path: Path, start: _Start) -> tuple[NDArray[np.integer[Any]], Dataset]:
+def _stored(path: Path, start: _Start, notes: _Notes) -> tuple[NDArray[np.integer[Any]], Dataset]:
     """Decode the values as they are stored, (rows, columns), of a file that is as it should be."""
     mapped = _mapped(path, start)
     if mapped is not None:
@@ -401,7 +405,7 @@ def _stored(path: Path, start: _Start) -> tuple[NDArray[np.integer[Any]], Datase
         raise ImageFileError(f"{path} holds no pixel data, only a header.")
     _check_readable(path, header, dataset)
     _check_length(path, header, dataset)
-    return _decode(path, dataset), dataset
+    return _decode(path, dataset, notes), dataset
 
 
 def _half_stored(path: Path, start: _Start, least_rows: int) -> tuple[NDArray[np.integer[Any]], Dataset, _Notes] | None:
@@ -413,6 +417,10 @@ def _half_stored(path: Path, start: _Start, least_rows: int) -> tuple[NDArray[np
     header = _header_of_whole(path, dataset)
     _check_readable(path, header, dataset)
     code = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    notes = _Notes(path, list(header.remarks))
+    told = facts_of_frame(code)
+    if told is not None:
+        _check_frame(told, dataset, notes)
     # Source: ITU-T T.800, A.5.1: the marker SIZ follows that of the start; its byte 38 says sign and bits, less 1.
     if code[:4] != b"\xff\x4f\xff\x51" or code[42] & 0x80 or _is_signed(dataset):
         return None
@@ -426,7 +434,6 @@ def _half_stored(path: Path, start: _Start, least_rows: int) -> tuple[NDArray[np
         return None
     shift = values.dtype.itemsize * 8 - (code[42] + 1)  # Pillow brings all values to the bits of their type
     stored = np.minimum(values >> max(shift, 0), 2 ** int(dataset.BitsStored) - 1).astype(values.dtype)
-    notes = _Notes(path, list(header.remarks))
     notes.add(HALVED_RULE, f"{header.rows}x{header.columns} pixels in JPEG 2000.", "Decoded at half its resolution.")
     return stored, dataset, notes
 
@@ -555,7 +562,23 @@ def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
             f"{path}{what} has {header.frames} frames; one is needed. Export the frame that is the mammogram, or the "
             "mask of each lesion, to a file of its own."
         )
-    if header.bits_stored > 16 or int(dataset.BitsAllocated) > 16:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_transfer_syntax:
+        raise ImageFileError(
+            f"{path} has the transfer syntax {syntax}, a maker's own or one that does not exist: nobody else can read "
+            "its pixels. Export it again, uncompressed."
+        )
+    if dataset.get("PixelRepresentation") not in (0, 1):
+        raise ImageFileError(
+            f"{path} does not say whether its values are signed (PixelRepresentation, (0028,0103), is "
+            f"{dataset.get('PixelRepresentation')!r}), so nobody can say what they are."
+        )
+    if header.bits_stored > int(dataset.BitsAllocated):
+        raise ImageFileError(
+            f"{path} says that {header.bits_stored} bits are stored in {dataset.BitsAllocated} (BitsStored, "
+            "BitsAllocated): one of the two is wrong, and with it the range of its values."
+        )
+    if header.bits_stored < 1 or header.bits_stored > 16 or int(dataset.BitsAllocated) > 16:
         raise ImageFileError(f"{path} stores {header.bits_stored} bits per pixel; up to 16 can be kept.")
     high_bit = int(dataset.get("HighBit", header.bits_stored - 1))
     if high_bit != header.bits_stored - 1:
@@ -566,20 +589,50 @@ def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
 
 
 def _check_length(path: Path, header: DicomHeader, dataset: Dataset) -> None:
+    """Refuse pixels that are fewer than the header says, or more: read by a wrong width they are garbled."""
     needed = -(-header.rows * header.columns * int(dataset.BitsAllocated) // 8)
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and len(dataset.PixelData) < needed:
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    if len(dataset.PixelData) - needed >= max(2, needed // max(header.rows, header.columns)):
+        raise ImageFileError(
+            f"{path} says {header.rows}x{header.columns} pixels of {dataset.BitsAllocated} bits, which take {needed} "
+            f"bytes, but holds {len(dataset.PixelData)}: its size or its number of frames is wrong."
+        )
+    if len(dataset.PixelData) < needed:
         raise ImageFileError(
             f"{path} is truncated: {header.rows}x{header.columns} pixels of {dataset.BitsAllocated} bits take {needed} "
             f"bytes, but it holds {len(dataset.PixelData)}. Fetch it again."
         )
 
 
-def _decode(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
+def _decode(path: Path, dataset: Dataset, notes: _Notes) -> NDArray[np.integer[Any]]:
     """Decode the stored values, trying the plugins in our order, never in the library's."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_encapsulated:
         dataset.pixel_array_options(correct_unused_bits=False)
         return _whole(path, np.asarray(dataset.pixel_array), dataset)
+    told = facts_of_frame(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    if told is not None:
+        _check_frame(told, dataset, notes)
+    # A decoder that is told fewer bits than there are clears the others, and nobody sees that the header is wrong.
+    with _bits_stored(dataset, max(int(dataset.BitsStored), told.bits if told else 0)):
+        return _decoded(path, dataset)
+
+
+@contextmanager
+def _bits_stored(dataset: Dataset, bits: int) -> Iterator[None]:
+    """Have a header say other bits for a while."""
+    said = dataset.BitsStored
+    dataset.BitsStored = bits
+    try:
+        yield
+    finally:
+        dataset.BitsStored = said
+
+
+def _decoded(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
+    """Decode a compressed image by the first decoder that can."""
+    syntax = dataset.file_meta.TransferSyntaxUID
     try:
         installed = get_decoder(syntax).available_plugins
     except NotImplementedError as error:
@@ -587,26 +640,50 @@ def _decode(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     wanted = [name for name in (*_DECODERS, "pydicom") if name in installed]
     if syntax == JPEGExtended12Bit and int(dataset.BitsStored) > 8:
         wanted = [_TWELVE_BITS] if find_spec(_TWELVE_BITS) else []
+    if syntax == RLELossless:
+        wanted = wanted[:1]  # the library's own takes an image of more rows than the header says, without a word
     if not wanted:
         raise ImageFileError(
             f'{path} is compressed as {syntax.name}; no decoder for it is installed. Run pip install "mammofill[dicom]"'
         )
     reasons = []
-    as_they_are: dict[str, Any] = {"correct_unused_bits": False} if syntax == RLELossless else {}
     for plugin in wanted:
         try:
             if plugin == _TWELVE_BITS:
                 return _whole(path, _jpeg_of_12_bits(dataset), dataset)
-            dataset.pixel_array_options(decoding_plugin=plugin, **as_they_are)
+            dataset.pixel_array_options(decoding_plugin=plugin, correct_unused_bits=False)
             return _whole(path, np.asarray(dataset.pixel_array), dataset)
         except (ImageFileError, MemoryError, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001  (each decoder has errors of its own, one in Rust even panics)
-            reasons.append(f"{plugin}: {_last_line(error).removeprefix(f'{plugin}: ')}")
+            why = _last_line(error)
+            why = "no image came out" if "'NoneType' object" in why else why  # as its errors end in the library
+            reasons.append(f"{plugin}: {why.removeprefix(f'{plugin}: ')}")
     raise ImageFileError(
         f"{path} ({syntax.name}, {dataset.BitsStored} bits) could not be decoded by {'; '.join(reasons)}. "
         "Convert it to an uncompressed or JPEG 2000 file, for example with dcmdjpeg."
     )
+
+
+def _check_frame(facts: FrameFacts, dataset: Dataset, notes: _Notes) -> None:
+    """Compare what the compressed image says of itself with the header: a decoder mixes up the two without a word."""
+    rows, columns, bits = int(dataset.Rows), int(dataset.Columns), int(dataset.BitsStored)
+    if (facts.rows, facts.columns, facts.samples) != (rows, columns, 1) or facts.bits > int(dataset.BitsAllocated):
+        raise ImageFileError(
+            f"{notes.path} says {rows}x{columns} pixels of {bits} bits in {dataset.BitsAllocated}, but the compressed "
+            f"image in it has {facts.rows}x{facts.columns} of {facts.samples} samples of {facts.bits} bits. One of the "
+            "two is wrong: fetch it again."
+        )
+    if facts.signed is not None and facts.signed != _is_signed(dataset):
+        signs = {True: "signed", False: "unsigned"}
+        found = (
+            f"it says that its values are {signs[_is_signed(dataset)]} (PixelRepresentation), but the compressed image "
+            f"in it says {signs[facts.signed]}."
+        )
+        notes.add("sign-of-frame-differs", found, "Its bits are read by the header: look whether bright is dense.")
+    if facts.bits < bits:
+        found = f"it says {bits} bits, but the compressed image in it has {facts.bits}."
+        notes.add("bits-of-frame-fewer", found, "Read over the range of the header: it is darker than it may be meant.")
 
 
 def _jpeg_of_12_bits(dataset: Dataset) -> NDArray[np.integer[Any]]:
@@ -695,26 +772,50 @@ def _what_values_show(
             f"{notes.path} says {bits} {'signed' if signed else 'unsigned'} bits, so values from {low} to {high}, but "
             f"holds {stored.min()} to {stored.max()}. Its header is wrong."
         )
-    unit = _to_unit(np.arange(low, high + 1), dataset, window, notes)
+    used = slice(int(stored.min()) - low, int(stored.max()) - low + 1)
+    unit = _to_unit(np.arange(low, high + 1), used, dataset, window, notes)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         unit = 1.0 - unit
     _darken_padding(unit, stored, low, dataset, notes)
     return low, np.rint(unit * FULL_RANGE).astype(np.uint16)
 
 
-def _to_unit(possible: NDArray[np.int64], dataset: Dataset, window: Window, notes: _Notes) -> NDArray[np.float64]:
-    """Bring all values that can be stored, in ascending order, to [0, 1] over the range that they can reach."""
-    values, low, high = _modality(possible, dataset, notes)
+def _to_unit(
+    possible: NDArray[np.int64], used: slice, dataset: Dataset, window: Window, notes: _Notes
+) -> NDArray[np.float64]:
+    """Bring all values that can be stored, in ascending order, to [0, 1] over the range that they can reach.
+
+    Those that the image holds lie in `used`: what makes all of these the same loses the picture.
+    """
+    with np.errstate(all="ignore"):  # a slope of 1e308: what comes of it is looked at below
+        values, low, high = _modality(possible, dataset, notes)
+    if not 0 < high - low < np.inf or _loses(values, used):
+        raise ImageFileError(
+            f"{notes.path}: its modality LUT or rescale (slope {dataset.get('RescaleSlope', 1)}, intercept "
+            f"{dataset.get('RescaleIntercept', 0)}) makes all pixels the same. Its header is wrong."
+        )
     unit = (values - low) / (high - low)
+    shown = unit
     if window == "first":
         lut = _first_item(dataset, "VOILUTSequence", notes)
         if lut is not None:
             entries, first, bits = _look_up_table(lut, dataset, notes.path, "VOI LUT")
             places = np.clip(np.rint(values).astype(np.int64) - first, 0, len(entries) - 1)
-            unit = entries[places] / (2**bits - 1)
+            shown = entries[places] / (2**bits - 1)
         elif (windowed := _windowed(values, dataset, notes)) is not None:
-            unit = windowed
-    return np.clip(unit, 0.0, 1.0)
+            shown = windowed
+        shown = np.clip(shown, 0.0, 1.0)
+        if _loses(shown, used):
+            found = "its VOI LUT or window makes all its pixels the same."
+            notes.add("window-unusable", found, "It was not applied: the whole range is kept.")
+            shown = unit
+    return np.clip(shown, 0.0, 1.0)
+
+
+def _loses(values: NDArray[np.float64], used: slice) -> bool:
+    """Say whether different values have become one."""
+    part = values[used]
+    return len(part) > 1 and not np.ptp(part) > 0
 
 
 def _modality(possible: NDArray[np.int64], dataset: Dataset, notes: _Notes) -> tuple[NDArray[np.float64], float, float]:
@@ -790,6 +891,10 @@ def _windowed(values: NDArray[np.float64], dataset: Dataset, notes: _Notes) -> N
     least = 1.0 if kind == "LINEAR" else 0.0
     if not np.isfinite(centre) or not (width >= least and width > 0) or not np.isfinite(width):
         found = f"its window (centre {centre:g}, width {width:g}) makes no sense."
+        notes.add("window-unusable", found, "No window was applied: the whole range is kept.")
+        return None
+    if kind not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+        found = f"its window has the function {kind}, which the standard does not know."
         notes.add("window-unusable", found, "No window was applied: the whole range is kept.")
         return None
     if kind == "SIGMOID":
@@ -893,6 +998,10 @@ def _note_doubts(dataset: Dataset, notes: _Notes) -> None:
     spacing = _spacing(dataset, "PixelSpacing", notes) or _spacing(dataset, "ImagerPixelSpacing", notes)
     if spacing and abs(spacing[0] / spacing[1] - 1) > _SQUARE:
         notes.add("pixels-not-square", f"its pixels are {spacing[0]:g} by {spacing[1]:g} mm.", "Kept as they are.")
+    sides = _spacing(dataset, "PixelAspectRatio", notes)
+    if sides and abs(sides[0] / sides[1] - 1) > _SQUARE:
+        found = f"its PixelAspectRatio is {sides[0]:g} to {sides[1]:g}."
+        notes.add("pixels-not-square", found, "Kept as they are.")
 
 
 def _what_it_looks_like(path: Path) -> str:

@@ -30,6 +30,14 @@ _COLOURS = {"RGB", "RGBA", "LA", "P"}
 
 # Source: TIFF, revision 6.0, section 8.
 _COLUMNS, _ROWS, _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _WHITE_IS_ZERO = 256, 257, 258, 262, 274, 0
+_COMPRESSION, _PREDICTOR, _SAMPLE_FORMAT, _UNSIGNED, _SIGNED = 259, 317, 339, 1, 2
+_STRIP_ROWS, _STRIP_BYTES, _FILLS_UP, _UNCOMPRESSED, _AS_THEY_LIE = 278, 279, 3, 1, {1, 32773}
+"""Up to three bytes fill up a strip. The last are the compressions that Pillow undoes itself,
+where the order of bytes is still that of the file."""
+
+_WITH_PREDICTOR = {5, 8, 32946, 34925, 50000}
+"""Compressions whose decoders undo a predictor: LZW, Deflate (two numbers), LZMA, Zstandard. Others leave differences
+between neighbours, without a word. Source: TIFF 6.0, section 14, and libtiff."""
 
 _UPRIGHT = {
     2: lambda values: values[:, ::-1],
@@ -106,18 +114,92 @@ def read_values(path: Path, as_mask: bool = False) -> tuple[NDArray[np.integer[A
             )
         is_tiff = picture.format == "TIFF"
         orientation, bits, inverted = _orientation(picture), _bits(picture), _is_inverted(picture)
+        _check_tiff(path, picture)
+        _check_pgm(path, picture)
+        signed, white_is_zero = _is_signed(picture), _says_white_is_zero(picture)
         picture.load()  # which turns a TIFF upright by itself: its size holds only afterwards
         gray, remarks = _gray(path, picture)
     values = gray.astype(np.uint8) if gray.dtype == np.bool_ else gray
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if signed is not None and values.dtype.kind in "iu" and values.dtype.itemsize in (1, 4):
+        values = values.view(f"{'i' if signed else 'u'}{values.dtype.itemsize}")  # Pillow has one kind of each
     if inverted:
         values = (2**bits - 1 - values.astype(np.int64)).astype(values.dtype)
+    if white_is_zero:
         remarks.append(Remark("white-is-zero", f"{path} says that 0 is white.", "Inverted, so that bright is dense."))
     if orientation != 1:
         values = values if is_tiff else _UPRIGHT[orientation](values)
         found = f"{path} is stored turned or mirrored (orientation {orientation})."
         remarks.append(Remark("orientation-applied", found, "Turned upright, as viewers show it."))
     return np.ascontiguousarray(values), bits, tuple(remarks)
+
+
+def _is_signed(picture: PillowImage.Image) -> bool | None:
+    """Say whether values of a TIFF are signed, unsigned where it does not say it; None of other formats."""
+    tags: Any = getattr(picture, "tag_v2", None)
+    return {_UNSIGNED: False, _SIGNED: True}.get(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0]) if tags else None
+
+
+def _check_tiff(path: Path, picture: PillowImage.Image) -> None:
+    """Refuse TIFFs that Pillow reads as something else without a word."""
+    tags: Any = getattr(picture, "tag_v2", None)
+    if not tags:
+        return
+    compression = tags.get(_COMPRESSION, _UNCOMPRESSED)
+    if _PHOTOMETRIC not in tags:
+        raise ImageFileError(
+            f"{path} does not say whether 0 is black or white (PhotometricInterpretation, which every TIFF must have). "
+            "Save it again."
+        )
+    if tags.get(_PREDICTOR, 1) != 1 and compression not in _WITH_PREDICTOR:
+        raise ImageFileError(
+            f"{path} stores differences between neighbours (Predictor {tags[_PREDICTOR]}) in a compression that has "
+            f"none ({compression}). Save it again, as LZW or without compression."
+        )
+    if _is_signed(picture) and tags.prefix == b"MM" and compression not in _AS_THEY_LIE and picture.mode == "I":
+        raise ImageFileError(
+            f"{path} holds signed values, the high byte first, and compressed ({compression}): they would be read with "
+            "their bytes exchanged. Save it without compression."
+        )
+    _check_strips(path, picture, compression)
+
+
+def _check_strips(path: Path, picture: PillowImage.Image, compression: int) -> None:
+    """Refuse an uncompressed TIFF whose strips hold other than its rows: its width or height is wrong."""
+    tags: Any = getattr(picture, "tag_v2", {})
+    if compression != _UNCOMPRESSED or _STRIP_BYTES not in tags:
+        return
+    rows, columns, strips = int(tags[_ROWS]), int(tags[_COLUMNS]), tags[_STRIP_BYTES]
+    in_strip = min(int(tags.get(_STRIP_ROWS, rows)), rows)
+    most = in_strip * -(-columns * sum(tags.get(_BITS_PER_SAMPLE, (1,))) // 8)
+    if max(strips) > most + _FILLS_UP or len(strips) > -(-rows // max(1, in_strip)):
+        raise ImageFileError(
+            f"{path} says {rows}x{columns} pixels, of which a strip takes {most} bytes, but holds {len(strips)} of up "
+            f"to {max(strips)}: its width or height is wrong. Save it again."
+        )
+
+
+def _check_pgm(path: Path, picture: PillowImage.Image) -> None:
+    """Refuse a PGM whose values are larger than the greatest that it names, and one of several pictures.
+
+    Pillow cuts off the first and leaves out the second. Source: netpbm's description of PGM; the values are as they
+    stand only in the binary form.
+    """
+    tiles: Any = getattr(picture, "tile", None)
+    if picture.format != "PPM" or picture.mode == "1" or not tiles or tiles[0][0] not in ("ppm", "raw"):
+        return
+    is_cut = tiles[0][0] == "ppm"
+    most = tiles[0][3][1] if is_cut else 255 if picture.mode == "L" else FULL_RANGE
+    kind = np.dtype(">u2" if most > 255 else "u1")
+    with open_regular(path) as file:
+        file.seek(tiles[0][2])
+        content = file.read(picture.width * picture.height * kind.itemsize)
+        behind = file.read(64).strip()
+    values = np.frombuffer(content[: len(content) // kind.itemsize * kind.itemsize], kind)
+    if is_cut and values.size and int(values.max()) > most:
+        raise ImageFileError(f"{path} says that its values go up to {most}, but holds {values.max()}.")
+    if behind[:1] == b"P" and behind[1:2].isdigit():
+        raise ImageFileError(f"{path} holds several pictures, one behind the other; one is needed.")
 
 
 def kind_of(path: Path) -> str:
@@ -150,10 +232,13 @@ def _bits(picture: PillowImage.Image) -> int:
     return int(said[0]) if of_mode == 16 and len(said) == 1 and 9 <= int(said[0]) <= 15 else of_mode
 
 
+def _says_white_is_zero(picture: PillowImage.Image) -> bool:
+    return bool(getattr(picture, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
+
+
 def _is_inverted(picture: PillowImage.Image) -> bool:
     """Say whether 0 is white and Pillow has not seen to it: it inverts 1 and 8 bits, and no more than that."""
-    tags: Any = getattr(picture, "tag_v2", {})
-    return bool(tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO and _BITS_OF_MODE.get(picture.mode) == 16)
+    return _says_white_is_zero(picture) and _BITS_OF_MODE.get(picture.mode) == 16
 
 
 @contextmanager
@@ -174,7 +259,7 @@ def _picture(path: Path) -> Iterator[PillowImage.Image]:
     except ImageFileError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageFileError(f"{path} is no DICOM, PNG, TIFF, PGM or JPEG image.") from error
+        raise ImageFileError(f"{path} {_why_not_known(path)}") from error
     except PillowImage.DecompressionBombError as error:
         raise ImageFileError(f"{path} is far larger than any mammogram: {error}.") from error
     except MemoryError:
@@ -182,3 +267,13 @@ def _picture(path: Path) -> Iterator[PillowImage.Image]:
     except Exception as error:  # a damaged file can raise nearly anything inside the library
         told = str(error) or type(error).__name__
         raise ImageFileError(f"{path} cannot be read: {told}. It may be truncated.") from error
+
+
+def _why_not_known(path: Path) -> str:
+    with open_regular(path) as file:
+        head = file.read(4)
+    kinds = {b"II": "TIFF", b"MM": "TIFF", b"\x89PNG": "PNG", b"\xff\xd8": "JPEG"}
+    kind = next((name for start, name in kinds.items() if head.startswith(start)), None)
+    if kind is None:
+        return "is no DICOM, PNG, TIFF, PGM or JPEG image."
+    return f"is damaged, or a {kind} of a kind that is not read. Save it as an uncompressed TIFF or as a PNG."

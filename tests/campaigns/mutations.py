@@ -253,20 +253,22 @@ def _write_collection(folder: Path, kind: str) -> list[Path]:
 STUDY = """
 name = "s"
 seed = 3
-[data]
-collection = "cbis-ddsm"
-source = "nowhere"
+[phantom]
+patients = 12
 [ingest]
 height_px = 192
 [extract-patches]
 size_px = 32
+[train-infiller]
+preset = "flow-small"
 [[arms]]
 name = "real only"
 [[arms]]
 name = "both"
 synthetic = true
 [grid]
-seeds = [0, 1]
+classifiers = 2
+doses = [1, 0.5]
 """
 
 

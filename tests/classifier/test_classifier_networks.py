@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -13,6 +14,7 @@ from mammofill.classifier.batches import GRAY, IMAGENET, network_input
 from mammofill.classifier.networks import build_network, colours_of
 from mammofill.classifier.start import find_weights, read_start
 from mammofill.ground.errors import WeightsError
+from mammofill.ground.imaging import to_unit
 
 CPU = torch.device("cpu")
 NETWORKS = ("shallow-cnn", "resnet50", "squeezenet1_1", "convnext_tiny", "discriminator")
@@ -47,6 +49,12 @@ def test_the_seed_decides_the_weights_and_nothing_else_is_touched() -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["blocks.0.weight"], other["blocks.0.weight"])
+
+
+def test_gray_values_are_those_of_the_stored_ones_to_the_bit() -> None:
+    stored = np.arange(65536, dtype=np.uint16).reshape(1, 256, 256)
+    for images in (stored, stored[:, :, ::-1], np.frombuffer(stored.tobytes(), np.uint16).reshape(stored.shape)):
+        assert np.array_equal(network_input(images, GRAY, CPU)[:, 0].numpy(), to_unit(images))
 
 
 def test_gray_is_copied_to_three_channels_and_normalised_as_imagenet() -> None:

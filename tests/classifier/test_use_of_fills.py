@@ -147,7 +147,7 @@ def test_the_loss_is_the_weighted_mean_whole_or_in_parts(tmp_path: Path) -> None
         with training_processes("cpu", 1, "float32", test_the_loss_is_the_weighted_mean_whole_or_in_parts) as fabric:
             training = TrainingStep(fabric, read_start(own, None), own, 0)
             training.network.classifier[0].p = 0.0  # no dropout
-            return training.step(images[of], targets[of], 0, 100, 100, weighing)
+            return float(training.step(images[of], targets[of], 0, 100, 100, weighing))
 
     each = [loss([number], None) for number in range(4)]
     expected = float(np.average(each, weights=weights))
@@ -175,6 +175,18 @@ def test_stopped_and_continued_equals_uninterrupted(
         with pytest.raises(StoppedError):
             train_classifier(sets, tmp_path / "parts", settings, progress=StopsAfter(steps))
     assert train_classifier(sets, tmp_path / "parts", settings).fingerprint == whole.fingerprint
+
+
+def test_patience_does_not_run_out_while_synthetic_patches_alone_are_learned_from(
+    sets: list[PatchSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worse = iter(range(100, 0, -1))
+    monkeypatch.setattr("mammofill.classifier.fit._watch", lambda *_: {"validation_auc": next(worse) / 100})
+    settings = replace(QUICK, images=320, synthetic_first=0.5, patience=2)
+    trained = train_classifier(sets, tmp_path / "c", settings)
+    epoch, seen = 32, trained.history["images_seen"].to_list()
+    assert [one for one in seen if one <= 160] == list(range(epoch, 161, epoch)), "five epochs, each worse than before"
+    assert len(seen) == 7, "then two that count"
 
 
 def test_a_weight_changes_what_is_learned(sets: list[PatchSet], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from toy_evaluations import make_evaluation
 
 from mammofill.comparison import lesion_properties, subgroups_of_arms
 from mammofill.evaluation import EvaluateSettings, Evaluation
+from mammofill.ground.errors import SettingsError
 
 FEW = EvaluateSettings(resamples=200)
 
@@ -27,7 +29,8 @@ def properties_of(arms: dict[str, list[Evaluation]], **columns: object) -> pd.Da
     """What is known of the lesions of the test set: nothing but these columns."""
     lesions = arms["a"][0].scores.drop_duplicates("lesion_ids")
     known = pd.DataFrame({"patient_id": lesions["patient_id"], "lesion_id": lesions["lesion_ids"]})
-    return known.assign(density=pd.NA, view=pd.NA, abnormality="mass", size=pd.NA).assign(**columns).astype("string")
+    known = known.assign(density=pd.NA, view=pd.NA, abnormality="mass", size=pd.NA, extent=np.nan).assign(**columns)
+    return known.astype(dict.fromkeys(known.columns.drop("extent"), "string"))
 
 
 def test_a_subgroup_is_measured_on_its_lesions_alone(arms: dict[str, list[Evaluation]]) -> None:
@@ -35,8 +38,10 @@ def test_a_subgroup_is_measured_on_its_lesions_alone(arms: dict[str, list[Evalua
     views = np.where(np.arange(len(lesions)) % 4 < 2, "CC", "MLO")
     table = subgroups_of_arms(arms, properties_of(arms, view=views), FEW, seed=0)
     assert table[["property", "subgroup", "arm"]].to_numpy().tolist() == [
-        ["view", words, arm] for words in ("CC", "MLO") for arm in ("a", "b")
-    ], "all are masses, which makes no subgroups"
+        [name, words, arm]
+        for name, words in (("all", "all lesions"), ("view", "CC"), ("view", "MLO"))
+        for arm in ("a", "b")
+    ], "all are masses, which makes no subgroups; no size is known"
     held = {lesion for lesion, view in zip(lesions, views, strict=True) if view == "CC"}
     aucs = []
     for one in arms["b"]:
@@ -66,9 +71,23 @@ def test_a_patch_counts_for_each_of_its_lesions_in_their_own_subgroups(tmp_path:
     known = properties_of({"a": [make_evaluation(tmp_path / "same", "a", 1.0)]}, size="up to 10 mm")
     second = known.iloc[[0]].assign(lesion_id="second", size="over 20 mm")
     table = subgroups_of_arms({"a": [one]}, pd.concat([known, second]), FEW, seed=0)
-    assert table["subgroup"].tolist() == ["up to 10 mm", "over 20 mm"]
+    assert table["subgroup"].tolist() == ["all lesions", "up to 10 mm", "over 20 mm"]
     lesions = table["benign_lesions"] + table["malignant_lesions"]
-    assert lesions.tolist() == [len(known), 1]
+    assert lesions.tolist() == [len(known) + 1, len(known), 1]
+
+
+def test_what_the_size_alone_tells_stands_beside_the_arms(arms: dict[str, list[Evaluation]]) -> None:
+    lesions = arms["a"][0].scores.drop_duplicates("lesion_ids")
+    malignant = (lesions["pathology"] == "malignant").to_numpy(dtype=np.bool_)
+    extent = np.random.default_rng(0).normal(10 + 3 * malignant, 3)
+    table = subgroups_of_arms(arms, properties_of(arms, extent=extent), FEW, seed=0)
+    row = table[table["arm"] == "size alone"].iloc[0]
+    assert table["arm"].tolist() == ["a", "b", "size alone"]
+    assert row["value"] == pytest.approx(roc_auc_score(malignant, extent))
+    assert row["low"] < row["value"] < row["high"]
+    extent[3] = np.nan
+    table = subgroups_of_arms(arms, properties_of(arms, extent=extent), FEW, seed=0)
+    assert "size alone" not in set(table["arm"]), "one size is not known"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +115,33 @@ def test_sizes_are_millimetres_where_they_are_known(spacing_mm: float, sizes: li
     assert known["size"].tolist() == sizes
     assert set(known["view"]) == {"CC"}
     assert set(known["density"]) == {"density 3"}
+
+
+def crops_with(*areas: str | None) -> SimpleNamespace:
+    """Crops of lesions whose attributes tell their true size, and whose outlines are all alike."""
+    mammograms = pd.DataFrame({"mammogram_id": ["m"], "view": ["cc"], "density": ["3"], "spacing_mm": [np.nan]})
+    lesions = pd.DataFrame({"lesion_id": [f"l{k}" for k in range(len(areas))], "mammogram_id": "m", "patient_id": "p"})
+    attributes = [json.dumps({"shape": "oval"} | ({"area": area} if area else {})) for area in areas]
+    lesions = lesions.assign(abnormality="mass", height=9, width=9, area_px=81, attributes=attributes)
+    return SimpleNamespace(mammograms=mammograms, lesions=lesions, folder="crops")
+
+
+def test_the_true_size_of_a_crop_is_an_attribute() -> None:
+    known = lesion_properties([crops_with("400", "90.5", "1000", None)], "area")  # type: ignore[list-item]
+    assert known["extent"].tolist()[:3] == [400.0, 90.5, 1000.0]
+    assert known["size"].fillna("?").tolist() == ["up to 400 area", "up to 400 area", "over 400 area", "?"]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "areas", "words"),
+    [
+        ("aera", ("400",), "size_attribute is 'aera', but no lesion in crops has .*; there are: area, shape"),
+        ("area", ("400", "large"), "of lesion l1 of patient p in crops it is 'large', which is no number"),
+    ],
+)
+def test_a_size_that_is_no_number_is_refused(attribute: str, areas: tuple[str, ...], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        lesion_properties([crops_with(*areas)], attribute)  # type: ignore[list-item]
 
 
 def test_nothing_known_makes_no_subgroups(arms: dict[str, list[Evaluation]]) -> None:

@@ -132,3 +132,21 @@ def test_what_has_no_slope_has_none() -> None:
     assert np.isnan(calibration_slope(logits > 0, logits, ones)[0])
     assert np.isnan(calibration_slope(np.ones(4, bool), logits, ones)[0])
     assert np.isnan(calibration_intercept(np.ones(4, bool), logits, ones)[0])
+
+
+def test_resamples_are_kept_in_a_byte_a_patient_and_are_those_of_one_draw() -> None:
+    patients = np.array([f"p{number:03d}" for number in range(300)], object)
+    resamples = Resamples.draw(patients, 600, np.random.default_rng(3))
+    at_once = np.random.default_rng(3).multinomial(300, np.full(300, 1 / 300), size=600)
+    np.testing.assert_array_equal(resamples.drawn, at_once)
+    assert resamples.drawn.dtype == np.uint8
+
+
+def test_many_cases_are_weighed_in_smaller_parts_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    patients = np.array([f"p{number % 40}" for number in range(200)], object)
+    resamples = Resamples.draw(patients, 300, np.random.default_rng(4))
+    whole = np.concatenate(list(resamples.weights()))
+    monkeypatch.setattr("mammofill.evaluation.intervals._WEIGHTS_AT_ONCE", 1500)
+    parts = list(resamples.weights())
+    assert max(len(part) for part in parts) == 7
+    np.testing.assert_array_equal(np.concatenate(parts), whole)

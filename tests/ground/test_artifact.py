@@ -118,7 +118,7 @@ class KilledHereError(Exception):
     """Stands for a kill at the very point where it is raised."""
 
 
-@pytest.mark.parametrize("point", ["_fingerprint_folder", "_move_into_place", "rename", "unlink"])
+@pytest.mark.parametrize("point", ["_fingerprint_folder", "move_into_place", "rename", "unlink"])
 def test_what_is_needed_to_go_on_stays_until_the_manifest_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
@@ -371,6 +371,28 @@ def test_a_folder_of_an_older_version_is_checked_as_a_whole(tmp_path: Path) -> N
     flip(tmp_path / "flour" / "content.txt", 3)
     with pytest.raises(DamagedError, match="flour was changed after it was finished"):
         bake(tmp_path / "cake", inputs={"flour": Loaf.open(flour.folder)})
+
+
+@pytest.mark.parametrize("part", ["files", "hashes"])
+@pytest.mark.parametrize("name", [None, "new-name.txt"])
+def test_a_manifest_whose_files_and_hashes_contradict_each_other_is_damage(
+    tmp_path: Path, part: str, name: str | None
+) -> None:
+    """One that lists no hash for a file, or another file, or another hash would leave that file unread."""
+    flour = bake(tmp_path / "flour")
+    path = tmp_path / "flour" / "artifact.json"
+    content = json.loads(path.read_text())
+    if name is not None:
+        (tmp_path / "flour" / "content.txt").rename(tmp_path / "flour" / name)
+        content["files"] = {name: content["files"].pop("content.txt")}
+        content["hashes"] = {name: content["hashes"].pop("content.txt")}
+    elif part == "files":
+        content["files"] = {}
+    else:
+        content["hashes"] = {"content.txt": "0" * 64}
+    path.write_text(json.dumps(content))
+    with pytest.raises(DamagedError, match=r"artifact.json was changed after it was finished: the files, hashes and"):
+        artifact.verify(Loaf.open(flour.folder))
 
 
 @pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "a/../../secret.txt"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -70,6 +72,17 @@ def test_our_errors_arrive_as_they_are(tmp_path: Path, engine: str) -> None:
 def test_without_workers_the_jobs_are_done_here_in_their_order(tmp_path: Path) -> None:
     over = list(work_through(partial(mark, tmp_path), ["b", "a"], logs=tmp_path))
     assert over == [("b", DONE), ("a", DONE)]
+
+
+def test_a_second_scheduler_on_this_machine_is_not_warned_about(tmp_path: Path) -> None:
+    pytest.importorskip(NEEDS["dask"])
+    with socket.socket() as taken:
+        with suppress(OSError):  # by another one already
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Port 8787")
+            assert dict(work_through(partial(mark, tmp_path), ["a"], 1, "dask", logs=tmp_path / "logs")) == {"a": DONE}
 
 
 def hang_or_eat(job: str) -> None:

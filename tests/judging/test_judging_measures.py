@@ -60,6 +60,16 @@ def test_a_shifted_and_zoomed_copy_is_found_and_other_lesions_are_not() -> None:
     )  # but itself
 
 
+def test_the_greatest_correlation_is_the_same_in_parts_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    first, second = (random.standard_normal((count, 8)).astype(np.float32) for count in (23, 31))
+    names, others = (np.array([f"p{k % 5}" for k in range(count)], object) for count in (23, 31))
+    expected = np.where(names[:, None] == others[None, :], -1.0, first @ second.T).max(axis=1)
+    monkeypatch.setattr("mammofill.judging.similarity._FIRST_AT_ONCE", 7)
+    monkeypatch.setattr("mammofill.judging.similarity._SECOND_AT_ONCE", 10)
+    np.testing.assert_allclose(greatest_correlation(first, names, second, others), expected, rtol=1e-6)
+
+
 def test_with_nobody_to_compare_with_nothing_is_a_copy() -> None:
     none, nobody = np.empty((0, 4), np.float32), np.empty(0, object)
     assert greatest_correlation(np.ones((2, 4), np.float32), np.array(["a", "b"], object), none, nobody).tolist() == [

@@ -21,8 +21,9 @@ from mammofill.audit import AuditSettings, audit
 from mammofill.ground.errors import SourceError
 from mammofill.ground.file_names import file_name, inside
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
+from mammofill.mammograms.sources import collections
 from mammofill.mammograms.sources.annotations import Circle, Collection, LesionEntry, MammogramEntry
-from mammofill.mammograms.sources.csv_table import read_csv_table
+from mammofill.mammograms.sources.csv_table import has_columns, read_csv_table
 from mammofill.mammograms.sources.identifiers import with_names_of_files
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
 
@@ -239,7 +240,9 @@ def test_no_identifier_of_any_source_writes_outside_the_output(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("text", "number"),
     [("1024", 1024), ("1024.0", 1024), (" 1e3 ", 1000), ("-3.5", -3.5), (".5", 0.5), ("\uff11\uff12", 12),
-     ("1,024", None), ("1_000", None), ("nan", None), ("inf", None), ("1e999", None), ("", None), ("0x10", None)],
+     ("1,024", None), ("1_000", None), ("nan", None), ("inf", None), ("1e999", None), ("", None), ("0x10", None),
+     ("\u0661\u0660\u0662\u0664", 1024), ("10\u00b2", None), ("\u2460", None), ("1024,0", None), ("1 024", None),
+     ("1\u00a0024", None), ("1024px", None)],
 )  # fmt: skip
 def test_numbers_are_read_in_one_way(text: str, number: float | None) -> None:
     assert read_number(text) == number
@@ -295,9 +298,28 @@ def test_tables_in_other_clothes_are_read_and_shifted_rows_are_refused(tmp_path:
         assert read_csv_table(path, ("a", "b"))[["a", "b"]].to_numpy().tolist() == [["1", "2"]]
     path.write_text("a,b\n\n1,2\n,\n3,4\n")
     assert read_csv_table(path, ("a",))["row"].tolist() == ["t.csv row 3", "t.csv row 5"]
+    for content in ("sep=;\na;b\n1;2\n", "\n\na,b\n1,2\n", "a|b\n1|2\n", "a,b,,\n1,2,,\n"):
+        path.write_text(content)
+        assert has_columns(path, ("a", "b"))
+        assert read_csv_table(path, ("a", "b"))[["a", "b"]].to_numpy().tolist() == [["1", "2"]]
+    path.write_text("a,b,\n1,2,3\n")
+    with pytest.raises(SourceError, match="t.csv row 2 has '3' in a column without a name"):
+        read_csv_table(path, ("a",))
+    path.write_text('a,b\n1,2\n"1,2\n3,4\n')
+    with pytest.raises(SourceError, match="in the row after row 2. Perhaps a quote is never closed"):
+        read_csv_table(path, ("a",))
     path.write_text("a,b\n1,2\n1,2,3\n")
     with pytest.raises(SourceError, match="t.csv row 3 has 3 cells, but the header names 2 columns"):
         read_csv_table(path, ("a",))
     path.write_bytes(b"a,b\n\xff\xfe,2\n")
     with pytest.raises(SourceError, match="it is no UTF-8 .*Save it as CSV"):
         read_csv_table(path, ("a",))
+
+
+def test_whatever_a_reader_of_tables_raises_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(source: Path, settings: IngestSettings) -> Any:
+        return [][1]
+
+    monkeypatch.setitem(collections.COLLECTIONS, "table", collections.CollectionReader(stumble))
+    with pytest.raises(SourceError, match=r"cannot be read as table \(IndexError: list index out of range\)"):
+        collections.read_collection(tmp_path, IngestSettings(collection="table"))

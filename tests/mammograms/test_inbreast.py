@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from published_layouts import write_inbreast
 
+from mammofill.dicom import write_image
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms import IngestSettings
 from mammofill.mammograms.draw_masks import draw_mask
@@ -161,3 +162,13 @@ def test_points_far_from_each_other_stay_apart_and_order_does_not_matter(tmp_pat
         source = write_inbreast(tmp_path / name, ["L;CC;1;2;2"], {"1": ANN}, {"1": rois})
         (entry,) = read_inbreast(source, SETTINGS).mammograms
         assert [lesion.attributes["outlines"] for lesion in entry.lesions] == ["6", "6", "6"]
+
+
+def test_a_list_of_properties_over_which_the_library_stumbles_leaves_out_its_outlines_alone(tmp_path: Path) -> None:
+    """Its own reader raises an IndexError over a key outside of any dictionary."""
+    (tmp_path / "1.xml").write_text('<?xml version="1.0"?><plist version="1.0"><key>Images</key></plist>')
+    (tmp_path / "INbreast.csv").write_text("File Name;Laterality;View;ACR;Bi-Rads\n1;L;CC;2;5\n")
+    write_image(tmp_path / "1_abc_MG_L_CC_ANON.dcm", np.zeros((64, 48), np.uint16), patient_id="p", uid_names=("1",))
+    found = read_inbreast(tmp_path, IngestSettings(collection="inbreast", abnormality="all"))
+    assert [one.rule for one in found.exclusions] == ["outline-unreadable"]
+    assert [entry.all_lesions_located for entry in found.mammograms] == [False]

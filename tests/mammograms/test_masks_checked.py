@@ -52,6 +52,26 @@ def test_an_outline_is_filled(width: int) -> None:
     assert (checked.parts[0] & LESION).sum() == LESION.sum()
 
 
+def test_an_outline_with_gaps_and_a_broad_one_are_filled() -> None:
+    contour = cv2.findContours(LESION.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0][0][:, 0]
+    dotted = np.zeros(LESION.shape, bool)
+    for number, (column, row) in enumerate(contour):
+        dotted[row, column] = number % 4 < 2
+    broad = LESION & ~ellipse((128, 47, 34, 16))
+    for drawn in (dotted, broad):
+        checked = check_mask(drawn, TISSUE, "lesion_1")
+        assert [remark.rule for remark in checked.remarks] == ["mask-outline-filled"]
+        assert len(checked.parts) == 1
+        assert (checked.parts[0] ^ LESION).sum() < 0.03 * LESION.sum()
+
+
+def test_lines_that_cross_and_lines_beside_each_other_are_refused() -> None:
+    cross, dashes = np.zeros(FILM.shape, bool), np.zeros(FILM.shape, bool)
+    cross[120, 30:70] = cross[100:140, 50] = True
+    dashes[100:140:4, 30:38] = True
+    assert refused(cross) == refused(dashes) == "mask-thin"
+
+
 def test_what_is_no_lesions_mask_is_refused() -> None:
     empty = np.zeros(FILM.shape, bool)
     band, half, line, frame, noise = (empty.copy() for _ in range(5))
@@ -64,7 +84,7 @@ def test_what_is_no_lesions_mask_is_refused() -> None:
     assert refused(~empty) == "mask-constant"
     assert refused(band) == "mask-across"
     assert refused(half) == "mask-too-large"
-    assert refused(frame) == "mask-too-large"
+    assert refused(frame) == "mask-across"
     assert refused(line) == "mask-thin"
     assert refused(noise & ellipse((20, 5, 250, 120))) == "mask-scattered"
     assert len(check_mask(line, TISSUE, "lesion_1", is_calcification=True).parts) == 1

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import struct
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.tag import Tag
+from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from mammofill import dicom, pictures
 from mammofill.ground.errors import ImageFileError
@@ -101,6 +106,78 @@ def test_values_beyond_bits_stored_are_refused(tmp_path: Path) -> None:
 def test_signed_values_without_their_sign_in_the_upper_bits(tmp_path: Path) -> None:
     stored = np.array([[0x0800, 0x0FFF, 0, 0x07FF]])  # -2048, -1, 0, 2047 in 12 bits
     assert dicom.read(make(tmp_path / "a.dcm", stored, 12, signed=True)).pixels.tolist() == [[0, 32759, 32776, 65535]]
+
+
+def compressed(path: Path, frame: bytes, syntax: str, bits: int = 12, **more: Any) -> Path:
+    """Write a file around a compressed image, whatever that is."""
+    stored = STORED if bits > 8 else STORED >> 4
+    dataset = dcmread(make(path, stored, bits, **more))
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("encoder", "syntax"),
+    [("jpegls", JPEGLSLossless), ("jpeg2k", JPEG2000Lossless), ("ljpeg", JPEGLosslessSV1)],
+)
+def test_a_compressed_image_of_another_size_or_of_more_bits_is_refused(
+    tmp_path: Path, encoder: str, syntax: str
+) -> None:
+    encode = getattr(pytest.importorskip("imagecodecs"), f"{encoder}_encode")
+    whole = STORED.astype(np.uint16)
+    options = {"level": 0, "codecformat": "j2k"} if syntax == JPEG2000Lossless else {}
+    assert np.array_equal(dicom.read(compressed(tmp_path / "a.dcm", encode(whole, **options), syntax)).pixels, BASE)
+    for part in (whole[:32], whole[:, :32], np.pad(whole, ((0, 64), (0, 0))), whole.reshape(32, 128)):
+        path = compressed(tmp_path / "b.dcm", encode(np.ascontiguousarray(part), **options), syntax)
+        with pytest.raises(ImageFileError, match=f"64x64 pixels .* has {part.shape[0]}x{part.shape[1]} of 1 samples"):
+            dicom.read(path)
+    with pytest.raises(ImageFileError, match="says 64x64 pixels of 8 bits in 8, but the compressed image"):
+        dicom.read(compressed(tmp_path / "c.dcm", encode(whole, **options), syntax, bits=8))
+    few = compressed(tmp_path / "d.dcm", encode(whole, **options), syntax, BitsStored=10, HighBit=9)
+    with pytest.raises(ImageFileError, match="says 10 bits, but holds values that need 12"):
+        dicom.read(few)
+
+
+def test_a_compressed_image_in_colours_or_of_another_sign_is_not_taken_for_the_headers(tmp_path: Path) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs")
+    colours = np.stack([(STORED >> 4).astype(np.uint8)] * 3, axis=-1)
+    with pytest.raises(ImageFileError, match="of 3 samples of 8 bits"):
+        dicom.read(compressed(tmp_path / "a.dcm", imagecodecs.jpeg8_encode(colours), JPEGBaseline8Bit, bits=8))
+    frame = imagecodecs.jpeg2k_encode(STORED.astype(np.uint16), level=0, codecformat="j2k", bitspersample=12)
+    read = dicom.read(compressed(tmp_path / "b.dcm", frame, JPEG2000Lossless, signed=True))
+    assert rules(read) == {"sign-of-frame-differs"}
+    dark = imagecodecs.jpeg2k_encode((STORED >> 4).astype(np.uint8), level=0, codecformat="j2k")
+    assert rules(dicom.read(compressed(tmp_path / "c.dcm", dark, JPEG2000Lossless))) == {"bits-of-frame-fewer"}
+
+
+def test_no_sign_and_syntaxes_of_makers_are_refused_by_name(tmp_path: Path) -> None:
+    for bits in (12, 16):
+        with pytest.raises(ImageFileError, match="does not say whether its values are signed"):
+            dicom.read(make(tmp_path / "a.dcm", STORED, bits, PixelRepresentation=None))
+    whole = make(tmp_path / "b.dcm", STORED, 12).read_bytes()
+    (tmp_path / "b.dcm").write_bytes(whole.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.113619.5.2\0\0"))
+    with pytest.raises(ImageFileError, match="transfer syntax 1.2.840.113619.5.2, a maker's own"):
+        dicom.read(tmp_path / "b.dcm")
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [("1e308", "0"), ("1e-20", "1e6")])
+def test_a_slope_that_leaves_no_picture_is_refused(tmp_path: Path, slope: str, intercept: str) -> None:
+    path = make(tmp_path / "a.dcm", STORED, 12, RescaleSlope=slope, RescaleIntercept=intercept)
+    with pytest.raises(ImageFileError, match=f"slope {slope}, intercept {intercept}.*makes all pixels the same"):
+        dicom.read(path)
+
+
+@pytest.mark.parametrize(
+    "window", [{"WindowCenter": 90000}, {"WindowCenter": 2000, "VOILUTFunction": "CUBIC"}], ids=["beside", "unknown"]
+)
+def test_a_window_that_leaves_no_picture_or_is_unknown_is_not_applied(tmp_path: Path, window: dict[str, Any]) -> None:
+    read = dicom.read(make(tmp_path / "a.dcm", STORED, 12, WindowWidth=1000, **window), "first")
+    assert np.array_equal(read.pixels, BASE)
+    assert rules(read) == {"window-unusable"}
 
 
 def test_monochrome_without_a_number_is_named(tmp_path: Path) -> None:
@@ -233,6 +310,143 @@ def test_orientation_is_the_same_in_every_format(tmp_path: Path, orientation: in
     assert {remark.rule for remark in remarks} == (set() if orientation == 1 else {"orientation-applied"})
 
 
+def tiff_with(path: Path, values: np.ndarray, **tags: int) -> Path:
+    """Write a TIFF and then other numbers into tags of it."""
+    Image.fromarray(values).save(path, tiffinfo={317: 1, 339: 1})
+    content = bytearray(path.read_bytes())
+    for name, number in tags.items():
+        at = content.index(struct.pack("<HHI", {"predictor": 317, "compression": 259, "sign": 339}[name], 3, 1))
+        content[at + 8 : at + 10] = struct.pack("<H", number)
+    path.write_bytes(content)
+    return path
+
+
+def test_signed_tiffs_and_predictors_that_nobody_undoes_are_refused(tmp_path: Path) -> None:
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert pictures.read(tiff_with(tmp_path / "a.tif", values)).pixels.max() == 65535
+    with pytest.raises(ImageFileError, match="values down to -128"):
+        pictures.read(tiff_with(tmp_path / "b.tif", values, sign=2))
+    with pytest.raises(ImageFileError, match=r"differences between neighbours \(Predictor 2\)"):
+        pictures.read(tiff_with(tmp_path / "c.tif", values, predictor=2))
+    large = np.full((4, 4), 2**31 - 1, np.int32)
+    large[0, 0] = -1
+    with pytest.raises(ImageFileError, match="values up to 4294967295, more than the 16 bits"):
+        pictures.read(tiff_with(tmp_path / "d.tif", large, sign=1))
+
+
+def test_a_pgm_that_holds_more_than_it_says_is_refused(tmp_path: Path) -> None:
+    values = np.arange(4096, dtype=">u2").reshape(64, 64)
+    (tmp_path / "a.pgm").write_bytes(b"P5\n64 64\n4095\n" + values.tobytes())
+    assert np.array_equal(pictures.read(tmp_path / "a.pgm").pixels, BASE)
+    (tmp_path / "b.pgm").write_bytes(b"P5\n64 64\n4094\n" + values.tobytes())
+    with pytest.raises(ImageFileError, match="go up to 4094, but holds 4095"):
+        pictures.read(tmp_path / "b.pgm")
+
+
+def plain_tiff(path: Path, values: bytes, order: str = "<", **tags: int) -> Path:
+    """Write a TIFF of 4 columns and 2 rows tag by tag, as other programs do; a tag of -1 is left out."""
+    named = {"columns": 256, "rows": 257, "bits": 258, "compression": 259, "photometric": 262, "strip": 273,
+             "samples": 277, "strip_rows": 278, "strip_bytes": 279, "sample_format": 339}  # fmt: skip
+    usual = {"columns": 4, "rows": 2, "bits": 16, "compression": 1, "photometric": 1, "strip": 8, "samples": 1,
+             "strip_rows": 2, "strip_bytes": len(values), "sample_format": 1}  # fmt: skip
+    said = {named[name]: value for name, value in (usual | tags).items() if value >= 0}
+    entries = b"".join(
+        struct.pack(f"{order}HHI", tag, 3, 1) + struct.pack(f"{order}HH", value, 0)
+        for tag, value in sorted(said.items())
+    )
+    start = 8 + len(values) + len(values) % 2
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", start)
+    directory = struct.pack(f"{order}H", len(said)) + entries + bytes(4)
+    path.write_bytes(head + values.ljust(start - 8, b"\0") + directory)
+    return path
+
+
+EIGHT = np.arange(8, dtype=np.uint16).reshape(2, 4) * 4000
+
+
+def test_tiffs_that_pillow_reads_as_something_else_are_refused(tmp_path: Path) -> None:
+    path, stored = tmp_path / "a.tif", EIGHT.tobytes()
+    assert np.array_equal(pictures.read(plain_tiff(path, stored)).pixels, EIGHT)
+    assert np.array_equal(pictures.read(plain_tiff(path, EIGHT.astype(">u2").tobytes(), ">")).pixels, EIGHT)
+    with pytest.raises(ImageFileError, match="a.tif does not say whether 0 is black or white"):
+        pictures.read(plain_tiff(path, EIGHT.astype(np.uint8).tobytes(), bits=8, photometric=-1))
+    with pytest.raises(
+        ImageFileError, match="says 2x3 pixels, of which a strip takes 12 bytes, but holds 1 of up to 16"
+    ):
+        pictures.read(plain_tiff(path, stored, columns=3))
+    with pytest.raises(
+        ImageFileError, match="says 1x4 pixels, of which a strip takes 8 bytes, but holds 1 of up to 16: its width"
+    ):
+        pictures.read(plain_tiff(path, stored, rows=1))
+    packed = zlib.compress(EIGHT.astype(">i2").tobytes())
+    with pytest.raises(ImageFileError, match=r"signed values, the high byte first, and compressed \(8\)"):
+        pictures.read(plain_tiff(path, packed, ">", compression=8, sample_format=2))
+    packed = zlib.compress(EIGHT.astype("<i2").tobytes())
+    assert np.array_equal(pictures.read(plain_tiff(path, packed, compression=8, sample_format=2)).pixels, EIGHT)
+
+
+def test_white_is_zero_is_told_in_8_bits_too(tmp_path: Path) -> None:
+    values = np.arange(8, dtype=np.uint8).reshape(2, 4)
+    read = pictures.read(plain_tiff(tmp_path / "a.tif", values.tobytes(), bits=8, photometric=0))
+    assert np.array_equal(read.pixels, (255 - values.astype(np.uint16)) * 257)
+    assert rules(read) == {"white-is-zero"}
+
+
+def test_a_pgm_of_several_pictures_is_refused(tmp_path: Path) -> None:
+    for most, values in ((255, bytes(range(6))), (4095, bytes(range(12))), (65535, bytes(range(12)))):
+        one = b"P5 3 2 %d\n" % most + values
+        (tmp_path / "a.pgm").write_bytes(one + b"\n")
+        assert pictures.read(tmp_path / "a.pgm").pixels.shape == (2, 3)
+        (tmp_path / "a.pgm").write_bytes(one + b"\n" + one)
+        with pytest.raises(ImageFileError, match="a.pgm holds several pictures, one behind the other"):
+            pictures.read(tmp_path / "a.pgm")
+
+
+def test_a_dicom_that_holds_more_than_its_header_says_is_refused(tmp_path: Path) -> None:
+    whole = make(tmp_path / "a.dcm", STORED, 12)
+    dataset = dcmread(whole)
+    content = dataset.PixelData
+    for name, value in (("Rows", 60), ("Columns", 63), ("PixelData", content * 2)):
+        dataset = dcmread(whole)
+        setattr(dataset, name, value)
+        dataset.save_as(tmp_path / "b.dcm")
+        with pytest.raises(ImageFileError, match=r"bytes, but holds \d+: its size or its number of frames is wrong"):
+            dicom.read(tmp_path / "b.dcm")
+    dataset = dcmread(whole)
+    dataset.PixelData = content + b"\0\0"
+    dataset.save_as(tmp_path / "b.dcm")
+    assert np.array_equal(dicom.read(tmp_path / "b.dcm").pixels, BASE)
+
+
+def test_more_bits_stored_than_allocated_is_refused(tmp_path: Path) -> None:
+    dataset = dcmread(make(tmp_path / "a.dcm", STORED >> 4, 8))
+    dataset.BitsStored, dataset.HighBit = 12, 11
+    dataset.save_as(tmp_path / "b.dcm")
+    with pytest.raises(ImageFileError, match="says that 12 bits are stored in 8"):
+        dicom.read(tmp_path / "b.dcm")
+
+
+def test_an_rle_image_of_more_rows_than_the_header_says_is_refused(tmp_path: Path) -> None:
+    dataset = dcmread(make(tmp_path / "a.dcm", STORED, 12))
+    dataset.compress(RLELossless)
+    dataset.Rows = 32
+    dataset.save_as(tmp_path / "b.dcm")
+    with pytest.raises(ImageFileError, match=r"b.dcm \(RLE Lossless, 12 bits\) could not be decoded by pylibjpeg"):
+        dicom.read(tmp_path / "b.dcm")
+
+
+def test_an_aspect_ratio_is_noted(tmp_path: Path) -> None:
+    read = dicom.read(make(tmp_path / "a.dcm", STORED, 12, PixelAspectRatio=[2, 1]))
+    assert rules(read) == {"pixels-not-square"}
+    assert rules(dicom.read(make(tmp_path / "a.dcm", STORED, 12, PixelAspectRatio=[1, 1]))) == set()
+
+
+def test_a_tiff_that_cannot_be_read_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(60))
+    with pytest.raises(ImageFileError, match="is damaged, or a TIFF of a kind that is not read"):
+        pictures.read(tmp_path / "a.tif")
+
+
 def test_an_eps_called_tif_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*_: object, **__: object) -> None:
         raise AssertionError("a program was started")
@@ -277,6 +491,18 @@ def test_masks_in_gray_colours_and_with_soft_edges_are_masks(tmp_path: Path) -> 
         read = read_mask(tmp_path / name)
         assert abs(int(read.mask.sum()) - int((disc() > 0).sum())) < 0.1 * read.mask.sum()
         assert [remark.rule for remark in read.remarks] == [rule]
+
+
+def test_a_small_mask_that_is_blurred_is_a_mask_and_a_heat_map_is_none(tmp_path: Path) -> None:
+    Image.fromarray(cv2.GaussianBlur(np.pad(disc(), 100), (0, 0), 2)).save(tmp_path / "soft.png")
+    read = read_mask(tmp_path / "soft.png")
+    assert abs(int(read.mask.sum()) - int((disc() > 0).sum())) < 0.1 * read.mask.sum()
+    assert [remark.rule for remark in read.remarks] == ["mask-soft"]
+    rows, columns = np.ogrid[:400, :400]
+    heat = 255 * np.exp(-((rows - 200) ** 2 + (columns - 200) ** 2) / 800)
+    Image.fromarray(heat.astype(np.uint8)).save(tmp_path / "heat.png")
+    with pytest.raises(ImageFileError, match="heat.png is not a mask: a mask has two values"):
+        read_mask(tmp_path / "heat.png")
 
 
 def test_what_only_looks_like_a_soft_mask_is_refused(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ TABLE = IngestSettings(collection="table")
 
 
 def write(folder: Path, *rows: str, header: str = HEADER) -> Path:
-    """Write a table, and a picture for each image and each mask in it that names a file."""
-    folder.mkdir(exist_ok=True)
+    """Write a table, and a picture for each image and each mask in it that names a file; n.png is another mask."""
+    folder.mkdir(parents=True, exist_ok=True)
     mask = np.zeros((60, 40), np.uint8)
     mask[20:30, 10:20] = 255
     picture = (film(rows=60, columns=40) >> 8).astype(np.uint8)
@@ -28,7 +28,8 @@ def write(folder: Path, *rows: str, header: str = HEADER) -> Path:
             if name.strip("./"):
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+                drawn = np.roll(pixels, 6, axis=0) if path.name == "n.png" else pixels
+                path.write_bytes(cv2.imencode(".png", drawn)[1].tobytes())
     (folder / "own.csv").write_text("\n".join([header, *rows]) + "\n")
     return folder
 
@@ -89,3 +90,38 @@ def test_a_lesion_that_rows_call_benign_and_malignant_is_neither(tmp_path: Path)
     assert found.exclusions[["what", "rule"]].to_numpy().tolist() == [["a_1", "rows-disagree"]]
     assert "own.csv row 2, own.csv row 3 all name the mask m.png" in found.exclusions["found"][0]
     assert found.mammograms["all_lesions_located"].tolist() == [False, True]
+
+
+def test_a_copy_of_a_mask_is_one_lesion_and_with_two_pathologies_none(tmp_path: Path) -> None:
+    same = made(tmp_path / "s", "a.png,m.png,P1,benign", "a.png,copy.png,P1,benign", "b.png,,P2,normal")
+    assert same.lesions["lesion_id"].tolist() == ["a_1"]
+    assert same.exclusions[["what", "rule"]].to_numpy().tolist() == [["a_2", "row-repeated"]]
+    assert same.mammograms["all_lesions_located"].all()
+    two = made(tmp_path / "t", "a.png,m.png,P1,benign", "a.png,copy.png,P1,malignant", "b.png,m2.png,P2,benign")
+    assert two.lesions["lesion_id"].tolist() == ["b_1"]
+    assert two.exclusions["found"].tolist() == ["a_1 and a_2 have the same mask, and are called benign and malignant."]
+    assert two.mammograms["all_lesions_located"].tolist() == [False, True]
+
+
+def test_an_image_that_is_called_normal_and_a_lesions_gives_no_normal_patches(tmp_path: Path) -> None:
+    found = made(tmp_path, "a.png,m.png,P1,benign", "a.png,,P1,normal", "b.png,,P2,normal")
+    assert found.exclusions[["what", "rule"]].to_numpy().tolist() == [["own.csv row 3", "rows-disagree"]]
+    assert found.mammograms["all_lesions_located"].tolist() == [False, True]
+    assert found.lesions["lesion_id"].tolist() == ["a_1"]
+
+
+def test_one_file_under_two_patients_is_told(tmp_path: Path) -> None:
+    found = made(tmp_path, "a.png,m.png,P1,benign", "b.png,,P2,normal")
+    told = found.decisions[found.decisions["rule"] == "image-of-two-patients"]["found"].tolist()
+    assert len(told) == 1
+    assert told[0].startswith("a.png of P1 (")
+    assert told[0].endswith("are the same file.")
+
+
+def test_accents_in_names_of_files_may_be_stored_in_two_ways(tmp_path: Path) -> None:
+    folder = write(tmp_path / "own", "u\u0308.png,m\u0308.png,P1,benign", "b.png,,P2,normal")
+    table = (folder / "own.csv").read_text()
+    (folder / "own.csv").write_text(table.replace("u\u0308", "\u00fc"))
+    found = ingest(folder, tmp_path / "out", TABLE)
+    assert not len(found.exclusions)
+    assert len(found.lesions) == 1

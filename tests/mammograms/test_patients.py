@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from real_data import real_data
 
+from mammofill import dicom
 from mammofill.audit import AuditSettings, audit
 from mammofill.ground.errors import LeakError
 from mammofill.mammograms import IngestSettings, ingest
@@ -31,6 +32,9 @@ TABLE = IngestSettings(collection="table", height_px=None)
         ("a01", "A1", "A-1", "\uff211"),
         ("Doe^Jane", "DOE JANE", "doe-jane"),
         ("1-23", "1_23", "01 023"),
+        ("'007", "7", "Patient No. 7", "patient number 7", "Case-ID: 7", "(7)", "No7"),
+        ("12", "\uff11\uff12", "\u0661\u0662", "+12", '="012"', "P\u200b12", "12\0"),
+        ("M\u00fcller 1", "Mu\u0308ller 1"),
     ],
 )
 def test_spellings_of_one_person_have_one_key(spellings: tuple[str, ...]) -> None:
@@ -54,7 +58,16 @@ def collection(*patients: str) -> Collection:
     return Collection(tuple(entries), ())
 
 
-@pytest.mark.parametrize("patients", [("1", "A1"), ("12345", "12-345"), ("1.23E+11", "7"), ("0123", "01-23")])
+@pytest.mark.parametrize(
+    "patients",
+    [("1", "A1"), ("12345", "12-345"), ("1.23E+11", "7"), ("0123", "01-23"), ("1000", "1,000"), ("1", "1,000"),
+     ("1", "1.000"), ("1000", "1e3"), ("P1_L", "P1_R"), ("12", "12 right MLO"), ("Muller", "M\u00fcller"),
+     ("A1", "\u04101"), ("P_00001", "P_00001_LEFT"), ("P_00001", "P_00001_RIGHT_MLO_2"), ("L1", "R1"),
+     ("Calc-Training_P_00001", "Mass-Training_P_00001"), ("P1 baseline", "P1 follow-up"), ("P1_visit1", "P1_visit2"),
+     ("12", "12P"), ("12", "12a"), ("P_00001", "P_00001_1"), ("P1", "P1.dcm"), ("1.1", "1.10"), ("1-2", "2-Jan"),
+     ("MAR1", "1-Mar"), ("Doe Jane", "Jane Doe"), ("P102", "P1O2"), ("121", "12l"), ("Mueller", "M\u00fcller"),
+     ("Study 1 Left", "study 1")],
+)  # fmt: skip
 def test_who_may_be_one_person_is_refused_with_both_spellings(patients: tuple[str, str]) -> None:
     with pytest.raises(LeakError, match="It is not clear who is one person") as caught:
         check_patients(one_person_each(collection(*patients)))
@@ -62,13 +75,19 @@ def test_who_may_be_one_person_is_refused_with_both_spellings(patients: tuple[st
     assert told == (list(patients) if "E+" not in patients[0] else [patients[0]])
 
 
-@pytest.mark.parametrize("patients", [("A1", "B1"), ("1-23", "12-3"), ("1e5", "2e5"), ("D1-0001", "D10-001")])
+@pytest.mark.parametrize(
+    "patients",
+    [("A1", "B1"), ("1-23", "12-3"), ("1e5", "2e5"), ("D1-0001", "D10-001"), ("1_L", "2_R"), ("Doe^L", "Doe^R"),
+     ("1e99", "9" * 400 + "e9"), ("train_1", "test_1"), ("P1", "P10"), ("1.2.840.1", "1.2.840.10"), ("1a", "1b"),
+     ("12", "12-345678"), ("AE1", "A2"), ("Doe Jane", "Doe John"), ("may", "june")],
+)  # fmt: skip
 def test_who_cannot_be_mistaken_is_not_doubted(patients: tuple[str, str]) -> None:
     assert not doubts(collection(*patients))
 
 
-def test_a_mammogram_of_nobody_is_left_out() -> None:
-    found = one_person_each(collection("P1", " - "))
+@pytest.mark.parametrize("nobody", [" - ", "nan", "None", "N/A", "Unknown"])
+def test_a_mammogram_of_nobody_is_left_out(nobody: str) -> None:
+    found = one_person_each(collection("P1", nobody))
     assert [entry.patient_id for entry in found.mammograms] == ["P1"]
     assert [(one.what, one.rule) for one in found.exclusions] == [("m1", "patient-unknown")]
 
@@ -158,3 +177,37 @@ def test_no_patient_of_the_real_tables_of_cbis_is_doubted_or_merged() -> None:
     assert not doubts(found)
     assert "patient-spelled-differently" not in {one.rule for one in found.decisions}
     assert len({row.patient_id for row in found.listed}) == 1566
+
+
+def write_films(folder: Path, *rows: tuple[str, str]) -> Path:
+    """Write a table of DICOM files: the patient in the table, and the one in the header."""
+    table = []
+    for number, (patient, in_header) in enumerate(rows):
+        grain = cv2.GaussianBlur(np.random.default_rng(number).normal(0, 1, (64, 48)), (0, 0), 2) * 800 + 2000
+        grain[:, 32:] = 0
+        facts = {"patient_id": in_header, "uid_names": (str(number),), "bits": 12}
+        dicom.write_image(folder / f"{number}.dcm", np.clip(grain, 0, 4095).astype(np.uint16), **facts)  # type: ignore[arg-type]
+        mask = np.zeros((64, 48), np.uint8)
+        mask[20:36, 8:22] = 255
+        cv2.imwrite(str(folder / f"m{number}.png"), mask)
+        table.append([f"{number}.dcm", f"m{number}.png", patient, ("benign", "malignant")[number % 2]])
+    pd.DataFrame(table, columns=["image", "mask", "patient", "pathology"]).to_csv(folder / "own.csv", index=False)
+    return folder
+
+
+def test_one_person_in_the_headers_and_two_in_the_table_is_told_without_her_name(tmp_path: Path) -> None:
+    source = write_films(tmp_path, ("A1", "Doe^Jane"), ("B2", "DOE JANE"), ("C3", "Roe"), ("C3", "Roe"))
+    found = ingest(source, tmp_path / "out", TABLE)
+    told = found.decisions[found.decisions["rule"] == "header-names-one-patient"]
+    assert told["what"].tolist() == ["0"]
+    assert "give one name to the patients A1 (" in told["found"].iloc[0]
+    assert ", B2 (" in told["found"].iloc[0]
+    findings = {one.finding: one for one in audit(source, AuditSettings(collection="table")).findings}
+    assert findings["header-names-one-patient"].cases[0].words.startswith("The headers (PatientID) give one name to")
+    everything = b"".join(path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert b"doe" not in everything.lower()
+
+
+def test_a_name_that_all_headers_have_is_nobodys(tmp_path: Path) -> None:
+    found = ingest(write_films(tmp_path, ("A1", "ANON"), ("B2", "anon"), ("C3", "ANON")), tmp_path / "out", TABLE)
+    assert "header-names-one-patient" not in set(found.decisions["rule"])

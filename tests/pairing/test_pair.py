@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mammofill.ground.artifact import begin
-from mammofill.ground.errors import TooFewError
+from mammofill.ground.errors import SettingsError, TooFewError
 from mammofill.pairing import PairPatchesSettings, Pairs, borrowed_mask, pair_patches
 from mammofill.pairing.hole import HoleSettings, hole_of
-from mammofill.pairing.pair import check_placement
+from mammofill.pairing.pair import _Donors, check_placement
+from mammofill.pairing.pixels import paired_pixels
 from mammofill.patches import PatchSet, write_shard
 
 SIZE = 32
@@ -157,8 +160,6 @@ def test_missing_kinds_are_named(tmp_path: Path) -> None:
 
 
 def test_zoom_must_make_sense() -> None:
-    from mammofill.ground.errors import SettingsError
-
     with pytest.raises(SettingsError, match="PairPatchesSettings.zoom must be two factors"):
         replace(PairPatchesSettings(), zoom=(1.2, 0.8))
 
@@ -198,6 +199,33 @@ def test_a_lesion_is_painted_over_by_another_patients_of_its_class(tmp_path: Pat
         assert not hole[:, -2:].any(), "the rim stays"
 
 
+def test_a_lesion_lends_its_own_outline_where_it_lies(tmp_path: Path) -> None:
+    patches = make_crops(tmp_path / "p")
+    pairs = pair_patches(patches, tmp_path / "r", replace(LESIONS, outline="own"), seed=1)
+    table = pairs.table
+    assert set(table["kind"]) == {"own-lesion"}
+    assert (table["context_patch_id"] == table["mask_donor_patch_id"]).all()
+    assert (table["context_patient_id"] == table["mask_donor_patient_id"]).all()
+    assert (table["requested_pathology"] == table["context_pathology"]).all()
+    own = off_centre(patches)
+    _, masks, _, _ = paired_pixels(patches, table)
+    assert all(np.array_equal(mask, own[name]) for mask, name in zip(masks, table["context_patch_id"], strict=True))
+    assert len(table) + int(pairs.unpaired.set_index("reason")["count"].get("patch-unpaired", 0)) == 10
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"contexts": "normal"}, "outline must be other, where contexts is not lesion"),
+        ({"contexts": "both"}, "outline must be other, where contexts is not lesion"),
+        ({"pairs_per_patch": 2}, r"pairs_per_patch must be 1 where the outline is a patch's own \(fills_per_pair of"),
+    ],
+)
+def test_own_outlines_without_sense_are_refused(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        replace(LESIONS, outline="own", **values)
+
+
 def test_the_other_class_is_asked_for_only_where_that_is_allowed(tmp_path: Path) -> None:
     patches = make_crops(tmp_path / "p")
     pairs = pair_patches(patches, tmp_path / "r", replace(LESIONS, own_class=False), seed=1).table
@@ -213,6 +241,19 @@ def test_both_kinds_of_contexts_are_told_apart(tmp_path: Path) -> None:
     assert of_normal.equals(normal), "lesion contexts change nothing about the others"
     assert set(of_normal["context_pathology"]) == {"normal"}
     assert (both["kind"] == "re-infill").sum() >= 4
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=30))
+def test_the_others_are_all_donors_but_ones_own(patients: list[str]) -> None:
+    pathologies = [("benign", "malignant")[number % 3 == 0] for number in range(len(patients))]
+    rows = np.arange(len(patients))
+    masks = np.zeros((len(patients), 1, 1), bool)
+    donors = _Donors(rows, tuple(map(str, rows)), masks, np.array(patients, object), np.array(pathologies, object))
+    for patient, pathology in product("abcde", (None, "benign", "malignant")):
+        others = donors.others(patient, pathology)
+        expected = [k for k in rows if patients[k] != patient and pathology in (None, pathologies[k])]
+        assert [others[number] for number in range(len(others))] == expected
+    assert [donors.everyone[number] for number in range(len(donors.everyone))] == rows.tolist()
 
 
 def test_who_has_nobody_to_borrow_from_stays_alone(tmp_path: Path) -> None:

@@ -14,9 +14,16 @@ from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
 from mammofill.evaluation import Evaluation
 from mammofill.report import Report, write_report
 from mammofill.report.compared_figures import figures_over_doses, forest_plot, reliability_figure
-from mammofill.report.comparisons import lines_of_findings, measures_over_seeds, plain_replicates, read_comparison
+from mammofill.report.comparisons import (
+    _against_margin,
+    lines_of_findings,
+    measures_over_seeds,
+    plain_replicates,
+    read_comparison,
+)
 from mammofill.report.figures import ForestRow, draw_forest
 from mammofill.report.lead import question
+from mammofill.report.lineage import find_lineage, mammograms_tested_on
 from mammofill.report.tables import confusion_table
 
 STUDY = """name = "toy"
@@ -264,6 +271,32 @@ def test_the_answer_is_the_verdict(comparison: Comparison) -> None:
     assert "not a finding" not in told
 
 
+def told_against(margin: float, *rows: tuple[str, float, str, str]) -> str:
+    """What the answer says against a margin, of arms with the share, and what was shown of each."""
+    columns = ["arm", "real_share", "worth_less", "not_worse"]
+    planned = pd.DataFrame(rows, columns=columns).assign(dose=1.0, margin=margin)
+    return " ".join(_against_margin(planned))
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (
+            [("flow", 1.0, "shown", "not shown"), ("flow", 0.25, "not shown", "not shown")],
+            "That it gains less than 0.02: shown of flow, dose 1; not shown of the others. "
+            "That it loses less than 0.02: not shown.",
+        ),
+        (
+            [("flow", 1.0, "shown", "shown")],
+            "That it gains less than 0.02: shown. That it loses less than 0.02: shown.",
+        ),
+        ([("flow", 1.0, "", "")], ""),
+    ],
+)
+def test_the_answer_says_what_was_shown_against_the_margin(rows: list[tuple[str, float, str, str]], words: str) -> None:
+    assert told_against(0.02, *rows) == words
+
+
 def test_each_figure_of_many_arms_tells_them_apart(grid: Comparison) -> None:
     forest, reliability = forest_plot(grid), reliability_figure(grid)
     assert forest is not None
@@ -410,11 +443,28 @@ def test_subgroups_are_told_with_intervals_and_without_a_verdict(tmp_path: Path)
     patches = make_patches(tmp_path / "patches", [patch_row(0, "normal")], {"mammograms": mammograms})
     one = make_evaluation(tmp_path / "a", "a", 1.0, {"patches": patches})
     report = write_report([one], tmp_path / "report")
-    table = pd.read_csv(report.folder / "subgroups.csv").set_index("subgroup")
-    assert list(table.index) == ["CC", "MLO", "up to 10 mm", "over 20 mm"]
+    table = pd.read_csv(report.folder / "subgroups.csv")
+    assert table["arm"].tolist() == ["a", "size alone"] * 5
+    table = table[table["arm"] == "a"].set_index("subgroup")
+    assert list(table.index) == ["all lesions", "CC", "MLO", "up to 10 mm", "over 20 mm"]
     page = report.page.read_text(encoding="utf-8")
     row = table.loc["CC"]
     numbers = f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
     assert f"<td>{numbers}</td>" in page.replace("\u00a0", " ")
     assert "<td>too few</td>" in page  # lesions over 20 mm
     assert page.count('id="subgroups"') == 1
+
+
+def test_only_what_the_test_patches_were_cut_from_tells_of_test_lesions(tmp_path: Path) -> None:
+    """An infiller's own mammograms may have patients and lesions of the same names."""
+    sets = {
+        name: make_mammograms(tmp_path / name / "mammograms", spacing_mm=spacing)
+        for name, spacing in (("tested", 0.1), ("learned from", 0.2))
+    }
+    (patches, others) = (
+        make_patches(tmp_path / name / "patches", [patch_row(number, "normal")], {"mammograms": one})
+        for number, (name, one) in enumerate(sets.items())
+    )
+    one = make_evaluation(tmp_path / "a", "a", 1.0, {"patches": patches, "windows": others})
+    assert len(find_lineage([one]).of_kind("mammograms")) == 2
+    assert [known.folder for known in mammograms_tested_on([one])] == [sets["tested"].folder]

@@ -86,6 +86,28 @@ def test_thresholds_are_quantiles_of_real_validation_lesions_and_are_written_dow
     assert (passes == (table["refused_for"] == "")).all()
 
 
+def test_without_class_fidelity_no_fill_goes_for_its_class(world: World, tmp_path: Path) -> None:
+    kept = world.select(tmp_path / "kept", replace(SOME, class_fidelity=0.0))
+    assert kept.manifest.counts["refused_class_fidelity"] == 0
+    written = json.loads((kept.folder / "gate.json").read_text())["thresholds"]
+    assert {one["threshold"] for one in written if one["score"] == "class_fidelity"} == {None}
+
+
+def test_who_keeps_a_part_of_the_own_lesion_is_no_copy_of_it(world: World, tmp_path: Path) -> None:
+    def refused(name: str, begin_time: float, own: bool) -> int:
+        rows = [row | {"begin_time": begin_time} for row in fill_rows(["copy"])]
+        for row in rows if own else ():
+            number = str(row["patient_id"]).rsplit("-", 1)[1]
+            row["mask_donor_patient_id"] = row["patient_id"]
+            row["mask_donor_patch_id"] = f"train-{row['pathology']}-{number}"
+        fills = make_fills(tmp_path / name, rows, world.patches)
+        return world.select(tmp_path / f"{name}-kept", synthetic=fills).manifest.counts["refused_copy"]
+
+    assert refused("from-noise", 1.0, own=True) > 1.8 * PATIENTS
+    assert refused("in-part", 0.5, own=True) < 0.1 * PATIENTS
+    assert refused("of-others", 0.5, own=False) > 1.8 * PATIENTS
+
+
 def test_a_fill_is_read_by_those_who_saw_neither_of_its_patients(world: World) -> None:
     table = read_scores(world.selected)
     third = [int(name.rsplit("-", 1)[1]) % 3 for name in table["patient_id"]]

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import toy_infilling as toy
+from toy_flow import tiny_flow
 from toy_infilling import HOLE, World, tiny
 
 from mammofill.ground.errors import ArtifactError, DeviceError, LeakError, PlanChangedError, SettingsError, TooFewError
 from mammofill.ground.progress import Progress, Task
-from mammofill.infilling import preset, train_infiller
+from mammofill.infilling import Infiller, preset, train_infiller
 from mammofill.pairing import PairPatchesSettings, Pairs, pair_patches
 from mammofill.pairing.pixels import paired_pixels
 from mammofill.patches import PatchSet
@@ -323,3 +324,45 @@ def test_the_faces_need_no_torch() -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.fixture(scope="module")
+def partly(world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Infiller, Pairs]:
+    """An infiller that keeps half of what is in the hole, and the pairs for it."""
+    folder = tmp_path_factory.mktemp("partly")
+    flow = tiny_flow(hole=HOLE, previews=0, schedule=replace(tiny_flow().schedule, images=4))
+    flow = replace(flow, sampling=replace(flow.sampling, begin_time=0.5))
+    settings = PairPatchesSettings(contexts="lesion", outline="own", hole=HOLE, own_margin_px=0.0)
+    pairs = pair_patches(world.patches, folder / "pairs", settings)
+    return train_infiller(world.patches, pairs, folder / "infiller", flow), pairs
+
+
+def test_a_real_lesion_is_repainted_in_part(world: World, partly: tuple[Infiller, Pairs], tmp_path: Path) -> None:
+    made = synthesize(*partly, world.patches, tmp_path / "made", SOME)
+    table = made.table
+    assert (table["context_patch_id"] == table["mask_donor_patch_id"]).all()
+    assert (table["patient_id"] == table["mask_donor_patient_id"]).all()
+    assert (table["pathology"] == table["context_pathology"]).all()
+    assert (table["begin_time"] == 0.5).all()
+    row_of = {name: row for row, name in enumerate(world.patches.table["patch_id"])}
+    contexts, _ = world.patches.pixels([row_of[name] for name in table["context_patch_id"]])
+    images, _ = made.pixels(range(len(table)))
+    holes = made.holes(range(len(table)))
+    assert np.array_equal(images[~holes], contexts[~holes])
+    assert (images[holes] != contexts[holes]).mean() > 0.9
+
+
+def test_who_keeps_a_part_paints_over_own_lesions_of_their_own_class_only(
+    world: World, partly: tuple[Infiller, Pairs], tmp_path: Path
+) -> None:
+    infiller, pairs = partly
+    with pytest.raises(
+        ArtifactError, match=r"begin_time 0.5\), but 12 of 12 pairs in .* are of the kind normal-tissue, where no"
+    ):
+        synthesize(infiller, world.pairs, world.patches, tmp_path / "a", SOME)
+    with pytest.raises(SettingsError, match="the class of the lesion that is there, but requested_class is other"):
+        synthesize(infiller, pairs, world.patches, tmp_path / "b", replace(SOME, requested_class="other"))
+
+
+def test_what_begins_with_noise_says_so(made: PatchSet) -> None:
+    assert (made.table["begin_time"] == 1).all()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from mammofill.audit.alike import check_index
 from mammofill.audit.examine import Facts, examine, read_facts, read_small_copy
 from mammofill.audit.findings import SEVERITIES, Case, Finding
 from mammofill.audit.images import Looked, image_findings
@@ -20,6 +21,7 @@ from mammofill.audit.tables import table_findings
 from mammofill.ground.errors import SourceError
 from mammofill.ground.processes import Limits, in_processes
 from mammofill.ground.progress import Progress, quiet
+from mammofill.mammograms.names_in_headers import one_person_in_headers
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.collections import read_collection
@@ -75,7 +77,8 @@ def audit(source: str | Path, settings: AuditSettings = AuditSettings(), *, prog
 
     Raises:
         SourceError: the source is missing or not recognised, or its tables are missing or cannot be read.
-        SettingsError: several collections recognise it.
+        SettingsError: several collections recognise it; it has so many pictures that an index is needed, which is not
+            installed.
     """
     source = Path(source)
     if not source.exists():
@@ -87,6 +90,7 @@ def audit(source: str | Path, settings: AuditSettings = AuditSettings(), *, prog
     if settings.tables_only:
         findings += _without_images(collection)
     else:
+        check_index(len(collection.mammograms))
         findings += _with_images(source, collection, ingest_settings, settings, progress)
     shown = _Shown(source, collection)
     return Audit(
@@ -127,6 +131,13 @@ def _with_images(
                 looked.append(Looked(entry, facts, facts.pixels))
         spellings = {one.patient_id: one.found for one in decisions if one.rule == "patient-spelled-differently"}
         looked.sort(key=lambda one: one.entry.mammogram_id)
+        decisions.extend(
+            one_person_in_headers(
+                {one.entry.mammogram_id: one.pixels.header_name for one in looked},
+                {one.entry.mammogram_id: one.entry.patient_id for one in looked},
+                {one.entry.patient_id: split for one in looked if (split := one.entry.official_split)},
+            )
+        )
         with progress.task("comparing pictures", 1) as task:
             copy_of = partial(read_small_copy, folder)
             of_images = image_findings(looked, listed_rows(collection), copy_of, spellings)

@@ -15,6 +15,7 @@ import numpy as np
 from mammofill.audit.likeness import SmallCopy, hash_picture, small_copy
 from mammofill.ground.foreign_files import ReadImage
 from mammofill.ground.imaging import Mask, decode_png, encode_png, mask_box
+from mammofill.mammograms.names_in_headers import hidden_name
 from mammofill.mammograms.prepare import prepare_alone
 from mammofill.mammograms.reading import read_image
 from mammofill.mammograms.settings import IngestSettings
@@ -45,6 +46,8 @@ class Pixels:
     hash: str
     mirrored_hash: str
     """Of `hash_picture`, as hexadecimal digits."""
+    header_name: str | None = None
+    """What stands for the patient's name in the header, see `mammograms.names_in_headers`."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,7 @@ def _pixels(read: ReadImage, entry: MammogramEntry) -> Pixels:
         lean=_lean(breast),
         hash=hash_picture(image).tobytes().hex(),
         mirrored_hash=hash_picture(image[:, ::-1]).tobytes().hex(),
+        header_name=hidden_name(read.patient_id),
     )
 
 

@@ -9,13 +9,13 @@ from types import MappingProxyType
 
 import numpy as np
 
+from mammofill.audit.alike import closest_pairs
 from mammofill.audit.examine import Facts, Pixels
 from mammofill.audit.findings import Case, Finding
 from mammofill.audit.likeness import (
     LEAST_CORRELATION,
     MOST_PAIRS,
     SmallCopy,
-    alike_pairs,
     correlate_detail,
 )
 from mammofill.mammograms.mixed_values import Values, find_mixtures
@@ -60,10 +60,10 @@ def image_findings(
         One finding per thing that was looked for, without cases where there is none.
     """
     identical = _identical(looked)
-    alike, all_compared = _alike(looked, copy_of)
+    alike, left_out = _alike(looked, copy_of)
     findings = [
-        _alike_across_patients([*identical, *alike], all_compared),
-        _alike_within_patients([*identical, *alike], spellings),
+        _alike_across_patients([*identical, *alike], left_out),
+        _alike_within_patients([*identical, *alike], spellings, left_out),
         _on_other_side(looked),
         _saturated(looked),
         _few_levels(looked),
@@ -92,17 +92,17 @@ def _identical(looked: Sequence[Looked]) -> list[_Pair]:
     return [_Pair(same[0], other, "the same pixels") for same in by_content.values() for other in same[1:]]
 
 
-def _alike(looked: Sequence[Looked], copy_of: Callable[[str], SmallCopy]) -> tuple[list[_Pair], bool]:
-    """Return pairs whose pictures are alike without being the same, and whether all that may be were looked at."""
+def _alike(looked: Sequence[Looked], copy_of: Callable[[str], SmallCopy]) -> tuple[list[_Pair], list[str]]:
+    """Return pairs whose pictures are alike without being the same, and in words what was not looked at."""
     if not looked:
-        return [], True
+        return [], []
     hashes, mirrored = (
         np.array([np.frombuffer(bytes.fromhex(text), np.uint64) for text in texts])
         for texts in ([one.pixels.hash for one in looked], [one.pixels.mirrored_hash for one in looked])
     )
-    may_be = sorted(alike_pairs(hashes, mirrored), key=lambda pair: pair.bits)
+    may_be = closest_pairs(hashes, mirrored)
     found = []
-    for pair in may_be[:MOST_PAIRS]:
+    for pair in may_be.pairs:
         first, second = looked[pair.first], looked[pair.second]
         if first.pixels.sha256 == second.pixels.sha256:
             continue
@@ -112,15 +112,14 @@ def _alike(looked: Sequence[Looked], copy_of: Callable[[str], SmallCopy]) -> tup
             how = "mirror images, " if pair.mirrored else ""
             story = f"{how}detail correlates by {correlation:.2f}, {pair.bits} of 255 bits differ"
             found.append(_Pair(first, second, story, pair.mirrored))
-    return found, len(may_be) <= MOST_PAIRS
+    left_out = [] if may_be.complete else [f"only the {MOST_PAIRS:,} closest pairs were looked at"]
+    return found, [*left_out, *may_be.words()]
 
 
-def _alike_across_patients(pairs: Sequence[_Pair], all_compared: bool) -> Finding:
+def _alike_across_patients(pairs: Sequence[_Pair], left_out: Sequence[str]) -> Finding:
     cases = [_case(pair) for pair in pairs if pair.first.entry.patient_id != pair.second.entry.patient_id]
     across = sum("different splits" in case.words for case in cases)
-    summary = [f"{across} of the pairs are in different splits"] if across else []
-    if not all_compared:
-        summary.append(f"only the {MOST_PAIRS:,} closest pairs were looked at")
+    summary = [*([f"{across} of the pairs are in different splits"] if across else []), *left_out]
     return Finding(
         "pictures-alike",
         "The same picture under two patients",
@@ -135,7 +134,9 @@ def _alike_across_patients(pairs: Sequence[_Pair], all_compared: bool) -> Findin
     )
 
 
-def _alike_within_patients(pairs: Sequence[_Pair], spellings: Mapping[str | None, str]) -> Finding:
+def _alike_within_patients(
+    pairs: Sequence[_Pair], spellings: Mapping[str | None, str], left_out: Sequence[str]
+) -> Finding:
     cases = [_case(pair) for pair in pairs if pair.first.entry.patient_id == pair.second.entry.patient_id]
     written = [
         replace(case, words=f"{case.words}. {spellings[case.patient_id]}") if case.patient_id in spellings else case
@@ -149,6 +150,7 @@ def _alike_within_patients(pairs: Sequence[_Pair], spellings: Mapping[str | None
         "Both are kept, in one split; see the finding on views that are there more than once.",
         "Look at the pairs below.",
         tuple(written),
+        tuple(left_out),
     )
 
 

@@ -126,6 +126,21 @@ _LEFT_OUT: dict[str, _Rule] = {
 }
 
 _DECIDED: dict[str, _Rule] = {
+    "image-of-two-patients": _Rule(
+        "Files that are there for two patients",
+        "serious",
+        "One person has two names, or one of the two has another's picture: what is learned from one is tested on the "
+        "other.",
+        "Both are kept, each with its patient.",
+        "Give one person one name, or remove the wrong file.",
+    ),
+    "header-names-one-patient": _Rule(
+        "Patients to whom the headers of their images give one name",
+        "serious",
+        "The tables may have two names for one person: what is learned from one is tested on the other.",
+        "Both are kept, each with the patient of the table.",
+        "Compare PatientID in the headers with the tables; give one person one name.",
+    ),
     "patient-spelled-differently": _Rule(
         "Patients who are written in several ways",
         "serious",

@@ -13,9 +13,10 @@ from torch import Tensor
 from mammofill.classifier.augmentation import apply_augmentation, draw_augmentation
 from mammofill.classifier.examples import LesionImages
 from mammofill.classifier.settings import TrainClassifierSettings
-from mammofill.ground.imaging import to_unit
+from mammofill.ground.imaging import FULL_RANGE
 from mammofill.ground.seeding import stream
 from mammofill.ground.training.data_order import positions_at, whole_batches
+from mammofill.ground.training.device import sent
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of red, green and blue over ImageNet, for values in [0, 1]. Source: torchvision, of its weights."""
@@ -69,19 +70,24 @@ def network_input(
     Args:
         images: (N, S, S) uint16 over 0..65535.
         colours: the gray is copied to its channels (the paper, section 5), then shifted and scaled.
-        device: where it is wanted; the gray values travel once, and are copied there.
+        device: where it is wanted; the stored values travel, half as many bytes as float32, and become gray values and
+            colours there.
         standardise: bring each patch's mean and standard deviation to `STANDARD_MEAN` and `STANDARD_SD` first.
 
     Returns:
         (N, channels, S, S) float32, on `device`.
     """
-    gray = torch.from_numpy(to_unit(images)).unsqueeze(1).to(device)  # (N, 1, S, S)
+    # By a tensor and not by a number, which a GPU would replace with a product that rounds otherwise.
+    gray = sent(torch.from_numpy(np.array(images)), device).to(torch.float32) / torch.full(
+        (), FULL_RANGE, device=device
+    )
+    gray = gray.unsqueeze(1)  # (N, 1, S, S)
     if standardise:
         level, contrast = gray.mean(dim=(2, 3), keepdim=True), gray.std(dim=(2, 3), keepdim=True)
         gray = STANDARD_MEAN + STANDARD_SD * (gray - level) / contrast.clamp_min(_LEAST_SD)
     if colours == GRAY:
         return gray
-    mean, sd = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (colours.mean, colours.sd))
+    mean, sd = (sent(torch.tensor(values), device).view(1, -1, 1, 1) for values in (colours.mean, colours.sd))
     return (gray - mean) / sd  # (N, channels, S, S)
 
 
@@ -200,9 +206,14 @@ def _positions(
     return positions
 
 
+def images_of_first_phase(settings: TrainClassifierSettings, patches: int) -> int:
+    """Return over how many images of the run synthetic patches alone are learned from, of so many training patches."""
+    return whole_batches(settings.synthetic_first * images_wanted(settings, patches), settings.batch)
+
+
 def _synthetic_before(numbers: NDArray[np.int64], settings: TrainClassifierSettings, patches: int) -> NDArray[np.int64]:
     """Return how many synthetic patches are seen before each image of the run: evenly spread, after a first phase."""
-    first = whole_batches(settings.synthetic_first * images_wanted(settings, patches), settings.batch)
+    first = images_of_first_phase(settings, patches)
     mixed = np.floor(np.maximum(numbers - first, 0) * (settings.synthetic_share or 0.0)).astype(np.int64)
     return np.minimum(numbers, first) + mixed
 

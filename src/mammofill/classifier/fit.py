@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from mammofill.classifier.batches import images_wanted, loss_weights, training_batch
+from mammofill.classifier.batches import images_of_first_phase, images_wanted, loss_weights, training_batch
 from mammofill.classifier.classifier import NETWORK_NAME
 from mammofill.classifier.examples import Examples
 from mammofill.classifier.networks import colours_of, input_px_of, words_of
 from mammofill.classifier.scoring import balanced_accuracy_threshold, log_odds, probability
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.classifier.start import Start
-from mammofill.classifier.training_step import TrainingStep
+from mammofill.classifier.training_step import LOSS, TrainingStep
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.stopping import stop_requests
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_checkpoint, save_checkpoint, save_weights
 from mammofill.ground.training.distributed import training_processes
-from mammofill.ground.training.history import History, check_finite
+from mammofill.ground.training.history import History, UnseenLosses, check_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -83,7 +83,7 @@ def _fit(
     progress: Progress = quiet,
 ) -> int:
     training = TrainingStep(fabric, start, settings, seed)
-    history = History()
+    history, losses = History(), UnseenLosses()
     images_seen, images_saved, loss_sum, steps = 0, 0, 0.0, 0
     best: dict[str, Any] = {"auc": -1.0, "epochs_since": 0}
 
@@ -109,15 +109,18 @@ def _fit(
             epoch = images_seen // len(train)
             watched = int(history.rows[-1]["epoch"]) if history.rows else 0
             if steps and (images_seen >= wanted or epoch > watched):
+                loss_sum = _with(losses, loss_sum)
                 row = _watch(training.kept, validation, settings, fabric.device)
                 check_finite(row, images_seen)
                 history.add(images_seen, epoch=epoch, loss=loss_sum / steps, **row)
                 loss_sum, steps = 0.0, 0
                 task.advance(0, note=_in_words(history.rows[-1]))
                 if settings.keeps_best:
-                    best = _better(best, row["validation_auc"], images_seen, training.kept)
+                    counts = images_seen > images_of_first_phase(settings, len(train))
+                    best = _better(best, row["validation_auc"], images_seen, training.kept, counts)
             over = images_seen >= wanted or best["epochs_since"] >= (settings.patience or np.inf)
             if writes and (over or stop or images_seen - images_saved >= settings.checkpoint_every_images):
+                loss_sum = _with(losses, loss_sum)
                 save_checkpoint(
                     folder,
                     training.state()
@@ -138,8 +141,10 @@ def _fit(
             upcoming = beside.submit(training_batch, train, images_seen + settings.batch, settings, seed, share)
             weights = loss_weights(train, images_seen, settings, seed, share)
             cross_entropy = training.step(images, targets, images_seen, wanted, len(train), weights)
-            images_seen += settings.batch
-            loss_sum, steps = loss_sum + cross_entropy, steps + 1
+            losses.add(images_seen, [LOSS], cross_entropy)
+            images_seen, steps = images_seen + settings.batch, steps + 1
+            if losses.due:
+                loss_sum = _with(losses, loss_sum)
             task.advance(settings.batch)
 
     if writes:
@@ -169,11 +174,18 @@ def _fit(
     return images_seen
 
 
-def _better(best: dict[str, Any], auc: float, images_seen: int, network: nn.Module) -> dict[str, Any]:
-    """Return what is best after another epoch, and for how many epochs it has been."""
+def _with(losses: UnseenLosses, loss_sum: float) -> float:
+    """Look at the last losses and add them, one after the other, so that a stop between them changes no bit."""
+    for one in losses.look():
+        loss_sum += one[LOSS]
+    return loss_sum
+
+
+def _better(best: dict[str, Any], auc: float, images_seen: int, network: nn.Module, counts: bool) -> dict[str, Any]:
+    """Return what is best after another epoch, and for how many epochs that count for patience it has been."""
     if auc > best["auc"]:
         return {"auc": auc, "images_seen": images_seen, "weights": _copy(network), "epochs_since": 0}
-    return best | {"epochs_since": best["epochs_since"] + 1}
+    return best | {"epochs_since": best["epochs_since"] + counts}
 
 
 _CHUNK = 1024  # validation patches scored at once

@@ -14,9 +14,10 @@ from mammofill.classifier.networks import colours_of, input_px_of
 from mammofill.classifier.scoring import log_odds
 from mammofill.classifier.settings import AugmentationSettings, TrainClassifierSettings
 from mammofill.classifier.start import Start, find_weights, read_start
-from mammofill.classifier.training_step import TrainingStep
+from mammofill.classifier.training_step import LOSS, TrainingStep
 from mammofill.ground.errors import SettingsError
 from mammofill.ground.training.distributed import training_processes
+from mammofill.ground.training.history import UnseenLosses
 from mammofill.ground.training.settings import EngineSettings
 
 
@@ -109,10 +110,13 @@ def scores_after_training(
     train = _Kept(at_input_size(learned[0], input_px), learned[1])
     wanted = images_wanted(settings, len(train))
     with training_processes(device, 1, settings.engine.precision, scores_after_training) as fabric:
-        training = TrainingStep(fabric, start, settings, seed)
+        training, losses = TrainingStep(fabric, start, settings, seed), UnseenLosses()
         for images_seen in range(0, wanted, settings.batch):
             images, targets = training_batch(train, images_seen, settings, seed)
-            training.step(images, targets, images_seen, wanted, len(train))
+            losses.add(images_seen, [LOSS], training.step(images, targets, images_seen, wanted, len(train)))
+            if losses.due:
+                losses.look()
+        losses.look()
         return log_odds(
             training.kept,
             at_input_size(tested, input_px),

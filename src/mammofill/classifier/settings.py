@@ -155,7 +155,7 @@ class TrainClassifierSettings:
         keep: which weights make the classifier. last: those at the end, as the paper, which speaks of no choice.
             best: those of the epoch with the greatest AUC on validation.
         patience: stop when so many epochs in a row brought no greater AUC on validation, and keep the best, whatever
-            `keep` says; unset never stops early.
+            `keep` says; unset never stops early. Epochs of synthetic patches alone (`synthetic_first`) do not count.
         test_time_flips: score each patch twice, as it is and mirrored, and take the mean of the log-odds: on
             validation, for the threshold and in every later use.
         threshold_rule: where a score counts as malignant. balanced-accuracy: where recall plus specificity is greatest

@@ -23,13 +23,15 @@ from mammofill.classifier.recipe import (
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.classifier.start import Start
 from mammofill.ground.training.data_order import seeded_layers
+from mammofill.ground.training.device import sent
 from mammofill.ground.training.distributed import mean_over_processes, share_normalisation
 from mammofill.ground.training.ema import update_ema
-from mammofill.ground.training.history import check_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+LOSS = "cross-entropy"
+"""What the loss is called in messages."""
 _AVERAGE_AT_MOST = 20
 """The EMA reaches back by a half-life of at most one in so many images seen. Source: Karras et al., NeurIPS
 2020, their code (``ema_rampup``)."""
@@ -68,8 +70,11 @@ class TrainingStep:
         wanted: int,
         pass_length: int,
         weights: Tensor | None = None,
-    ) -> float:
+    ) -> Tensor:
         """Learn from this process's share of a batch; return the cross-entropy of the whole batch before it.
+
+        It is left on the device, (1,): who looks at it waits, see `history.UnseenLosses`, and has to look now and then,
+        since a loss that is not finite any more is not noticed here.
 
         Args:
             images: (n, S, S) uint16.
@@ -78,9 +83,6 @@ class TrainingStep:
             wanted: images in all.
             pass_length: training patches.
             weights: (n,) of each patch in the loss, see `batches.loss_weights`; None where all weigh the same.
-
-        Raises:
-            TrainingError: the loss is not finite any more.
         """
         settings = self.settings
         learning = groups_that_learn(images_seen, wanted, len(self.groups), settings)
@@ -95,8 +97,7 @@ class TrainingStep:
             )
             for part in (slice(begin, begin + at_once) for begin in range(0, len(images), at_once))
         ]
-        (cross_entropy,) = mean_over_processes(self.fabric, parameters, torch.stack(losses).sum()[None])
-        check_finite({"cross-entropy": cross_entropy}, images_seen)
+        cross_entropy = mean_over_processes(self.fabric, parameters, torch.stack(losses).sum()[None])
         if settings.clip_gradient:
             nn.utils.clip_grad_norm_(parameters, settings.clip_gradient)
         for group in self.optimiser.param_groups:
@@ -116,7 +117,7 @@ class TrainingStep:
         # Dropout knows the global generator only.
         with seeded_layers(self.seed, "classifier", "dropout", first), self.fabric.autocast():
             outputs = self.score(inputs.to(memory_format=self.form)).flatten(1)
-        loss = self._cross_entropy(outputs.float(), targets.to(self.fabric.device), weights)
+        loss = self._cross_entropy(outputs.float(), sent(targets, self.fabric.device), weights)
         part = loss * (len(images) / count)
         part.backward()  # type: ignore[no-untyped-call]
         return part.detach()
@@ -126,7 +127,7 @@ class TrainingStep:
         if weights is None:
             return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
         each = F.cross_entropy(outputs, targets, label_smoothing=smoothing, reduction="none")
-        return (weights.to(each.device) * each).mean()
+        return (sent(weights, each.device) * each).mean()
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,9 @@ from scipy.special import expit, logit
 from mammofill.evaluation.metrics import Weights
 
 _AT_ONCE = 250
-"""Resamples whose weights are held in memory at once."""
+"""Resamples whose weights are held in memory at once, at most."""
+_WEIGHTS_AT_ONCE = 2**22
+"""Of all cases together, in these resamples: 32 MB, and some six times that while a measure is taken."""
 
 Scale = Literal["share", "positive", "difference"]
 """What values are: shares in [0, 1], numbers of at least 0, or differences (and whatever else has no end)."""
@@ -43,12 +45,12 @@ class Resamples:
 
     Attributes:
         names: (p,) the patients, sorted.
-        drawn: (r, p) how often each was drawn.
+        drawn: (r, p) how often each was drawn; of the smallest type that holds it, a byte nearly always.
         patient_of: (n,) which patient each case (patch, lesion) is of.
     """
 
     names: NDArray[np.str_]
-    drawn: NDArray[np.int64]
+    drawn: NDArray[np.unsignedinteger[Any]]
     patient_of: NDArray[np.int64]
 
     @classmethod
@@ -61,8 +63,12 @@ class Resamples:
             random: where chance comes from.
         """
         names, patient_of = np.unique(patients.astype(str), return_inverse=True)
-        drawn = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-        return cls(names, drawn, patient_of)
+        shares = np.full(len(names), 1 / len(names))
+        parts = []
+        for start in range(0, resamples, _AT_ONCE):  # in parts, since they are drawn in eight bytes each
+            counts = random.multinomial(len(names), shares, size=min(_AT_ONCE, resamples - start))
+            parts.append(counts.astype(np.min_scalar_type(counts.max(initial=0))))
+        return cls(names, np.concatenate(parts), patient_of)
 
     def of_cases(self, patients: NDArray[np.object_]) -> Resamples:
         """Return the same resamples for other cases of the same patients.
@@ -75,8 +81,9 @@ class Resamples:
     def weights(self, first: int | None = None) -> Iterator[Weights]:
         """Yield weights of cases, (some resamples, n) float64, of the first resamples or of all."""
         drawn = self.drawn[:first]
-        for start in range(0, len(drawn), _AT_ONCE):
-            yield drawn[start : start + _AT_ONCE, self.patient_of].astype(np.float64)
+        at_once = min(_AT_ONCE, max(1, _WEIGHTS_AT_ONCE // max(len(self.patient_of), 1)))
+        for start in range(0, len(drawn), at_once):
+            yield drawn[start : start + at_once, self.patient_of].astype(np.float64)
 
     def draws(self, statistics: Statistics) -> dict[str, NDArray[np.float64]]:
         """Compute statistics on each resample: name -> (r,); NaN where a statistic has no value."""

@@ -60,6 +60,8 @@ def times_trained(arm: Arm, plan: Plan) -> str:
     parts += ["with as many further patients"] * arm.more_patients
     start = plan.starts.get(arm.infiller or "")
     parts += [f"infillers started from {start.name}"] if start else []
+    begin = plan.infillers[arm.infiller].begin_time if arm.infiller else 1.0
+    parts += [f"real lesions repainted from time {begin:g}"] if begin < 1 else []
     parts += [f"{arm.select} fills"] if arm.select != ALL else []
     return ", ".join(parts)
 

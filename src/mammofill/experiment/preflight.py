@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mammofill.experiment import arms, infillers
 from mammofill.experiment.first_study import classes_of, typical_size
 from mammofill.experiment.machine import kept_weights
 from mammofill.experiment.settings import read_settings, read_toml
@@ -29,8 +30,6 @@ from mammofill.mammograms.split import split_patients
 DOWNLOADS = "https://download.pytorch.org/models/"
 """From where torchvision takes the weights that are not here yet."""
 _SECONDS = 5.0
-_NOT_OF_CLASSIFIER = ("name", "synthetic", "repeated", "discriminator", "more_patients", "shares", "select")
-_NOT_OF_INFILLER = ("start", "artifact")
 
 
 def ready_study(path: str | Path, out: str | Path, quick: bool = False) -> Study:
@@ -113,11 +112,12 @@ def _checks_of_tables(content: Mapping[str, Any], path: Path) -> Iterator[Callab
     for name, values in content.items():
         if isinstance(values, Mapping) and name not in ("infillers", "external", "test", "quick", "infiller-windows"):
             yield _reading(name, values, f"{path} [{name}]", path)
-    infillers = content.get("infillers", {})
-    for name, values in infillers.items() if isinstance(infillers, Mapping) else ():
-        yield _reading("train-infiller", values, f"{path} [infillers.{name}]", path)
-    shared, arms = content.get("train-classifier", {}), content.get("arms", ())
-    for arm in arms if isinstance(arms, list) else ():
+    named = content.get("infillers", {})
+    for name, values in named.items() if isinstance(named, Mapping) else ():
+        if not (isinstance(values, Mapping) and "of" in values):  # whose settings are another one's
+            yield _reading("train-infiller", values, f"{path} [infillers.{name}]", path)
+    shared, tables = content.get("train-classifier", {}), content.get("arms", ())
+    for arm in tables if isinstance(tables, list) else ():
         if isinstance(arm, Mapping) and isinstance(shared, Mapping) and not arm.get("discriminator"):
             yield _reading("train-classifier", {**shared, **arm}, f"{path} [[arms]] {arm.get('name')!r}", path)
 
@@ -136,8 +136,8 @@ def _reading(name: str, values: Any, where: str, path: Path) -> Callable[[], obj
             return None  # no table that a study knows: told by `read_study`, too
         own = {
             "ingest": ("source", "attributes"),
-            "train-infiller": _NOT_OF_INFILLER,
-            "train-classifier": _NOT_OF_CLASSIFIER,
+            "train-infiller": infillers.NOT_SETTINGS,
+            "train-classifier": tuple(arms.NOT_SETTINGS),
         }
         kept = {key: value for key, value in values.items() if key not in own.get(name, ())}
         try:

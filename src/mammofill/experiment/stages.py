@@ -17,7 +17,7 @@ from typing import Any
 from mammofill.ground.artifact import Artifact, read_manifest, verify
 from mammofill.ground.errors import ArtifactError, SettingsError, SourceError, WrongKindError, did_you_mean
 from mammofill.ground.extensions import with_extensions
-from mammofill.ground.file_names import meant_path
+from mammofill.ground.file_names import meant_path, refuse_source_url
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Input:
             artifact: Artifact = find(self.kind).open(path)
             verify(artifact)  # before anything of it is read
             return artifact
+        refuse_source_url(path)
         if not Path(path).exists():
             meant = meant_path(Path(path))
             raise SourceError(f"{path} does not exist.{meant} Give the folder (or table) of the collection.")

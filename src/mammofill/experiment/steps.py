@@ -187,6 +187,8 @@ class Plan:
     """Of infillers that start from the weights of another one: where that lies."""
     ready: Mapping[str, Path] = field(default_factory=dict)
     """Of infillers that were trained elsewhere and are used as they are: where they lie."""
+    paints_with: Mapping[str, str] = field(default_factory=dict)
+    """Of infillers that paint with the weights of another one of the study: its name."""
     attributes: Path | None = None
     """The table of what else is known of the lesions, if there is one."""
     test: External | None = None
@@ -323,8 +325,10 @@ def _kept(plan: Plan) -> Iterator[Step]:
 
 def _paired(plan: Plan) -> Iterator[Step]:
     settings = plan.settings["pair-patches"]
-    for who in dict.fromkeys(who for who, _, _ in _used(plan)):
-        yield _step("pair-patches", {"patches": (patches_at(who),)}, _pairs(who), settings, plan.seed)
+    own = replace(settings, contexts="lesion", outline="own", pairs_per_patch=1)
+    for who, over_own in dict.fromkeys((who, _paints_over_own(name, plan)) for who, name, _ in _used(plan)):
+        how, place = (own, _own_pairs(who)) if over_own else (settings, _pairs(who))
+        yield _step("pair-patches", {"patches": (patches_at(who),)}, place, how, plan.seed)
     if plan.judging:
         of_test = replace(settings, split="test")
         yield _step("pair-patches", {"patches": (tested_patches(plan),)}, _TEST_PAIRS, of_test, plan.seed)
@@ -332,15 +336,15 @@ def _paired(plan: Plan) -> Iterator[Step]:
 
 def _infillers_trained(plan: Plan) -> Iterator[Step]:
     for who, name, number in _trained(plan):
-        made_from = {"patches": (patches_at(who),), "pairs": (_pairs(who),)} | _own_windows(name, plan)
-        made_from |= {"start": (plan.starts[name],)} if name in plan.starts else {}
+        made_from = {"patches": (patches_at(who),), "pairs": (_pairs_for(who, name, plan),)} | _own_windows(name, plan)
+        made_from |= _start(who, name, number, plan)
         seed = infiller_seed(plan.seed, number)
         yield _step("train-infiller", made_from, _infiller(who, name, number, plan), plan.infillers[name], seed)
 
 
 def _filled(plan: Plan) -> Iterator[Step]:
     for who, name, number in _painted(plan):
-        made_from = {"infiller": (_infiller(who, name, number, plan),), "pairs": (_pairs(who),)}
+        made_from = {"infiller": (_infiller(who, name, number, plan),), "pairs": (_pairs_for(who, name, plan),)}
         made_from["patches"] = (patches_at(who),)
         settings, seed = _filling_of(who, name, plan), infiller_seed(plan.seed, number)
         yield _step("synthesize", made_from, _synthetic(who, name, number, plan), settings, seed)
@@ -349,6 +353,9 @@ def _filled(plan: Plan) -> Iterator[Step]:
 def _filling_of(who: Patients, name: str, plan: Plan) -> Any:
     """Return how many fills are painted: enough for the largest dose, and for a gate that refuses some of them."""
     settings = plan.settings["synthesize"]
+    if _paints_over_own(name, plan):  # as many fills of each context as where it is paired with several others
+        more_of_each = settings.fills_per_pair * plan.settings["pair-patches"].pairs_per_patch
+        settings = replace(settings, fills_per_pair=more_of_each)
     cells = [cell for cell in cells_of(plan) if (cell.patients, cell.arm.infiller) == (who, name)]
     doses = [cell.dose for cell in cells if cell.dose]
     if not doses:
@@ -515,7 +522,9 @@ def _used(plan: Plan) -> list[tuple[Patients, str, int]]:
         (cell.patients, cell.arm.discriminator, cell.infiller) for cell in cells_of(plan) if cell.arm.discriminator
     ]
     judged = [(Patients(), name, 0) for name in _judged_infillers(plan) if plan.judging]
-    return list(dict.fromkeys([*_painted(plan), *seen_through, *judged]))
+    used = [*_painted(plan), *seen_through, *judged]
+    lending = [(who, plan.paints_with[name], number) for who, name, number in used if name in plan.paints_with]
+    return list(dict.fromkeys([*lending, *used]))
 
 
 def _trained(plan: Plan) -> list[tuple[Patients, str, int]]:
@@ -529,8 +538,13 @@ def _selecting(plan: Plan) -> list[Patients]:
 
 
 def _judged_infillers(plan: Plan) -> list[str]:
-    """Return the infillers that are measured, if any are: those that arms use, or all."""
-    return list(dict.fromkeys(name for who, name, _ in _painted(plan) if who.share == 1)) or list(plan.infillers)
+    """Return the infillers that are measured, if any are: those that arms use, or all.
+
+    Of one that keeps a part of real lesions it is the one that lends its weights: a judge would see what is real.
+    """
+    names = [name for who, name, _ in _painted(plan) if who.share == 1] or list(plan.infillers)
+    painters = dict.fromkeys(plan.paints_with.get(name, name) for name in names)
+    return [name for name in painters if not _paints_over_own(name, plan)]
 
 
 def _drawn(share: float, number: int, arm: Arm, grid: Grid) -> Patients:
@@ -605,6 +619,27 @@ def _own_windows(name: str, plan: Plan) -> dict[str, tuple[Path, ...]]:
 
 def _pairs(who: Patients) -> Path:
     return who.place / "pairs"
+
+
+def _own_pairs(who: Patients) -> Path:
+    return who.place / "own-pairs"
+
+
+def _pairs_for(who: Patients, name: str, plan: Plan) -> Path:
+    """Return where the pairs lie that an infiller fills."""
+    return _own_pairs(who) if _paints_over_own(name, plan) else _pairs(who)
+
+
+def _paints_over_own(name: str, plan: Plan) -> bool:
+    """Say whether an infiller keeps a part of real lesions, and so paints over these in their own outlines."""
+    return bool(plan.infillers[name].begin_time < 1)
+
+
+def _start(who: Patients, name: str, number: int, plan: Plan) -> dict[str, tuple[Path, ...]]:
+    """Return the infiller from whose weights one starts, as input; nothing where it has none to start from."""
+    if name in plan.paints_with:
+        return {"start": (_infiller(who, plan.paints_with[name], number, plan),)}
+    return {"start": (plan.starts[name],)} if name in plan.starts else {}
 
 
 def _infiller(who: Patients, name: str, number: int, plan: Plan) -> Path:

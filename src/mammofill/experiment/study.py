@@ -33,6 +33,10 @@
     [infillers.elsewhere]
     artifact = "path/of/infiller" # trained elsewhere: used as it is, at every share
 
+    [infillers.partly]
+    of = "flow"                   # the weights of another one of the study, which paint in another way:
+    sampling.begin_time = 0.5     # over real lesions, each in its own outline, of which a part is kept
+
     [[arms]]                      # one kind of classifier each; without any, or with arms = "paper", the paper's four
     name = "ResNet-50 + generated"
     synthetic = true              # learns from the synthetic patches as well; of one of several infillers: its name
@@ -100,27 +104,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mammofill.experiment.arms import ARM_PRESETS, arm_tables, judging_arms, read_arms, readers_of
+from mammofill.experiment.infillers import Infillers, read_infillers, read_windows
 from mammofill.experiment.settings import check_names, read_settings, read_toml
-from mammofill.experiment.stages import Stage, stage_named
-from mammofill.experiment.steps import ALL, RANDOM, SELECTIONS, Arm, External, Grid, Plan, Step, steps_of
-from mammofill.ground.errors import SettingsError, SourceError, did_you_mean
-from mammofill.infilling import Infiller
+from mammofill.experiment.stages import stage_named
+from mammofill.experiment.steps import Arm, External, Grid, Plan, Step, steps_of
+from mammofill.experiment.tables import merged, place, stage_settings
+from mammofill.ground.errors import SettingsError, did_you_mean
 from mammofill.pairing.hole import widest
-
-PAPER_ARMS: tuple[dict[str, Any], ...] = (
-    {"name": "shallow CNN", "network": "shallow-cnn", "weights": "none"},
-    {"name": "ResNet-50", "network": "resnet50"},
-    {"name": "ResNet-50 + traditional", "network": "resnet50", "augmentation": {"traditional": True}},
-    {
-        "name": "ResNet-50 + traditional + generated",
-        "network": "resnet50",
-        "augmentation": {"traditional": True},
-        "synthetic": True,
-    },
-)
-"""The four experiments of the paper, section 5: what a study without ``[[arms]]`` runs."""
-ARM_PRESETS: dict[str, tuple[dict[str, Any], ...]] = {"paper": PAPER_ARMS}
-"""Arms by a name that may stand for them: ``arms = "paper"``."""
 
 _ONCE = ("phantom", "ingest", "extract-patches", "pair-patches", "synthesize", "select-synthetic", "evaluate",
          "compare-arms", "judge-infiller", "write-report")  # fmt: skip
@@ -142,8 +133,6 @@ _NOT_SET = dict.fromkeys(("arm", "replicate", "infiller", "dose", "real_share"),
     "external": "[external]"
 }
 """Settings of evaluate that a study decides elsewhere, and where."""
-ONLY_INFILLER = "infiller"
-"""What the infiller of a study is called that names none."""
 
 
 @dataclass(frozen=True)
@@ -177,55 +166,84 @@ def read_study(path: str | Path, quick: bool = False) -> Study:
     path = Path(path)
     content = _quickened(read_toml(path), quick, path)
     _check_keys(content, path)
+    plan = _plan(content, path)
+    return Study(path, _name(content, path), plan.seed, _device(content, path), plan, tuple(steps_of(plan)))
+
+
+def _plan(content: Mapping[str, Any], path: Path) -> Plan:
+    """Return what a study file asks for."""
     tables = {name: dict(content.get(name, {})) for name in _TABLES if name != "arms"}
     source = _source(tables["ingest"], "phantom" in content, path)
     attributes = _attributes(tables["ingest"], f"{path} [ingest]", path)
-    for field, tables_of_it in _NOT_SET.items():
-        if field in tables["evaluate"]:
-            raise SettingsError(f"{path} [evaluate]: {field} is not set here; it follows from {tables_of_it}.")
-    settings = {name: _stage_settings(stage_named(name), tables[name], path) for name in _ONCE}
-    starts, ready = (_infillers_elsewhere(key, tables, path) for key in ("start", "artifact"))
-    infillers = _infillers(content, tables, ready, path)
-    own_windows = _windows(tables["infiller-windows"], settings["extract-patches"], content, path)
+    settings = _settings(content, tables, path)
+    infillers = read_infillers(content, tables, path)
     if "hole" not in tables["pair-patches"]:
-        # All arms are filled in the same places, those in which every infiller's hole fits.
-        hole = widest(one.hole for one in infillers.values())
-        settings["pair-patches"] = replace(settings["pair-patches"], hole=hole)
-    check_names(stage_named("train-classifier").settings_class(), tables["train-classifier"],
-                f"{path} [train-classifier]")  # fmt: skip
+        settings["pair-patches"] = _in_the_widest_hole(settings["pair-patches"], infillers)
+    windows = read_windows(tables["infiller-windows"], settings["extract-patches"], content, path)
     test = _test(tables["test"], settings, path) if "test" in content else None
-    arms = _arms(_arm_tables(content), tables["train-classifier"], infillers, path)
+    arms = _arms(content, tables, infillers, path)
     grid = read_settings(Grid, tables["grid"], f"{path} [grid]", path.parent)
     _check_grid(grid, arms, tables["synthesize"], path)
     _check_folds(grid, content, path)
     _check_comparison(settings["compare-arms"], grid, arms, path)
-    name, seed = str(content.get("name", path.stem)), int(content.get("seed", 0))
+    return Plan(
+        source=source,
+        settings=settings,
+        infillers=infillers.settings,
+        arms=tuple(arms),
+        grid=grid,
+        judging=_judging(content, arms, path),
+        seed=int(content.get("seed", 0)),
+        external=_external(tables["external"], settings["ingest"], path) if "external" in content else None,
+        readers=readers_of(content, arms, path),
+        windows=windows,
+        starts=infillers.starts,
+        ready=infillers.ready,
+        paints_with=infillers.paints_with,
+        attributes=attributes,
+        test=test,
+    )
+
+
+def _name(content: Mapping[str, Any], path: Path) -> str:
+    return str(content.get("name", path.stem))
+
+
+def _device(content: Mapping[str, Any], path: Path) -> str:
     device = str(content.get("device", "cpu"))
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise SettingsError(f"{path}: device must be auto, cpu, cuda, cuda:<number> or mps, but is {device!r}.")
+    return device
+
+
+def _settings(content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]], path: Path) -> dict[str, Any]:
+    """Return the settings of the stages that stand in a table of their own."""
+    for field, tables_of_it in _NOT_SET.items():
+        if field in tables["evaluate"]:
+            raise SettingsError(f"{path} [evaluate]: {field} is not set here; it follows from {tables_of_it}.")
+    settings = {name: stage_settings(stage_named(name), tables[name], path) for name in _ONCE}
     if "title" not in tables["write-report"]:
-        settings["write-report"] = replace(settings["write-report"], title=name)
-    where = f"{path} [judge-infiller]"
-    judging = _judging_arms(arms, where, "an infiller is judged") if "judge-infiller" in content else ()
-    readers = _readers(content, arms, path)
-    external = _external(tables["external"], settings["ingest"], path) if "external" in content else None
-    plan = Plan(
-        source,
-        settings,
-        infillers,
-        tuple(arms),
-        grid,
-        judging,
-        seed,
-        external,
-        readers,
-        own_windows,
-        starts,
-        ready,
-        attributes,
-        test,
-    )
-    return Study(path, name, seed, device, plan, tuple(steps_of(plan)))
+        settings["write-report"] = replace(settings["write-report"], title=_name(content, path))
+    return settings
+
+
+def _in_the_widest_hole(pairing: Any, infillers: Infillers) -> Any:
+    """Return how patches are paired so that all arms fill the same places, where every infiller's hole fits."""
+    return replace(pairing, hole=widest(one.hole for one in infillers.settings.values()))
+
+
+def _arms(
+    content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]], infillers: Infillers, path: Path
+) -> list[Arm]:
+    shared = tables["train-classifier"]
+    check_names(stage_named("train-classifier").settings_class(), shared, f"{path} [train-classifier]")
+    return read_arms(arm_tables(content), shared, infillers.settings, path)
+
+
+def _judging(content: Mapping[str, Any], arms: list[Arm], path: Path) -> tuple[Arm, ...]:
+    if "judge-infiller" not in content:
+        return ()
+    return judging_arms(arms, f"{path} [judge-infiller]", "an infiller is judged")
 
 
 def _quickened(content: dict[str, Any], quick: bool, path: Path) -> dict[str, Any]:
@@ -236,7 +254,7 @@ def _quickened(content: dict[str, Any], quick: bool, path: Path) -> dict[str, An
     if not isinstance(changes, Mapping):
         raise SettingsError(f"{path} has no table [{_QUICK}], so nobody knows what a quick run of it would be.")
     kept = changes.get("arms")
-    tables = _merged(content, {name: value for name, value in changes.items() if name != "arms"})
+    tables = merged(content, {name: value for name, value in changes.items() if name != "arms"})
     if kept is None:
         return tables
     known = [arm.get("name") for arm in content.get("arms", ()) if isinstance(arm, Mapping)]
@@ -267,14 +285,9 @@ def _check_keys(content: Mapping[str, Any], path: Path) -> None:
                 dict: "a table",
             }[wanted]
             raise SettingsError(f"{path}: {key} must be {word}, but is {value!r}.")
-    arms = _arm_tables(content)
+    arms = arm_tables(content)
     if not arms or not all(isinstance(arm, Mapping) for arm in arms):
         raise SettingsError(f"{path}: arms must be one or more tables ([[arms]]), but are {arms!r}.")
-
-
-def _arm_tables(content: Mapping[str, Any]) -> Any:
-    arms = content.get("arms", "paper")
-    return ARM_PRESETS[arms] if isinstance(arms, str) else arms
 
 
 def _source(ingest: dict[str, Any], phantoms: bool, path: Path) -> Path | None:
@@ -286,7 +299,7 @@ def _source(ingest: dict[str, Any], phantoms: bool, path: Path) -> Path | None:
     if source is None:
         ingest.setdefault("collection", "cbis-ddsm")
         return None
-    return _place(source, f"{path} [ingest]", path)
+    return place(source, f"{path} [ingest]", path)
 
 
 def _test(table: dict[str, Any], settings: dict[str, Any], path: Path) -> External:
@@ -301,7 +314,7 @@ def _test(table: dict[str, Any], settings: dict[str, Any], path: Path) -> Extern
             raise SettingsError(f"{path} [ingest]: {field} is not set here; all test patients are of [test].")
     own = read_settings(type(ingest), table, where, path.parent, replace(ingest, split="auto"))
     settings["ingest"] = replace(ingest, split="patients", test_share=0.0)
-    return External("test", _place(source, where, path), own, attributes)
+    return External("test", place(source, where, path), own, attributes)
 
 
 def _external(table: dict[str, Any], ingest: Any, path: Path) -> External:
@@ -315,91 +328,13 @@ def _external(table: dict[str, Any], ingest: Any, path: Path) -> External:
     # Not the split, of which another collection may have none; all its patients test.
     start = replace(ingest, split="auto")
     settings = read_settings(type(ingest), table, where, path.parent, start)
-    return External(name.strip(), _place(source, where, path), settings, attributes)
+    return External(name.strip(), place(source, where, path), settings, attributes)
 
 
 def _attributes(table: dict[str, Any], where: str, path: Path) -> Path | None:
     """Take the table of what else is known of the lesions out of a table of ingest, if it names one."""
     attributes = table.pop("attributes", None)
-    return None if attributes is None else _place(attributes, where, path)
-
-
-def _place(source: Any, where: str, path: Path) -> Path:
-    place = (path.parent / str(source)).resolve()
-    if not place.exists():
-        raise SourceError(f"{where}: the source {place} does not exist. It is relative to the study file.")
-    return place
-
-
-def _stage_settings(stage: Stage, table: Mapping[str, Any], path: Path, where: str = "") -> Any:
-    where = where or f"{path} [{stage.name}]"
-    try:
-        start = stage.preset(str(table["preset"])) if stage.presets and "preset" in table else None
-    except SettingsError as error:
-        raise SettingsError(f"{where}: {error}") from error
-    settings_class = stage.settings_class() if start is None else type(start)
-    return read_settings(settings_class, table, where, path.parent, start)
-
-
-def _infillers_elsewhere(key: str, tables: Mapping[str, dict[str, Any]], path: Path) -> dict[str, Path]:
-    """Take out of the tables of infillers where others lie that they start from, or are."""
-    found = {}
-    for name, table in {ONLY_INFILLER: tables["train-infiller"], **tables["infillers"]}.items():
-        if isinstance(table, Mapping) and key in table:
-            where = f"{path} [infillers.{name}]" if tables["infillers"] else f"{path} [train-infiller]"
-            found[name] = _place(table[key], f"{where} {key}", path)
-    return found
-
-
-def _infillers(
-    content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]], ready: Mapping[str, Path], path: Path
-) -> dict[str, Any]:
-    """Return the settings of each infiller by its name; of one that is used as it is, that infiller."""
-    if "infillers" not in content:
-        return {ONLY_INFILLER: _infiller_settings(ONLY_INFILLER, tables["train-infiller"], ready, path, "")}
-    if "train-infiller" in content:
-        raise SettingsError(f"{path} has both [train-infiller] and [infillers.NAME]: name all infillers or none.")
-    found = {}
-    for name, table in tables["infillers"].items():
-        where = f"{path} [infillers.{name}]"
-        if not isinstance(table, Mapping) or not re.fullmatch(r"[a-z0-9-]+", name):
-            raise SettingsError(f"{where} must be a table whose name has small letters, digits and hyphens only.")
-        found[name] = _infiller_settings(name, table, ready, path, where)
-    if not found:
-        raise SettingsError(f"{path} [infillers] names none. Add a table [infillers.NAME].")
-    return found
-
-
-def _infiller_settings(name: str, table: Mapping[str, Any], ready: Mapping[str, Path], path: Path, where: str) -> Any:
-    values = {key: value for key, value in table.items() if key not in ("start", "artifact")}
-    if name not in ready:
-        return _stage_settings(stage_named("train-infiller"), values, path, where)
-    if len(table) > 1:
-        raise SettingsError(
-            f"{where or path}: an infiller that is used as it is (artifact) takes no settings, but has "
-            f"{', '.join(key for key in table if key != 'artifact')}."
-        )
-    return Infiller.open(ready[name])
-
-
-_WINDOWS = {"stride_px": 8, "normals_per_mammogram": 0}
-"""Of [infiller-windows], where it does not say otherwise: each lesion in many places, and nothing else."""
-
-
-def _windows(table: Mapping[str, Any], patches: Any, content: Mapping[str, Any], path: Path) -> Any | None:
-    """Return how windows are cut that infillers alone learn from, if they have any: as patches are, but for the table.
-
-    Raises:
-        SettingsError: also where they would be of another size than the patches.
-    """
-    if "infiller-windows" not in content:
-        return None
-    where = f"{path} [infiller-windows]"
-    if table.get("size_px", patches.size_px) != patches.size_px:
-        raise SettingsError(
-            f"{where}: size_px is not set here; infillers paint patches of [extract-patches], of {patches.size_px} px."
-        )
-    return read_settings(type(patches), table, where, path.parent, replace(patches, **_WINDOWS))
+    return None if attributes is None else place(attributes, where, path)
 
 
 def _check_grid(grid: Grid, arms: list[Arm], synthesize: Mapping[str, Any], path: Path) -> None:
@@ -469,146 +404,3 @@ def _check_folds(grid: Grid, content: Mapping[str, Any], path: Path) -> None:
             raise SettingsError(
                 f"{path} [ingest]: {field} is not set here; [grid] has folds = {grid.folds}, and each fold tests once."
             )
-
-
-def _arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, Any], path: Path) -> list[Arm]:
-    arms: dict[str, Arm] = {}
-    for number, table in enumerate(tables, start=1):
-        values = _merged(shared, table)
-        name, synthetic = values.pop("name", None), values.pop("synthetic", False)
-        repeated, features = values.pop("repeated", False), values.pop("discriminator", False)
-        more, shares = values.pop("more_patients", False), values.pop("shares", [])
-        select = values.pop("select", ALL)
-        where = f"{path} [[arms]] number {number}"
-        if not isinstance(name, str) or not Arm(name, None, False, None).slug:
-            raise SettingsError(f"{where} must have a name with letters or digits, but has {name!r}.")
-        where = f"{path} [[arms]] {name!r}"
-        infiller = _infiller_of("synthetic", synthetic, infillers, where)
-        discriminator = _infiller_of("discriminator", features, infillers, where)
-        if discriminator:
-            _check_has_backbone(infillers[discriminator], f"{where}: discriminator names {discriminator}")
-        if discriminator:
-            values.pop("weights_file", None)
-            values |= {"network": "discriminator", "weights": table.get("weights", "infiller")}
-        if not isinstance(repeated, bool) or (repeated and infiller):
-            raise SettingsError(f"{where}: repeated must be true or false, and stands for synthetic patches.")
-        if not isinstance(more, bool) or (more and (infiller or discriminator or repeated)):
-            raise SettingsError(f"{where}: more_patients must be true or false, and stands for synthetic patches.")
-        _check_selection(select, infiller, where)
-        for field in ("dose", "repeats"):
-            if field in values:
-                raise SettingsError(f"{where}: {field} is not set here; doses stand in [grid].")
-        settings = _stage_settings(stage_named("train-classifier"), values, path, where)
-        _check_learned_from(settings, infiller, repeated, where)
-        if select != ALL and settings.dose_by != "patch":
-            raise SettingsError(
-                f"{where}: select = {select!r} keeps fills for each real patch, but dose_by is {settings.dose_by!r}: "
-                "the arm would learn from another dose than it says. Give it dose_by patch."
-            )
-        _check_network(settings, where)
-        arm = Arm(name, infiller, repeated, settings, discriminator, more, _shares_of(shares, where), select)
-        if arm.slug in arms:
-            raise SettingsError(f"{where} and {arms[arm.slug].name!r} would share a folder. Give them other names.")
-        arms[arm.slug] = arm
-    return list(arms.values())
-
-
-def _shares_of(value: Any, where: str) -> tuple[float, ...]:
-    """Read at which shares an arm is trained; whether the grid has them is checked with the grid."""
-    if not isinstance(value, list) or not all(isinstance(one, int | float) for one in value):
-        raise SettingsError(f"{where}: shares must be a list of numbers, but is {value!r}.")
-    return tuple(float(one) for one in value)
-
-
-def _check_selection(select: Any, infiller: str | None, where: str) -> None:
-    if select not in SELECTIONS:
-        raise SettingsError(f"{where}: select must be {', '.join(SELECTIONS[:-1])} or {RANDOM}, but is {select!r}.")
-    if select != ALL and not infiller:
-        raise SettingsError(f"{where}: select = {select!r} is of synthetic patches, but the arm has none.")
-
-
-def _check_learned_from(settings: Any, infiller: str | None, repeated: bool, where: str) -> None:
-    """Refuse an arm whose settings speak of synthetic patches that it has not, or of no real ones to repeat."""
-    if not settings.real and (repeated or not infiller):
-        raise SettingsError(
-            f"{where}: real = false leaves nothing to learn from without synthetic patches. Give it synthetic."
-        )
-    for field in settings.speaks_of_fills if not infiller else ():
-        raise SettingsError(
-            f"{where}: {field} = {getattr(settings, field)!r} is of synthetic patches, but the arm has none. "
-            "Give it synthetic."
-        )
-
-
-def _check_network(settings: Any, where: str) -> None:
-    """Refuse a network of timm's that is not there, see `networks.check_network`; for the others no torch is loaded."""
-    if not settings.is_timms:
-        return
-    from mammofill.classifier.networks import check_network
-
-    try:
-        check_network(settings)
-    except SettingsError as error:
-        raise SettingsError(f"{where}: {error}") from error
-
-
-def _check_has_backbone(infiller: Any, where: str) -> None:
-    """Refuse infillers without a discriminator that looks at patches of unknown class, see `ground.backbone`."""
-    if infiller.method != "gan":
-        raise SettingsError(
-            f"{where}, whose method {infiller.method} trains none. Name an infiller whose method is gan."
-        )
-    if not isinstance(infiller, Infiller) and infiller.discriminator.conditioning == "planes":
-        raise SettingsError(
-            f"{where}, whose discriminator is told the class at every layer (conditioning planes, preset authors). "
-            "Name one whose discriminator.conditioning is projection, as in the presets paper and modern."
-        )
-
-
-def _infiller_of(key: str, value: Any, infillers: Mapping[str, Any], where: str) -> str | None:
-    if value is True and len(infillers) == 1:
-        return next(iter(infillers))
-    if value is False:
-        return None
-    if not isinstance(value, str) or value not in infillers:
-        raise SettingsError(
-            f"{where}: {key} must be true or false, but is {value!r}. Where the study names several infillers "
-            f"it is the name of one; here there are: {', '.join(infillers)}."
-        )
-    return value
-
-
-def _readers(content: Mapping[str, Any], arms: list[Arm], path: Path) -> Any | None:
-    """Return how the classifiers are trained that read fills, where an arm selects among them: as real patches are."""
-    where = f"{path} [select-synthetic]"
-    selecting = [arm for arm in arms if arm.select != ALL]
-    if "select-synthetic" in content and not selecting:
-        raise SettingsError(f'{where}: no arm selects. Give an arm with synthetic select = "gated" or "random".')
-    for field in ("random", "ratio"):
-        if field in content.get("select-synthetic", {}):
-            raise SettingsError(f"{where}: {field} is not set here; it follows from [[arms]] and doses in [grid].")
-    return _judging_arms(arms, where, "fills are read")[0].settings if selecting else None
-
-
-def _judging_arms(arms: list[Arm], where: str, what: str) -> tuple[Arm, ...]:
-    """Return the arms whose classifiers judge the infillers: of those that learn from real patches only, each once.
-
-    Returns:
-        The last one whose patches are as they are, and the last one whose patches are standardised, if there is one.
-    """
-    real = [arm for arm in arms if not (arm.infiller or arm.discriminator or arm.repeated or arm.more_patients)]
-    plain = [arm for arm in real if not arm.settings.standardise]
-    if not plain:
-        raise SettingsError(
-            f"{where}: {what} with a classifier that learned from real patches only, as they are, but every arm has "
-            "synthetic, repeated, discriminator, more_patients or standardise. Add an arm without them."
-        )
-    return (plain[-1], *[arm for arm in real if arm.settings.standardise][-1:])
-
-
-def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(shared)
-    for name, value in own.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
-        result[name] = _merged(result[name], value) if both else value
-    return result

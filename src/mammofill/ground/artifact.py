@@ -16,7 +16,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass
@@ -38,7 +38,7 @@ from mammofill.ground.errors import (
     PlanChangedError,
     WrongKindError,
 )
-from mammofill.ground.file_names import inside, meant_path
+from mammofill.ground.file_names import inside, meant_path, refuse_url
 
 FORMAT_VERSION = 2
 """Version of the folder format: raised when an older mammofill could no longer read a newer folder."""
@@ -51,7 +51,8 @@ PARTIAL = ".partial"
 """What the name of a folder ends with while a stage works in it."""
 _PLAN_NAME = "plan.json"
 _LOCK_NAME = ".lock"
-_SCRATCH_NAME = ".scratch"
+SCRATCH_NAME = ".scratch"
+"""Folder in a partial one for what only the way to the artifact needs."""
 CHECKPOINT_NAME = "checkpoint.pt"
 """What a training needs to go on; see `mammofill.ground.training.checkpoint`."""
 
@@ -192,6 +193,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_NAME
     if not path.is_file():
+        refuse_url(folder, "Stages read folders on this machine")
         partial = _partial(folder)
         if partial.is_dir() or folder.name.endswith(PARTIAL):
             raise ArtifactError(
@@ -200,8 +202,19 @@ def read_manifest(folder: Path) -> Manifest:
         found = "a folder without artifact.json" if folder.is_dir() else "nothing"
         meant = "" if folder.is_dir() else meant_path(folder)
         raise ArtifactError(f"{folder} is not an artifact: found {found} there.{meant} Check the path.")
+    return manifest_of(path.read_bytes(), folder.as_posix())
+
+
+def manifest_of(text: bytes, folder: str) -> Manifest:
+    """Read what ``artifact.json`` of a folder says, wherever that lies.
+
+    Raises:
+        DamagedError: it does not say what a manifest must say, or names a file outside the folder.
+        NewerFormatError: a newer mammofill wrote it.
+    """
+    path = f"{folder}/{MANIFEST_NAME}"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(text)
         version = int(content["format_version"])
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedError(f"{path} cannot be read ({error!r}). Make the artifact again.") from error
@@ -212,7 +225,7 @@ def read_manifest(folder: Path) -> Manifest:
         )
     try:
         for name in (*content["files"], *content.get("hashes", {})):
-            inside(folder, name)
+            inside(Path(folder), name)
         content["inputs"] = tuple(InputRecord(**record) for record in content["inputs"])
         content["patients_learned_from"] = tuple(
             LearnedFrom(record["through"], tuple(record["patients"])) for record in content["patients_learned_from"]
@@ -220,6 +233,14 @@ def read_manifest(folder: Path) -> Manifest:
         return Manifest(**content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedError(f"{path} lacks what a manifest must say ({error}). Make the artifact again.") from error
+
+
+def open_any(folder: str | Path) -> Artifact:
+    """Open a finished artifact of whatever kind; see `Artifact.open` for what is raised."""
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    _check_files(folder, manifest)
+    return Artifact(folder, manifest)
 
 
 def verify(artifact: Artifact) -> None:
@@ -237,6 +258,11 @@ def verify(artifact: Artifact) -> None:
         return
     manifest = artifact.manifest
     names = sorted(manifest.hashes)
+    if names and not _agrees_with_itself(manifest):
+        raise DamagedError(
+            f"{artifact.folder / MANIFEST_NAME} was changed after it was finished: the files, hashes and fingerprint "
+            f"in it contradict each other. Make {artifact.folder} again."
+        )
     mark = _mark_of(artifact.folder, manifest)
     if mark is not None and mark.is_file():
         return
@@ -251,6 +277,13 @@ def verify(artifact: Artifact) -> None:
                     f"{manifest.hashes[name][:12]}, and is {content[:12]}. Make {artifact.folder} again."
                 )
     _leave(mark)
+
+
+def _agrees_with_itself(manifest: Manifest) -> bool:
+    in_order = sorted(manifest.hashes, key=lambda name: Path(name).parts)
+    return manifest.hashes.keys() == manifest.files.keys() and manifest.fingerprint == fingerprint_from(
+        {name: manifest.hashes[name] for name in in_order}
+    )
 
 
 def verifies() -> bool:
@@ -293,8 +326,8 @@ def check_content(artifact: Artifact) -> None:
         )
 
 
-def upstream(artifact: Artifact) -> dict[str, list[Artifact]]:
-    """Find the artifacts that this one was made from, near and far, by kind.
+def upstream(artifact: Artifact, roles: Collection[str] | None = None) -> dict[str, list[Artifact]]:
+    """Find the artifacts that this one was made from, near and far, by kind; with roles, by way of these alone.
 
     Follows the relative paths in the manifests. What is no longer at its place (or is there with another fingerprint)
     is left out: a report then says that it could not be found.
@@ -304,6 +337,8 @@ def upstream(artifact: Artifact) -> dict[str, list[Artifact]]:
 
     def visit(folder: Path, manifest: Manifest) -> None:
         for record in manifest.inputs:
+            if roles is not None and record.role not in roles:
+                continue
             place = Path(os.path.normpath(folder / record.path))
             if record.fingerprint in seen or not (place / MANIFEST_NAME).is_file():
                 continue
@@ -335,7 +370,7 @@ class Work:
         Like the checkpoint of a training, it is removed when the manifest is in place, and not earlier: whoever is
         killed in between has nothing to do again.
         """
-        folder = self.folder / _SCRATCH_NAME
+        folder = self.folder / SCRATCH_NAME
         folder.mkdir(exist_ok=True)
         return folder
 
@@ -373,7 +408,7 @@ class Work:
             "wall_seconds": round(time.monotonic() - self._began, 3),
         }
         write_atomically(self.folder / MANIFEST_NAME, _as_json(manifest))
-        _move_into_place(self.folder, self.out)
+        move_into_place(self.folder, self.out)
         if set(hashes).isdisjoint(known or {}):  # else what is on the disk has not been read yet
             _leave(_mark_of(self.out, read_manifest(self.out)))
 
@@ -411,6 +446,7 @@ def begin(
         DamagedError: an input was changed after it was finished.
     """
     out = Path(out)
+    refuse_url(out, "Artifacts are made on a file system", pushed=True)
     for given in inputs.values():
         for one in given if isinstance(given, Sequence) else [given]:
             if isinstance(one, Artifact):
@@ -429,7 +465,33 @@ def begin(
     if _is_finished(out, plan):
         yield None
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    with held(out) as partial:
+        if _is_finished(out, plan):  # by another process, since we looked
+            discard(partial)
+            yield None
+            return
+        if (partial / MANIFEST_NAME).is_file():
+            # Killed between the last write and the rename: nothing is left to do but the rename.
+            _check_same_plan(partial, vars(read_manifest(partial)), plan)
+            move_into_place(partial, out)
+            yield None
+            return
+        note_plan(partial, plan)
+        yield Work(out, partial, plan, _learned_upstream(inputs))
+
+
+@contextmanager
+def held(out: Path) -> Iterator[Path]:
+    """Hold the folder in which an artifact is made or arrives, so that no other process does the same.
+
+    Yields:
+        ``<out>.partial``, with what an earlier, stopped run left there.
+
+    Raises:
+        BusyError: another process holds it.
+        ArtifactError: something that is not ours stands at `out`.
+    """
+    if out.exists() and not (out / MANIFEST_NAME).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise ArtifactError(f"{out} exists and is not a mammofill artifact. Choose another --out, or move it away.")
     partial = _partial(out)
     partial.mkdir(parents=True, exist_ok=True)
@@ -439,24 +501,27 @@ def begin(
     except Timeout:
         raise BusyError(f"{partial} is being written by another process. Wait for it, or stop it.") from None
     try:
-        if _is_finished(out, plan):  # by another process, since we looked
-            (partial / _LOCK_NAME).unlink()
-            partial.rmdir()
-            yield None
-            return
-        if (partial / MANIFEST_NAME).is_file():
-            # Killed between the last write and the rename: nothing is left to do but the rename.
-            _check_same_plan(partial, vars(read_manifest(partial)), plan)
-            _move_into_place(partial, out)
-            yield None
-            return
-        if (partial / _PLAN_NAME).is_file():
-            _check_same_plan(partial, read_plan(partial), plan)
-        else:
-            write_atomically(partial / _PLAN_NAME, _as_json(plan))
-        yield Work(out, partial, plan, _learned_upstream(inputs))
+        yield partial
     finally:
         lock.release()
+
+
+def note_plan(partial: Path, plan: Mapping[str, Any]) -> None:
+    """Keep in a folder what it is to become, or see that this is what was kept there.
+
+    Raises:
+        PlanChangedError: it was begun with another plan; names each difference.
+    """
+    if (partial / _PLAN_NAME).is_file():
+        _check_same_plan(partial, read_plan(partial), plan)
+    else:
+        write_atomically(partial / _PLAN_NAME, _as_json(plan))
+
+
+def discard(partial: Path) -> None:
+    """Remove a folder that is held and in which nothing was made, since another process finished the artifact."""
+    (partial / _LOCK_NAME).unlink()
+    partial.rmdir()
 
 
 def write_atomically(path: Path, content: bytes | str | memoryview, durable: bool = True) -> None:
@@ -519,7 +584,7 @@ def _fingerprint_folder(
     folder: Path, known: Mapping[str, str] | None = None
 ) -> tuple[str, dict[str, int], dict[str, str]]:
     """Return the fingerprint of a folder's payload, and the size and the SHA-256 of each file by relative path."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and _is_payload(path.relative_to(folder)))
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and is_payload(path.relative_to(folder)))
     return fingerprint_of(folder, [path.relative_to(folder).as_posix() for path in paths], known)
 
 
@@ -536,15 +601,19 @@ def fingerprint_of(
     known = known or {}
     paths = [folder / name for name in names]
     hashes = {name: known.get(name) or fingerprint_file(path) for name, path in zip(names, paths, strict=True)}
-    lines = [f"{name} {content}" for name, content in hashes.items()]
     sizes = {name: path.stat().st_size for name, path in zip(names, paths, strict=True)}
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest(), sizes, hashes
+    return fingerprint_from(hashes), sizes, hashes
 
 
-def _is_payload(path: Path) -> bool:
+def fingerprint_from(hashes: Mapping[str, str]) -> str:
+    """Return the fingerprint that files make, by the SHA-256 of each, in the order of the parts of their paths."""
+    return hashlib.sha256("\n".join(f"{name} {content}" for name, content in hashes.items()).encode()).hexdigest()
+
+
+def is_payload(path: Path) -> bool:
     """Say whether a file, by its path within the folder, is what was made, and not what it was made with."""
     not_payload = {MANIFEST_NAME, CHECKPOINT_NAME, _PLAN_NAME, _LOCK_NAME}
-    return path.parts[0] != _SCRATCH_NAME and path.name not in not_payload
+    return path.parts[0] != SCRATCH_NAME and path.name not in not_payload
 
 
 def _ways(device: str | None) -> dict[str, Any]:
@@ -591,16 +660,22 @@ def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
     """Say whether an artifact is there; see `begin` for what is raised if it was made by another plan."""
     if not (out / MANIFEST_NAME).is_file():
         return False
-    _check_same_plan(out, vars(read_manifest(out)), plan, finished=True)
-    _check_files(out, read_manifest(out))
-    with suppress(OSError):
-        (out / _LOCK_NAME).unlink()  # of who was killed just after the rename
+    manifest = read_manifest(out)
+    _check_same_plan(out, vars(manifest), plan, finished=True)
+    _check_files(out, manifest)
+    forget_lock(out)
     return True
 
 
-def _move_into_place(partial: Path, out: Path) -> None:
+def forget_lock(out: Path) -> None:
+    """Remove the lock that whoever was killed just after the rename left in a finished folder."""
+    with suppress(OSError):
+        (out / _LOCK_NAME).unlink()
+
+
+def move_into_place(partial: Path, out: Path) -> None:
     """Remove what only the way to the artifact needed, now that its manifest is there, and give it its name."""
-    shutil.rmtree(partial / _SCRATCH_NAME, ignore_errors=True)
+    shutil.rmtree(partial / SCRATCH_NAME, ignore_errors=True)
     for name in (CHECKPOINT_NAME, _PLAN_NAME):
         (partial / name).unlink(missing_ok=True)
     if out.is_dir():  # the empty folder that a user may have made there
@@ -685,6 +760,13 @@ def _comparable(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _missing = "(not set)"
+
+
+def differences(old: Manifest, new: Manifest) -> list[tuple[str, Any, Any]]:
+    """Say in what two artifacts differ that decides the result: name, the one's value, the other's."""
+    found = list(_differences(_comparable(vars(old)), _comparable(vars(new))))
+    same = old.fingerprint == new.fingerprint
+    return found if same else [*found, ("fingerprint", old.fingerprint[:12], new.fingerprint[:12])]
 
 
 def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-_BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_BEGINS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""The last four are the first four in full width, which spreadsheets fold. Source: OWASP, CSV Injection."""
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -20,10 +21,13 @@ def to_csv(table: pd.DataFrame) -> str:
 
 
 def _as_text(cell: Any) -> Any:
-    if not isinstance(cell, str) or not cell.startswith(_BEGINS_FORMULA):
+    if not isinstance(cell, str):
         return cell
+    text = cell.replace("\r\n", "\n").replace("\r", "\n")  # which the library puts in quotes, and the others not
+    if not cell.startswith(_BEGINS_FORMULA):
+        return text
     try:
         float(cell)
     except ValueError:
-        return f"'{cell}"
+        return f"'{text}"
     return cell

@@ -236,7 +236,8 @@ def _in_dask(
         from dask.distributed import Client, KilledWorker, LocalCluster, as_completed
     except ImportError as error:
         raise SettingsError('The engine dask needs dask.distributed: pip install "mammofill[dask]".') from error
-    cluster = None if address else LocalCluster(workers, threads_per_worker=1, dashboard_address=None)
+    # Its server of pages wants a port even where it has none to show; a free one, not always the same.
+    cluster = None if address else LocalCluster(workers, threads_per_worker=1, dashboard_address="127.0.0.1:0")
     try:
         with Client(address or cluster) as client:
             suspects = []

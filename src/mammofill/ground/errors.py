@@ -16,7 +16,8 @@
     |-- LeakError                       5   a patient on both sides of a split
     |-- WeightsError                    6   weights that are missing, or of another network
     |-- DeviceError                     6   a device that is not there
-    `-- TrainingError                   7   training that cannot go on (values that are not finite)
+    |-- TrainingError                   7   training that cannot go on (values that are not finite)
+    `-- StoreError                      8   an object store that is not there, or refuses
 
 A message says which file or patient, what the rule is, what was found, and what to do. The command line prints
 the message alone and exits with the code above (1 is left for errors that we did not foresee).
@@ -104,6 +105,12 @@ class TrainingError(MammofillError):
     """Training that cannot go on, for example because a loss is not finite."""
 
     exit_code = 7
+
+
+class StoreError(MammofillError):
+    """An object store, or what is meant to lie in one, that is not there or that we may not use."""
+
+    exit_code = 8
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -6,13 +6,14 @@ import hashlib
 import re
 from pathlib import Path, PurePosixPath
 
-from mammofill.ground.errors import did_you_mean
+from mammofill.ground.errors import ArtifactError, SourceError, did_you_mean
 
 LONGEST_NAME, _SHORTENED = 200, 160
 """Letters of a name; of a longer one so many are kept and a hash takes the rest, so that what is added to a mammogram's
 name for its lesions still fits. File systems end at 255 bytes with all endings."""
 
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
 """Names that Windows keeps for devices, whatever their ending."""
 
@@ -23,6 +24,50 @@ def meant_path(path: Path) -> str:
     if not folder.is_dir():
         return meant_path(folder) if folder != folder.parent else ""
     return did_you_mean(path.name, [one.name for one in folder.iterdir()])
+
+
+def as_url(path: str | Path) -> str | None:
+    """Return the URL that was given where a path on this machine is wanted, or None: ``s3://bucket/patches``.
+
+    What is there under such a name is a path all the same, and a drive of Windows has one letter alone. `Path` makes
+    one slash of two; they are given back.
+    """
+    found = _URL.match(str(path))
+    if found is None or Path(path).exists():
+        return None
+    slashes = "///" if found[1] == "file" else "//"
+    return f"{found[1]}:{slashes}{found[2]}"
+
+
+def refuse_url(path: str | Path, rule: str, pushed: bool = False) -> None:
+    """Refuse a URL where a folder is wanted, and say what to do instead.
+
+    Args:
+        path: what was given.
+        rule: the sentence that says what is taken here.
+        pushed: whether something is to be made there.
+
+    Raises:
+        ArtifactError: it is a URL.
+    """
+    url = as_url(path)
+    if url is not None:
+        pull, push = f"Pull it first: mammofill pull {url} --out DIR", f"Give a folder, then: mammofill push DIR {url}"
+        raise ArtifactError(f"{url} is a URL. {rule}. {push if pushed else pull}")
+
+
+def refuse_source_url(path: str | Path) -> None:
+    """Refuse a URL where files are wanted that others made, or that a user wrote.
+
+    Raises:
+        SourceError: it is a URL.
+    """
+    url = as_url(path)
+    if url is not None:
+        raise SourceError(
+            f"{url} is a URL, and collections, tables and settings are read where this machine sees them as files. "
+            "Copy it to a disk first (aws s3 sync, gcloud storage rsync), or mount it, and give its path there."
+        )
 
 
 def file_name(identifier: str) -> str:

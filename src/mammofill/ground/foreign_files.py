@@ -44,6 +44,8 @@ class ReadImage:
     intent: str | None = None
     """FOR PRESENTATION or FOR PROCESSING, where a header says it (DICOM PS3.3 C.8.11.7)."""
     remarks: tuple[Remark, ...] = ()
+    patient_id: str | None = None
+    """What a header calls the patient; for comparison alone, never to be told."""
     is_compressed: bool = True
     """Whether reading it again takes a decoder."""
     halved_from: tuple[int, int] | None = None

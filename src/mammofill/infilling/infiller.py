@@ -129,6 +129,11 @@ class Infiller(Artifact):
         found = self.network.get(self.method, {}).get("sampling", {}).get("guidance")
         return None if found is None else float(found)
 
+    @property
+    def begin_time(self) -> float:
+        """From which time on it paints, in (0, 1]; below 1 it keeps a part of what is in the hole."""
+        return float(self.network.get(self.method, {}).get("sampling", {}).get("begin_time", 1.0))
+
     def with_guidance(self, guidance: float) -> Self:
         """Return the same infiller with another guidance: 1 exaggerates nothing.
 
@@ -155,6 +160,7 @@ class Infiller(Artifact):
         device: str = "cpu",
         raw: bool = False,
         allow_border: bool = False,
+        over_own: bool = False,
     ) -> NDArray[np.uint16]:
         """Paint lesions into the holes that belong to some masks.
 
@@ -168,6 +174,8 @@ class Infiller(Artifact):
             raw: return the painter's whole picture instead of the fill laid over the patch.
             allow_border: accept holes that touch the border of their patch. Such a fill is cut off: it ends in a
                 straight line, and no soft edge hides that.
+            over_own: each mask is that of the patch's own lesion, of which an infiller whose `begin_time` is below 1
+                keeps a part. Elsewhere such an infiller would mix tissue into its lesions, and is refused.
 
         Returns:
             (N, H, W) uint16. Unless `raw`, pixels outside `may_change` are the input's, bit for bit.
@@ -180,6 +188,12 @@ class Infiller(Artifact):
             DeviceError: the device is not there.
         """
         asked = {"pathology": pathologies, **(facts or {})}
+        if self.begin_time < 1 and not over_own:
+            raise MammofillError(
+                f"The infiller in {self.folder} keeps a part of what is in the hole (sampling.begin_time "
+                f"{self.begin_time:g}), so it paints over a patch's own lesion only, at its own outline; here nobody "
+                "says that the patches have one. Use an infiller that begins with noise, or pass over_own=True."
+            )
         pixels = self._check(images, masks, asked, seeds)
         holes = holes_of(masks, self.hole)
         if not allow_border:

@@ -38,6 +38,11 @@ class InfillerSettings:
     allow_one_class: bool = False
     previews: int = 6
 
+    @property
+    def begin_time(self) -> float:
+        """From which time on a fill is painted, in (0, 1]; below 1 a part of what is in the hole is kept."""
+        return 1.0
+
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         known = self.conditions[:1] == ("pathology",) and set(self.conditions) <= set(FACTS)

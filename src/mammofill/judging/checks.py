@@ -82,6 +82,12 @@ def _split_of(pairs: Pairs, patches: PatchSet) -> str:
 
 
 def _check_infiller(infiller: Infiller, patches: PatchSet) -> None:
+    if infiller.begin_time < 1:
+        raise ArtifactError(
+            f"The infiller in {infiller.folder} keeps a part of the lesion that is there (sampling.begin_time "
+            f"{infiller.begin_time:g}), so its fills would be judged by what is real in them. Judge the one that "
+            "begins with noise, from which it has its weights."
+        )
     if infiller.size_px != patches.size_px:
         raise ArtifactError(
             f"The infiller in {infiller.folder} fills patches of {infiller.size_px} px, but those in {patches.folder} "

@@ -26,6 +26,7 @@ from mammofill.mammograms.mammogram_set import (
     base_folder,
 )
 from mammofill.mammograms.mixed_values import find_mixtures
+from mammofill.mammograms.names_in_headers import one_person_in_headers
 from mammofill.mammograms.prepare import FOLDERS, Prepared, is_whole, prepare, rows_path
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
@@ -140,7 +141,31 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
     for mixture in find_mixtures(gathered.values):
         done = "Kept as they are: see that both classes come from each kind."
         gathered.decisions.append(Decision("collection", None, mixture.rule, mixture.found, done))
+    gathered.decisions.extend(_same_files_of_several_patients(gathered.mammograms))
+    gathered.decisions.extend(
+        one_person_in_headers(
+            {one.mammogram_id: one.header_name for one in gathered.values},
+            {row["mammogram_id"]: row["patient_id"] for row in gathered.mammograms},
+            {row["patient_id"]: row["split"] for row in gathered.mammograms},
+        )
+    )
     return gathered
+
+
+def _same_files_of_several_patients(rows: Sequence[Mapping[str, Any]]) -> list[Decision]:
+    """Return a decision for each file that is there for several patients, byte by byte: they are one person."""
+    first: dict[str, Mapping[str, Any]] = {}
+    found = []
+    for row in rows:
+        other = first.setdefault(row["source_sha256"], row)
+        if other["patient_id"] != row["patient_id"]:
+            story = (
+                f"{other['source_file']} of {other['patient_id']} ({other['split']}) and {row['source_file']} of "
+                f"{row['patient_id']} ({row['split']}) are the same file."
+            )
+            done = "Kept. If they are one person, nothing keeps her in one split: give her one name."
+            found.append(Decision(row["mammogram_id"], row["patient_id"], "image-of-two-patients", story, done))
+    return found
 
 
 def _of_words(collection: Collection) -> list[Decision]:

@@ -31,10 +31,16 @@ _KNOWN_BREAST = 0.01
 """Share of the picture that must be breast, and that must be film, for a map of tissue to be believed about masks."""
 
 _OUTLINE_PX = 3.0
-"""An outline is nowhere farther from its edge than this: lines are drawn up to some 5 pixels wide."""
+"""A line is nowhere farther from its edge than this: lines are drawn up to some 5 pixels wide."""
 
-_THIN_PX, _LONG_PX = 1.0, 16
-"""A line: nowhere farther from its edge than the one, and longer than the other."""
+_OUTLINE = 1.5
+"""What marks so much less than it encloses, its own pixels counted, is an outline: no lesion has such a hole."""
+
+_DOTS, _DOT_PX = 5, 12
+"""So many parts of so few pixels each are dots: of a dotted line, or of a hand that slipped."""
+
+_LONG_PX = 16
+"""A line is longer than so many times what it is from its middle to its edge."""
 
 _CRUMB = 0.01
 """Parts of less than this share of the largest part are slips of the pen."""
@@ -79,8 +85,8 @@ def check_mask(
     - one that marks more than `LARGEST_SHARE` of the picture or `LARGEST_SHARE_OF_BREAST` of the breast
       (``mask-too-large``), or reaches from one border to the opposite one (``mask-across``), is refused, but for crops,
       which the lesion may fill;
-    - a thin closed line around something larger than itself is filled (``mask-outline-filled``); a thin open one is
-      refused (``mask-thin``), but for calcifications, which lie in lines;
+    - what encloses half as much as it marks is an outline, and filled; so is one with gaps (``mask-outline-filled``).
+      Other lines are refused (``mask-thin``), but for calcifications, which lie in lines;
     - slips of the pen, parts of less than a hundredth of the largest, are left out (``mask-crumbs``);
     - parts become lesions (``mask-parted``): two parts are one lesion if the gap between their boxes is not wider than
       the longer side of the smaller one, as of a cluster or a drawing with gaps; else they are two.
@@ -98,6 +104,8 @@ def check_mask(
     remarks: list[Remark] = []
     if mask.all():
         raise MaskProblem("mask-constant", f"The mask of {name} marks the whole picture.")
+    if _marks_corners(mask) and mask.mean() < 0.5:
+        raise MaskProblem("mask-across", f"The mask of {name} marks the four corners of the picture, as a frame does.")
     if _marks_corners(mask):
         rest = np.asarray(~mask)
         unlikely = None if in_crop else _why_implausible(rest, tissue)
@@ -160,23 +168,62 @@ def _share_on_breast(mask: Mask, tissue: TissueMap) -> float:
 
 
 def _filled(mask: Mask, name: str, is_calcification: bool) -> tuple[Mask, list[Remark]]:
-    """Fill a mask that is only an outline; refuse one that is only a line."""
-    widest = float(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
-    if widest > _OUTLINE_PX:
-        return mask, []
+    """Fill a mask that is only an outline, also one with gaps; refuse one that is only lines."""
+    drawn = int(mask.sum())
+    filled = _inside_of(mask)
+    if not is_calcification and int(filled.sum()) < _OUTLINE * drawn and _is_of_lines(mask):
+        if (inside := _inside_of_gaps(mask)) is None:
+            _refuse_lines(mask, name)
+            return mask, []
+        filled = inside
+    whole = int(filled.sum())
+    if whole >= _OUTLINE * drawn:
+        found = f"The mask of {name} is an outline of {drawn} pixels around {whole - drawn}."
+        return filled, [Remark("mask-outline-filled", found, "Filled.")]
+    return mask, []
+
+
+def _inside_of(mask: Mask) -> Mask:
+    """Return a mask with what its outer borders enclose."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     solid = np.zeros(mask.shape, np.uint8)
     cv2.drawContours(solid, contours, -1, 1, cv2.FILLED)
-    filled = np.asarray(solid > 0, np.bool_) | mask
-    drawn, whole = int(mask.sum()), int(filled.sum())
-    if whole >= 2 * drawn:
-        found = f"The mask of {name} is an outline of {drawn} pixels around {whole - drawn}."
-        return filled, [Remark("mask-outline-filled", found, "Filled.")]
+    return np.asarray(solid > 0, np.bool_) | mask
+
+
+def _is_of_lines(mask: Mask) -> bool:
+    """Say whether a mask is one or more lines: nowhere wide for how long it is."""
+    widest = float(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
     long = max(mask.shape[0] - 2, mask.shape[1] - 2)
-    is_line = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)[0] == 2 and widest <= _THIN_PX
-    if is_line and long > _LONG_PX and not is_calcification:
-        raise MaskProblem("mask-thin", f"The mask of {name} is a line, {long} pixels long and 1 or 2 wide.")
-    return mask, []
+    is_sparse = 4 * int(mask.sum()) < (mask.shape[0] - 2) * (mask.shape[1] - 2)
+    return widest <= _OUTLINE_PX and long > _LONG_PX and (is_sparse or long > _LONG_PX * widest)
+
+
+def _inside_of_gaps(mask: Mask) -> Mask | None:
+    """Return what an outline with gaps of up to a sixth of its length encloses; None where it encloses nothing."""
+    reach = max(1, max(mask.shape[0] - 2, mask.shape[1] - 2) // 12)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    wide = np.asarray(cv2.dilate(np.pad(mask.astype(np.uint8), reach), disc) > 0, np.bool_)
+    inside = _inside_of(wide)
+    if int(inside.sum()) < _OUTLINE * int(wide.sum()):
+        return None
+    filled = cv2.erode(inside.astype(np.uint8), disc)[reach:-reach, reach:-reach]
+    return np.asarray(filled > 0, np.bool_) | mask
+
+
+def _refuse_lines(mask: Mask, name: str) -> None:
+    """Refuse a line, and a scatter of dots; a few small areas may be lesions each.
+
+    Raises:
+        MaskProblem: it is lines, or dots.
+    """
+    count, _, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    long, area = int(facts[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max()), int(facts[1:, cv2.CC_STAT_AREA].max())
+    if count - 1 > _MOST_PARTS:
+        return  # noise, which has a rule of its own
+    if count == 2 or long > _LONG_PX or (count - 1 >= _DOTS and area <= _DOT_PX):
+        what = f"is a line, {long} pixels long" if count == 2 else f"has {count - 1} lines or dots"
+        raise MaskProblem("mask-thin", f"The mask of {name} {what}, and no area.")
 
 
 def _without_crumbs(mask: Mask, name: str) -> tuple[Mask, list[Remark]]:

@@ -23,6 +23,8 @@ class Values:
     signed: bool
     intent: str | None
     """FOR PRESENTATION or FOR PROCESSING, where a header says it."""
+    header_name: str | None = None
+    """What stands for the patient's name in the header: see `names_in_headers`."""
     halved: bool = False
     """Whether it was decoded at half its resolution."""
 

@@ -28,6 +28,7 @@ from mammofill.mammograms.mask_checks import (
     check_mask,
 )
 from mammofill.mammograms.mixed_values import Values
+from mammofill.mammograms.names_in_headers import hidden_name
 from mammofill.mammograms.reading import HalvedImage, read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
@@ -153,8 +154,11 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     made.files[f"tissue/{entry.mammogram_id}.png"] = encode_tissue(tissue)
     for lesion in entry.lesions:
         _read_lesion(source, entry, lesion, whole, shape, tissue, crop is not None, made)
-    halved = read.halved_from is not None
-    rows.values.append(Values(entry.mammogram_id, read.bits, read.used_bits, read.signed, read.intent, halved=halved))
+    located = entry.all_lesions_located and not rows.exclusions
+    located &= _is_each_lesion_once(entry, made)
+    name, halved = hidden_name(read.patient_id), read.halved_from is not None
+    told = (read.bits, read.used_bits, read.signed, read.intent)
+    rows.values.append(Values(entry.mammogram_id, *told, name, halved=halved))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,
@@ -168,7 +172,7 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         "density": entry.density,
         "split": split,
         "official_split": entry.official_split,
-        "all_lesions_located": entry.all_lesions_located and not rows.exclusions,
+        "all_lesions_located": located,
         "source_file": relative_path(image_path, source),
         "source_sha256": fingerprint_file(image_path),
     })  # fmt: skip
@@ -209,6 +213,36 @@ def _read_lesion(
             made.files[f"masks/{part.lesion_id}.png"] = encode_png(mask)
             file = relative_path(mask_file, source) if mask_file else lesion.source
             made.rows.lesions.append(_lesion_row(part, entry, mask, box, file))
+
+
+def _is_each_lesion_once(entry: MammogramEntry, made: _Made) -> bool:
+    """Leave out lesions whose mask another lesion of the mammogram has already, pixel by pixel.
+
+    Returns:
+        Whether their pathologies agree; where they do not, none of them is kept.
+    """
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in made.rows.lesions if all(isinstance(one.place, tuple) for one in entry.lesions) else ():
+        place = (row["top"], row["left"], row["height"], row["width"])
+        groups.setdefault((place, made.files[f"masks/{row['lesion_id']}.png"]), []).append(row)
+    agree = True
+    for group in groups.values():
+        names = [row["lesion_id"] for row in group]
+        pathologies = sorted({row["pathology"] for row in group})
+        lost = names if len(pathologies) > 1 else names[1:]
+        if len(pathologies) > 1:
+            agree = False
+            found = f"{' and '.join(names)} have the same mask, and are called {' and '.join(pathologies)}."
+            made.rows.exclusions.append(Exclusion(names[0], entry.patient_id, "rows-disagree", found))
+        else:
+            made.rows.exclusions.extend(
+                Exclusion(name, entry.patient_id, "row-repeated", f"{name} has the same mask as {names[0]}.")
+                for name in lost
+            )
+        made.rows.lesions = [row for row in made.rows.lesions if row["lesion_id"] not in lost]
+        for name in lost:
+            del made.files[f"masks/{name}.png"]
+    return agree
 
 
 @dataclass(frozen=True)

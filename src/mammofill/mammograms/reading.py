@@ -21,7 +21,8 @@ _MOST_BETWEEN = 0.1
 mask make up a few per cent; of the picture of a lesion it is nearly all, of a whole mammogram about a third."""
 
 _SOFT_PX, _SOFT_PX_OF_JPEG = 3, 8
-"""How far from a mask its soft edge reaches at most; of a JPEG a block of 8 pixels is blurred as one."""
+"""How far from where it is cut a mask's soft edge reaches at most, on both sides; of a JPEG a block of 8
+pixels is blurred as one."""
 
 _SPECKS = 0.05
 """Faint specks apart from the lesion that JPEG and resizing leave, as a share of the lesion. In 36 of the 249 masks of
@@ -140,13 +141,20 @@ def _why_no_soft_mask(values: NDArray[np.integer[Any]], extreme: int, is_jpeg: b
         return f"{share:.0%} of its values lie well between the extremes"
     if not is_jpeg and extreme < (1 - _MOST_BETWEEN) * values.size:
         return f"{1 - extreme / values.size:.0%} of its values are neither the least nor the greatest"
-    reach = 2 * (_SOFT_PX_OF_JPEG if is_jpeg else _SOFT_PX) + 1
     core = np.asarray(values >= highest - highest // 8, np.uint8)
-    near = cv2.dilate(core, np.ones((reach, reach), np.uint8))
-    apart = int(np.count_nonzero(between & (near == 0)))
+    apart = int(np.count_nonzero(between & ~_edge(values, core, _SOFT_PX_OF_JPEG if is_jpeg else _SOFT_PX)))
     if is_jpeg and apart <= _SPECKS * np.count_nonzero(core):
         return ""
     return f"{apart} values between the extremes do not lie at the edge of a lesion" if apart else ""
+
+
+def _edge(values: NDArray[np.integer[Any]], core: NDArray[np.uint8], reach: int) -> Mask:
+    """Return where a soft edge may lie: near to where a mask is cut, and to values that are the lesion's for sure."""
+    near = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    cut = np.asarray(values > int(values.max()) / 2, np.uint8)
+    around_cut = (cv2.dilate(cut, near) > 0) & (cv2.erode(cut, near) == 0)
+    around_core = cv2.dilate(core, np.ones((4 * reach + 1, 4 * reach + 1), np.uint8)) > 0
+    return np.asarray(around_cut & around_core, np.bool_)
 
 
 class HalvedImage:

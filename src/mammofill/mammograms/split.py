@@ -101,7 +101,8 @@ def draw_split(strata: Mapping[str, Stratum], shares: Mapping[str, float], seed:
             least = 1 if share > 0 and total >= 3 else 0
             taken = _spread(len(order), max(least, round(share * total)), stream(seed, "split", pathology, split))
             split_of.update((order[place], split) for place in taken)
-            order = [patient for place, patient in enumerate(order) if place not in set(taken)]
+            gone = set(taken)
+            order = [patient for place, patient in enumerate(order) if place not in gone]
         split_of.update(dict.fromkeys(order, "train"))
     return split_of
 

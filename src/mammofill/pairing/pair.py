@@ -19,7 +19,7 @@ from mammofill.ground.imaging import Mask, touches_border
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.seeding import stream
 from mammofill.pairing.hole import HoleSettings, hole_of
-from mammofill.pairing.pairs import NORMAL_TISSUE, PAIR_COLUMNS, RE_INFILL, Pairs, borrowed_mask
+from mammofill.pairing.pairs import NORMAL_TISSUE, OWN_LESION, PAIR_COLUMNS, RE_INFILL, Pairs, borrowed_mask
 from mammofill.pairing.settings import PairPatchesSettings
 from mammofill.patches import PatchSet
 
@@ -49,7 +49,8 @@ def pair_patches(
 
     Where `settings.contexts` asks for lesion patches, another patient's lesion is painted over the patch's own: its
     mask is brought to the own lesion's area (and zoomed), laid over its centroid, and the own lesion and its margin
-    must lie wholly in the hole (`own-lesion-shows` among the reasons).
+    must lie wholly in the hole (`own-lesion-shows` among the reasons). Where `settings.outline` asks for it, the own
+    lesion lends its outline itself, where it lies.
 
     Args:
         patches: real patches.
@@ -119,19 +120,53 @@ class _Donors:
 
     rows: NDArray[np.int64]
     """In the patches' table."""
+    names: tuple[str, ...]
+    """Of the patches."""
     masks: NDArray[np.bool_]
     patients: NDArray[np.object_]
     pathologies: NDArray[np.object_]
 
     @cached_property
-    def everyone(self) -> NDArray[np.int64]:
-        """All of them, by number."""
-        return np.arange(len(self.rows))
+    def everyone(self) -> _Others:
+        """All of them."""
+        return _Others(np.arange(len(self.rows)), np.empty(0, np.int64))
 
-    def others(self, patient: str, pathology: str | None) -> NDArray[np.int64]:
+    @cached_property
+    def number_of(self) -> dict[str, int]:
+        """Number of each by the name of its patch."""
+        return {name: number for number, name in enumerate(self.names)}
+
+    def others(self, patient: str, pathology: str | None) -> _Others:
         """Return those of other patients, and of one class where there is one."""
-        of_class = True if pathology is None else self.pathologies == pathology
-        return np.flatnonzero((self.patients != patient) & of_class)
+        members, places_of = self._by_class[pathology]
+        return _Others(members, places_of.get(patient, np.empty(0, np.int64)))
+
+    @cached_property
+    def _by_class(self) -> dict[str | None, tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]]:
+        """Class, or None for all -> its donors by number, and of each patient the places of their own among these."""
+        found: dict[str | None, tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]] = {}
+        for name in (None, *_LESIONS):
+            members = np.arange(len(self.rows)) if name is None else np.flatnonzero(self.pathologies == name)
+            own = pd.Series(members).groupby(self.patients[members]).indices
+            found[name] = (members, {str(patient): np.asarray(places, np.int64) for patient, places in own.items()})
+        return found
+
+
+@dataclass(frozen=True)
+class _Others:
+    """Some donors without a patient's own, none of which is listed: there may be very many."""
+
+    members: NDArray[np.int64]
+    """(n,) ascending, the patient's own among them."""
+    own: NDArray[np.int64]
+    """(k,) ascending, the places of these."""
+
+    def __len__(self) -> int:
+        return len(self.members) - len(self.own)
+
+    def __getitem__(self, number: int) -> int:
+        before = np.searchsorted(self.own - np.arange(len(self.own)), number, side="right")
+        return int(self.members[number + before])
 
 
 def _whole_lesions(
@@ -149,7 +184,7 @@ def _whole_lesions(
         )
     table = patches.table.iloc[rows[whole]]
     patients, pathologies = (table[name].to_numpy(dtype=object) for name in ("patient_id", "pathology"))
-    return _Donors(rows[whole], masks[whole], patients, pathologies)
+    return _Donors(rows[whole], tuple(table["patch_id"].astype(str)), masks[whole], patients, pathologies)
 
 
 @dataclass(frozen=True)
@@ -185,7 +220,6 @@ def _pairs(
     unpaired: Counter[str],
     progress: Progress,
 ) -> Iterator[dict[str, Any]]:
-    names = patches.table["patch_id"].to_numpy()
     with progress.task("pairing patches", len(rows)) as task:
         for start in range(0, len(rows), _AT_ONCE):
             chunk = rows[start : start + _AT_ONCE]
@@ -194,7 +228,7 @@ def _pairs(
                     unpaired["own-lesion-cut"] += 1
                     continue
                 for lent in _lent_to(context, donors, settings, seed, unpaired):
-                    yield lent | {"mask_donor_patch_id": names[donors.rows[lent.pop("donor")]]}
+                    yield lent | {"mask_donor_patch_id": donors.names[lent.pop("donor")]}
             task.advance(len(chunk))
 
 
@@ -205,7 +239,10 @@ def _lent_to(
     facts, lent = context.facts, set[int]()
     for number in range(settings.pairs_per_patch):
         random = stream(seed, "pairing", str(facts["patch_id"]), number)
-        found = _draw_donor(context, donors, lent, settings, random, unpaired)
+        if settings.outline == "own":
+            found = _own_outline(context, donors, settings, unpaired)
+        else:
+            found = _draw_donor(context, donors, lent, settings, random, unpaired)
         if found is None:
             unpaired["patch-unpaired"] += 1
             continue
@@ -213,7 +250,7 @@ def _lent_to(
         lent.add(donor)
         yield {
             "pair_id": f"{facts['patch_id']}_p{number}",
-            "kind": NORMAL_TISSUE if context.own is None else RE_INFILL,
+            "kind": _kind_of(context, settings),
             "context_patch_id": facts["patch_id"],
             "context_patient_id": facts["patient_id"],
             "context_pathology": facts["pathology"],
@@ -224,6 +261,24 @@ def _lent_to(
             "shift_columns_px": shift[1],
             "requested_pathology": donors.pathologies[donor],
         }
+
+
+def _kind_of(context: _Context, settings: PairPatchesSettings) -> str:
+    if context.own is None:
+        return NORMAL_TISSUE
+    return OWN_LESION if settings.outline == "own" else RE_INFILL
+
+
+def _own_outline(
+    context: _Context, donors: _Donors, settings: PairPatchesSettings, unpaired: Counter[str]
+) -> tuple[int, float, tuple[int, int]] | None:
+    """Return a lesion patch as its own donor, the mask where it is; None where its hole does not fit."""
+    assert context.own is not None
+    reason = check_placement(context.own, context.breast, settings, context.hidden)
+    if reason is None:
+        return donors.number_of[str(context.facts["patch_id"])], 1.0, (0, 0)
+    unpaired[f"try-{reason}"] += 1
+    return None
 
 
 def _draw_donor(
@@ -242,7 +297,7 @@ def _draw_donor(
         return None
     most_shift = round(settings.max_shift_share * context.breast.shape[0])
     for _ in range(settings.tries):
-        donor = int(candidates[random.integers(len(candidates))])
+        donor = candidates[int(random.integers(len(candidates)))]
         zoom = float(random.uniform(*settings.zoom))
         shift = (int(random.integers(-most_shift, most_shift + 1)), int(random.integers(-most_shift, most_shift + 1)))
         if donor in lent:

@@ -24,12 +24,13 @@ from mammofill.patches import PatchSet
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NORMAL_TISSUE, RE_INFILL = "normal-tissue", "re-infill"
+NORMAL_TISSUE, RE_INFILL, OWN_LESION = "normal-tissue", "re-infill", "own-lesion"
 """Kinds of pairs, by what is filled."""
 
 PAIR_COLUMNS = {
     "pair_id": "string",
-    "kind": "string",  # what is filled: normal-tissue, or a patch whose own lesion is painted over: re-infill
+    "kind": "string",  # what is filled: normal-tissue; a patch whose own lesion is painted over, with the outline of
+    # another one: re-infill, or with its own: own-lesion
     "context_patch_id": "string",  # the patch that is to be filled
     "context_patient_id": "string",
     "context_pathology": "string",  # normal, or that of the lesion painted over

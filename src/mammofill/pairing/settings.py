@@ -17,6 +17,9 @@ class PairPatchesSettings:
         split: whose patches are paired; synthetic patches are made for training only.
         contexts: which patches are filled: normal ones (the paper); lesion, where a collection has no normal tissue:
             another lesion is painted over the patch's own (re-infill); or both.
+        outline: whose outline is lent to lesion contexts: other, another patient's lesion's; or own, that of the lesion
+            that is painted over, where it lies, for infillers that keep a part of it (`sampling.begin_time` of a flow).
+            Context and donor are one patch then, so there is one pair for each; neither zoomed nor shifted.
         own_class: for lesion contexts, the lesion that lends its mask is of the class of the one painted over, since
             the tissue that stays may tell it; false takes lesions of either class.
         own_margin_px: for lesion contexts, the patch's own lesion and so many pixels around it must lie in the hole,
@@ -34,6 +37,7 @@ class PairPatchesSettings:
 
     split: str = "train"
     contexts: Literal["normal", "lesion", "both"] = "normal"
+    outline: Literal["other", "own"] = "other"
     own_class: bool = True
     own_margin_px: float = 2.0
     zoom: tuple[float, float] = (0.8, 1.2)
@@ -47,6 +51,11 @@ class PairPatchesSettings:
         """Refuse nonsense."""
         check_setting(self, "split", self.split in ("train", "validation", "test"), "train, validation or test")
         check_choice(self, "contexts", "normal", "lesion", "both")
+        check_choice(self, "outline", "other", "own")
+        own = self.outline == "own"
+        check_setting(self, "outline", not own or self.contexts == "lesion", "other, where contexts is not lesion")
+        words = "1 where the outline is a patch's own (fills_per_pair of synthesize paints it several times)"
+        check_setting(self, "pairs_per_patch", not own or self.pairs_per_patch == 1, words)
         check_setting(self, "own_margin_px", self.own_margin_px >= 0, "at least 0")
         check_setting(self, "zoom", 0 < self.zoom[0] <= self.zoom[1], "two factors, 0 < least <= most")
         check_setting(self, "max_shift_share", 0 <= self.max_shift_share <= 1, "in [0, 1]")

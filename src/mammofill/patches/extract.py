@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammofill.ground.artifact import Work, begin, fingerprint_file, write_atomically
+from mammofill.ground.artifact import Work, begin, fingerprint_file, read_manifest, write_atomically
 from mammofill.ground.engines import work_through
 from mammofill.ground.errors import DamagedError, LeakError, TooFewError
 from mammofill.ground.imaging import Mask, StoredImage, crop, encode_png, resample, resample_mask
@@ -177,9 +177,10 @@ def _make_shard(
 def _opened(source: Path, fingerprint: str) -> MammogramSet:
     """Open the mammograms once in each process: their tables are the same for all shards.
 
-    The fingerprint tells them from others that were at the same place earlier in this process.
+    The fingerprint tells them from others that were at the same place earlier in this process. Whether all files of
+    the set are there has seen who hands out the work: each process once more would cost N for each.
     """
-    return MammogramSet.open(source)
+    return MammogramSet(source, read_manifest(source))
 
 
 def _cut(

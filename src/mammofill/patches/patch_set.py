@@ -21,6 +21,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -63,10 +64,11 @@ PATCH_COLUMNS = {
     "infiller": "string",  # fingerprint of the infiller
     "mask_is": "string",  # lent (the donor's outline) or ellipse (of its moments, where the painter draws the outline)
     "hole_rule": "string",  # what was repainted for the mask, in words
+    "begin_time": "float64",  # 1 where all was painted; below, a part of the patch's own lesion was kept
 }
 _WORDS = {"split": Split, "pathology": Pathology, "origin": Origin}
 """Columns that know these words only."""
-_LATER = ("density", "attributes", "context_pathology", "mask_is", "hole_rule")
+_LATER = ("density", "attributes", "context_pathology", "mask_is", "hole_rule", "begin_time")
 """Columns that sets made by earlier versions do not have."""
 
 _PICTURES = ("image", "mask", "breast", "hole")
@@ -357,13 +359,12 @@ class PatchSet(Artifact):
         rows = np.sort(rows)
         shard_of = np.searchsorted(starts, rows, side="right") - 1
         # Groups have the same number of rows in every shard that `write_shard` wrote; others say it in their footer.
-        for shard in np.unique(shard_of):
-            inside = rows[shard_of == shard] - starts[shard]
-            bounds = self._group_bounds(int(shard))
-            group_of = np.searchsorted(bounds, inside, side="right") - 1
-            for group in np.unique(group_of):
-                numbers = inside[group_of == group]
-                yield _Part(int(shard), int(group), numbers + starts[shard], numbers - bounds[group])
+        for shard, of_shard in _runs(shard_of):
+            inside = rows[of_shard] - starts[shard]
+            bounds = self._group_bounds(shard)
+            for group, of_group in _runs(np.searchsorted(bounds, inside, side="right") - 1):
+                numbers = inside[of_group]
+                yield _Part(shard, group, numbers + starts[shard], numbers - bounds[group])
 
     def _group_bounds(self, shard: int) -> NDArray[np.int64]:
         metadata = self._file(shard).metadata
@@ -399,6 +400,13 @@ class PatchSet(Artifact):
     @cached_property
     def _open_files(self) -> dict[int, pq.ParquetFile]:
         return {}
+
+
+def _runs(ascending: NDArray[np.int64]) -> Iterator[tuple[int, slice]]:
+    """Yield each of some ascending numbers once, with its places."""
+    numbers, first = np.unique(ascending, return_index=True)
+    for number, (start, stop) in zip(numbers, pairwise([*first, len(ascending)]), strict=True):
+        yield int(number), slice(int(start), int(stop))
 
 
 @dataclass(frozen=True)
@@ -468,7 +476,7 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
     for name in _LATER:
         if name not in frame:
-            frame[name] = pd.Series(pd.NA, frame.index, "string")
+            frame[name] = pd.Series(np.nan, frame.index, PATCH_COLUMNS[name])
     return frame.astype({name: kind for name, kind in kinds.items() if str(frame[name].dtype) != kind})
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mammofill.comparison import Comparison
-from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, VERDICTS, WORSE
+from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SHOWN, VERDICTS, WORSE
 from mammofill.comparison.design import Group, Trained
 from mammofill.comparison.sentences import no_finding
 from mammofill.evaluation import Evaluation
@@ -36,7 +36,7 @@ _KINDS = {
 }
 """Kind of sentence -> heading. What was not compared stands on the first screen."""
 
-_MOST_NAMED = 1
+_MOST_NAMED = 3
 """Comparisons without a difference that the answer names one by one; the forest plot below it names all."""
 
 _MOST_COLUMNS = 9
@@ -139,7 +139,23 @@ def in_short(comparison: Comparison) -> str:
             of_these = [row for row in rows if _verdict_in_words(row) == why]
             numbers = _differences_in_words(of_these, verdict)
             told.append(f"{why}: {numbers}." if told else f"{why}: {measure} {numbers}.")
-    return " ".join([*told, *_could_have_shown(comparison, planned)])
+    return " ".join([*told, *_against_margin(planned), *_could_have_shown(comparison, planned)])
+
+
+def _against_margin(planned: pd.DataFrame) -> Iterator[str]:
+    """Say of which arms it was shown that they gain, or lose, less than the plan's margin; nothing without a margin."""
+    judged = planned[planned["worth_less"].isin(SHOWN.values())]
+    if not len(judged):
+        return
+    margin = f"{judged['margin'].iloc[0]:g}"
+    for words, column in (("gains", "worth_less"), ("loses", "not_worse")):
+        of_each = {told: [group_in_words(row) for row in records(judged[judged[column] == told])]
+                   for told in SHOWN.values()}  # fmt: skip
+        shown_of, not_shown = of_each[SHOWN[True]], of_each[SHOWN[False]]
+        if len(judged) == 1 or not shown_of or not not_shown:
+            yield f"That it {words} less than {margin}: {SHOWN[bool(shown_of)]}."
+        else:
+            yield f"That it {words} less than {margin}: shown of {'; '.join(shown_of)}; not shown of the others."
 
 
 def _verdict_in_words(row: Any) -> str:

@@ -37,11 +37,15 @@ class Lineage:
         places = {one.fingerprint: one.folder for one in self.of_kind("patches")}
         return [PatchSet.open(place) for place in places.values()]
 
-    @cached_property
-    def mammogram_sets(self) -> list[MammogramSet]:
-        """All sets of mammograms; a set that lies in two places is counted once."""
-        places = {one.fingerprint: one.folder for one in self.of_kind("mammograms")}
-        return [MammogramSet.open(place) for place in places.values()]
+
+def mammograms_tested_on(evaluations: Sequence[Evaluation]) -> list[MammogramSet]:
+    """Return the sets that the test patches were cut from, each once, as far as they can be found.
+
+    Sets that an infiller alone learned from are not among them: their patients may have the same names.
+    """
+    way = ("evaluations", "patches", "mammograms")
+    places = {each.fingerprint: each.folder for one in evaluations for each in upstream(one, way).get("mammograms", [])}
+    return [MammogramSet.open(place) for place in places.values()]
 
 
 def find_lineage(evaluations: Sequence[Evaluation], judgements: Sequence[Judgement] = ()) -> Lineage:

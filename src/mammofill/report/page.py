@@ -132,6 +132,7 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
         "paper": PAPER_TABLE,
         "paper_notes": PAPER_NOTE,
         "subgroups": subgroup_sheet(study.subgroups, study.compared),
+        "size_attribute": settings.size_attribute,
         "roc": study.roc,
         "more_curves": precision_recall_figure(study.compared, evaluations[0].scores) if study.compared else None,
         "reliability": reliability_figure(study.compared) if study.compared else None,

@@ -15,11 +15,15 @@ class WriteReportSettings:
         title: heading of the page; empty takes a plain one.
         examples_per_kind: example patches of each kind (normal, benign, malignant; real and synthetic).
         previews: preview pictures of each infiller, the last ones of its training.
+        size_attribute: attribute of the lesions that is their true size, such as lesion_area_source_px, where pictures
+            are crops that were scaled to their lesions; for subgroups by size, and for what the size alone tells.
+            Empty goes by the outlines.
     """
 
     title: str = ""
     examples_per_kind: int = 6
     previews: int = 2
+    size_attribute: str = ""
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mammofill.comparison import Comparison
+from mammofill.comparison.subgroups import SIZE_ALONE
 from mammofill.report.comparisons import records, shown, told_differences
 from mammofill.report.sheet import Sheet
 
@@ -16,7 +17,7 @@ _MOST_ARMS = 6
 
 
 def subgroup_sheet(table: pd.DataFrame, comparison: Comparison | None) -> Sheet | None:
-    """Return a row for each subgroup, a column for each arm; None where there is no subgroup.
+    """Return a row for each subgroup, a column for each arm and one for the size alone; None where nothing is known.
 
     Args:
         table: columns of `comparison.subgroups.SUBGROUP_COLUMNS`.
@@ -36,12 +37,13 @@ def subgroup_sheet(table: pd.DataFrame, comparison: Comparison | None) -> Sheet 
 
 
 def _arms(table: pd.DataFrame, comparison: Comparison | None) -> list[str]:
-    arms = list(dict.fromkeys(table["arm"].astype(str)))
-    if len(arms) <= _MOST_ARMS or comparison is None:
-        return arms[:_MOST_ARMS]
-    told = told_differences(comparison)
-    compared = {*told["arm"], *told["against"]}
-    return ([arm for arm in arms if arm in compared] or arms)[:_MOST_ARMS]
+    columns = list(dict.fromkeys(table["arm"].astype(str)))
+    arms, size = [arm for arm in columns if arm != SIZE_ALONE], [arm for arm in columns if arm == SIZE_ALONE]
+    if len(arms) > _MOST_ARMS and comparison is not None:
+        told = told_differences(comparison)
+        compared = {*told["arm"], *told["against"]}
+        arms = [arm for arm in arms if arm in compared] or arms
+    return [*arms[:_MOST_ARMS], *size]
 
 
 def _auc(row: Any) -> str:

@@ -13,7 +13,7 @@ from mammofill.ground.progress import Progress, quiet
 from mammofill.judging import Judgement
 from mammofill.report.compared_figures import roc_figure
 from mammofill.report.comparisons import measures_over_seeds, plain_replicates, write_table, write_tables
-from mammofill.report.lineage import find_lineage
+from mammofill.report.lineage import find_lineage, mammograms_tested_on
 from mammofill.report.looking import read_attention
 from mammofill.report.page import Study, render_page
 from mammofill.report.report import Report
@@ -61,7 +61,7 @@ def write_report(
     with begin(out, kind=Report.kind, stage="write-report", settings=settings, seed=seed, inputs=inputs) as work:
         if work is not None:
             with progress.task("writing the report", 4) as task:
-                study = _gather(evaluations, comparisons, judgements, seed)
+                study = _gather(evaluations, comparisons, judgements, settings, seed)
                 task.advance(1, "numbers")
                 _write_tables(study, work.folder)
                 task.advance(1, "tables")
@@ -76,7 +76,11 @@ def write_report(
 
 
 def _gather(
-    evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison], judgements: Sequence[Judgement], seed: int
+    evaluations: Sequence[Evaluation],
+    comparisons: Sequence[Comparison],
+    judgements: Sequence[Judgement],
+    settings: WriteReportSettings,
+    seed: int,
 ) -> Study:
     """Gather what the page, its tables and its figures are made from, each number once."""
     arms = plain_replicates(evaluations)
@@ -93,6 +97,7 @@ def _gather(
     how = EvaluateSettings(
         resamples=int(shown[0].manifest.settings["resamples"]), confidence=float(shown[0].facts["confidence"])
     )
+    properties = lesion_properties(mammograms_tested_on(shown), settings.size_attribute)
     return Study(
         arms=arms,
         classifiers=len(evaluations),
@@ -102,7 +107,7 @@ def _gather(
         comparisons=comparisons,
         judgements=judgements,
         roc=roc_figure(shown, measured, own),
-        subgroups=subgroups_of_arms(arms, lesion_properties(lineage.mammogram_sets), how, seed),
+        subgroups=subgroups_of_arms(arms, properties, how, seed),
         looking=read_attention(arms, reference, seed),
         lineage=lineage,
     )

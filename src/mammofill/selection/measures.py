@@ -71,6 +71,8 @@ class Measures:
     """(N,) of fills: what was asked for."""
     people: NDArray[np.object_]
     """(N, 2) whose tissue, whose outline."""
+    kept: NDArray[np.bool_]
+    """(N,) whether a part of the patient's own lesion is in it, by intention; of a real lesion all is."""
     surface: Surface
     crops: NDArray[np.float32]
     """(N, CROP_PX, CROP_PX) the lesion alone, as copies are looked for."""
@@ -136,7 +138,8 @@ def measure_real(
     readings = _read(classifiers, may, lambda rows: real.images[rows], device, batch)
     surface = Surface.joined([Surface.of(real.images[some], holes[some]) for some in _chunks(len(real))])
     task.advance(len(real), "real validation lesions")
-    return Measures(real.malignant, real.people, surface, crops(real.images, real.masks), readings)
+    kept = np.ones(len(real), np.bool_)
+    return Measures(real.malignant, real.people, kept, surface, crops(real.images, real.masks), readings)
 
 
 def measure_fills(
@@ -177,6 +180,7 @@ def measure_fills(
     measures = Measures(
         (synthetic.table["pathology"] == "malignant").to_numpy(dtype=np.bool_),
         people_of(synthetic.table),
+        (synthetic.table["begin_time"] < 1).to_numpy(dtype=np.bool_),
         Surface.joined(surfaces),
         np.concatenate(lesions),
         readings,

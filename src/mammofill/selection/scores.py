@@ -107,7 +107,7 @@ def score(
                 "detection": [detection.fills[some], detection.real[real]],
             }
             others = _odds_for(malignant, [other for _, other in readings], ~real)
-            least = {"class_fidelity": _quantile(others, settings.other_class)}
+            least = {"class_fidelity": _quantile(others, settings.other_class)} if settings.class_fidelity else {}
             for name, (of_fills, of_real) in values.items():
                 threshold = max(_quantile(of_real, getattr(settings, name)), least.get(name, -np.inf))
                 found[name].append((some, _beside_real(of_fills, of_real, threshold)))
@@ -115,10 +115,14 @@ def score(
 
 
 def nearest_training(fills: Measures, beside: Beside) -> NDArray[np.float64]:
-    """Return each fill's greatest correlation with a training lesion, (N,)."""
-    nobody = np.repeat(np.array([""], object), len(fills))
+    """Return each fill's greatest correlation with a training lesion, (N,).
+
+    A fill that keeps a part of its patch's own lesion resembles that one by intention; it is held against the lesions
+    of other patients.
+    """
+    left_out = np.where(fills.kept, fills.people[:, 0], "")
     known = beside.training
-    return greatest_correlation(descriptors(fills.crops), nobody, known.descriptors, known.patients)
+    return greatest_correlation(descriptors(fills.crops), left_out, known.descriptors, known.patients)
 
 
 def unpainted(fills: Measures, beside: Beside, what: str, settings: SelectSyntheticSettings, seed: int) -> Unpainted:

@@ -23,6 +23,7 @@ from mammofill.infilling.conditions import OF_LESION, words_in
 from mammofill.infilling.settings import CLASSES
 from mammofill.pairing import Pairs
 from mammofill.pairing.hole import hole_of
+from mammofill.pairing.pairs import OWN_LESION
 from mammofill.pairing.pixels import check_same_patches, paired_pixels, paired_rows
 from mammofill.patches import PatchSet, write_index, write_shard
 from mammofill.patches.patch_set import encode_patch
@@ -79,13 +80,16 @@ def synthesize(
 
     Raises:
         ArtifactError: the pairs were made from other patches, or the infiller fills patches of another size; the
-            judgement is about other infillers, or says that this one does not paint the class asked for.
-        SettingsError: there is a judgement, but the settings say unjudged.
+            judgement is about other infillers, or says that this one does not paint the class asked for; the infiller
+            keeps a part of the lesion that is there (`Infiller.begin_time`), but the pairs are of others.
+        SettingsError: there is a judgement, but the settings say unjudged; another class is asked for than that of the
+            lesion of which a part is kept.
         LeakError: a context or donor patch is not in the train split.
         TooFewError: too few pairs for the patches asked for, or a class that the infiller never saw.
         DeviceError: the device is not there.
     """
     _check_inputs(infiller, pairs, patches)
+    _check_own_lesions(infiller, pairs, settings)
     _check_judged(infiller, judgement, settings, progress)
     real = patches.table.iloc[patches.rows(split="train", origin="real", pathology=CLASSES)]["pathology"].value_counts()
     counted = {name: int(real.get(name, 0)) for name in CLASSES}
@@ -114,7 +118,7 @@ def synthesize(
         if work is not None:
             progress.say(settings.why(counted, made))
             if reused:
-                progress.say(f"{reused} fills use a pair for a second time or more; more pairs_per_patch avoids that.")
+                progress.say(f"{reused} fills use a pair for a second time or more{_instead(pairs)}.")
             with progress.task("filling patches", len(orders)) as task:
                 for number, start in enumerate(range(0, len(orders), settings.patches_per_shard)):
                     shard = work.folder / f"patches-{number:05d}.parquet"
@@ -151,6 +155,35 @@ def _check_inputs(infiller: Infiller, pairs: Pairs, patches: PatchSet) -> None:
                     f"Patient {patient!r} is in the {split_of[name]} split, but {pairs.folder} pairs its patch {name!r}"
                     " for synthesis. Synthetic patches are for training: make pairs of the train split."
                 )
+
+
+def _check_own_lesions(infiller: Infiller, pairs: Pairs, settings: SynthesizeSettings) -> None:
+    """Refuse to keep a part of tissue, or of a lesion that is asked to be of another class or elsewhere."""
+    if infiller.begin_time == 1:
+        return
+    keeps = (
+        f"The infiller in {infiller.folder} keeps a part of what is in the hole (sampling.begin_time "
+        f"{infiller.begin_time:g})"
+    )
+    kinds = pairs.table["kind"]
+    others = kinds[kinds != OWN_LESION]
+    if len(others):
+        raise ArtifactError(
+            f"{keeps}, but {len(others)} of {len(kinds)} pairs in {pairs.folder} are of the kind {others.iloc[0]}, "
+            "where no lesion with the outline asked for is there to be kept. Make the pairs with pair-patches "
+            "--contexts lesion --outline own, or use an infiller that begins with noise."
+        )
+    if settings.requested_class != "donor":
+        raise SettingsError(
+            f"{keeps}, and with it the class of the lesion that is there, but requested_class is "
+            f"{settings.requested_class}. Ask for the class of the donor."
+        )
+
+
+def _instead(pairs: Pairs) -> str:
+    """Say how no pair would be used twice, where one can."""
+    own = (pairs.table["kind"] == OWN_LESION).all()
+    return "" if own else "; more pairs_per_patch avoids that"
 
 
 def _check_judged(
@@ -294,6 +327,7 @@ def _fill(infiller: Infiller, cases: Cases, orders: list[Order], device: str) ->
         [order.seed for order in orders],
         facts={fact: _words(fact, cases, orders) for fact in infiller.conditions[1:]},
         device=device,
+        over_own=infiller.begin_time < 1,  # see `_check_own_lesions`
     )
 
 

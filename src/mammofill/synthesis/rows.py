@@ -30,4 +30,5 @@ def synthetic_row(context: Mapping[Any, Any], donor: Mapping[Any, Any], infiller
         "infiller": infiller.fingerprint,
         "mask_is": infiller.mask_is,
         "hole_rule": str(infiller.hole),
+        "begin_time": infiller.begin_time,
     }

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mammofill.ground.errors import DamagedError, DeviceError, TrainingError, WeightsError
+from mammofill.ground.seeding import stream
 from mammofill.ground.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from mammofill.ground.training.data_order import positions_at, seeded_layers
 from mammofill.ground.training.device import chosen_device, find_device
 from mammofill.ground.training.distributed import has_bf16, training_processes
-from mammofill.ground.training.history import History, check_finite
+from mammofill.ground.training.history import LOOK_EVERY_STEPS, History, UnseenLosses, check_finite
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 100))
@@ -117,6 +118,34 @@ def test_losses_that_are_no_numbers_stop_the_run() -> None:
     check_finite({"perceptual": 0.5}, 8)
     with pytest.raises(TrainingError, match="The loss 'boundary' became nan after 16 images"):
         check_finite({"perceptual": 0.5, "boundary": float("nan")}, 16)
+
+
+def test_losses_are_looked_at_together_and_in_order_and_each_by_its_own_step() -> None:
+    losses = UnseenLosses()
+    assert losses.look() == []
+    losses.add(0, ["a", "b"], torch.tensor([1.0, 2.0]))
+    losses.add(8, ["c"], torch.tensor([3.0]))
+    assert losses.look() == [{"a": 1.0, "b": 2.0}, {"c": 3.0}]
+    assert losses.look() == []
+    for step in range(LOOK_EVERY_STEPS):
+        assert not losses.due
+        losses.add(8 * step, ["a"], torch.tensor([float("inf") if step == 5 else 0.0]))
+    assert losses.due
+    with pytest.raises(TrainingError, match="The loss 'a' became inf after 40 images"):
+        losses.look()
+
+
+def test_the_order_of_a_pass_is_drawn_once_for_all_of_its_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[object, ...]] = []
+
+    def counted(seed: int, *names: str | int) -> np.random.Generator:
+        drawn.append(names)
+        return stream(seed, *names)
+
+    monkeypatch.setattr("mammofill.ground.training.data_order.stream", counted)
+    for seen in range(0, 4000, 8):
+        positions_at(seen, 8, 2000, 17, "an order of its own")
+    assert len(drawn) == 2, "two passes over 2,000 items, 500 batches"
 
 
 def test_a_history_is_written_as_it_was_kept(tmp_path: Path) -> None:

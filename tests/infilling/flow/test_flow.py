@@ -20,7 +20,13 @@ from mammofill.infilling import Infiller, train_infiller
 from mammofill.infilling.flow.batches import Windows
 from mammofill.infilling.flow.context import context_of, residual_of, shape_of
 from mammofill.infilling.flow.network import VelocityNetwork, known_velocity
-from mammofill.infilling.flow.settings import FlowSettings, TargetSettings, VelocityNetworkSettings
+from mammofill.infilling.flow.sampler import begin, follow, times_of
+from mammofill.infilling.flow.settings import (
+    FlowSettings,
+    SamplingSettings,
+    TargetSettings,
+    VelocityNetworkSettings,
+)
 from mammofill.infilling.flow.training_loop import flow_loss
 from mammofill.infilling.lesions import read_lesions
 from mammofill.pairing.hole import GROWN, hole_of
@@ -321,3 +327,73 @@ def test_presets_are_flows() -> None:
 
     assert isinstance(preset("flow"), FlowSettings)
     assert preset("flow").hole == GROWN
+
+
+# ---- a part of the lesion that is there -----------------------------------------------------------------------------
+
+
+def beginning_at(time: float, flow: Infiller, world: World, out: Path) -> Infiller:
+    """The same weights, which begin to paint later."""
+    settings = tiny_flow(schedule=replace(tiny_flow().schedule, images=0))
+    settings = replace(settings, sampling=replace(settings.sampling, begin_time=time))
+    return train_infiller(world.patches, world.pairs, out, settings, start=flow)
+
+
+@pytest.mark.parametrize("time", [0.02, 0.3, 0.5, 0.9, 0.99])
+def test_the_steps_that_are_left_are_as_dense_as_on_the_whole_way(time: float) -> None:
+    settings = SamplingSettings(begin_time=time)
+    odds = [np.log(one / (1 - one)) for one in times_of(settings)[:-1]]
+    whole = [np.log(one / (1 - one)) for one in times_of(SamplingSettings())[1:-1]]
+    assert times_of(settings)[0] == time
+    assert times_of(settings)[-1] == 0
+    longest = max(-np.diff(odds), default=0)
+    assert longest <= -np.diff(whole)[0] + 1e-9
+    if time > 0.1:
+        assert odds[-1] == pytest.approx(settings.last_log_odds)
+        assert np.diff(odds) == pytest.approx(np.diff(odds)[0]), "a tiny step would unsettle the one after it"
+
+
+def test_a_flow_that_knows_the_picture_arrives_at_it_from_any_time() -> None:
+    picture, noise = torch.randn(2, 1, 16, 16), torch.randn(2, 1, 16, 16)
+    for solver in ("multistep", "heun"):
+        settings = SamplingSettings(solver=solver, begin_time=0.5)
+        start = begin(picture, noise, settings)
+        assert torch.equal(start, 0.5 * picture + 0.5 * noise)
+        found = follow(lambda noisy, time: (noisy - picture) / time, start, settings)
+        assert torch.allclose(found, picture, atol=1e-5)
+    assert begin(picture, noise, SamplingSettings()) is noise
+
+
+def test_the_later_it_begins_the_nearer_a_fill_is_to_what_was_there(
+    flow: Infiller, world: World, tmp_path: Path
+) -> None:
+    images, masks = cases()
+    inside = flow.may_change(masks)
+    apart = []
+    for time in (0.05, 0.5, 1.0):
+        painter = flow if time == 1 else beginning_at(time, flow, world, tmp_path / f"{time}")
+        fills = painter.infill(images, masks, ["benign"] * 5, range(5), allow_border=True, over_own=True)
+        assert np.array_equal(fills[~inside], images[~inside])
+        apart.append(float(np.abs(fills[inside].astype(float) - images[inside]).mean()))
+    assert 0 < apart[0] < apart[1] < apart[2]
+
+
+def test_a_fill_that_keeps_a_part_is_the_same_in_any_company(flow: Infiller, world: World, tmp_path: Path) -> None:
+    partly = beginning_at(0.5, flow, world, tmp_path / "partly")
+    images, masks = cases(11)
+    words, seeds = ["benign", "malignant"] * 5 + ["benign"], range(20, 31)
+    how: dict[str, bool] = {"allow_border": True, "over_own": True}
+    together = partly.infill(images, masks, words, seeds, **how)
+    order = [10, 4, 2, 0]
+    some = partly.infill(images[order], masks[order], [words[k] for k in order], [seeds[k] for k in order], **how)
+    assert np.array_equal(some, together[order])
+
+
+def test_it_paints_over_nothing_but_own_lesions(flow: Infiller, world: World, tmp_path: Path) -> None:
+    partly = beginning_at(0.5, flow, world, tmp_path / "partly")
+    assert (flow.begin_time, partly.begin_time) == (1.0, 0.5)
+    images, masks = cases(1)
+    with pytest.raises(MammofillError, match=r"keeps a part of what is in the hole \(sampling.begin_time 0.5\), so it"):
+        partly.infill(images, masks, ["benign"], [0], allow_border=True)
+    with pytest.raises(SettingsError, match=r"begin_time must be in \(0, 1\], but is 0"):
+        SamplingSettings(begin_time=0)

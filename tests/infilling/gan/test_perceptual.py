@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mammofill.infilling.gan.features import LaplacianFeatures, NetworkFeatures, PixelFeatures, build_features
 from mammofill.infilling.gan.losses import boundary_weights
-from mammofill.infilling.gan.perceptual import compare_whole, find_chain, perceptual_loss
+from mammofill.infilling.gan.perceptual import compare_whole, filled_lines, find_chain, perceptual_loss
 from mammofill.infilling.gan.settings import PerceptualSettings
 
 
@@ -133,6 +133,16 @@ def test_what_is_computed_ends_where_black_begins() -> None:
         moved = (features(picture)[-1] - features(torch.zeros_like(picture))[-1]).abs().sum(dim=(0, 1)) > 0
     rows, columns = np.nonzero(moved.numpy())
     assert (rows.min(), rows.max() + 1, columns.max() + 1) == (9, 19, 6)
+
+
+def test_boxes_found_beforehand_give_the_same_loss_and_no_others_are_looked_for() -> None:
+    features, regions = small_vgg(), regions_of([rectangle(40, 3, 4, 9, 12), rectangle(40, 20, 2, 5, 30)])
+    real, painted = torch.rand(2, len(regions[0]), 1, 40, 40, dtype=torch.float64)
+    found = perceptual_loss(features, real, painted, regions)
+    lines = [filled_lines(one) for one in regions]
+    assert torch.equal(perceptual_loss(features, real, painted, regions, filled=lines), found)
+    nothing = [torch.zeros_like(one) for one in lines]
+    assert perceptual_loss(features, real, painted, regions, filled=nothing).item() == 0
 
 
 def test_an_empty_region_counts_nothing() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,18 @@ def positions_at(images_seen: int, batch: int, count: int, seed: int, *names: st
     wanted = np.arange(images_seen, images_seen + batch)
     positions = np.empty(batch, np.int64)
     for number in np.unique(wanted // count):
-        order = stream(seed, *names, "pass", int(number)).permutation(count)
+        order = _order_of_pass(count, int(number), seed, *names)
         inside = wanted // count == number
         positions[inside] = order[wanted[inside] % count]
     return positions
+
+
+@lru_cache(maxsize=8)
+def _order_of_pass(count: int, number: int, seed: int, *names: str | int) -> np.ndarray[Any, Any]:
+    """Shuffle a pass once, and not for each of its batches: with N items that would cost N^2."""
+    order = stream(seed, *names, "pass", number).permutation(count)
+    order.flags.writeable = False
+    return order
 
 
 def passed(images_seen: int, batch: int, every: int) -> bool:

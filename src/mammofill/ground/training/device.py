@@ -43,6 +43,22 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def sent(tensor: Tensor, device: torch.device, form: torch.memory_format = torch.preserve_format) -> Tensor:
+    """Return what is on the CPU on a device; to a GPU it is copied while the host goes on.
+
+    That takes pinned memory: out of any other the host copies by itself, piece by piece, and waits. Source: docs of
+    torch, "Pinned memory".
+
+    Args:
+        tensor: on the CPU.
+        device: where it is wanted.
+        form: memory format that it has there.
+    """
+    if device.type != "cuda":
+        return tensor.to(device, memory_format=form)
+    return tensor.pin_memory().to(device, non_blocking=True, memory_format=form)
+
+
 def device_of_step(device: str, number: int) -> str:
     """Return where a step that runs beside others does so: where only ``cuda`` was named, GPUs are taken by turn.
 

@@ -85,7 +85,7 @@ def _ways(device: str, precision: Precision) -> Iterator[None]:
         yield
 
 
-def mean_over_processes(fabric: Fabric, parameters: Sequence[nn.Parameter], losses: Tensor) -> list[float]:
+def mean_over_processes(fabric: Fabric, parameters: Sequence[nn.Parameter], losses: Tensor) -> Tensor:
     """Bring gradients and losses to their mean over all processes, in one exchange.
 
     Args:
@@ -94,17 +94,17 @@ def mean_over_processes(fabric: Fabric, parameters: Sequence[nn.Parameter], loss
         losses: (K,) of this process's share of the batch.
 
     Returns:
-        The K losses of the whole batch.
+        (K,) losses of the whole batch, on the device: who looks at them waits until it has come so far.
     """
     if fabric.world_size == 1:
-        return [float(loss) for loss in losses.cpu()]
+        return losses
     moved = [one for one in parameters if one.grad is not None]
     gathered = torch.cat([losses, *(one.grad.flatten() for one in moved if one.grad is not None)])
     averaged = torch.as_tensor(fabric.all_reduce(gathered, reduce_op="mean"))
     means, *gradients = torch.split(averaged, [len(losses), *(one.numel() for one in moved)])
     for one, gradient in zip(moved, gradients, strict=True):
         one.grad = gradient.view_as(one)
-    return [float(loss) for loss in means.cpu()]
+    return means
 
 
 def share_normalisation(network: nn.Module) -> None:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.errors import TrainingError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 HISTORY_NAME = "history.csv"
+
+LOOK_EVERY_STEPS = 16
+"""So many steps may pass until somebody looks at their losses."""
 
 
 def check_finite(losses: Mapping[str, float], images_seen: int) -> None:
@@ -27,6 +34,44 @@ def check_finite(losses: Mapping[str, float], images_seen: int) -> None:
                 f"The loss {name!r} became {loss} after {images_seen} images. The last checkpoint is kept. "
                 "A smaller learning rate usually helps; check the patches for pixels outside [0, 1] as well."
             )
+
+
+class UnseenLosses:
+    """Losses of steps, left on the device until somebody looks.
+
+    To look at a number makes the host wait for the device, which then has nothing to do until the host has come up with
+    the next step. So that is not done at each step, but every `LOOK_EVERY_STEPS`, and before anything is kept.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[int, tuple[str, ...], Tensor]] = []
+
+    def add(self, images_seen: int, names: Sequence[str], losses: Tensor) -> None:
+        """Add a step: the images seen before it, and its losses, (K,)."""
+        self._steps.append((images_seen, tuple(names), losses.detach()))
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to look."""
+        return len(self._steps) >= LOOK_EVERY_STEPS
+
+    def look(self) -> list[dict[str, float]]:
+        """Return the losses of each step since the last look, by their names.
+
+        Raises:
+            TrainingError: the first that is not finite, see `check_finite`.
+        """
+        if not self._steps:
+            return []
+        import torch
+
+        steps, self._steps = self._steps, []
+        values = iter(torch.cat([losses for _, _, losses in steps]).tolist())
+        found = []
+        for images_seen, names, _ in steps:
+            found.append({name: next(values) for name in names})
+            check_finite(found[-1], images_seen)
+        return found
 
 
 class History:

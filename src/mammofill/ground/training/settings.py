@@ -17,8 +17,9 @@ class EngineSettings:
         precision: float32; tf32, which rounds the inputs of products on CUDA to 10 bits; bf16, mixed precision (on a
             CPU only where it has instructions for it); or auto, bf16 where the device has instructions for it and
             float32 elsewhere: it is said and recorded which.
-        channels_last: keep channels of a pixel beside each other, which suits tensor cores. On a CPU it depends on the
-            network: float32 training of squeezenet1_1 and tf_efficientnet_lite0 at 64 px was 1.5 times as fast with it.
+        channels_last: keep channels of a pixel beside each other, which suits tensor cores, and on a CPU some networks:
+            SqueezeNet, EfficientNet-Lite0 and the shallow CNN train 1.4 to 1.5 times as fast in float32, ResNet-50 and
+            ConvNeXt-Tiny no faster and no slower (docs/benchmarks.md).
         compile: compile the networks (torch.compile); the first steps then take minutes.
         processes: processes that share each batch, one on each GPU (cuda), or on the cores of this machine (cpu). The
             same up to the order of additions.

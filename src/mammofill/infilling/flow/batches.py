@@ -13,6 +13,7 @@ from torch import Tensor
 from mammofill.ground.imaging import Image, distance_from, to_unit
 from mammofill.ground.seeding import stream
 from mammofill.ground.training.data_order import positions_at
+from mammofill.ground.training.device import sent
 from mammofill.infilling.conditions import encode
 from mammofill.infilling.flow.context import Context, context_of, residual_of, shape_of
 from mammofill.infilling.flow.settings import SHAPES, FlowSettings
@@ -60,7 +61,7 @@ class Batch:
         """Move it to a device, pictures in a memory format."""
 
         def moved(tensor: Tensor) -> Tensor:
-            return tensor.to(device, memory_format=form) if tensor.ndim == 4 else tensor.to(device)
+            return sent(tensor, device, form) if tensor.ndim == 4 else sent(tensor, device)
 
         return Batch(*(moved(getattr(self, one.name)) for one in fields(self)))
 

@@ -10,9 +10,9 @@ from mammofill.ground.imaging import Image, to_unit
 from mammofill.ground.seeding import stream
 from mammofill.ground.training.cpu_threads import each_on_one_thread
 from mammofill.infilling.conditions import encode
-from mammofill.infilling.flow.context import context_of, shape_of
+from mammofill.infilling.flow.context import context_of, residual_of, shape_of
 from mammofill.infilling.flow.network import VelocityNetwork
-from mammofill.infilling.flow.sampler import follow, guided
+from mammofill.infilling.flow.sampler import begin, follow, guided
 from mammofill.infilling.flow.settings import SHAPES, SamplingSettings, TargetSettings
 from mammofill.infilling.methods import FillCases, Fills
 
@@ -61,8 +61,11 @@ class FlowPainter:
             for number, context in zip(numbers, contexts, strict=True)
         ]
         shapes = [shape_of(cases.masks[number], kind) for number in numbers]
-        planes = [noises, *zip(*(context.planes() for context in contexts), strict=True), shapes]
-        start, around, base, depth, shape = (torch.from_numpy(np.stack(one))[:, None].to(device) for one in planes)
+        there = [
+            residual_of(image, context, self.target.scale) for image, context in zip(images, contexts, strict=True)
+        ]
+        planes = [there, noises, *zip(*(context.planes() for context in contexts), strict=True), shapes]
+        own, noise, around, base, depth, shape = (torch.from_numpy(np.stack(one))[:, None].to(device) for one in planes)
         kinds = torch.tensor([[float(one == kind) for one in SHAPES]], device=device).expand(len(numbers), -1)
 
         def look(noisy: Tensor, time: float, *asked: Tensor) -> Tensor:
@@ -80,7 +83,7 @@ class FlowPainter:
             told, untold = look(noisy, time, conditions, torch.zeros_like(conditions)).chunk(2)
             return guided(told, untold, (depth > 0).float(), self.sampling)
 
-        residuals = follow(velocity, start, self.sampling)[:, 0].cpu().numpy()
+        residuals = follow(velocity, begin(own, noise, self.sampling), self.sampling)[:, 0].cpu().numpy()
         return [
             np.where(context.hole > 0, context.base + np.float32(self.target.scale) * residual, image)
             .clip(0, 1)

@@ -17,34 +17,58 @@ Velocity = Callable[[Tensor, float], Tensor]
 
 
 def times_of(settings: SamplingSettings) -> list[float]:
-    """Return the times from 1, noise, to 0, the picture: `steps` + 1 of them, log-odds even between the two ends."""
-    between = torch.linspace(
-        settings.first_log_odds, settings.last_log_odds, settings.steps - 1, dtype=torch.float64
-    ).sigmoid()
-    return [1.0, *between.tolist(), 0.0]
+    """Return the times from 1, noise, to 0, the picture: `steps` + 1 of them, log-odds even between the two ends.
+
+    Where painting begins later than with noise, there are fewer, from that time on: log-odds even again, and steps as
+    long as they would have been, or a little shorter.
+    """
+    first, last, count = settings.first_log_odds, settings.last_log_odds, settings.steps - 1
+    if settings.begin_time == 1:
+        return [1.0, *_even(first, last, count), 0.0]
+    begin = _log_odds(settings.begin_time)
+    steps = max(0, math.ceil((begin - last) / (first - last) * (count - 1)))
+    return [settings.begin_time, *(_even(begin, last, steps + 1)[1:] if steps else []), 0.0]
 
 
-def follow(velocity: Velocity, noise: Tensor, settings: SamplingSettings) -> Tensor:
-    """Follow the flow from noise to the picture.
+def _even(first: float, last: float, count: int) -> list[float]:
+    """Return times whose log-odds are even from the first to the last."""
+    times: list[float] = torch.linspace(first, last, count, dtype=torch.float64).sigmoid().tolist()
+    return times
+
+
+def begin(residual: Tensor, noise: Tensor, settings: SamplingSettings) -> Tensor:
+    """Return where the flow is begun: noise, or what is there with as much noise as it has at the time to begin.
+
+    Args:
+        residual: (N, 1, H, W) of what is in the hole, 0 outside; not looked at where all begins with noise.
+        noise: (N, 1, H, W) standard normal in the hole, 0 outside.
+        settings: the time to begin.
+    """
+    time = settings.begin_time
+    return noise if time == 1 else (1 - time) * residual + time * noise
+
+
+def follow(velocity: Velocity, start: Tensor, settings: SamplingSettings) -> Tensor:
+    """Follow the flow from its beginning to the picture.
 
     Args:
         velocity: noise less residual, at a residual and a time.
-        noise: (N, 1, H, W) standard normal in the hole, 0 outside.
+        start: (N, 1, H, W), see `begin`.
         settings: the times and the solver.
 
     Returns:
         (N, 1, H, W) residuals.
     """
     solve = follow_multistep if settings.solver == "multistep" else follow_heun
-    return solve(velocity, noise, times_of(settings))
+    return solve(velocity, start, times_of(settings))
 
 
-def follow_heun(velocity: Velocity, noise: Tensor, times: Sequence[float]) -> Tensor:
+def follow_heun(velocity: Velocity, start: Tensor, times: Sequence[float]) -> Tensor:
     """Heun's method: two looks of the network a step. Source: Karras et al., NeurIPS 2022, algorithm 1.
 
     The last step takes one look: at time 0 the flow has arrived.
     """
-    state = noise
+    state = start
     for now, later in pairwise(times):
         slope = velocity(state, now)
         ahead = state + (later - now) * slope
@@ -54,13 +78,13 @@ def follow_heun(velocity: Velocity, noise: Tensor, times: Sequence[float]) -> Te
     return state
 
 
-def follow_multistep(velocity: Velocity, noise: Tensor, times: Sequence[float]) -> Tensor:
+def follow_multistep(velocity: Velocity, start: Tensor, times: Sequence[float]) -> Tensor:
     """DPM-Solver++(2M): one look a step, and the one before remembered. Source: Lu et al., 2022, algorithm 2.
 
     In its words alpha = 1 - t, sigma = t, and lambda, the logarithm of their ratio, is the negative log-odds of t. The
-    first step, from pure noise, and the last one, to the picture, are of first order.
+    first step, after which pure noise is no guide, and the last one, to the picture, are of first order.
     """
-    state, before, step_before = noise, None, math.inf
+    state, before, step_before = start, None, math.inf
     for now, later in pairwise(times):
         picture = state - now * velocity(state, now)
         step = _log_odds(now) - _log_odds(later)

@@ -208,7 +208,11 @@ class SamplingSettings:
 
     Attributes:
         solver: multistep, one look of the network a step (DPM-Solver++; Lu et al., 2022), or heun, two.
-        steps: from noise to picture.
+        steps: from noise to picture; fewer where a fill begins later, since the steps keep their length.
+        begin_time: time, in (0, 1], from which a fill is painted: 1 is pure noise. Earlier ones begin with what is in
+            the hole and noise, mixed as in training, so that a part of the patch's own lesion is kept: all of its
+            coarse structure at 0.3, about half of it at 0.5 (SDEdit; Meng et al., ICLR 2022, section 3). Such an
+            infiller paints over the lesion that lends its own outline, and nothing else.
         first_log_odds: log-odds of the time of the first step after pure noise.
         last_log_odds: log-odds of the time before the last step. Between the two, log-odds are even: coarse structure
             is decided early and grain late, and each gets its steps; a grid that leaves the coarse to one step gives
@@ -224,6 +228,7 @@ class SamplingSettings:
 
     solver: Literal["multistep", "heun"] = "multistep"
     steps: int = 13
+    begin_time: float = 1.0
     first_log_odds: float = 4.0
     last_log_odds: float = -3.5
     guidance: float = 2.5
@@ -236,6 +241,7 @@ class SamplingSettings:
         """Refuse nonsense."""
         check_choice(self, "solver", "multistep", "heun")
         check_setting(self, "steps", self.steps >= 3, "at least 3")
+        check_setting(self, "begin_time", 0 < self.begin_time <= 1, "in (0, 1]")
         falls = math.isfinite(self.first_log_odds) and self.first_log_odds > self.last_log_odds > -math.inf
         check_setting(self, "first_log_odds", falls, "above last_log_odds")
         check_setting(self, "guidance", math.isfinite(self.guidance) and self.guidance >= 0, "a number, at least 0")
@@ -268,6 +274,11 @@ class FlowSettings(TrainedInfillerSettings):
     schedule: FlowScheduleSettings = FlowScheduleSettings()
     validation: FlowValidationSettings = FlowValidationSettings()
     sampling: SamplingSettings = SamplingSettings()
+
+    @property
+    def begin_time(self) -> float:
+        """Of `sampling`."""
+        return self.sampling.begin_time
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""

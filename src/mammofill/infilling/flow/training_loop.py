@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from mammofill.ground.training.data_order import passed, seeded_layers, whole_ba
 from mammofill.ground.training.distributed import has_bf16, mean_over_processes, precision_on, training_processes
 from mammofill.ground.training.early_stopping import EarlyStopping
 from mammofill.ground.training.ema import update_ema
-from mammofill.ground.training.history import History, check_finite
+from mammofill.ground.training.history import History, UnseenLosses
 from mammofill.ground.training.tensorboard import TensorBoard
 from mammofill.infilling.flow.batches import Batch, Windows
 from mammofill.infilling.flow.network import VelocityNetwork
@@ -92,7 +92,7 @@ def _train(fabric: Fabric, data: FlowData, previews: PreviewCases | None = None,
     with progress.task("training the infiller", training.ends) as task, stop_requests() as stop:
         task.advance(training.images_seen)
         for batch in training.batches():
-            loss = training.step(batch)
+            training.step(batch)
             row = training.validate()
             finished = training.is_over()
             if finished or row or training.passed(settings.history_every_images):
@@ -105,7 +105,7 @@ def _train(fabric: Fabric, data: FlowData, previews: PreviewCases | None = None,
             if writes and (finished or stop or training.passed(settings.checkpoint_every_images)):
                 training.save()
             stop.leave()
-            task.advance(settings.schedule.batch, f"loss {loss:.3f}")
+            task.advance(settings.schedule.batch, training.note)
     if writes:
         training.finish(progress)
     board.close()
@@ -145,7 +145,8 @@ class Training:
         self.stopping = EarlyStopping(settings.validation.keep, settings.validation.patience)
         self.history, self.images_seen = History(), 0
         self.losses: list[float] = []
-        """Since the last row of the history."""
+        """Since the last row of the history, as far as they were looked at."""
+        self.unseen, self.note = UnseenLosses(), ""
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one.
@@ -187,11 +188,11 @@ class Training:
         """Say whether the last step passed a multiple of so many images."""
         return passed(self.images_seen, self.settings.schedule.batch, every)
 
-    def step(self, batch: Batch) -> float:
-        """Learn from a batch; return the loss before the step.
+    def step(self, batch: Batch) -> None:
+        """Learn from a batch.
 
         Raises:
-            TrainingError: the loss is not finite any more.
+            TrainingError: the loss of this step, or of one of the last ones, is not finite any more.
         """
         schedule = self.settings.schedule
         parameters = list(self.network.parameters())
@@ -204,8 +205,7 @@ class Training:
                 loss = flow_loss(self.foretell, part, weight)
             loss.backward()  # type: ignore[no-untyped-call]
             losses += loss.detach()
-        (value,) = mean_over_processes(self.fabric, parameters, losses[None])
-        check_finite({"flow": value}, self.images_seen)
+        self.unseen.add(self.images_seen, ["flow"], mean_over_processes(self.fabric, parameters, losses[None]))
         nn.utils.clip_grad_norm_(parameters, schedule.clip_gradient)
         for group in self.optimiser.param_groups:
             group["lr"] = schedule.rate_at(self.images_seen)
@@ -213,8 +213,24 @@ class Training:
         self.images_seen += schedule.batch
         half_life = min(schedule.ema_half_life_images, self.images_seen / _EMA_AT_MOST)
         update_ema(self.kept, self.network, schedule.batch, half_life)
-        self.losses.append(value)
-        return value
+        kept = (
+            self.settings.validation.every_images,
+            self.settings.history_every_images,
+            self.settings.preview_every_images,
+            self.settings.checkpoint_every_images,
+        )
+        if self.unseen.due or self.is_over() or any(map(self.passed, kept)):
+            self.look()
+
+    def look(self) -> None:
+        """Look at the losses of the last steps.
+
+        Raises:
+            TrainingError: one is not finite any more.
+        """
+        for losses in self.unseen.look():
+            self.losses.append(losses["flow"])
+            self.note = f"loss {losses['flow']:.3f}"
 
     def validate(self) -> dict[str, float]:
         """Measure the EMA on the validation split where it is time to; return the loss by its name."""
@@ -238,11 +254,13 @@ class Training:
         return means
 
     def painter(self) -> FlowPainter:
-        """Return a painter with the EMA as it is."""
-        return FlowPainter(self.kept, self.settings.target, self.settings.sampling, bf16=self.bf16)
+        """Return a painter with the EMA as it is, which begins with noise: previews show what was learned."""
+        sampling = replace(self.settings.sampling, begin_time=1.0)
+        return FlowPainter(self.kept, self.settings.target, sampling, bf16=self.bf16)
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, unless a loss is not finite any more."""
+        self.look()
         save_checkpoint(self.data.folder, {
             "images_seen": self.images_seen,
             "losses": self.losses,

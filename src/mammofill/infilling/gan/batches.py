@@ -12,9 +12,11 @@ from torch import Tensor
 from mammofill.ground.imaging import Image, Mask, corrupt, feather, to_unit
 from mammofill.ground.seeding import stream
 from mammofill.ground.training.data_order import positions_at
+from mammofill.ground.training.device import sent
 from mammofill.infilling.conditions import encode
 from mammofill.infilling.gan.diffaugment import draw_augmentation
 from mammofill.infilling.gan.losses import boundary_weights
+from mammofill.infilling.gan.perceptual import filled_lines
 from mammofill.infilling.gan.settings import GanSettings
 from mammofill.infilling.lesions import Lesions
 
@@ -33,6 +35,8 @@ class Batch:
     """How far a fill covers the picture: the mask with a soft edge."""
     boundary: Tensor
     """Weights of the boundary loss."""
+    filled: Tensor
+    """(N, 2, H + W) bool, of mask and boundary, `perceptual.filled_lines`; always on the CPU, where it is needed."""
     classes: Tensor
     """(N, C) one-hot"""
     conditions: Tensor
@@ -59,9 +63,10 @@ class Batch:
         form = torch.channels_last if channels_last else torch.contiguous_format
 
         def moved(tensor: Tensor) -> Tensor:
-            return tensor.to(device, memory_format=form) if tensor.ndim == 4 else tensor.to(device)
+            return sent(tensor, device, form) if tensor.ndim == 4 else sent(tensor, device)
 
-        return Batch(*(moved(getattr(self, one.name)) for one in fields(self)))
+        tensors = {one.name: getattr(self, one.name) for one in fields(self)}
+        return Batch(**{name: one if name == "filled" else moved(one) for name, one in tensors.items()})
 
 
 def batch_at(
@@ -93,7 +98,8 @@ def batch_at(
         if settings.losses.variety_weight:
             others.append(corrupt(image, mask, stream(seed, "other noise", number)))
     losses = settings.losses
-    boundaries = [boundary_weights(mask, losses.boundary_sigma_px, losses.boundary) for mask in masks]
+    boundary = pictures([boundary_weights(mask, losses.boundary_sigma_px, losses.boundary) for mask in masks])
+    lesion = pictures(masks)
     asked: dict[str, list[str | None]] = {"pathology": [lesions.pathologies[position] for position in positions]}
     for fact in settings.conditions[1:]:
         asked[fact] = [
@@ -105,9 +111,10 @@ def batch_at(
         real=pictures(images),
         context=context,
         other_context=pictures(others) if others else context,
-        mask=pictures(masks),
+        mask=lesion,
         opacity=pictures([feather(mask, settings.feather_px) for mask in masks]),
-        boundary=pictures(boundaries),
+        boundary=boundary,
+        filled=torch.stack([filled_lines(lesion), filled_lines(boundary)], dim=1),
         classes=torch.from_numpy(encode(("pathology",), {"pathology": asked["pathology"]}, len(images))),
         conditions=torch.from_numpy(encode(settings.conditions, asked, len(images))),
         latent=latents([stream(seed, "latent", number) for number in numbers], width),

@@ -65,12 +65,13 @@ class Networks:
             TrainingError: naming the tensor and the place.
         """
         for network in (self.generator, self.discriminator, self.kept):
-            for name, tensor in network.named_parameters():
-                if not torch.isfinite(tensor).all():
-                    raise TrainingError(
-                        f"The weights {name!r} of the {type(network).__name__.lower()} became NaN or infinite after "
-                        f"{images_seen} images. The last checkpoint is kept. A smaller learning rate usually helps."
-                    )
+            names, tensors = zip(*network.named_parameters(), strict=True)
+            finite = torch.stack([torch.isfinite(tensor).all() for tensor in tensors]).tolist()
+            for name in (name for name, is_finite in zip(names, finite, strict=True) if not is_finite):
+                raise TrainingError(
+                    f"The weights {name!r} of the {type(network).__name__.lower()} became NaN or infinite after "
+                    f"{images_seen} images. The last checkpoint is kept. A smaller learning rate usually helps."
+                )
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on."""
@@ -191,7 +192,13 @@ class Networks:
         if self.settings.perceptual.region == "whole":
             return perceptual_loss(self.features, batch.real, painted, [])
         return perceptual_loss(
-            self.features, batch.real, painted, [batch.mask, batch.boundary], 1 - batch.mask, losses.context_weight
+            self.features,
+            batch.real,
+            painted,
+            [batch.mask, batch.boundary],
+            1 - batch.mask,
+            losses.context_weight,
+            batch.filled.unbind(1),
         )
 
 

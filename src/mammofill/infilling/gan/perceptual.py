@@ -29,6 +29,7 @@ def perceptual_loss(
     regions: Sequence[Tensor],
     context: Tensor | None = None,
     context_weight: float = 1.0,
+    filled: Sequence[Tensor] | None = None,
 ) -> Tensor:
     """Compare the features of two pictures. Source: the paper, section 4.2, first equation (L1 over layers).
 
@@ -46,6 +47,8 @@ def perceptual_loss(
             sequence compares the whole pictures.
         context: (N, 1, H, W), 1 where the pixels themselves are compared, too; None for nowhere.
         context_weight: weight of that term.
+        filled: of each region, what `filled_lines` finds in it, on the CPU: else a GPU has to be asked for it, and the
+            host waits.
 
     Returns:
         Scalar: over the layers, the sum of the mean absolute differences, summed over regions; plus the context's.
@@ -55,7 +58,8 @@ def perceptual_loss(
         loss = compare_whole(features, real, painted, regions)
     else:
         slope_too = torch.is_grad_enabled() and painted.requires_grad
-        loss = _InBoxes.apply(painted, real, regions, chain, slope_too)
+        lines = filled or [filled_lines(region).cpu() for region in regions]
+        loss = _InBoxes.apply(painted, real, regions, lines, chain, slope_too)
     if context is not None:
         loss = loss + context_weight * (context * (real - painted)).abs().mean()
     return loss
@@ -228,7 +232,13 @@ class _InBoxes(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, painted: Tensor, real: Tensor, regions: Sequence[Tensor], chain: Chain, slope_too: bool
+        ctx: Any,
+        painted: Tensor,
+        real: Tensor,
+        regions: Sequence[Tensor],
+        filled: Sequence[Tensor],
+        chain: Chain,
+        slope_too: bool,
     ) -> Tensor:
         """Return the loss; see `perceptual_loss`."""
         sizes = chain.sizes(real)
@@ -250,7 +260,11 @@ class _InBoxes(torch.autograd.Function):
             slope = weights * torch.autograd.grad(part, pixels)[0] if slope_too else None
             return part.detach(), slope
 
-        jobs = [(region, boxes) for region in regions for boxes in _boxes(region, chain)]
+        jobs = [
+            (region, boxes)
+            for region, lines in zip(regions, filled, strict=True)
+            for boxes in _boxes(region, lines, chain)
+        ]
         loss = torch.zeros((), dtype=real.dtype, device=real.device)
         ctx.slope = torch.zeros_like(painted)
         for (_, boxes), (part, slope) in zip(jobs, each_on_one_thread(compare, jobs, real.device), strict=True):
@@ -263,17 +277,22 @@ class _InBoxes(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor | None, ...]:
         """Return the slope with respect to the painted pictures."""
-        return outer * ctx.slope, None, None, None, None
+        return outer * ctx.slope, None, None, None, None, None
 
 
-def _boxes(region: Tensor, chain: Chain) -> list[list[Box]]:
+def filled_lines(region: Tensor) -> Tensor:
+    """Tell in which rows and columns something of a region, (N, 1, H, W), is not 0: (N, H + W) bool."""
+    there = region[:, 0] != 0
+    return torch.cat([there.any(dim=2), there.any(dim=1)], dim=1)
+
+
+def _boxes(region: Tensor, lines: Tensor, chain: Chain) -> list[list[Box]]:
     """Find the box around what is not 0 in each picture of a region (N, 1, H, W); return groups of one form.
 
     On a CPU one box at a time is as fast as many, and takes less memory; on CUDA many are faster.
     """
     size = region.shape[-2:]
-    filled = region[:, 0] != 0
-    spans = [_spans(filled.any(dim=other).cpu().numpy(), region.is_cuda) for other in (2, 1)]
+    spans = [_spans(some.numpy(), region.is_cuda) for some in (lines[:, : size[0]], lines[:, size[0] :])]
     boxes = [
         chain.box(number, rows, columns, size)
         for number, (rows, columns) in enumerate(zip(*spans, strict=True))

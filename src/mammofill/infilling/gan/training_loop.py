@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from mammofill.ground.backbone import DISCRIMINATOR_NAME
 from mammofill.ground.errors import DamagedError, TrainingError
-from mammofill.ground.progress import Progress, Task, quiet
+from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.stopping import stop_requests
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_checkpoint, save_checkpoint, save_weights
 from mammofill.ground.training.data_order import passed, whole_batches
 from mammofill.ground.training.distributed import mean_over_processes, training_processes
 from mammofill.ground.training.early_stopping import EarlyStopping
-from mammofill.ground.training.history import History, check_finite
+from mammofill.ground.training.history import History, UnseenLosses
 from mammofill.ground.training.tensorboard import TensorBoard
 from mammofill.infilling.gan.batches import Batch, batch_at
 from mammofill.infilling.gan.networks import Networks
@@ -57,8 +57,8 @@ class Turn:
     """The loss that ends the turn when it is below `threshold`."""
     threshold: float = -math.inf
 
-    def step(self, fabric: Fabric, parts: Sequence[Batch], images_seen: int, rate: float) -> dict[str, float]:
-        """Take one step at this share of the starting learning rate; return the losses before it.
+    def step(self, fabric: Fabric, parts: Sequence[Batch], images_seen: int, rate: float) -> dict[str, Tensor]:
+        """Take one step at this share of the starting learning rate; return the losses before it, on the device.
 
         Args:
             fabric: this process.
@@ -84,11 +84,15 @@ class Turn:
         self.optimiser.step()
         return {f"{self.name}.{name}": loss for name, loss in zip(sums, losses, strict=True)}
 
-    def is_over(self, steps: int, recent: Sequence[Mapping[str, float]]) -> bool:
-        """Say whether the next turn comes after this many steps, given the losses of the last burst's steps."""
+    def is_over(self, steps: int, recent: Sequence[Mapping[str, Tensor | float]]) -> bool:
+        """Say whether the next turn comes after this many steps, given the losses of the last burst's steps.
+
+        These are looked at where they decide, at the end of a burst of a turn that may go on.
+        """
+        if steps >= self.most_bursts * self.burst:
+            return True
         looked_at = self.watched is not None and steps % self.burst == 0
-        below = looked_at and fmean(one[f"{self.name}.{self.watched}"] for one in recent) < self.threshold
-        return below or steps >= self.most_bursts * self.burst
+        return looked_at and fmean(float(one[f"{self.name}.{self.watched}"]) for one in recent) < self.threshold
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def _train(fabric: Fabric, data: GanData, previews: PreviewCases | None = None, 
     with progress.task("training the infiller", training.ends) as task, stop_requests() as stop:
         task.advance(training.images_seen)
         for batch in training.batches():
-            losses = training.step(batch)
+            training.step(batch)
             row = training.validate()
             finished = training.is_over()
             if finished or row or training.passed(data.settings.history_every_images):
@@ -150,15 +154,11 @@ def _train(fabric: Fabric, data: GanData, previews: PreviewCases | None = None, 
             if writes and (finished or stop or training.passed(data.settings.checkpoint_every_images)):
                 training.save()
             stop.leave()
-            _report(task, batch_size, losses)
+            task.advance(batch_size, training.note)
     if writes:
         training.finish(progress)
     board.close()
     return training.images_seen
-
-
-def _report(task: Task, images: int, losses: Mapping[str, float]) -> None:
-    task.advance(images, " ".join(f"{name} {loss:.3f}" for name, loss in losses.items()))
 
 
 class Training:
@@ -184,10 +184,11 @@ class Training:
         self.stopping = EarlyStopping(settings.validation.keep, settings.validation.patience)
         self.history = History()
         self.images_seen, self.turn_number, self.steps_in_turn = 0, 0, 0
-        self.recent: list[dict[str, float]] = []
+        self.recent: list[Mapping[str, Tensor | float]] = []
         """Losses of the last steps of this turn, as many as a burst has."""
         self.sums: dict[str, list[float]] = {}
-        """Sum and number of each loss since the last row of the history."""
+        """Sum and number of each loss since the last row of the history, as far as they were looked at."""
+        self.unseen, self.note = UnseenLosses(), ""
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one.
@@ -236,17 +237,17 @@ class Training:
         """Say whether it is time for a preview."""
         return finished or self.passed(self.settings.preview_every_images)
 
-    def step(self, batch: Batch) -> dict[str, float]:
-        """Learn from a batch, and see whose turn is next; return the losses before the step.
+    def step(self, batch: Batch) -> None:
+        """Learn from a batch, and see whose turn is next.
 
         Raises:
-            TrainingError: a loss or a weight is not finite any more.
+            TrainingError: a weight, or a loss of this step or of one of the last ones, is not finite any more.
         """
         turns = self.first_turns if self.images_seen < self.pretraining_ends else self.later_turns
         turn = turns[self.turn_number]
         parts = batch.parts(self.settings.engine.at_once)
         losses = turn.step(self.fabric, parts, self.images_seen, self.settings.schedule.rate_at(self.images_seen))
-        check_finite(losses, self.images_seen)
+        self.unseen.add(self.images_seen, list(losses), torch.stack(list(losses.values())))
         self.images_seen += self.settings.schedule.batch
         self.steps_in_turn += 1
         self.recent = [*self.recent, losses][-turn.burst :]
@@ -256,14 +257,25 @@ class Training:
             self.turn_number, self.steps_in_turn, self.recent = (self.turn_number + 1) % len(turns), 0, []
         if self.images_seen == self.pretraining_ends:
             self.turn_number, self.steps_in_turn, self.recent = 0, 0, []
-        for name, loss in losses.items():
-            total = self.sums.setdefault(name, [0.0, 0.0])
-            total[0], total[1] = total[0] + loss, total[1] + 1
         settings = self.settings
         kept = (settings.validation.every_images, settings.history_every_images, settings.checkpoint_every_images)
-        if self.is_over() or any(map(self.passed, kept)):
+        keeps = self.is_over() or any(map(self.passed, kept))
+        if keeps or self.unseen.due:
+            self.look()
+        if keeps:
             self.networks.check_finite(self.images_seen)
-        return losses
+
+    def look(self) -> None:
+        """Look at the losses of the last steps.
+
+        Raises:
+            TrainingError: one is not finite any more.
+        """
+        for losses in self.unseen.look():
+            for name, loss in losses.items():
+                total = self.sums.setdefault(name, [0.0, 0.0])
+                total[0], total[1] = total[0] + loss, total[1] + 1
+            self.note = " ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
 
     def validate(self) -> dict[str, float]:
         """Measure fills of the validation split where it is time to; return the measure by its name."""
@@ -283,7 +295,7 @@ class Training:
         means = {name: total / count for name, (total, count) in sorted(self.sums.items())}
         fills = self.networks.measure_fills(batch)
         values = mean_over_processes(self.fabric, [], torch.tensor(list(fills.values()), device=self.fabric.device))
-        means |= dict(zip(fills, values, strict=True))
+        means |= dict(zip(fills, values.tolist(), strict=True))
         self.history.add(self.images_seen, **row, **means)
         self.sums = {}
         check_not_collapsed(self.history.rows, self.pretraining_ends)
@@ -292,12 +304,13 @@ class Training:
         return means
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, unless a loss is not finite any more."""
+        self.look()
         save_checkpoint(self.data.folder, {
             "images_seen": self.images_seen,
             "turn_number": self.turn_number,
             "steps_in_turn": self.steps_in_turn,
-            "recent": self.recent,
+            "recent": [{name: float(loss) for name, loss in one.items()} for one in self.recent],
             "sums": self.sums,
             "history": self.history.state(),
             "networks": self.networks.state(),

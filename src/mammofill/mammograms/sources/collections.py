@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.ground.errors import MammofillError, SettingsError, SourceError
 from mammofill.ground.processes import Child, ChildDiedError, Limits
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources import cbis_ddsm, cdd_cesm, cmmd, inbreast, mini_mias, table, vindr_mammo
@@ -108,6 +108,13 @@ def read_collection(source: Path, settings: IngestSettings, attributes: Path | N
                 f"The process that read the tables of {source} {death.why}: a table, or what is called one, is "
                 "damaged or far too large."
             ) from death
+        except MammofillError:
+            raise
+        except Exception as error:
+            raise SourceError(
+                f"The tables of {source} cannot be read as {settings.collection} ({type(error).__name__}: {error}). "
+                "One of them is damaged, or of a kind that nobody foresaw."
+            ) from error
     if not isinstance(found, Collection):
         raise SourceError(f"The reader of {settings.collection} returned {type(found).__name__}, not a Collection.")
     return with_names_of_files(one_person_each(found))

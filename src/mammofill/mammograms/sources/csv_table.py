@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ Row = Mapping[str, str]
 
 _SPREADSHEETS = (".xls", ".xlsx")
 
+_SAYS_SEPARATOR = re.compile(r"\s*\"?sep=.\"?\s*$", re.IGNORECASE)
+"""What Excel writes and reads in the first line."""
+
 _DEPTH_TO_RECOGNISE = 2
 """Folders below the source into which one looks to recognise a collection."""
 
@@ -29,8 +33,9 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
     """Read a table whose cells are all text, without spaces and line ends around them.
 
     Args:
-        path: the file, UTF-8 (or UTF-16 with its mark), with a header line; columns are separated by commas,
-            semicolons or tabs, whichever the header has most of.
+        path: the file, UTF-8 (or UTF-16 with its mark), with a header, the first line that is not empty; columns are
+            separated by commas, semicolons, tabs or bars, whichever the header has most of. A line like ``sep=;``
+            before it is passed by. Columns without a name must be empty, and are left out.
         needed: columns that must be there.
         any_case: whether to bring the names of all columns to lower case.
 
@@ -44,21 +49,14 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
             and those that it has.
     """
     _refuse_spreadsheet(path)
-    lines = _text(path)
-    separator = _separator(lines.split("\n", 1)[0])
-    try:
-        cells = list(csv.reader(io.StringIO(lines, newline=""), delimiter=separator, skipinitialspace=True))
-    except csv.Error as error:
-        raise SourceError(f"{path} cannot be read as a CSV table: {error}.") from error
-    if not cells:
-        raise SourceError(f"{path} cannot be read as a CSV table: it is empty.")
-    header, width = cells[0], len(cells[0])
-    numbered = [(number, row) for number, row in enumerate(cells[1:], start=2) if any(cell.strip() for cell in row)]
+    (_, names), *records = _records(path)
+    header, numbered = _without_unnamed_columns(path, names, records)
+    width = len(header)
     for number, row in numbered:
         if any(cell.strip() for cell in row[width:]):
             raise SourceError(
                 f"{path.name} row {number} has {len(row)} cells, but the header names {width} columns: its cells are "
-                f"shifted, or one of them holds a {separator!r} without quotes around it. Put {path} right."
+                f"shifted, or one of them holds a separator without quotes around it. Put {path} right."
             )
     table = pd.DataFrame([(row + [""] * width)[:width] for _, row in numbered], columns=header, dtype=str)
     table.columns = [str(column).strip().lower() if any_case else str(column).strip() for column in table.columns]
@@ -74,6 +72,49 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
     rows: pd.DataFrame = table.apply(lambda column: column.str.strip()) if len(table) else table
     rows["row"] = [f"{path.name} row {number}" for number, _ in numbered]
     return rows
+
+
+Numbered = tuple[int, list[str]]
+"""The cells of a row, and which row of the file it is."""
+
+
+def _records(path: Path) -> list[Numbered]:
+    """Return the header and the rows that are not empty, each with its number; the header is number 1."""
+    lines = _text(path)
+    reader = csv.reader(
+        io.StringIO(lines, newline=""), delimiter=_separator(_header_of(lines)), skipinitialspace=True, strict=True
+    )
+    rows: list[Numbered] = []
+    number = 1
+    try:
+        for number, row in enumerate(reader, start=1):
+            said = number == 1 and _SAYS_SEPARATOR.match(lines.split("\n", 1)[0])
+            if not said and any(cell.strip() for cell in row):
+                rows.append((number, row))
+    except csv.Error as error:
+        raise SourceError(
+            f"{path} cannot be read as a CSV table: {error}, in the row after row {number}. Perhaps a quote is never "
+            "closed, and takes the rows below it for one cell."
+        ) from error
+    if not rows:
+        raise SourceError(f"{path} cannot be read as a CSV table: it is empty.")
+    return rows
+
+
+def _without_unnamed_columns(path: Path, header: list[str], rows: list[Numbered]) -> tuple[list[str], list[Numbered]]:
+    """Leave out columns that have neither a name nor a cell: spreadsheets write them."""
+    named = [place for place, name in enumerate(header) if name.strip()]
+    if len(named) == len(header):
+        return header, rows
+    for number, row in rows:
+        if lost := [cell for place, cell in enumerate(row[: len(header)]) if cell.strip() and place not in named]:
+            raise SourceError(
+                f"{path.name} row {number} has {lost[0]!r} in a column without a name. Name it in {path}."
+            )
+    kept = [
+        (number, [*(row[place] for place in named if place < len(row)), *row[len(header) :]]) for number, row in rows
+    ]
+    return [header[place] for place in named], kept
 
 
 def _text(path: Path) -> str:
@@ -264,9 +305,13 @@ def _first_line(path: Path) -> str:
     except OSError:
         return ""
     text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", errors="replace")
-    return (text.splitlines() or [""])[0]
+    return _header_of(text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _header_of(text: str) -> str:
+    return next((line for line in text.split("\n") if line.strip() and not _SAYS_SEPARATOR.match(line)), "")
 
 
 def _separator(header: str) -> str:
     """Return what separates the cells: the most frequent in the header; of equals, the comma."""
-    return max((",", ";", "\t"), key=header.count)
+    return max((",", ";", "\t", "|"), key=header.count)

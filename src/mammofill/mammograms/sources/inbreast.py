@@ -19,7 +19,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.parsers.expat import ExpatError
 
 import cv2
 import numpy as np
@@ -170,8 +169,8 @@ def _lesions(
     pathology = PATHOLOGY_OF_BIRADS.get(birads.lower())
     try:
         rois, broken = _read_rois(outlines) if outlines is not None else ([], [])
-    except (OSError, ValueError, ExpatError, AttributeError, KeyError, TypeError, RecursionError) as error:
-        leave_out(name, "outline-unreadable", f"{outlines} cannot be read as OsiriX' outlines: {error}.")
+    except Exception as error:  # noqa: BLE001  (over a damaged list of properties the library raises nearly anything)
+        leave_out(name, "outline-unreadable", f"{outlines} cannot be read as OsiriX' outlines: {error!r}.")
         return (), False
     for story in broken:
         leave_out(name, "lesion-without-place", f"{story} in {name}.xml.")

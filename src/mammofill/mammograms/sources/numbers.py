@@ -5,20 +5,28 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 def read_number(text: str) -> float | None:
     """Return the number in a cell; None if there is none, or it could be read in two ways.
 
-    ``1024``, ``1024.0``, ``-3.5`` and ``1e3`` are numbers. A comma is not read: ``1,024`` is a thousand and
-    twenty-four in one country and about one in another. Infinities, ``nan`` and underscores are no numbers.
+    ``1024``, ``1024.0``, ``-3.5`` and ``1e3`` are numbers, in the digits of any script. A comma is not read: ``1,024``
+    is a thousand and twenty-four in one country and about one in another. Infinities, ``nan`` and underscores are no
+    numbers.
     """
-    plain = unicodedata.normalize("NFKC", text).strip()
+    plain = "".join(map(_plain, text)).strip()
     if not _NUMBER.fullmatch(plain):
         return None
     number = float(plain)
     return number if abs(number) < float("inf") else None
+
+
+def _plain(letter: str) -> str:
+    """Return a letter in its usual width, and a digit of any script; what stands above or in a circle is no digit."""
+    if unicodedata.east_asian_width(letter) == "F":
+        letter = unicodedata.normalize("NFKC", letter)
+    return str(unicodedata.decimal(letter, letter))
 
 
 def read_whole_number(text: str) -> int | None:

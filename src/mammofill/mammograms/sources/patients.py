@@ -12,19 +12,44 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from mammofill.ground.errors import LeakError
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion
 
 _FLOAT_FORM = re.compile(r"(\D*)(\d+)[.,]0*")
 """A number to which a spreadsheet added a decimal point, with or without a word before it."""
-_ROUNDED = re.compile(r"\d(?:[.,]\d+)?e\+\d+", re.IGNORECASE)
-"""What a spreadsheet makes of a long number: digits are gone for good."""
+_THOUSANDS = re.compile(r"\D*\d{1,3}(?:[.,]000)+")
+"""A number that may have a mark between its thousands, or three decimals: a thousand and one are spelled alike."""
+_ROUNDED = re.compile(r"\d(?:[.,]\d+)?e\+\d+|\d{15}00+", re.IGNORECASE)
+"""What a spreadsheet makes of a long number: digits are gone for good. It keeps 15."""
+_EXPONENT = re.compile(r"\d{1,15}(?:\.\d{1,15})?e\d{1,2}", re.IGNORECASE)
 _RUNS = re.compile(r"[^\W\d_]+|\d+")
 _WORDS_FOR_PATIENT = frozenset(
-    {"p", "pt", "pat", "patient", "patientid", "patid", "pid", "id", "case", "subj", "sub", "subject", "no", "nr"}
-)
+    {"p", "pt", "pat", "patient", "patientid", "patientno", "patientnumber", "patid", "pid", "id", "case", "caseid",
+     "caseno", "subj", "sub", "subject", "subjectid", "no", "nr", "number", "num"}
+)  # fmt: skip
 """Words that only say that a number is a patient's."""
+_NOBODY = frozenset(
+    {"nan", "none", "null", "nil", "n/a", "#n/a", "<na>", "unknown", "anonymous", "anonymized", "anonymised", "removed"}
+)
+"""What programs and people write where no patient is known: whoever is called so may be anybody."""
+_OF_PICTURES = frozenset(
+    {"l", "r", "left", "right", "cc", "mlo", "ml", "lm", "lcc", "rcc", "lmlo", "rmlo", "ccl", "ccr", "mlol", "mlor",
+     "lt", "rt", "image", "img", "picture", "mask", "crop", "full", "dcm", "dicom", "png", "tif", "tiff", "jpg", "jpeg",
+     "pgm", "baseline", "followup", "follow", "up", "prior", "current"}
+)  # fmt: skip
+"""Words for a side, a view, a kind of file or the time of a visit: beside the number of a patient they are no name."""
+_OF_LISTS = frozenset({"mass", "masses", "calc", "calcification", "train", "training", "test", "validation", "val"})
+"""Words for a list in which a patient stands, as CBIS-DDSM's folders have them before the patient's own word."""
+_OF_VISITS = frozenset({"visit", "exam", "study", "session", "scan", "series", "timepoint", "v", "t"})
+"""Words that say, with a number behind them, when a picture was taken."""
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_LOOK_ALIKE = str.maketrans(
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u03b1\u03bf\u03c1\u0131",
+    "abekmhopctyxiaopi",
+)
+"""Letters of the Cyrillic and Greek alphabets (and an i without its dot) that look as Latin ones do."""
 
 
 @dataclass(frozen=True)
@@ -41,22 +66,35 @@ def patient_key(patient_id: str) -> str:
     Compatible forms of letters and digits (Unicode NFKC), case, and everything that is no letter or digit make no
     difference, but digits that are parted stay parted: ``1-23`` is not ``12-3``. Of each run of digits leading zeros
     are left out, of a number in float form (``4.0``) the decimals; and a word that only says "patient" (P, PT, PATIENT,
-    ID, ...) before a number is left out as well.
+    ID, ...) before a number is left out as well. Digits of all scripts are those from 0 to 9. Words that say that there
+    is no patient (``nan``, ``unknown``, ...) leave nothing.
     """
+    return _key(_runs(patient_id))
+
+
+def _runs(patient_id: str) -> list[str]:
+    """Return the words and numbers of an identifier, in lower case, numbers without leading zeros."""
     text = unicodedata.normalize("NFKC", patient_id).casefold().strip()
-    if as_float := _FLOAT_FORM.fullmatch(text):
+    if text in _NOBODY:
+        return []
+    text = "".join(str(unicodedata.decimal(one, one)) for one in text)
+    if not _THOUSANDS.fullmatch(text) and (as_float := _FLOAT_FORM.fullmatch(text)):
         text = as_float[1] + as_float[2]
-    runs: list[str] = []
-    for run in _RUNS.findall(text):
-        if run[0].isdigit():
-            runs.append(run.lstrip("0") or "0")
-        elif runs and not runs[-1][0].isdigit():
-            runs[-1] += run
+    return [(run.lstrip("0") or "0") if run[0].isdigit() else run for run in _RUNS.findall(text)]
+
+
+def _key(runs: list[str]) -> str:
+    words = list(takewhile(str.isalpha, runs))
+    numbers = runs[len(words) :]
+    if words and numbers and _WORDS_FOR_PATIENT.issuperset(words) and all(run.isdigit() for run in numbers):
+        runs = numbers
+    joined: list[str] = []
+    for run in runs:
+        if joined and run.isalpha() and joined[-1].isalpha():
+            joined[-1] += run
         else:
-            runs.append(run)
-    if len(runs) > 1 and runs[0] in _WORDS_FOR_PATIENT and all(run[0].isdigit() for run in runs[1:]):
-        del runs[0]
-    return "-".join(runs)
+            joined.append(run)
+    return "-".join(joined)
 
 
 def spellings_by_key(collection: Collection) -> dict[str, tuple[str, ...]]:
@@ -96,6 +134,12 @@ def doubts(collection: Collection) -> tuple[Doubt, ...]:
     - A number alone, and the same number with letters before it (``1`` and ``A1``).
     - Digits that one parts and another does not (``12-345`` and ``12345``).
     - A number that a spreadsheet has rounded (``1.23E+11``): several persons may have become one.
+    - A number that can be read as another one is written: ``1,000`` and ``1`` or ``1000``, ``1e3`` and ``1000``,
+      ``1.10`` and ``1.1``, ``2-Jan`` and ``1-2``.
+    - The same number with the side, view, visit or list of a picture beside it: ``12_L``, ``12_R`` and ``12``,
+      ``Mass-Training_P_1`` and ``Calc-Training_P_1``.
+    - One that is another with a letter or a small number behind it: ``12``, ``12a`` and ``12-1``.
+    - Names that look alike: but for accents, for letters of another alphabet, for O and 0, for the order of words.
     """
     spelt = spellings_by_key(collection)
     found = [
@@ -112,7 +156,89 @@ def doubts(collection: Collection) -> tuple[Doubt, ...]:
         together = re.sub(r"\D", "", spellings[0]).lstrip("0")
         if len(runs) == len(numbers) > 1 and together in spelt:
             found.append(Doubt((spelt[together][0], spellings[0]), "the same digits, once parted"))
-    return tuple(found)
+        start, _, last = key.rpartition("-")
+        if start in spelt and start[-1].isdigit() and (len(last) == 1 or (last.isdigit() and len(last) == 2)):
+            found.append(Doubt((spelt[start][0], spellings[0]), "the same but for a letter or number behind it"))
+    return (*found, *_of_two_readings(spelt), *_alike(spelt))
+
+
+def _of_two_readings(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
+    """Return numbers that can be read as another patient's is written."""
+    found = []
+    for spellings in spelt.values():
+        text = unicodedata.normalize("NFKC", spellings[0]).strip()
+        readings: list[str] = []
+        if _THOUSANDS.fullmatch(text):
+            readings = [re.sub("[.,]", "", text), re.sub(r"[.,]000$", "", text)]
+        elif _EXPONENT.fullmatch(text) and float(text) == int(float(text)):
+            readings = [str(int(float(text)))]
+        elif re.fullmatch(r"\d+[.,]\d*[1-9]0+", text):
+            readings = [text.rstrip("0")]
+        elif date := re.fullmatch(r"(\d{1,4})-([a-z]{3})|([a-z]{3})-(\d{1,4})", text.casefold()):
+            readings = _before_it_was_a_date(date[1] or date[4], date[2] or date[3])
+        for reading in readings:
+            if (other := spelt.get(patient_key(reading))) and other != spellings:
+                found.append(Doubt((other[0], spellings[0]), "the same number, if it is read as one"))
+    return found
+
+
+def _before_it_was_a_date(number: str, month: str) -> list[str]:
+    """Return what a spreadsheet may have made a date of: ``1-2`` and ``2-1`` of ``2-Jan``, ``JAN2`` of the same."""
+    if month not in _MONTHS:
+        return []
+    place = _MONTHS.index(month) + 1
+    return [f"{place}-{number}", f"{number}-{place}", f"{month}{number}"]
+
+
+def _alike(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
+    """Return identifiers that differ in what is not the patient's, or in what the eye does not see."""
+    found = []
+    for plain, why in (
+        (_without_pictures, "the same but for a side, view, visit or list beside it"),
+        (_as_it_looks, "the same but for accents or letters of another alphabet"),
+        (_with_digits, "the same but for letters that look like digits"),
+        (_in_any_order, "the same words in another order"),
+    ):
+        first: dict[str, str] = {}
+        for key, spellings in spelt.items():
+            other = first.setdefault(plain(spellings[0]), key)
+            if other != key:
+                found.append(Doubt((spelt[other][0], spellings[0]), why))
+    return found
+
+
+def _without_pictures(patient_id: str) -> str:
+    """Return the key of what is left without words beside a number that speak of a picture, a visit or a list."""
+    runs = _runs(patient_id)
+    while runs and any(run.isdigit() for run in runs):
+        if len(runs) > 2 and runs[-1].isdigit() and runs[-2] in (_OF_VISITS | _OF_PICTURES):
+            del runs[-2:]  # of P_1_LEFT_CC_2 the last number is the lesion's
+        elif runs[-1] in (_OF_PICTURES | _WORDS_FOR_PATIENT):
+            del runs[-1]
+        elif runs[0] in _OF_PICTURES or (runs[0] in _OF_LISTS and runs[1].isalpha()):
+            del runs[0]
+        else:
+            break
+    return _key(runs)
+
+
+def _as_it_looks(patient_id: str) -> str:
+    plain = unicodedata.normalize("NFD", patient_key(patient_id).translate(_LOOK_ALIKE))
+    plain = "".join(one for one in plain if not unicodedata.combining(one))
+    return re.sub(r"(?<=[a-z])([aou])e(?=[a-z]{2})", r"\1", plain)  # Mueller is how M\u00fcller is typed
+
+
+def _with_digits(patient_id: str) -> str:
+    """Return the key with an O between or behind digits taken for a 0, and an I or a small L for a 1."""
+    text = unicodedata.normalize("NFKC", patient_id).casefold()
+    return patient_key(re.sub(r"(?<=\d)[il|]", "1", re.sub(r"(?<=\d)o", "0", text)))
+
+
+def _in_any_order(patient_id: str) -> str:
+    """Return the words of a name in the order of the alphabet; of what holds numbers the key."""
+    runs = _runs(patient_id)
+    is_name = len(runs) > 1 and all(run.isalpha() and len(run) > 1 for run in runs)
+    return "-".join(sorted(runs)) if is_name else _key(runs)
 
 
 def check_patients(collection: Collection) -> None:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -138,12 +139,18 @@ def _mammogram(
     for row in rows.to_dict("records"):
         if row["pathology"].lower() == "normal" and row["mask"]:
             raise SourceError(f"{row['row']} is normal, yet has the mask {row['mask']}. Which is right?")
-    if not is_regular_file(table.parent / image):
+    path = _file(table.parent, image)
+    if not is_regular_file(path):
         found = f"{where} names the image {image}, but {table.parent / image} does not exist.{_of_windows(image)}"
         exclusions.extend(Exclusion(str(row), patient, "file-missing", found) for row in rows["row"])
         return None
     records: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
     named = [row for row in records if row["pathology"].lower() != "normal"]
+    contradicted = bool(named) and len(named) < len(records)
+    if contradicted:
+        normal = next(row["row"] for row in records if row not in named)
+        found = f"{normal} calls {image} normal, but {named[0]['row']} speaks of a lesion in it. The lesion is kept."
+        exclusions.append(Exclusion(normal, patient, "rows-disagree", found))
     told = _told_once({f"{name}_{number}": row for number, row in enumerate(named, start=1)}, exclusions)
     lesions = [
         lesion
@@ -155,9 +162,9 @@ def _mammogram(
         patient_id=patient,
         laterality=_one_of(_SIDES, first["laterality"], "laterality", where),
         view=_one_of(_VIEWS, first["view"], "view", where),
-        image=(table.parent / image,),
+        image=(path,),
         lesions=tuple(lesions),
-        all_lesions_located=len(lesions) == len(told),
+        all_lesions_located=len(lesions) == len(told) and not contradicted,
         density=str(first["density"]) or None,
         spacing_mm=_number(first["spacing_mm"], "spacing_mm", where),
         bits=_bits(first["bits"], where),
@@ -208,7 +215,7 @@ def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[E
         found = f"{where} gives no mask for the lesion {lesion_id}."
         exclusions.append(Exclusion(lesion_id, row["patient"], "lesion-without-place", found))
         return None
-    mask = table.parent / row["mask"]
+    mask = _file(table.parent, row["mask"])
     if not is_regular_file(mask):
         found = f"{where} names the mask {row['mask']}, but {mask} does not exist.{_of_windows(row['mask'])}"
         exclusions.append(Exclusion(lesion_id, row["patient"], "file-missing", found))
@@ -217,6 +224,12 @@ def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[E
     known = ("row", *_NEEDED, *_OPTIONAL)
     attributes = {column: value for column, value in row.items() if column not in known and value}
     return LesionEntry(lesion_id, pathology, str(abnormality), (mask,), where, attributes)
+
+
+def _file(folder: Path, name: str) -> Path:
+    """Return the path of a file of which the accents may be stored in one piece or in two, as systems differ."""
+    spellings = (folder / name, *(folder / unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    return next((path for path in spellings if is_regular_file(path)), spellings[0])
 
 
 def _of_windows(name: str) -> str:

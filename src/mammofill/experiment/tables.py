@@ -1,0 +1,50 @@
+"""Single tables of a study file: settings of a stage, places of what lies elsewhere, one table over another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mammofill.experiment.settings import read_settings
+from mammofill.experiment.stages import Stage
+from mammofill.ground.errors import SettingsError, SourceError
+
+
+def stage_settings(stage: Stage, table: Mapping[str, Any], path: Path, where: str = "") -> Any:
+    """Read the settings of a stage, above those of the preset that the table names, if it names one.
+
+    Args:
+        stage: whose settings.
+        table: what the study file says.
+        path: of the study file.
+        where: what the table is called in messages; the stage's own name in brackets where empty.
+    """
+    where = where or f"{path} [{stage.name}]"
+    try:
+        start = stage.preset(str(table["preset"])) if stage.presets and "preset" in table else None
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from error
+    settings_class = stage.settings_class() if start is None else type(start)
+    return read_settings(settings_class, table, where, path.parent, start)
+
+
+def place(source: Any, where: str, path: Path) -> Path:
+    """Return where a source lies that a study file names.
+
+    Raises:
+        SourceError: it is not there.
+    """
+    found = (path.parent / str(source)).resolve()
+    if not found.exists():
+        raise SourceError(f"{where}: the source {found} does not exist. It is relative to the study file.")
+    return found
+
+
+def merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one table over another, nested tables too."""
+    result = dict(shared)
+    for name, value in own.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(name), Mapping)
+        result[name] = merged(result[name], value) if both else value
+    return result

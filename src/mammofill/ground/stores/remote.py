@@ -1,0 +1,167 @@
+"""A folder in an object store, as fsspec shows it: what is written there is there whole or not at all.
+
+Who may come in, and at which address the store is, its own library finds out, from the environment and its own files:
+``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL`` and ``~/.aws`` for s3fs. Nothing of that is read or kept here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mammofill.ground.errors import MammofillError, SettingsError, StoreError
+
+_WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
+"""Stores in which an object appears in one move. Elsewhere a file is written beside its place and then renamed."""
+
+_BY_PARTS: dict[str, Any] = {"chunksize": 2**24, "max_concurrency": 1}
+"""How s3fs sends a file: else it would hold half a gigabyte of each one in memory. Several files are sent at once."""
+
+_NO_BUCKET = "bucket does not exist"
+_BESIDE = re.compile(r"\.[0-9a-f]{32}\.partial$")
+_EXTRA = {"s3": "object-stores", "s3a": "object-stores"}
+
+
+class Remote:
+    """A folder in a store. Names are relative to it, with ``/``.
+
+    Every method raises `StoreError`, which names the URL, where the store is not there or refuses.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Find the store; nothing is asked of it yet.
+
+        Args:
+            url: for example ``s3://bucket/folder``, or ``file:///mnt/folder``.
+
+        Raises:
+            SettingsError: it is no URL, or the library for it is not installed.
+        """
+        self.shown = re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", url.rstrip("/"))
+        """The URL as messages say it: without a password."""
+        self._files, self._root = _found(url, self.shown)
+        kinds = self._files.protocol
+        kinds = {kinds} if isinstance(kinds, str) else set(kinds)
+        self._whole = not _WHOLE.isdisjoint(kinds)
+        self._by_parts = _BY_PARTS if "s3" in kinds else {}
+
+    def read(self, name: str, first: int, last: int) -> bytes:
+        """Return the bytes of an object from `first` up to but not including `last`, or to its end."""
+        with self._told(name):
+            content: bytes = self._files.cat_file(self._at(name), start=first, end=last)
+            return content
+
+    def read_if_there(self, name: str, most: int) -> bytes | None:
+        """Return a small object, or None where there is none; one of more than `most` bytes comes cut off there."""
+        try:
+            return self.read(name, 0, most)
+        except StoreError as error:
+            # A store tells of a bucket that is not there by the same error as of an object.
+            if isinstance(error.__cause__, FileNotFoundError) and _NO_BUCKET not in str(error.__cause__):
+                return None
+            raise
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return the size in bytes of each object right below a folder, by its last name; none where it is not there.
+
+        A store is asked once for a thousand of them.
+        """
+        with self._told(folder):
+            self._files.invalidate_cache()
+            found = self._files.find(self._at(folder), detail=True)
+            return {PurePosixPath(path).name: int(about["size"]) for path, about in found.items()}
+
+    def send(self, path: Path, name: str) -> None:
+        """Put a file there."""
+        with self._told(name), self._place_for(name) as place:
+            self._files.put_file(os.fspath(path), place, **self._by_parts)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put bytes there."""
+        with self._told(name), self._place_for(name) as place:
+            self._files.pipe_file(place, content)
+
+    def clear(self) -> None:
+        """Remove what killed pushes left beside their places. Only when everything is at its place."""
+        if self._whole:
+            return
+        with self._told(""):
+            for path in self._files.find(self._root, maxdepth=2):
+                if _BESIDE.search(path):
+                    with suppress(FileNotFoundError):  # removed by another push, or renamed by its own
+                        self._files.rm_file(path)
+
+    def _at(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    @contextmanager
+    def _place_for(self, name: str) -> Iterator[str]:
+        """Yield where to write an object so that it appears whole."""
+        place = self._at(name)
+        if self._whole:
+            yield place
+            return
+        self._files.makedirs(place.rpartition("/")[0], exist_ok=True)
+        beside = f"{place}.{uuid.uuid4().hex}.partial"
+        yield beside
+        try:
+            self._files.mv(beside, place)
+        except FileNotFoundError:  # another push of the same artifact was done, and cleared away
+            if not self._files.exists(place):
+                raise
+
+    @contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Say in words what a store answers, each library in errors of its own."""
+        where = f"{self.shown}/{name}"
+        try:
+            yield
+        except MammofillError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise StoreError(f"{where}: {_in_words(error)}") from error
+
+
+def _found(url: str, shown: str) -> tuple[Any, str]:
+    """Return fsspec's file system for a URL, and the folder in it."""
+    scheme, colon, _ = url.partition("://")
+    if not colon or "::" in scheme:
+        raise SettingsError(f"{shown} is no URL of a folder in a store. Give one such as s3://bucket/patches.")
+    try:
+        from fsspec.core import url_to_fs
+
+        files, root = url_to_fs(url)
+    except ImportError as error:
+        extra = f'pip install "mammofill[{_EXTRA[scheme]}]"' if scheme in _EXTRA else str(error)
+        raise SettingsError(f"{shown}: {scheme}:// needs a library that is not installed: {extra}.") from error
+    except ValueError as error:
+        raise SettingsError(f"{shown}: {error}. Give a URL such as s3://bucket/patches.") from error
+    return files, root.rstrip("/")
+
+
+def _in_words(error: Exception) -> str:
+    """Return what went wrong and what to do; libraries that may not be installed are known by the names they use."""
+    kind, said = type(error).__name__, " ".join(str(error).split()) or type(error).__name__
+    if "Credentials" in kind or "DefaultCredentials" in said:
+        return (
+            f"no credentials were found ({said}). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), or "
+            "what else the store's library reads."
+        )
+    if "Endpoint" in kind or isinstance(error, ConnectionError):
+        return (
+            f"the store does not answer ({said}). Check its address (AWS_ENDPOINT_URL where it is not Amazon's own) "
+            "and the network, then run the same command again to go on."
+        )
+    if isinstance(error, PermissionError):
+        return f"the store refuses ({said}). Check the credentials and what they allow."
+    if isinstance(error, FileNotFoundError):
+        return f"it is not there ({said}). Check the URL; a bucket is not made by mammofill."
+    return f"the store cannot be used ({kind}: {said}). Run the same command again to go on."
