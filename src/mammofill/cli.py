@@ -421,7 +421,9 @@ def _studio(given: list[str]) -> int:
     parser.add_argument("--port", type=int, default=0, help="where to listen; 0 takes a free port")
     parser.add_argument("--host", default="127.0.0.1", help="another address lets other machines in, over plain HTTP")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
-    parser.add_argument("--show-patients", action="store_true", help="name patients to other machines too")
+    parser.add_argument(
+        "--name-patients", action="store_true", help="show identifiers of patients instead of neutral numbers"
+    )
     parser.add_argument("--device", default="cpu", help="where fills are painted: auto, cpu, cuda or cuda:N")
     _add_ways(parser, dry_run=False)
     options = _parsed(parser, given)
@@ -432,7 +434,7 @@ def _studio(given: list[str]) -> int:
         host=options.host,
         port=options.port,
         browser=not options.no_browser,
-        show_patients=options.show_patients,
+        name_patients=options.name_patients,
         device=_device(options.device, quiet),
         say=lambda words: print(words, flush=True),
     )
@@ -459,7 +461,8 @@ def _make_reader_study(given: list[str]) -> int:
     sets = PatchSet.open(options.real), PatchSet.open(options.synthetic)
     settings = settings_in(options, ReaderStudySettings)
     study = make_reader_study(*sets, options.out, settings, seed=options.seed)
-    print(f"{study.path}: {study.progress()['cases']} cases\ncodes of the readers:")
+    what = "pairs" if settings.kind == "pairs" else "cases"
+    print(f"{study.path}: {study.progress()['cases']} {what}\ncodes of the readers:")
     print("\n".join(f"  {code}" for code in study.codes()))
     return 0
 
@@ -470,9 +473,10 @@ def _analyse_readers(given: list[str]) -> int:
     parser.add_argument("--out", default=None, metavar="DIR", help="folder for the ratings as other programs read them")
     _add_ways(parser, dry_run=False)
     options = _parsed(parser, given)
-    from mammofill.readers import ReaderStudy, analyse_readers
+    from mammofill.readers import PairStudy, analyse_pairs, analyse_readers, open_study
 
-    print(analyse_readers(ReaderStudy(options.study), options.out))
+    study = open_study(options.study)
+    print(analyse_pairs(study, options.out) if isinstance(study, PairStudy) else analyse_readers(study, options.out))
     return 0
 
 

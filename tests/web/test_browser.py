@@ -12,14 +12,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from toy_studio import SIZE_PX, a_disc, infiller_of
+from toy_studio import CLASSES, SIZE_PX, a_disc, infiller_of
 
-from mammofill.patches import PatchSet
-from mammofill.readers import ReaderStudy, ReaderStudySettings, make_reader_study
+from mammofill.ground.errors import MammofillError
+from mammofill.mammograms import IngestSettings, MammogramSet, ingest
+from mammofill.patches import ExtractPatchesSettings, PatchSet, Place, cut_patch
+from mammofill.phantom import PhantomSettings, write_phantoms
+from mammofill.readers import PairStudy, ReaderStudy, ReaderStudySettings, make_reader_study
 from mammofill.synthesis import HandFill, keep_painted, paint_by_hand
 
 if TYPE_CHECKING:
@@ -139,6 +143,84 @@ def test_a_lesion_is_drawn_painted_and_kept(browser: Chrome, server: Server) -> 
     assert (kept.pixels([0])[0][0] == paint_by_hand(infiller_of(server.folder), patches, fill)).all()
 
 
+def test_a_window_of_a_mammogram_is_chosen_painted_and_kept(browser: Chrome, server: Server, tmp_path: Path) -> None:
+    write_phantoms(tmp_path / "films", PhantomSettings(patients=5, height_px=300, width_px=200), seed=3)
+    ingest(tmp_path / "films", server.folder / "mammograms", IngestSettings(height_px=300, split="auto"))
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    browser.execute_script(
+        "const into = document.querySelector('.paint select');"
+        "into.value = [...into.options].find((one) => one.textContent === 'mammograms: mammograms').value;"
+        "into.dispatchEvent(new Event('change'))"
+    )
+    wait_for(lambda: "Click into the mammogram" in text_of(browser, ".verdict"))
+    assert "patient 1" in text_of(browser, "select[aria-label=mammogram]")
+    mammograms = MammogramSet.open(server.folder / "mammograms")
+    film = all_of(browser, ".film")[0]
+    wait_for(lambda: all_of(browser, ".film canvas"))
+    click(browser, film, 0.02, 0.02)  # beside the mammogram: the nearest window is of film
+    wait_for(lambda: "breast covers too little of this window" in text_of(browser, ".verdict"))
+    assert browser.execute_script("return document.getElementById('go').disabled")
+    normal, middle = a_normal_place(mammograms)
+    browser.execute_script(
+        "const which = document.querySelector('select[aria-label=mammogram]'); which.value = arguments[0];"
+        "which.dispatchEvent(new Event('change'))",
+        normal,
+    )
+    wait_for(lambda: "Click into the mammogram" in text_of(browser, ".verdict"))
+    click(browser, film, *shown_at(mammograms.facts(name_of(mammograms, normal)), middle, film.size))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    draw(browser, all_of(browser, ".stage canvas:last-child")[0], [(0.4, 0.5), (0.6, 0.5), (0.6, 0.6), (0.4, 0.6)])
+    wait_for(lambda: "will be repainted" in text_of(browser, ".verdict"))
+    browser.execute_script("document.getElementById('go').click()")
+    wait_for(lambda: len(all_of(browser, ".fill input:not(:disabled)")) == 6)
+    browser.execute_script("document.querySelectorAll('.fill input')[3].click()")
+    browser.execute_script("document.getElementById('keep').click()")
+    wait_for(lambda: "kept: studio/painted" in text_of(browser, "#kept"))
+    assert complaints(browser) == []
+    kept = PatchSet.open(server.folder / "studio" / "painted")
+    assert list(kept.table["mammogram_id"]) == [name_of(mammograms, normal)]
+    assert list(kept.table["pathology"]) == ["malignant"]
+
+
+def a_normal_place(mammograms: MammogramSet) -> tuple[int, tuple[int, int]]:
+    """Number of a mammogram, and row and column around which windows are normal and all breast, also 4 px off."""
+    settings = ExtractPatchesSettings(size_px=SIZE_PX)
+    train = [number for number, split in enumerate(mammograms.mammograms["split"]) if split == "train"]
+    for number in train:
+        name, facts = name_of(mammograms, number), mammograms.facts(name_of(mammograms, number))
+        for top in range(4, facts["rows"] - SIZE_PX - 4, 8):
+            for left in range(4, facts["columns"] - SIZE_PX - 4, 8):
+                around = [Place(name, top + down, left + right) for down in (-4, 4) for right in (-4, 4)]
+                with suppress(MammofillError):
+                    cut = [cut_patch(mammograms, place, settings).facts for place in around]
+                    if all(one["pathology"] == "normal" and one["breast_share"] == 1 for one in cut):
+                        return number, (top + SIZE_PX // 2, left + SIZE_PX // 2)
+    raise AssertionError("no mammogram has normal tissue")
+
+
+def shown_at(facts: dict[str, Any], middle: tuple[int, int], size: dict[str, int]) -> tuple[float, float]:
+    """Where the viewer shows a pixel, as shares of it: the mammogram is fitted in, and centred."""
+    scale = min(size["width"] / facts["columns"], size["height"] / facts["rows"])
+    row, column = middle
+    across = 0.5 + (column - facts["columns"] / 2) * scale / size["width"]
+    return across, 0.5 + (row - facts["rows"] / 2) * scale / size["height"]
+
+
+def name_of(mammograms: MammogramSet, number: int) -> str:
+    return str(mammograms.mammograms["mammogram_id"].iloc[number])
+
+
+def click(browser: Chrome, place: Any, across: float, down: float) -> None:
+    from selenium.webdriver import ActionChains
+
+    size = place.size
+    chain = ActionChains(browser)
+    chain.move_to_element_with_offset(place, int((across - 0.5) * size["width"]), int((down - 0.5) * size["height"]))
+    chain.click().perform()
+
+
 def test_a_painting_is_cancelled(browser: Chrome, server: Server) -> None:
     browser.get(server.address)
     browser.get(server.page("#paint"))
@@ -237,6 +319,33 @@ def test_a_reader_reads_through_a_reload_and_a_killed_server(browser: Chrome, se
     with sqlite3.connect(study.path) as database:
         order = json.loads(database.execute("SELECT cases FROM readers").fetchone()[0])
     assert [tuple(table.loc[number, ["synthetic", "malignant"]]) for number in order] == given
+
+
+def test_which_of_two_is_real_is_said_by_the_keyboard(browser: Chrome, server: Server, tmp_path: Path) -> None:
+    patches = PatchSet.open(server.folder / "patches")
+    fills = [HandFill(f"train-normal-{number}", a_disc(), name, 0) for number, name in enumerate(CLASSES[1:])]
+    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
+    settings = ReaderStudySettings(kind="pairs", cases=1, readers=1)
+    study = make_reader_study(patches, painted, server.folder / "us.readers.sqlite", settings)
+    assert isinstance(study, PairStudy)
+    (code,) = study.codes()
+    browser.get(server.page(f"read?code={code}"))
+    wait_for(lambda: text_of(browser, "#progress") == "0 of 2 pairs are judged")
+    wait_for(lambda: "Which of the two is real?" in text_of(browser, "#asked"))
+    assert len([one for one in all_of(browser, "#cases canvas") if one.is_displayed()]) == 2
+    press(browser, "ARROW_LEFT", "ARROW_RIGHT", "ENTER")
+    wait_for(lambda: text_of(browser, "#progress") == "1 of 2 pairs are judged")
+    wait_for(lambda: text_of(browser, "#typed") == "–")
+    press(browser, "ARROW_LEFT", "ENTER")
+    wait_for(lambda: "All pairs are judged" in text_of(browser, "#question"))
+    assert complaints(browser) == []
+    assert sorted(study.choices()["called_left"]) == [False, True]
+
+
+def press(browser: Chrome, *names: str) -> None:
+    from selenium.webdriver import ActionChains, Keys
+
+    ActionChains(browser).send_keys(*[getattr(Keys, name) for name in names]).perform()
 
 
 def type_in(browser: Chrome, text: str) -> None:

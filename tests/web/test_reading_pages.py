@@ -14,7 +14,14 @@ from toy_studio import HOST, SIZE_PX, a_disc, client_of, infiller_of
 from mammofill import cli
 from mammofill.ground.errors import ArtifactError, DamagedError, SettingsError, TooFewError
 from mammofill.patches import PatchSet
-from mammofill.readers import ReaderStudy, ReaderStudySettings, analyse_readers, make_reader_study
+from mammofill.readers import (
+    PairStudy,
+    ReaderStudy,
+    ReaderStudySettings,
+    analyse_readers,
+    make_reader_study,
+    open_study,
+)
 from mammofill.readers.make import as_shown
 from mammofill.synthesis import HandFill, keep_painted
 from mammofill.web.app import Studio
@@ -86,13 +93,70 @@ def test_nothing_that_a_reader_gets_tells_who_made_a_case(study: ReaderStudy, tm
     seen = []
     for position in range(12):
         turn = client.get("/api/read/next").json()
-        assert turn == {"position": position, "cases": 12, "side": SIZE_PX}
+        assert turn == {"position": position, "cases": 12, "side": SIZE_PX, "kind": "ratings"}
         case = client.get(f"/api/read/case/{position}")
         values = np.frombuffer(case.content, np.uint8)
         seen.append((len(case.content), values.min(), values.max(), sorted(case.headers)))
         given = {"position": position, "synthetic": 40, "malignant": 60, "seconds": 2.0}
-        assert set(client.post("/api/read/rating", json=given).json()) == {"position", "cases", "side"}
+        assert set(client.post("/api/read/rating", json=given).json()) == {"position", "cases", "side", "kind"}
     assert all(one == (SIZE_PX**2, 0, 255, seen[0][3]) for one in seen)
+
+
+@pytest.fixture
+def pairs(folder: Path, painted: PatchSet, tmp_path: Path) -> ReaderStudy:
+    settings = ReaderStudySettings(kind="pairs", cases=4, readers=3)
+    real = PatchSet.open(folder / "patches")
+    return make_reader_study(real, painted, tmp_path / "p.readers.sqlite", settings, seed=5)
+
+
+def test_pairs_hold_a_real_and_a_synthetic_lesion_of_a_class_on_sides_of_their_own(pairs: ReaderStudy) -> None:
+    with sqlite3.connect(pairs.path) as database:
+        facts = {number: (pathology, synthetic) for number, pathology, synthetic in truths(pairs)}
+        rows = database.execute("SELECT pathology, real, synthetic FROM pairs").fetchall()
+    assert len(rows) == 8
+    for pathology, real, synthetic in rows:
+        assert facts[real] == (pathology, 0)
+        assert facts[synthetic] == (pathology, 1)
+    orders = orders_of(pairs)
+    assert all(sorted(number for number, _ in order) == list(range(8)) for order in orders)
+    sides = {tuple(left for _, left in sorted(order)) for order in orders}
+    assert len(sides) == 3
+    assert {left for one in sides for left in one} == {True, False}
+
+
+def test_nothing_that_a_reader_gets_tells_which_of_two_is_real(pairs: ReaderStudy, tmp_path: Path) -> None:
+    client, _ = client_of(Studio(tmp_path))
+    assert client.get(f"/read?code={pairs.codes()[0]}").status_code == 200
+    seen, answers = [], []
+    for position in range(8):
+        turn = client.get("/api/read/next").json()
+        assert turn == {"position": position, "cases": 8, "side": SIZE_PX, "kind": "pairs"}
+        case = client.get(f"/api/read/case/{position}")
+        values = np.frombuffer(case.content, np.uint8).reshape(2, -1)
+        seen.append((case.headers["content-length"], *values.min(axis=1), *values.max(axis=1), sorted(case.headers)))
+        given = {"position": position, "left": position % 2 == 0, "seconds": 2.0}
+        answers.append(client.post("/api/read/choice", json=given))
+    assert all(one == (str(2 * SIZE_PX**2), 0, 0, 255, 255, seen[0][5]) for one in seen)
+    assert all(set(one.json()) == {"position", "cases", "side", "kind"} for one in answers)  # not whether it was right
+    rating = {"position": 0, "synthetic": 4, "malignant": 4, "seconds": 1}
+    assert "takes no ratings" in client.post("/api/read/rating", json=rating).json()["error"]
+
+
+def test_pairs_are_made_and_analysed_by_commands(
+    folder: Path, painted: PatchSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "q.readers.sqlite"
+    made = ["make-reader-study", str(folder / "patches"), str(painted.folder), "--out", str(out)]
+    assert cli.main([*made, "--kind", "pairs", "--cases", "2", "--readers", "1"]) == 0
+    assert "4 pairs" in capsys.readouterr().out
+    study = open_study(out)
+    assert isinstance(study, PairStudy)
+    for position in range(4):
+        study.choose(study.codes()[0], position, True, 1.0)
+    assert cli.main(["analyse-readers", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "share judged right" in said
+    assert "left in 100%" in said
 
 
 def test_a_set_kept_in_8_bits_is_not_told_by_its_levels() -> None:

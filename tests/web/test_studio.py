@@ -24,7 +24,7 @@ from mammofill.web.painting import MOST_WAITING, FillRequest, Painting, PaintQue
 def opened(folder: Path, tmp_path: Path) -> tuple[TestClient, Path]:
     place = tmp_path / "study"
     shutil.copytree(folder, place)
-    client, access = client_of(Studio(place))
+    client, access = client_of(Studio(place, name_patients=True))
     client.get(f"/?token={access.token}")
     return client, place
 
@@ -74,13 +74,25 @@ def test_gallery_filters_and_pages(opened: tuple[TestClient, Path]) -> None:
     )
 
 
-def test_patients_are_not_named_to_other_machines(folder: Path) -> None:
-    client, access = client_of(Studio(folder, show_patients=False))
+def test_patients_are_numbers_unless_their_names_are_asked_for(opened: tuple[TestClient, Path]) -> None:
+    named, place = opened
+    assert named.post("/api/keep", json=keeping(named)).status_code == 200
+    client, access = client_of(Studio(place))
     client.get(f"/?token={access.token}")
-    name = ids_of(client)["patches"]
+    ids = ids_of(client)
+    name, kept = ids["patches"], ids["studio/by-me"]
     answer = client.get(f"/api/patches/{name}/rows")
-    assert answer.json()["all"]
-    assert "patient-" not in answer.text
+    assert answer.json()["all"] == 72
+    assert [one["patient_id"] for one in answer.json()["rows"]][:2] == ["patient 1", "patient 2"]
+    # A patient has one number in all sets: the fills are of the first and the second normal patch.
+    fills = client.get(f"/api/patches/{kept}/rows")
+    assert [one["patient_id"] for one in fills.json()["rows"]] == ["patient 1", "patient 1", "patient 2"]
+    about = client.get(f"/api/artifacts/{kept}")
+    assert about.json()["settings"]["fills"] == "3, not shown: they name patients"
+    for one in (answer, fills, about, client.get("/api/artifacts"), client.get("/api/infillers")):
+        assert "patient-" not in one.text
+        assert "train-normal" not in one.text
+    assert "train-normal-0" in named.get(f"/api/artifacts/{kept}").text
     assert client.get(f"/api/patches/{name}/rows?patient=test").status_code == 400
 
 
@@ -176,16 +188,16 @@ def test_too_many_paintings_are_refused_and_cancelled_ones_end() -> None:
     def paint() -> np.ndarray:
         begun.set()
         assert go_on.wait(30)
-        return np.zeros((2, 2), np.uint16)
+        return np.zeros((1, 2, 2), np.uint16)
 
     queue = PaintQueue()
-    at_work = queue.add([FillRequest({}, paint), FillRequest({}, paint)])
+    at_work = queue.add([FillRequest([{}], paint), FillRequest([{}], paint)])
     assert begun.wait(30)
-    waiting = [queue.add([FillRequest({}, paint)]) for _ in range(MOST_WAITING)]
+    waiting = [queue.add([FillRequest([{}], paint)]) for _ in range(MOST_WAITING)]
     with pytest.raises(BusyError, match="wait already. Wait until one is done, or cancel one"):
-        queue.add([FillRequest({}, paint)])
+        queue.add([FillRequest([{}], paint)])
     assert queue.cancel(waiting[0].name).state == "cancelled"
-    queue.add([FillRequest({}, paint)])
+    queue.add([FillRequest([{}], paint)])
     queue.cancel(at_work.name)
     go_on.set()
     ended(at_work)

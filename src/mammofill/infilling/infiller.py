@@ -242,6 +242,10 @@ class Infiller(Artifact):
                     "would be cut off. Choose a patch in which the whole hole lies inside, or pass allow_border=True."
                 )
 
+    def fills_at_once(self, device: str = "cpu") -> int:
+        """Return how many fills take as long as one, when they are asked for together."""
+        return int(getattr(self._painter(device), "at_once", 1))
+
     @cached_property
     def _painters(self) -> dict[str, Painter]:
         return {}

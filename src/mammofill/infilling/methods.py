@@ -60,7 +60,7 @@ class FillCases:
 
 
 class Painter(Protocol):
-    """Fills holes, as an opened infiller does."""
+    """Fills holes, as an opened infiller does. One that paints several in the time of one says so in `at_once`."""
 
     def fills(self, cases: FillCases) -> Fills:
         """Paint.

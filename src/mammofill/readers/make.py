@@ -14,6 +14,7 @@ from mammofill.ground.errors import ArtifactError, TooFewError
 from mammofill.ground.imaging import touches_border
 from mammofill.ground.seeding import stream
 from mammofill.patches import PatchSet
+from mammofill.readers.pairs import PairStudy
 from mammofill.readers.settings import ReaderStudySettings
 from mammofill.readers.study import Case, ReaderStudy
 
@@ -61,23 +62,42 @@ def make_reader_study(
         found = _whole(real, real.rows(origin="real", pathology=name, **wanted))
         cases += _matched(painted, found, name, settings.cases, seed)
     coarse = any(_is_8bit(patches, rows) for patches, rows in _by_set(cases, real, synthetic))
-    order = stream(seed, "readers", "cases").permutation(len(cases))
     pixels = {(patches is synthetic, int(row)): image for patches, rows in _by_set(cases, real, synthetic)
               for row, image in zip(rows, patches.pixels(rows)[0], strict=True)}  # fmt: skip
-    pictures = [as_shown(pixels[cases[place].synthetic, cases[place].row], coarse) for place in order]
+    pictures = [as_shown(pixels[case.synthetic, case.row], coarse) for case in cases]
     lineage: dict[str, Any] = {
         "real": real.fingerprint,
         "synthetic": synthetic.fingerprint,
+        "kind": settings.kind,
         "cases": settings.cases,
         "split": settings.split,
         "seed": seed,
         "brought_to_8_bits": coarse,
     }
-    codes = [_code() for _ in range(settings.readers)]
-    orders = [stream(seed, "readers", "order", number).permutation(len(cases)) for number in range(settings.readers)]
+    write = _write_pairs if settings.kind == "pairs" else _write_ratings
+    return write(Path(out), cases, pictures, settings.readers, seed, lineage)
+
+
+def _write_ratings(
+    out: Path, cases: list[Case], pictures: list[NDArray[np.uint8]], readers: int, seed: int, lineage: dict[str, Any]
+) -> ReaderStudy:
+    order = stream(seed, "readers", "cases").permutation(len(cases))
+    orders = {_code(): stream(seed, "readers", "order", number).permutation(len(cases)) for number in range(readers)}
     return ReaderStudy.write(
-        Path(out), [cases[place] for place in order], pictures, dict(zip(codes, orders, strict=True)), lineage
+        out, [cases[place] for place in order], [pictures[place] for place in order], orders, lineage
     )
+
+
+def _write_pairs(
+    out: Path, cases: list[Case], pictures: list[NDArray[np.uint8]], readers: int, seed: int, lineage: dict[str, Any]
+) -> ReaderStudy:
+    pairs = len(cases) // 2  # the two of a pair were drawn one after the other
+    orders = {}
+    for number in range(readers):
+        order = stream(seed, "readers", "order", number).permutation(pairs).tolist()
+        left = stream(seed, "readers", "left", number).integers(2, size=pairs).astype(bool).tolist()
+        orders[_code()] = list(zip(order, left, strict=True))
+    return PairStudy.write_pairs(out, cases, pictures, orders, lineage)
 
 
 def as_shown(image: NDArray[np.uint16], coarse: bool) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from mammofill.ground.errors import check_setting
 
@@ -12,18 +13,22 @@ class ReaderStudySettings:
     """Which cases are read, and by how many.
 
     Attributes:
-        cases: cases of each class and origin; four times as many are read.
+        kind: ``ratings``: each case is rated by itself; ``pairs``: two cases side by side, a real and a synthetic one
+            of like class and size, and the reader says which is real.
+        cases: cases of each class and origin; four times as many are read, or twice as many pairs.
         readers: people who read; each gets a code and an order of the cases of their own. Six or more carry an analysis
             with random readers (ours; with few, its intervals are wide).
         split: whose real patches are read; unset takes all, since people learn from none of them.
     """
 
+    kind: Literal["ratings", "pairs"] = "ratings"
     cases: int = 25
     readers: int = 4
     split: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
+        check_setting(self, "kind", self.kind in ("ratings", "pairs"), "ratings or pairs")
         check_setting(self, "cases", self.cases >= 1, "at least 1")
         check_setting(self, "readers", self.readers >= 1, "at least 1")
         splits = (None, "train", "validation", "test")

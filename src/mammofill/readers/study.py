@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from mammofill.ground.errors import ArtifactError, DamagedError, SettingsError
 
-_FORMAT = "1"
 _SCHEMA = """
 CREATE TABLE study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE cases (number INTEGER PRIMARY KEY, pathology TEXT NOT NULL, synthetic INTEGER NOT NULL,
                     patch_id TEXT NOT NULL, side INTEGER NOT NULL, pixels BLOB NOT NULL);
 CREATE TABLE readers (code TEXT PRIMARY KEY, number INTEGER UNIQUE NOT NULL, cases TEXT NOT NULL);
+"""
+_RATINGS = """
 CREATE TABLE ratings (code TEXT NOT NULL REFERENCES readers, number INTEGER NOT NULL REFERENCES cases,
                       synthetic INTEGER NOT NULL CHECK (synthetic BETWEEN 1 AND 100),
                       malignant INTEGER NOT NULL CHECK (malignant BETWEEN 1 AND 100),
@@ -49,6 +50,9 @@ class Case:
 
 class ReaderStudy:
     """A reader study in its file."""
+
+    kind = "ratings"
+    format = "1"
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -79,21 +83,8 @@ class ReaderStudy:
         path.parent.mkdir(parents=True, exist_ok=True)
         study = cls(path)
         with closing(sqlite3.connect(path, isolation_level=None)) as database:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.executescript("BEGIN IMMEDIATE;" + _SCHEMA)
-            said = {"format": _FORMAT, "lineage": json.dumps(dict(lineage), sort_keys=True)}
-            database.executemany("INSERT INTO study VALUES (?, ?)", said.items())
-            database.executemany(
-                "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (number, case.pathology, case.synthetic, case.patch_id, len(picture), picture.tobytes())
-                    for number, (case, picture) in enumerate(zip(cases, pictures, strict=True))
-                ],
-            )
-            database.executemany(
-                "INSERT INTO readers VALUES (?, ?, ?)",
-                [(code, number, json.dumps(order.tolist())) for number, (code, order) in enumerate(orders.items(), 1)],
-            )
+            read = {code: one.tolist() for code, one in orders.items()}
+            write_cases(database, cls.format, _RATINGS, cases, pictures, read, lineage)
             database.execute("COMMIT")
         return study
 
@@ -107,8 +98,8 @@ class ReaderStudy:
                 found = database.execute("SELECT value FROM study WHERE name = 'format'").fetchone()
             except sqlite3.DatabaseError as error:
                 raise DamagedError(f"{self.path} is no reader study ({error}). Check the path.") from error
-            if found is None or found[0] != _FORMAT:
-                raise DamagedError(f"{self.path} has another format than {_FORMAT}, which this version reads.")
+            if found is None or found[0] != self.format:
+                raise DamagedError(f"{self.path} has another format than {self.format}, which is read here.")
             yield database
 
     def codes(self) -> list[str]:
@@ -142,7 +133,7 @@ class ReaderStudy:
             rated = {number for (number,) in database.execute("SELECT number FROM ratings WHERE code = ?", (code,))}
             side = database.execute("SELECT max(side) FROM cases").fetchone()[0]
         position = next((place for place, number in enumerate(order) if number not in rated), len(order))
-        return {"position": position, "cases": len(order), "side": side}
+        return {"position": position, "cases": len(order), "side": side, "kind": self.kind}
 
     def pixels(self, code: str, position: int) -> bytes:
         """Return the picture at a position of a reader's order, side x side bytes, whatever its origin.
@@ -207,6 +198,43 @@ class ReaderStudy:
         table = pd.DataFrame(rows, columns=columns)
         table.insert(3, "origin", np.where(table.pop("is_synthetic").astype(bool), "synthetic", "real"))
         return table
+
+
+def write_cases(
+    database: sqlite3.Connection,
+    form: str,
+    tables: str,
+    cases: Sequence[Case],
+    pictures: Sequence[NDArray[np.uint8]],
+    orders: Mapping[str, Sequence[Any]],
+    lineage: Mapping[str, Any],
+) -> None:
+    """Begin to write a study: what every kind of it has. The transaction stays open.
+
+    Args:
+        database: an empty one.
+        form: name and number of the format.
+        tables: the schema of the tables of the kind.
+        cases: N of them.
+        pictures: N, (H, H) uint8 each.
+        orders: for each reader's code, what is read, in order.
+        lineage: what the study was made from.
+    """
+    database.execute("PRAGMA journal_mode = WAL")
+    database.executescript("BEGIN IMMEDIATE;" + _SCHEMA + tables)
+    said = {"format": form, "lineage": json.dumps(dict(lineage), sort_keys=True)}
+    database.executemany("INSERT INTO study VALUES (?, ?)", said.items())
+    database.executemany(
+        "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (number, case.pathology, case.synthetic, case.patch_id, len(picture), picture.tobytes())
+            for number, (case, picture) in enumerate(zip(cases, pictures, strict=True))
+        ],
+    )
+    database.executemany(
+        "INSERT INTO readers VALUES (?, ?, ?)",
+        [(code, number, json.dumps(list(order))) for number, (code, order) in enumerate(orders.items(), 1)],
+    )
 
 
 def _order(database: sqlite3.Connection, code: str) -> list[int]:

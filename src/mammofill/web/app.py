@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import FastAPI, Query, Request
@@ -16,18 +18,30 @@ from fastapi.staticfiles import StaticFiles
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from mammofill.ground.artifact import MANIFEST_NAME
+from mammofill.ground.artifact import MANIFEST_NAME, Manifest
 from mammofill.ground.errors import ArtifactError, BusyError, MammofillError, SettingsError, SourceError
 from mammofill.infilling import Infiller
 from mammofill.infilling.conditions import FACTS
 from mammofill.mammograms import MammogramSet
-from mammofill.patches import PatchSet
-from mammofill.readers import ReaderStudy, ReaderStudySettings, make_reader_study
-from mammofill.synthesis import HandFill, hole_for, keep_painted, paint_by_hand, refusal
+from mammofill.patches import Patch, PatchSet, Place
+from mammofill.patches.extract import CUT_STAGE
+from mammofill.readers import PairStudy, ReaderStudy, ReaderStudySettings, make_reader_study, open_study
+from mammofill.synthesis import (
+    HandFill,
+    hole_for,
+    keep_painted,
+    keep_painted_windows,
+    paint_patch,
+    patch_of,
+    refusal,
+    windows_for,
+)
+from mammofill.synthesis.by_hand import STAGE, TISSUE
 from mammofill.web.access import Access, AccessControl
 from mammofill.web.folder_index import FolderIndex, inputs_of, words_of
 from mammofill.web.painting import MOST_FILLS, FillRequest, PaintQueue
-from mammofill.web.pictures import SHEET_COLUMNS, THUMB_PX, TILE_PX, Tiles, sheet, top_level
+from mammofill.web.pictures import SHEET_COLUMNS, THUMB_PX, TILE_PX, Tiles, sheet, top_level, white_of
+from mammofill.web.windows import Windows, around
 
 PAGE = 120
 """Patches, or mammograms, that are asked for at once, at most."""
@@ -36,16 +50,28 @@ _ALL_BREAST = 0.97
 _STATIC = Path(__file__).with_name("static")
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:"
 """Reports hold their own styles and pictures; what scripts they have stays off inside of the studio."""
+_SETTINGS_WITH_NAMES = {STAGE: ("fills",), CUT_STAGE: ("places",)}
+"""Settings, by the stage, that hold identifiers of patches or mammograms, which mostly hold the patient's."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 Word = Annotated[str, Query(max_length=100)]
 
 
-class Drawn(BaseModel):
-    """A mask on a patch."""
+class WindowAsked(BaseModel):
+    """A window of a mammogram, by its upper left corner."""
 
-    patches: str = Field(max_length=16)
-    row: int = Field(ge=0)
+    mammograms: str = Field(max_length=16)
+    number: int = Field(ge=0)
+    top: int = Field(ge=0)
+    left: int = Field(ge=0)
+
+
+class Drawn(BaseModel):
+    """A mask on a patch of a set, or on a window of a mammogram."""
+
+    patches: str = Field(default="", max_length=16)
+    row: int = Field(default=0, ge=0)
+    window: WindowAsked | None = None
     mask: str = Field(max_length=800_000)
     """Bits, row by row, the first the highest of its byte, in base64."""
 
@@ -75,7 +101,8 @@ class PaintingAsked(Drawn):
 class Kept(BaseModel):
     """One fill that is to be kept."""
 
-    row: int = Field(ge=0)
+    row: int = Field(default=0, ge=0)
+    window: WindowAsked | None = None
     mask: str = Field(max_length=800_000)
     donor_row: int | None = Field(default=None, ge=0)
     pathology: str = Field(max_length=20)
@@ -84,10 +111,10 @@ class Kept(BaseModel):
 
 
 class KeepAsked(BaseModel):
-    """A patch set of fills."""
+    """A patch set of fills; `patches` holds what they were painted into, or the outlines that a window was lent."""
 
     name: str = Field(max_length=40)
-    patches: str = Field(max_length=16)
+    patches: str = Field(default="", max_length=16)
     infiller: str = Field(max_length=16)
     guidance: float | None = Field(default=None, ge=0, le=20)
     fills: list[Kept] = Field(min_length=1, max_length=256)
@@ -99,6 +126,7 @@ class StudyAsked(BaseModel):
     name: str = Field(max_length=40)
     real: str = Field(max_length=16)
     synthetic: str = Field(max_length=16)
+    kind: Literal["ratings", "pairs"] = "ratings"
     cases: int = Field(ge=1, le=500)
     readers: int = Field(ge=1, le=50)
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -113,15 +141,25 @@ class RatingGiven(BaseModel):
     seconds: float = Field(ge=0, le=1e6)
 
 
+class ChoiceGiven(BaseModel):
+    """Which of two a reader calls real."""
+
+    position: int = Field(ge=0)
+    left: bool
+    seconds: float = Field(ge=0, le=1e6)
+
+
 class Studio:
     """What the answers are made from."""
 
-    def __init__(self, folder: Path, device: str = "cpu", show_patients: bool = True) -> None:
+    def __init__(self, folder: Path, device: str = "cpu", name_patients: bool = False) -> None:
         self.index = FolderIndex(folder)
         self.queue = PaintQueue()
         self.tiles = Tiles()
+        self.windows = Windows()
         self.device = device
-        self.show_patients = show_patients
+        self.name_patients = name_patients
+        self._patients: dict[str, int] = {}
         self._readers: dict[str, ReaderStudy] = {}
 
     # ---- patches
@@ -135,19 +173,38 @@ class Studio:
         rows = patches.rows(**{name: word for name, word in wanted.items() if word and name != "patient_id"})
         if not wanted.get("patient_id"):
             return rows
-        if not self.show_patients:
-            raise SettingsError("Patients are not told apart here: the studio was opened for other machines.")
+        if not self.name_patients:
+            raise SettingsError("Patients are not looked for by name here: open the studio with --name-patients.")
         of = patches.table["patient_id"].str.contains(wanted["patient_id"], case=False, regex=False)
         return rows[of.fillna(False).to_numpy(dtype=bool)[rows]]
 
     def rows(self, patches: PatchSet, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
         """Return what the page shows of some patches."""
         columns = ["patch_id", "patient_id", "pathology", "abnormality", "split", "origin", "density", "seed"]
-        hidden = [] if self.show_patients else ["patch_id", "patient_id"]
-        table = patches.table.iloc[rows][[name for name in columns if name not in hidden]].astype(object)
+        table = patches.table.iloc[rows][columns].astype(object)
         records = table.where(table.notna(), None).to_dict("records")
-        return [{"row": int(row)} | {str(key): value for key, value in one.items()}
+        return [{"row": int(row)} | self._named({str(key): value for key, value in one.items()})
                 for row, one in zip(rows, records, strict=True)]  # fmt: skip
+
+    def patient(self, patient_id: str) -> str:
+        """Return what the page calls a patient: by the identifier if that was asked for, by a neutral number if not.
+
+        Numbers are given in the order in which patients are first shown, and hold in all sets until the studio closes.
+        """
+        if self.name_patients:
+            return patient_id
+        return f"patient {self._patients.setdefault(patient_id, len(self._patients) + 1)}"
+
+    def _named(self, facts: dict[str, Any]) -> dict[str, Any]:
+        if not self.name_patients:
+            facts = {name: value for name, value in facts.items() if name != "patch_id"}
+        return facts | {"patient_id": self.patient(str(facts["patient_id"]))}
+
+    def settings(self, manifest: Manifest) -> dict[str, Any]:
+        """Return the settings of an artifact, without those that name patients, where they are not to be named."""
+        names = () if self.name_patients else _SETTINGS_WITH_NAMES.get(manifest.stage, ())
+        hidden = {name: f"{len(manifest.settings[name])}, not shown: they name patients" for name in names}
+        return dict(manifest.settings) | hidden
 
     def row(self, patches: PatchSet, row: int) -> int:
         """Check that a row is there."""
@@ -155,9 +212,8 @@ class Studio:
             raise SettingsError(f"There is no patch {row}: the set holds {len(patches.table)}.")
         return row
 
-    def mask(self, patches: PatchSet, encoded: str) -> NDArray[np.bool_]:
-        """Decode a mask, which must have the patches' size to the bit."""
-        side = patches.size_px
+    def mask(self, side: int, encoded: str) -> NDArray[np.bool_]:
+        """Decode a mask, which must have the patch's size to the bit."""
         try:
             bits = base64.b64decode(encoded, validate=True)
         except (ValueError, binascii.Error) as error:
@@ -168,55 +224,128 @@ class Studio:
             )
         return np.unpackbits(np.frombuffer(bits, np.uint8), count=side * side).reshape(side, side).astype(np.bool_)
 
+    def own_patches(self, name: str) -> PatchSet:
+        """Open a patch set for one piece of work alone, so that nobody else reads from its files meanwhile."""
+        return PatchSet.open(self.index.place(name))
+
+    # ---- mammograms
+
+    def mammogram(self, mammograms: MammogramSet, number: int) -> str:
+        """Return the identifier of a mammogram by its number."""
+        if not 0 <= number < len(mammograms.mammograms):
+            raise SourceError("There is no such mammogram.")
+        return str(mammograms.mammograms["mammogram_id"].iloc[number])
+
+    def place(self, asked: WindowAsked) -> tuple[MammogramSet, Place]:
+        """Return where a window lies."""
+        mammograms = self.index.open(asked.mammograms, MammogramSet)
+        return mammograms, Place(self.mammogram(mammograms, asked.number), asked.top, asked.left)
+
+    def window(self, mammograms: MammogramSet, place: Place, infiller: Infiller) -> Patch:
+        """Return a window, cut as the infiller's own patches were."""
+        with self.index.lock, self.unnamed(place.mammogram_id):
+            return self.windows.cut(mammograms, place, windows_for(infiller))
+
+    @contextmanager
+    def unnamed(self, *names: str) -> Iterator[None]:
+        """Take names that tell who a patient is out of what is refused, where patients are not to be named."""
+        try:
+            yield
+        except MammofillError as error:
+            if self.name_patients:
+                raise
+            words = str(error)
+            for name in names:
+                words = words.replace(name, "It")
+            raise type(error)(words) from None
+
     # ---- painting
 
-    def own_patches(self, name: str) -> PatchSet:
-        """Open a patch set for the painter alone, so that nobody else reads from its files meanwhile."""
-        return PatchSet.open(self.index.place(name))
+    def patch(self, asked: Drawn, infiller: Infiller) -> Patch:
+        """Return what is drawn on."""
+        if asked.window is not None:
+            return self.window(*self.place(asked.window), infiller)
+        patches = self.patches(asked.patches)
+        with self.index.lock:
+            return patch_of(patches, self.row(patches, asked.row))
 
     def requests(self, asked: PaintingAsked) -> list[FillRequest]:
         """Return what is to be painted, each infiller's fills in turn."""
-        patches = self.own_patches(asked.patches)
-        context = str(patches.table["patch_id"].iloc[self.row(patches, asked.row)])
-        mask = self.mask(patches, asked.mask)
-        breast = patches.breasts([asked.row])[0]
-        requests = []
-        for name in asked.infillers:
-            infiller = self.index.open(name, Infiller)
-            reason = refusal(mask, breast, infiller)
-            if reason:
-                raise SettingsError(f"{infiller.folder.name}: {reason}")
-            guided = asked.guidance is not None and infiller.guidance is not None
-            painter = infiller.with_guidance(float(asked.guidance or 0)) if guided else infiller
-            known = {fact: word for fact, word in asked.facts.items() if fact in infiller.conditions[1:]}
-            for one in asked.fills:
-                fill = HandFill(context, mask, one.pathology, one.seed, facts=known)
-                said = {"infiller": name, "pathology": one.pathology, "seed": one.seed}
-                requests.append(FillRequest(said, self._paints(painter, patches, fill)))
-        return requests
+        return [request for name in asked.infillers for request in self._requests(asked, name)]
 
-    def _paints(self, infiller: Infiller, patches: PatchSet, fill: HandFill) -> Callable[[], NDArray[np.uint16]]:
-        return lambda: paint_by_hand(infiller, patches, fill, device=self.device)
+    def _requests(self, asked: PaintingAsked, name: str) -> Iterator[FillRequest]:
+        infiller = self.index.open(name, Infiller)
+        patch = self.patch(asked, infiller)
+        mask = self.mask(len(patch.image), asked.mask)
+        reason = refusal(mask, patch, infiller)
+        if reason:
+            raise SettingsError(f"{infiller.folder.name}: {reason}")
+        guided = asked.guidance is not None and infiller.guidance is not None
+        painter = infiller.with_guidance(float(asked.guidance or 0)) if guided else infiller
+        known = {fact: word for fact, word in asked.facts.items() if fact in infiller.conditions[1:]}
+        context = str(patch.facts["patch_id"])
+        together = infiller.fills_at_once(self.device)
+        for start in range(0, len(asked.fills), together):
+            some = asked.fills[start : start + together]
+            fills = [HandFill(context, mask, one.pathology, one.seed, facts=known) for one in some]
+            said = [{"infiller": name, "pathology": one.pathology, "seed": one.seed} for one in some]
+            yield FillRequest(said, partial(self._painted, painter, patch, fills))
+
+    def _painted(self, painter: Infiller, patch: Patch, fills: Sequence[HandFill]) -> NDArray[np.uint16]:
+        with self.unnamed(str(patch.facts["patch_id"])):
+            return paint_patch(painter, patch, fills, device=self.device)
 
     def keep(self, asked: KeepAsked) -> PatchSet:
         """Keep fills below the studio's folder, under a new name."""
-        patches = self.own_patches(asked.patches)
-        fills = [
-            HandFill(
-                str(patches.table["patch_id"].iloc[self.row(patches, one.row)]),
-                self.mask(patches, one.mask),
-                one.pathology,
-                one.seed,
-                None
-                if one.donor_row is None
-                else str(patches.table["patch_id"].iloc[self.row(patches, one.donor_row)]),
-                one.facts,
+        windows = [one.window for one in asked.fills if one.window is not None]
+        if not windows:
+            return self._keep_patches(asked)
+        if len(windows) < len(asked.fills) or len({one.mammograms for one in windows}) > 1:
+            raise SettingsError(
+                "A set has tissue of one kind: keep fills of patches, and those of each set of mammograms, apart."
             )
-            for one in asked.fills
+        return self._keep_windows(asked, windows)
+
+    def _keep_patches(self, asked: KeepAsked) -> PatchSet:
+        infiller, out = self.index.open(asked.infiller, Infiller), self.new_place(asked.name)
+        patches = self.own_patches(asked.patches)
+        contexts = [_patch_id(patches, self.row(patches, one.row)) for one in asked.fills]
+        fills = [
+            self._fill(one, context, patches.size_px, patches)
+            for one, context in zip(asked.fills, contexts, strict=True)
         ]
-        infiller = self.index.open(asked.infiller, Infiller)
-        out = self.new_place(asked.name)
-        return keep_painted(infiller, patches, fills, out, guidance=asked.guidance, device=self.device)
+        with self.unnamed(*_names(fills)):
+            return keep_painted(infiller, patches, fills, out, guidance=asked.guidance, device=self.device)
+
+    def _keep_windows(self, asked: KeepAsked, windows: list[WindowAsked]) -> PatchSet:
+        infiller, out = self.index.open(asked.infiller, Infiller), self.new_place(asked.name)
+        self.new_place(asked.name, TISSUE)
+        found = [self.place(one) for one in windows]
+        contexts = [str(self.window(*one, infiller).facts["patch_id"]) for one in found]
+        lent = any(one.donor_row is not None for one in asked.fills)
+        outlines = self.own_patches(asked.patches) if lent else None
+        fills = [
+            self._fill(one, context, infiller.size_px, outlines)
+            for one, context in zip(asked.fills, contexts, strict=True)
+        ]
+        mammograms, places = found[0][0], [place for _, place in found]
+        with self.unnamed(*_names(fills)):
+            return keep_painted_windows(
+                infiller,
+                mammograms,
+                places,
+                fills,
+                out,
+                outlines=outlines,
+                guidance=asked.guidance,
+                device=self.device,
+            )
+
+    def _fill(self, one: Kept, context: str, side: int, outlines: PatchSet | None) -> HandFill:
+        donor = None
+        if one.donor_row is not None and outlines is not None:
+            donor = _patch_id(outlines, self.row(outlines, one.donor_row))
+        return HandFill(context, self.mask(side, one.mask), one.pathology, one.seed, donor, one.facts)
 
     def new_place(self, name: str, suffix: str = "") -> Path:
         """Return a place for something new in the studio's own folder; the page's name has no dots or slashes."""
@@ -259,7 +388,7 @@ class Studio:
         """Return the reader studies in the folder, by a name of the server's."""
         places = sorted([*self.index.folder.glob("*.readers.sqlite"),
                          *self.index.folder.glob("studio/*.readers.sqlite")])  # fmt: skip
-        return {place.name.removesuffix(".readers.sqlite"): ReaderStudy(place) for place in places}
+        return {place.name.removesuffix(".readers.sqlite"): open_study(place) for place in places}
 
     def knows_reader(self, code: str) -> bool:
         """Say whether a code is a reader's of one of the studies."""
@@ -281,6 +410,14 @@ class Studio:
                 return None
             self._readers[code] = found
         return self._readers[code]
+
+
+def _names(fills: Sequence[HandFill]) -> list[str]:
+    return [name for fill in fills for name in (fill.context_patch_id, fill.mask_donor_patch_id) if name]
+
+
+def _patch_id(patches: PatchSet, row: int) -> str:
+    return str(patches.table["patch_id"].iloc[row])
 
 
 def _codes(study: ReaderStudy) -> list[str]:
@@ -337,14 +474,14 @@ def _browse(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/api/artifacts")
     def artifacts() -> dict[str, Any]:
-        return {"folder": index.folder.resolve().name, "artifacts": index.entries(), "patients": studio.show_patients}
+        return {"folder": index.folder.resolve().name, "artifacts": index.entries(), "patients": studio.name_patients}
 
     @app.get("/api/artifacts/{name}")
     def artifact(name: str) -> dict[str, Any]:
         manifest = index.manifest(name)
         learned = {one.through: len(one.patients) for one in manifest.patients_learned_from}
         return {
-            "settings": manifest.settings,
+            "settings": studio.settings(manifest),
             "counts": manifest.counts,
             "seed": manifest.seed,
             "package_version": manifest.package_version,
@@ -417,32 +554,58 @@ def _browse(app: FastAPI, studio: Studio) -> None:
         found = index.open(name, MammogramSet)
         table = found.mammograms.reset_index(names="number")
         table = table[table["split"] == split] if split else table
-        if patient and studio.show_patients:
+        if patient and studio.name_patients:
             table = table[table["patient_id"].str.contains(patient, case=False, regex=False)]
         return {
             "all": len(table),
             "tile_px": TILE_PX,
-            "rows": [_mammogram(found, one, studio.show_patients) for one in
+            "rows": [_mammogram(found, one, studio) for one in
                      table.iloc[offset : offset + count].astype(object).to_dict("records")],
         }  # fmt: skip
 
     @app.get("/api/mammograms/{name}/{number}/tile/{level}/{column}/{row}")
     def tile(name: str, number: int, level: int, column: int, row: int, outlines: bool = True) -> Response:
         found = index.open(name, MammogramSet)
-        if not 0 <= number < len(found.mammograms):
-            raise SourceError("There is no such mammogram.")
-        mammogram_id = str(found.mammograms["mammogram_id"].iloc[number])
+        mammogram_id = studio.mammogram(found, number)
         with index.lock:
             png = studio.tiles.tile(found, mammogram_id, level, column, row, outlines)
         if png is None:
             raise SourceError("There is no such tile.")
         return Response(png, media_type="image/png", headers={"cache-control": "private, max-age=600"})
 
+    @app.get("/api/mammograms/{name}/{number}/window")
+    def window(
+        name: str,
+        number: int,
+        infiller: Word,
+        row: Annotated[int, Query(ge=0)],
+        column: Annotated[int, Query(ge=0)],
+    ) -> dict[str, Any]:
+        found, painter = index.open(name, MammogramSet), index.open(infiller, Infiller)
+        mammogram_id = studio.mammogram(found, number)
+        facts, image = found.facts(mammogram_id), found.image(mammogram_id)
+        top, left = around(row, column, painter.size_px, (facts["rows"], facts["columns"]))
+        said = {"top": top, "left": left, "size_px": painter.size_px, "split": facts["split"], "white": white_of(image)}
+        try:
+            patch = studio.window(found, Place(mammogram_id, top, left), painter)
+        except MammofillError as error:
+            return said | {"refused": words_of(error, index.folder), "pathology": None}
+        return said | {"refused": "", "pathology": patch.facts["pathology"]}
 
-def _mammogram(found: MammogramSet, one: dict[Any, Any], show_patients: bool) -> dict[str, Any]:
+    @app.get("/api/mammograms/{name}/{number}/window/{top}/{left}/{what}")
+    def pixels(name: str, number: int, top: int, left: int, what: Literal["raw", "mask"], infiller: Word) -> Response:
+        found = index.open(name, MammogramSet)
+        place = Place(studio.mammogram(found, number), top, left)
+        patch = studio.window(found, place, index.open(infiller, Infiller))
+        content = patch.image.astype("<u2") if what == "raw" else patch.mask.astype(np.uint8)
+        return Response(content.tobytes(), media_type="application/octet-stream")
+
+
+def _mammogram(found: MammogramSet, one: dict[Any, Any], studio: Studio) -> dict[str, Any]:
     lesions = found.lesions_of(one["mammogram_id"])
-    shown = {
+    return {
         "number": int(one["number"]),
+        "patient_id": studio.patient(str(one["patient_id"])),
         "rows": int(one["rows"]),
         "columns": int(one["columns"]),
         "top_level": top_level(int(one["rows"]), int(one["columns"])),
@@ -451,7 +614,6 @@ def _mammogram(found: MammogramSet, one: dict[Any, Any], show_patients: bool) ->
         "split": one["split"],
         "lesions": [f"{lesion.pathology} {lesion.abnormality}" for lesion in lesions.itertuples()],
     }
-    return shown | ({"patient_id": one["patient_id"]} if show_patients else {})
 
 
 def _paint(app: FastAPI, studio: Studio) -> None:
@@ -461,21 +623,24 @@ def _paint(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/hole")
     def hole(asked: HoleAsked) -> dict[str, Any]:
-        patches, infiller = studio.patches(asked.patches), studio.index.open(asked.infiller, Infiller)
-        mask = studio.mask(patches, asked.mask)
-        with studio.index.lock:
-            breast = patches.breasts([studio.row(patches, asked.row)])[0]
-        if infiller.size_px != patches.size_px:
+        infiller = studio.index.open(asked.infiller, Infiller)
+        patch = studio.patch(asked, infiller)
+        side = len(patch.image)
+        mask = studio.mask(side, asked.mask)
+        if infiller.size_px != side:
             raise SettingsError(
-                f"The infiller fills patches of {infiller.size_px} px; these have {patches.size_px}. Choose others."
+                f"The infiller fills patches of {infiller.size_px} px; these have {side}. Choose others."
             )
         bits = np.packbits(hole_for(mask, infiller)).tobytes()
-        return {"refused": refusal(mask, breast, infiller), "hole": base64.b64encode(bits).decode()}
+        return {"refused": refusal(mask, patch, infiller), "hole": base64.b64encode(bits).decode()}
 
     @app.post("/api/paint")
     def paint(asked: PaintingAsked) -> dict[str, Any]:
         requests = studio.requests(asked)
-        return {"painting": studio.queue.add(requests).name, "fills": [request.said for request in requests]}
+        return {
+            "painting": studio.queue.add(requests).name,
+            "fills": [said for request in requests for said in request.said],
+        }
 
     @app.get("/api/paint/{name}")
     def progress(name: str) -> dict[str, Any]:
@@ -503,14 +668,15 @@ def _paint(app: FastAPI, studio: Studio) -> None:
 def _read(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/studies")
     def studies() -> list[dict[str, Any]]:
-        return [{"name": name, **one.progress()} for name, one in studio.studies().items()]
+        return [{"name": name, "kind": one.kind, **one.progress()} for name, one in studio.studies().items()]
 
     @app.post("/api/studies")
     def make(asked: StudyAsked) -> dict[str, Any]:
-        settings = ReaderStudySettings(cases=asked.cases, readers=asked.readers)
+        settings = ReaderStudySettings(kind=asked.kind, cases=asked.cases, readers=asked.readers)
         out = studio.new_place(asked.name, ".readers.sqlite")
         sets = studio.own_patches(asked.real), studio.own_patches(asked.synthetic)
-        return {"name": asked.name, **make_reader_study(*sets, out, settings, seed=asked.seed).progress()}
+        made = make_reader_study(*sets, out, settings, seed=asked.seed)
+        return {"name": asked.name, "kind": made.kind, **made.progress()}
 
     @app.get("/api/read/next")
     def upcoming(request: Request) -> dict[str, Any]:
@@ -526,5 +692,16 @@ def _read(app: FastAPI, studio: Studio) -> None:
     def rate(request: Request, given: RatingGiven) -> dict[str, Any]:
         code = str(request.state.reader)
         study = studio.reader(code)
+        if isinstance(study, PairStudy):
+            raise SettingsError("This study asks which of two is real, and takes no ratings. Load the page again.")
         study.rate(code, given.position, given.synthetic, given.malignant, given.seconds)
+        return study.upcoming(code)
+
+    @app.post("/api/read/choice")
+    def choose(request: Request, given: ChoiceGiven) -> dict[str, Any]:
+        code = str(request.state.reader)
+        study = studio.reader(code)
+        if not isinstance(study, PairStudy):
+            raise SettingsError("This study asks for ratings. Load the page again.")
+        study.choose(code, given.position, given.left, given.seconds)
         return study.upcoming(code)

@@ -22,15 +22,15 @@ _KEPT = 24
 
 @dataclass(frozen=True)
 class FillRequest:
-    """One fill of a painting: what the page says of it, and what paints it."""
+    """Fills that are painted together: what the page says of each, and what paints them, (N, H, W)."""
 
-    said: dict[str, object]
+    said: Sequence[dict[str, object]]
     paint: Callable[[], NDArray[np.uint16]]
 
 
 @dataclass
 class Painting:
-    """Some fills, painted one after another."""
+    """Some fills, painted one request after another."""
 
     requests: Sequence[FillRequest]
     name: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -57,8 +57,9 @@ class PaintQueue:
             BusyError: too many wait already.
             SettingsError: it has no fills, or too many.
         """
-        if not 1 <= len(requests) <= MOST_FILLS:
-            raise SettingsError(f"{len(requests)} fills are asked for; from 1 to {MOST_FILLS} may be, at once.")
+        asked = sum(len(request.said) for request in requests)
+        if not 1 <= asked <= MOST_FILLS:
+            raise SettingsError(f"{asked} fills are asked for; from 1 to {MOST_FILLS} may be, at once.")
         with self._change:
             if len(self._waiting) >= MOST_WAITING:
                 raise BusyError(f"{MOST_WAITING} paintings wait already. Wait until one is done, or cancel one.")
@@ -85,7 +86,7 @@ class PaintQueue:
         return found
 
     def cancel(self, name: str) -> Painting:
-        """Stop a painting: one that waits never begins, one at work ends after the fill that it is at."""
+        """Stop a painting: one that waits never begins, one at work ends after the fills that it is at."""
         painting = self.painting(name)
         with self._change:
             painting.stopped.set()
@@ -114,7 +115,7 @@ class PaintQueue:
                 if painting.stopped.is_set():
                     painting.state = "cancelled"
                     return
-                painting.fills.append(request.paint())
+                painting.fills.extend(request.paint())
             painting.state = "done"
         except MammofillError as error:
             painting.words, painting.state = str(error), "failed"

@@ -84,11 +84,16 @@ def top_level(rows: int, columns: int) -> int:
     return math.ceil(math.log2(max(rows, columns)))
 
 
+def white_of(image: NDArray[np.uint16]) -> int:
+    """Return the value that a whole mammogram's tiles show as white."""
+    return max(int(np.percentile(image[::4, ::4], 99.9)), 1)
+
+
 def _level(mammograms: MammogramSet, mammogram_id: str, level: int, outlines: bool) -> NDArray[np.uint8]:
     image = np.asarray(mammograms.image(mammogram_id))
     share = 2.0 ** (level - top_level(*image.shape))
     size = (max(1, math.ceil(image.shape[1] * share)), max(1, math.ceil(image.shape[0] * share)))
-    most = max(int(np.percentile(image[::4, ::4], 99.9)), 1)
+    most = white_of(image)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if share < 1 else image
     gray = np.asarray(np.clip(small.astype(np.float32) * (255 / most), 0, 255), np.uint8)
     if not outlines:

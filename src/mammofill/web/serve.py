@@ -21,7 +21,7 @@ def open_studio(
     host: str = LOOPBACK,
     port: int = 0,
     browser: bool = True,
-    show_patients: bool = False,
+    name_patients: bool = False,
     device: str = "cpu",
     say: Callable[[str], None] = print,
 ) -> None:
@@ -32,7 +32,7 @@ def open_studio(
         host: address to listen on; any but loopback lets other machines in, over plain HTTP.
         port: 0 takes a free one.
         browser: open the page.
-        show_patients: name patients also where other machines may look; on loopback they are named anyway.
+        name_patients: show identifiers of patients, patches and mammograms; else neutral numbers stand for patients.
         device: where fills are painted.
         say: told the address.
 
@@ -54,7 +54,7 @@ def open_studio(
             "machines call this one."
         )
     at_home = host in (LOOPBACK, "localhost", "::1")
-    studio = Studio(folder, device, show_patients or at_home)
+    studio = Studio(folder, device, name_patients)
     listening = _listen(host, port)
     port = int(listening.getsockname()[1])
     name = f"[{host}]" if ":" in host else host

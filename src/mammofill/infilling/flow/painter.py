@@ -31,6 +31,8 @@ class FlowPainter:
         bf16: whether the network computes in mixed precision.
     """
 
+    at_once = _AT_ONCE
+
     def __init__(
         self, network: VelocityNetwork, target: TargetSettings, sampling: SamplingSettings, *, bf16: bool
     ) -> None:

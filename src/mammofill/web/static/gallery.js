@@ -98,7 +98,7 @@ export async function gallery(place, artifact, all) {
       make("div", { className: "bar" },
         windowOf(look, paintIt),
         make("button", { onclick: () => { outline = !outline; paintIt(); } }, "outline"),
-        one.pathology === "normal" && one.origin === "real" ? make("a", { href: `#paint/${artifact.id}/${one.row}` }, "paint into it") : null))));
+        one.split === "train" && one.origin === "real" ? make("a", { href: `#paint/${artifact.id}/${one.row}` }, "paint into it") : null))));
   }
 
   await load();

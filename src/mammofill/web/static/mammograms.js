@@ -1,5 +1,7 @@
 import { askJson, choice, make } from "./ask.js";
 
+export const called = (one) => [one.patient_id, one.laterality, one.view.toUpperCase()].filter(Boolean).join(" ");
+
 export async function mammograms(place, artifact, all) {
   const wanted = { split: "", patient: "" };
   const names = make("ol"), viewerPlace = make("div", { id: "viewer" }), count = make("span", { className: "faint" });
@@ -26,7 +28,7 @@ export async function mammograms(place, artifact, all) {
     const found = await askJson(`/api/mammograms/${artifact.id}/rows?${new URLSearchParams({ ...wanted, offset, count: 120 })}`);
     count.textContent = `${found.all} mammograms`;
     const items = found.rows.map((one) => make("li", {}, make("button", { onclick: () => open(one, false) },
-      [one.patient_id, one.laterality, one.view.toUpperCase()].filter(Boolean).join(" ") || `mammogram ${one.number}`,
+      called(one),
       make("span", { className: "kind" }, one.lesions.join(", ") || "no lesion"))));
     if (!offset) names.replaceChildren();
     more.remove();

@@ -1,4 +1,5 @@
 import { ask, askJson, choice, complain, make, pause, send } from "./ask.js";
+import { films } from "./films.js";
 import { windowOf } from "./gallery.js";
 import { area, draw, drawDifference, edges, packed, sixteen, tails, unpacked } from "./pixels.js";
 
@@ -11,20 +12,25 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     return;
   }
   const sets = all.artifacts.filter((one) => one.kind === "patches" && one.usable);
+  const filmed = all.artifacts.filter((one) => one.kind === "mammograms" && one.usable);
   const painters = infillers.filter((one) => one.method !== "copy-paste");
   const pasters = infillers.filter((one) => one.method === "copy-paste");
   const state = {
     infiller: (painters[0] ?? infillers[0]).id, guidance: null, facts: {}, seed: 0, seeds: 3,
-    set: null, row: null, side: 0, before: null, mask: null, hole: null, donor: null, refused: "", window: { level: 32768, width: 65535 },
-    tool: "draw", size: 5, view: "fill", fills: [], painting: null, kept: [], stroke: null,
+    set: null, lender: null, row: null, place: null, tissue: "normal", side: 0, before: null, mask: null, hole: null, own: null, chosen: null, donor: null, refused: "", window: { level: 32768, width: 65535 },
+    tool: "draw", size: 5, view: "fill", fills: [], painting: null, stroke: null,
   };
   const about = (id) => infillers.find((one) => one.id === id);
-  const first = wantedSet ?? about(state.infiller).patches.find((id) => sets.some((one) => one.id === id)) ?? sets[0]?.id;
+  const first = wantedSet ?? about(state.infiller).patches.find((id) => sets.some((one) => one.id === id)) ?? sets[0]?.id ?? filmed[0]?.id;
 
+  const film = films((one, row, column) => chooseWindow(one, row, column));
+  const tissues = choice("tissue", [["normal", "normal"], ["benign", "with a benign lesion"], ["malignant", "with a malignant lesion"]], state.tissue,
+    (tissue) => { state.tissue = tissue; chooseSet(state.set); });
   const picture = make("canvas"), drawing = make("canvas", { "aria-label": "draw the lesion here" });
-  const strip = make("div", { className: "strip", "aria-label": "normal patches" });
+  const strip = make("div", { className: "strip", "aria-label": "patches to paint into" });
   const verdict = make("p", { className: "verdict", role: "status" });
   const results = make("div", { className: "fills" });
+  let asking = null;
   const go = make("button", { className: "main", id: "go", onclick: () => start() }, "Paint");
   const stop = make("button", { id: "stop", hidden: true, onclick: () => cancel() }, "Cancel");
   const keepName = make("input", { value: "painted", pattern: "[a-z0-9][a-z0-9-]*", maxLength: 40, "aria-label": "name of the set" });
@@ -41,7 +47,8 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
 
   place.replaceChildren(make("div", { className: "paint" },
     make("section", {},
-      make("div", { className: "bar" }, choice("patches", sets.map((one) => [one.id, one.place]), first, chooseSet)),
+      make("div", { className: "bar" }, choice("paint into", [...sets, ...filmed].map((one) => [one.id, `${one.kind}: ${one.place}`]), first, (id) => chooseSet(id)), tissues),
+      film.place,
       make("div", { className: "stage" }, picture, drawing),
       strip,
       make("div", { className: "bar" }, tool("draw", "draw"), tool("erase", "erase"), tool("ellipse", "ellipse"), tool("move", "move"),
@@ -49,11 +56,12 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       make("div", { className: "bar" },
         make("button", { id: "benign-outline", onclick: () => layOutline("benign") }, "a real benign outline"),
         make("button", { id: "malignant-outline", onclick: () => layOutline("malignant") }, "a malignant one"),
+        make("button", { id: "own-outline", hidden: true, onclick: () => layOwn() }, "its own outline"),
         make("button", { onclick: () => { state.mask?.fill(0); state.donor = null; changed(); } }, "clear")),
       look),
     make("section", {},
       make("div", { className: "bar" },
-        choice("infiller", infillers.map((one) => [one.id, one.place]), state.infiller, (id) => { state.infiller = id; chooseInfiller(); changed(); }),
+        choice("infiller", infillers.map((one) => [one.id, one.place]), state.infiller, (id) => { state.infiller = id; chooseInfiller(); if (state.place) chooseWindow(...state.chosen); else changed(); }),
         make("label", {}, "seed", make("input", { type: "number", min: 0, value: 0, id: "seed", onchange: (event) => { state.seed = Number(event.target.value); } })),
         make("label", {}, "seeds", make("input", { type: "number", min: 1, max: 6, value: 3, onchange: (event) => { state.seeds = Math.max(1, Math.min(6, Number(event.target.value))); } })),
         conditions, go, stop),
@@ -77,14 +85,28 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
 
   async function chooseSet(id, row) {
     complain(null);
+    await forget();
     state.set = id;
-    state.kept = [];
-    const found = await askJson(`/api/patches/${id}/rows?${new URLSearchParams({ pathology: "normal", origin: "real", split: "train", whole: true, count: THUMBS })}`);
+    const filmed = all.artifacts.find((one) => one.id === id).kind === "mammograms";
+    strip.hidden = tissues.hidden = filmed;
+    if (filmed) {
+      await film.show(id);
+      return;
+    }
+    film.hide();
+    state.lender = id;
+    const wanted = { pathology: state.tissue, origin: "real", split: "train", whole: state.tissue === "normal", count: THUMBS };
+    const found = await askJson(`/api/patches/${id}/rows?${new URLSearchParams(wanted)}`);
     state.side = found.size_px;
-    if (!found.rows.length) throw new Error("This set has no normal patch of the train split, all of it breast, to paint into.");
+    strip.replaceChildren();
+    if (!found.rows.length && row === undefined) {
+      throw new Error(state.tissue === "normal"
+        ? "This set has no normal patch of the train split, all of it breast. Choose tissue with a lesion, and paint over it."
+        : `This set has no ${state.tissue} patch of the train split.`);
+    }
     const image = new Image();
     image.src = `/api/patches/${id}/sheet?rows=${found.rows.map((one) => one.row).join(",")}`;
-    await image.decode();
+    if (found.rows.length) await image.decode();
     strip.replaceChildren(...found.rows.map((one, number) => {
       const thumb = make("canvas", { width: found.thumb_px, height: found.thumb_px, title: one.patch_id ?? "", onclick: () => choosePatch(one.row) });
       thumb.getContext("2d").drawImage(image, -(number % found.columns) * found.thumb_px, -Math.floor(number / found.columns) * found.thumb_px);
@@ -93,20 +115,64 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     await choosePatch(row ?? found.rows[0].row);
   }
 
-  async function choosePatch(row) {
+  async function forget() {
     await cancel();
-    state.row = row;
-    state.before = await sixteen(await ask(`/api/patches/${state.set}/raw/${row}`), state.side);
-    state.mask = new Uint8Array(state.side ** 2);
-    state.donor = null;
-    state.fills = [];
+    asking?.abort();
+    Object.assign(state, { row: null, place: null, before: null, mask: null, hole: null, own: null, donor: null, fills: [] });
     results.replaceChildren();
-    const [low, high] = tails(state.before);
-    state.window = { level: (low + high) / 2, width: Math.max(1.6 * (high - low), 256) };
-    look.replaceChildren(windowOf(state.window, redraw));
-    redraw();
-    changed();
+    for (const canvas of [picture, drawing]) canvas.width = canvas.height = 1;
+    go.disabled = true;
+    verdict.textContent = "";
   }
+
+  async function choosePatch(row) {
+    await forget();
+    state.row = row;
+    const before = await sixteen(await ask(`/api/patches/${state.set}/raw/${row}`), state.side);
+    await lay16(before, await ask(`/api/patches/${state.set}/mask/${row}`));
+  }
+
+  // Plain tissue has little contrast of its own: a window of half of the mammogram's range leaves room for a lesion's.
+  async function chooseWindow(one, row, column) {
+    await forget();
+    state.chosen = [one, row, column];
+    if (!one) {
+      verdict.textContent = "Click into the mammogram where a lesion should be.";
+      return;
+    }
+    const base = `/api/mammograms/${state.set}/${one.number}/window`, by = new URLSearchParams({ infiller: state.infiller });
+    const found = await askJson(`${base}?${by}&row=${row}&column=${column}`);
+    film.frame(found.top, found.left, found.size_px, found.refused);
+    verdict.textContent = found.refused;
+    verdict.classList.toggle("bad", Boolean(found.refused));
+    if (found.refused) return;
+    state.side = found.size_px;
+    state.place = { mammograms: state.set, number: one.number, top: found.top, left: found.left };
+    state.lender = about(state.infiller).patches.find((id) => sets.some((set) => set.id === id)) ?? null;
+    const corner = `${base}/${found.top}/${found.left}`;
+    await lay16(await sixteen(await ask(`${corner}/raw?${by}`), state.side), await ask(`${corner}/mask?${by}`), found.white / 2);
+  }
+
+  async function lay16(before, own, least = 0) {
+    state.before = before;
+    state.own = new Uint8Array(await own.arrayBuffer());
+    state.mask = new Uint8Array(state.side ** 2);
+    const [low, high] = tails(before);
+    state.window = { level: (low + high) / 2, width: Math.max(1.6 * (high - low), least, 256) };
+    look.replaceChildren(windowOf(state.window, redraw));
+    const ownButton = document.getElementById("own-outline");
+    ownButton.hidden = !area(state.own);
+    if (area(state.own)) await layOwn();
+    else { redraw(); await changed(); }
+  }
+
+  async function layOwn() {
+    state.mask = state.own.slice();
+    state.donor = null;
+    await changed();
+  }
+
+  const target = () => state.place ? { window: state.place } : { patches: state.set, row: state.row };
 
   function redraw() {
     if (!state.before) return;
@@ -127,13 +193,14 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     return [(event.clientX - box.left) / box.width * state.side, (event.clientY - box.top) / box.height * state.side];
   };
   drawing.addEventListener("pointerdown", (event) => {
+    if (!state.mask) return;
     drawing.setPointerCapture(event.pointerId);
     state.stroke = { from: at(event), last: at(event), before: state.mask.slice() };
     stroke(event);
   });
   drawing.addEventListener("pointermove", (event) => { if (state.stroke) stroke(event); });
   drawing.addEventListener("pointerup", () => { if (state.stroke) { state.stroke = null; changed(); } });
-  drawing.addEventListener("pointercancel", () => { state.stroke = null; changed(); });
+  drawing.addEventListener("pointercancel", () => { if (state.stroke) { state.stroke = null; changed(); } });
 
   function stroke(event) {
     const [x, y] = at(event), { from, last } = state.stroke;
@@ -178,15 +245,19 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
 
   let lesions = { set: null };
   async function layOutline(pathology) {
-    if (lesions.set !== state.set) lesions = { set: state.set };
+    complain(null);
+    if (!state.mask) throw new Error("Choose first what to paint into.");
+    if (!state.lender) throw new Error("The patches that the infiller learned from are not in this folder, so that no outline can be lent.");
+    if (lesions.set !== state.lender) lesions = { set: state.lender };
     if (!lesions[pathology]) {
-      const found = await askJson(`/api/patches/${state.set}/rows?${new URLSearchParams({ pathology, origin: "real", split: "train", count: 120 })}`);
+      const found = await askJson(`/api/patches/${state.lender}/rows?${new URLSearchParams({ pathology, origin: "real", split: "train", count: 120 })}`);
+      if (found.size_px !== state.side) throw new Error(`Outlines of ${found.size_px} px do not fit windows of ${state.side} px.`);
       lesions[pathology] = { rows: found.rows, next: 0 };
     }
     const { rows } = lesions[pathology];
     for (let tries = 0; tries < rows.length; tries++) {
       const one = rows[lesions[pathology].next++ % rows.length];
-      const mask = new Uint8Array(await (await ask(`/api/patches/${state.set}/mask/${one.row}`)).arrayBuffer());
+      const mask = new Uint8Array(await (await ask(`/api/patches/${state.lender}/mask/${one.row}`)).arrayBuffer());
       const cut = mask.some((on, place) => on && (place % state.side === 0 || place % state.side === state.side - 1 || place < state.side || place >= state.side * (state.side - 1)));
       if (cut || !area(mask)) continue;
       state.mask = centred(mask);
@@ -197,17 +268,17 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     throw new Error(`No ${pathology} lesion of the train split lies whole in a patch of this set.`);
   }
 
-  let asking = null;
   async function changed() {
     asking?.abort();
     asking = new AbortController();
     state.hole = null;
+    if (!state.mask) return;
     if (!area(state.mask)) {
       state.donor = null;
       state.refused = "Draw where the lesion should be, or lay an outline.";
     } else {
       try {
-        const found = await send("/api/hole", { infiller: state.infiller, patches: state.set, row: state.row, mask: packed(state.mask) }, asking.signal);
+        const found = await send("/api/hole", { ...target(), infiller: state.infiller, mask: packed(state.mask) }, asking.signal);
         state.refused = found.refused ?? "";
         state.hole = unpacked(found.hole, state.mask.length);
       } catch (error) {
@@ -227,7 +298,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     complain(null);
     const seeds = Array.from({ length: state.seeds }, (_, number) => state.seed + number);
     const order = {
-      patches: state.set, row: state.row, mask: packed(state.mask), facts: state.facts, guidance: state.guidance,
+      ...target(), mask: packed(state.mask), facts: state.facts, guidance: state.guidance,
       infillers: [state.infiller, ...pasters.filter((one) => one.id !== state.infiller && one.size_px === state.side).map((one) => one.id).slice(0, 1)],
       fills: ["benign", "malignant"].flatMap((pathology) => seeds.map((seed) => ({ pathology, seed }))),
     };
@@ -237,7 +308,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     try {
       const { painting, fills } = await send("/api/paint", order);
       state.painting = painting;
-      state.fills = fills.map((said) => ({ ...said, canvas: make("canvas"), values: null, tick: null, asked: order, donor: state.donor }));
+      state.fills = fills.map((said) => ({ ...said, canvas: make("canvas"), values: null, tick: null, asked: order, lender: state.lender, donor: state.donor }));
       lay();
       await follow(painting);
     } catch (error) {
@@ -314,12 +385,12 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     keepButton.disabled = true;
     keepWords.textContent = "is written …";
     try {
-      const { asked, donor } = chosen[0];
+      const { asked, donor, lender } = chosen[0];
       const known = about(by[0]);
       const facts = Object.fromEntries(Object.entries(asked.facts).filter(([fact]) => fact in known.conditions));
       const kept = await send("/api/keep", {
-        name: keepName.value, patches: asked.patches, infiller: by[0], guidance: known.guidance === null ? null : asked.guidance,
-        fills: chosen.map((one) => ({ row: asked.row, mask: asked.mask, donor_row: donor, pathology: one.pathology, seed: one.seed, facts })),
+        name: keepName.value, patches: asked.patches ?? (donor === null ? "" : lender), infiller: by[0], guidance: known.guidance === null ? null : asked.guidance,
+        fills: chosen.map((one) => ({ ...(asked.window ? { window: asked.window } : { row: asked.row }), mask: asked.mask, donor_row: donor, pathology: one.pathology, seed: one.seed, facts })),
       });
       keepWords.textContent = `kept: ${kept.place}, ${kept.headline}`;
     } catch (error) {
@@ -331,5 +402,5 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
 
   chooseInfiller();
   if (first) await chooseSet(first, wantedRow === undefined ? undefined : Number(wantedRow));
-  return () => { clearInterval(flicker); asking?.abort(); cancel(); };
+  return () => { clearInterval(flicker); asking?.abort(); cancel(); film.close(); };
 }

@@ -1,4 +1,5 @@
-// Reading, by the keyboard alone. What comes of a case is its pixels, always as many bytes, and nothing else.
+// Reading, by the keyboard alone. What comes of a case is its pixels, always as many bytes, and nothing else; of a pair
+// the left and then the right picture.
 
 import { ask, askJson, complain, pause, send } from "./ask.js";
 
@@ -15,25 +16,40 @@ async function next(known) {
   turn = known ?? await patiently(() => askJson("/api/read/next"));
   given = {};
   typed = "";
-  byId("progress").textContent = `${turn.position} of ${turn.cases} cases are rated`;
+  const pairs = turn.kind === "pairs";
+  byId("progress").textContent = `${turn.position} of ${turn.cases} ${pairs ? "pairs are judged" : "cases are rated"}`;
+  document.body.classList.toggle("pairs", pairs);
+  if (pairs) byId("hint").textContent = "Left or right arrow chooses, Enter confirms.";
   if (turn.position === turn.cases) {
-    byId("case").hidden = true;
-    byId("question").replaceChildren(document.createTextNode("All cases are rated. Thank you; you may close this page."));
+    byId("case").hidden = byId("other").hidden = true;
+    byId("question").replaceChildren(document.createTextNode(`All ${pairs ? "pairs are judged" : "cases are rated"}. Thank you; you may close this page.`));
     return;
   }
   const pixels = new Uint8Array(await (await patiently(() => ask(`/api/read/case/${turn.position}`))).arrayBuffer());
-  const canvas = byId("case");
-  canvas.width = canvas.height = turn.side;
-  const picture = new ImageData(turn.side, turn.side);
-  pixels.forEach((gray, place) => picture.data.set([gray, gray, gray, 255], place * 4));
-  canvas.getContext("2d").putImageData(picture, 0, 0);
+  lay(byId("case"), pixels.subarray(0, turn.side ** 2));
+  byId("other").hidden = !pairs;
+  if (pairs) lay(byId("other"), pixels.subarray(turn.side ** 2));
   byId("pause").textContent = turn.position && turn.position % REST_EVERY === 0 ? "A good moment for a break: everything so far is kept." : "";
   began = performance.now();
   busy = false;
   show();
 }
 
+function lay(canvas, pixels) {
+  canvas.width = canvas.height = turn.side;
+  const picture = new ImageData(turn.side, turn.side);
+  pixels.forEach((gray, place) => picture.data.set([gray, gray, gray, 255], place * 4));
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+}
+
 function show() {
+  if (turn.kind === "pairs") {
+    byId("asked").textContent = "Which of the two is real?";
+    byId("scale").textContent = "The other one was painted by a computer.";
+    byId("typed").textContent = { left: "← left", right: "right →" }[typed] ?? "–";
+    for (const [name, side] of [["case", "left"], ["other", "right"]]) byId(name).classList.toggle("chosen", typed === side);
+    return;
+  }
   const [, asked, scale] = QUESTIONS[Object.keys(given).length];
   byId("asked").textContent = asked;
   byId("scale").textContent = scale;
@@ -58,6 +74,13 @@ async function patiently(work) {
   }
 }
 
+async function choose() {
+  if (!typed) return;
+  busy = true;
+  const seconds = (performance.now() - began) / 1000, left = typed === "left";
+  await next(await patiently(() => send("/api/read/choice", { left, position: turn.position, seconds })));
+}
+
 async function take() {
   const rating = Number(typed);
   if (!(rating >= 1 && rating <= 100)) {
@@ -78,6 +101,15 @@ async function take() {
 
 addEventListener("keydown", (event) => {
   if (busy || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (turn.kind === "pairs") {
+    if (event.key === "ArrowLeft") typed = "left";
+    else if (event.key === "ArrowRight") typed = "right";
+    else if (event.key === "Enter") { choose(); return; }
+    else return;
+    event.preventDefault();
+    show();
+    return;
+  }
   if (/^\d$/.test(event.key) && typed.length < 3) typed += event.key;
   else if (event.key === "Backspace") typed = typed.slice(0, -1);
   else if (event.key === "Escape") { given = {}; typed = ""; }
