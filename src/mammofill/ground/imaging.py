@@ -17,7 +17,7 @@ from scipy.ndimage import distance_transform_edt
 try:
     from zlib_ng import zlib_ng as zlib
 except ImportError:
-    import zlib
+    import zlib  # type: ignore[no-redef]
 
 Image = NDArray[np.float32]
 """(H, W) float32 in [0, 1], bright = dense."""
