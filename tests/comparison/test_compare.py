@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from remade_manifest import remake_manifest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from toy_evaluations import World, make_evaluation
 
@@ -262,12 +262,7 @@ def test_classifiers_of_one_infiller_are_one_replicate(tmp_path: Path, monkeypat
 
 def reopened(one: Evaluation) -> Evaluation:
     """Let an evaluation whose scores were changed be opened again."""
-    path = one.folder / "artifact.json"
-    manifest = json.loads(path.read_text())
-    for name in ("scores.parquet", "evaluation.json"):
-        content = (one.folder / name).read_bytes()
-        manifest["files"][name], manifest["hashes"][name] = len(content), hashlib.sha256(content).hexdigest()
-    path.write_text(json.dumps(manifest))
+    remake_manifest(one.folder)
     return Evaluation.open(one.folder)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
@@ -298,3 +299,30 @@ def test_real_monochrome1_is_bright_where_dense() -> None:
     stored = pydicom.dcmread(path).pixel_array
     image = dicom.read_image(path)
     assert image[np.unravel_index(stored.argmin(), stored.shape)] == image.max()
+
+
+@given(
+    arrays(
+        np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 1, 7, 128, 254, 255])
+    ),
+    st.sampled_from(["MONOCHROME1", "MONOCHROME2"]),
+    st.sampled_from([{}, {"RescaleSlope": "2", "RescaleIntercept": "-5"}, {"PixelPaddingValue": 255}]),
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_values_of_a_mask_have_the_order_and_the_proportions_of_the_pixels(
+    tmp_path: Path, stored: np.ndarray, photometric: str, more: dict[str, Any]
+) -> None:
+    path = make(tmp_path / "a.dcm", stored, 8, PhotometricInterpretation=photometric, **more)
+    whole = dicom.read(path)
+    values, remarks = dicom.read_values(dicom.parse(path))
+    assert remarks == whole.remarks
+    stretched = values if values.dtype == np.uint16 else values.astype(np.uint16) * np.uint16(257)
+    assert np.array_equal(stretched, whole.pixels)
+    if "PixelPaddingValue" not in more:  # which darkens what it marks, where that is not all
+        assert values.dtype == (np.uint8 if photometric == "MONOCHROME2" else np.uint16)
+
+
+def test_values_of_more_bits_are_the_pixels(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.dcm", np.arange(4096).reshape(64, 64), 12)
+    values, _ = dicom.read_values(dicom.parse(path))
+    assert np.array_equal(values, dicom.read_image(path))

@@ -61,10 +61,20 @@ def test_masks_are_told_by_content_whatever_they_are_called(
 def test_the_picture_of_an_ordinary_lesion_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = lesion(tmp_path, (cut(FILM, BOX), "cropped images"), (MASK, "ROI mask images"))
     decoded: list[Path] = []
-    read = dicom.read
-    monkeypatch.setattr(dicom, "read", lambda path: decoded.append(path) or read(path))
+    read_values = dicom.read_values
+    monkeypatch.setattr(dicom, "read_values", lambda file: decoded.append(file.path) or read_values(file))
+    monkeypatch.setattr(dicom, "read", lambda path: decoded.append(path))
     assert np.array_equal(find_lesion_mask(entry, "P_1", FILM).mask, MASK)
     assert decoded == [tmp_path / "1-2.dcm"]
+
+
+def test_the_header_of_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = lesion(tmp_path, (cut(FILM, BOX), "cropped images"), (MASK, "ROI mask images"))
+    parsed: list[str] = []
+    parse = dicom.dcmread
+    monkeypatch.setattr(dicom, "dcmread", lambda file, **rest: parsed.append(file.name) or parse(file, **rest))
+    assert np.array_equal(find_lesion_mask(entry, "P_1", FILM).mask, MASK)
+    assert sorted(parsed) == [str(tmp_path / "1-1.dcm"), str(tmp_path / "1-2.dcm")]
 
 
 @pytest.mark.parametrize("factor", [0.6, 50 / 43.5, 1.7])

@@ -531,6 +531,7 @@ def values(name: str, **more: Any) -> Values:
         ({"used_bits": 12}, "ranges-mixed", "2 over the range, 1 within 12 of 16 bits"),
         ({"bits": 12, "used_bits": 12}, "bits-mixed", "2 of 16 bits, 1 of 12 bits"),
         ({"signed": True}, "signs-mixed", "2 unsigned, 1 signed"),
+        ({"halved": True}, "decoding-mixed", "2 decoded whole, 1 decoded at half resolution"),
         ({"intent": "FOR PROCESSING"}, "intents-mixed", "2 of no stated intent, 1 FOR PROCESSING"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 from collections_of_patches import SHOTS, Shot, make_mammograms, picture, tissue
 from PIL import Image
+from remade_manifest import remake_manifest
 
 from mammofill.ground.errors import DamagedError, LeakError, TooFewError
 from mammofill.ground.imaging import encode_png
@@ -120,12 +120,8 @@ def test_a_mask_that_does_not_fit_its_mammogram_is_named(
     mask: np.ndarray, found: str, workers: int, tmp_path: Path
 ) -> None:
     mammograms = make_mammograms(tmp_path / "m")
-    (mammograms.folder / "masks" / "b_1.png").write_bytes(png := encode_png(mask))
-    manifest = mammograms.folder / "artifact.json"
-    content = json.loads(manifest.read_text())
-    content["files"]["masks/b_1.png"] = len(png)
-    del content["hashes"]["masks/b_1.png"]
-    manifest.write_text(json.dumps(content))
+    (mammograms.folder / "masks" / "b_1.png").write_bytes(encode_png(mask))
+    remake_manifest(mammograms.folder)
     with pytest.raises(DamagedError, match=rf"mask of lesion b_1 {found}.* 10 x 10 px .* its mammogram b \(96 x 80 px"):
         extract_patches(MammogramSet.open(mammograms.folder), tmp_path / "p", replace(SETTINGS, workers=workers))
     assert not (tmp_path / "p").exists()
@@ -203,11 +199,8 @@ def test_patches_in_memory_are_those_of_the_set(tmp_path: Path) -> None:
 def test_a_set_without_a_table_of_its_own_opens_all_the_same(tmp_path: Path) -> None:
     patches = extract_patches(make_mammograms(tmp_path / "m"), tmp_path / "p", SETTINGS)
     images, _ = patches.pixels(range(len(patches.table)))
-    manifest = patches.folder / "artifact.json"
-    content = json.loads(manifest.read_text())
-    del content["files"]["table.parquet"], content["hashes"]["table.parquet"]
-    manifest.write_text(json.dumps(content))
     (patches.folder / "table.parquet").unlink()
+    remake_manifest(patches.folder)
     again = PatchSet.open(patches.folder)
     pd.testing.assert_frame_equal(again.table, patches.table)
     assert np.array_equal(again.pixels(range(len(again.table)))[0], images)

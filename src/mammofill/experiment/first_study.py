@@ -160,7 +160,7 @@ def typical_size(collection: Collection) -> tuple[int, int] | None:
     sizes = []
     for entry in _some(collection):
         try:
-            sizes.append(read_size(entry.image[0])[0])
+            sizes.append(read_size(entry.image[0]))
         except MammofillError:
             continue  # ingest will tell of it
     return sorted(sizes)[len(sizes) // 2] if sizes else None

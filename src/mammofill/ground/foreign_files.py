@@ -46,6 +46,10 @@ class ReadImage:
     remarks: tuple[Remark, ...] = ()
     patient_id: str | None = None
     """What a header calls the patient; for comparison alone, never to be told."""
+    is_compressed: bool = True
+    """Whether reading it again takes a decoder."""
+    halved_from: tuple[int, int] | None = None
+    """(rows, columns) of the file, where only its half resolution was decoded."""
 
 
 def is_regular_file(path: Path) -> bool:

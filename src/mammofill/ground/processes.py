@@ -17,7 +17,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_any
@@ -27,6 +27,7 @@ from typing import Any, Generic, Self, TypeVar
 import cv2
 
 from mammofill.ground.stopping import StoppedError
+from mammofill.ground.training.memory import freed_memory_kept
 
 Job = TypeVar("Job")
 
@@ -43,11 +44,14 @@ class Limits:
         memory_gb: address space that it may take beyond what it was born with, in GB of 10**9 bytes; None for no limit.
             Systems without such limits (Windows; macOS does not keep to them) know none.
         silent: whether what libraries print goes nowhere: decoders print about every damaged file.
+        memory_kept: whether memory that one job frees is kept for the next one. Whole films are read, resampled and
+            freed in each job, and a fifth of the time went into pages that the system filled with zeros again.
     """
 
     seconds: float | None = None
     memory_gb: float | None = None
     silent: bool = False
+    memory_kept: bool = False
 
 
 class ChildDiedError(Exception):
@@ -338,6 +342,11 @@ def _serve(connection: Connection[Any, Any], parents_end: Connection[Any, Any], 
         _be_silent()
     if limits.memory_gb is not None:
         _keep_to_memory(limits.memory_gb)
+    with freed_memory_kept("cpu") if limits.memory_kept else nullcontext():
+        _answer_all(connection)
+
+
+def _answer_all(connection: Connection[Any, Any]) -> None:
     while True:
         try:
             asked = connection.recv()

@@ -7,11 +7,11 @@ all the same, so neither the size of a mask nor the film around the breast says 
 from __future__ import annotations
 
 from mammofill.ground.errors import ImageFileError
-from mammofill.ground.imaging import Mask, StoredImage, mask_box, resample_mask
+from mammofill.ground.imaging import Mask, StoredImage, mask_box, resample_small
 from mammofill.mammograms.lesion_masks import find_lesion_mask
 from mammofill.mammograms.mammogram_set import CROP_RULE
 from mammofill.mammograms.mask_checks import LARGEST_SHARE_OF_BREAST, breast_is_known
-from mammofill.mammograms.reading import read_mask, read_size
+from mammofill.mammograms.reading import HalvedImage, read_mask, read_size
 from mammofill.mammograms.sources.annotations import Decision, MammogramEntry
 from mammofill.mammograms.tissue import Tissue, TissueMap
 
@@ -28,7 +28,7 @@ def is_cut_around_its_lesion(entry: MammogramEntry) -> bool:
     Raises:
         ImageFileError: a file cannot be read.
     """
-    (rows, columns), _ = read_size(entry.image[0])
+    rows, columns = read_size(entry.image[0])
     if rows != columns or len(entry.lesions) != 1 or not isinstance(entry.lesions[0].place, tuple):
         return False
     mask = read_mask(entry.lesions[0].place[0]).mask
@@ -36,7 +36,7 @@ def is_cut_around_its_lesion(entry: MammogramEntry) -> bool:
 
 
 def crop_decision(
-    entry: MammogramEntry, pixels: StoredImage, tissue: TissueMap, told: bool | None = None
+    entry: MammogramEntry, pixels: StoredImage | HalvedImage, tissue: TissueMap, told: bool | None = None
 ) -> Decision | None:
     """Say whether a picture is a crop.
 
@@ -60,7 +60,7 @@ def crop_decision(
     return Decision(entry.mammogram_id, entry.patient_id, CROP_RULE, found, done) if found else None
 
 
-def _lesion_that_fills(entry: MammogramEntry, pixels: StoredImage, tissue: TissueMap) -> str | None:
+def _lesion_that_fills(entry: MammogramEntry, pixels: StoredImage | HalvedImage, tissue: TissueMap) -> str | None:
     square = pixels.shape[0] == pixels.shape[1]
     if not square or len(entry.lesions) != 1 or not isinstance(entry.lesions[0].place, tuple):
         return None
@@ -85,5 +85,5 @@ def _covers_the_breast(mask: Mask, tissue: TissueMap) -> bool:
     breast = tissue != Tissue.FILM
     if not breast_is_known(tissue):
         return False
-    small = resample_mask(mask, (tissue.shape[0], tissue.shape[1]))
+    small = resample_small(mask, (tissue.shape[0], tissue.shape[1]))
     return float((small & breast).sum() / breast.sum()) > LARGEST_SHARE_OF_BREAST

@@ -23,10 +23,11 @@ from mammofill.mammograms.mammogram_set import (
     LESION_COLUMNS,
     MAMMOGRAM_COLUMNS,
     MammogramSet,
+    base_folder,
 )
 from mammofill.mammograms.mixed_values import find_mixtures
 from mammofill.mammograms.names_in_headers import one_person_in_headers
-from mammofill.mammograms.prepare import FOLDERS, Prepared, base_folder, is_whole, prepare, rows_path
+from mammofill.mammograms.prepare import FOLDERS, Prepared, is_whole, prepare, rows_path
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.collections import collection_reader, read_collection
@@ -115,7 +116,7 @@ def _prepare_all(
     jobs = [(entry, split_of[entry.patient_id]) for entry in missing]
     with progress.task("reading mammograms", len(entries)) as task:
         task.advance(len(entries) - len(missing))
-        limits = Limits(settings.read_seconds, settings.read_memory_gb, silent=True)
+        limits = Limits(settings.read_seconds, settings.read_memory_gb, silent=True, memory_kept=True)
         done_by = work_through(make, jobs, settings.workers, settings.engine, logs=rows, limits=limits)
         for (entry, _), outcome in done_by:
             if not outcome:

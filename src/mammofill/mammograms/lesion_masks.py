@@ -18,7 +18,7 @@ from mammofill.ground.foreign_files import Remark
 from mammofill.ground.imaging import Mask, StoredImage, mask_box, resample, resample_mask
 from mammofill.mammograms.find_crop import find_crop
 from mammofill.mammograms.mask_checks import MaskProblem
-from mammofill.mammograms.reading import read_image, read_mask, read_size
+from mammofill.mammograms.reading import HalvedImage, SeenFile, read_image, read_seen_mask, see
 from mammofill.mammograms.sources.annotations import Decision, Files, LesionEntry
 
 LARGEST_SCALE = 2.0
@@ -48,7 +48,7 @@ class FoundMask:
     decisions: tuple[Decision, ...] = ()
 
 
-def find_lesion_mask(lesion: LesionEntry, patient_id: str, image: StoredImage) -> FoundMask:
+def find_lesion_mask(lesion: LesionEntry, patient_id: str, image: StoredImage | HalvedImage) -> FoundMask:
     """Find the mask among the files of a lesion, and bring it to its place on the mammogram.
 
     A mask is a file with two values, whatever it is called; every other image is a cropped picture. What a file says
@@ -67,7 +67,8 @@ def find_lesion_mask(lesion: LesionEntry, patient_id: str, image: StoredImage) -
     Args:
         lesion: its place must be files.
         patient_id: whose it is, for the decisions.
-        image: (H, W) uint16, the mammogram at source resolution.
+        image: (H, W) uint16, the mammogram at source resolution. Its pixels are looked at only where a place is
+            doubtful.
 
     Returns:
         The mask, where it lies and how it came there.
@@ -122,27 +123,27 @@ class _Sorted:
 
 def _sort(place: Files, shape: tuple[int, int]) -> _Sorted:
     """Tell masks from pictures, the likeliest mask first; stop at the only file that has the mammogram's size."""
-    sizes: dict[Path, tuple[tuple[int, int], str]] = {}
+    seen: dict[Path, SeenFile] = {}
     found = _Sorted([], {}, [])
     for path in place:
         try:
-            sizes[path] = read_size(path)
+            seen[path] = see(path)
         except ImageFileError as error:
             found.broken.append(str(error))
-    fitting = [path for path, (size, _) in sizes.items() if size == shape]
+    fitting = [path for path, file in seen.items() if file.size == shape]
     likely_first = sorted(
-        sizes, key=lambda path: (sizes[path][0] != shape, "mask" not in sizes[path][1], "crop" in sizes[path][1])
+        seen.values(), key=lambda file: (file.size != shape, "mask" not in file.description, "crop" in file.description)
     )
-    for path in likely_first:
+    for file in likely_first:
         if fitting and fitting == [masked for masked, _ in found.masks]:
-            found.others[path] = "not needed"
+            found.others[file.path] = "not needed"
             continue
         try:
-            read = read_mask(path)
-            found.masks.append((path, read.mask))
-            found.remarks[path] = read.remarks
+            read = read_seen_mask(file)
+            found.masks.append((file.path, read.mask))
+            found.remarks[file.path] = read.remarks
         except ImageFileError as error:
-            found.others[path] = str(error)
+            found.others[file.path] = str(error)
     return found
 
 
@@ -175,7 +176,7 @@ class _Crop:
 
 
 def _repair(
-    lesion: LesionEntry, patient_id: str, path: Path, mask: Mask, files: _Sorted, image: StoredImage
+    lesion: LesionEntry, patient_id: str, path: Path, mask: Mask, files: _Sorted, image: StoredImage | HalvedImage
 ) -> tuple[Mask, Decision]:
     """Bring a mask of another size to its place, with the decision that says how; or say why its place is uncertain."""
     found = f"{path}: the mask of {lesion.lesion_id} is {_size(mask)}, its mammogram {_size(image)}."
@@ -221,18 +222,20 @@ def _repair(
     return _put(alone, corner, image), decided("mask-placed-by-crop", done)
 
 
-def _find_crop(pictures: list[tuple[Path, StoredImage]], image: StoredImage) -> tuple[_Crop | None, str]:
+def _find_crop(pictures: list[tuple[Path, StoredImage]], image: StoredImage | HalvedImage) -> tuple[_Crop | None, str]:
     """Return the cropped picture that is found on the mammogram; if none is, why."""
     if not pictures:
         return None, "there is no cropped picture to tell its place"
     for _, picture in pictures:
-        if (place := find_crop(picture, image)) is not None:
+        if (place := find_crop(picture, np.asarray(image, np.uint16))) is not None:
             return _Crop(picture, place), ""
     path, picture = pictures[0]
     return None, f"the cropped picture {path.name} ({_size(picture)}) fits no single place of the mammogram"
 
 
-def _find_reduced_crop(pictures: list[tuple[Path, StoredImage]], mask: Mask, image: StoredImage) -> _Crop | None:
+def _find_reduced_crop(
+    pictures: list[tuple[Path, StoredImage]], mask: Mask, image: StoredImage | HalvedImage
+) -> _Crop | None:
     """Look for a cropped picture that was cut at the scale of the mask."""
     scale = image.shape[0] / mask.shape[0]
     reduced = [
@@ -275,7 +278,9 @@ def _lies_within(mask: Mask, crop: _Crop) -> bool:
     )
 
 
-def _check_film(lesion: LesionEntry, drawn_on: str, files: _Sorted, mask: Mask, image: StoredImage) -> None:
+def _check_film(
+    lesion: LesionEntry, drawn_on: str, files: _Sorted, mask: Mask, image: StoredImage | HalvedImage
+) -> None:
     """Refuse a mask that was drawn on another file of the view, unless its cropped picture shows the lesion here."""
     crop, no_crop = _find_crop(files.pictures(), image)
     if crop is None or not _lies_within(mask, crop):
@@ -284,11 +289,11 @@ def _check_film(lesion: LesionEntry, drawn_on: str, files: _Sorted, mask: Mask, 
         raise MaskProblem("mask-not-of-this-film", found)
 
 
-def _put(part: Mask, corner: tuple[int, int], image: StoredImage) -> Mask:
+def _put(part: Mask, corner: tuple[int, int], image: StoredImage | HalvedImage) -> Mask:
     placed = np.zeros(image.shape, np.bool_)
     placed[corner[0] : corner[0] + part.shape[0], corner[1] : corner[1] + part.shape[1]] = part
     return placed
 
 
-def _size(array: Mask | StoredImage) -> str:
+def _size(array: Mask | StoredImage | HalvedImage) -> str:
     return f"{array.shape[0]}x{array.shape[1]}"

@@ -6,7 +6,8 @@ On disk::
     lesions.parquet      one row per lesion
     exclusions.parquet   one row per file or table row that was left out: what, rule, found
     decisions.parquet    one row per thing that was not as it should be and was kept: what, rule, found, done
-    images/<mammogram_id>.tiff   16-bit gray, 0..65535, bright = dense, at the working resolution, uncompressed:
+    images/<mammogram_id>.tiff   (not of each, where keep_images is off: the others are read from the collection again)
+                                 16-bit gray, 0..65535, bright = dense, at the working resolution, uncompressed:
                                  film noise fills the lower bits, so PNG saves a fifth and costs twenty times the time
     masks/<lesion_id>.png        8-bit gray, 255 = lesion, of the lesion's box alone (its place is in the table)
     tissue/<mammogram_id>.png    8-bit gray, small: 0 = film, 127 = breast, 254 = pectoral muscle
@@ -14,6 +15,7 @@ On disk::
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,10 +24,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammofill.ground.artifact import Artifact
-from mammofill.ground.errors import DamagedError
+from mammofill import dicom
+from mammofill.ground.artifact import Artifact, fingerprint_file
+from mammofill.ground.errors import DamagedError, ImageFileError
 from mammofill.ground.file_names import inside
-from mammofill.ground.imaging import Mask, StoredImage, decode_png, encode_png, read_tiff
+from mammofill.ground.imaging import Mask, StoredImage, decode_png, encode_png, read_tiff, resample
 from mammofill.mammograms.tissue import TissueMap
 
 MAMMOGRAM_COLUMNS = {
@@ -146,13 +149,37 @@ class MammogramSet(Artifact):
         """Return one mammogram's pixels, (rows, columns) uint16; read from the disk as they are looked at.
 
         Raises:
-            DamagedError: the file is not the image that it was.
+            DamagedError: the file is not the image that it was; or it was not kept, and the collection's file is gone
+                or was changed.
         """
+        if not self.manifest.settings.get("keep_images", True) and not self.keeps_image(mammogram_id):
+            return self._from_collection(mammogram_id)
         path = self._file("images", f"{mammogram_id}.tiff")
         try:
             return read_tiff(path)
         except (OSError, ValueError) as error:
             raise DamagedError(f"{path} cannot be read: {error}. Ingest the collection again.") from error
+
+    def keeps_image(self, mammogram_id: str) -> bool:
+        """Say whether a mammogram's working image is in this set; if not, `image` reads the collection again."""
+        return f"images/{mammogram_id}.tiff" in self.manifest.files
+
+    def _from_collection(self, mammogram_id: str) -> StoredImage:
+        facts = self.facts(mammogram_id)
+        source = next(record.path for record in self.manifest.inputs if record.role == "source")
+        path = base_folder(Path(os.path.normpath(self.folder / source))) / facts["source_file"]
+        asked = "Bring the collection back to its place, or ingest it with keep_images."
+        if not path.is_file():
+            raise DamagedError(f"{self.folder} was ingested without keep_images, and {path} is gone. {asked}")
+        if fingerprint_file(path) != facts["source_sha256"]:
+            raise DamagedError(
+                f"{self.folder} was ingested without keep_images, and {path} is another file than then. {asked}"
+            )
+        try:
+            read = dicom.read(path, self.manifest.settings["window"])
+        except ImageFileError as error:
+            raise DamagedError(f"{self.folder} was ingested without keep_images, and {error} {asked}") from error
+        return resample(read.pixels, (int(facts["rows"]), int(facts["columns"])))
 
     def tissue(self, mammogram_id: str) -> TissueMap:
         """Return what is film, breast and muscle, small; `enlarge_tissue` brings it to the mammogram's size."""
@@ -189,6 +216,11 @@ class MammogramSet(Artifact):
         none = np.empty(0, np.int64)
         rows: pd.DataFrame = self.lesions.iloc[self._lesion_rows.get(mammogram_id, none)]
         return rows
+
+
+def base_folder(source: Path) -> Path:
+    """Return the folder of a collection, also where only its table was named."""
+    return source if source.is_dir() else source.parent
 
 
 def encode_tissue(tissue: TissueMap) -> bytes:

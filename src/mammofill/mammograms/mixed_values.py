@@ -25,6 +25,8 @@ class Values:
     """FOR PRESENTATION or FOR PROCESSING, where a header says it."""
     header_name: str | None = None
     """What stands for the patient's name in the header: see `names_in_headers`."""
+    halved: bool = False
+    """Whether it was decoded at half its resolution."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Mixture:
     """One respect in which the images of a collection differ."""
 
     rule: str
-    """intents-mixed, signs-mixed, bits-mixed or ranges-mixed."""
+    """intents-mixed, signs-mixed, bits-mixed, ranges-mixed or decoding-mixed."""
     found: str
     fewer: tuple[str, ...]
     """The mammograms that differ from most."""
@@ -44,6 +46,7 @@ def find_mixtures(images: Sequence[Values]) -> list[Mixture]:
         _mixture("intents-mixed", images, lambda one: one.intent or "of no stated intent"),
         _mixture("signs-mixed", images, lambda one: "signed" if one.signed else "unsigned"),
         _mixture("bits-mixed", images, lambda one: f"of {one.bits} bits"),
+        _mixture("decoding-mixed", images, lambda one: f"decoded {'at half resolution' if one.halved else 'whole'}"),
     ]
     for bits in sorted({one.bits for one in images}):
         same = [one for one in images if one.bits == bits]

@@ -19,7 +19,7 @@ from mammofill.ground.imaging import Mask, StoredImage, encode_png, encode_tiff,
 from mammofill.mammograms.crops import crop_decision
 from mammofill.mammograms.draw_masks import draw_mask
 from mammofill.mammograms.lesion_masks import find_lesion_mask, remarked
-from mammofill.mammograms.mammogram_set import encode_tissue
+from mammofill.mammograms.mammogram_set import base_folder, encode_tissue
 from mammofill.mammograms.mask_checks import (
     LARGEST_SHARE,
     LEAST_IN_BREAST,
@@ -29,7 +29,7 @@ from mammofill.mammograms.mask_checks import (
 )
 from mammofill.mammograms.mixed_values import Values
 from mammofill.mammograms.names_in_headers import hidden_name
-from mammofill.mammograms.reading import read_image
+from mammofill.mammograms.reading import HalvedImage, read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
 from mammofill.mammograms.tissue import Tissue, TissueMap, map_tissue
@@ -132,30 +132,33 @@ def _made(source: Path, settings: IngestSettings, entry: MammogramEntry, split: 
 
 def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, split: str, made: _Made) -> None:
     image_path = _find_image(entry)
-    read = read_image(image_path, entry.bits, settings.window)
-    pixels, rows = read.pixels, made.rows
+    read = read_image(image_path, entry.bits, settings.window, settings.height_px if settings.half_jpeg2000 else None)
+    rows, pixels = made.rows, read.pixels
+    whole = HalvedImage(image_path, read.halved_from, settings.window) if read.halved_from else pixels
     if split == Split.TEST and not settings.synthetic_tests and _is_synthetic(read):
         rows.exclusions.append(_not_for_test(entry, image_path))
         return
-    _check_shape(entry, image_path, pixels.shape)
+    _check_shape(entry, image_path, whole.shape)
     rows.decisions.extend(remarked(remark, entry.mammogram_id, entry.patient_id) for remark in read.remarks)
-    source_shape = (pixels.shape[0], pixels.shape[1])
+    source_shape = (whole.shape[0], whole.shape[1])
     scale = min(1.0, settings.height_px / source_shape[0]) if settings.height_px else 1.0
     shape = (max(1, round(source_shape[0] * scale)), max(1, round(source_shape[1] * scale)))
     working = resample(pixels, shape)
     tissue = map_tissue(working, entry.view, entry.laterality)
-    crop = crop_decision(entry, pixels, tissue, settings.crops)
+    crop = crop_decision(entry, whole, tissue, settings.crops)
     if crop is not None:
         rows.decisions.append(crop)
         tissue = np.full_like(tissue, Tissue.BREAST)
-    made.files[f"images/{entry.mammogram_id}.tiff"] = encode_tiff(working)
+    if settings.keep_images or read.is_compressed:
+        made.files[f"images/{entry.mammogram_id}.tiff"] = encode_tiff(working)
     made.files[f"tissue/{entry.mammogram_id}.png"] = encode_tissue(tissue)
     for lesion in entry.lesions:
-        _read_lesion(source, entry, lesion, pixels, shape, tissue, crop is not None, made)
+        _read_lesion(source, entry, lesion, whole, shape, tissue, crop is not None, made)
     located = entry.all_lesions_located and not rows.exclusions
     located &= _is_each_lesion_once(entry, made)
-    name = hidden_name(read.patient_id)
-    rows.values.append(Values(entry.mammogram_id, read.bits, read.used_bits, read.signed, read.intent, name))
+    name, halved = hidden_name(read.patient_id), read.halved_from is not None
+    told = (read.bits, read.used_bits, read.signed, read.intent)
+    rows.values.append(Values(entry.mammogram_id, *told, name, halved=halved))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,
@@ -191,7 +194,7 @@ def _read_lesion(
     source: Path,
     entry: MammogramEntry,
     lesion: LesionEntry,
-    pixels: StoredImage,
+    pixels: StoredImage | HalvedImage,
     shape: tuple[int, int],
     tissue: TissueMap,
     in_crop: bool,
@@ -303,7 +306,7 @@ def _lesion_row(
 def _find_masks(
     lesion: LesionEntry,
     patient_id: str,
-    pixels: StoredImage,
+    pixels: StoredImage | HalvedImage,
     shape: tuple[int, int],
     tissue: TissueMap,
     in_crop: bool,
@@ -412,11 +415,6 @@ def relative_path(path: Path, source: Path) -> str:
     """Return a file's path inside a collection; as it is where it lies elsewhere."""
     base = base_folder(source)
     return path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
-
-
-def base_folder(source: Path) -> Path:
-    """Return the folder of a collection, also where only its table was named."""
-    return source if source.is_dir() else source.parent
 
 
 def _write(folder: Path, name: str, content: bytes, rows: Prepared) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from mammofill import dicom, pictures
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.foreign_files import ReadImage, Remark, open_regular
-from mammofill.ground.imaging import Mask
+from mammofill.ground.imaging import Mask, StoredImage
 
 _MOST_BETWEEN = 0.1
 """Largest share of a mask's values that may lie between an eighth and seven eighths of the greatest. Blurred edges of a
@@ -36,13 +37,14 @@ class ReadMask:
     remarks: tuple[Remark, ...] = ()
 
 
-def read_image(path: Path, bits: int | None, window: dicom.Window) -> ReadImage:
+def read_image(path: Path, bits: int | None, window: dicom.Window, half_if_rows: int | None = None) -> ReadImage:
     """Read a mammogram from DICOM, PNG, TIFF, PGM or JPEG.
 
     Args:
         path: the file.
         bits: bits that the values use, where the file's own number is not meant; not for DICOM, which says it itself.
         window: see `mammofill.dicom.read`.
+        half_if_rows: likewise.
 
     Returns:
         (H, W) uint16, the file's values stretched over 0..65535 without losing a level, and what was remarkable.
@@ -51,21 +53,38 @@ def read_image(path: Path, bits: int | None, window: dicom.Window) -> ReadImage:
         ImageFileError: the file is missing, truncated, of an unknown kind, in colour, or has several frames; or its
             values need more than `bits`.
     """
-    return dicom.read(path, window) if _is_dicom(path) else pictures.read(path, bits)
+    return dicom.read(path, window, half_if_rows) if _is_dicom(path) else pictures.read(path, bits)
 
 
-def read_size(path: Path) -> tuple[tuple[int, int], str]:
-    """Return the (rows, columns) of an image file, and its SeriesDescription in lower case, without reading pixels.
+@dataclass(frozen=True)
+class SeenFile:
+    """An image file of which nothing but the header was read."""
 
-    Only DICOM has a description; for other files, and where the header leaves it out, it is "".
+    path: Path
+    size: tuple[int, int]
+    """(rows, columns)."""
+    description: str
+    """SeriesDescription in lower case; "" where the header leaves it out, and for other files than DICOM."""
+    _parsed: dicom.ParsedFile | None
+    """What was read of DICOM, so that it need not be read again."""
+
+
+def see(path: Path) -> SeenFile:
+    """Read the header of an image file.
 
     Raises:
         ImageFileError: the file is missing, or its header cannot be read.
     """
-    if _is_dicom(path):
-        header = dicom.read_header(path)
-        return (header.rows, header.columns), (header.series_description or "").lower()
-    return pictures.read_size(path), ""
+    if not _is_dicom(path):
+        return SeenFile(path, pictures.read_size(path), "", None)
+    parsed = dicom.parse(path)
+    header = parsed.header
+    return SeenFile(path, (header.rows, header.columns), (header.series_description or "").lower(), parsed)
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Return the (rows, columns) of an image file; raises what `see` does."""
+    return see(path).size
 
 
 def read_mask(path: Path) -> ReadMask:
@@ -79,20 +98,29 @@ def read_mask(path: Path) -> ReadMask:
     Raises:
         ImageFileError: as `read_image`; or the file holds a picture and not a mask.
     """
-    if _is_dicom(path):
-        image = dicom.read(path)
-        return _as_mask(path, image.pixels, image.remarks, is_jpeg=False)
-    values, _, remarks = pictures.read_values(path, as_mask=True)
-    return _as_mask(path, values, remarks, is_jpeg=pictures.kind_of(path) == "JPEG")
+    return read_seen_mask(see(path))
+
+
+def read_seen_mask(file: SeenFile) -> ReadMask:
+    """Read a mask as `read_mask` does, of a file whose header was read already."""
+    if file._parsed is not None:
+        ordered, remarks = dicom.read_values(file._parsed)
+        return _as_mask(file.path, ordered, remarks, is_jpeg=False)
+    values, _, remarks = pictures.read_values(file.path, as_mask=True)
+    return _as_mask(file.path, values, remarks, is_jpeg=pictures.kind_of(file.path) == "JPEG")
 
 
 def _as_mask(path: Path, values: NDArray[np.integer[Any]], remarks: tuple[Remark, ...], is_jpeg: bool) -> ReadMask:
-    highest, lowest = int(values.max()), int(values.min())
+    # Counted, not sorted, and in few passes: the mask of a whole mammogram has 17 million pixels.
+    highest = int(values.max())
     if highest <= 0:
         return ReadMask(np.zeros(values.shape, np.bool_), remarks)
     mask = np.asarray(values == highest, np.bool_)
-    # Counted, not sorted: the mask of a whole mammogram has 17 million pixels.
-    extreme = int(np.count_nonzero(mask) + np.count_nonzero(values == lowest))
+    marked = int(np.count_nonzero(mask))
+    if marked == np.count_nonzero(values):  # as all are that were written as masks: the others are 0
+        return ReadMask(mask, remarks)
+    lowest = int(values.min())
+    extreme = marked + int(np.count_nonzero(values == lowest))
     if lowest == highest or extreme == values.size:
         return ReadMask(mask, remarks)
     if why := _why_no_soft_mask(values, extreme, is_jpeg):
@@ -127,6 +155,25 @@ def _edge(values: NDArray[np.integer[Any]], core: NDArray[np.uint8], reach: int)
     around_cut = (cv2.dilate(cut, near) > 0) & (cv2.erode(cut, near) == 0)
     around_core = cv2.dilate(core, np.ones((4 * reach + 1, 4 * reach + 1), np.uint8)) > 0
     return np.asarray(around_cut & around_core, np.bool_)
+
+
+class HalvedImage:
+    """A mammogram of which only the half resolution was decoded: its size, and its pixels for who asks for them.
+
+    NumPy takes it for the array (H, W) uint16 that it stands for. The place of most lesions needs no pixel of it.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int], window: dicom.Window) -> None:
+        self.path = path
+        self.shape = shape
+        self._window = window
+
+    @cached_property
+    def _pixels(self) -> StoredImage:
+        return dicom.read(self.path, self._window).pixels
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self._pixels, dtype, copy=copy)
 
 
 def _is_dicom(path: Path) -> bool:

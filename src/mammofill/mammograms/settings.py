@@ -41,6 +41,12 @@ class IngestSettings:
         synthetic_tests: let images that say that they are synthetic (SyntheticData in DICOM) into the test split.
             Without it they are left out there: what is measured on them says nothing about patients.
         window: for DICOM: none keeps the stored intensities whole; first applies the file's first window or LUT.
+        half_jpeg2000: decode JPEG 2000 at half its resolution where that has at least `height_px` rows, four times as
+            fast. It is the low band of the wavelet, not the mean of areas, so the pixels are others; a decision for
+            each such mammogram says so, and one more where a set holds both kinds (decoding-mixed).
+        keep_images: keep each mammogram at the working resolution, 9 MB at 2750 rows. Without it, those of uncompressed
+            DICOM are read from the collection again, and compared with what they were, whenever they are looked at
+            (extract-patches, the studio, export-dicom): it must stay where it is. Others are kept in any case.
         read_seconds: longest time that may be spent on one mammogram and its masks; a damaged file can make a decoder
             hang. One that takes longer is left out, and tried again by the next run.
         read_memory_gb: most memory that one may take, in GB; a file of kilobytes can unpack to more than there is.
@@ -62,6 +68,8 @@ class IngestSettings:
     crops: bool | None = None
     synthetic_tests: bool = False
     window: Literal["none", "first"] = "none"
+    half_jpeg2000: bool = False
+    keep_images: bool = True
     read_seconds: float = execution(300.0)
     read_memory_gb: float = execution(4.0)
     workers: int = execution(0)
@@ -80,6 +88,10 @@ class IngestSettings:
         room = self.validation_share + self.test_share < 1
         check_setting(self, "test_share", room, "less than 1 together with validation_share")
         check_setting(self, "height_px", self.height_px is None or self.height_px >= 16, "at least 16, or unset")
+        known = not self.half_jpeg2000 or self.height_px is not None
+        check_setting(
+            self, "half_jpeg2000", known, "false where height_px is unset: all of the resolution is asked for"
+        )
         check_setting(self, "window", self.window in ("none", "first"), "none or first")
         check_setting(self, "read_seconds", self.read_seconds > 0, "above 0")
         check_setting(self, "read_memory_gb", self.read_memory_gb > 0, "above 0")

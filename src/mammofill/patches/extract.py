@@ -19,6 +19,7 @@ from mammofill.ground.errors import DamagedError, LeakError, MammofillError, Set
 from mammofill.ground.imaging import Mask, StoredImage, crop, decode_png, encode_png, resample, resample_mask
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.seeding import stream
+from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.mammograms import MammogramSet, Tissue, enlarge_tissue
 from mammofill.patches.patch_set import PatchSet, encode_patch, widen, write_index, write_shard
 from mammofill.patches.settings import ExtractPatchesSettings
@@ -159,10 +160,11 @@ def _make_shard(
     mammograms = _opened(*source)
     patches: list[dict[str, Any]] = []
     dropped: Counter[tuple[str, str]] = Counter()
-    for mammogram_id in shard.mammogram_ids:
-        of_one, reasons = _cut(mammograms, mammogram_id, settings, seed)
-        patches.extend(of_one)
-        dropped.update(reasons)
+    with freed_memory_kept("cpu"):  # each mammogram takes what the last one left
+        for mammogram_id in shard.mammogram_ids:
+            of_one, reasons = _cut(mammograms, mammogram_id, settings, seed)
+            patches.extend(of_one)
+            dropped.update(reasons)
     columns = {name: [patch.pop(name) for patch in patches] for name in ("image", "mask", "breast")}
     path = folder / shard.file_name
     write_shard(path, patches, columns["image"], columns["mask"], columns["breast"], bits=settings.bits)
