@@ -639,6 +639,12 @@ def test_a_source_that_is_not_there_is_refused_before_anything_runs(tmp_path: Pa
         read_study(path)
 
 
+def test_a_table_in_place_of_a_study_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("image,mask")
+    with pytest.raises(SettingsError, match=r"mammofill init .*own.csv writes a study file for it"):
+        read_study(tmp_path / "own.csv")
+
+
 def test_a_missing_study_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"nothing.toml does not exist"):
         read_study(tmp_path / "nothing.toml")
@@ -922,6 +928,11 @@ def test_what_a_design_can_show_is_told_before_anything_runs(
     assert "  GAN, dose 1 against real\n" in told
     smallest = float(re.search(r"as planned +(0\.\d+)", told)[1])  # type: ignore[index]
     assert 0.05 < smallest < 0.3
+    assert "From 0.75 an AUC can rise by 0.25 at most" in told
+    assert main(["plan", str(path), "--benign", "600", "--malignant", "400"]) == 0
+    assert "can rise by" not in capsys.readouterr().out
+    assert main(["plan", str(path), "--benign", "0", "--malignant", "9"]) == 0
+    assert "With fewer than two test patients of a class nothing can be shown" in capsys.readouterr().out
     assert {one.name for one in tmp_path.iterdir()} == {"study.toml", "collection"}, "nothing is touched"
 
 

@@ -101,6 +101,15 @@ def test_what_cannot_be_studied_is_refused(tmp_path: Path) -> None:
         look_at(write_own(tmp_path, "gutartig"))
 
 
+def test_a_class_or_a_device_that_is_not_there_is_refused_before_a_file_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "study.toml"
+    with pytest.raises(TooFewError, match="has no malignant lesion that can be used"):
+        write_first_study(write_own(tmp_path, "benign", "benign"), path, "cpu")
+    with pytest.raises(SettingsError, match="--device must be auto, cpu or cuda, but is 'gpu'"):
+        write_first_study(write_own(tmp_path, "benign", "malignant"), path, "gpu")
+    assert not path.exists()
+
+
 def test_the_command_says_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,4 +119,10 @@ def test_the_command_says_what_to_do_next(
     said = capsys.readouterr().out
     assert "wrote study.toml, for the CPU of this machine" in said
     assert main(["run", "study.toml", "--out", "runs/own", "--dry-run"]) == 0
+    assert "No fault was found, and nothing has run" in capsys.readouterr().out
     assert not (tmp_path / "runs").exists()
+    begun = tmp_path / "runs" / "own" / "mammograms.partial"
+    begun.mkdir(parents=True)
+    (begun / "plan.json").write_text('{"seed": 1}', encoding="utf-8")
+    assert main(["run", "study.toml", "--out", "runs/own", "--dry-run"]) == 0
+    assert "Refused, as made with other settings or seed: runs/own/mammograms." in capsys.readouterr().out

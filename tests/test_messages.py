@@ -61,6 +61,7 @@ def test_a_word_that_is_close_is_offered() -> None:
         (["extract-patchs", "a", "--out", "b"], "Did you mean extract-patches?"),
         (["extract-patches", "a", "--out", "b", "--size-pix", "64"], "Did you mean --size_px?"),
         (["ingest", "cbis", "a", "--out", "b"], "There is no collection 'cbis'. Did you mean cbis-ddsm?"),
+        (["run", "a", "--out", "b", "--height_px", "9"], "Settings of stages stand in the study file."),
         (["ingest", "a", "--out", "b"], "Usage: mammofill ingest COLLECTION SOURCE --out DIR"),
         (
             ["ingest", "table", "a", "--out", "b", "--height_px", "big"],

@@ -344,7 +344,7 @@ def _plan(given: list[str]) -> int:
     _add_ways(parser, dry_run=False)
     add_settings(parser, Assumed)
     options = _parsed(parser, given)
-    counts = (options.benign, options.malignant) if options.benign and options.malignant else None
+    counts = (options.benign, options.malignant) if options.benign or options.malignant else None
     study = read_study(Path(options.study), options.quick)
     print(plan_in_words(study, settings_in(options, Assumed), counts, Path(options.out) if options.out else None))
     return 0
@@ -557,7 +557,10 @@ def _parsed(parser: ArgumentParser, given: list[str]) -> Namespace:
     except ArgumentError as error:
         from mammofill.experiment.settings import in_plain_words
 
-        meant = "".join(did_you_mean(flag, known) for flag in _unknown_flags(given, known))
+        flags = _unknown_flags(given, known)
+        meant = "".join(did_you_mean(flag, known) for flag in flags)
+        if flags and not meant and parser.prog == "mammofill run":
+            meant = " Settings of stages stand in the study file."
         meant += f" Usage: {parser.usage}." if "required" in str(error) and parser.usage else ""
         raise SettingsError(f"{in_plain_words(error)}{meant} All options: {parser.prog} --help") from error
     return options

@@ -379,10 +379,13 @@ def test_a_table_says_what_is_wrong_with_it(tmp_path: Path) -> None:
         ([good | {"bits": "17"}], "has '17' as bits, which must be a whole number from 1 to 16"),
         ([good | {"mask": "a.png"}], "own.csv row 2 is normal, yet has the mask a.png"),
         ([good, good | {"image": "a.tif"}], "the images a.png and a.tif would both be called a"),
-        ([good | {"spacing_mm": "-1"}], "has '-1' as spacing_mm, which must be a number above 0"),
+        ([good | {"spacing_mm": "-1"}], "has '-1' as spacing_mm, which must be a number of mm, above 0"),
+        ([good | {"spacing_mm": "200"}], "has '200' as spacing_mm.*200 micrometres are 0.2"),
     ]:
         with pytest.raises(SourceError, match=words):
             ingest(write_table(tmp_path, rows), tmp_path / "out", TABLE)
+    with pytest.raises(TooFewError, match="does not exist. Write the folder out: ~ is not understood in tables"):
+        ingest(write_table(tmp_path, [good | {"image": "~/a.png"}]), tmp_path / "out", TABLE)
     half = [good | {"split": "test"}, good | {"image": "b.png", "patient": "y", "split": ""}]
     cv2.imwrite(str(tmp_path / "b.png"), np.zeros((8, 8), np.uint8))
     with pytest.raises(SettingsError, match="split is auto, but the collection gives no split for b"):

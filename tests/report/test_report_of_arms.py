@@ -267,7 +267,7 @@ def test_the_answer_is_the_verdict(comparison: Comparison) -> None:
     told = read_comparison(comparison, []).in_short
     verdict = comparison.differences.loc[comparison.differences["tested"], "verdict"].item()
     start = f"{verdict.capitalize()}: difference in AUC by lesion (95 % CI) "
-    assert re.match(re.escape(start) + r"[+−]\S+ \[.*\], generated against real only\.", told)
+    assert re.match(re.escape(start) + r"[+−]\S+ \[.*\], generated \(0\.\d+\) against real only \(0\.\d+\)\.", told)
     assert "not a finding" not in told
 
 
@@ -421,7 +421,7 @@ def test_one_training_each_is_told_as_no_finding(tmp_path: Path) -> None:
     settings = CompareArmsSettings(resamples=100, curve_resamples=100)
     comparison = compare_arms(arms, tmp_path / "comparison", settings)
     start = "Not a finding (one training each): difference in AUC by lesion (95 % CI) "
-    answer = re.escape(start) + r"[+−]0\.\d+ \[.*\], b against a\."
+    answer = re.escape(start) + r"[+−]0\.\d+ \[.*\], b \(0\.\d+\) against a \(0\.\d+\)\."
     assert re.fullmatch(answer, read_comparison(comparison, []).in_short)
     forest = forest_plot(comparison)
     assert forest is not None

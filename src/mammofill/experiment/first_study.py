@@ -78,14 +78,17 @@ def write_first_study(source: str | Path, path: str | Path, device: str, collect
         What was found and written, in words.
 
     Raises:
-        SettingsError: the file is there already.
+        SettingsError: the file is there already, or there is no such device.
         SourceError: the source is missing, not recognised, or cannot be read.
-        TooFewError: its tables name no lesion that can be used.
+        TooFewError: its tables name no benign or no malignant lesion that can be used.
     """
     source, path = Path(source), Path(path)
+    if device not in ("cpu", "cuda"):
+        raise SettingsError(f"--device must be auto, cpu or cuda, but is {device!r}.")
     if path.exists():
         raise SettingsError(f"{path} is there already. Give another --out, or move it away: nothing is overwritten.")
     found = look_at(source, collection)
+    _refuse_one_class(found)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, study_text(found, path, device))
     where, out = shlex.quote(str(path)), f"--out runs/{file_name(_name(found))}"
@@ -99,6 +102,17 @@ def write_first_study(source: str | Path, path: str | Path, device: str, collect
             f"  mammofill run {where} {out}",
         ]
     )
+
+
+def _refuse_one_class(found: Found) -> None:
+    """Raise TooFewError where not one patient has a benign, or a malignant, lesion."""
+    for pathology in ("benign", "malignant"):
+        if not any(of[pathology] for of in found.counts.values()):
+            left_out = f" Left out: {found.left_out[0]}" if found.left_out else ""
+            raise TooFewError(
+                f"{found.source} ({found.name}) has no {pathology} lesion that can be used, but a study tells "
+                f"malignant from benign ones.{left_out}"
+            )
 
 
 def look_at(source: Path, name: str | None = None) -> Found:

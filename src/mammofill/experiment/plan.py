@@ -10,7 +10,17 @@ from mammofill.experiment.effort import effort_lines
 from mammofill.experiment.settings import flat
 from mammofill.experiment.stages import Stage, find
 from mammofill.experiment.study import Study
-from mammofill.ground.artifact import MANIFEST_NAME, Artifact, read_manifest, settings_of_plan
+from mammofill.ground.artifact import (
+    MANIFEST_NAME,
+    PARTIAL,
+    PLAN_NAME,
+    Artifact,
+    read_manifest,
+    read_plan,
+    settings_of_plan,
+)
+
+_REFUSED = "with other settings or seed, will be refused"
 
 
 def plan_of_study(study: Study, out: Path, device: str) -> str:
@@ -29,15 +39,24 @@ def plan_of_study(study: Study, out: Path, device: str) -> str:
         *effort_lines(study, out, device),
         "marked *: what differs from the defaults, or from those of the preset",
     ]
+    refused = []
     for step in study.steps:
         inputs = ", ".join(str(out / place) for places in step.inputs.values() for place in places)
         state = state_of(out / step.out, step.settings, step.seed)
+        if state.endswith(_REFUSED):
+            refused.append(str(out / step.out))
         lines += [
             "",
             f"{step.stage.name}: {inputs}{' -> ' if inputs else ''}{out / step.out}  ({state})",
             *settings_lines(step.settings, usual_settings(step.stage, step.settings)),
         ]
-    return "\n".join(lines)
+    if refused:
+        last = (
+            f"Refused, as made with other settings or seed: {', '.join(refused)}. Take another --out, or delete them."
+        )
+    else:
+        last = "No fault was found, and nothing has run: the same command without --dry-run runs it."
+    return "\n".join([*lines, "", last])
 
 
 def plan_of_stage(
@@ -77,10 +96,15 @@ def described(one: Artifact | Path) -> str:
 def state_of(out: Path, settings: Any, seed: int) -> str:
     """Say what stands at an artifact's place and so what the command would do."""
     if not (out / MANIFEST_NAME).is_file():
-        return "begun, will go on" if out.with_name(out.name + ".partial").is_dir() else "will run"
+        partial = out.with_name(out.name + PARTIAL)
+        if not partial.is_dir():
+            return "will run"
+        plan = read_plan(partial) if (partial / PLAN_NAME).is_file() else None
+        same = plan is None or (plan.get("seed"), plan.get("settings")) == (seed, settings_of_plan(settings))
+        return "begun, will go on" if same else f"begun {_REFUSED}"
     manifest = read_manifest(out)
     same = manifest.seed == seed and manifest.settings == settings_of_plan(settings)
-    return "done" if same else "made with other settings or seed, will be refused"
+    return "done" if same else f"made {_REFUSED}"
 
 
 def _as_list(given: Any) -> Sequence[Any]:

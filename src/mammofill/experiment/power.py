@@ -52,7 +52,8 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
         f"errors over patients correlate by {assumed.correlation:g}, and seeds move an AUC by "
         f"{assumed.infiller_luck:g} (infiller) and {assumed.classifier_luck:g} (classifier):"
     )
-    for words, smallest in what_more_would_buy(size, assumed):
+    rows = dict(what_more_would_buy(size, assumed))
+    for words, smallest in rows.items():
         yield f"  {words:<52} {'nothing is a finding' if math.isnan(smallest) else f'{smallest:.3f}'}"
     elsewhere = [arm.name for arm in study.plan.arms if arm.has_infiller and not trained_here(arm, study.plan)]
     if elsewhere and infillers >= 2:
@@ -60,6 +61,13 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
             f"Not of {', '.join(elsewhere)}: one infiller from elsewhere counts as one, however often it is used, so "
             "that no difference of such an arm is a finding."
         )
+    if rows["as planned"] > 1 - assumed.auc:
+        yield (
+            f"From {assumed.auc:g} an AUC can rise by {1 - assumed.auc:g} at most: as planned, this study will hardly "
+            "show a gain, however large."
+        )
+    if min(benign, malignant) < 2:
+        yield "With fewer than two test patients of a class nothing can be shown: more patients, or folds in [grid]."
     if infillers < 2:
         yield "With one infiller of each kind its luck is in no interval: set infillers in [grid] to 3 or more."
 

@@ -38,7 +38,10 @@ def read_toml(path: Path) -> dict[str, Any]:
             * ("\\" in str(error) or "escape" in str(error).lower() or "hex value" in str(error).lower())
         )
         latin = " Save it as UTF-8." * isinstance(error, UnicodeDecodeError)
-        raise SettingsError(f"{path} cannot be read as TOML: {error}.{windows}{latin}") from error
+        table = f" A table of mammograms? mammofill init {path} writes a study file for it." * (
+            path.suffix.lower() == ".csv"
+        )
+        raise SettingsError(f"{path} cannot be read as TOML: {error}.{windows}{latin}{table}") from error
 
 
 _WEIGHTS_FILES = ("weights_file", "perceptual.weights")

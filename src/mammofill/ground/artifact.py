@@ -49,7 +49,7 @@ NO_VERIFY = "MAMMOFILL_NO_VERIFY"
 MANIFEST_NAME = "artifact.json"
 PARTIAL = ".partial"
 """What the name of a folder ends with while a stage works in it."""
-_PLAN_NAME = "plan.json"
+PLAN_NAME = "plan.json"
 _LOCK_NAME = ".lock"
 SCRATCH_NAME = ".scratch"
 """Folder in a partial one for what only the way to the artifact needs."""
@@ -512,10 +512,10 @@ def note_plan(partial: Path, plan: Mapping[str, Any]) -> None:
     Raises:
         PlanChangedError: it was begun with another plan; names each difference.
     """
-    if (partial / _PLAN_NAME).is_file():
+    if (partial / PLAN_NAME).is_file():
         _check_same_plan(partial, read_plan(partial), plan)
     else:
-        write_atomically(partial / _PLAN_NAME, _as_json(plan))
+        write_atomically(partial / PLAN_NAME, _as_json(plan))
 
 
 def discard(partial: Path) -> None:
@@ -612,7 +612,7 @@ def fingerprint_from(hashes: Mapping[str, str]) -> str:
 
 def is_payload(path: Path) -> bool:
     """Say whether a file, by its path within the folder, is what was made, and not what it was made with."""
-    not_payload = {MANIFEST_NAME, CHECKPOINT_NAME, _PLAN_NAME, _LOCK_NAME}
+    not_payload = {MANIFEST_NAME, CHECKPOINT_NAME, PLAN_NAME, _LOCK_NAME}
     return path.parts[0] != SCRATCH_NAME and path.name not in not_payload
 
 
@@ -676,7 +676,7 @@ def forget_lock(out: Path) -> None:
 def move_into_place(partial: Path, out: Path) -> None:
     """Remove what only the way to the artifact needed, now that its manifest is there, and give it its name."""
     shutil.rmtree(partial / SCRATCH_NAME, ignore_errors=True)
-    for name in (CHECKPOINT_NAME, _PLAN_NAME):
+    for name in (CHECKPOINT_NAME, PLAN_NAME):
         (partial / name).unlink(missing_ok=True)
     if out.is_dir():  # the empty folder that a user may have made there
         out.rmdir()
@@ -740,10 +740,10 @@ def read_plan(partial: Path) -> dict[str, Any]:
         DamagedError: it does not say.
     """
     try:
-        return dict(json.loads((partial / _PLAN_NAME).read_text(encoding="utf-8")))
+        return dict(json.loads((partial / PLAN_NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise DamagedError(
-            f"{partial / _PLAN_NAME} cannot be read ({error}), so nobody can say what {partial} was to become. "
+            f"{partial / PLAN_NAME} cannot be read ({error}), so nobody can say what {partial} was to become. "
             "Delete the folder and begin again."
         ) from error
 

@@ -171,9 +171,8 @@ def _differences_in_words(rows: Sequence[Any], verdict: str) -> str:
         least, most = (number(end, signed=True) for end in (min(_of(rows)), max(_of(rows))))
         return f"from {least} to {most} in {len(rows)} comparisons"
     return "; ".join(
-        f"{shown(row.difference, row.low, row.high, signed=True)}, {group_in_words(row)} against {row.against}".replace(
-            "\u00a0", " "
-        )
+        f"{shown(row.difference, row.low, row.high, signed=True)}, {group_in_words(row)} ({number(row.value)}) against "
+        f"{row.against} ({number(row.against_value)})".replace("\u00a0", " ")
         for row in rows
     )
 
@@ -192,10 +191,13 @@ def _could_have_shown(comparison: Comparison, planned: pd.DataFrame) -> Iterator
         yield f"No true difference, however large, would have been shown in {100 * power:g} % of such studies."
         return
     least, most = number(smallest.min()), number(smallest.max())
-    span = f"A true difference of {least}" if least == most else f"True differences of {least} to {most}"
+    span = least if least == most else f"{least} to {most}"
     if smallest.max() >= 1:
-        span = f"In the best of them a true difference of {least}"
-    yield f"{span} would have been shown in {100 * power:g} % of such studies; smaller ones may well be there."
+        span = f"{least}, in the best of them,"
+    yield (
+        f"Only true differences of at least {span} would have been shown in {100 * power:g} % of such studies: smaller "
+        "ones may well be there."
+    )
 
 
 def told_differences(comparison: Comparison) -> pd.DataFrame:

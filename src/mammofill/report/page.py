@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 
 from mammofill.comparison import Comparison
 from mammofill.evaluation import Evaluation
+from mammofill.evaluation.units import Units
 from mammofill.ground.artifact import Artifact
 from mammofill.judging import Judgement
 from mammofill.patches import PatchSet
@@ -123,6 +124,7 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
         "fewer_patients": study.fewer_patients,
         "test_set": evaluations[0].test_set,
         "counts": evaluations[0].manifest.counts,
+        "lesions": _lesions(evaluations[0]),
         "confidence": f"{100 * float(evaluations[0].facts['confidence']):g} %",
         "missing": [(record.kind, Path(record.path).name, record.fingerprint[:12]) for record in lineage.missing],
         "measures": tuple(MEASURE_WORDS.values()),
@@ -145,6 +147,15 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
         "sources": list(_sources(lineage)),
     }
     return environment.from_string(template).render(page, contents=list(_contents(page)))
+
+
+def _lesions(evaluation: Evaluation) -> dict[str, int]:
+    """Count the test lesions of each class; empty where nobody named them."""
+    units = Units(evaluation.scores)
+    if not units.lesions_are_named:
+        return {}
+    malignant = int(units.lesions.malignant.sum())
+    return {"benign": len(units.lesions.malignant) - malignant, "malignant": malignant}
 
 
 def data_uri(content: bytes, kind: str) -> str:

@@ -50,6 +50,8 @@ _SIDES = {"l": "left", "left": "left", "r": "right", "right": "right", "": None}
 _VIEWS = {"cc": "cc", "mlo": "mlo", "": None}
 _ABNORMALITIES = {"": "mass", "mass": "mass", "calcification": "calcification", "other": "other"}
 _SPLITS = {"train": "train", "training": "train", "validation": "validation", "test": "test", "": None}
+_MOST_SPACING_MM = 10.0
+"""More than any picture of a breast has; larger numbers are micrometres."""
 
 
 def read_table(source: Path, settings: IngestSettings) -> Collection:
@@ -166,7 +168,7 @@ def _mammogram(
         lesions=tuple(lesions),
         all_lesions_located=len(lesions) == len(told) and not contradicted,
         density=str(first["density"]) or None,
-        spacing_mm=_number(first["spacing_mm"], "spacing_mm", where),
+        spacing_mm=_spacing(first["spacing_mm"], where),
         bits=_bits(first["bits"], where),
         official_split=_one_of(_SPLITS, first["split"], "split", where),
     )
@@ -233,7 +235,9 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _of_windows(name: str) -> str:
-    """Say how paths are written where a name looks like one of Windows."""
+    """Say how paths are written where a name looks like one of Windows, or of a shell."""
+    if name.startswith("~"):
+        return " Write the folder out: ~ is not understood in tables."
     return " Write paths in tables with /, as in pictures/a.png." if "\\" in name else ""
 
 
@@ -277,10 +281,13 @@ def _bits(value: str, where: str) -> int | None:
     return bits
 
 
-def _number(value: str, column: str, where: str) -> float | None:
+def _spacing(value: str, where: str) -> float | None:
     if not value:
         return None
     number = read_number(value)
-    if number is None or number <= 0:
-        raise SourceError(f"{where} has {value!r} as {column}, which must be a number above 0.")
+    if number is None or not 0 < number <= _MOST_SPACING_MM:
+        raise SourceError(
+            f"{where} has {value!r} as spacing_mm, which must be a number of mm, above 0 and at most "
+            f"{_MOST_SPACING_MM:g}, with a decimal point (200 micrometres are 0.2)."
+        )
     return number
