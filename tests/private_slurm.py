@@ -6,13 +6,14 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel")
@@ -104,12 +105,15 @@ def private_slurm() -> Iterator[Path]:
                 wait_until(pipe.exists, "munged to listen", started)
         wait_until(lambda: "idle" in asked("sinfo", "--noheader", "--format=%T"), "the node to be idle", started)
         yield conf
-        subprocess.run(["scancel", f"--user={os.getuid()}"], check=True)
+        asked("scancel", f"--user={os.getuid()}")
         wait_until(lambda: not asked("squeue", "--noheader"), "all jobs to be gone", started)
     finally:
-        os.environ.pop("SLURM_CONF", None)
         for daemon in reversed(started):
             _end(daemon)
+        for process in _born_with(folder):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        os.environ.pop("SLURM_CONF", None)
         shutil.rmtree(folder)
 
 
@@ -154,7 +158,20 @@ def _begin(command: tuple[str, ...], log: Path) -> subprocess.Popen[bytes]:
     program = place_of(command[0])
     assert program is not None
     with log.open("wb") as said:
-        return subprocess.Popen([program, *command[1:]], stdout=said, stderr=subprocess.STDOUT)
+        # In a session of its own: Ctrl-C is for the tests, which stop their daemons in order.
+        line = [program, *command[1:]]
+        return subprocess.Popen(line, stdout=said, stderr=subprocess.STDOUT, start_new_session=True)
+
+
+def _born_with(folder: Path) -> list[int]:
+    """Return the processes that belong to a Slurm: all that were told of its configuration when they were born."""
+    told = f"SLURM_CONF={folder / 'slurm.conf'}".encode()
+    found = []
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if told in place.read_bytes().split(b"\0"):
+                found.append(int(place.parent.name))
+    return found
 
 
 def _end(daemon: subprocess.Popen[bytes]) -> None:
