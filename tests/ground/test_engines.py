@@ -45,14 +45,6 @@ def mark(folder: Path, name: str) -> None:
     (folder / name).touch()
 
 
-@pytest.fixture(autouse=True)
-def _short_wait_for_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    with suppress(ImportError):
-        from submitit.core.core import Job
-
-        monkeypatch.setattr(Job, "_results_timeout_s", 0.5)
-
-
 @each_engine
 def test_a_worker_that_dies_takes_no_other_job_with_it(tmp_path: Path, engine: str) -> None:
     pytest.importorskip(NEEDS[engine])

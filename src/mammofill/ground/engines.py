@@ -24,6 +24,7 @@ from mammofill.ground.processes import (
     in_processes,
     one_thread,
 )
+from mammofill.ground.slurm_queue import SlurmQueue
 
 Job = TypeVar("Job")
 
@@ -167,6 +168,10 @@ def _submitted(
     executor = submitit.AutoExecutor(folder=logs / "submitit", cluster=cluster)
     executor.update_parameters(**{"timeout_min": _DEFAULT_MINUTES, **_as_parameters(options)})
     waiting = list(zip(executor.map_array(_Hand(work), hands), hands, strict=True))
+    if cluster == "slurm":
+        queue: Any = SlurmQueue()
+        for job, _ in waiting:
+            job.watcher = queue
     try:
         while waiting:
             over = [(job, hand) for job, hand in waiting if job.done()]
@@ -177,7 +182,7 @@ def _submitted(
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
     finally:
         for job, _ in waiting:
-            job.cancel()
+            job.cancel(check=False)
 
 
 class _Hand:
@@ -199,16 +204,24 @@ class _Hand:
                 return error
         return given_up
 
+    def checkpoint(self, jobs: Sequence[Any]) -> Any:
+        """Have the cluster job begun again whose time is nearly over: what is done stays done. Called by submitit."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self, jobs)
+
 
 def _ended(job: Any) -> dict[int, str] | None:
     """Return why jobs of a hand were given up, by their place; None if the cluster job died."""
     import submitit
 
+    if not job.paths.result_pickle.exists():
+        return None
     try:
         result = job.result()
-    except submitit.core.utils.UncompletedJobError:
-        return None
     except submitit.core.utils.FailedJobError as failure:
+        if submitit.core.utils.UncompletedJobError.__name__ in str(failure):  # its time was over
+            return None
         raise RuntimeError(f"A cluster job failed: {failure}") from failure
     if isinstance(result, MammofillError):
         raise result
