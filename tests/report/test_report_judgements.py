@@ -48,7 +48,8 @@ def judgement(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
         "spectra.png": picture,
     }
     folder = tmp_path_factory.mktemp("judged") / "judgement"
-    make(folder, "judgement", {}, files, infillers=1, pairs=20, real_lesions=15, patients=12)
+    phantoms = make(folder.with_name("phantoms"), "phantoms", {}, {"drawn.txt": "by their law"})
+    make(folder, "judgement", {"phantoms": phantoms}, files, infillers=1, pairs=20, real_lesions=15, patients=12)
     return Judgement.open(folder)
 
 

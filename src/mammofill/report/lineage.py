@@ -16,7 +16,7 @@ from mammofill.judging import Judgement
 from mammofill.mammograms import MammogramSet
 from mammofill.patches import PatchSet
 
-_ORDER = ("mammograms", "patches", "pairs", "infiller", "classifier", "evaluation", "judgement")
+_ORDER = ("phantoms", "mammograms", "patches", "pairs", "infiller", "classifier", "evaluation", "judgement")
 
 
 @dataclass(frozen=True)
