@@ -350,6 +350,7 @@ def test_a_burst_is_looked_at_when_it_is_over_and_as_a_whole() -> None:
 def test_a_turn_moves_its_own_network_only(world: World) -> None:
     import torch
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
 
     from mammofill.infilling.gan.batches import Lesions, batch_at
 
@@ -358,6 +359,8 @@ def test_a_turn_moves_its_own_network_only(world: World) -> None:
     networks = Networks(SIZE_PX, PixelFeatures(), STEPPED, seed=0)
     _, later = _turns(networks, STEPPED)
     batch = batch_at(lesions, 0, STEPPED, 0)
+    # Said and not looked for, as in training: else Fabric has a word to say where Slurm is installed.
+    fabric = Fabric(accelerator="cpu", plugins=[LightningEnvironment()])
 
     def state(network: torch.nn.Module) -> torch.Tensor:
         return torch.cat([parameter.detach().flatten().clone() for parameter in network.parameters()])
@@ -365,7 +368,7 @@ def test_a_turn_moves_its_own_network_only(world: World) -> None:
     for turn in later:
         other = networks.generator if turn.network is networks.discriminator else networks.discriminator
         own_before, other_before = state(turn.network), state(other)
-        turn.step(Fabric(accelerator="cpu"), [batch], images_seen=0, rate=1.0)
+        turn.step(fabric, [batch], images_seen=0, rate=1.0)
         assert not torch.equal(state(turn.network), own_before)
         assert torch.equal(state(other), other_before)
 
