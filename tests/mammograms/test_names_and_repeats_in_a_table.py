@@ -10,6 +10,7 @@ import pytest
 from collections_on_disk import film
 
 from mammofill.ground.errors import SourceError, TooFewError
+from mammofill.ground.progress import LineProgress
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 
 HEADER = "image,mask,patient,pathology"
@@ -110,8 +111,12 @@ def test_an_image_that_is_called_normal_and_a_lesions_gives_no_normal_patches(tm
     assert found.lesions["lesion_id"].tolist() == ["a_1"]
 
 
-def test_one_file_under_two_patients_is_told(tmp_path: Path) -> None:
-    found = made(tmp_path, "a.png,m.png,P1,benign", "b.png,,P2,normal")
+def test_one_file_under_two_patients_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ("a.png,m.png,P1,benign", "b.png,,P2,normal")
+    found = ingest(write(tmp_path / "own", *rows), tmp_path / "out", TABLE, progress=LineProgress())
+    said = capsys.readouterr().err
+    assert "patients that may be one person: 1, all in decisions.parquet. The first: a.png of P1 (" in said
+    assert "nothing keeps her in one split: give her one name." in said
     told = found.decisions[found.decisions["rule"] == "image-of-two-patients"]["found"].tolist()
     assert len(told) == 1
     assert told[0].startswith("a.png of P1 (")

@@ -95,6 +95,11 @@ def ingest(
             if gathered.mammograms:  # without any there is more to say, see `_write_tables`
                 _check_lesions(source, collection, settings, gathered.exclusions, len(gathered.lesions))
             counts = _write_tables(work.folder, source, gathered, progress)
+            if leaks := [one for one in gathered.decisions if one.rule in _MAY_LEAK]:
+                progress.say(
+                    f"patients that may be one person: {len(leaks)}, all in decisions.parquet. The first: "
+                    f"{leaks[0].found} {leaks[0].done}"
+                )
             for warning in warnings_of(gathered):
                 progress.say(f"warning: {warning}")
             work.finish(counts, known=gathered.hashes)
@@ -196,6 +201,10 @@ _WITHOUT = {  # split -> what follows where a class has nobody there, and where 
     "validation": ("no threshold can be chosen there", "a threshold that is chosen on so few is chance"),
     "test": ("nothing can be measured there", "what is measured on so few says little"),
 }
+
+
+_MAY_LEAK = ("image-of-two-patients", "header-names-one-patient")
+"""Decisions that leave open whether one person is in two splits: too much to be a number among others."""
 
 
 def warnings_of(gathered: Prepared) -> list[str]:

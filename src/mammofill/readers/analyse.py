@@ -105,18 +105,16 @@ def analyse_readers(study: ReaderStudy, out: str | Path | None = None) -> Reader
     place = None if out is None else Path(out)
     if place is not None and place.exists():
         raise ArtifactError(f"{place} is there already. Choose another --out, or move it away.")
-    table, progress = study.ratings(), study.progress()
-    cases, everyone = int(progress["cases"]), range(1, len(progress["readers"]) + 1)
-    counts = table["reader"].value_counts()
-    done = tuple(reader for reader in everyone if counts.get(reader, 0) == cases)
+    table, cases = study.ratings(), int(study.progress()["cases"])
+    done, unfinished, most = study.who_is_done(table)
     if not done:
-        most = int(counts.max()) if len(counts) else 0
         raise TooFewError(
             f"{study.path}: nobody has rated all {cases} cases yet (at most {most}). Let the readers finish."
         )
-    found = _analysed(table[table["reader"].isin(done)], done, tuple(sorted(set(everyone) - set(done))), cases)
+    rated = table[table["reader"].isin(done)]
+    found = _analysed(rated, done, unfinished, cases)
     if place is not None:
-        _write(place, found, table[table["reader"].isin(done)])
+        _write(place, found, rated)
     return found
 
 

@@ -25,7 +25,7 @@ from scipy import stats
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.errors import ArtifactError, SettingsError, TooFewError
 from mammofill.readers.mrmc import Areas, Estimate, mean_area
-from mammofill.readers.study import Case, ReaderStudy, write_cases
+from mammofill.readers.study import Case, ReaderStudy, stored_order, write_cases
 
 _SCHEMA = """
 CREATE TABLE pairs (number INTEGER PRIMARY KEY, pathology TEXT NOT NULL,
@@ -211,12 +211,9 @@ def analyse_pairs(study: PairStudy, out: str | Path | None = None) -> PairAnalys
     place = None if out is None else Path(out)
     if place is not None and place.exists():
         raise ArtifactError(f"{place} is there already. Choose another --out, or move it away.")
-    table, progress = study.choices(), study.progress()
-    pairs, everyone = int(progress["cases"]), range(1, len(progress["readers"]) + 1)
-    counts = table["reader"].value_counts()
-    done = tuple(reader for reader in everyone if counts.get(reader, 0) == pairs)
+    table, pairs = study.choices(), int(study.progress()["cases"])
+    done, unfinished, most = study.who_is_done(table)
     if not done or pairs < 2:
-        most = int(counts.max()) if len(counts) else 0
         raise TooFewError(
             f"{study.path}: nobody has judged all pairs, at least two, yet ({most} of {pairs}). Let the readers finish."
         )
@@ -225,7 +222,7 @@ def analyse_pairs(study: PairStudy, out: str | Path | None = None) -> PairAnalys
     exact = [stats.binomtest(int(one.sum()), pairs).proportion_ci(0.95, "exact") for one in correct]
     found = PairAnalysis(
         done,
-        tuple(sorted(set(everyone) - set(done))),
+        unfinished,
         pairs,
         tuple(map(float, correct.mean(axis=1))),
         tuple((float(one.low), float(one.high)) for one in exact),
@@ -268,10 +265,7 @@ def _pairs(cases: Sequence[Case]) -> list[tuple[int, str, int, int]]:
 
 
 def _order(database: sqlite3.Connection, code: str) -> list[tuple[int, bool]]:
-    found = database.execute("SELECT cases FROM readers WHERE code = ?", (code,)).fetchone()
-    if found is None:
-        raise SettingsError("No reader of this study has this code.")
-    return [(int(number), bool(left)) for number, left in json.loads(found[0])]
+    return [(int(number), bool(left)) for number, left in stored_order(database, code)]
 
 
 def _judged(database: sqlite3.Connection, code: str) -> dict[int, bool]:

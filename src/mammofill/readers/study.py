@@ -123,13 +123,24 @@ class ReaderStudy:
             ).fetchall()
         return {"cases": cases, "readers": [{"code": code, "rated": count} for code, count in rated]}
 
+    def who_is_done(self, answers: pd.DataFrame) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+        """Return the numbers of the readers who answered everything, those of the others, and the most answers of one.
+
+        Args:
+            answers: of all readers, one row each; their numbers in the column reader.
+        """
+        progress, counts = self.progress(), answers["reader"].value_counts()
+        everyone = range(1, len(progress["readers"]) + 1)
+        done = tuple(reader for reader in everyone if counts.get(reader, 0) == progress["cases"])
+        return done, tuple(reader for reader in everyone if reader not in done), int(counts.max()) if len(counts) else 0
+
     def upcoming(self, code: str) -> dict[str, Any]:
         """Return where a reader is: the position of the first case that has no rating yet, the number of cases, side.
 
         The position is the number of cases when all are rated.
         """
         with self._opened() as database:
-            order = _order(database, code)
+            order = stored_order(database, code)
             rated = {number for (number,) in database.execute("SELECT number FROM ratings WHERE code = ?", (code,))}
             side = database.execute("SELECT max(side) FROM cases").fetchone()[0]
         position = next((place for place, number in enumerate(order) if number not in rated), len(order))
@@ -144,7 +155,7 @@ class ReaderStudy:
         if position != self.upcoming(code)["position"]:
             raise SettingsError("This is not the case that is to be read now. Load the page again.")
         with self._opened() as database:
-            number = _order(database, code)[position]
+            number = stored_order(database, code)[position]
             found = database.execute("SELECT pixels FROM cases WHERE number = ?", (number,)).fetchone()
         return bytes(found[0])
 
@@ -167,7 +178,7 @@ class ReaderStudy:
             raise SettingsError(f"Ratings are from 1 to 100, but got {synthetic} and {malignant}.")
         with self._opened() as database:
             database.execute("BEGIN IMMEDIATE")
-            order = _order(database, code)
+            order = stored_order(database, code)
             rated = {
                 number: (one, other)
                 for number, one, other in database.execute(
@@ -237,7 +248,12 @@ def write_cases(
     )
 
 
-def _order(database: sqlite3.Connection, code: str) -> list[int]:
+def stored_order(database: sqlite3.Connection, code: str) -> list[Any]:
+    """Return what a reader reads, in order, as it was written.
+
+    Raises:
+        SettingsError: nobody has this code.
+    """
     found = database.execute("SELECT cases FROM readers WHERE code = ?", (code,)).fetchone()
     if found is None:
         raise SettingsError("No reader of this study has this code.")
