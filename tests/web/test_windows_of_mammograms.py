@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation, binary_erosion
 from starlette.testclient import TestClient
 from test_studio import ids_of, wait_for
 from toy_studio import SIZE_PX, a_disc, client_of, infiller_of, make_folder, packed
@@ -19,7 +20,16 @@ from mammofill.infilling import Infiller
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.patches import ExtractPatchesSettings, PatchSet, Place, cut_patch, extract_patches
 from mammofill.phantom import PhantomSettings, write_phantoms
-from mammofill.synthesis import HandFill, keep_painted_windows, windows_for
+from mammofill.synthesis import (
+    HandFill,
+    hole_for,
+    keep_painted,
+    keep_painted_windows,
+    paint_patch,
+    patch_of,
+    refusal,
+    windows_for,
+)
 from mammofill.web.app import Studio
 from mammofill.web.windows import around
 
@@ -262,3 +272,20 @@ def test_the_split_is_checked_before_anything_is_written(filmed: Path) -> None:
             infiller, mammograms, [place], [HandFill(one["patch_id"], a_disc(), "benign", 1)], filmed / "no"
         )
     assert not list(filmed.glob("no-tissue*"))
+
+
+def test_a_patchs_own_lesion_is_painted_over_as_a_whole_or_not_at_all(filmed: Path, tmp_path: Path) -> None:
+    patches, infiller = PatchSet.open(filmed / "patches"), infiller_of(filmed)
+    rows = patches.rows(split="train", pathology=("benign", "malignant"))
+    drawn = [(one, binary_dilation(one.mask, iterations=2)) for one in (patch_of(patches, int(row)) for row in rows)]
+    patch, mask = next((one, mask) for one, mask in drawn if refusal(mask, one, infiller) is None)
+    part = binary_erosion(patch.mask)
+    assert "the patch has a lesion of its own, which must lie in the hole" in str(refusal(part, patch, infiller))
+    fill = HandFill(str(patch.facts["patch_id"]), mask, "malignant", seed=1)
+    painted = paint_patch(infiller, patch, [fill])[0]
+    hole = hole_for(mask, infiller)
+    assert not (patch.mask & ~hole).any()
+    assert (painted[patch.mask] != patch.image[patch.mask]).mean() > 0.5
+    kept = keep_painted(infiller, patches, [fill], tmp_path / "over-a-lesion")
+    assert kept.table["context_pathology"].tolist() == [patch.facts["pathology"]]
+    assert np.array_equal(kept.pixels([0])[0][0], painted)
