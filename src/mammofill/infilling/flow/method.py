@@ -87,7 +87,8 @@ def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> FlowP
     try:
         parts = network["flow"]
         target = TargetSettings(**_tuples(parts["target"]))
-        sampling = SamplingSettings(**_tuples(parts["sampling"]))
+        # Flows of earlier versions were guided along the picture, too.
+        sampling = SamplingSettings(**({"parallel_guidance": 1.0} | _tuples(parts["sampling"])))
         settings = VelocityNetworkSettings(**_tuples(parts["network"]))
         built = VelocityNetwork(int(network["size_px"]), settings, tuple(network["conditions"]), target)
     except (KeyError, TypeError, AttributeError, SettingsError) as error:

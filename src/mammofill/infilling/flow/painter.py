@@ -83,7 +83,7 @@ class FlowPainter:
             if self.sampling.guidance == 1 or not least <= time <= most:
                 return look(noisy, time, conditions)
             told, untold = look(noisy, time, conditions, torch.zeros_like(conditions)).chunk(2)
-            return guided(told, untold, (depth > 0).float(), self.sampling)
+            return guided(told, untold, noisy, time, (depth > 0).float(), self.sampling)
 
         residuals = follow(velocity, begin(own, noise, self.sampling), self.sampling)[:, 0].cpu().numpy()
         return [

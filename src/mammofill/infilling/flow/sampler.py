@@ -15,6 +15,9 @@ from mammofill.infilling.flow.settings import SamplingSettings
 Velocity = Callable[[Tensor, float], Tensor]
 """From a noisy residual (N, 1, H, W) at a time to its velocity there, outside the hole 0."""
 
+_LEAST = 1e-6
+"""Of the sum of squares of a picture, where there is none."""
+
 
 def times_of(settings: SamplingSettings) -> list[float]:
     """Return the times from 1, noise, to 0, the picture: `steps` + 1 of them, log-odds even between the two ends.
@@ -102,14 +105,18 @@ def _log_odds(time: float) -> float:
     return math.log(time / (1 - time))
 
 
-def guided(told: Tensor, untold: Tensor, hole: Tensor, settings: SamplingSettings) -> Tensor:
+def guided(
+    told: Tensor, untold: Tensor, noisy: Tensor, time: float, hole: Tensor, settings: SamplingSettings
+) -> Tensor:
     """Exaggerate what the class changes (Ho and Salimans, "Classifier-free diffusion guidance", 2022, equation 6).
 
     Args:
         told: (N, 1, H, W) the velocity with the class.
         untold: the same without.
+        noisy: (N, 1, H, W) where the flow is.
+        time: then.
         hole: (N, 1, H, W), 0 or 1.
-        settings: how far, and how much of the coarse part.
+        settings: how far, and how much of the coarse part, and of what lies along the picture.
 
     Returns:
         (N, 1, H, W).
@@ -118,4 +125,12 @@ def guided(told: Tensor, untold: Tensor, hole: Tensor, settings: SamplingSetting
     if settings.coarse_guidance < 1:
         coarse = blur_in_hole(difference, hole, settings.coarse_sigma_px)
         difference = difference - (1 - settings.coarse_guidance) * coarse
+    if settings.parallel_guidance < 1:
+        difference = difference - (1 - settings.parallel_guidance) * _along((noisy - time * told) * hole, difference)
     return told + (settings.guidance - 1) * difference
+
+
+def _along(picture: Tensor, difference: Tensor) -> Tensor:
+    """Return the part of a difference that is a multiple of the picture, of each (1, H, W) by itself."""
+    square = picture.square().sum((1, 2, 3), keepdim=True).clamp(min=_LEAST)
+    return torch.as_tensor((picture * difference).sum((1, 2, 3), keepdim=True) / square * picture)

@@ -138,7 +138,7 @@ class Training:
         """The EMA, which becomes the infiller."""
         self.foretell = torch.compile(self.network) if settings.engine.compile else self.network
         schedule = settings.schedule
-        self.optimiser = torch.optim.Adam(self.network.parameters(), betas=(schedule.beta1, schedule.beta2))
+        self.optimiser = torch.optim.Adam(self.network.parameters(), betas=(schedule.beta1, schedule.beta2), fused=True)
         self.ends = whole_batches(schedule.images, schedule.batch)
         self.windows = Windows(data.lesions, settings, data.seed)
         self.validation = self._validation_batches()
