@@ -418,6 +418,21 @@ def test_flips_are_scored_everywhere_alike(real: PatchSet, tmp_path: Path) -> No
     assert twice.history["validation_loss"].iloc[-1] == pytest.approx(losses, abs=1e-4)
 
 
+def test_turns_and_flips_are_all_eight_ways(real: PatchSet, tmp_path: Path) -> None:
+    once = train_classifier([real], tmp_path / "once", QUICK)
+    turned = train_classifier([real], tmp_path / "turned", replace(QUICK, test_time_turns=True))
+    eight = train_classifier([real], tmp_path / "eight", replace(QUICK, test_time_flips=True, test_time_turns=True))
+    images, _ = lesions(real, "validation")
+
+    def mean_over_turns(some: np.ndarray) -> np.ndarray:
+        return np.mean([once.logits(np.ascontiguousarray(np.rot90(some, k, (1, 2)))) for k in range(4)], axis=0)
+
+    upright, mirrored = mean_over_turns(images), mean_over_turns(images[:, :, ::-1])
+    assert turned.logits(images) == pytest.approx(upright, abs=1e-5)
+    assert eight.logits(images) == pytest.approx((upright + mirrored) / 2, abs=1e-5)
+    assert "test_time_turns" not in once.facts
+
+
 # ---- all together ---------------------------------------------------------------------------------------------------
 
 

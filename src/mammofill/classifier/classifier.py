@@ -67,8 +67,13 @@ class Classifier(Artifact):
 
     @property
     def flips(self) -> bool:
-        """Whether a score is the mean of two: of the patch as it is and mirrored."""
+        """Whether a score is a mean over the patch as it is and mirrored."""
         return bool(self.facts.get("test_time_flips", False))
+
+    @property
+    def turns(self) -> bool:
+        """Whether a score is a mean over the patch's four quarter turns."""
+        return bool(self.facts.get("test_time_turns", False))
 
     @property
     def standardise(self) -> bool:
@@ -122,14 +127,15 @@ class Classifier(Artifact):
         from mammofill.ground.training.device import find_device
 
         found = find_device(device)
-        network, flips = self.network.to(found), self.flips
+        network = self.network.to(found)
         odds = [
             log_odds(
                 network,
                 at_input_size(to_uint16(chunk), self.input_px),
                 self.colours,
                 found,
-                flips=flips,
+                flips=self.flips,
+                turns=self.turns,
                 standardise=self.standardise,
             )
             for chunk in (images[start : start + batch_size] for start in range(0, len(images), batch_size))

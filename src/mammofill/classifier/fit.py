@@ -167,6 +167,7 @@ def _fit(
             **_own_colours(settings),
             **({"widths": start.widths} if settings.network == "discriminator" else {}),
             **({"test_time_flips": True} if settings.test_time_flips else {}),
+            **({"test_time_turns": True} if settings.test_time_turns else {}),
             **({"standardise": True} if settings.standardise else {}),
         }
         write_atomically(folder / NETWORK_NAME, json.dumps(facts, indent=2) + "\n")
@@ -211,6 +212,7 @@ def _validation_odds(
                 colours_of(settings.network, settings.input_mean, settings.input_sd),
                 device,
                 flips=settings.test_time_flips,
+                turns=settings.test_time_turns,
                 standardise=settings.standardise,
             )
             for chunk in chunks

@@ -123,5 +123,6 @@ def scores_after_training(
             colours_of(settings.network, settings.input_mean, settings.input_sd),
             fabric.device,
             flips=settings.test_time_flips,
+            turns=settings.test_time_turns,
             standardise=settings.standardise,
         )

@@ -20,6 +20,7 @@ def log_odds(
     device: torch.device,
     batch_size: int = 64,
     flips: bool = False,
+    turns: bool = False,
     standardise: bool = False,
 ) -> NDArray[np.float64]:
     """Score patches that have the network's input size already.
@@ -30,19 +31,20 @@ def log_odds(
         colours: what the network takes for gray.
         device: where it runs.
         batch_size: patches at a time.
-        flips: score each patch mirrored left and right as well, and take the mean of both.
+        flips: score each patch mirrored left and right as well, and take the mean.
+        turns: score it at each of the four quarter turns, and take the mean; with `flips`, of all eight ways.
         standardise: see `network_input`.
 
     Returns:
         (N,) float64 log-odds of malignancy: the output for malignant minus that for benign, which is the logit of the
         softmax probability. Subtracted in float64, since float32 probabilities saturate and tie.
     """
-    if flips:
-        mirrored = np.ascontiguousarray(images[:, :, ::-1])
-        both = [
-            log_odds(network, some, colours, device, batch_size, standardise=standardise) for some in (images, mirrored)
+    if flips or turns:
+        ways = [
+            log_odds(network, np.ascontiguousarray(some), colours, device, batch_size, standardise=standardise)
+            for some in _ways(images, flips, turns)
         ]
-        return (both[0] + both[1]) / 2
+        return np.asarray(np.mean(ways, axis=0), np.float64)
     network.eval()
     odds = np.empty(len(images), np.float64)
     with torch.inference_mode(), _exact():
@@ -51,6 +53,12 @@ def log_odds(
             outputs = network(inputs).flatten(1).cpu().double().numpy()  # (n, 2)
             odds[start : start + batch_size] = outputs[:, 1] - outputs[:, 0]
     return odds
+
+
+def _ways(images: NDArray[np.uint16], flips: bool, turns: bool) -> Iterator[NDArray[np.uint16]]:
+    """Yield patches in each way in which they are looked at."""
+    for mirrored in (images, images[:, :, ::-1])[: 2 if flips else 1]:
+        yield from (np.rot90(mirrored, number, (1, 2)) for number in range(4 if turns else 1))
 
 
 @contextmanager
