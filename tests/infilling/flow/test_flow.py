@@ -19,6 +19,7 @@ from mammofill.ground.training.settings import EngineSettings
 from mammofill.infilling import Infiller, train_infiller
 from mammofill.infilling.flow.batches import Windows
 from mammofill.infilling.flow.context import context_of, residual_of, shape_of
+from mammofill.infilling.flow.method import open_painter
 from mammofill.infilling.flow.network import VelocityNetwork, known_velocity
 from mammofill.infilling.flow.sampler import begin, follow, times_of
 from mammofill.infilling.flow.settings import (
@@ -242,6 +243,14 @@ def test_other_sampling_of_the_same_weights(flow: Infiller, world: World, tmp_pa
     assert not np.array_equal(one, two)
     with pytest.raises(SettingsError, match="keeps the weights of another flow, but no start was given"):
         train_infiller(world.patches, world.pairs, tmp_path / "none", settings)
+
+
+def test_a_flow_of_an_earlier_version_is_guided_as_it_was(flow: Infiller) -> None:
+    parts = flow.network["flow"]
+    earlier = {name: value for name, value in parts["sampling"].items() if name != "parallel_guidance"}
+    assert open_painter(flow.folder, flow.network, "cpu").sampling.parallel_guidance == 0
+    before = flow.network | {"flow": parts | {"sampling": earlier}}
+    assert open_painter(flow.folder, before, "cpu").sampling.parallel_guidance == 1
 
 
 def test_a_start_that_does_not_fit_is_refused(flow: Infiller, world: World, tmp_path: Path) -> None:

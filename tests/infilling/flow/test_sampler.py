@@ -70,8 +70,9 @@ def ones(value: float) -> Tensor:
 
 def test_guidance_exaggerates_the_class_and_1_does_not() -> None:
     told, untold, hole = ones(3.0), ones(1.0), ones(1.0)
-    assert torch.equal(guided(told, untold, hole, SamplingSettings(guidance=1.0)), told)
-    assert torch.allclose(guided(told, untold, hole, SamplingSettings(guidance=1.5, coarse_guidance=1.0)), ones(4.0))
+    all_of_it = SamplingSettings(guidance=1.5, coarse_guidance=1.0, parallel_guidance=1.0)
+    assert torch.equal(guided(told, untold, ones(2.0), 0.5, hole, SamplingSettings(guidance=1.0)), told)
+    assert torch.allclose(guided(told, untold, ones(2.0), 0.5, hole, all_of_it), ones(4.0))
 
 
 def test_coarse_guidance_of_nothing_leaves_the_level_alone_and_exaggerates_what_is_fine() -> None:
@@ -79,12 +80,32 @@ def test_coarse_guidance_of_nothing_leaves_the_level_alone_and_exaggerates_what_
     hole[..., 4:20, 4:20] = 1
     checks = torch.ones(24, 24)
     checks[::2, ::2], checks[1::2, 1::2] = -1, -1
-    settings = SamplingSettings(guidance=2.0, coarse_guidance=0.0)
-    level = guided(hole * 0.5, hole * 0.0, hole, settings)
-    fine = guided(checks * hole, hole * 0.0, hole, settings)
+    settings = SamplingSettings(guidance=2.0, coarse_guidance=0.0, parallel_guidance=1.0)
+    level = guided(hole * 0.5, hole * 0.0, hole, 0.5, hole, settings)
+    fine = guided(checks * hole, hole * 0.0, hole, 0.5, hole, settings)
     assert torch.allclose(level, hole * 0.5, atol=1e-5)
     inside = fine[0, 0, 10:14, 10:14]
     assert torch.allclose(inside, 2 * checks[10:14, 10:14], atol=0.05)
+
+
+def test_parallel_guidance_of_nothing_turns_the_picture_and_does_not_strengthen_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    told, untold, noisy = torch.randn(3, 4, 1, 8, 8, generator=generator)
+    time, hole = 0.4, torch.ones(4, 1, 8, 8)
+
+    def change(share: float) -> tuple[Tensor, Tensor]:
+        settings = SamplingSettings(guidance=3.0, coarse_guidance=1.0, parallel_guidance=share)
+        picture = noisy - time * told
+        after = noisy - time * guided(told, untold, noisy, time, hole, settings)
+        along = (picture * (after - picture)).sum((1, 2, 3)) / picture.square().sum((1, 2, 3))
+        across = after - picture - along[:, None, None, None] * picture
+        return along, across
+
+    (all_along, all_across), (none_along, none_across), (half_along, _) = map(change, (1.0, 0.0, 0.5))
+    assert all_along.abs().min() > 0.05
+    assert torch.allclose(none_along, torch.zeros(4), atol=1e-5)
+    assert torch.allclose(half_along, all_along / 2, atol=1e-5)
+    assert torch.allclose(none_across, all_across, atol=1e-4)
 
 
 @pytest.mark.parametrize("find", [SamplingSettings])
@@ -95,3 +116,5 @@ def test_settings_refuse_nonsense(find: Callable[..., SamplingSettings]) -> None
         find(first_log_odds=-4.0)
     with pytest.raises(SettingsError, match="guidance_times must be two times, 0 <= least <= most <= 1"):
         find(guidance_times=(0.5, 0.2))
+    with pytest.raises(SettingsError, match=r"parallel_guidance must be in \[0, 1\], but is -1"):
+        find(parallel_guidance=-1.0)
