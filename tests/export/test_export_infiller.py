@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "infilling"))
@@ -45,6 +47,28 @@ def test_the_package_loads_elsewhere_and_says_what_it_is(world: World, tmp_path:
     assert set(entry) == {"execution", "selection", "description"}
     base = entry["execution"]["generate_method"]["args"]["base"]
     assert base == ["model_file", "num_samples", "output_path", "save_images"]
+
+
+def test_several_calls_paint_other_fills_unless_a_seed_says_which(world: World, tmp_path: Path) -> None:
+    package = export_infiller(world.infiller, tmp_path / "out", ExportInfillerSettings(name="tiny"))
+    sheet = spec_from_file_location("tiny", package.package / "__init__.py")
+    assert sheet is not None
+    assert sheet.loader is not None
+    entry = module_from_spec(sheet)
+    sheet.loader.exec_module(entry)
+    weights = str(package.package / "weights.safetensors")
+
+    def names(seed: int | None, count: int, folder: str) -> list[str]:
+        entry.generate(weights, count, str(tmp_path / folder), True, seed=seed)
+        return sorted(path.name for path in (tmp_path / folder).glob("*[nt].png"))
+
+    # As medigan asks for eight, three at a time: the last call may even be for none.
+    assert [name[:8] for name in names(None, 3, "a") + names(None, 2, "b")] == [f"{seed:08d}" for seed in range(5)]
+    assert entry.generate(weights, 0, str(tmp_path / "c"), False) == []
+    again = entry.generate(weights, 3, "", False, seed=4)
+    alone = entry.generate(weights, 1, "", False, seed=5)
+    assert np.array_equal(again[1], alone[0])
+    assert not np.array_equal(again[1], again[2])
 
 
 def test_what_keeps_pieces_of_mammograms_is_refused(world: World, tmp_path: Path) -> None:

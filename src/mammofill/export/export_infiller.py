@@ -136,7 +136,7 @@ def _medigan_entry(infiller: Infiller, settings: ExportInfillerSettings, judgeme
     """
     size = infiller.size_px
     unknown = dict.fromkeys(("SSIM", "MSE", "NSME", "PSNR", "IS", "FID", "turing_test"))
-    custom = {"input_path": None, "pathology": "both", "seed": 0, "gpu_id": None}
+    custom = {"input_path": None, "pathology": "both", "seed": None, "gpu_id": None}
     measures = measures_of(infiller, judgement)
     performance = unknown | {
         name: one["value"] for name, one in measures.items() if isinstance(one["value"], int | float)

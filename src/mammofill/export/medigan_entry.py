@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ _log = logging.getLogger(__name__)
 
 _CLASSES = ("benign", "malignant")
 _MASK = "_mask.png"
+_AT_ONCE = 64
+"""Fills that are painted together, at most."""
+_further_seeds = count()
 
 
 def generate(
@@ -26,20 +30,21 @@ def generate(
     save_images: bool,
     input_path: str | None = None,
     pathology: str = "both",
-    seed: int = 0,
+    seed: int | None = None,
     gpu_id: int | None = None,
 ) -> list[NDArray[np.uint16]] | None:
     """Paint lesions into patches of healthy breast.
 
     Args:
         model_file: the weights file of this package; the rest is read from its folder.
-        num_samples: how many fills; patches, and then seeds, are taken in turn.
+        num_samples: how many fills. Their seeds follow each other; by them patches and classes are taken in turn.
         output_path: folder for the fills and their lesion masks, as PNG.
         save_images: write files; without it, the fills are returned.
         input_path: folder with ``NAME.png`` (gray, 8 or 16 bits, of the infiller's size) and ``NAME_mask.png`` (white
             where a lesion is wanted); the examples of this package where left out.
         pathology: benign, malignant, or both in turn.
-        seed: of the first fill; each further one has the next.
+        seed: of the first fill. Left out, seeds go on from 0 for as long as this process runs: medigan asks for many
+            samples in several calls of the same arguments, which must not paint the same ones again.
         gpu_id: number of the GPU; without it the first where there is one, else the processor.
 
     Returns:
@@ -54,15 +59,18 @@ def generate(
     asked = _CLASSES if pathology == "both" else (pathology,)
     device = _device(gpu_id)
     _log.debug("painting %d lesions on %s", num_samples, device)
+    seeds = [next(_further_seeds) if seed is None else seed + number for number in range(num_samples)]
     made = []
-    for number in range(num_samples):
-        image, mask = pairs[number % len(pairs)]
-        word = asked[number // len(pairs) % len(asked)]
-        (fill,) = infiller.infill(image[None], mask[None], [word], [seed + number], device=device)
-        made.append(fill)
-        if save_images:
-            (lesion,) = infiller.masks_of_fills(mask[None])
-            _save(Path(output_path), f"{seed + number:08d}_{word}", fill, lesion)
+    for start in range(0, num_samples, _AT_ONCE):
+        some = seeds[start : start + _AT_ONCE]
+        images, masks = (np.stack(each) for each in zip(*(pairs[one % len(pairs)] for one in some), strict=True))
+        words = [asked[one // len(pairs) % len(asked)] for one in some]
+        fills = infiller.infill(images, masks, words, some, device=device)
+        if not save_images:
+            made += list(fills)
+            continue
+        for one, word, fill, lesion in zip(some, words, fills, infiller.masks_of_fills(masks), strict=True):
+            _save(Path(output_path), f"{one:08d}_{word}", fill, lesion)
     return None if save_images else made
 
 
