@@ -295,7 +295,7 @@ _CROP_HOLE = 'hole = { rule = "ellipse", share = 0.3, plus_px = 2.0, rim_px = 3 
 
 _INFILLER = {
     "cpu": """preset = "flow-small"
-schedule.images = 3000            # minutes, to see all parts work; its default of 83,000 teaches shapes: hours
+schedule.images = 3000            # minutes, to see all parts work; its default of 130,000 teaches shapes: hours
 preview_every_images = 1000""",
     "gpu": """preset = "flow"                   # 2,000,000 images; schedule.images says otherwise""",
 }
