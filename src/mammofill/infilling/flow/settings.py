@@ -130,8 +130,8 @@ class FlowScheduleSettings:
 
     Attributes:
         images: windows seen in all. On practice mammograms of 64 px, 7,000 teach brightness only, 45,000 the class,
-            83,000 jagged outlines, and 50,000 more make them plainer and the seam fainter. With 0, and another flow to start from, its weights are kept as they are: to paint
-            with other `sampling`.
+            83,000 jagged outlines, and 50,000 more make them plainer and the seam fainter. With 0, and another flow to
+            start from, its weights are kept as they are: to paint with other `sampling`.
         batch: windows in a step.
         learning_rate: Adam's, at the start, after a warm-up; falls along a half cosine to 0.
         warmup_images: images over which the learning rate rises from 0.
