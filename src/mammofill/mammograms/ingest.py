@@ -32,6 +32,7 @@ from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.collections import collection_reader, read_collection
 from mammofill.mammograms.sources.patients import check_patients
+from mammofill.mammograms.sources.shared_masks import masks_from_files, same_masks
 from mammofill.mammograms.split import split_patients
 
 
@@ -147,6 +148,8 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
         done = "Kept as they are: see that both classes come from each kind."
         gathered.decisions.append(Decision("collection", None, mixture.rule, mixture.found, done))
     gathered.decisions.extend(_same_files_of_several_patients(gathered.mammograms))
+    read = masks_from_files(collection.mammograms, gathered.mammograms, gathered.lesions, gathered.hashes)
+    gathered.decisions.extend(same_masks(read))
     gathered.decisions.extend(
         one_person_in_headers(
             {one.mammogram_id: one.header_name for one in gathered.values},
