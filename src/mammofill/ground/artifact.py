@@ -38,7 +38,7 @@ from mammofill.ground.errors import (
     PlanChangedError,
     WrongKindError,
 )
-from mammofill.ground.file_names import inside, meant_path, refuse_url
+from mammofill.ground.file_names import inside, meant_path, refuse_url, why_no_file
 
 FORMAT_VERSION = 2
 """Version of the folder format: raised when an older mammofill could no longer read a newer folder."""
@@ -697,7 +697,7 @@ def _input_records(out: Path, inputs: Mapping[str, Artifact | Path | Sequence[Ar
             elif one.is_file():
                 path, kind, fingerprint = one, "file", fingerprint_file(one)
             else:
-                raise MammofillError(f"{one} ({role}) does not exist. Check the path.")
+                raise MammofillError(f"{one} ({role}) {why_no_file(one)}. Check the path.")
             records.append(InputRecord(role, kind, Path(os.path.relpath(path, out)).as_posix(), fingerprint))
     return records
 
