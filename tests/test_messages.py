@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +180,8 @@ def test_what_lies_in_a_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     patches = make(tmp_path / "s" / "first", "strange", "elsewhere")
     make(tmp_path / "s" / "deep" / "second", "strange", "elsewhere", patches=patches)
     with begin(tmp_path / "s" / "third", kind="pairs", stage="pair-patches", settings=Nothing(), seed=0, inputs={}):
-        pass
+        live = listing(tmp_path / "s")
+    assert f"third.partial  pairs, begun by pair-patches: being written by process {os.getpid()}\n" in f"{live}\n"
     shutil.copytree(tmp_path / "s" / "first", tmp_path / "s" / "fourth")
     (tmp_path / "s" / "fourth" / "content.txt").unlink()
     shown = listing(tmp_path / "s")
