@@ -160,7 +160,8 @@ _WAYS: tuple[Callable[[bytearray, Random], bytes], ...] = (
 def try_images(folder: Path, random: Random, count: int) -> Iterator[str]:
     """Put mutated images, half of them masks, into one table with two sound ones, and ingest it."""
     sound = sound_images(folder / "sound")
-    cv2.imwrite(str(folder / "mask.png"), mask())
+    for name in ("mask.png", "other.png"):
+        cv2.imwrite(str(folder / name), mask())
     rows = []
     for number in range(count):
         whole = sound[int(random.integers(len(sound)))]
@@ -170,7 +171,10 @@ def try_images(folder: Path, random: Random, count: int) -> Iterator[str]:
             rows.append([damaged.name, "", f"q{number}x", "normal"])
         else:
             rows.append(["sound/b.png", damaged.name, "marked", "benign"])  # lost if one of its masks kills its reader
-    rows += [["sound/plain.dcm", "mask.png", "whole", "benign"], ["sound/a.png", "mask.png", "other", "malignant"]]
+    rows += [
+        ["sound/plain.dcm", "mask.png", "whole", "benign"],
+        ["sound/a.png", "other.png", "other", "malignant"],
+    ]
     write_table(folder / "own.csv", rows)
     began = time.monotonic()
     settings = IngestSettings(collection="table", height_px=None, split="patients", read_seconds=_SLOWEST_SECONDS)
