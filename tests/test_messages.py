@@ -148,9 +148,7 @@ def test_where_no_order_is_right_the_kinds_are_named(tmp_path: Path, capsys: pyt
 def test_a_table_of_excel_says_how_it_begins_and_what_to_do(tmp_path: Path) -> None:
     table = write_own(tmp_path, "benign")
     table.write_bytes(table.read_text().replace("p0", "Müller").encode("windows-1252"))
-    with pytest.raises(
-        SourceError, match=r"Latin-1 \(Windows-1252\), a line of it is '0.png,0.mask.png,Müller"
-    ):
+    with pytest.raises(SourceError, match=r"Latin-1 \(Windows-1252\), a line of it is '0.png,0.mask.png,Müller"):
         ingest(table, tmp_path / "out", IngestSettings(collection="table"))
 
 

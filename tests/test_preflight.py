@@ -205,8 +205,9 @@ def test_steps_images_and_no_time_where_no_rate_is_known(write: Write, tmp_path:
         "steps   11, of which 0 are done",
         "images  train-infiller: 1 x 3,000",
         "images  train-classifier: 2 x 6,000",
-        f"time    unknown: nothing like it was finished in {tmp_path / 'runs' / 'out'} or beside it, so no rate was "
-        "measured",
+        f"time    unknown: nothing like it was finished in {tmp_path / 'runs' / 'out'} or beside it. A rate is "
+        "known once one such step is finished there: a training of the same network on the same device, any other step "
+        "with the same settings.",
     ]
 
 
