@@ -183,6 +183,42 @@ real_shares = [0.5, 1]
 """
 
 
+def test_infillers_share_the_hole_of_the_study_and_each_may_say_otherwise(tmp_path: Path) -> None:
+    text = """
+[hole]
+rule = "ellipse"
+share = 0.3
+
+[infillers.flow]
+preset = "flow-small"
+
+[infillers.partly]
+of = "flow"
+sampling.begin_time = 0.5
+
+[infillers.sham]
+preset = "texture"
+hole.share = 0.2
+
+[[arms]]
+name = "real"
+
+[[arms]]
+name = "generated"
+synthetic = "flow"
+"""
+    plan = read_study(write_study(tmp_path, text)).plan
+    flow, partly, sham = (plan.infillers[name].hole for name in ("flow", "partly", "sham"))
+    assert (flow.rule, flow.share) == ("ellipse", 0.3)
+    assert partly == flow
+    assert sham == replace(flow, share=0.2)
+    assert plan.settings["pair-patches"].hole == flow
+    only = read_study(write_study(tmp_path, "[hole]\nshare = 0.3\n[train-infiller]\npreset = 'flow-small'\n")).plan
+    assert only.infillers["infiller"].hole.share == 0.3
+    with pytest.raises(SettingsError, match=r"\[hole\] has no setting called 'shear'. Did you mean share\?"):
+        read_study(write_study(tmp_path, "[hole]\nshear = 0.3\n"))
+
+
 def test_trained_infillers_learn_from_windows_of_their_own(tmp_path: Path) -> None:
     steps = {str(step.out): step for step in read_study(write_study(tmp_path, WINDOWS)).steps}
     windows, patches = steps["infiller-windows"], steps["patches"]

@@ -82,6 +82,15 @@ def test_a_size_attribute_that_is_none_is_told_before_anything_runs(
     ready_study(path, tmp_path / "out")
 
 
+def test_faults_of_several_tables_are_told_with_the_hole_that_infillers_share(write: Write, tmp_path: Path) -> None:
+    hole = '[hole]\nrule = "ellipse"\n[train-infiller]\npreset = "paper"\nhole.share = 0.2\n'
+    found = fault(
+        write("benign", small=f"{hole}[evaluate]\nresamples = -1\n[grid]\nclassifiers = 0\n"), tmp_path / "out"
+    )
+    assert str(found).startswith("2 faults"), found
+    assert "share" not in str(found)
+
+
 def test_nothing_is_lacking(write: Write, tmp_path: Path) -> None:
     study = ready_study(write(*["benign", "malignant"] * 6), tmp_path / "out")
     assert [arm.name for arm in study.plan.arms] == ["real", "real + generated"]

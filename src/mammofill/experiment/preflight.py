@@ -113,13 +113,15 @@ def _in_tables(path: Path) -> Iterator[MammofillError]:
 def _checks_of_tables(content: Mapping[str, Any], path: Path) -> Iterator[Callable[[], object]]:
     if isinstance(content.get("device"), str):
         yield partial(_find_device, content["device"], path)
+    hole = content.get("hole")
     for name, values in content.items():
+        values = infillers.with_hole(hole, values) if name == "train-infiller" else values
         if isinstance(values, Mapping) and name not in ("infillers", "external", "test", "quick", "infiller-windows"):
             yield _reading(name, values, f"{path} [{name}]", path)
     named = content.get("infillers", {})
     for name, values in named.items() if isinstance(named, Mapping) else ():
         if not (isinstance(values, Mapping) and "of" in values):  # whose settings are another one's
-            yield _reading("train-infiller", values, f"{path} [infillers.{name}]", path)
+            yield _reading("train-infiller", infillers.with_hole(hole, values), f"{path} [infillers.{name}]", path)
     shared, tables = content.get("train-classifier", {}), content.get("arms", ())
     for arm in tables if isinstance(tables, list) else ():
         if isinstance(arm, Mapping) and isinstance(shared, Mapping) and not arm.get("discriminator"):
