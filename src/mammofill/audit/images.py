@@ -18,7 +18,7 @@ from mammofill.audit.likeness import (
     SmallCopy,
     correlate_detail,
 )
-from mammofill.mammograms.mixed_values import Values, find_mixtures
+from mammofill.mammograms.mixed_values import Mixture, Values, find_mixtures
 from mammofill.mammograms.sources.annotations import Listed, MammogramEntry
 
 LARGEST_SHARE_BRIGHTEST = 0.01
@@ -270,7 +270,21 @@ def _mixtures(looked: Sequence[Looked]) -> list[Finding]:
                 (mixture.found,) if mixture else (),
             )
         )
-    return findings
+    return [*findings, _unused_range(there.get("range-unused"), entry_of)]
+
+
+def _unused_range(unused: Mixture | None, entry_of: Mapping[str, MammogramEntry]) -> Finding:
+    return Finding(
+        "range-unused",
+        "Images that use a small part of the range of their bits",
+        "moderate",
+        "They are dark: a network sees all of them within a few gray levels of black.",
+        "Kept as they are, with a decision (`range-unused`).",
+        "Compare the greatest values with the number of bits that the files state. A table says in a column `bits` how "
+        "many the values have.",
+        tuple(Case(name, entry_of[name].patient_id, "is dark", (name,)) for name in (unused.fewer if unused else ())),
+        (unused.found,) if unused else (),
+    )
 
 
 def _masks_swapped(looked: Sequence[Looked], rows: Sequence[Listed]) -> Finding:

@@ -69,6 +69,13 @@ _LEFT_OUT: dict[str, _Rule] = {
         "Left out with what was found; the next run of `ingest` tries again.",
         "Download the file again, and compare its size with the publisher's list.",
     ),
+    "picture-blank": _Rule(
+        "Pictures of one value",
+        "moderate",
+        "There is nothing in them: a lesion marked there would be learned as noise.",
+        "The mammogram is left out.",
+        "Look at the picture, and at whatever converted it.",
+    ),
     "reader-died": _Rule(
         "Mammograms over which the reading process died",
         "moderate",
@@ -155,6 +162,13 @@ _DECIDED: dict[str, _Rule] = {
         "Taken for one person: case, spaces, hyphens, leading zeros, decimals of a spreadsheet (`4.0`) and a word like "
         "`P_` before the number make no difference (docs/sources.md).",
         "Look for the spellings named in all tables and headers of the collection.",
+    ),
+    "polarity-doubtful": _Rule(
+        "Mammograms that may have black for white",
+        "moderate",
+        "Dense tissue, bright in the others, is dark in them.",
+        "Kept as they are.",
+        "Look at the picture: film is black, and dense tissue is bright.",
     ),
     "mask-named-twice": _Rule(
         "Masks that are named for two pictures that may be of one exposure",
@@ -263,8 +277,8 @@ OF_FILES = (*OF_TABLES, "file-missing", "lesion-without-place", "mask-of-two-mam
 
 OF_IMAGES = (
     *OF_FILES,
-    *("unreadable", "reader-died", "mask-unreadable", "mask-missing", "mask-empty", "mask-ambiguous", "mask-size"),
-    *("mask-outside", "mask-outside-breast", "mask-resampled", "mask-placed-by-crop", "masks-identical"),
+    *("unreadable", "picture-blank", "reader-died", "mask-unreadable", "mask-missing", "mask-empty", "mask-ambiguous"),
+    *("mask-size", "mask-outside", "mask-outside-breast", "mask-resampled", "mask-placed-by-crop", "masks-identical"),
 )
 """Rules that ingest looks for in every collection once it reads images. Others are those of single readers."""
 
