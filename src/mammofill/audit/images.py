@@ -147,7 +147,8 @@ def _alike_within_patients(
         "The same picture twice under one patient",
         "moderate",
         "It counts twice. If each copy has its own lesions marked, those of the other pass for normal tissue.",
-        "Both are kept, in one split; see the finding on views that are there more than once.",
+        "Both are kept, in one split; files that are the same byte by byte, with other lesions marked in each, give no "
+        "normal patches. See the finding on views that are there more than once.",
         "Look at the pairs below.",
         tuple(written),
         tuple(left_out),
