@@ -219,7 +219,7 @@ def _write_collection(folder: Path, kind: str) -> list[Path]:
         write_table(folder / "own.csv", [["a.png", "m.png", "P1", "benign"], ["a.png", "", "P1", "malignant"]])
         return [folder / "own.csv"]
     if kind == "mini-mias":
-        cv2.imwrite(str(folder / "mdb001.pgm"), np.zeros((1024, 1024), np.uint8) + 90)
+        cv2.imwrite(str(folder / "mdb001.pgm"), np.tri(1024, dtype=np.uint8) * 90)
         (folder / "Info.txt").write_text("INFO\n\nmdb001 G CIRC B 535 425 197\nmdb002 D NORM\n")
         return [folder / "Info.txt"]
     if kind == "cdd-cesm":
@@ -363,8 +363,9 @@ def _sound_set(place: Path) -> Path:
         cv2.imwrite(str(place / "source" / f"{name}.png"), picture(ord(name), (96, 80)) * 16)
     drawn = np.zeros((96, 80), np.uint8)
     drawn[40:52, 20:34] = 255
-    cv2.imwrite(str(place / "source" / "m.png"), drawn)
-    rows = [["a.png", "m.png", "P1", "benign"], ["b.png", "m.png", "P2", "malignant"]]
+    for name in ("ma", "mb"):
+        cv2.imwrite(str(place / "source" / f"{name}.png"), drawn)
+    rows = [["a.png", "ma.png", "P1", "benign"], ["b.png", "mb.png", "P2", "malignant"]]
     write_table(place / "source" / "own.csv", rows)
     return ingest(place / "source", place / "set", IngestSettings(collection="table", height_px=None)).folder
 

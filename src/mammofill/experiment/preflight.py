@@ -247,7 +247,7 @@ def _of_sizes(
         return
     source = study.plan.test.source if study.plan.test else study.plan.source
     ingested = next(step for step in study.steps if step.stage.name == "ingest" and _tells_of(step, source))
-    if source in collections:
+    if source and source in collections:
         entries = collections[source].mammograms
         told = {f"{one.lesion_id} of patient {entry.patient_id}": one.attributes
                 for entry in entries for one in entry.lesions}  # fmt: skip

@@ -26,7 +26,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from filelock import FileLock, SoftFileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
 import mammofill
@@ -508,7 +508,7 @@ def held(out: Path) -> Iterator[Path]:
         who = _named_in(lock)
         told = f": {who}" if who else ""
         raise BusyError(f"{partial} is being written by another process. Wait for it, or stop it{told}.") from None
-    if not isinstance(lock, SoftFileLock):  # that one, for disks without locks, writes the same by itself
+    if type(lock) is FileLock:  # it turns into another kind on disks without locks, which writes the same by itself
         with suppress(OSError):  # of a full disk: then nobody can be named
             (partial / _LOCK_NAME).write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
     try:
@@ -532,7 +532,7 @@ def holder_of(partial: Path) -> str | None:
     return None
 
 
-def _named_in(lock: FileLock) -> str:
+def _named_in(lock: BaseFileLock) -> str:
     """Return the process that wrote its number into a lock, and its machine where that is another; "" if none did."""
     try:
         number, machine = Path(lock.lock_file).read_text(encoding="utf-8").split("\n")[:2]
