@@ -183,6 +183,42 @@ real_shares = [0.5, 1]
 """
 
 
+def test_infillers_share_the_hole_of_the_study_and_each_may_say_otherwise(tmp_path: Path) -> None:
+    text = """
+[hole]
+rule = "ellipse"
+share = 0.3
+
+[infillers.flow]
+preset = "flow-small"
+
+[infillers.partly]
+of = "flow"
+sampling.begin_time = 0.5
+
+[infillers.sham]
+preset = "texture"
+hole.share = 0.2
+
+[[arms]]
+name = "real"
+
+[[arms]]
+name = "generated"
+synthetic = "flow"
+"""
+    plan = read_study(write_study(tmp_path, text)).plan
+    flow, partly, sham = (plan.infillers[name].hole for name in ("flow", "partly", "sham"))
+    assert (flow.rule, flow.share) == ("ellipse", 0.3)
+    assert partly == flow
+    assert sham == replace(flow, share=0.2)
+    assert plan.settings["pair-patches"].hole == flow
+    only = read_study(write_study(tmp_path, "[hole]\nshare = 0.3\n[train-infiller]\npreset = 'flow-small'\n")).plan
+    assert only.infillers["infiller"].hole.share == 0.3
+    with pytest.raises(SettingsError, match=r"\[hole\] has no setting called 'shear'. Did you mean share\?"):
+        read_study(write_study(tmp_path, "[hole]\nshear = 0.3\n"))
+
+
 def test_trained_infillers_learn_from_windows_of_their_own(tmp_path: Path) -> None:
     steps = {str(step.out): step for step in read_study(write_study(tmp_path, WINDOWS)).steps}
     windows, patches = steps["infiller-windows"], steps["patches"]
@@ -296,6 +332,18 @@ synthetic = "sham"
 name = "again"
 repeated = true
 """
+
+
+def test_a_study_file_is_told_what_fits_there_about_judging(tmp_path: Path) -> None:
+    def said(more: str) -> list[str]:
+        study = read_study(write_study(tmp_path, f"[infillers.texture]\npreset = 'texture'\n{more}"))
+        return [step.says["if_unjudged"] for step in study.steps if step.stage.name == "synthesize"]
+
+    advice = said("")
+    assert advice
+    assert all("[judge-infiller] in the study file" in words for words in advice)
+    assert all("unjudged = true under [synthesize]" in words and "--" not in words for words in advice)
+    assert set(said("[judge-infiller]\ncases = 30\n")) == {""}
 
 
 def test_a_grid_trains_each_arm_in_all_ways_and_makes_what_they_share_once(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ def write_own(folder: Path, *labels: str, split: str = "", rows: int = 300) -> P
     lines = ["image,mask,patient,pathology,split"]
     for number, label in enumerate(labels):
         (folder / f"{number}.png").write_bytes((folder / "image.png").read_bytes())
-        mask = "" if label == "normal" else "image.png"
+        mask = "" if label == "normal" else f"{number}.mask.png"
+        if mask:
+            (folder / mask).write_bytes((folder / "image.png").read_bytes())
         lines.append(f"{number}.png,{mask},p{number},{label},{split}")
     (folder / "own.csv").write_text("\n".join(lines), encoding="utf-8")
     return folder / "own.csv"
@@ -62,11 +64,12 @@ def test_weights_at_hand_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_crops_are_taken_whole_and_painted_over(tmp_path: Path) -> None:
     square, mask = np.full((64, 64), 90, np.uint8), np.zeros((64, 64), np.uint8)
     mask[6:58, 10:50] = 255
-    for name, picture in (("image.png", square), ("mask.png", mask)):
-        Image.fromarray(picture).save(tmp_path / name)
-    lines = [f"{number}.png,mask.png,p{number},{label}" for number, label in enumerate(["benign", "malignant"] * 8)]
+    lines = [
+        f"{number}.png,m{number}.png,p{number},{label}" for number, label in enumerate(["benign", "malignant"] * 8)
+    ]
     for number in range(16):
-        (tmp_path / f"{number}.png").write_bytes((tmp_path / "image.png").read_bytes())
+        Image.fromarray(square).save(tmp_path / f"{number}.png")
+        Image.fromarray(mask).save(tmp_path / f"m{number}.png")
     table = tmp_path / "own.csv"
     table.write_text("\n".join(["image,mask,patient,pathology", *lines]))
     assert "crops that were cut around one lesion each" in write_first_study(table, tmp_path / "study.toml", "cpu")
@@ -77,7 +80,8 @@ def test_crops_are_taken_whole_and_painted_over(tmp_path: Path) -> None:
     assert study.plan.windows is None
     mask[6:58, 10:50] = 0
     mask[20:30, 20:30] = 255
-    Image.fromarray(mask).save(tmp_path / "mask.png")
+    for number in range(16):
+        Image.fromarray(mask).save(tmp_path / f"m{number}.png")
     assert not look_at(table).crops, "a square mammogram whose lesion is small is none"
 
 

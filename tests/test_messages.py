@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +148,7 @@ def test_where_no_order_is_right_the_kinds_are_named(tmp_path: Path, capsys: pyt
 def test_a_table_of_excel_says_how_it_begins_and_what_to_do(tmp_path: Path) -> None:
     table = write_own(tmp_path, "benign")
     table.write_bytes(table.read_text().replace("p0", "Müller").encode("windows-1252"))
-    with pytest.raises(SourceError, match=r"read as Latin-1 \(Windows-1252\), a line of it is '0.png,image.png,Müller"):
+    with pytest.raises(SourceError, match=r"Latin-1 \(Windows-1252\), a line of it is '0.png,0.mask.png,Müller"):
         ingest(table, tmp_path / "out", IngestSettings(collection="table"))
 
 
@@ -179,7 +180,8 @@ def test_what_lies_in_a_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     patches = make(tmp_path / "s" / "first", "strange", "elsewhere")
     make(tmp_path / "s" / "deep" / "second", "strange", "elsewhere", patches=patches)
     with begin(tmp_path / "s" / "third", kind="pairs", stage="pair-patches", settings=Nothing(), seed=0, inputs={}):
-        pass
+        live = listing(tmp_path / "s")
+    assert f"third.partial  pairs, begun by pair-patches: being written by process {os.getpid()}\n" in f"{live}\n"
     shutil.copytree(tmp_path / "s" / "first", tmp_path / "s" / "fourth")
     (tmp_path / "s" / "fourth" / "content.txt").unlink()
     shown = listing(tmp_path / "s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mammofill.experiment.listing import listing
 from mammofill.ground.artifact import read_manifest
 from mammofill.ground.errors import BusyError
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
@@ -110,8 +112,10 @@ def test_a_second_process_on_the_same_folder_is_told(films: Path, tmp_path: Path
             assert process.poll() is None
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGSTOP)  # in the middle of its work, for as long as this takes
-        with pytest.raises(BusyError, match=r"out.partial is being written by another process. Wait for it, or stop"):
+        told = f"out.partial is being written by another process. Wait for it, or stop it: process {process.pid}."
+        with pytest.raises(BusyError, match=re.escape(told)):
             ingest(films, out, INGEST)
+        assert f"begun by ingest: being written by process {process.pid}" in listing(tmp_path)
     finally:
         os.kill(process.pid, signal.SIGCONT)
         said = process.communicate(timeout=60)[1].decode()

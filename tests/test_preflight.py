@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,37 @@ def fault(path: Path, out: Path) -> MammofillError:
     with pytest.raises(MammofillError) as found:
         ready_study(path, out)
     return found.value
+
+
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [
+        ("aera", r"study.toml \[write-report\]: size_attribute is 'aera', .*own.csv has .*; there are: area, shape"),
+        ("shape", r"of lesion 0_1 of patient p0 in .*own.csv it is 'oval', which is no number"),
+    ],
+)
+def test_a_size_attribute_that_is_none_is_told_before_anything_runs(
+    write: Write, tmp_path: Path, attribute: str, words: str
+) -> None:
+    report = '\n[write-report]\nsize_attribute = "{}"\n'
+    path = write(*["benign", "malignant"] * 6, small=SMALL + report.format(attribute))
+    table = tmp_path / "own" / "own.csv"
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([f"{header},area,shape", *(f"{row},12.5,oval" for row in rows)]))
+    found = fault(path, tmp_path / "out")
+    assert isinstance(found, SettingsError)
+    assert re.search(words, str(found))
+    path.write_text(path.read_text().replace(report.format(attribute), report.format("area")))
+    ready_study(path, tmp_path / "out")
+
+
+def test_faults_of_several_tables_are_told_with_the_hole_that_infillers_share(write: Write, tmp_path: Path) -> None:
+    hole = '[hole]\nrule = "ellipse"\n[train-infiller]\npreset = "paper"\nhole.share = 0.2\n'
+    found = fault(
+        write("benign", small=f"{hole}[evaluate]\nresamples = -1\n[grid]\nclassifiers = 0\n"), tmp_path / "out"
+    )
+    assert str(found).startswith("2 faults"), found
+    assert "share" not in str(found)
 
 
 def test_nothing_is_lacking(write: Write, tmp_path: Path) -> None:
@@ -182,8 +214,9 @@ def test_steps_images_and_no_time_where_no_rate_is_known(write: Write, tmp_path:
         "steps   11, of which 0 are done",
         "images  train-infiller: 1 x 3,000",
         "images  train-classifier: 2 x 6,000",
-        f"time    unknown: nothing like it was finished in {tmp_path / 'runs' / 'out'} or beside it, so no rate was "
-        "measured",
+        f"time    unknown: nothing like it was finished in {tmp_path / 'runs' / 'out'} or beside it. A rate is "
+        "known once one such step is finished there: a training of the same network on the same device, any other step "
+        "with the same settings.",
     ]
 
 

@@ -160,7 +160,8 @@ _WAYS: tuple[Callable[[bytearray, Random], bytes], ...] = (
 def try_images(folder: Path, random: Random, count: int) -> Iterator[str]:
     """Put mutated images, half of them masks, into one table with two sound ones, and ingest it."""
     sound = sound_images(folder / "sound")
-    cv2.imwrite(str(folder / "mask.png"), mask())
+    for name in ("mask.png", "other.png"):
+        cv2.imwrite(str(folder / name), mask())
     rows = []
     for number in range(count):
         whole = sound[int(random.integers(len(sound)))]
@@ -170,7 +171,10 @@ def try_images(folder: Path, random: Random, count: int) -> Iterator[str]:
             rows.append([damaged.name, "", f"q{number}x", "normal"])
         else:
             rows.append(["sound/b.png", damaged.name, "marked", "benign"])  # lost if one of its masks kills its reader
-    rows += [["sound/plain.dcm", "mask.png", "whole", "benign"], ["sound/a.png", "mask.png", "other", "malignant"]]
+    rows += [
+        ["sound/plain.dcm", "mask.png", "whole", "benign"],
+        ["sound/a.png", "other.png", "other", "malignant"],
+    ]
     write_table(folder / "own.csv", rows)
     began = time.monotonic()
     settings = IngestSettings(collection="table", height_px=None, split="patients", read_seconds=_SLOWEST_SECONDS)
@@ -215,7 +219,7 @@ def _write_collection(folder: Path, kind: str) -> list[Path]:
         write_table(folder / "own.csv", [["a.png", "m.png", "P1", "benign"], ["a.png", "", "P1", "malignant"]])
         return [folder / "own.csv"]
     if kind == "mini-mias":
-        cv2.imwrite(str(folder / "mdb001.pgm"), np.zeros((1024, 1024), np.uint8) + 90)
+        cv2.imwrite(str(folder / "mdb001.pgm"), np.tri(1024, dtype=np.uint8) * 90)
         (folder / "Info.txt").write_text("INFO\n\nmdb001 G CIRC B 535 425 197\nmdb002 D NORM\n")
         return [folder / "Info.txt"]
     if kind == "cdd-cesm":
@@ -359,8 +363,9 @@ def _sound_set(place: Path) -> Path:
         cv2.imwrite(str(place / "source" / f"{name}.png"), picture(ord(name), (96, 80)) * 16)
     drawn = np.zeros((96, 80), np.uint8)
     drawn[40:52, 20:34] = 255
-    cv2.imwrite(str(place / "source" / "m.png"), drawn)
-    rows = [["a.png", "m.png", "P1", "benign"], ["b.png", "m.png", "P2", "malignant"]]
+    for name in ("ma", "mb"):
+        cv2.imwrite(str(place / "source" / f"{name}.png"), drawn)
+    rows = [["a.png", "ma.png", "P1", "benign"], ["b.png", "mb.png", "P2", "malignant"]]
     write_table(place / "source" / "own.csv", rows)
     return ingest(place / "source", place / "set", IngestSettings(collection="table", height_px=None)).folder
 

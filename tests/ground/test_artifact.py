@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -277,6 +278,8 @@ def test_a_second_process_is_told(tmp_path: Path) -> None:
         assert work is not None
         with pytest.raises(BusyError, match=r"a\.partial is being written by another process"), begin_it():
             pass
+        with pytest.raises(ArtifactError, match=rf"a is not finished: it is being written by process {os.getpid()}"):
+            Loaf.open(tmp_path / "a")
         work.finish({})
     assert Loaf.open(tmp_path / "a").manifest.files == {}
 

@@ -154,6 +154,9 @@ def test_pipes_devices_and_names_that_cannot_be_are_passed_by(tmp_path: Path) ->
     found = ingest(tmp_path / "own.csv", tmp_path / "out table", TABLE)
     assert len(found.mammograms) == 4
     assert [rule for rule, _ in excluded(found).values()] == ["file-missing"] * 3
+    told = "\n".join(found.exclusions["found"])
+    assert "pipe.png is not a regular file but a named pipe." in told
+    assert "zero.png is not a regular file but a device." in told
 
 
 # ---- names of files -------------------------------------------------------------------------------------------------

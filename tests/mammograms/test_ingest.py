@@ -84,7 +84,9 @@ def test_every_fault_is_a_row_and_the_rest_goes_on(tmp_path: Path) -> None:
         "P_00009": False, "P_00010": False,
     }  # fmt: skip
     assert found.lesions["pathology"].tolist() == ["benign", "malignant", "benign"]
-    assert found.manifest.counts == {"mammograms": 8, "lesions": 3, "exclusions": 8, "decisions": 1}
+    told = dict(found.decisions["rule"].value_counts())
+    assert told == {"twins-unknown": 1, "masks-identical": 1, "range-unused": 1}
+    assert found.manifest.counts == {"mammograms": 8, "lesions": 3, "exclusions": 8, "decisions": 3}
 
 
 def test_a_collection_of_faults_alone_is_refused(tmp_path: Path) -> None:
@@ -275,7 +277,7 @@ def test_a_table_over_common_files_keeps_every_level(tmp_path: Path, kind: str, 
 
 def lesion_row(folder: Path, name: str, pathology: str, **more: object) -> dict[str, object]:
     """Write a mammogram and a mask, and return the row of their lesion."""
-    cv2.imwrite(str(folder / f"{name}.png"), breast_picture())
+    cv2.imwrite(str(folder / f"{name}.png"), breast_picture(ord(name[0])))
     cv2.imwrite(str(folder / f"{name}-mask.png"), lesion_mask(Case()).astype(np.uint8) * 255)
     return {
         "image": f"{name}.png", "mask": f"{name}-mask.png", "patient": name, "pathology": pathology, **more
@@ -311,7 +313,8 @@ def test_words_for_pathology_are_understood_and_said(
     found = ingest(write_table(tmp_path, rows), tmp_path / "out", settings, progress=heard)
     assert found.lesions["pathology"].tolist() == meant
     assert f"own.csv says {words[0]!r} for pathology (1x). Read as benign." in heard.lines
-    assert set(found.decisions["rule"]) == {"pathology-word", "image-of-two-patients"}  # all have one picture here
+    of_these_pictures = {"masks-identical", "range-unused"}
+    assert set(found.decisions["rule"]) == {"pathology-word", *of_these_pictures}
 
 
 @pytest.mark.parametrize(
@@ -404,7 +407,7 @@ def test_a_table_says_what_is_wrong_with_it(tmp_path: Path) -> None:
 def test_mammograms_of_a_table_are_named_without_the_folders_they_share(tmp_path: Path) -> None:
     for folder in ("pictures/one", "pictures/two"):
         (tmp_path / folder).mkdir(parents=True)
-        cv2.imwrite(str(tmp_path / folder / "l cc.png"), np.zeros((8, 8), np.uint8))
+        cv2.imwrite(str(tmp_path / folder / "l cc.png"), np.eye(8, dtype=np.uint8))
     rows: list[dict[str, object]] = [
         {"Image": f"pictures/{name}/l cc.png", "Mask": "", "Patient": name, "Pathology": "normal"}
         for name in ("one", "two")
@@ -424,7 +427,7 @@ def test_jpeg_masks_are_cut_at_half(tmp_path: Path) -> None:
 
 def test_faults_of_a_table_are_rows(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d"):
-        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((8, 8), np.uint8))
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.eye(8, dtype=np.uint8))
     whole = (tmp_path / "d.png").read_bytes()
     (tmp_path / "d.png").write_bytes(whole[: len(whole) // 2])
     rows: list[dict[str, object]] = [

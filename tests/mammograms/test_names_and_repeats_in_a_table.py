@@ -17,14 +17,17 @@ HEADER = "image,mask,patient,pathology"
 TABLE = IngestSettings(collection="table")
 
 
-def write(folder: Path, *rows: str, header: str = HEADER) -> Path:
-    """Write a table, and a picture for each image and each mask in it that names a file; n.png is another mask."""
+def write(folder: Path, *rows: str, header: str = HEADER, same: bool = False) -> Path:
+    """Write a table, and a picture for each image and each mask in it that names a file; n.png is another mask.
+
+    Pictures differ by their names, unless all are to be the same.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     mask = np.zeros((60, 40), np.uint8)
     mask[20:30, 10:20] = 255
-    picture = (film(rows=60, columns=40) >> 8).astype(np.uint8)
     for row in rows:
         image, mask_name = row.split(",")[:2]
+        picture = (film(0 if same else len(image) + ord(image[0]), rows=60, columns=40) >> 8).astype(np.uint8)
         for name, pixels in ((image, picture), (mask_name, mask)):
             if name.strip("./"):
                 path = folder / name
@@ -113,7 +116,7 @@ def test_an_image_that_is_called_normal_and_a_lesions_gives_no_normal_patches(tm
 
 def test_one_file_under_two_patients_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = ("a.png,m.png,P1,benign", "b.png,,P2,normal")
-    found = ingest(write(tmp_path / "own", *rows), tmp_path / "out", TABLE, progress=LineProgress())
+    found = ingest(write(tmp_path / "own", *rows, same=True), tmp_path / "out", TABLE, progress=LineProgress())
     said = capsys.readouterr().err
     assert "patients that may be one person: 1, all in decisions.parquet. The first: a.png of P1 (" in said
     assert "nothing keeps her in one split: give her one name." in said

@@ -101,6 +101,9 @@ def test_three_real_lesions_stand_beside_fills_of_each_class(page: str) -> None:
         shown = [alt for alt in alts if alt.startswith(f"{words} lesion ")]
         assert len(shown) == count, words  # the toy study has two fills of a class
         assert len({alt.split(", ")[-1] for alt in shown}) == count, "of different patients"
+        outlined = [alt for alt in alts if alt.startswith(f"{words} outline ")]
+        assert [alt.replace("outline", "lesion") for alt in outlined] == shown, "and again with its outline"
+    assert "below that with its lesion outlined in amber. A fill is a lesion that an" in Reader(page).words
 
 
 def test_every_picture_says_what_it_shows_in_numbers(page: str) -> None:

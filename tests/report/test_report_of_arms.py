@@ -309,6 +309,7 @@ def test_each_figure_of_many_arms_tells_them_apart(grid: Comparison) -> None:
     for figure in (reliability, *over.values()):
         assert {"a", "b", "c", "d"} <= words_in(figure.content), figure.heading
         assert all(f"{arm}: " in figure.alt for arm in "abcd"), figure.heading
+    assert "right of 0 the arm has the higher one. Line: 95 % confidence interval (CI) over" in forest.note
     assert {"a, dose 0.5 against real", "a, dose 0.5 against b"} <= words_in(forest.content)
     assert re.search(r"a, dose 0\.5 against b: 0\.000 \[0\.000, 0\.000\]", forest.alt)
     dose = words_in(over["AUC by lesion, against the dose"].content)
@@ -323,6 +324,13 @@ def test_no_table_of_the_page_is_wider_than_paper(grid: Comparison) -> None:
     shown = [name for sheet in of_arms for name in sheet.columns if name not in ("arm", "dose", "share of patients")]
     assert {"AUC by lesion", "PR-AUC", "Brier score"} <= set(shown)
     assert len(shown) == len(set(shown)) + shown.count("classifiers") - 1, "each measure once"
+
+
+def test_a_forest_plot_says_what_its_colours_and_marks_mean(comparison: Comparison) -> None:
+    forest = forest_plot(comparison)
+    assert forest is not None
+    assert "Blue: a difference is shown (p below 0.05 after Holm's correction). Dark gray: none" in forest.note
+    assert "light ticks: true differences that 80 % of such studies would show." in forest.note
 
 
 def test_what_nobody_asked_for_is_not_in_the_forest_plot(tmp_path: Path) -> None:

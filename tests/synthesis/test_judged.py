@@ -64,6 +64,16 @@ def test_without_a_judgement_there_is_a_warning_unless_it_is_meant(world: World,
     assert found.manifest.settings["unjudged"] is True
 
 
+def test_who_judges_afterwards_is_not_warned_and_a_study_file_gets_its_own_advice(world: World, tmp_path: Path) -> None:
+    silent, told = Saying(), Saying()
+    given = (world.infiller, world.pairs, world.patches)
+    synthesize(*given, tmp_path / "a", SOME, progress=silent, if_unjudged="")
+    synthesize(*given, tmp_path / "b", SOME, progress=told, if_unjudged="Write unjudged = true.")
+    assert not any("WARNING" in line for line in silent.said)
+    (line,) = [line for line in told.said if "WARNING" in line]
+    assert line.endswith("these patches teach wrong labels. Write unjudged = true.")
+
+
 def test_an_infiller_that_does_not_paint_the_class_is_refused(world: World, tmp_path: Path) -> None:
     judgement = make_judgement(tmp_path / "no", world.infiller, "not reached")
     with pytest.raises(

@@ -25,6 +25,7 @@ from mammofill.mammograms.names_in_headers import one_person_in_headers
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.collections import read_collection
+from mammofill.mammograms.sources.shared_masks import same_masks
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def _with_images(
                 {one.entry.patient_id: split for one in looked if (split := one.entry.official_split)},
             )
         )
+        decisions.extend(same_masks(mask for one in looked for mask in one.facts.masks))
         with progress.task("comparing pictures", 1) as task:
             copy_of = partial(read_small_copy, folder)
             of_images = image_findings(looked, listed_rows(collection), copy_of, spellings)

@@ -20,6 +20,7 @@ from mammofill.mammograms.prepare import prepare_alone
 from mammofill.mammograms.reading import read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
+from mammofill.mammograms.sources.shared_masks import ReadFromFile, masks_from_files
 from mammofill.mammograms.tissue import Tissue, enlarge_tissue, map_tissue
 
 
@@ -71,6 +72,8 @@ class Facts:
     pixels: Pixels | None
     """None where the mammogram is left out."""
     mask_files: tuple[MaskFile, ...] = ()
+    masks: tuple[ReadFromFile, ...] = ()
+    """What tells the masks of its lesions apart."""
 
 
 def examine(source: Path, folder: Path, settings: IngestSettings, entry: MammogramEntry) -> None:
@@ -91,7 +94,8 @@ def examine(source: Path, folder: Path, settings: IngestSettings, entry: Mammogr
         pixels = _pixels(read, entry)
         (folder / f"{entry.mammogram_id}.png").write_bytes(encode_png(small_copy(image)))
     mask_files = tuple(_mask_files(source, entry, made.lesions))
-    facts = Facts(tuple(made.exclusions), tuple(made.decisions), pixels, mask_files)
+    masks = tuple(masks_from_files([entry], made.mammograms, made.lesions, made.hashes))
+    facts = Facts(tuple(made.exclusions), tuple(made.decisions), pixels, mask_files, masks)
     (folder / f"{entry.mammogram_id}.json").write_text(json.dumps(asdict(facts)), encoding="utf-8")
 
 
@@ -106,6 +110,7 @@ def read_facts(folder: Path, entry: MammogramEntry) -> Facts | None:
         tuple(Decision(**row) for row in found["decisions"]),
         Pixels(**found["pixels"]) if found["pixels"] else None,
         tuple(MaskFile(**(row | {"folders": tuple(row["folders"])})) for row in found["mask_files"]),
+        tuple(ReadFromFile(**(row | {"pixels": tuple(row["pixels"])})) for row in found["masks"]),
     )
 
 

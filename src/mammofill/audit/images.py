@@ -18,7 +18,7 @@ from mammofill.audit.likeness import (
     SmallCopy,
     correlate_detail,
 )
-from mammofill.mammograms.mixed_values import Values, find_mixtures
+from mammofill.mammograms.mixed_values import Mixture, Values, find_mixtures
 from mammofill.mammograms.sources.annotations import Listed, MammogramEntry
 
 LARGEST_SHARE_BRIGHTEST = 0.01
@@ -147,7 +147,8 @@ def _alike_within_patients(
         "The same picture twice under one patient",
         "moderate",
         "It counts twice. If each copy has its own lesions marked, those of the other pass for normal tissue.",
-        "Both are kept, in one split; see the finding on views that are there more than once.",
+        "Both are kept, in one split; files that are the same byte by byte, with other lesions marked in each, give no "
+        "normal patches. See the finding on views that are there more than once.",
         "Look at the pairs below.",
         tuple(written),
         tuple(left_out),
@@ -270,7 +271,21 @@ def _mixtures(looked: Sequence[Looked]) -> list[Finding]:
                 (mixture.found,) if mixture else (),
             )
         )
-    return findings
+    return [*findings, _unused_range(there.get("range-unused"), entry_of)]
+
+
+def _unused_range(unused: Mixture | None, entry_of: Mapping[str, MammogramEntry]) -> Finding:
+    return Finding(
+        "range-unused",
+        "Images that use a small part of the range of their bits",
+        "moderate",
+        "They are dark: a network sees all of them within a few gray levels of black.",
+        "Kept as they are, with a decision (`range-unused`).",
+        "Compare the greatest values with the number of bits that the files state. A table says in a column `bits` how "
+        "many the values have.",
+        tuple(Case(name, entry_of[name].patient_id, "is dark", (name,)) for name in (unused.fewer if unused else ())),
+        (unused.found,) if unused else (),
+    )
 
 
 def _masks_swapped(looked: Sequence[Looked], rows: Sequence[Listed]) -> Finding:

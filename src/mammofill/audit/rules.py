@@ -69,6 +69,13 @@ _LEFT_OUT: dict[str, _Rule] = {
         "Left out with what was found; the next run of `ingest` tries again.",
         "Download the file again, and compare its size with the publisher's list.",
     ),
+    "picture-blank": _Rule(
+        "Pictures of one value",
+        "moderate",
+        "There is nothing in them: a lesion marked there would be learned as noise.",
+        "The mammogram is left out.",
+        "Look at the picture, and at whatever converted it.",
+    ),
     "reader-died": _Rule(
         "Mammograms over which the reading process died",
         "moderate",
@@ -95,6 +102,13 @@ _LEFT_OUT: dict[str, _Rule] = {
         _NO_NORMALS,
     ),
     "mask-ambiguous": _Rule("Lesions with two masks that differ", "moderate", "One of them is wrong.", _NO_NORMALS),
+    "mask-of-two-mammograms": _Rule(
+        "Masks that are named for different mammograms",
+        "moderate",
+        "A lesion lies at one place of one picture: at least one of the mammograms has a lesion marked where none is.",
+        f"Nobody can say whose it is: the lesions of all these mammograms are left out. {_NO_NORMALS}",
+        "Read the rows named, and look at the mask over each of the mammograms.",
+    ),
     "mask-size": _Rule(
         "Masks of another size than their mammogram, that could not be placed",
         "moderate",
@@ -148,6 +162,28 @@ _DECIDED: dict[str, _Rule] = {
         "Taken for one person: case, spaces, hyphens, leading zeros, decimals of a spreadsheet (`4.0`) and a word like "
         "`P_` before the number make no difference (docs/sources.md).",
         "Look for the spellings named in all tables and headers of the collection.",
+    ),
+    "polarity-doubtful": _Rule(
+        "Mammograms that may have black for white",
+        "moderate",
+        "Dense tissue, bright in the others, is dark in them.",
+        "Kept as they are.",
+        "Look at the picture: film is black, and dense tissue is bright.",
+    ),
+    "mask-named-twice": _Rule(
+        "Masks that are named for two pictures that may be of one exposure",
+        "note",
+        "Where the pictures are not of one exposure, one of them has its lesion marked where none is.",
+        "Kept for each of the pictures.",
+        "Look at the mask over each of the pictures.",
+    ),
+    "masks-identical": _Rule(
+        "Masks of different mammograms that mark the same pixels",
+        "moderate",
+        "Two people's outlines hardly ever agree in each pixel: one mask may be a copy that got the other's name, and "
+        "then marks healthy tissue as a lesion.",
+        "Both are kept.",
+        "Look at both masks over their mammograms.",
     ),
     "mask-resampled": _Rule(
         "Masks of another size, brought to their mammogram's",
@@ -236,13 +272,13 @@ _TOLD_TOGETHER = ("files-of-no-row", "dicom-and-picture", "jpeg-copy", "subtract
 OF_TABLES = ("patient-spelled-differently", "patient-unknown")
 """Rules that need no file to be there."""
 
-OF_FILES = (*OF_TABLES, "file-missing", "lesion-without-place")
+OF_FILES = (*OF_TABLES, "file-missing", "lesion-without-place", "mask-of-two-mammograms")
 """Rules that need files to be there, but no pixel of them."""
 
 OF_IMAGES = (
     *OF_FILES,
-    *("unreadable", "reader-died", "mask-unreadable", "mask-missing", "mask-empty", "mask-ambiguous", "mask-size"),
-    *("mask-outside", "mask-outside-breast", "mask-resampled", "mask-placed-by-crop"),
+    *("unreadable", "picture-blank", "reader-died", "mask-unreadable", "mask-missing", "mask-empty", "mask-ambiguous"),
+    *("mask-size", "mask-outside", "mask-outside-breast", "mask-resampled", "mask-placed-by-crop", "masks-identical"),
 )
 """Rules that ingest looks for in every collection once it reads images. Others are those of single readers."""
 

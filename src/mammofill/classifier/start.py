@@ -19,6 +19,7 @@ from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact, fingerprint_file, read_manifest
 from mammofill.ground.backbone import read_backbone
 from mammofill.ground.errors import WeightsError
+from mammofill.ground.file_names import why_no_file
 
 _HEADS = {"resnet50": "fc.", "squeezenet1_1": "classifier.", "convnext_tiny": "classifier.2."}
 _UP_TO_LAYER2 = ("conv1.", "bn1.", "layer1.", "layer2.")
@@ -63,7 +64,7 @@ def find_weights(settings: TrainClassifierSettings) -> Path | None:
     if settings.weights_file is not None:
         path = Path(settings.weights_file)
         if not path.is_file():
-            raise WeightsError(f"weights_file {path} does not exist. Check the path.")
+            raise WeightsError(f"weights_file {path} {why_no_file(path)}. Check the path.")
         return path
     if settings.is_timms:
         return timm_networks.published_file(settings.network, imagenet=settings.weights == "imagenet")

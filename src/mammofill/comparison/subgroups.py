@@ -99,19 +99,36 @@ def _sizes(lesions: pd.DataFrame, attribute: str, mammograms: MammogramSet) -> t
 
 def _numbers(lesions: pd.DataFrame, attribute: str, mammograms: MammogramSet) -> pd.Series[float]:
     told = [json.loads(one) if isinstance(one, str) else {} for one in lesions["attributes"]]
-    values = pd.Series([one.get(attribute) for one in told], lesions.index, "string")
+    names = [f"{row['lesion_id']} of patient {row['patient_id']}" for row in lesions.to_dict("records")]
+    return sizes_told(attribute, told, names, str(mammograms.folder)).set_axis(lesions.index)
+
+
+def sizes_told(attribute: str, told: Sequence[Mapping[str, str]], names: Sequence[str], where: str) -> pd.Series[float]:
+    """Return the size of each lesion as an attribute tells it, missing where it does not.
+
+    Args:
+        attribute: its name.
+        told: the attributes of each lesion.
+        names: the lesions in the same order, for messages.
+        where: where they are from, for messages.
+
+    Raises:
+        SettingsError: no lesion has that attribute, or it is no number.
+    """
+    values = pd.Series([one.get(attribute) for one in told], dtype="string")
     if values.isna().all():
         known = ", ".join(sorted(set().union(*told))) or "none"
         raise SettingsError(
-            f"size_attribute is {attribute!r}, but no lesion in {mammograms.folder} has such an attribute; there are: "
-            f"{known}. Name one of these, or leave it out."
+            f"size_attribute is {attribute!r}, but no lesion in {where} has such an attribute; there are: {known}. "
+            "Name one of these, or leave it out."
         )
     numbers = pd.to_numeric(values, errors="coerce").astype("float64")
-    if len(wrong := lesions[values.notna() & numbers.isna()]):
-        row = wrong.iloc[0]
+    wrong = values[values.notna() & numbers.isna()]
+    if len(wrong):
+        number = int(wrong.index[0])
         raise SettingsError(
-            f"size_attribute is {attribute!r}, but of lesion {row['lesion_id']} of patient {row['patient_id']} in "
-            f"{mammograms.folder} it is {values[wrong.index[0]]!r}, which is no number. Name an attribute of numbers."
+            f"size_attribute is {attribute!r}, but of lesion {names[number]} in {where} it is {wrong.iloc[0]!r}, "
+            "which is no number. Name an attribute of numbers."
         )
     return numbers
 

@@ -17,6 +17,11 @@ from mammofill.ground.progress import in_words
 _DEPTHS = ("*", "*/*", "*/*/*")
 """Where finished artifacts are looked for, below the study's folder and its parent."""
 
+_HOW_KNOWN = (
+    "A rate is known once one such step is finished there: a training of the same network on the same device, any "
+    "other step with the same settings."
+)
+
 
 def effort_lines(study: Study, out: Path, device: str) -> Iterator[str]:
     """Yield steps, images and time, a line each.
@@ -37,10 +42,10 @@ def effort_lines(study: Study, out: Path, device: str) -> Iterator[str]:
     if not waiting:
         return
     if not known:
-        yield f"time    unknown: nothing like it was finished in {out} or beside it, so no rate was measured"
+        yield f"time    unknown: nothing like it was finished in {out} or beside it. {_HOW_KNOWN}"
         return
     missing = ", ".join(f"{count} {name}" for name, count in unknown.items())
-    more = f"; not counting {missing}, whose rate was never measured here" if missing else ""
+    more = f"; not counting {missing}, like which nothing was finished here. {_HOW_KNOWN}" if missing else ""
     yield f"time    about {in_words(sum(known))} for {len(known)} steps, at rates that were measured nearby{more}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from mammofill.experiment.settings import read_settings
 from mammofill.experiment.stages import stage_named
-from mammofill.experiment.tables import place, stage_settings
+from mammofill.experiment.tables import merged, place, stage_settings
 from mammofill.ground.errors import SettingsError
 from mammofill.infilling import Infiller
 
@@ -71,6 +71,13 @@ def read_infillers(content: Mapping[str, Any], tables: Mapping[str, dict[str, An
              if "of" in table}  # fmt: skip
     settings = {name: again[name] if name in again else own[name] for name in named}
     return Infillers(settings, starts, ready, {name: str(named[name]["of"]) for name in again})
+
+
+def with_hole(hole: Any, table: Any) -> Any:
+    """Lay the table of an infiller over the table ``[hole]`` of its study, where it is one that has settings."""
+    if not (isinstance(hole, Mapping) and isinstance(table, Mapping)) or {"of", "artifact"} & table.keys():
+        return table
+    return merged({"hole": hole}, table)
 
 
 def _elsewhere(key: str, tables: Mapping[str, dict[str, Any]], path: Path) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mammofill.experiment.stages import all_stages, find
-from mammofill.ground.artifact import MANIFEST_NAME, PARTIAL, Artifact, Manifest, read_manifest, read_plan
+from mammofill.ground.artifact import MANIFEST_NAME, PARTIAL, Artifact, Manifest, holder_of, read_manifest, read_plan
 from mammofill.ground.errors import MammofillError, SourceError
 from mammofill.ground.progress import in_words
 
@@ -81,11 +81,15 @@ def entry_of(place: Path) -> Entry:
 
 
 def _unfinished(place: Path) -> Entry:
+    writer = holder_of(place)
     try:
         plan = read_plan(place)
     except (MammofillError, OSError) as error:
+        if writer:  # who has only begun
+            return Entry(place, "artifact", f"being written by {writer}", "", "")
         return Entry(place, "artifact", "begun", str(error), "")
-    state = f"begun by {plan.get('stage')}: run the same command again to go on"
+    state = f"begun by {plan.get('stage')}: "
+    state += f"being written by {writer}" if writer else "run the same command again to go on"
     return Entry(place, str(plan.get("kind")), state, "", "")
 
 

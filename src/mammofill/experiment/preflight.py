@@ -6,6 +6,7 @@ nobody mends one only to meet the next.
 
 from __future__ import annotations
 
+import json
 import shutil
 import urllib.error
 import urllib.request
@@ -14,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mammofill.comparison.subgroups import sizes_told
 from mammofill.experiment import arms, infillers
 from mammofill.experiment.first_study import classes_of, typical_size
 from mammofill.experiment.machine import kept_weights
@@ -23,6 +25,7 @@ from mammofill.experiment.steps import Grid, Plan, Step
 from mammofill.experiment.study import Study, read_study
 from mammofill.ground.artifact import MANIFEST_NAME
 from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, TooFewError, WeightsError
+from mammofill.mammograms.mammogram_set import MammogramSet
 from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.collections import read_collection
 from mammofill.mammograms.split import split_patients
@@ -71,6 +74,7 @@ def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
         source = step.inputs["source"][0]
         if source in collections and (splits := _splits_of(source, study.plan)):
             yield from _of_patients(study, step, collections[source], splits)
+    yield from _of_sizes(study, waiting, collections, out)
     yield from _of_disk(ingests, collections, out)
 
 
@@ -109,13 +113,15 @@ def _in_tables(path: Path) -> Iterator[MammofillError]:
 def _checks_of_tables(content: Mapping[str, Any], path: Path) -> Iterator[Callable[[], object]]:
     if isinstance(content.get("device"), str):
         yield partial(_find_device, content["device"], path)
+    hole = content.get("hole")
     for name, values in content.items():
+        values = infillers.with_hole(hole, values) if name == "train-infiller" else values
         if isinstance(values, Mapping) and name not in ("infillers", "external", "test", "quick", "infiller-windows"):
             yield _reading(name, values, f"{path} [{name}]", path)
     named = content.get("infillers", {})
     for name, values in named.items() if isinstance(named, Mapping) else ():
         if not (isinstance(values, Mapping) and "of" in values):  # whose settings are another one's
-            yield _reading("train-infiller", values, f"{path} [infillers.{name}]", path)
+            yield _reading("train-infiller", infillers.with_hole(hole, values), f"{path} [infillers.{name}]", path)
     shared, tables = content.get("train-classifier", {}), content.get("arms", ())
     for arm in tables if isinstance(tables, list) else ():
         if isinstance(arm, Mapping) and isinstance(shared, Mapping) and not arm.get("discriminator"):
@@ -230,6 +236,36 @@ def _of_patients(study: Study, step: Step, collection: Collection, splits: tuple
             f"{source}: no patient in the {split} split{where} has a {' or '.join(empty)}{kind} lesion. Take another "
             f"split, share or seed in [ingest], or another abnormality.{left_out}"
         )
+
+
+def _of_sizes(
+    study: Study, waiting: list[Step], collections: Mapping[Path, Collection], out: Path
+) -> Iterator[MammofillError]:
+    """Yield a fault where the report is to read sizes from an attribute that the lesions have not, or of no numbers."""
+    attribute = study.plan.settings["write-report"].size_attribute
+    if not attribute or not any(step.stage.name == "write-report" for step in waiting):
+        return
+    source = study.plan.test.source if study.plan.test else study.plan.source
+    ingested = next(step for step in study.steps if step.stage.name == "ingest" and _tells_of(step, source))
+    if source and source in collections:
+        entries = collections[source].mammograms
+        told = {f"{one.lesion_id} of patient {entry.patient_id}": one.attributes
+                for entry in entries for one in entry.lesions}  # fmt: skip
+    elif (out / ingested.out / MANIFEST_NAME).is_file():
+        rows = MammogramSet.open(out / ingested.out).lesions.to_dict("records")
+        told = {f"{row['lesion_id']} of patient {row['patient_id']}": json.loads(row["attributes"]) for row in rows}
+    else:
+        return  # of practice mammograms that are not drawn yet, or of a collection whose fault is told already
+    try:
+        sizes_told(attribute, list(told.values()), list(told), str(source or out / ingested.out))
+    except SettingsError as fault:
+        yield SettingsError(f"{study.path} [write-report]: {fault}")
+
+
+def _tells_of(step: Step, source: Path | None) -> bool:
+    """Say whether an ingest reads this source; that of practice mammograms, which the study draws, is relative."""
+    given = step.inputs["source"][0]
+    return given == source if source else not given.is_absolute()
 
 
 def _chooses(study: Study) -> bool:

@@ -233,5 +233,5 @@ def open_inputs(step: Step, out: Path) -> dict[str, Any]:
 
 
 def _run_step(step: Step, study: Study, out: Path, progress: Progress) -> Artifact:
-    how = {"seed": step.seed, "progress": progress, "device": study.device}
+    how = {"seed": step.seed, "progress": progress, "device": study.device, **step.says}
     return step.stage(open_inputs(step, out), out / step.out, step.settings, **how)

@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 from jsonargparse import ArgumentParser
 
 from mammofill.ground.errors import SettingsError, SourceError, did_you_mean
-from mammofill.ground.file_names import meant_path
+from mammofill.ground.file_names import meant_path, why_no_file
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     try:
         if path.exists() and not path.is_file():
-            raise SettingsError(f"{path} is no file but a folder, pipe or device. Give the path of a TOML file.")
+            raise SettingsError(f"{path} {why_no_file(path)}. Give the path of a TOML file.")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SettingsError(f"{path} does not exist.{meant_path(path)} Give the path of a TOML file.") from error
@@ -155,7 +155,7 @@ def _with_files_found(values: Mapping[str, Any], where: str, folder: Path, withi
         elif within + name in _WEIGHTS_FILES and isinstance(value, str) and value != "null":
             file = (folder / value).resolve()
             if not file.is_file():
-                raise SourceError(f"{where}: {within + name} {file} does not exist. It is relative to {folder}.")
+                raise SourceError(f"{where}: {within + name} {file} {why_no_file(file)}. It is relative to {folder}.")
             found[name] = str(file)
     return found
 

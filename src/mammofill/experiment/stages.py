@@ -17,7 +17,7 @@ from typing import Any
 from mammofill.ground.artifact import Artifact, read_manifest, verify
 from mammofill.ground.errors import ArtifactError, SettingsError, SourceError, WrongKindError, did_you_mean
 from mammofill.ground.extensions import with_extensions
-from mammofill.ground.file_names import meant_path, refuse_source_url
+from mammofill.ground.file_names import meant_path, refuse_source_url, why_no_file
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Input:
         if not Path(path).exists():
             meant = meant_path(Path(path))
             raise SourceError(f"{path} does not exist.{meant} Give the folder (or table) of the collection.")
+        if not (Path(path).is_dir() or Path(path).is_file()):  # whoever opens a pipe or a device may wait for ever
+            raise SourceError(f"{path} {why_no_file(Path(path), 'a folder or a file')}.")
         return Path(path)
 
 

@@ -206,6 +206,8 @@ class Step:
     """Where the artifact comes to lie, relative to the study's output folder."""
     settings: Any
     seed: int
+    says: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the stage's function that change what it says, and nothing of what it makes."""
 
 
 @dataclass(frozen=True)
@@ -347,7 +349,16 @@ def _filled(plan: Plan) -> Iterator[Step]:
         made_from = {"infiller": (_infiller(who, name, number, plan),), "pairs": (_pairs_for(who, name, plan),)}
         made_from["patches"] = (patches_at(who),)
         settings, seed = _filling_of(who, name, plan), infiller_seed(plan.seed, number)
-        yield _step("synthesize", made_from, _synthetic(who, name, number, plan), settings, seed)
+        step = _step("synthesize", made_from, _synthetic(who, name, number, plan), settings, seed)
+        yield replace(step, says={"if_unjudged": _if_unjudged(name, plan)})
+
+
+def _if_unjudged(name: str, plan: Plan) -> str:
+    """Say what to write into a study file about an infiller that is never judged; "" where the study judges it."""
+    if plan.judging and plan.paints_with.get(name, name) in _judged_infillers(plan):
+        return ""
+    judge = "" if plan.judging else "With a table [judge-infiller] in the study file it is judged after this; "
+    return f"{judge}unjudged = true under [synthesize] of the study file says that this is meant."
 
 
 def _filling_of(who: Patients, name: str, plan: Plan) -> Any:

@@ -37,6 +37,9 @@
     of = "flow"                   # the weights of another one of the study, which paint in another way:
     sampling.begin_time = 0.5     # over real lesions, each in its own outline, of which a part is kept
 
+    [hole]                        # what infillers may repaint for a mask, where their own tables do not say it; pairs
+    rule = "ellipse"              # are made for the widest of them
+
     [[arms]]                      # one kind of classifier each; without any, or with arms = "paper", the paper's four
     name = "ResNet-50 + generated"
     synthetic = true              # learns from the synthetic patches as well; of one of several infillers: its name
@@ -105,13 +108,13 @@ from pathlib import Path
 from typing import Any
 
 from mammofill.experiment.arms import ARM_PRESETS, arm_tables, judging_arms, read_arms, readers_of
-from mammofill.experiment.infillers import Infillers, read_infillers, read_windows
+from mammofill.experiment.infillers import Infillers, read_infillers, read_windows, with_hole
 from mammofill.experiment.settings import check_names, read_settings, read_toml
 from mammofill.experiment.stages import stage_named
 from mammofill.experiment.steps import Arm, External, Grid, Plan, Step, steps_of
 from mammofill.experiment.tables import merged, place, stage_settings
 from mammofill.ground.errors import SettingsError, did_you_mean
-from mammofill.pairing.hole import widest
+from mammofill.pairing.hole import HoleSettings, widest
 
 _ONCE = ("phantom", "ingest", "extract-patches", "pair-patches", "synthesize", "select-synthetic", "evaluate",
          "compare-arms", "judge-infiller", "write-report")  # fmt: skip
@@ -124,6 +127,7 @@ _TABLES = (
     "train-infiller",
     "train-classifier",
     "infillers",
+    "hole",
     "arms",
     "grid",
     "test",
@@ -176,6 +180,8 @@ def _plan(content: Mapping[str, Any], path: Path) -> Plan:
     source = _source(tables["ingest"], "phantom" in content, path)
     attributes = _attributes(tables["ingest"], f"{path} [ingest]", path)
     settings = _settings(content, tables, path)
+    if "hole" in content:
+        _share_the_hole(tables, path)
     infillers = read_infillers(content, tables, path)
     if "hole" not in tables["pair-patches"]:
         settings["pair-patches"] = _in_the_widest_hole(settings["pair-patches"], infillers)
@@ -225,6 +231,14 @@ def _settings(content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]], 
     if "title" not in tables["write-report"]:
         settings["write-report"] = replace(settings["write-report"], title=_name(content, path))
     return settings
+
+
+def _share_the_hole(tables: dict[str, dict[str, Any]], path: Path) -> None:
+    """Give the one hole of a study to all infillers that it trains, each under what its own table says of it."""
+    check_names(HoleSettings, tables["hole"], f"{path} [hole]")
+    tables["train-infiller"] = with_hole(tables["hole"], tables["train-infiller"])
+    for name, table in tables["infillers"].items():
+        tables["infillers"][name] = with_hole(tables["hole"], table)
 
 
 def _in_the_widest_hole(pairing: Any, infillers: Infillers) -> Any:

@@ -15,6 +15,7 @@ import json
 import math
 import os
 import shutil
+import socket
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from numpy.typing import NDArray
 
 import mammofill
@@ -38,7 +39,7 @@ from mammofill.ground.errors import (
     PlanChangedError,
     WrongKindError,
 )
-from mammofill.ground.file_names import inside, meant_path, refuse_url
+from mammofill.ground.file_names import inside, meant_path, refuse_url, why_no_file
 
 FORMAT_VERSION = 2
 """Version of the folder format: raised when an older mammofill could no longer read a newer folder."""
@@ -51,6 +52,9 @@ PARTIAL = ".partial"
 """What the name of a folder ends with while a stage works in it."""
 PLAN_NAME = "plan.json"
 _LOCK_NAME = ".lock"
+"""The lock of whoever writes in a partial folder, with the number of the process and the name of its machine in it."""
+_LOOK_SECONDS = 0.2
+"""So long a stage waits for a lock: whoever only looks whether it is held (`holder_of`) has it for a moment."""
 SCRATCH_NAME = ".scratch"
 """Folder in a partial one for what only the way to the artifact needs."""
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -196,6 +200,8 @@ def read_manifest(folder: Path) -> Manifest:
         refuse_url(folder, "Stages read folders on this machine")
         partial = _partial(folder)
         if partial.is_dir() or folder.name.endswith(PARTIAL):
+            if writer := holder_of(folder if folder.name.endswith(PARTIAL) else partial):
+                raise ArtifactError(f"{folder} is not finished: it is being written by {writer}. Wait for it.")
             raise ArtifactError(
                 f"{folder} is not finished. Run the command that was making it again: it goes on where it stopped."
             )
@@ -497,13 +503,44 @@ def held(out: Path) -> Iterator[Path]:
     partial.mkdir(parents=True, exist_ok=True)
     lock = FileLock(partial / _LOCK_NAME)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_LOOK_SECONDS)
     except Timeout:
-        raise BusyError(f"{partial} is being written by another process. Wait for it, or stop it.") from None
+        who = _named_in(lock)
+        told = f": {who}" if who else ""
+        raise BusyError(f"{partial} is being written by another process. Wait for it, or stop it{told}.") from None
+    if type(lock) is FileLock:  # it turns into another kind on disks without locks, which writes the same by itself
+        with suppress(OSError):  # of a full disk: then nobody can be named
+            (partial / _LOCK_NAME).write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
     try:
         yield partial
     finally:
         lock.release()
+
+
+def holder_of(partial: Path) -> str | None:
+    """Say who writes in a folder at this moment, as in ``process 123``; None where nobody does."""
+    if not (partial / _LOCK_NAME).is_file():
+        return None
+    lock = FileLock(partial / _LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return _named_in(lock) or "another process"
+    except OSError:  # another user's, who alone may tell
+        return None
+    lock.release()
+    return None
+
+
+def _named_in(lock: BaseFileLock) -> str:
+    """Return the process that wrote its number into a lock, and its machine where that is another; "" if none did."""
+    try:
+        number, machine = Path(lock.lock_file).read_text(encoding="utf-8").split("\n")[:2]
+    except (OSError, ValueError):
+        return ""
+    if not number.isdecimal():
+        return ""
+    return f"process {number}" + ("" if machine in ("", socket.gethostname()) else f" on {machine}")
 
 
 def note_plan(partial: Path, plan: Mapping[str, Any]) -> None:
@@ -697,7 +734,7 @@ def _input_records(out: Path, inputs: Mapping[str, Artifact | Path | Sequence[Ar
             elif one.is_file():
                 path, kind, fingerprint = one, "file", fingerprint_file(one)
             else:
-                raise MammofillError(f"{one} ({role}) does not exist. Check the path.")
+                raise MammofillError(f"{one} ({role}) {why_no_file(one)}. Check the path.")
             records.append(InputRecord(role, kind, Path(os.path.relpath(path, out)).as_posix(), fingerprint))
     return records
 

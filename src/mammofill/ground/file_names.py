@@ -1,9 +1,11 @@
-"""Names of files made from identifiers that others wrote: none can leave its folder."""
+"""Names of files that others wrote: what lies there, and that none made from an identifier can leave its folder."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
+import stat
 from pathlib import Path, PurePosixPath
 
 from mammofill.ground.errors import ArtifactError, SourceError, did_you_mean
@@ -24,6 +26,36 @@ def meant_path(path: Path) -> str:
     if not folder.is_dir():
         return meant_path(folder) if folder != folder.parent else ""
     return did_you_mean(path.name, [one.name for one in folder.iterdir()])
+
+
+_KINDS = (
+    (stat.S_ISREG, "a file"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def why_no_file(path: Path, needed: str = "a regular file") -> str:
+    """Say what lies where a file is needed and none is: ``does not exist``, or what it is instead.
+
+    Args:
+        path: where.
+        needed: what is needed there.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return f"is a link to {path.readlink()}, which does not exist" if path.is_symlink() else "does not exist"
+    except ValueError:  # a zero byte in the name
+        return "does not exist"
+    except OSError as error:
+        in_a_circle = error.errno == errno.ELOOP
+        return "is a link that leads in a circle" if in_a_circle else f"cannot be opened: {error.strerror}"
+    kind = next((words for is_kind, words in _KINDS if is_kind(mode)), "something else")
+    return f"is not {needed} but {kind}"
 
 
 def as_url(path: str | Path) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mammofill.ground.errors import ImageFileError
+from mammofill.ground.file_names import why_no_file
 from mammofill.ground.imaging import StoredImage
 
 MOST_PIXELS = 2**27
@@ -75,7 +76,7 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
         raise ImageFileError(f"{_shown(path)} cannot be opened: {error.strerror}.") from error
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ImageFileError(f"{_shown(path)} is not a regular file but a folder, device, pipe or socket.")
+            raise ImageFileError(f"{_shown(path)} {why_no_file(path)}.")
         yield file
 
 

@@ -32,6 +32,7 @@ from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.collections import collection_reader, read_collection
 from mammofill.mammograms.sources.patients import check_patients
+from mammofill.mammograms.sources.shared_masks import masks_from_files, same_masks
 from mammofill.mammograms.split import split_patients
 
 
@@ -144,9 +145,11 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
         gathered.hashes.update(rows.hashes)
         gathered.values.extend(rows.values)
     for mixture in find_mixtures(gathered.values):
-        done = "Kept as they are: see that both classes come from each kind."
-        gathered.decisions.append(Decision("collection", None, mixture.rule, mixture.found, done))
+        gathered.decisions.append(Decision("collection", None, mixture.rule, mixture.found, mixture.done))
     gathered.decisions.extend(_same_files_of_several_patients(gathered.mammograms))
+    gathered.decisions.extend(_same_files_with_other_lesions(gathered))
+    read = masks_from_files(collection.mammograms, gathered.mammograms, gathered.lesions, gathered.hashes)
+    gathered.decisions.extend(same_masks(read))
     gathered.decisions.extend(
         one_person_in_headers(
             {one.mammogram_id: one.header_name for one in gathered.values},
@@ -170,6 +173,30 @@ def _same_files_of_several_patients(rows: Sequence[Mapping[str, Any]]) -> list[D
             )
             done = "Kept. If they are one person, nothing keeps her in one split: give her one name."
             found.append(Decision(row["mammogram_id"], row["patient_id"], "image-of-two-patients", story, done))
+    return found
+
+
+def _same_files_with_other_lesions(gathered: Prepared) -> list[Decision]:
+    """Return a decision for each file that is there twice, byte by byte, with other lesions marked each time.
+
+    Tissue of the one may be a lesion of the other, so that nobody can say where either is healthy.
+    """
+    lesions: dict[str, set[tuple[Any, ...]]] = {}
+    for row in gathered.lesions:
+        place = (row["top"], row["left"], row["height"], row["width"], gathered.hashes[f"masks/{row['lesion_id']}.png"])
+        lesions.setdefault(row["mammogram_id"], set()).add(place)
+    copies: dict[str, list[dict[str, Any]]] = {}
+    for row in gathered.mammograms:
+        copies.setdefault(row["source_sha256"], []).append(row)
+    found = []
+    for same in copies.values():
+        if len({frozenset(lesions.get(row["mammogram_id"], ())) for row in same}) > 1:
+            names = " and ".join(f"{row['mammogram_id']} ({row['source_file']})" for row in same)
+            story = f"{names} are the same file, and other lesions are marked in each."
+            done = "All are kept, and none gives normal patches: what is marked in one is not in another."
+            found.append(Decision(same[0]["mammogram_id"], same[0]["patient_id"], "image-twice", story, done))
+            for row in same:
+                row["all_lesions_located"] = False
     return found
 
 

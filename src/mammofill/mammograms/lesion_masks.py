@@ -25,6 +25,9 @@ LARGEST_SCALE = 2.0
 """Masks are brought to their mammogram's size over no larger factor. The films of DDSM were scanned at 42 to 50 um a
 pixel, and all masks known to need it do so by 50 / 43.5; over larger factors equal proportions prove little."""
 
+_NOT_NEEDED = "not needed"
+"""What is said of files beside a mask that nobody had to look at."""
+
 _SHAPED_PX = 16
 """If the cropped picture is larger than the lesion's box, height and width of the box must differ by this much. The
 margin is then the same on all sides only if both are at the same scale."""
@@ -116,8 +119,8 @@ class _Sorted:
             try:
                 found.append((path, read_image(path, None, "none").pixels))
             except ImageFileError as error:
-                self.broken.append(str(error))
-                del self.others[path]
+                why_no_mask = self.others.pop(path)
+                self.broken.append(str(error) if why_no_mask == _NOT_NEEDED else why_no_mask)
         return found
 
 
@@ -136,7 +139,7 @@ def _sort(place: Files, shape: tuple[int, int]) -> _Sorted:
     )
     for file in likely_first:
         if fitting and fitting == [masked for masked, _ in found.masks]:
-            found.others[file.path] = "not needed"
+            found.others[file.path] = _NOT_NEEDED
             continue
         try:
             read = read_seen_mask(file)

@@ -1,4 +1,7 @@
-"""Do all images of a collection mean the same by their values? A classifier learns any difference between sources."""
+"""Do all images of a collection mean the same by their values, and what their files say that they mean?
+
+A classifier learns any difference between sources; and values that use a small part of their range are dark to it.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +37,19 @@ class Mixture:
     """One respect in which the images of a collection differ."""
 
     rule: str
-    """intents-mixed, signs-mixed, bits-mixed, ranges-mixed or decoding-mixed."""
+    """intents-mixed, signs-mixed, bits-mixed, ranges-mixed, decoding-mixed or range-unused."""
     found: str
     fewer: tuple[str, ...]
-    """The mammograms that differ from most."""
+    """The mammograms that differ from most; of range-unused all."""
+    done: str = "Kept as they are: see that both classes come from each kind."
 
 
 def find_mixtures(images: Sequence[Values]) -> list[Mixture]:
-    """Return in which respects images differ in what their values mean; none where all are alike."""
+    """Return in which respects images differ in what their values mean, and of how many bits all are dark.
+
+    Returns:
+        None where all are alike and use the range of their bits.
+    """
     differing = [
         _mixture("intents-mixed", images, lambda one: one.intent or "of no stated intent"),
         _mixture("signs-mixed", images, lambda one: "signed" if one.signed else "unsigned"),
@@ -52,7 +60,18 @@ def find_mixtures(images: Sequence[Values]) -> list[Mixture]:
         same = [one for one in images if one.bits == bits]
         most = max(one.used_bits for one in same)
         differing.append(_mixture("ranges-mixed", same, lambda one, most=most: _range(one, most)))  # type: ignore[misc]
+        if bits - most >= LEAST_BITS_APART:
+            differing.append(_unused(same, bits, most))
     return [mixture for mixture in differing if mixture is not None]
+
+
+def _unused(images: Sequence[Values], bits: int, most: int) -> Mixture:
+    found = (
+        f"None of the {len(images)} images of {bits} bits has a value above {2**most - 1}: they use 1 part in "
+        f"{2 ** (bits - most)} of their range, and are dark to a network."
+    )
+    done = "Kept as they are. If their values are of fewer bits than the files state, a table says so in a column bits."
+    return Mixture("range-unused", found, tuple(one.mammogram_id for one in images), done)
 
 
 def _range(one: Values, most: int) -> str:

@@ -29,6 +29,7 @@ from mammofill.mammograms.mask_checks import (
 )
 from mammofill.mammograms.mixed_values import Values
 from mammofill.mammograms.names_in_headers import hidden_name
+from mammofill.mammograms.picture_checks import why_blank, why_inverted
 from mammofill.mammograms.reading import HalvedImage, read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
@@ -144,11 +145,16 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     scale = min(1.0, settings.height_px / source_shape[0]) if settings.height_px else 1.0
     shape = (max(1, round(source_shape[0] * scale)), max(1, round(source_shape[1] * scale)))
     working = resample(pixels, shape)
+    if blank := why_blank(working, relative_path(image_path, source), entry):
+        rows.exclusions.append(blank)
+        return
     tissue = map_tissue(working, entry.view, entry.laterality)
     crop = crop_decision(entry, whole, tissue, settings.crops)
     if crop is not None:
         rows.decisions.append(crop)
         tissue = np.full_like(tissue, Tissue.BREAST)
+    elif inverted := why_inverted(working, relative_path(image_path, source), entry):
+        rows.decisions.append(inverted)
     if settings.keep_images or read.is_compressed:
         made.files[f"images/{entry.mammogram_id}.tiff"] = encode_tiff(working)
     made.files[f"tissue/{entry.mammogram_id}.png"] = encode_tissue(tissue)

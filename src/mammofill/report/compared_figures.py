@@ -22,7 +22,15 @@ from mammofill.report.comparisons import (
     shown,
     told_differences,
 )
-from mammofill.report.figures import Curve, ForestRow, draw_curves, draw_forest, draw_lines, draw_reliability
+from mammofill.report.figures import (
+    MOST_BANDS,
+    Curve,
+    ForestRow,
+    draw_curves,
+    draw_forest,
+    draw_lines,
+    draw_reliability,
+)
 from mammofill.report.sheet import Figure, rows_in_words
 from mammofill.report.tables import Estimate, in_words, measure_in_words, number
 
@@ -51,12 +59,24 @@ def forest_plot(comparison: Comparison) -> Figure | None:
         )
         for row in records(told)
     ]
-    over = luck_of(comparison.table("arms"))
-    note = f"Each arm minus the one that it is compared with; {confidence_of(comparison)} CI over {over}."
-    if told["p"].notna().any():
-        note += " p after Holm's correction; blue: shown. Gray ticks: the smallest difference that could be shown."
+    note = _how_to_read_the_forest(comparison, measure, tested=bool(told["p"].notna().any()))
     alt = f"Forest plot of differences in {measure}. " + rows_in_words([(row.name, row.numbers) for row in rows])
     return Figure(f"Differences in {measure}", note, alt, draw_forest(rows, f"difference in {measure}"))
+
+
+def _how_to_read_the_forest(comparison: Comparison, measure: str, tested: bool) -> str:
+    over = luck_of(comparison.table("arms"))
+    note = (
+        f"Dot: the {measure} of an arm minus that of the arm it is compared with; right of 0 the arm has the higher "
+        f"one. Line: {confidence_of(comparison)} confidence interval (CI) over {over}."
+    )
+    if not tested:
+        return note
+    level, power = 1 - float(comparison.facts["confidence"]), float(comparison.facts["power"])
+    return note + (
+        f" Blue: a difference is shown (p below {level:.3g} after Holm's correction). Dark gray: none is shown. The "
+        f"two short light ticks: true differences that {100 * power:g} % of such studies would show."
+    )
 
 
 def _p(p: float) -> str:
@@ -90,8 +110,18 @@ def roc_figure(
         dot = (1 - specificity.value, recall.value) if recall and specificity else None
         curves.append(Curve(one.arm, f"AUC {in_words(auc)}" if auc else "", points, dot))
     dots = " The dot is the threshold that was frozen on validation patches." if any(one.dot for one in curves) else ""
+    bands = _bands(curves, comparison)
     alt = f"ROC curves by {unit}. " + rows_in_words([(one.arm, f"{one.words}{_dot_in_words(one)}") for one in curves])
-    return Figure("ROC curves", f"By {unit}.{dots}", alt, draw_curves(curves, "1 − specificity", "recall", (0, 1)))
+    return Figure(
+        "ROC curves", f"By {unit}.{dots}{bands}", alt, draw_curves(curves, "1 − specificity", "recall", (0, 1))
+    )
+
+
+def _bands(curves: Sequence[Curve], comparison: Comparison | None) -> str:
+    """Say what the bands around curves are, where they are drawn."""
+    if comparison is None or len(curves) > MOST_BANDS or not any("low" in one.points for one in curves):
+        return ""
+    return f" The pale band of a curve's colour is its {confidence_of(comparison)} CI at each point."
 
 
 def by_unit(name: str, unit: str) -> str:
@@ -123,6 +153,7 @@ def precision_recall_figure(comparison: Comparison, tested: pd.DataFrame) -> Fig
     curves = [Curve(str(arm), areas.get(str(arm), ""), part) for arm, part in table.groupby("arm", sort=False)]
     share = float(Units(tested)[unit].malignant.mean())
     note = f"By {unit}. Guessing has the precision {share:.2f}, which is the share that is malignant."
+    note += _bands(curves, comparison)
     told = [(one.arm, one.words or _middle(one.points)) for one in curves]
     alt = f"Precision-recall curves by {unit}; guessing gives {share:.2f}. {rows_in_words(told)}"
     return Figure("Precision-recall curves", note, alt, draw_curves(curves, "recall", "precision", (share, share)))
@@ -144,7 +175,10 @@ def figures_over_doses(comparison: Comparison) -> Iterator[Figure]:
         behind = _behind(comparison, axis)
         lines.pop(reference, None)  # it stands behind each of the others
         if lines and len(behind):  # arms with two doses or shares at least
-            note = f"Bars, and the gray band of {reference}: {confidence_of(comparison)} CI over {over}."
+            note = (
+                f"Blue: the arm, with bars. Gray and dotted: {reference}, which it is compared with, with a pale gray "
+                f"band. Bars and band are the {confidence_of(comparison)} CI over {over}."
+            )
             told = [(reference, _points(behind, axis)), *((arm, _points(part, axis)) for arm, part in lines.items())]
             alt = f"{measure} against the {against}. {rows_in_words(told)}"
             drawn = draw_lines(lines, axis, words, measure, (reference, behind))

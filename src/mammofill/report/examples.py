@@ -35,7 +35,10 @@ class Row:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Real lesions of one class beside fills of the same, as the first screen shows them: no outline tells which."""
+    """Real lesions of one class beside fills of the same, as the first screen shows them.
+
+    Each is there twice, as it is and with its outline: the one is for comparing, the other says where to look.
+    """
 
     pathology: str
     real: tuple[Example, ...]
@@ -65,13 +68,18 @@ def _first_of(sources: Sequence[PatchSet], pathology: str, origin: str, seed: in
     for patches in sources:
         rows = _choose(patches, LEAD, seed, pathology, origin)
         if len(rows):
-            images, _ = patches.pixels(rows)
-            nothing = np.zeros(images.shape[1:], dtype=bool)
+            images, masks = patches.pixels(rows)
             patients = patches.table.iloc[rows]["patient_id"]
             words = "tissue of " if origin == "synthetic" else ""
             return tuple(
-                Example((picture_of(image, nothing, window_of(image)),), f"{words}{patient}")
-                for image, patient in zip(images, patients, strict=True)
+                Example(
+                    (
+                        picture_of(image, np.zeros_like(mask), window_of(image)),
+                        picture_of(image, mask, window_of(image)),
+                    ),
+                    f"{words}{patient}",
+                )
+                for image, mask, patient in zip(images, masks, patients, strict=True)
             )
     return ()
 

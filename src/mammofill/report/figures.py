@@ -73,7 +73,7 @@ def draw_curves(curves: Sequence[Curve], across: str, up: str, guessing: tuple[f
             label = _verbatim(f"{one.arm}: {one.words}" if one.words else one.arm)
             x, y = one.points["x"], one.points["y"]
             axes.plot(x, y, color=colour, linestyle=dashes, linewidth=1.5, label=label)
-            if "low" in one.points and len(curves) <= _MOST_BANDS:
+            if "low" in one.points and len(curves) <= MOST_BANDS:
                 axes.fill_between(x, one.points["low"], one.points["high"], color=colour, alpha=0.12, linewidth=0)
             if one.dot is not None:
                 axes.plot(*one.dot, "o", color=colour, markersize=5)
@@ -245,7 +245,7 @@ def draw_lines(
         return _svg(figure)
 
 
-_MOST_BANDS = 3
+MOST_BANDS = 3
 """Arms whose bands can be told apart in one panel."""
 
 

@@ -56,6 +56,7 @@ def synthesize(
     settings: SynthesizeSettings = SynthesizeSettings(),
     *,
     judgement: Artifact | None = None,
+    if_unjudged: str = "Judge it (judge-infiller) and give --judgement, or set unjudged.",
     seed: int = 0,
     progress: Progress = quiet,
     device: str = "cpu",
@@ -70,6 +71,8 @@ def synthesize(
         settings: how many, of which class.
         judgement: what `judge_infiller` found of the infiller. One that does not paint the class asked for is refused.
             Without a judgement, and without the setting `unjudged`, there is a warning.
+        if_unjudged: the end of that warning, which says what to do; "" where the infiller is judged afterwards, and no
+            warning is wanted.
         seed: decides which pairs are used, and the seed of each patch.
         progress: told of each patch.
         device: cpu, cuda, cuda:<number> or mps.
@@ -90,7 +93,7 @@ def synthesize(
     """
     _check_inputs(infiller, pairs, patches)
     _check_own_lesions(infiller, pairs, settings)
-    _check_judged(infiller, judgement, settings, progress)
+    _check_judged(infiller, judgement, settings, if_unjudged, progress)
     real = patches.table.iloc[patches.rows(split="train", origin="real", pathology=CLASSES)]["pathology"].value_counts()
     counted = {name: int(real.get(name, 0)) for name in CLASSES}
     wanted = settings.counts_for(counted)
@@ -187,7 +190,11 @@ def _instead(pairs: Pairs) -> str:
 
 
 def _check_judged(
-    infiller: Infiller, judgement: Artifact | None, settings: SynthesizeSettings, progress: Progress
+    infiller: Infiller,
+    judgement: Artifact | None,
+    settings: SynthesizeSettings,
+    if_unjudged: str,
+    progress: Progress,
 ) -> None:
     if judgement is not None and settings.unjudged:
         raise SettingsError(
@@ -197,11 +204,10 @@ def _check_judged(
         verdict = check_class_painted(infiller, judgement)
         if verdict != "reached":
             progress.say(f"WARNING: {judgement.folder} leaves it {verdict} whether {infiller.folder} paints the class.")
-    elif not settings.unjudged:
+    elif if_unjudged and not settings.unjudged:
         progress.say(
             f"WARNING: nobody has judged whether the infiller in {infiller.folder} paints the class that it is asked "
-            "for. If it does not, these patches teach wrong labels. Judge it (judge-infiller) and give --judgement, or "
-            "set unjudged."
+            f"for. If it does not, these patches teach wrong labels. {if_unjudged}"
         )
 
 

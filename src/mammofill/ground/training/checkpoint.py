@@ -18,6 +18,7 @@ from torch import nn
 
 from mammofill.ground.artifact import CHECKPOINT_NAME, write_atomically
 from mammofill.ground.errors import DamagedError, WeightsError
+from mammofill.ground.file_names import why_no_file
 
 WEIGHTS_NAME = "weights.safetensors"
 
@@ -63,7 +64,7 @@ def load_weights(path: Path, network: nn.Module) -> None:
         WeightsError: the file is missing, no safetensors file, belongs to another network, or holds NaN or infinity.
     """
     if not path.is_file():
-        raise WeightsError(f"{path} does not exist. Weights are read from a local safetensors file.")
+        raise WeightsError(f"{path} {why_no_file(path)}. Weights are read from a local safetensors file.")
     try:
         tensors = load_file(path)
     except Exception as error:  # safetensors raises its own error, OSError and others

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact, read_manifest
 from mammofill.ground.errors import WeightsError
+from mammofill.ground.file_names import why_no_file
 from mammofill.infilling.gan.settings import PerceptualSettings
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -171,7 +172,7 @@ def find_weights(settings: PerceptualSettings) -> Artifact | Path | None:
         return None
     path = Path(settings.weights)
     if not path.is_file():
-        raise WeightsError(f"{path} does not exist, but perceptual.weights names it. Check the path.")
+        raise WeightsError(f"{path} {why_no_file(path)}, but perceptual.weights names it. Check the path.")
     if (path.parent / MANIFEST_NAME).is_file():
         return Artifact(path.parent, read_manifest(path.parent))
     return path

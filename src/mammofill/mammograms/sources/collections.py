@@ -20,6 +20,7 @@ from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.attributes import with_attributes
 from mammofill.mammograms.sources.identifiers import with_names_of_files
 from mammofill.mammograms.sources.patients import one_person_each
+from mammofill.mammograms.sources.shared_masks import without_shared_masks
 
 GROUP = "mammofill.collections"
 """Group of the entry points by which other packages add collections."""
@@ -94,8 +95,9 @@ def read_collection(source: Path, settings: IngestSettings, attributes: Path | N
         attributes: a table of what else is known of the lesions, by the names of their pictures.
 
     Returns:
-        What its reader found, with one identifier for each person (`one_person_each`), and identifiers of mammograms
-        and lesions that can be names of files (`with_names_of_files`).
+        What its reader found, with one identifier for each person (`one_person_each`), without lesions whose mask
+        two mammograms name (`without_shared_masks`), and with identifiers of mammograms and lesions that can be names
+        of files (`with_names_of_files`).
 
     Raises:
         SourceError: the tables are missing, or cannot be read.
@@ -117,4 +119,4 @@ def read_collection(source: Path, settings: IngestSettings, attributes: Path | N
             ) from error
     if not isinstance(found, Collection):
         raise SourceError(f"The reader of {settings.collection} returned {type(found).__name__}, not a Collection.")
-    return with_names_of_files(one_person_each(found))
+    return with_names_of_files(without_shared_masks(one_person_each(found)))

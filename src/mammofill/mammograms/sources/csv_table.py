@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from mammofill.ground.errors import SourceError
+from mammofill.ground.file_names import why_no_file
 from mammofill.ground.foreign_files import is_regular_file
 from mammofill.mammograms.sources.annotations import Exclusion
 from mammofill.mammograms.sources.numbers import same_cell
@@ -120,7 +121,7 @@ def _without_unnamed_columns(path: Path, header: list[str], rows: list[Numbered]
 def _text(path: Path) -> str:
     """Return the text of a table, whatever ends its lines."""
     if not is_regular_file(path):
-        raise SourceError(f"{path} cannot be read as a CSV table: there is no such file, or it is none.")
+        raise SourceError(f"{path} cannot be read as a CSV table: it {why_no_file(path)}.")
     try:
         content = path.read_bytes()
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")

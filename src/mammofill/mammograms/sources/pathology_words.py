@@ -88,9 +88,15 @@ def plain_word(word: str) -> str:
     return f"bi rads {assessed[1]}" if assessed else plain
 
 
+_NOTHING = frozenset({"", "nan", "none", "null", "na", "n/a", "#n/a", "<na>", "unknown", "?"})
+"""What programs and people write where a pathology is missing: it has no meaning that could be explained."""
+
+
 def why_unknown(word: str) -> str:
     """Say why a word has no certain meaning, and how to give it one."""
     plain = plain_word(word)
+    if plain in _NOTHING:
+        return "which says that nobody knows it"
     why = "which is not known"
     if plain.startswith("bi rads"):
         why = "which is a suspicion and no diagnosis"

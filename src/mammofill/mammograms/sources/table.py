@@ -35,7 +35,7 @@ from typing import Any
 import pandas as pd
 
 from mammofill.ground.errors import SourceError
-from mammofill.ground.file_names import file_name
+from mammofill.ground.file_names import file_name, why_no_file
 from mammofill.ground.foreign_files import is_regular_file
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Exclusion, LesionEntry, Listed, MammogramEntry
@@ -143,7 +143,7 @@ def _mammogram(
             raise SourceError(f"{row['row']} is normal, yet has the mask {row['mask']}. Which is right?")
     path = _file(table.parent, image)
     if not is_regular_file(path):
-        found = f"{where} names the image {image}, but {table.parent / image} does not exist.{_of_windows(image)}"
+        found = f"{where} names the image {image}, but {_why_missing(table.parent / image, image)}"
         exclusions.extend(Exclusion(str(row), patient, "file-missing", found) for row in rows["row"])
         return None
     records: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
@@ -219,7 +219,7 @@ def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[E
         return None
     mask = _file(table.parent, row["mask"])
     if not is_regular_file(mask):
-        found = f"{where} names the mask {row['mask']}, but {mask} does not exist.{_of_windows(row['mask'])}"
+        found = f"{where} names the mask {row['mask']}, but {_why_missing(mask, row['mask'])}"
         exclusions.append(Exclusion(lesion_id, row["patient"], "file-missing", found))
         return None
     abnormality = _one_of(_ABNORMALITIES, row["abnormality"], "abnormality", where)
@@ -234,8 +234,12 @@ def _file(folder: Path, name: str) -> Path:
     return next((path for path in spellings if is_regular_file(path)), spellings[0])
 
 
+def _why_missing(path: Path, name: str) -> str:
+    """Say why there is no file, and how paths are written where its name looks like one of Windows, or of a shell."""
+    return f"{path} {why_no_file(path)}.{_of_windows(name)}"
+
+
 def _of_windows(name: str) -> str:
-    """Say how paths are written where a name looks like one of Windows, or of a shell."""
     if name.startswith("~"):
         return " Write the folder out: ~ is not understood in tables."
     return " Write paths in tables with /, as in pictures/a.png." if "\\" in name else ""

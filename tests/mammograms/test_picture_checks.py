@@ -1,0 +1,89 @@
+"""Pictures that show nothing, may be inverted, leave their range unused, or are there twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from collections_on_disk import ellipse, film
+from PIL import Image
+
+from mammofill.audit import AuditSettings, audit
+from mammofill.mammograms import IngestSettings, MammogramSet, ingest
+
+TABLE = IngestSettings(collection="table", height_px=None, split="patients")
+LESION = ellipse((120, 40, 40, 30))
+
+
+def made(folder: Path, pictures: dict[str, np.ndarray], *rows: str, mask: np.ndarray = LESION) -> MammogramSet:
+    """Ingest pictures with a lesion each; every row names picture, mask, patient and pathology."""
+    folder.mkdir(exist_ok=True)
+    for name, picture in pictures.items():
+        cv2.imwrite(str(folder / f"{name}.png"), picture)
+        cv2.imwrite(str(folder / f"m{name}.png"), np.roll(mask, len(name), axis=0).astype(np.uint8) * 255)
+    rows = rows or tuple(f"{name}.png,m{name}.png,p-{name},benign" for name in pictures)
+    (folder / "own.csv").write_text("\n".join(["image,mask,patient,pathology", *rows]) + "\n")
+    return ingest(folder, folder / "out", TABLE)
+
+
+@pytest.mark.parametrize("value", [0, 90, 255])
+def test_a_picture_of_one_value_is_left_out(tmp_path: Path, value: int) -> None:
+    found = made(tmp_path, {"a": film(), "bb": np.full((300, 180), value, np.uint8)})
+    assert found.mammograms["mammogram_id"].tolist() == ["a"]
+    assert found.exclusions[["what", "rule"]].to_numpy().tolist() == [["bb", "picture-blank"]]
+    assert found.exclusions["found"][0] == "bb.png has one value in all of its pixels: there is nothing to be seen."
+
+
+def test_a_picture_that_may_be_inverted_is_told(tmp_path: Path) -> None:
+    found = made(tmp_path, {"a": film(), "bb": 65535 - film(1)})
+    told = found.decisions[found.decisions["rule"] == "polarity-doubtful"]
+    assert told["what"].tolist() == ["bb"]
+    assert "as if inverted" in told["found"].iloc[0]
+    assert len(found.mammograms) == 2
+
+
+def test_images_that_leave_their_range_unused_are_told(tmp_path: Path) -> None:
+    dark = {"a": film() >> 3, "bb": film(1) >> 3}
+    found = made(tmp_path, dark)
+    told = found.decisions[found.decisions["rule"] == "range-unused"]
+    assert told["found"].tolist() == [
+        "None of the 2 images of 16 bits has a value above 4095: they use 1 part in 16 of their range, and are dark to "
+        "a network."
+    ]
+    assert "column bits" in told["done"].iloc[0]
+    findings = audit(tmp_path, AuditSettings(collection="table")).found
+    (finding,) = [one for one in findings if one.finding == "range-unused"]
+    assert [case.what for case in finding.cases] == ["a", "bb"]
+
+
+def test_one_picture_twice_with_other_lesions_gives_no_normal_patches(tmp_path: Path) -> None:
+    same = film()
+    found = made(tmp_path, {"a": same, "bb": same, "c": film(2)}, "a.png,ma.png,P1,benign", "bb.png,mbb.png,P1,benign",
+                 "c.png,,P2,normal")  # fmt: skip
+    assert found.mammograms["all_lesions_located"].tolist() == [False, False, True]
+    told = found.decisions[found.decisions["rule"] == "image-twice"]
+    assert told["found"].tolist() == [
+        "a (a.png) and bb (bb.png) are the same file, and other lesions are marked in each."
+    ]
+
+
+def test_a_mask_in_colours_or_with_transparency_is_refused_for_what_it_is(tmp_path: Path) -> None:
+    marked = LESION.astype(np.uint8) * 255
+    made(tmp_path, {"a": film(), "bb": film(1), "ccc": film(2)})
+    Image.fromarray(np.dstack([marked] * 3 + [marked])).save(tmp_path / "mbb.png")
+    red = Image.fromarray((marked > 0).astype(np.uint8), "P")
+    red.putpalette([0, 0, 0, 128, 0, 0])
+    red.save(tmp_path / "mccc.png")
+    found = ingest(tmp_path, tmp_path / "again", TABLE)
+    told = dict(zip(found.exclusions["what"], found.exclusions["found"], strict=True))
+    assert told["bb_1"].startswith("mbb.png is partly transparent; save the mask as a gray picture")
+    assert told["ccc_1"].startswith("mccc.png is a colour picture (mode P); a mask is black and white.")
+
+
+def test_a_missing_pathology_is_not_to_be_explained(tmp_path: Path) -> None:
+    found = made(tmp_path, {"a": film(), "bb": film(1)}, "a.png,ma.png,P1,benign", "bb.png,mbb.png,P2,nan")
+    assert found.exclusions["found"].tolist() == [
+        "own.csv row 3 gives the pathology 'nan' for bb_1, which says that nobody knows it."
+    ]
