@@ -26,7 +26,7 @@ def test_the_variance_of_an_auc_is_that_of_simulated_ones() -> None:
 
 def test_without_luck_and_with_many_patients_it_is_the_textbook_formula() -> None:
     size = Size(10_000, 10_000, 3, 1, 1)
-    found = smallest_difference(size, Assumed(infiller_luck=0, classifier_luck=0, correlation=0))
+    found = smallest_difference(size, Assumed(infiller_luck=0, classifier_luck=0, correlation=0, seed_correlation=1))
     z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
     assert found == pytest.approx(z * math.sqrt(2 * variance_of_auc(0.75, 10_000, 10_000)), rel=1e-3)
 
