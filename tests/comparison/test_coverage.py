@@ -41,8 +41,8 @@ def within_chance(share: float, of: float, studies: int = STUDIES) -> bool:
 
 @pytest.fixture(scope="module")
 def nested(simulation: ModuleType) -> dict[str, float]:
-    """Three infillers that differ twice as much as their classifiers; by lesion."""
-    world = simulation.World("test", patients=60)
+    """Three infillers that differ four times as much as their classifiers; by lesion."""
+    world = simulation.World("test", patients=60, of_infiller=0.6)
     found: dict[str, float] = simulation.mean_of(
         simulation.study_of_two(world, RESAMPLES, number) for number in range(STUDIES)
     )
@@ -141,15 +141,12 @@ def test_many_patients_give_the_textbook_formula() -> None:
 
 
 def test_few_replicates_widen_an_interval() -> None:
-    """Errors of 0.03 over 30 degrees and 0.04 over 2: 0.05, and what few degrees add to each."""
+    """Errors of 0.03 over 30 degrees and 0.04 over 2: each reaches as far as its own Student's t says."""
     both = spread(over_patients=Part(0.0009, 30), over_training=(Part(0.0016, 2),))
     assert both.error == pytest.approx(0.05)
-    z, of_patients, of_training = stats.norm.ppf(0.975), stats.t.ppf(0.975, 30), stats.t.ppf(0.975, 2)
-    more = np.hypot(0.0009 * (of_patients**2 - z**2), 0.0016 * (of_training**2 - z**2))
-    reach = np.sqrt((z * 0.05) ** 2 + more)
+    reach = np.hypot(stats.t.ppf(0.975, 30) * 0.03, stats.t.ppf(0.975, 2) * 0.04)
     low, high = both.interval(0.95)
     assert (high - low) / 2 == pytest.approx(reach)
-    assert of_training * 0.04 < reach < np.hypot(of_patients * 0.03, of_training * 0.04)
     at_the_edge = spread(value=reach, over_patients=Part(0.0009, 30), over_training=(Part(0.0016, 2),))
     assert at_the_edge.p_of_zero() == pytest.approx(0.05)
 

@@ -224,16 +224,16 @@ class Spread:
     the resamples of patients, too, and is counted once (`in_both`): so do Obuchowski and Rockette (see `Replicates`)
     and Hillis ("A comparison of denominator degrees of freedom methods for multiple observer ROC analysis", Statistics
     in Medicine 26, 2007). To take it off what is seen between replicates leaves nothing for training where three of
-    them happen to agree: "shown" too often was what is not there.
+    them happen to agree, and what is not there is "shown" too often.
 
-    With training alone, or patients alone, the interval is Student's. With several parts it reaches as far as would be
-    right with many degrees of freedom, and further by the root of the sum of squares of what few degrees add for each:
-    in squares, z**2 * sum(variance) + sqrt(sum((variance * (t**2 - z**2))**2)). This is the bound of Graybill and Wang
-    for sums of variances ("Confidence intervals on nonnegative linear combinations of variances", JASA 75, 1980;
-    Burdick and Graybill, "Confidence intervals on variance components", 1992), with Student's reach for that of one
-    variance. One t with Satterthwaite's degrees for the whole, as Hillis has it for readers who are all alike, is too
-    narrow where infillers differ much more than what they are held against. No interval is narrower than that over
-    patients alone. Simulated studies of all of these: docs/statistics.md.
+    The interval reaches as far as the root of the sum of squares of what Student's t gives for each part alone: limits
+    of a sum from the limits of its parts (Howe, "Approximate confidence limits on the mean of X + Y where X and Y are
+    two tabled independent random variables", JASA 69, 1974; Zou and Donner, "Construction of confidence limits about
+    effect measures: a general approach", Statistics in Medicine 27, 2008). With training alone, or patients alone, that
+    is Student's interval. One t with Satterthwaite's degrees for the whole, as Hillis has it for readers who are all
+    alike, is too narrow where infillers differ much more than what they are held against: the fewer degrees a part has,
+    the more often it looks too small. No interval is narrower than that over patients alone. What simulated studies
+    say of all these: docs/statistics.md.
 
     Attributes:
         value: mean over the replicates.
@@ -275,10 +275,10 @@ class Spread:
 
     def reach(self, tail: float) -> float:
         """Return how far beyond the true value this one lies by chance in a share `tail` of studies, at most 0.5."""
-        of_many = float(stats.norm.isf(tail)) ** 2  # squared, as if each variance were known
-        for_few = [part.variance * (_student(tail, part) ** 2 - of_many) for part in self._parts]
-        together = math.sqrt(of_many * sum(part.variance for part in self._parts) + math.hypot(*for_few))
-        return max(together, _student(tail, self.over_patients) * math.sqrt(self.over_patients.variance))
+        squares = [part.variance * float(stats.t.isf(tail, part.degrees)) ** 2 for part in self._parts]
+        over_patients = self.over_patients
+        of_patients = over_patients.variance * float(stats.t.isf(tail, over_patients.degrees)) ** 2
+        return math.sqrt(max(sum(squares), of_patients))
 
     def p_of_zero(self) -> float:
         """Return the two-sided p of a difference this far from zero, were there none; NaN without an error."""
@@ -334,10 +334,6 @@ class Spread:
         """All patients gave 0 (or 1): what the share could be (Clopper and Pearson, 1934), one case per patient."""
         reach = 1 - ((1 - confidence) / 2) ** (1 / (self.over_patients.degrees + 1))
         return (0.0, reach) if self.value == 0 else (1 - reach, 1.0)
-
-
-def _student(tail: float, part: Part) -> float:
-    return float(stats.t.isf(tail, part.degrees))
 
 
 @dataclass(frozen=True)
