@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,8 +42,8 @@ def within_chance(share: float, of: float, studies: int = STUDIES) -> bool:
 
 @pytest.fixture(scope="module")
 def nested(simulation: ModuleType) -> dict[str, float]:
-    """Three infillers that differ twice as much as their classifiers; by lesion."""
-    world = simulation.World("test", patients=60)
+    """Three infillers that differ four times as much as their classifiers; by lesion."""
+    world = simulation.World("test", patients=60, of_infiller=0.6)
     found: dict[str, float] = simulation.mean_of(
         simulation.study_of_two(world, RESAMPLES, number) for number in range(STUDIES)
     )
@@ -151,6 +152,42 @@ def test_few_replicates_widen_an_interval() -> None:
     assert at_the_edge.p_of_zero() == pytest.approx(0.05)
 
 
+def test_training_alone_is_students() -> None:
+    """All that the patients do is seen between the replicates, too: Student's interval of three values."""
+    three = spread(over_patients=Part(0.0001, 30), over_training=(Part(0.0016, 2),), in_both=0.0001)
+    low, high = three.interval(0.95)
+    assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.975, 2) * 0.04)
+    assert three.error == pytest.approx(0.04)
+
+
+def test_no_interval_is_narrower_than_that_over_patients_alone() -> None:
+    """Replicates that happen to agree say nothing of the patients; counted once, the patients would then be lost."""
+    agreeing = spread(over_training=(Part(0.0, 2), Part(0.0, 5)), in_both=0.0004)
+    assert agreeing.interval(0.95) == spread().interval(0.95)
+    assert agreeing.error == pytest.approx(0.02)
+    assert agreeing.p_of_zero() == pytest.approx(spread().p_of_zero())
+
+
+@pytest.mark.parametrize("luck", [0.03, 0.1])
+def test_few_infillers_seldom_show_what_is_not_there(luck: float, simulation: ModuleType) -> None:
+    """Three infillers against six classifiers, at the level of the smallest p of three; values as normal as can be."""
+    random, studies, tail = np.random.default_rng(0), 1500, 0.05 / 3 / 2
+    shown: Counter[str] = Counter()
+    for _ in range(studies):
+        groups = []
+        for of, count in ((luck, 3), (0.01, 6)):
+            of_training, patches = random.normal(0.8, of, count), random.normal(0, 0.015, (count, 61))
+            values, draws = of_training + patches[:, 0], of_training[:, None] + patches[:, 1:]
+            groups.append(Replicates(values, draws, patients=10**6))
+        found = groups[0].minus(groups[1])
+        reaches = {"in use": found.reach(tail)} | simulation.other_reaches(*groups, tail)
+        shown.update(name for name, reach in reaches.items() if abs(found.value) > reach)
+    most = stats.binom.ppf(0.999, studies, 2 * tail)
+    assert shown.pop("in use") <= most
+    assert len(shown) == 2
+    assert min(shown.values()) > most, "which is what else was tried"
+
+
 @pytest.mark.parametrize(("value", "side"), [(0.0, 1), (1.0, 0)])
 def test_a_share_at_its_end_still_has_an_interval(value: float, side: int) -> None:
     """Clopper and Pearson for 0 of 30 patients: 1 - 0.025 ** (1 / 30) = 0.116."""
@@ -170,6 +207,8 @@ def test_what_cannot_be_had_is_not_a_number() -> None:
     none = spread(over_patients=Part(np.nan, 30))
     assert np.isnan(none.interval(0.95)).all()
     assert np.isnan(none.p_of_zero())
+    assert np.isnan(none.error)
+    assert np.isnan(none.smallest_shown(0.05, 0.8))
 
 
 def test_each_group_has_the_spread_of_its_own_replicates() -> None:
@@ -180,9 +219,11 @@ def test_each_group_has_the_spread_of_its_own_replicates() -> None:
         for number, values in enumerate(([0.50, 0.51, 0.52], [0.3, 0.5, 0.7]))
     )
     (of_calm,), (of_fickle,) = calm.spread().over_training, fickle.spread().over_training
-    assert of_calm == Part(pytest.approx(0.0, abs=1e-5), 2), "no more than the patches alone explain"
-    assert of_fickle == Part(pytest.approx((0.04 - 0.0001) / 3, rel=0.01), 2)
+    assert of_calm == Part(pytest.approx(0.0001 / 3), 2)
+    assert of_fickle == Part(pytest.approx(0.04 / 3), 2)
     assert calm.minus(fickle).over_training == (of_calm, of_fickle)
+    assert calm.spread().in_both == pytest.approx(0.0001 / 3, rel=0.05), "no more than the patches alone explain"
+    assert calm.minus(fickle).in_both == pytest.approx(0.0002 / 3, rel=0.05)
 
 
 def test_what_patches_explain_does_not_count_twice() -> None:
@@ -190,8 +231,10 @@ def test_what_patches_explain_does_not_count_twice() -> None:
     draws = np.random.default_rng(1).normal(0.5, 0.02, (2, 20_000))
     one = Replicates(np.array([0.5, 0.56]), draws, patients=10**6)
     found = one.spread()
-    assert found.over_training[0].variance == pytest.approx((0.0018 - 0.0004) / 2, rel=0.02)
+    assert found.over_training == (Part(pytest.approx(0.0018 / 2), 1),)
     assert found.over_patients.variance == pytest.approx(0.0004 / 2, rel=0.05)
+    assert found.in_both == pytest.approx(0.0004 / 2, rel=0.05)
+    assert found.error**2 == pytest.approx(0.0018 / 2, rel=0.02)
     assert one.simulated(np.random.default_rng(2)).var() == pytest.approx(0.0018 / 2, rel=0.05)
 
 

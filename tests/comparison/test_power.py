@@ -26,7 +26,7 @@ def test_the_variance_of_an_auc_is_that_of_simulated_ones() -> None:
 
 def test_without_luck_and_with_many_patients_it_is_the_textbook_formula() -> None:
     size = Size(10_000, 10_000, 3, 1, 1)
-    found = smallest_difference(size, Assumed(infiller_luck=0, classifier_luck=0, correlation=0))
+    found = smallest_difference(size, Assumed(infiller_luck=0, classifier_luck=0, correlation=0, seed_correlation=1))
     z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
     assert found == pytest.approx(z * math.sqrt(2 * variance_of_auc(0.75, 10_000, 10_000)), rel=1e-3)
 
@@ -46,3 +46,17 @@ def test_one_infiller_shows_nothing() -> None:
 def test_what_cannot_be_assumed_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"Assumed.correlation must be in \[0, 1\), but is 1"):
         Assumed(correlation=1.0)
+    with pytest.raises(SettingsError, match=r"Assumed.seed_correlation must be in \[correlation, 1\], here \[0.7, 1\]"):
+        Assumed(correlation=0.7)
+
+
+def test_what_seeds_err_alone_evens_out_over_patients_and_is_known_from_few() -> None:
+    """Of the same errors between arms: those of single seeds average out, but are seen between three infillers only."""
+    alone = Assumed(infiller_luck=0, classifier_luck=0, correlation=0.5, seed_correlation=0.5)
+    of_auc = variance_of_auc(0.75, 40, 60)
+    reach = {tail: math.hypot(*(stats.t.isf(tail, of) for of in (2, 5))) for tail in (0.05 / 4 / 2, 0.2)}
+    expected = math.sqrt(0.5 * of_auc / 6) * sum(reach.values())
+    assert smallest_difference(SIZE, alone) == pytest.approx(expected)
+    alike = replace(alone, seed_correlation=1.0)
+    tails = stats.t.isf(0.05 / 4 / 2, 39) + stats.t.isf(0.2, 39)
+    assert smallest_difference(SIZE, alike) == pytest.approx(math.sqrt(2 * 0.5 * of_auc) * tails)

@@ -1,8 +1,9 @@
 """The smallest difference that a design can show, reckoned before anything runs.
 
-What a comparison will find of its errors must be assumed here: how good the classifiers are, how much two arms err on
-the same patients, and how far infillers and classifiers of one kind differ. The rest is the test of the comparison
-itself (`evaluation.intervals.Spread`), at the level that Holm leaves to the smallest p of the family.
+What a comparison will find of its errors must be assumed here: how good the classifiers are, how alike those of two
+arms, and of two seeds, err on the same patients, and how far infillers and classifiers of one kind differ. The rest is
+the test of the comparison itself (`evaluation.intervals.Spread`), at the level that Holm leaves to the smallest p of
+the family.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ class Assumed:
 
     Attributes:
         auc: by lesion, of both arms.
-        correlation: of the errors of two arms over the same patients, in [0, 1); classifiers of two seeds of one arm on
-            practice mammograms had 0.5 to 0.8, arms that learned from other patches less.
+        correlation: of the errors over the same patients of two classifiers, one of each arm, in [0, 1); arms that
+            learned from other patches err less alike than two seeds of one arm.
+        seed_correlation: the same of two classifiers of one arm, in [correlation, 1]; those of two seeds of one arm on
+            practice mammograms had 0.5 to 0.8.
         infiller_luck: standard deviation of the AUC over seeds of one infiller; two seeds of one GAN gave 0.576 and
             0.614, which is 0.027.
         classifier_luck: the same over seeds of the classifier, on the fills of one infiller.
@@ -30,6 +33,7 @@ class Assumed:
 
     auc: float = 0.75
     correlation: float = 0.5
+    seed_correlation: float = 0.65
     infiller_luck: float = 0.02
     classifier_luck: float = 0.015
 
@@ -37,6 +41,8 @@ class Assumed:
         """Refuse nonsense."""
         check_setting(self, "auc", 0.5 <= self.auc < 1, "in [0.5, 1)")
         check_setting(self, "correlation", 0 <= self.correlation < 1, "in [0, 1)")
+        alike = self.correlation <= self.seed_correlation <= 1
+        check_setting(self, "seed_correlation", alike, f"in [correlation, 1], here [{self.correlation:g}, 1]")
         check_setting(self, "infiller_luck", self.infiller_luck >= 0, "at least 0")
         check_setting(self, "classifier_luck", self.classifier_luck >= 0, "at least 0")
 
@@ -77,14 +83,18 @@ def smallest_difference(size: Size, assumed: Assumed) -> float:
     fewer = min(size.benign, size.malignant)
     if fewer < 2 or size.infillers < 2:
         return math.nan
-    of_patients = 2 * (1 - assumed.correlation) * variance_of_auc(assumed.auc, size.malignant, size.benign)
     chains = size.infillers * size.classifiers
-    of_infillers = assumed.infiller_luck**2 + assumed.classifier_luck**2 / size.classifiers
+    of_auc = variance_of_auc(assumed.auc, size.malignant, size.benign)
+    # Of each arm's mean: what only its own classifiers err, which differs between seeds, and what they err alike.
+    of_seeds = of_auc * (1 - assumed.seed_correlation) / chains
+    of_arm = of_auc * (assumed.seed_correlation - assumed.correlation)
+    of_classifiers = assumed.classifier_luck**2 / chains
     training = (
-        Part(of_infillers / size.infillers, size.infillers - 1),
-        Part(assumed.classifier_luck**2 / chains, chains - 1),
+        Part(assumed.infiller_luck**2 / size.infillers + of_classifiers + of_seeds, size.infillers - 1),
+        Part(of_classifiers + of_seeds, chains - 1),
     )
-    spread = Spread(0.0, training, Part(of_patients, fewer - 1), 0, "difference")
+    over_patients = Part(2 * (of_arm + of_seeds), fewer - 1)
+    spread = Spread(0.0, training, over_patients, 0, "difference", in_both=2 * of_seeds)
     return spread.smallest_shown((1 - size.confidence) / max(size.comparisons, 1), size.power)
 
 

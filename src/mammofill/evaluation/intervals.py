@@ -219,19 +219,31 @@ class Part:
 class Spread:
     """A value and how far it could be off: over patients, and over training where there are replicates.
 
-    The interval reaches as far as the root of the sum of squares of what Student's t gives for each part alone
-    (Graybill and Wang, "Confidence intervals on nonnegative linear combinations of variances", JASA 75, 1980, do so for
-    bounds of such sums). With training alone, or patients alone, that is Student's interval. The usual one, with
-    Satterthwaite's degrees of freedom for the whole, held the truth in 0.92 to 0.95 of simulated studies of three
-    infillers, most seldom where these differ much: the fewer degrees a part has, the more often it looks too small.
+    Replicates differ for two reasons: training made better and worse classifiers, and each errs on other patches. How
+    much they differ is taken as it is seen, with the degrees of freedom that it has. What the patches do of it is in
+    the resamples of patients, too, and is counted once (`in_both`): so do Obuchowski and Rockette (see `Replicates`)
+    and Hillis ("A comparison of denominator degrees of freedom methods for multiple observer ROC analysis", Statistics
+    in Medicine 26, 2007). To take it off what is seen between replicates leaves nothing for training where three of
+    them happen to agree, and what is not there is "shown" too often.
+
+    The interval reaches as far as the root of the sum of squares of what Student's t gives for each part alone: limits
+    of a sum from the limits of its parts (Howe, "Approximate confidence limits on the mean of X + Y where X and Y are
+    two tabled independent random variables", JASA 69, 1974; Zou and Donner, "Construction of confidence limits about
+    effect measures: a general approach", Statistics in Medicine 27, 2008). With training alone, or patients alone, that
+    is Student's interval. One t with Satterthwaite's degrees for the whole, as Hillis has it for readers who are all
+    alike, is too narrow where infillers differ much more than what they are held against: the fewer degrees a part has,
+    the more often it looks too small. No interval is narrower than that over patients alone. What simulated studies
+    say of all these: docs/statistics.md.
 
     Attributes:
         value: mean over the replicates.
-        over_training: of each group that the value is made of and that has several replicates: by how much these differ
-            beyond what the patches, being these and not others, make them differ.
+        over_training: of each group that the value is made of and that has several replicates: the variance of their
+            mean, from how much they differ.
         over_patients: variance over resamples of patients; NaN where it cannot be had.
         left_out: resamples in which it had no value.
         scale: what kind of value it is.
+        in_both: variance that is in `over_training` and in `over_patients`: that the patches are these and not others
+            makes replicates differ.
     """
 
     value: float
@@ -239,11 +251,12 @@ class Spread:
     over_patients: Part
     left_out: int
     scale: Scale
+    in_both: float = 0.0
 
     @property
     def error(self) -> float:
-        """Standard error; NaN where it cannot be had."""
-        return math.sqrt(sum(part.variance for part in self._parts))
+        """Standard error, never less than that over patients alone; NaN where it cannot be had."""
+        return math.sqrt(max(sum(part.variance for part in self._parts), self.over_patients.variance))
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Return the interval; (NaN, NaN) where it cannot be had."""
@@ -262,8 +275,10 @@ class Spread:
 
     def reach(self, tail: float) -> float:
         """Return how far beyond the true value this one lies by chance in a share `tail` of studies, at most 0.5."""
-        known = [part for part in self._parts if part.variance > 0]
-        return math.sqrt(sum(part.variance * float(stats.t.isf(tail, part.degrees)) ** 2 for part in known))
+        squares = [part.variance * float(stats.t.isf(tail, part.degrees)) ** 2 for part in self._parts]
+        over_patients = self.over_patients
+        of_patients = over_patients.variance * float(stats.t.isf(tail, over_patients.degrees)) ** 2
+        return math.sqrt(max(sum(squares), of_patients))
 
     def p_of_zero(self) -> float:
         """Return the two-sided p of a difference this far from zero, were there none; NaN without an error."""
@@ -294,7 +309,11 @@ class Spread:
 
     @property
     def _parts(self) -> tuple[Part, ...]:
-        return (*self.over_training, self.over_patients)
+        """What is added up: no variance twice."""
+        of_patients = self.over_patients.variance
+        # Both are estimates. Where the part is found larger than the whole, nothing is left of it.
+        rest = max(of_patients - self.in_both, 0.0) if math.isfinite(of_patients) else math.nan
+        return (*self.over_training, Part(rest, self.over_patients.degrees))
 
     def _one_sided(self, distance: float) -> float:
         tail = self._tail(abs(distance))
@@ -359,30 +378,25 @@ class Replicates:
     def simulated(self, random: np.random.Generator) -> NDArray[np.float64]:
         """Return values as other patients and other training would give them, (r,)."""
         mean: NDArray[np.float64] = self.draws.mean(axis=0)
-        parts = self._training()
-        return mean + random.standard_normal(len(mean)) * math.sqrt(sum(part.variance for part in parts))
+        if len(self.values) < 2:
+            return mean
+        seen, of_patches = self.over_training()
+        # These draws hold what the patches do. Where replicates agree better than that, they show nothing beyond.
+        return mean + random.standard_normal(len(mean)) * math.sqrt(max(seen.variance - of_patches, 0.0))
 
-    def over_training(self) -> tuple[float, float]:
-        """Return the variance between these replicates, two or more, and the part of it that comes from the patches.
+    def over_training(self) -> tuple[Part, float]:
+        """Return the variance of the mean from how two or more replicates differ, and what of it the patches do.
 
         Replicates differ for two reasons: training made better and worse classifiers, and each errs on other patches,
-        which a larger test set would even out. The second is known from the resamples of patients, too (variance of a
-        replicate less covariance of two of them), and must not count twice.
+        which a larger test set would even out. The second is known from the resamples of patients, too: variance of a
+        replicate less covariance of two of them.
         """
         count = len(self.values)
         covariance = np.cov(self.draws[:, np.isfinite(self.draws).all(axis=0)])
         own = float(np.trace(covariance)) / count
         shared = (float(covariance.sum()) - own * count) / (count * (count - 1))
-        return float(self.values.var(ddof=1)), max((own - shared) * self._correction, 0.0)
-
-    def _training(self) -> tuple[Part, ...]:
-        """Return what training adds to the variance of the mean, beyond the patches; nothing without replicates."""
-        count = len(self.values)
-        if count < 2:
-            return ()
-        variance, of_patches = self.over_training()
-        # Where replicates agree better than patches alone would let them, they show nothing beyond these.
-        return (Part(max(variance - of_patches, 0.0) / count, count - 1),)
+        of_patches = max((own - shared) * self._correction, 0.0)
+        return Part(float(self.values.var(ddof=1)) / count, count - 1), of_patches / count
 
     @property
     def _correction(self) -> float:
@@ -393,12 +407,14 @@ class Replicates:
         finite = draws[np.isfinite(draws)]
         enough = self.patients > 1 and len(finite) >= len(draws) / 2 and math.isfinite(value)
         over_patients = float(finite.var(ddof=1)) * self._correction if enough else math.nan
+        seen = [group.over_training() for group in groups if enough and len(group.values) > 1]
         return Spread(
             value=value,
-            over_training=tuple(part for group in groups for part in group._training()) if enough else (),
+            over_training=tuple(part for part, _ in seen),
             over_patients=Part(over_patients, self.patients - 1),
             left_out=len(draws) - len(finite),
             scale=scale,
+            in_both=sum(of_patches for _, of_patches in seen),
         )
 
 

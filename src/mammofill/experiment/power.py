@@ -49,7 +49,8 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
     yield ""
     yield (
         f"Smallest true difference in AUC by lesion that would be shown, if both arms have {assumed.auc:g}, their "
-        f"errors over patients correlate by {assumed.correlation:g}, and seeds move an AUC by "
+        f"errors over patients correlate by {assumed.correlation:g} ({assumed.seed_correlation:g} between seeds of one "
+        "arm), and seeds move an AUC by "
         f"{assumed.infiller_luck:g} (infiller) and {assumed.classifier_luck:g} (classifier):"
     )
     rows = dict(what_more_would_buy(size, assumed))
