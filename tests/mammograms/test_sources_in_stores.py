@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,7 @@ def test_cbis_ddsm_part_by_part(url: str, tmp_path: Path, monkeypatch: pytest.Mo
     assert [(one.role, one.kind, one.path, one.fingerprint) for one in found.manifest.inputs] == [
         ("source", "folder", there, "")
     ]
+    assert found.manifest.inputs[0].place(found.folder) == there
     assert f"source {there}" in listing(tmp_path)
     with pytest.raises(SourceError, match=rf"was read from {there}, which is not fetched .* --collection"):
         collection_of(found, None)
@@ -117,7 +119,9 @@ def test_a_table_and_what_lies_beside_it(
     sent(table.parent, url)
     fetched, flags = Fetched(monkeypatch), ("--test-share", "0.3", "--fetched-gb", str(ONE_BY_ONE), "--plain")
     assert main(["ingest", "table", f"{url}/own.csv", "--out", str(tmp_path / "far"), "--workers", "2", *flags]) == 0
+    assert main(["ingest", "table", f"{url}/own.csv", "--out", str(tmp_path / "far"), "--dry-run"]) == 0
     told = "".join(capfd.readouterr())
+    assert f"source: {url}/own.csv" in told
     assert main(["ingest", "table", str(table), "--out", str(tmp_path / "near"), *flags]) == 0
     far, near = MammogramSet.open(tmp_path / "far"), MammogramSet.open(tmp_path / "near")
     assert far.fingerprint == near.fingerprint
@@ -255,6 +259,10 @@ def test_what_a_table_names_lies_beside_it(url: str, tmp_path: Path) -> None:
     store().pipe_file(f"{url}/a\\b.png", b"x")
     with pytest.raises(SourceError, match=r"the object 'a\\\\b.png' cannot be a file on this machine"):
         ingest(f"{url}/own.csv", tmp_path / "out", settings)
+    store().rm_file(f"{url}/a\\b.png")
+    store().pipe_file(f"{url}/a//b.png", b"x")
+    with pytest.raises(SourceError, match=r"the object 'a//b.png' cannot be .* a part without a name"):
+        ingest(f"{url}/own.csv", tmp_path / "out", settings)
     with pytest.raises(StoreError, match="s3://no-bucket/.*bucket"):
         ingest("s3://no-bucket/own.csv", tmp_path / "out", settings)
 
@@ -262,6 +270,7 @@ def test_what_a_table_names_lies_beside_it(url: str, tmp_path: Path) -> None:
 def test_errors_and_tables_name_the_store_and_not_the_scratch_folder(url: str, tmp_path: Path) -> None:
     table = write_table(tmp_path / "own")
     there, settings = f"{sent(table.parent, url)}/own.csv", IngestSettings(collection="table")
+    store().pipe_file(f"{url}/own.csv", table.read_bytes() + b"s3://b/3.png,,p9,normal\n")
     store().pipe_file(f"{url}/images/2.png", b"no picture")
     store().rm_file(f"{url}/images/1.png")
     told = ingest(there, tmp_path / "far", settings).exclusions["found"].str.cat(sep="\n")
@@ -269,18 +278,13 @@ def test_errors_and_tables_name_the_store_and_not_the_scratch_folder(url: str, t
     assert "images/2.png" in told
     assert os.fspath(tmp_path) not in told
     assert "fetched" not in told
+    assert "s3:/b/3.png does not exist. URLs in tables are not understood: put the table beside the files" in told
     store().pipe_file(f"{url}/own.csv", b"image,mask\n")
     with pytest.raises(SourceError, match=f"^{there} lacks the columns patient, pathology"):
         ingest(there, tmp_path / "out", settings)
 
 
-def test_a_url_of_gs_is_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Up to the library for it, which is not among those of the tests."""
-    import sys
-
-    from fsspec.registry import _registry
-
-    monkeypatch.setitem(sys.modules, "gcsfs", None)
-    monkeypatch.delitem(_registry, "gs", raising=False)
+@pytest.mark.skipif(find_spec("gcsfs") is not None, reason="gcsfs is installed, and would ask the real store")
+def test_a_url_of_gs_is_understood_up_to_the_library_for_it(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="gs:// needs a library that is not installed: .*gcsfs"):
         ingest("gs://b/t.csv", tmp_path / "out", IngestSettings(collection="table"))

@@ -24,7 +24,7 @@ from mammofill.ground.file_names import inside, url_of_source
 from mammofill.ground.foreign_files import AWAY
 from mammofill.ground.processes import Child, ChildDiedError, Limits
 from mammofill.ground.stores.fetch import fetch, objects_below
-from mammofill.ground.stores.remote import Remote, StoredObject
+from mammofill.ground.stores.remote import StoredObject, without_password
 from mammofill.mammograms.mammogram_set import base_folder
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, MammogramEntry, with_files
@@ -111,7 +111,7 @@ class InStore:
 
     def __init__(self, url: str, settings: IngestSettings) -> None:
         """See that the collection can be read from there; nothing is asked of the store yet."""
-        self.shown = Remote(url).shown
+        self.shown = without_password(url)
         self._opened = _opened_of(settings.collection, self.shown)
         if not settings.keep_images:
             raise SettingsError(
@@ -212,6 +212,8 @@ class InStore:
         """Make a file that has nothing of an object but its name."""
         try:
             path = inside(folder, name)
+            if path.relative_to(folder).as_posix() != name:
+                raise ValueError("it has a part without a name")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(AWAY)
         except (ValueError, OSError) as error:
@@ -271,7 +273,7 @@ class InStore:
         try:
             yield
         except MammofillError as error:
-            told = str(error).replace(f"{folder}", Remote(self._url).shown)
+            told = str(error).replace(f"{folder}", without_password(self._url))
             raise type(error)(told) from error
 
 

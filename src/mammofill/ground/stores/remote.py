@@ -40,6 +40,11 @@ class StoredObject:
     """Another one for each content that lay under its name: what the store calls ETag, or generation."""
 
 
+def without_password(url: str) -> str:
+    """Return a URL as messages say it, and as it may be kept."""
+    return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", url.rstrip("/"))
+
+
 class Remote:
     """A folder in a store. Names are relative to it, with ``/``.
 
@@ -55,8 +60,8 @@ class Remote:
         Raises:
             SettingsError: it is no URL, or the library for it is not installed.
         """
-        self.shown = re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", url.rstrip("/"))
-        """The URL as messages say it: without a password."""
+        self.shown = without_password(url)
+        """The URL as messages say it."""
         self._files, self._root = _found(url, self.shown)
         kinds = self._files.protocol
         kinds = {kinds} if isinstance(kinds, str) else set(kinds)

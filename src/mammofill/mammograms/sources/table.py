@@ -143,7 +143,7 @@ def _mammogram(
             raise SourceError(f"{row['row']} is normal, yet has the mask {row['mask']}. Which is right?")
     path = _file(table.parent, image)
     if not is_regular_file(path):
-        found = f"{where} names the image {image}, but {table.parent / image} does not exist.{_of_windows(image)}"
+        found = f"{where} names the image {image}, but {table.parent / image} does not exist.{_how_to_write(image)}"
         exclusions.extend(Exclusion(str(row), patient, "file-missing", found) for row in rows["row"])
         return None
     records: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
@@ -219,7 +219,7 @@ def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[E
         return None
     mask = _file(table.parent, row["mask"])
     if not is_regular_file(mask):
-        found = f"{where} names the mask {row['mask']}, but {mask} does not exist.{_of_windows(row['mask'])}"
+        found = f"{where} names the mask {row['mask']}, but {mask} does not exist.{_how_to_write(row['mask'])}"
         exclusions.append(Exclusion(lesion_id, row["patient"], "file-missing", found))
         return None
     abnormality = _one_of(_ABNORMALITIES, row["abnormality"], "abnormality", where)
@@ -234,8 +234,10 @@ def _file(folder: Path, name: str) -> Path:
     return next((path for path in spellings if is_regular_file(path)), spellings[0])
 
 
-def _of_windows(name: str) -> str:
-    """Say how paths are written where a name looks like one of Windows, or of a shell."""
+def _how_to_write(name: str) -> str:
+    """Say how paths are written where a name looks like one of Windows, or of a shell, or like a URL."""
+    if "://" in name:
+        return " URLs in tables are not understood: put the table beside the files there, and ingest it by its own URL."
     if name.startswith("~"):
         return " Write the folder out: ~ is not understood in tables."
     return " Write paths in tables with /, as in pictures/a.png." if "\\" in name else ""
