@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from mammofill.cli import main
+from mammofill.experiment import StudyRun, run_study
 from mammofill.ground.artifact import read_manifest
 from mammofill.phantom import PhantomSettings, write_phantoms
 
@@ -51,3 +53,20 @@ def test_an_ingest_of_which_a_worker_is_killed_ends_with_the_same_set(cluster: A
     assert main(list(there)) == 0
     beside.join()
     assert read_manifest(tmp_path / "there").fingerprint == read_manifest(tmp_path / "here").fingerprint
+
+
+def test_a_study_whose_cells_dask_runs_ends_with_the_same_comparison(
+    cluster: Any, corridor: StudyRun, tmp_path: Path
+) -> None:
+    anew = ("classifiers", "evaluations", "comparison", "report")
+    for place in corridor.artifacts:
+        if place.parts[0] not in anew:
+            shutil.copytree(corridor.out / place, tmp_path / "study" / place)
+    engine = f"dask:{cluster.scheduler_address}"
+    beside = threading.Thread(target=kill_a_worker_at_work, args=(cluster,), daemon=True)
+    beside.start()
+    run = run_study(corridor.study.path, tmp_path / "study", workers=2, engine=engine)
+    beside.join()
+    assert run.seconds[Path("classifiers/real-only")] is not None
+    for place in ("classifiers/real-only", "comparison", "report"):
+        assert run.artifacts[Path(place)].fingerprint == corridor.artifacts[Path(place)].fingerprint

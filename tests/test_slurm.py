@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from private_slurm import MAY_INSTALL, PROGRAMS, asked, config, private_slurm, wait_until, why_not
 
 from mammofill.cli import main
+from mammofill.experiment import StudyRun, run_study
 from mammofill.ground import slurm_queue
 from mammofill.ground.artifact import read_manifest
 from mammofill.ground.engines import work_through
@@ -135,6 +137,18 @@ def test_a_cancelled_job_is_tried_once_more_and_takes_no_other_with_it(tmp_path:
     over = dict(work_through(work, ["never"], 1, "slurm", logs=tmp_path / "logs"))
     beside.join()
     assert {job: outcome.why_lost for job, outcome in over.items()} == {"never": "died twice"}
+
+
+@pytest.mark.usefixtures("slurm")
+def test_a_study_whose_cells_slurm_runs_ends_with_the_same_comparison(corridor: StudyRun, tmp_path: Path) -> None:
+    anew = ("classifiers", "evaluations", "comparison", "report")
+    for place in corridor.artifacts:
+        if place.parts[0] not in anew:
+            shutil.copytree(corridor.out / place, tmp_path / "study" / place)
+    run = run_study(corridor.study.path, tmp_path / "study", workers=2, engine="slurm")
+    assert run.seconds[Path("classifiers/real-only")] is not None
+    for place in ("classifiers/real-only", "comparison", "report"):
+        assert run.artifacts[Path(place)].fingerprint == corridor.artifacts[Path(place)].fingerprint
 
 
 # ---- what is tested without a Slurm --------------------------------------------------------------------------------

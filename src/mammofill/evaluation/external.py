@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pandas as pd
 
 from mammofill.classifier import Classifier
@@ -74,7 +71,7 @@ def _collection(mammograms: Artifact) -> str:
 
 
 def _sources(mammograms: Artifact) -> set[str]:
-    return {os.path.normpath(Path(mammograms.folder.absolute(), one.path)) for one in mammograms.manifest.inputs
+    return {one.place(mammograms.folder.absolute()) for one in mammograms.manifest.inputs
             if one.role == "source"}  # fmt: skip
 
 

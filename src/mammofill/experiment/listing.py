@@ -10,6 +10,7 @@ from pathlib import Path
 from mammofill.experiment.stages import all_stages, find
 from mammofill.ground.artifact import MANIFEST_NAME, PARTIAL, Artifact, Manifest, holder_of, read_manifest, read_plan
 from mammofill.ground.errors import MammofillError, SourceError
+from mammofill.ground.file_names import as_url
 from mammofill.ground.progress import in_words
 
 _DEPTH = 6
@@ -112,9 +113,11 @@ def _made_from(place: Path, manifest: Manifest) -> str:
 
 def _inputs(place: Path, manifest: Manifest) -> Iterator[str]:
     for record in manifest.inputs:
-        there = Path(os.path.normpath(place / record.path))
+        there = Path(record.place(place))
         words = f"{record.role} {record.path}"
-        if not there.exists():
+        if as_url(record.path):
+            yield words  # whether it is still there, its store is not asked
+        elif not there.exists():
             yield f"{words} (no longer there)"
         elif (there / MANIFEST_NAME).is_file() and read_manifest(there).fingerprint != record.fingerprint:
             yield f"{words} (another one by now)"

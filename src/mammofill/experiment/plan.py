@@ -19,6 +19,7 @@ from mammofill.ground.artifact import (
     read_plan,
     settings_of_plan,
 )
+from mammofill.ground.file_names import as_url
 
 _REFUSED = "with other settings or seed, will be refused"
 
@@ -90,7 +91,7 @@ def described(one: Artifact | Path) -> str:
     """Return an input in one line."""
     if isinstance(one, Artifact):
         return f"{one.folder} ({one.kind}, fingerprint {one.fingerprint[:12]})"
-    return str(one)
+    return as_url(one) or str(one)
 
 
 def state_of(out: Path, settings: Any, seed: int) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from mammofill.ground.artifact import Artifact, read_manifest, verify
 from mammofill.ground.errors import ArtifactError, SettingsError, SourceError, WrongKindError, did_you_mean
 from mammofill.ground.extensions import with_extensions
-from mammofill.ground.file_names import meant_path, refuse_source_url, why_no_file
+from mammofill.ground.file_names import meant_path, refuse_source_url, url_of_source, why_no_file
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,22 @@ class Input:
     """Whether the stage does without: then it is a flag on the command line, and an argument by name in Python."""
     words: str = ""
     """What it is, for the help; empty says it by its kind."""
+    in_store: bool = False
+    """Whether a source may also be the URL of a collection in an object store."""
 
     def open(self, path: str | Path) -> Artifact | Path:
         """Open what is at a path: the artifact of the right kind, or the path itself for a source.
 
         Raises:
             ArtifactError: there is no such artifact, or one of another kind.
-            SourceError: the source does not exist.
+            SourceError: the source does not exist, or is a URL that is not understood here.
         """
         if self.kind != SOURCE:
             artifact: Artifact = find(self.kind).open(path)
             verify(artifact)  # before anything of it is read
             return artifact
+        if self.in_store and url_of_source(path):
+            return Path(path)  # what is there, the stage will see
         refuse_source_url(path)
         if not Path(path).exists():
             meant = meant_path(Path(path))
@@ -188,7 +192,7 @@ STAGES: tuple[Stage, ...] = (
         function="mammofill.mammograms:ingest",
         settings="mammofill.mammograms:IngestSettings",
         inputs=(
-            Input("source", SOURCE),
+            Input("source", SOURCE, words="folder (or table) of the collection, or its URL in a store", in_store=True),
             Input("attributes", SOURCE, optional=True, words="table of what else is known of the lesions, by picture"),
         ),
         output="mammofill.mammograms:MammogramSet",

@@ -9,6 +9,7 @@ from typing import Any
 from mammofill.experiment.settings import read_settings
 from mammofill.experiment.stages import Stage
 from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.ground.file_names import refuse_source_url
 
 
 def stage_settings(stage: Stage, table: Mapping[str, Any], path: Path, where: str = "") -> Any:
@@ -33,8 +34,9 @@ def place(source: Any, where: str, path: Path) -> Path:
     """Return where a source lies that a study file names.
 
     Raises:
-        SourceError: it is not there.
+        SourceError: it is not there, or is a URL.
     """
+    refuse_source_url(str(source))
     found = (path.parent / str(source)).resolve()
     if not found.exists():
         raise SourceError(f"{where}: the source {found} does not exist. It is relative to the study file.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from mammofill import dicom, pictures
 from mammofill.ground.artifact import fingerprint_file
 from mammofill.ground.errors import ImageFileError, SourceError
+from mammofill.ground.file_names import as_url
 from mammofill.ground.foreign_files import is_regular_file, open_regular
 from mammofill.ground.imaging import FULL_RANGE, StoredImage
 from mammofill.mammograms import MammogramSet
@@ -61,8 +61,13 @@ def collection_of(mammograms: MammogramSet, given: Path | None) -> Path:
         SourceError: it is not there.
     """
     records = [record for record in mammograms.manifest.inputs if record.role == "source"]
-    was = Path(os.path.normpath(mammograms.folder / records[0].path)) if records else mammograms.folder
-    found = given if given is not None else was
+    was = records[0].place(mammograms.folder) if records else mammograms.folder
+    found = given if given is not None else Path(was)
+    if given is None and as_url(was):
+        raise SourceError(
+            f"{mammograms.folder} was read from {was}, which is not fetched for this. Copy the collection to a disk, "
+            "and say where with --collection."
+        )
     if not found.exists():
         raise SourceError(
             f"{mammograms.folder} was read from {found}, which does not exist. Say where its collection lies now, with "

@@ -39,7 +39,7 @@ from mammofill.ground.errors import (
     PlanChangedError,
     WrongKindError,
 )
-from mammofill.ground.file_names import inside, meant_path, refuse_url, why_no_file
+from mammofill.ground.file_names import as_url, inside, meant_path, refuse_url, why_no_file
 
 FORMAT_VERSION = 2
 """Version of the folder format: raised when an older mammofill could no longer read a newer folder."""
@@ -70,8 +70,12 @@ class InputRecord:
     kind: str
     """Kind of artifact, or ``file`` or ``folder``."""
     path: str
-    """Where it was, relative to the artifact's folder where that is possible."""
+    """Where it was, relative to the artifact's folder where that is possible; or its URL."""
     fingerprint: str
+
+    def place(self, folder: Path) -> str:
+        """Return where it was, seen from the artifact's folder: a path without ``..``, or its URL."""
+        return as_url(self.path) or os.path.normpath(folder / self.path)
 
 
 @dataclass(frozen=True)
@@ -427,7 +431,7 @@ def begin(
     stage: str,
     settings: object,
     seed: int,
-    inputs: Mapping[str, Artifact | Path | Sequence[Artifact]],
+    inputs: Mapping[str, Artifact | Path | InputRecord | Sequence[Artifact]],
     device: str | None = None,
 ) -> Iterator[Work | None]:
     """Begin an artifact, or continue one that was stopped.
@@ -439,7 +443,7 @@ def begin(
         settings: the stage's settings, a dataclass. All fields are recorded.
         seed: the stage's seed.
         inputs: what it is made from, by role: artifacts, or paths of plain files (known by their SHA-256) and folders
-            (known by their path alone).
+            (known by their path alone); or the record itself, of what is on no disk.
         device: where networks run, for stages that train.
 
     Yields:
@@ -722,11 +726,16 @@ def move_into_place(partial: Path, out: Path) -> None:
     (out / _LOCK_NAME).unlink(missing_ok=True)
 
 
-def _input_records(out: Path, inputs: Mapping[str, Artifact | Path | Sequence[Artifact]]) -> list[InputRecord]:
-    records = []
+def _input_records(
+    out: Path, inputs: Mapping[str, Artifact | Path | InputRecord | Sequence[Artifact]]
+) -> list[InputRecord]:
+    records: list[InputRecord] = []
     for role, given in inputs.items():
         several = given if isinstance(given, Sequence) else [given]
         for one in several:
+            if isinstance(one, InputRecord):
+                records.append(one)
+                continue
             if isinstance(one, Artifact):
                 path, kind, fingerprint = one.folder, one.manifest.kind, one.fingerprint
             elif one.is_dir():
@@ -739,7 +748,9 @@ def _input_records(out: Path, inputs: Mapping[str, Artifact | Path | Sequence[Ar
     return records
 
 
-def _learned_upstream(inputs: Mapping[str, Artifact | Path | Sequence[Artifact]]) -> list[LearnedFrom]:
+def _learned_upstream(
+    inputs: Mapping[str, Artifact | Path | InputRecord | Sequence[Artifact]],
+) -> list[LearnedFrom]:
     given = [one for item in inputs.values() for one in (item if isinstance(item, Sequence) else [item])]
     return [record for one in given if isinstance(one, Artifact) for record in one.manifest.patients_learned_from]
 

@@ -15,6 +15,9 @@ LONGEST_NAME, _SHORTENED = 200, 160
 name for its lesions still fits. File systems end at 255 bytes with all endings."""
 
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
+STORES_OF_SOURCES = ("s3", "s3a", "gs", "gcs")
+"""Schemes of the URLs from which `ingest` reads collections."""
+
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
 """Names that Windows keeps for devices, whatever their ending."""
@@ -98,8 +101,21 @@ def refuse_source_url(path: str | Path) -> None:
     if url is not None:
         raise SourceError(
             f"{url} is a URL, and collections, tables and settings are read where this machine sees them as files. "
-            "Copy it to a disk first (aws s3 sync, gcloud storage rsync), or mount it, and give its path there."
+            "Copy it to a disk first (aws s3 sync, gcloud storage rsync), or mount it, and give its path there. Only "
+            "ingest reads a collection where it lies, and only from s3:// and gs:// (docs/sources.md)."
         )
+
+
+def url_of_source(path: str | Path) -> str | None:
+    """Return the URL of a collection in a store from which `ingest` reads, or None for a path.
+
+    Raises:
+        SourceError: it is a URL, of a store from which it does not read.
+    """
+    url = as_url(path)
+    if url is not None and url.partition(":")[0] not in STORES_OF_SOURCES:
+        refuse_source_url(path)
+    return url
 
 
 def file_name(identifier: str) -> str:

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from mammofill.ground.errors import ImageFileError
+from mammofill.ground.errors import ImageFileError, SourceError
 from mammofill.ground.file_names import why_no_file
 from mammofill.ground.imaging import StoredImage
 
 MOST_PIXELS = 2**27
 """No mammogram is larger: 11,585 pixels squared, three times the largest scans of film."""
+
+
+AWAY = b"mammofill: in place of a file that lies in a store and was not fetched\n"
+"""Content of what stands for such a file while a collection is listed."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,19 @@ def is_regular_file(path: Path) -> bool:
         return stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):
         return False
+
+
+def check_is_here(path: Path) -> None:
+    """Refuse to look into a file, while a collection is listed, where only its name is known.
+
+    Raises:
+        SourceError: it stands for a file in a store that was not fetched.
+    """
+    if is_regular_file(path) and path.stat().st_size == len(AWAY) and path.read_bytes() == AWAY:
+        raise SourceError(
+            f"{_shown(path)} would have to be opened before it is known whose it is: neither its folder nor its name "
+            "says it. Of a collection in a store only tables are read so early. Copy it to a disk first."
+        )
 
 
 @contextmanager

@@ -112,9 +112,7 @@ class Child:
             ChildDiedError: the process died, or had to be stopped. The next call begins another one.
         """
         self.begin(function, *arguments)
-        while not self.is_over():
-            wait_for_any(self.signs(), self.seconds_left())
-        return self.answer()
+        return self.answer_awaited()
 
     def begin(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Have a function called there, without waiting; `answer` must be called before anything else is begun."""
@@ -155,6 +153,12 @@ class Child:
             self.kill()
             raise ChildDiedError(f"needs more than {self._limits.memory_gb or 0:g} GB of memory", again=used)
         raise value from (_ThereError(told) if told else None)
+
+    def answer_awaited(self) -> Any:
+        """Wait until what was begun is over, and do as `answer` does."""
+        while not self.is_over():
+            wait_for_any(self.signs(), self.seconds_left())
+        return self.answer()
 
     def is_over(self) -> bool:
         """Say whether there is an answer, the process is gone, or its time is over."""

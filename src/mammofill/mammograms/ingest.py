@@ -14,7 +14,8 @@ import pandas as pd
 
 from mammofill.ground.artifact import Work, begin
 from mammofill.ground.engines import work_through
-from mammofill.ground.errors import SourceError, TooFewError
+from mammofill.ground.errors import TooFewError
+from mammofill.ground.file_names import refuse_source_url
 from mammofill.ground.processes import Limits
 from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms.mammogram_set import (
@@ -23,17 +24,17 @@ from mammofill.mammograms.mammogram_set import (
     LESION_COLUMNS,
     MAMMOGRAM_COLUMNS,
     MammogramSet,
-    base_folder,
 )
 from mammofill.mammograms.mixed_values import find_mixtures
 from mammofill.mammograms.names_in_headers import one_person_in_headers
 from mammofill.mammograms.prepare import FOLDERS, Prepared, is_whole, prepare, rows_path
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
-from mammofill.mammograms.sources.collections import collection_reader, read_collection
+from mammofill.mammograms.sources.collections import collection_reader
 from mammofill.mammograms.sources.patients import check_patients
 from mammofill.mammograms.sources.shared_masks import masks_from_files, same_masks
 from mammofill.mammograms.split import split_patients
+from mammofill.mammograms.whereabouts import Whereabouts, whereabouts
 
 
 def ingest(
@@ -51,7 +52,8 @@ def ingest(
     with the collection as a whole (no tables, a patient in two splits) stops before any pixel is read.
 
     Args:
-        source: folder (or table) of the collection.
+        source: folder (or table) of the collection; or the URL of either in an object store (s3://, gs://), of which so
+            much is fetched at a time as the settings say.
         out: folder of the new set.
         settings: which collection, lesions, split and resolution.
         seed: decides the split, where the collection does not.
@@ -63,24 +65,31 @@ def ingest(
         The set of mammograms.
 
     Raises:
-        SourceError: the source is missing, or its tables are.
+        SourceError: the source is missing, or its tables are; or it is a URL that is not understood.
+        StoreError: the store is not there, or refuses; or a file was changed there meanwhile. The work goes on by the
+            same call.
         LeakError: the official split has a patient on two sides, or it is not clear who is one person.
         SettingsError: an official split was asked for, and there is none.
         TooFewError: no mammogram, or no lesion, is left; the message says what was excluded most.
     """
-    source = Path(source)
-    if not source.exists():
-        raise SourceError(f"{source} does not exist. Give the folder (or table) of the collection.")
-    attributes = Path(attributes) if attributes else None
-    collection = read_collection(source, settings, attributes)
+    if attributes is not None:
+        refuse_source_url(attributes)
+    with whereabouts(source, settings) as place:
+        return _ingest(place, Path(out), settings, seed, progress, Path(attributes) if attributes else None)
+
+
+def _ingest(
+    place: Whereabouts, out: Path, settings: IngestSettings, seed: int, progress: Progress, attributes: Path | None
+) -> MammogramSet:
+    collection = place.collection(settings, attributes)
     check_patients(collection)
     # Before anything is begun, so that the same folder is free for the command that was mended.
     _check_lesions(
-        source, collection, settings, collection.exclusions, sum(len(entry.lesions) for entry in collection.mammograms)
+        place, collection, settings, collection.exclusions, sum(len(entry.lesions) for entry in collection.mammograms)
     )
     split = split_patients(collection.mammograms, settings, seed)
 
-    inputs = {"source": source} | ({"attributes": attributes} if attributes else {})
+    inputs: dict[str, Any] = {"source": place.record()} | ({"attributes": attributes} if attributes else {})
     with begin(out, kind=MammogramSet.kind, stage="ingest", settings=settings, seed=seed, inputs=inputs) as work:
         if work is not None:
             progress.say(
@@ -90,12 +99,12 @@ def ingest(
                 progress.say(f"{decision.found} {decision.done}")
             for folder in FOLDERS:
                 (work.folder / folder).mkdir(exist_ok=True)
-            _prepare_all(source, work, collection.mammograms, split.split_of, settings, progress)
+            _prepare_all(place, work, collection.mammograms, split.split_of, settings, progress)
             gathered = _gather(work.scratch, collection, split.decisions)
             _sweep(work.folder, gathered)
             if gathered.mammograms:  # without any there is more to say, see `_write_tables`
-                _check_lesions(source, collection, settings, gathered.exclusions, len(gathered.lesions))
-            counts = _write_tables(work.folder, source, gathered, progress)
+                _check_lesions(place, collection, settings, gathered.exclusions, len(gathered.lesions))
+            counts = _write_tables(work, place, gathered, progress)
             if leaks := [one for one in gathered.decisions if one.rule in _MAY_LEAK]:
                 progress.say(
                     f"patients that may be one person: {len(leaks)}, all in decisions.parquet. The first: "
@@ -108,29 +117,30 @@ def ingest(
 
 
 def _prepare_all(
-    source: Path,
+    place: Whereabouts,
     work: Work,
     entries: Sequence[MammogramEntry],
     split_of: Mapping[str, str],
     settings: IngestSettings,
     progress: Progress,
 ) -> None:
-    rows = work.scratch
+    rows, base = work.scratch, place.base(work.scratch)
     # What an earlier, stopped run could not read is tried again: the file may have been repaired meanwhile.
-    missing = [entry for entry in entries if not is_whole(source, work.folder, rows, entry, split_of[entry.patient_id])]
-    make = partial(prepare, source, work.folder, rows, settings)
-    jobs = [(entry, split_of[entry.patient_id]) for entry in missing]
+    missing = [entry for entry in entries if not is_whole(base, work.folder, rows, entry, split_of[entry.patient_id])]
+    make = partial(prepare, base, work.folder, rows, settings)
+    limits = Limits(settings.read_seconds, settings.read_memory_gb, silent=True, memory_kept=True)
     with progress.task("reading mammograms", len(entries)) as task:
         task.advance(len(entries) - len(missing))
-        limits = Limits(settings.read_seconds, settings.read_memory_gb, silent=True, memory_kept=True)
-        done_by = work_through(make, jobs, settings.workers, settings.engine, logs=rows, limits=limits)
-        for (entry, _), outcome in done_by:
-            if not outcome:
-                files = " or ".join(str(path) for path in entry.image)
-                found = f"The process that read {files} or its masks {outcome.why_lost}."
-                died = Exclusion(entry.mammogram_id, entry.patient_id, "reader-died", found)
-                Prepared(exclusions=[died]).write(rows_path(rows, entry.mammogram_id))
-            task.advance()
+        for part in place.parts(missing, work.scratch):
+            jobs = [(entry, split_of[entry.patient_id]) for entry in part]
+            done_by = work_through(make, jobs, settings.workers, settings.engine, logs=rows, limits=limits)
+            for (entry, _), outcome in done_by:
+                if not outcome:
+                    files = " or ".join(str(path) for path in entry.image)
+                    found = f"The process that read {files} or its masks {outcome.why_lost}."
+                    died = Exclusion(entry.mammogram_id, entry.patient_id, "reader-died", found)
+                    Prepared(exclusions=[died]).write(rows_path(rows, entry.mammogram_id))
+                task.advance()
 
 
 def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decision]) -> Prepared:
@@ -205,7 +215,7 @@ def _of_words(collection: Collection) -> list[Decision]:
 
 
 def _check_lesions(
-    source: Path, collection: Collection, settings: IngestSettings, exclusions: Sequence[Exclusion], left: int
+    place: Whereabouts, collection: Collection, settings: IngestSettings, exclusions: Sequence[Exclusion], left: int
 ) -> None:
     """Refuse a collection of whose lesions none is left: nothing could be learned from it.
 
@@ -217,7 +227,7 @@ def _check_lesions(
         return
     most = Counter(one.rule for one in exclusions).most_common(1)[0][0]
     first = next(one.found for one in exclusions if one.rule == most)
-    raise TooFewError(f"{source}: no lesion is left. Excluded: {_counted(exclusions)}. The first: {first}")
+    raise TooFewError(f"{place.shown}: no lesion is left. Excluded: {_counted(exclusions)}. The first: {first}")
 
 
 _FEW_PATIENTS = 5
@@ -263,7 +273,8 @@ def _sweep(folder: Path, gathered: Prepared) -> None:
                 path.unlink()
 
 
-def _write_tables(folder: Path, source: Path, gathered: Prepared, progress: Progress) -> dict[str, int]:
+def _write_tables(work: Work, place: Whereabouts, gathered: Prepared, progress: Progress) -> dict[str, int]:
+    base = place.base(work.scratch)
     tables: dict[str, list[dict[str, Any]]] = {
         "mammograms": gathered.mammograms,
         "lesions": gathered.lesions,
@@ -272,11 +283,11 @@ def _write_tables(folder: Path, source: Path, gathered: Prepared, progress: Prog
     }
     for row in [*tables["exclusions"], *tables["decisions"]]:
         # The set must be the same wherever the collection lies on this machine.
-        row["found"] = row["found"].replace(f"{base_folder(source)}{os.sep}", "")
+        row["found"] = row["found"].replace(f"{base}{os.sep}", "")
     excluded = _counted(gathered.exclusions)
     if not gathered.mammograms:
         first = gathered.exclusions[0].found if gathered.exclusions else "its tables have no rows"
-        raise TooFewError(f"{source}: no mammogram is left. Excluded: {excluded}. The first: {first}")
+        raise TooFewError(f"{place.shown}: no mammogram is left. Excluded: {excluded}. The first: {first}")
     for name, columns, key in (
         ("mammograms", MAMMOGRAM_COLUMNS, "mammogram_id"),
         ("lesions", LESION_COLUMNS, "lesion_id"),
@@ -285,7 +296,7 @@ def _write_tables(folder: Path, source: Path, gathered: Prepared, progress: Prog
     ):
         table = pd.DataFrame(tables[name], columns=list(columns)).astype(columns)
         table = table.sort_values(key, kind="stable", ignore_index=True)
-        table.to_parquet(folder / f"{name}.parquet", index=False)
+        table.to_parquet(work.folder / f"{name}.parquet", index=False)
     progress.say(
         f"{len(gathered.mammograms)} mammograms and {len(gathered.lesions)} lesions kept; excluded: {excluded}; "
         f"decided: {_counted(gathered.decisions)}"

@@ -408,8 +408,9 @@ def _stat(path: Path) -> list[int]:
 
 
 def _stats_of_sources(entry: MammogramEntry) -> dict[str, list[int]]:
-    places = [lesion.place for lesion in entry.lesions if isinstance(lesion.place, tuple)]
-    return {str(path): _stat(path) for path in (*entry.image, *(path for place in places for path in place))}
+    if entry.versions:  # fetched from a store for each run; what lies there is part of the entry
+        return {}
+    return {str(path): _stat(path) for path in entry.files}
 
 
 def rows_path(folder: Path, mammogram_id: str) -> Path:

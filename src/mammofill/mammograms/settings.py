@@ -50,6 +50,8 @@ class IngestSettings:
         read_seconds: longest time that may be spent on one mammogram and its masks; a damaged file can make a decoder
             hang. One that takes longer is left out, and tried again by the next run.
         read_memory_gb: most memory that one may take, in GB; a file of kilobytes can unpack to more than there is.
+        fetched_gb: of a collection in an object store, how much of it is fetched at a time, in GB; the next part is
+            fetched while one is read, so twice as much may lie in the scratch folder. Does not change the result.
         workers: how many work side by side; with 0 and 1 one does. Files are read in processes of their own in any
             case. Does not change the result.
         engine: where the workers are: processes on this machine, or slurm, submitit-local or dask, with options after
@@ -72,6 +74,7 @@ class IngestSettings:
     keep_images: bool = True
     read_seconds: float = execution(300.0)
     read_memory_gb: float = execution(4.0)
+    fetched_gb: float = execution(4.0)
     workers: int = execution(0)
     engine: str = execution("processes")
 
@@ -95,6 +98,7 @@ class IngestSettings:
         check_setting(self, "window", self.window in ("none", "first"), "none or first")
         check_setting(self, "read_seconds", self.read_seconds > 0, "above 0")
         check_setting(self, "read_memory_gb", self.read_memory_gb > 0, "above 0")
+        check_setting(self, "fetched_gb", self.fetched_gb > 0, "above 0")
         check_setting(self, "folds", self.folds >= 2, "at least 2")
         check_setting(self, "fold", 0 <= self.fold < self.folds, "at least 0 and less than folds")
         check_engine(self)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from local_store import bucket
 
 from mammofill.cli import main
 from mammofill.ground.artifact import Artifact, begin, check_content, read_manifest
@@ -72,31 +73,8 @@ def made(tmp_path: Path) -> Artifact:
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """Return a bucket in a store on this machine."""
-    pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'mammofill[object-stores]'")
-    server = pytest.importorskip("moto.server", reason="no store to test with: pip install 'moto[server]'")
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    said = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "NO_PROXY": host,
-    }
-    with pytest.MonkeyPatch.context() as patched:
-        for name, value in said.items():
-            patched.setenv(name, value)
-        import s3fs
-
-        s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir("bucket")
-        yield "s3://bucket"
-        s3fs.S3FileSystem.clear_instance_cache()
-    running.stop()
+    with bucket() as url:
+        yield url
 
 
 @pytest.fixture(params=["file", "memory", "s3"])
@@ -286,7 +264,8 @@ def in_a_process(what: str, given: str) -> int:
     import subprocess
 
     program = IN_A_PROCESS.format(here=str(Path(__file__).parent), what=what, given=given)
-    return subprocess.run([sys.executable, "-c", program], check=False).returncode
+    found_here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run([sys.executable, "-c", program], env=found_here, check=False).returncode
 
 
 def test_a_file_that_was_fetched_in_part_is_not_fetched_again(
@@ -530,7 +509,15 @@ def test_the_commands_say_what_they_did(made: Artifact, tmp_path: Path, capsys: 
     [
         ("extract-patches s3://b/m --out x", "s3://b/m is a URL. Stages read folders .* mammofill pull s3://b/m --out"),
         ("extract-patches m --out s3://b/p", "s3://b/p is a URL. .* Give a folder, then: mammofill push DIR s3://b/p"),
-        ("ingest table gs://b/t.csv --out x", "gs://b/t.csv is a URL, and collections, .* Copy it to a disk first"),
+        (
+            "ingest table abfs://b/t.csv --out x",
+            "abfs://b/t.csv is a URL, and collections, .* only from s3:// and gs://",
+        ),
+        (
+            "ingest cmmd s3://b/c --out x",
+            "s3://b/c is a URL, and the reader of cmmd opens images .* cbis-ddsm, .* table",
+        ),
+        ("ingest table . --attributes s3://b/t.csv --out x", "s3://b/t.csv is a URL, and .* Copy it to a disk first"),
         ("audit s3://b/c", "s3://b/c is a URL, and collections, .* Copy it to a disk first"),
         ("audit --tables-only s3://b/c", "s3://b/c is a URL, and collections, .* Copy it to a disk first"),
         (

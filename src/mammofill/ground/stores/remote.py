@@ -12,6 +12,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,6 +27,22 @@ _BY_PARTS: dict[str, Any] = {"chunksize": 2**24, "max_concurrency": 1}
 _NO_BUCKET = "bucket does not exist"
 _BESIDE = re.compile(r"\.[0-9a-f]{32}\.partial$")
 _EXTRA = {"s3": "object-stores", "s3a": "object-stores"}
+_VERSIONS = ("ETag", "generation", "etag", "LastModified", "mtime")
+"""What stores call the one thing that is another for each content of an object; the first that is told counts."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a store lists it."""
+
+    bytes: int
+    version: str
+    """Another one for each content that lay under its name: what the store calls ETag, or generation."""
+
+
+def without_password(url: str) -> str:
+    """Return a URL as messages say it, and as it may be kept."""
+    return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", url.rstrip("/"))
 
 
 class Remote:
@@ -43,8 +60,8 @@ class Remote:
         Raises:
             SettingsError: it is no URL, or the library for it is not installed.
         """
-        self.shown = re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", url.rstrip("/"))
-        """The URL as messages say it: without a password."""
+        self.shown = without_password(url)
+        """The URL as messages say it."""
         self._files, self._root = _found(url, self.shown)
         kinds = self._files.protocol
         kinds = {kinds} if isinstance(kinds, str) else set(kinds)
@@ -76,6 +93,35 @@ class Remote:
             self._files.invalidate_cache()
             found = self._files.find(self._at(folder), detail=True)
             return {PurePosixPath(path).name: int(about["size"]) for path, about in found.items()}
+
+    def objects(self) -> dict[str, StoredObject]:
+        """Return all objects below the URL, at any depth, by name; where it is itself an object, that alone, as ""."""
+        with self._told(""):
+            self._files.invalidate_cache()
+            found = self._files.find(self._root, detail=True)
+            return {path[len(self._root) + 1 :]: _listed(about) for path, about in found.items()}
+
+    def fetch(self, name: str, listed: StoredObject, path: Path) -> None:
+        """Copy an object to a file.
+
+        Args:
+            name: of the object.
+            listed: how it was listed, and has to be still.
+            path: the file; its folder is there.
+
+        Raises:
+            StoreError: it was changed since, or did not arrive whole.
+        """
+        with self._told(name):
+            self._files.get_file(self._at(name), os.fspath(path))
+            self._files.invalidate_cache()
+            now, arrived = _listed(self._files.info(self._at(name))), path.stat().st_size
+        if now != listed or arrived != listed.bytes:
+            raise StoreError(
+                f"{self.shown}/{name} was changed while the collection was read, or did not arrive whole: it was "
+                f"listed with {listed.bytes:,} bytes as {listed.version}, is there with {now.bytes:,} as "
+                f"{now.version}, and {arrived:,} arrived. Run the same command again to go on."
+            )
 
     def send(self, path: Path, name: str) -> None:
         """Put a file there."""
@@ -128,6 +174,11 @@ class Remote:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise StoreError(f"{where}: {_in_words(error)}") from error
+
+
+def _listed(about: dict[str, Any]) -> StoredObject:
+    version = next((about[name] for name in _VERSIONS if about.get(name)), "")
+    return StoredObject(int(about["size"]), str(version).strip('"'))
 
 
 def _found(url: str, shown: str) -> tuple[Any, str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 
@@ -78,6 +78,23 @@ class MammogramEntry:
     official_split: str | None = None
     source_shape: tuple[int, int] | None = None
     """(rows, columns) that the file must have, where the places of lesions hold for that size only."""
+    versions: tuple[str, ...] = ()
+    """What a store says of each of its files, where they lie in one: another content is another entry."""
+
+    @property
+    def files(self) -> Files:
+        """All files that are read for it: its own, and those among which the masks of its lesions are."""
+        masks = (path for one in self.lesions if isinstance(one.place, tuple) for path in one.place)
+        return (*self.image, *masks)
+
+
+def with_files(entry: MammogramEntry, place: Callable[[Path], Path]) -> MammogramEntry:
+    """Return a mammogram whose files, and those of its lesions, lie elsewhere."""
+    lesions = (
+        replace(one, place=tuple(map(place, one.place))) if isinstance(one.place, tuple) else one
+        for one in entry.lesions
+    )
+    return replace(entry, image=tuple(map(place, entry.image)), lesions=tuple(lesions))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 from mammofill import dicom
 from mammofill.ground.artifact import fingerprint_file
 from mammofill.ground.errors import ImageFileError
-from mammofill.ground.foreign_files import open_regular
+from mammofill.ground.foreign_files import check_is_here, open_regular
 from mammofill.mammograms.sources.annotations import Decision
 from mammofill.mammograms.sources.csv_table import read_csv_table, walk_files
 from mammofill.mammograms.sources.headers import read_header
@@ -157,6 +157,7 @@ class _Owners:
 
 
 def _is_dicom(path: Path) -> bool:
+    check_is_here(path)
     try:
         with open_regular(path) as file:
             return file.read(132)[128:] == b"DICM"

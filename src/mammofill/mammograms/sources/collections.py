@@ -37,16 +37,19 @@ class CollectionReader:
     """Says whether a folder or a table is of this collection, by names and first lines alone."""
     places_lesions: bool = True
     """Whether it says of any lesion where it is."""
+    opened: tuple[str, ...] = ()
+    """Endings of the files that `read` opens, in lower case: of a collection in a store they are fetched first, and all
+    others are known by name alone. None where it opens images too, so that it cannot read from a store."""
 
 
 COLLECTIONS: dict[str, CollectionReader] = {
-    "cbis-ddsm": CollectionReader(cbis_ddsm.read_cbis_ddsm, cbis_ddsm.recognises),
-    "inbreast": CollectionReader(inbreast.read_inbreast, inbreast.recognises),
-    "cdd-cesm": CollectionReader(cdd_cesm.read_cdd_cesm, cdd_cesm.recognises),
-    "vindr-mammo": CollectionReader(vindr_mammo.read_vindr_mammo, vindr_mammo.recognises),
+    "cbis-ddsm": CollectionReader(cbis_ddsm.read_cbis_ddsm, cbis_ddsm.recognises, opened=(".csv",)),
+    "inbreast": CollectionReader(inbreast.read_inbreast, inbreast.recognises, opened=(".csv", ".xml")),
+    "cdd-cesm": CollectionReader(cdd_cesm.read_cdd_cesm, cdd_cesm.recognises, opened=(".csv",)),
+    "vindr-mammo": CollectionReader(vindr_mammo.read_vindr_mammo, vindr_mammo.recognises, opened=(".csv",)),
     "cmmd": CollectionReader(cmmd.read_cmmd, cmmd.recognises, places_lesions=False),
-    "mini-mias": CollectionReader(mini_mias.read_mini_mias, mini_mias.recognises),
-    "table": CollectionReader(table.read_table, table.recognises),
+    "mini-mias": CollectionReader(mini_mias.read_mini_mias, mini_mias.recognises, opened=(".txt",)),
+    "table": CollectionReader(table.read_table, table.recognises, opened=(".csv",)),
 }
 """Those of this package."""
 

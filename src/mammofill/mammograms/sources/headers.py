@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mammofill import dicom
 from mammofill.ground.errors import ImageFileError
+from mammofill.ground.foreign_files import check_is_here
 from mammofill.ground.processes import Child, ChildDiedError, Limits
 
 _LIMITS = Limits(seconds=120, memory_gb=2, silent=True)
@@ -20,7 +21,9 @@ def read_header(path: Path) -> dicom.DicomHeader:
 
     Raises:
         ImageFileError: the file is missing, not DICOM, or holds no image; or the process died over it.
+        SourceError: it is in a store, and was not fetched.
     """
+    check_is_here(path)
     child = _children.setdefault(os.getpid(), Child(_LIMITS))
     try:
         header: dicom.DicomHeader = child.ask(dicom.read_header, path)

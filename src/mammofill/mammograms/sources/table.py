@@ -235,11 +235,14 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _why_missing(path: Path, name: str) -> str:
-    """Say why there is no file, and how paths are written where its name looks like one of Windows, or of a shell."""
-    return f"{path} {why_no_file(path)}.{_of_windows(name)}"
+    """Say why there is no file, and how paths are written where its name looks like another's."""
+    return f"{path} {why_no_file(path)}.{_how_to_write(name)}"
 
 
-def _of_windows(name: str) -> str:
+def _how_to_write(name: str) -> str:
+    """Say how paths are written where a name looks like one of Windows, or of a shell, or like a URL."""
+    if "://" in name:
+        return " URLs in tables are not understood: put the table beside the files there, and ingest it by its own URL."
     if name.startswith("~"):
         return " Write the folder out: ~ is not understood in tables."
     return " Write paths in tables with /, as in pictures/a.png." if "\\" in name else ""
