@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -19,6 +20,8 @@ def bucket() -> Iterator[str]:
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
+    # What an earlier store of this process held is kept by moto until it is told to forget it.
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
     said = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "test",

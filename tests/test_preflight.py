@@ -250,7 +250,7 @@ def test_a_plan_marks_what_is_not_as_usual(write: Write, tmp_path: Path, capsys:
     assert main(["run", str(write(*["benign", "malignant"] * 6)), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
     plan = capsys.readouterr().out
     assert "* collection = 'table'  (default 'cbis-ddsm')" in plan
-    assert "* schedule.images = 3000  (default 83000)" in plan  # of its preset
+    assert "* schedule.images = 3000  (default 130000)" in plan  # of its preset
     assert "\n  preset = 'flow-small'\n" in plan
     assert "\n  size_px = 256\n" in plan
     assert not (tmp_path / "out").exists()

@@ -66,11 +66,11 @@ def write_table(folder: Path, patients: int = 3) -> Path:
         (folder / name).mkdir(parents=True)
     rows = ["image,mask,patient,pathology"]
     mask = lesion_mask(Case()).astype(np.uint8) * 255
-    cv2.imwrite(str(folder / "masks" / "shared.png"), mask)
     for number in range(patients):
         cv2.imwrite(str(folder / "images" / f"{number}.png"), (breast_picture(number) // 4).astype(np.uint16))
+        cv2.imwrite(str(folder / "masks" / f"{number}.png"), np.roll(mask, number, axis=0))
         word = ("benign", "malignant")[number % 2]
-        rows.append(f"images/{number}.png,masks/shared.png,p{number},{word}")
+        rows.append(f"images/{number}.png,masks/{number}.png,p{number},{word}")
     table = folder / "own.csv"
     table.write_text("\n".join([*rows, ""]))
     return table
@@ -125,13 +125,14 @@ def test_a_table_and_what_lies_beside_it(
     assert main(["ingest", "table", str(table), "--out", str(tmp_path / "near"), *flags]) == 0
     far, near = MammogramSet.open(tmp_path / "far"), MammogramSet.open(tmp_path / "near")
     assert far.fingerprint == near.fingerprint
-    assert fetched.images == ["images/0.png", "masks/shared.png", "images/1.png", "images/2.png"]  # the mask once
+    assert fetched.images == [f"{kind}/{number}.png" for number in range(3) for kind in ("images", "masks")]
     (record,), (other,) = far.manifest.inputs, near.manifest.inputs
     assert (record.path, record.fingerprint) == (f"{url}/own.csv", other.fingerprint)
     files = [path for path in (tmp_path / "far").rglob("*") if path.is_file()]
     assert SECRET not in told
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
-    assert not {"own.csv", "shared.png"} & {path.name for path in files}
+    assert "own.csv" not in {path.name for path in files}
+    assert not [path for path in files if "fetched" in path.parts]
 
 
 def test_other_collections(url: str, tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_a_stopped_ingest_reads_again_only_what_was_changed(
     store().put_file(str(image), f"{url}/images/0.png")
     fetched = Fetched(monkeypatch)
     found = ingest(there, tmp_path / "far", settings)
-    assert fetched.images == ["images/0.png", "masks/shared.png", "images/3.png"]
+    assert fetched.images == ["images/0.png", "masks/0.png", "images/3.png", "masks/3.png"]
     assert found.fingerprint == ingest(table, tmp_path / "near", settings).fingerprint
     assert ingest(there, tmp_path / "far", settings).fingerprint == found.fingerprint
     store().pipe_file(f"{url}/own.csv", table.read_bytes().replace(b"benign", b"malignant"))
