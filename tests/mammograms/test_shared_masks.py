@@ -64,6 +64,14 @@ def test_two_pictures_of_one_exposure_may_share_a_mask(tmp_path: Path) -> None:
     assert "masks-identical" not in found.decisions["rule"].tolist()
 
 
+def test_one_mask_for_all_is_told_in_few_words(tmp_path: Path) -> None:
+    rows = [f"{number}.png,m.png,P{number},benign,," for number in range(9)]
+    found = made(tmp_path, *rows, "n1.png,n.png,Q,benign,,")
+    told = found.exclusions["found"]
+    assert len(told) == 9
+    assert told.str.contains(r"3 \(own.csv row 5\) and 5 more. It can be right for one of them at most.").all()
+
+
 def test_copies_of_a_mask_for_two_mammograms_are_told(tmp_path: Path) -> None:
     rows = ("a.png,m.png,P1,benign,,", "b.png,copy.png,P2,benign,,", "c.png,n.png,P3,benign,,")
     found = made(tmp_path, *rows)

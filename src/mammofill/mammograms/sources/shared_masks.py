@@ -13,6 +13,9 @@ from typing import Any
 
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, LesionEntry, MammogramEntry
 
+_SHOWN = 4
+"""Mammograms that a row names, at most: a table may name one mask for all, and each of them gets the row."""
+
 
 def without_shared_masks(collection: Collection) -> Collection:
     """Return a collection without lesions whose mask is one file that several mammograms name.
@@ -24,11 +27,12 @@ def without_shared_masks(collection: Collection) -> Collection:
     """
     exclusions, decisions, lost = [*collection.exclusions], [*collection.decisions], set()
     for file, named in _named_by_several(collection.mammograms).items():
-        entries = [entry for entry, _ in named]
-        where = ", ".join(f"{entry.mammogram_id} ({lesion.source})" for entry, lesion in named)
-        found = f"The mask {file} is named for different mammograms: {where}."
+        may_be_right = _may_be_one_exposure([entry for entry, _ in named])
+        where = ", ".join(f"{entry.mammogram_id} ({lesion.source})" for entry, lesion in named[:_SHOWN])
+        more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+        found = f"The mask {file} is named for different mammograms: {where}{more}."
         for entry, lesion in named:
-            if _may_be_one_exposure(entries):
+            if may_be_right:
                 done = "Kept: right only where they are pictures of one exposure. If not, name each one's own mask."
                 decisions.append(Decision(lesion.lesion_id, entry.patient_id, "mask-named-twice", found, done))
             else:
