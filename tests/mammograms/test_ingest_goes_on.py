@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from collections_on_disk import Case, breast_picture, lesion_mask, write_cbis
+from stop_after_two import StopAfterTwo
 
 from mammofill import dicom
 from mammofill.ground.artifact import check_content
 from mammofill.ground.errors import DamagedError, PlanChangedError
-from mammofill.ground.progress import Progress
 from mammofill.mammograms import IngestSettings, ingest
 from mammofill.mammograms.sources.cmmd import read_cmmd
 from mammofill.mammograms.sources.csv_table import files_under
@@ -22,28 +22,11 @@ from mammofill.mammograms.sources.csv_table import files_under
 CBIS = IngestSettings(split="patients", test_share=0.3)
 
 
-class Stop(Progress):
-    """Stops the work after two mammograms, as a kill would."""
-
-    left = 2
-
-    def _begin(self, name: str, total: float) -> Stop:
-        return self
-
-    def _end(self, task: object) -> None:
-        pass
-
-    def advance(self, steps: float = 1, note: str = "") -> None:
-        self.left -= bool(steps)
-        if self.left < 0:
-            raise KeyboardInterrupt
-
-
 def stopped(tmp_path: Path) -> tuple[Path, Path]:
     """Return a collection, and the folder of a set that was begun from it."""
     source = write_cbis(tmp_path / "cbis", [Case(f"P_{number:05d}") for number in range(4)])
     with pytest.raises(KeyboardInterrupt):
-        ingest(source, tmp_path / "out", CBIS, progress=Stop())
+        ingest(source, tmp_path / "out", CBIS, progress=StopAfterTwo())
     partial = tmp_path / "out.partial"
     assert len(list((partial / ".scratch").glob("*.json"))) >= 2
     return source, partial

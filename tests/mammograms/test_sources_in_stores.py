@@ -14,6 +14,7 @@ import pytest
 from collections_on_disk import Case, breast_picture, lesion_mask, write_cbis, write_mini_mias
 from local_store import SECRET, bucket
 from published_layouts import write_cesm, write_inbreast, write_vindr
+from stop_after_two import StopAfterTwo
 
 from mammofill.cli import main
 from mammofill.experiment.listing import listing
@@ -68,9 +69,9 @@ def write_table(folder: Path, patients: int = 3) -> Path:
     mask = lesion_mask(Case()).astype(np.uint8) * 255
     for number in range(patients):
         cv2.imwrite(str(folder / "images" / f"{number}.png"), (breast_picture(number) // 4).astype(np.uint16))
-        cv2.imwrite(str(folder / "masks" / f"{number}.png"), np.roll(mask, number, axis=0))
+        cv2.imwrite(str(folder / "masks" / f"mask-{number}.png"), np.roll(mask, number, axis=0))
         word = ("benign", "malignant")[number % 2]
-        rows.append(f"images/{number}.png,masks/{number}.png,p{number},{word}")
+        rows.append(f"images/{number}.png,masks/mask-{number}.png,p{number},{word}")
     table = folder / "own.csv"
     table.write_text("\n".join([*rows, ""]))
     return table
@@ -125,14 +126,13 @@ def test_a_table_and_what_lies_beside_it(
     assert main(["ingest", "table", str(table), "--out", str(tmp_path / "near"), *flags]) == 0
     far, near = MammogramSet.open(tmp_path / "far"), MammogramSet.open(tmp_path / "near")
     assert far.fingerprint == near.fingerprint
-    assert fetched.images == [f"{kind}/{number}.png" for number in range(3) for kind in ("images", "masks")]
+    assert fetched.images == [f"{kind}{number}.png" for number in range(3) for kind in ("images/", "masks/mask-")]
     (record,), (other,) = far.manifest.inputs, near.manifest.inputs
     assert (record.path, record.fingerprint) == (f"{url}/own.csv", other.fingerprint)
     files = [path for path in (tmp_path / "far").rglob("*") if path.is_file()]
     assert SECRET not in told
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
-    assert "own.csv" not in {path.name for path in files}
-    assert not [path for path in files if "fetched" in path.parts]
+    assert not {"own.csv", "mask-0.png"} & {path.name for path in files}
 
 
 def test_other_collections(url: str, tmp_path: Path) -> None:
@@ -157,23 +157,6 @@ def test_other_collections(url: str, tmp_path: Path) -> None:
 # ---- stopped, and changed meanwhile ---------------------------------------------------------------------------------
 
 
-class StopAfterTwo(Progress):
-    """Stops the work when a third mammogram would be done."""
-
-    left = 2
-
-    def _begin(self, name: str, total: float) -> StopAfterTwo:
-        return self
-
-    def _end(self, task: object) -> None:
-        pass
-
-    def advance(self, steps: float = 1, note: str = "") -> None:
-        self.left -= bool(steps)
-        if self.left < 0:
-            raise KeyboardInterrupt
-
-
 def test_a_stopped_ingest_reads_again_only_what_was_changed(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,7 +170,7 @@ def test_a_stopped_ingest_reads_again_only_what_was_changed(
     store().put_file(str(image), f"{url}/images/0.png")
     fetched = Fetched(monkeypatch)
     found = ingest(there, tmp_path / "far", settings)
-    assert fetched.images == ["images/0.png", "masks/0.png", "images/3.png", "masks/3.png"]
+    assert fetched.images == ["images/0.png", "masks/mask-0.png", "images/3.png", "masks/mask-3.png"]
     assert found.fingerprint == ingest(table, tmp_path / "near", settings).fingerprint
     assert ingest(there, tmp_path / "far", settings).fingerprint == found.fingerprint
     store().pipe_file(f"{url}/own.csv", table.read_bytes().replace(b"benign", b"malignant"))

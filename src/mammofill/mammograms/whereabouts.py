@@ -189,15 +189,21 @@ class InStore:
         """Yield mammograms, as many at a time as may lie here: at least one."""
         part: list[MammogramEntry] = []
         names: set[str] = set()
+        held = 0
         for entry in entries:
             own = {path.as_posix() for path in entry.files}
-            if part and sum(self._objects[name].bytes for name in names | own) > self._most_bytes:
+            added = self._bytes_of(own - names)
+            if part and held + added > self._most_bytes:
                 yield part
-                part, names = [], set()
+                part, names, held, added = [], set(), 0, self._bytes_of(own)
             part.append(entry)
             names |= own
+            held += added
         if part:
             yield part
+
+    def _bytes_of(self, names: Names[str]) -> int:
+        return sum(self._objects[name].bytes for name in names)
 
     def _list(self) -> None:
         objects = self._ask(objects_below, self._url)
