@@ -45,6 +45,12 @@ def count_planes(facts: Sequence[str]) -> int:
     return sum(len(FACTS[fact]) for fact in facts)
 
 
+def planes_of(facts: Sequence[str], fact: str) -> slice:
+    """Return where the numbers of one of these facts stand among all K."""
+    first = count_planes(facts[: list(facts).index(fact)])
+    return slice(first, first + len(FACTS[fact]))
+
+
 def encode(facts: Sequence[str], asked: Mapping[str, Sequence[str | None]], count: int) -> NDArray[np.float32]:
     """Turn words into planes.
 

@@ -48,8 +48,8 @@ def train_infiller(
         device: cpu, cuda, cuda:<number> or mps.
         windows: patches of the infiller's own, to learn from in place of `patches`: of the same size, cut more densely,
             so that each lesion is seen in many places. Only patients of the train split of `patches` are learned from.
-        start: an infiller of the same method and networks, from whose weights the training begins. Whom it learned from
-            counts as learned from here, too.
+        start: an infiller of the same method and networks, from whose weights the training begins; it may be
+            conditioned on less. Whom it learned from counts as learned from here, too.
 
     Returns:
         The infiller.
@@ -150,13 +150,19 @@ def _check_start(start: Infiller, windows: PatchSet, settings: InfillerSettings)
     for name, own, other in (
         ("method", settings.method, start.method),
         ("patch size", windows.size_px, start.size_px),
-        ("conditions", settings.conditions, start.conditions),
     ):
         if own != other:
             raise ArtifactError(
                 f"The infiller in {start.folder}, from which to start, has the {name} {other!r}, but {own!r} was asked "
                 "for. Start from one that is built alike."
             )
+    unasked = [fact for fact in start.conditions if fact not in settings.conditions]
+    if unasked:
+        raise ArtifactError(
+            f"The infiller in {start.folder}, from which to start, is conditioned on {', '.join(start.conditions)}, "
+            f"but {', '.join(settings.conditions)} was asked for. Ask for {', '.join(unasked)}, too; further "
+            "conditions may be added."
+        )
 
 
 def _check_machine(device: str, settings: InfillerSettings) -> None:

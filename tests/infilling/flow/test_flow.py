@@ -245,6 +245,25 @@ def test_other_sampling_of_the_same_weights(flow: Infiller, world: World, tmp_pa
         train_infiller(world.patches, world.pairs, tmp_path / "none", settings)
 
 
+def test_a_start_that_knows_fewer_conditions_paints_as_before_until_it_learns_them(
+    flow: Infiller, world: World, tmp_path: Path
+) -> None:
+    nothing = replace(tiny_flow().schedule, images=0)
+    settings = tiny_flow(conditions=("pathology", "abnormality"), schedule=nothing)
+    knows_more = train_infiller(world.patches, world.pairs, tmp_path / "more", settings, start=flow)
+    images, masks = cases(1)
+    asked = {"abnormality": ["mass"]}
+    one = flow.infill(images, masks, ["malignant"], [5], allow_border=True)
+    two = knows_more.infill(images, masks, ["malignant"], [5], facts=asked, allow_border=True)
+    assert np.array_equal(one, two)
+    learned = tiny_flow(conditions=("pathology", "abnormality"))
+    further = train_infiller(world.patches, world.pairs, tmp_path / "learned", learned, start=flow)
+    assert further._painter("cpu").network.conditions.weight[:, 2].any()  # masses
+    words = "conditioned on pathology, abnormality, but pathology was asked for. Ask for abnormality, too"
+    with pytest.raises(ArtifactError, match=words):
+        train_infiller(world.patches, world.pairs, tmp_path / "less", tiny_flow(), start=further)
+
+
 def test_a_flow_of_an_earlier_version_is_guided_as_it_was(flow: Infiller) -> None:
     parts = flow.network["flow"]
     earlier = {name: value for name, value in parts["sampling"].items() if name != "parallel_guidance"}

@@ -18,7 +18,8 @@ from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_weights
 from mammofill.ground.training.device import find_device
 from mammofill.ground.training.distributed import has_bf16, precision_on
 from mammofill.ground.training.tensorboard import check_tensorboard
-from mammofill.infilling.flow.network import VelocityNetwork
+from mammofill.infilling.conditions import count_planes, planes_of
+from mammofill.infilling.flow.network import CONDITIONS_WEIGHT, VelocityNetwork
 from mammofill.infilling.flow.painter import FlowPainter
 from mammofill.infilling.flow.settings import FlowSettings, SamplingSettings, TargetSettings, VelocityNetworkSettings
 from mammofill.infilling.flow.training_loop import FlowData, run_training
@@ -137,7 +138,13 @@ def _weights_of(start: Infiller, settings: FlowSettings) -> Mapping[str, torch.T
             f"The infiller in {start.folder}, from which to start, has the network {built}, but {wanted} was asked "
             "for. Start from one that is built alike."
         )
-    return load_file(start.folder / WEIGHTS_NAME)
+    weights = load_file(start.folder / WEIGHTS_NAME)
+    known = weights[CONDITIONS_WEIGHT]
+    # Conditions that the start does not know begin without effect, so that the network begins as the start's.
+    told = torch.zeros(len(known), count_planes(settings.conditions))
+    for fact in start.conditions:
+        told[:, planes_of(settings.conditions, fact)] = known[:, planes_of(start.conditions, fact)]
+    return weights | {CONDITIONS_WEIGHT: told}
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from mammofill.infilling.conditions import count_planes
 from mammofill.infilling.flow.settings import SHAPES, TargetSettings, VelocityNetworkSettings
 
+CONDITIONS_WEIGHT = "conditions.weight"
+"""Of the layer that is told what is asked for: (embedding, K), a column for each plane of `conditions.encode`."""
 _SEEN = 4
 """Channels that the network is shown: noisy residual (the true one around the hole), base, hole, shape."""
 _FREQUENCIES = 32
