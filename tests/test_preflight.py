@@ -61,6 +61,33 @@ def fault(path: Path, out: Path) -> MammofillError:
 
 
 @pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (
+            "[train-infiller]",
+            r"study.toml \[train-infiller\]: no arm uses this infiller and nothing judges it, so it would",
+        ),
+        (
+            "[infillers.flow]",
+            r"\[infillers.flow\]: no arm uses .* Give an arm synthetic = 'flow', or take",
+        ),
+    ],
+)
+def test_an_infiller_that_nothing_uses_is_told_before_anything_runs(
+    write: Write, tmp_path: Path, table: str, words: str
+) -> None:
+    unused = SMALL.replace("synthetic = true", "augmentation.strong = true").replace("[train-infiller]", table)
+    path = write(*["benign", "malignant"] * 6, small=unused)
+    assert re.search(words, str(fault(path, tmp_path / "out")))
+    path.write_text(unused_and_quick(path.read_text()), encoding="utf-8")
+    ready_study(path, tmp_path / "out", quick=True)
+
+
+def unused_and_quick(text: str) -> str:
+    return text + "\n[quick.train-classifier]\nimages = 500\n"
+
+
+@pytest.mark.parametrize(
     ("attribute", "words"),
     [
         ("aera", r"study.toml \[write-report\]: size_attribute is 'aera', .*own.csv has .*; there are: area, shape"),

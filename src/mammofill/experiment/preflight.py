@@ -21,7 +21,7 @@ from mammofill.experiment.first_study import classes_of, typical_size
 from mammofill.experiment.machine import kept_weights
 from mammofill.experiment.settings import read_settings, read_toml
 from mammofill.experiment.stages import stage_named
-from mammofill.experiment.steps import Grid, Plan, Step
+from mammofill.experiment.steps import Grid, Plan, Step, used_infillers
 from mammofill.experiment.study import Study, read_study
 from mammofill.ground.artifact import MANIFEST_NAME
 from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, TooFewError, WeightsError
@@ -51,7 +51,8 @@ def ready_study(path: str | Path, out: str | Path, quick: bool = False) -> Study
         study = read_study(path, quick)
     except MammofillError as first:
         raise _together([first, *_in_tables(path)]) from first
-    faults = list(faults_of(study, Path(out)))
+    # A smaller study may have fewer arms, and no use for some infillers.
+    faults = [*([] if quick else _of_infillers(study)), *faults_of(study, Path(out))]
     if faults:
         raise _together(faults)
     return study
@@ -156,6 +157,20 @@ def _reading(name: str, values: Any, where: str, path: Path) -> Callable[[], obj
 
 
 # ---- the machine --------------------------------------------------------------------------------------------------
+
+
+def _of_infillers(study: Study) -> Iterator[MammofillError]:
+    """Yield a fault for each infiller that the file names and nothing is made with: it would not be trained."""
+    tables = read_toml(study.path).keys() & {"train-infiller", "infillers"}
+    used = {name for _, name, _ in used_infillers(study.plan)}
+    for name in study.plan.infillers if tables else ():
+        if name not in used:
+            alone = "train-infiller" in tables
+            table, value = ("train-infiller", "true") if alone else (f"infillers.{name}", repr(name))
+            yield SettingsError(
+                f"{study.path} [{table}]: no arm uses this infiller and nothing judges it, so it would not be trained. "
+                f"Give an arm synthetic = {value}, or take the table out."
+            )
 
 
 def _of_device(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:

@@ -328,7 +328,7 @@ def _kept(plan: Plan) -> Iterator[Step]:
 def _paired(plan: Plan) -> Iterator[Step]:
     settings = plan.settings["pair-patches"]
     own = replace(settings, contexts="lesion", outline="own", pairs_per_patch=1)
-    for who, over_own in dict.fromkeys((who, _paints_over_own(name, plan)) for who, name, _ in _used(plan)):
+    for who, over_own in dict.fromkeys((who, _paints_over_own(name, plan)) for who, name, _ in used_infillers(plan)):
         how, place = (own, _own_pairs(who)) if over_own else (settings, _pairs(who))
         yield _step("pair-patches", {"patches": (patches_at(who),)}, place, how, plan.seed)
     if plan.judging:
@@ -527,7 +527,7 @@ def _painted(plan: Plan) -> list[tuple[Patients, str, int]]:
     return list(dict.fromkeys(found))
 
 
-def _used(plan: Plan) -> list[tuple[Patients, str, int]]:
+def used_infillers(plan: Plan) -> list[tuple[Patients, str, int]]:
     """Return all infillers that something is made with: patients, infiller, number."""
     seen_through = [
         (cell.patients, cell.arm.discriminator, cell.infiller) for cell in cells_of(plan) if cell.arm.discriminator
@@ -540,7 +540,7 @@ def _used(plan: Plan) -> list[tuple[Patients, str, int]]:
 
 def _trained(plan: Plan) -> list[tuple[Patients, str, int]]:
     """Return those of them that the study trains."""
-    return [(who, name, number) for who, name, number in _used(plan) if name not in plan.ready]
+    return [(who, name, number) for who, name, number in used_infillers(plan) if name not in plan.ready]
 
 
 def _selecting(plan: Plan) -> list[Patients]:
