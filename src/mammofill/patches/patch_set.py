@@ -471,6 +471,14 @@ def write_index(folder: Path) -> pd.DataFrame:
     return index
 
 
+def write_dropped(folder: Path, counts: Mapping[tuple[str, str], int]) -> None:
+    """Write ``dropped.parquet`` of a set: (reason, split) -> number of windows that were considered and not kept."""
+    rows = [(reason, split, count) for (reason, split), count in sorted(counts.items())]
+    table = pd.DataFrame(rows, columns=["reason", "split", "count"])
+    kinds = {"reason": "string", "split": "string", "count": "int64"}
+    table.astype(kinds).to_parquet(folder / "dropped.parquet", index=False)
+
+
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     kinds = {name: pd.Int64Dtype() if kind == "Int64" else kind for name, kind in PATCH_COLUMNS.items()}
     frame: pd.DataFrame = table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)

@@ -25,10 +25,10 @@ from mammofill.pairing import Pairs
 from mammofill.pairing.hole import hole_of
 from mammofill.pairing.pairs import OWN_LESION
 from mammofill.pairing.pixels import check_same_patches, paired_pixels, paired_rows
-from mammofill.patches import PatchSet, write_index, write_shard
+from mammofill.patches import PatchSet, write_shard
 from mammofill.patches.patch_set import encode_patch
 from mammofill.synthesis.judged import check_class_painted, chosen_by
-from mammofill.synthesis.rows import synthetic_row
+from mammofill.synthesis.rows import synthetic_row, write_tables
 from mammofill.synthesis.settings import SynthesizeSettings
 
 _CHUNK = 64
@@ -130,9 +130,7 @@ def synthesize(
                         task.advance(len(some))
                         continue
                     write_shard(shard, **_make(infiller, pairs, patches, some, settings.bits, device, task))
-            write_index(work.folder)
-            nothing = {"reason": pd.Series([], dtype="string"), "split": pd.Series([], dtype="string")}
-            pd.DataFrame(nothing | {"count": pd.Series([], dtype="int64")}).to_parquet(work.folder / "dropped.parquet")
+            write_tables(work.folder)
             work.finish(
                 counts={"patches": len(orders), **made, "fills_of_used_pairs": reused},
                 learned_from=[chosen_by(judgement)] if judgement else [],
