@@ -350,15 +350,12 @@ def _filled(plan: Plan) -> Iterator[Step]:
         made_from["patches"] = (patches_at(who),)
         settings, seed = _filling_of(who, name, plan), infiller_seed(plan.seed, number)
         step = _step("synthesize", made_from, _synthetic(who, name, number, plan), settings, seed)
-        yield replace(step, says={"if_unjudged": _if_unjudged(name, plan)})
+        yield replace(step, says={"judged_later": _is_judged(name, plan)})
 
 
-def _if_unjudged(name: str, plan: Plan) -> str:
-    """Say what to write into a study file about an infiller that is never judged; "" where the study judges it."""
-    if plan.judging and plan.paints_with.get(name, name) in _judged_infillers(plan):
-        return ""
-    judge = "" if plan.judging else "With a table [judge-infiller] in the study file it is judged after this; "
-    return f"{judge}unjudged = true under [synthesize] of the study file says that this is meant."
+def _is_judged(name: str, plan: Plan) -> bool:
+    """Say whether the study judges an infiller, or the one with whose weights it paints."""
+    return bool(plan.judging) and plan.paints_with.get(name, name) in _judged_infillers(plan)
 
 
 def _filling_of(who: Patients, name: str, plan: Plan) -> Any:
