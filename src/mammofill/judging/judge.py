@@ -116,39 +116,55 @@ def judge_infiller(
             for part in training.parts:
                 check_holes(infillers, part.contexts, pairs)
             given = Given(classifier, standardised, cases, real, training, patches, settings, seed, device)
-            largest = widest([one.hole for one in infillers])
-            reference = next(one for one in infillers if one.hole == largest)
-            runner = Runner(given, Painting(reference, device))
             oracles = _oracles(infillers, tissue) if tissue else {}
-            names = names_of(infillers, [*REFERENCES, *oracles])
-            with progress.task("filling and measuring", fills_in_all(runner, len(infillers) + len(oracles))) as task:
-                runner.measure_references(work.scratch / "references")
-                task.advance(CHUNK, "real lesions")
-                seams = _judge_oracles(runner, oracles, work, task)
-                for number, (infiller, name) in enumerate(zip(infillers, names, strict=True)):
-                    kept, painting = work.scratch / f"{number:02d}", Painting(infiller, device)
-                    runner.judge(painting, name, kept, task, oracle=seams.get(_hole_of(infiller)))
-                    task.advance(CHUNK, name)
-            facts: dict[str, Any] = {
-                "classifier": {"label": classifier.label, "fingerprint": classifier.fingerprint},
-                "standardised": {"label": standardised.label, "fingerprint": standardised.fingerprint}
-                if standardised
-                else None,
-                "split": split,
-                "patients": sorted({*cases.contexts.people.ravel(), *real.people.ravel()}),
-                "confidence": settings.confidence,
-                "copy_threshold": runner.training_lesions.threshold,
-                "training_lesions": len(runner.training_lesions.descriptors),
-            }
-            verdicts = _write(work.folder, runner, dict(zip(names, infillers, strict=True)), list(oracles), facts)
+            named = dict(zip(names_of(infillers, [*REFERENCES, *oracles]), infillers, strict=True))
+            runner = _measure(given, named, oracles, work, progress)
+            facts = _facts(runner, split)
+            verdicts = _write(work.folder, runner, named, list(oracles), facts)
             sizes = {
-                "infillers": len(names),
+                "infillers": len(named),
                 "pairs": len(cases),
                 "real_lesions": len(real),
                 "patients": len(facts["patients"]),
             }
             work.finish({**sizes, **{verdict.replace(" ", "_"): verdicts.count(verdict) for verdict in VERDICTS}})
     return Judgement.open(out)
+
+
+def _measure(
+    given: Given, infillers: Mapping[str, Infiller], oracles: Mapping[str, Oracle], work: Work, progress: Progress
+) -> Runner:
+    """Measure the references, then the oracles, then the infillers by their names; what is painted is kept."""
+    largest = widest([one.hole for one in infillers.values()])
+    reference = next(one for one in infillers.values() if one.hole == largest)
+    runner = Runner(given, Painting(reference, given.device))
+    with progress.task("filling and measuring", fills_in_all(runner, len(infillers) + len(oracles))) as task:
+        runner.measure_references(work.scratch / "references")
+        task.advance(CHUNK, "real lesions")
+        seams = _judge_oracles(runner, oracles, work, task)
+        for number, (name, infiller) in enumerate(infillers.items()):
+            kept, painting = work.scratch / f"{number:02d}", Painting(infiller, given.device)
+            runner.judge(painting, name, kept, task, oracle=seams.get(_hole_of(infiller)))
+            task.advance(CHUNK, name)
+    return runner
+
+
+def _facts(runner: Runner, split: str) -> dict[str, Any]:
+    """Return what ``judgement.json`` says of the whole judgement."""
+    given = runner.given
+    return {
+        "classifier": _label_of(given.classifier),
+        "standardised": _label_of(given.standardised) if given.standardised else None,
+        "split": split,
+        "patients": sorted({*given.cases.contexts.people.ravel(), *given.real.people.ravel()}),
+        "confidence": given.settings.confidence,
+        "copy_threshold": runner.training_lesions.threshold,
+        "training_lesions": len(runner.training_lesions.descriptors),
+    }
+
+
+def _label_of(classifier: Classifier) -> dict[str, str]:
+    return {"label": classifier.label, "fingerprint": classifier.fingerprint}
 
 
 def _hole_of(infiller: Infiller) -> _Hole:
