@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mammofill.experiment.grid import ALL, RANDOM, SELECTIONS, Arm
 from mammofill.experiment.stages import stage_named
-from mammofill.experiment.steps import ALL, RANDOM, SELECTIONS, Arm
 from mammofill.experiment.tables import merged, stage_settings
 from mammofill.ground.errors import SettingsError
 from mammofill.infilling import Infiller

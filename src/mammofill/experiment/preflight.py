@@ -18,10 +18,11 @@ from typing import Any
 from mammofill.comparison.subgroups import sizes_told
 from mammofill.experiment import arms, infillers
 from mammofill.experiment.first_study import classes_of, typical_size
+from mammofill.experiment.grid import Grid, Plan
 from mammofill.experiment.machine import kept_weights
 from mammofill.experiment.settings import read_settings, read_toml
 from mammofill.experiment.stages import stage_named
-from mammofill.experiment.steps import Grid, Plan, Step
+from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study, read_study
 from mammofill.ground.artifact import MANIFEST_NAME
 from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, TooFewError, WeightsError
