@@ -5,21 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from mammofill.ground.errors import MammofillError
 from mammofill.ground.stopping import StoppedError
 
-if TYPE_CHECKING:
-    pass
-
-
 SYSTEM_REFUSED = 8
-
-
 SERIOUS_FOUND = 9
-
-
 STOPPED = 130
 
 
