@@ -56,7 +56,7 @@ def fit(
         settings: of the stage.
         seed: of the stage.
         device: where the network runs.
-        progress: who is told.
+        progress: notified of each step.
 
     Returns:
         The number of images seen.

@@ -49,7 +49,7 @@ def compare_arms(
         settings: counterparts, further pairs, measures, margin, resamples.
         plans: files of plans that were written before the evaluations were made, as a study keeps them; see `plan`.
         seed: decides the resamples.
-        progress: told as evaluations are measured.
+        progress: notified as evaluations are measured.
 
     Returns:
         The comparison.

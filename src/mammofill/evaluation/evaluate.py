@@ -47,8 +47,8 @@ def evaluate(
 
     The test set is every real benign or malignant patch of the split. Nothing generated is ever in it, and no patient
     in it may have shaped any weights, of the classifier or of an infiller before it. The validation split's patches
-    are scored, too: a temperature is fitted on them, and calibration is told with and without it. Of an external source
-    no patch is used for that: there, the scores are told as they are.
+    are scored, too: a temperature is fitted on them, and calibration is reported with and without it. Of an external
+    source no patch is used for that: its scores are reported as they are.
 
     Args:
         classifier: who is judged.
@@ -56,7 +56,7 @@ def evaluate(
         out: folder of the evaluation.
         settings: split, resamples, confidence.
         seed: decides the resamples, the same ones for every classifier.
-        progress: told as patches are scored.
+        progress: notified as patches are scored.
         device: where the network runs.
 
     Returns:

@@ -360,7 +360,7 @@ $cutting
 $infiller
 
 [synthesize]
-ratio = 0.5                       # generated lesions for each real one, at least; classes are balanced besides
+ratio = 0.5                       # generated lesions for each real one, at least; classes are balanced, too
 
 [train-classifier]                # what both arms share
 $classifier

@@ -87,7 +87,7 @@ class Grid:
         return self.infillers * self.classifiers
 
     def shares_of(self, arm: Arm) -> list[float]:
-        """Return the shares at which an arm is trained, the largest first; further patients must be there to be had."""
+        """Return the shares at which an arm is trained, the largest first; with further patients at most 0.5."""
         wanted = arm.shares or self.real_shares
         return sorted((one for one in wanted if not arm.more_patients or one <= 0.5), reverse=True)
 

@@ -180,7 +180,7 @@ def _find_device(name: str, path: Path) -> None:
 
 
 def _of_weights(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
-    """Yield a fault for each network whose trained weights are neither here nor to be had."""
+    """Yield a fault for each network whose trained weights are neither on this machine nor available for download."""
     missing = list(dict.fromkeys(name for step in waiting if (name := downloaded_by(step)) and not kept_weights(name)))
     if missing and not _can_download():
         names = ", ".join(missing)

@@ -245,7 +245,7 @@ def _steps_in_folds(plan: Plan) -> Iterator[Step]:
 
 
 def _judging_step(plan: Plan) -> Step:
-    """Return what measures the infillers, with the eyes of classifiers that learned from real patches only.
+    """Return what measures the infillers, by classifiers that learned from real patches only.
 
     Of an infiller that is trained several times it is the first one. Practice mammograms can be drawn without their
     lesions, which tells what a perfect infiller would score.

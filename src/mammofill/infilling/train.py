@@ -45,7 +45,7 @@ def train_infiller(
         out: folder of the infiller.
         settings: of the method; `preset` returns some by name.
         seed: decides first weights, data order, noise.
-        progress: told of each step.
+        progress: notified of each step.
         device: cpu, cuda, cuda:<number> or mps.
         windows: patches of the infiller's own, to learn from in place of `patches`: of the same size, cut more densely,
             so that each lesion is seen in many places. Only patients of the train split of `patches` are learned from.

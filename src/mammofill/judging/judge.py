@@ -68,9 +68,9 @@ def judge_infiller(
         standardised: a second classifier, trained with ``standardise``, who sees neither level nor contrast. Without
             one, what it would say cannot be judged.
         phantoms: the practice mammograms that the patches were cut from, where they are such. Then what a perfect
-            infiller scores on these very patches stands beside: the rows ``oracle``.
+            infiller scores on the same patches is reported as well: the rows ``oracle``.
         seed: decides which pairs, the seeds of the fills, folds and resamples.
-        progress: told of each fill.
+        progress: notified of each fill.
         device: where networks run.
 
     Returns:

@@ -44,7 +44,7 @@ def extract_patches(
         out: folder of the new patch set.
         settings: sizes and thresholds.
         seed: decides which normal patches of a mammogram are kept, where there are more than asked for.
-        progress: told after each shard.
+        progress: notified after each shard.
 
     Returns:
         The patch set; its `dropped` says how many windows were not kept, and why.

@@ -74,7 +74,7 @@ def synthesize(
         judged_later: whether the infiller is judged after this, as in a study with a judgement; there is no warning
             then.
         seed: decides which pairs are used, and the seed of each patch.
-        progress: told of each patch.
+        progress: notified of each patch.
         device: cpu, cuda, cuda:<number> or mps.
 
     Returns:

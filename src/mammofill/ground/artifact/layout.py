@@ -19,11 +19,11 @@ PLAN_NAME = "plan.json"
 
 
 LOCK_NAME = ".lock"
-"""The lock of whoever writes in a partial folder, with the number of the process and the name of its machine in it."""
+"""The lock of the process that writes in a partial folder; holds its number and the name of its machine."""
 
 
 SCRATCH_NAME = ".scratch"
-"""Folder in a partial one for what only the way to the artifact needs."""
+"""Folder in a partial one for what is needed only until the artifact is finished."""
 
 
 CHECKPOINT_NAME = "checkpoint.pt"

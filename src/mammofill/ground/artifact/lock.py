@@ -14,7 +14,7 @@ from mammofill.ground.artifact.layout import LOCK_NAME, MANIFEST_NAME, partial_o
 from mammofill.ground.errors import ArtifactError, BusyError
 
 _LOOK_SECONDS = 0.2
-"""So long a stage waits for a lock: whoever only looks whether it is held (`holder_of`) has it for a moment."""
+"""How long a stage waits for a lock: a process that only asks who holds it (`holder_of`) has it for a moment."""
 
 
 @contextmanager

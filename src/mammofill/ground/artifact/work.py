@@ -123,7 +123,7 @@ def begin(
         device: where networks run, for stages that train.
 
     Yields:
-        The work to be done; or None if a finished artifact with the very same plan is already there.
+        The work to be done; or None if a finished artifact with the same plan is already there.
 
     Raises:
         PlanChangedError: the folder was begun or finished with other settings, seed, inputs or device.
@@ -184,7 +184,7 @@ def discard(partial: Path) -> None:
 
 
 def move_into_place(partial: Path, out: Path) -> None:
-    """Remove what only the way to the artifact needed, now that its manifest is there, and give it its name."""
+    """Remove what was needed only until the manifest was there, and give the folder its final name."""
     shutil.rmtree(partial / SCRATCH_NAME, ignore_errors=True)
     for name in (CHECKPOINT_NAME, PLAN_NAME):
         (partial / name).unlink(missing_ok=True)
