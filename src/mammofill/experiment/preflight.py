@@ -24,6 +24,7 @@ from mammofill.experiment.settings import read_settings, read_toml
 from mammofill.experiment.stages import stage_named
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study, read_study
+from mammofill.experiment.tables import stage_settings
 from mammofill.ground.artifact import MANIFEST_NAME
 from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, TooFewError, WeightsError
 from mammofill.mammograms.mammogram_set import MammogramSet
@@ -147,11 +148,7 @@ def _reading(name: str, values: Any, where: str, path: Path) -> Callable[[], obj
             "train-classifier": tuple(arms.NOT_SETTINGS),
         }
         kept = {key: value for key, value in values.items() if key not in own.get(name, ())}
-        try:
-            start = stage.preset(str(kept["preset"])) if stage.presets and "preset" in kept else None
-        except SettingsError as fault:
-            raise SettingsError(f"{where}: {fault}") from fault
-        return read_settings(stage.settings_class() if start is None else type(start), kept, where, path.parent, start)
+        return stage_settings(stage, kept, path, where)
 
     return read
 

@@ -183,7 +183,11 @@ class PatchSet(Artifact):
 
     @cached_property
     def size_px(self) -> int:
-        """Side of the (square) patches, read from the first one."""
+        """Side of the (square) patches, in pixels, read from the first one.
+
+        Raises:
+            TooFewError: the set holds no patches.
+        """
         if not len(self.table):
             raise TooFewError(f"{self.folder} holds no patches. Make it again with settings that keep some.")
         _, (image,) = next(self._decoded(np.zeros(1, np.int64), ["image"]))
