@@ -272,20 +272,20 @@ def painted_with(plan: Plan) -> list[tuple[Patients, str, int]]:
     return list(dict.fromkeys(found))
 
 
-def infillers_used(plan: Plan) -> list[tuple[Patients, str, int]]:
+def used_infillers(plan: Plan) -> list[tuple[Patients, str, int]]:
     """Return all infillers that something is made with: patients, infiller, number."""
     seen_through = [
         (cell.patients, cell.arm.discriminator, cell.infiller) for cell in cells_of(plan) if cell.arm.discriminator
     ]
-    judged = [(Patients(), name, 0) for name in infillers_judged(plan) if plan.judging]
+    judged = [(Patients(), name, 0) for name in judged_infillers(plan) if plan.judging]
     used = [*painted_with(plan), *seen_through, *judged]
     lending = [(who, plan.paints_with[name], number) for who, name, number in used if name in plan.paints_with]
     return list(dict.fromkeys([*lending, *used]))
 
 
-def infillers_trained(plan: Plan) -> list[tuple[Patients, str, int]]:
+def trained_infillers(plan: Plan) -> list[tuple[Patients, str, int]]:
     """Return those of them that the study trains."""
-    return [(who, name, number) for who, name, number in infillers_used(plan) if name not in plan.ready]
+    return [(who, name, number) for who, name, number in used_infillers(plan) if name not in plan.ready]
 
 
 def patients_selected_from(plan: Plan) -> list[Patients]:
@@ -293,7 +293,7 @@ def patients_selected_from(plan: Plan) -> list[Patients]:
     return list(dict.fromkeys(cell.patients for cell in cells_of(plan) if cell.arm.select != ALL))
 
 
-def infillers_judged(plan: Plan) -> list[str]:
+def judged_infillers(plan: Plan) -> list[str]:
     """Return the infillers that are measured, if any are: those that arms use, or all.
 
     Of one that keeps a part of real lesions it is the one that lends its weights: a judge would see what is real.
@@ -305,7 +305,7 @@ def infillers_judged(plan: Plan) -> list[str]:
 
 def is_judged(name: str, plan: Plan) -> bool:
     """Say whether the study judges an infiller, or the one with whose weights it paints."""
-    return bool(plan.judging) and plan.paints_with.get(name, name) in infillers_judged(plan)
+    return bool(plan.judging) and plan.paints_with.get(name, name) in judged_infillers(plan)
 
 
 def trained_here(arm: Arm, plan: Plan) -> bool:

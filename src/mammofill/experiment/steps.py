@@ -28,14 +28,14 @@ from mammofill.experiment.grid import (
     cells_of,
     folds_of,
     infiller_seed,
-    infillers_judged,
-    infillers_trained,
-    infillers_used,
     is_judged,
+    judged_infillers,
     painted_with,
     paints_over_own,
     patients_selected_from,
     trained_here,
+    trained_infillers,
+    used_infillers,
 )
 from mammofill.experiment.places import (
     CLASSIFIERS,
@@ -118,7 +118,7 @@ def _extract_steps(plan: Plan) -> Iterator[Step]:
     settings = plan.settings["extract-patches"]
     mammograms = {"mammograms": (MAMMOGRAMS,)}
     yield _step("extract-patches", mammograms, patches_at(), settings, plan.seed)
-    if any(_own_windows(name, plan) for _, name, _ in infillers_trained(plan)):
+    if any(_own_windows(name, plan) for _, name, _ in trained_infillers(plan)):
         yield _step("extract-patches", mammograms, WINDOWS, plan.windows, plan.seed)
     for place, other in ((TEST, plan.test), (EXTERNAL, plan.external)):
         if other:
@@ -142,7 +142,7 @@ def _share_steps(plan: Plan) -> Iterator[Step]:
 def _pair_steps(plan: Plan) -> Iterator[Step]:
     settings = plan.settings["pair-patches"]
     own = replace(settings, contexts="lesion", outline="own", pairs_per_patch=1)
-    for who, over_own in dict.fromkeys((who, paints_over_own(name, plan)) for who, name, _ in infillers_used(plan)):
+    for who, over_own in dict.fromkeys((who, paints_over_own(name, plan)) for who, name, _ in used_infillers(plan)):
         how, place = (own, own_pairs_at(who)) if over_own else (settings, pairs_at(who))
         yield _step("pair-patches", {"patches": (patches_at(who),)}, place, how, plan.seed)
     if plan.judging:
@@ -151,7 +151,7 @@ def _pair_steps(plan: Plan) -> Iterator[Step]:
 
 
 def _infiller_steps(plan: Plan) -> Iterator[Step]:
-    for who, name, number in infillers_trained(plan):
+    for who, name, number in trained_infillers(plan):
         made_from = {"patches": (patches_at(who),), "pairs": (pairs_for(who, name, plan),)} | _own_windows(name, plan)
         made_from |= _start(who, name, number, plan)
         seed = infiller_seed(plan.seed, number)
@@ -251,7 +251,7 @@ def _judging_step(plan: Plan) -> Step:
     lesions, which tells what a perfect infiller would score.
     """
     eyes = [next(cell for cell in cells_of(plan) if cell.arm == arm and cell.share == 1) for arm in plan.judging]
-    infillers = tuple(infiller_at(Patients(), name, 0, plan) for name in infillers_judged(plan))
+    infillers = tuple(infiller_at(Patients(), name, 0, plan) for name in judged_infillers(plan))
     seen = {"infillers": infillers, "patches": (tested_patches(plan),)}
     roles = ("classifier", "standardised")
     seen |= {role: (CLASSIFIERS / cell.slug,) for role, cell in zip(roles, eyes, strict=False)}
