@@ -94,7 +94,7 @@ def train_infiller(
             job = TrainingJob(work.folder, patches, own, rows, pairs, settings, seed, device, progress, start)
             outcome = method.train(job)
             network = _network_facts(settings, patches.size_px, learned)
-            write_atomically(work.folder / NETWORK_NAME, json.dumps(network | outcome.network, indent=2) + "\n")
+            write_atomically(work.folder / NETWORK_NAME, json.dumps({**network, **outcome.network}, indent=2) + "\n")
             patients = tuple(sorted(set(own.table["patient_id"].iloc[outcome.rows])))
             work.finish(
                 counts={"lesion_patches": len(rows), **learned, "patients": len(patients), **outcome.counts},
