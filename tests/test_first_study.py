@@ -77,6 +77,8 @@ def test_crops_are_taken_whole_and_painted_over(tmp_path: Path) -> None:
     assert study.plan.settings["extract-patches"].whole
     assert study.plan.settings["pair-patches"].contexts == "lesion"
     assert study.plan.settings["pair-patches"].hole == study.plan.infillers["infiller"].hole
+    assert study.plan.infillers["infiller"].hole.rim_px == 3
+    assert (tmp_path / "study.toml").read_text().count("rim_px") == 1
     assert study.plan.windows is None
     mask[6:58, 10:50] = 0
     mask[20:30, 20:30] = 255

@@ -15,7 +15,8 @@ import pytest
 
 import mammofill
 from mammofill import cli
-from mammofill.cli import COMMANDS, main
+from mammofill.cli import COMMANDS, main, stages
+from mammofill.cli.options import parsed
 from mammofill.experiment import PHANTOM, STAGES, Stage, StudyRun
 from mammofill.experiment.settings import flat
 from mammofill.ground import errors
@@ -198,10 +199,10 @@ def settings_from(*flags: str) -> Any:
     """Return the settings that flags of train-infiller make."""
     stage = next(stage for stage in STAGES if stage.name == "train-infiller")
     given = ["patches", "pairs", "--out", "x", *flags]
-    start = cli._start_settings(stage, given)
+    start = stages.start_settings(stage, given)
     settings_class = stage.settings_class() if start is None else type(start)
-    parser = cli._stage_parser(stage, settings_class, start)
-    return cli._settings_in(cli._parsed(parser, given), settings_class, {})
+    parser = stages.stage_parser(stage, settings_class, start)
+    return stages.settings_from(parsed(parser, given), settings_class, {})
 
 
 def test_one_nested_flag_leaves_the_others() -> None:

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import cv2
 import torch
 
-from mammofill import cli
+from mammofill.cli.failures import explained
 from mammofill.experiment.run import open_inputs, run_study
 from mammofill.experiment.study import Study, read_study
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact, check_content, read_manifest
@@ -231,7 +231,7 @@ def _work(job: Job, out: Path, arrange: Arrange, told: Path) -> None:
             job.make(out)
         code = 0
     except BaseException as error:  # noqa: BLE001  (what the command line would make of it)
-        said, code = cli._explained(error)
+        said, code = explained(error)
     finally:
         counter.over = True
         Operations.hooks.clear()

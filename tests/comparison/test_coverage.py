@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mammofill.evaluation.intervals import Part, Replicates, Spread, by_chain, held_against
+from mammofill.evaluation.intervals import Part, Replicates, Spread, by_chain
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "coverage_of_intervals.py"
 STUDIES, RESAMPLES = 150, 80
@@ -91,25 +91,6 @@ def test_both_patients_of_a_fill_are_resampled(simulation: ModuleType) -> None:
     found = simulation.mean_of(simulation.study_of_judge(40, 40, RESAMPLES, number) for number in range(STUDIES))
     assert within_chance(found["both patients"], 0.95)
     assert found["tissue patients alone"] < 0.9, "intervals of tissue patients alone are too narrow"
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "at_least", "verdict"),
-    [
-        (0.91, 0.97, True, "reached"),
-        (0.88, 0.97, True, "open"),
-        (0.80, 0.89, True, "not reached"),
-        (0.90, 0.97, True, "reached"),
-        (0.80, 0.90, False, "reached"),
-        (0.91, 0.97, False, "not reached"),
-        (0.88, 0.97, False, "open"),
-        (np.nan, np.nan, True, "open"),
-    ],
-)
-def test_a_bound_is_reached_by_the_interval_and_not_by_the_value(
-    low: float, high: float, at_least: bool, verdict: str
-) -> None:
-    assert held_against(low, high, 0.9, at_least) == verdict
 
 
 # ---- the parts of an interval, by hand -----------------------------------------------------------------------------

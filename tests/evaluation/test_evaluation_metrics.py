@@ -17,8 +17,8 @@ from sklearn.metrics import (
 )
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
-from mammofill.evaluation.intervals import bootstrap_interval, patient_weights
-from mammofill.evaluation.metrics import is_measure, measure, measure_all, roc_curve, weighted_auc
+from mammofill.evaluation.intervals import Replicates, Resamples
+from mammofill.evaluation.metrics import AT_THRESHOLD, is_measure, measure, roc_curve, weighted_auc
 
 ONES = np.ones((1, 1))
 
@@ -46,12 +46,15 @@ scored = st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=2, max_
 )
 
 
+CALLED = ("auc", *AT_THRESHOLD)
+
+
 @given(scored)
 def test_measures_equal_those_of_scikit_learn(rows: list[tuple[bool, int]]) -> None:
     truth = np.array([row[0] for row in rows])
     logits = np.array([row[1] for row in rows], float)
     called = logits >= 1
-    found = {name: value[0] for name, value in measure_all(truth, logits, called, np.ones((1, len(rows)))).items()}
+    found = {name: value[0] for name, value in measure(CALLED, truth, logits, 1.0, np.ones((1, len(rows)))).items()}
     assert found["auc"] == pytest.approx(roc_auc_score(truth, logits))
     assert found["accuracy"] == pytest.approx(accuracy_score(truth, called))
     assert found["recall"] == pytest.approx(recall_score(truth, called))
@@ -133,16 +136,15 @@ def test_a_weight_is_the_same_as_copies(rows: list[tuple[bool, int]], seed: int)
     truth = np.array([row[0] for row in rows])
     logits = np.array([row[1] for row in rows], float)
     copies = np.random.default_rng(seed).integers(1, 4, len(rows))
-    weighted = measure_all(truth, logits, logits > 0, copies[None, :].astype(float))
-    repeated = truth.repeat(copies), logits.repeat(copies), (logits > 0).repeat(copies)
-    copied = measure_all(*repeated, np.ones((1, int(copies.sum()))))
+    weighted = measure(CALLED, truth, logits, 1.0, copies[None, :].astype(float))
+    copied = measure(CALLED, truth.repeat(copies), logits.repeat(copies), 1.0, np.ones((1, int(copies.sum()))))
     for name, value in weighted.items():
         assert value[0] == pytest.approx(copied[name][0])
 
 
 def test_a_class_without_weight_has_no_value() -> None:
     truth, logits = np.array([True, False]), np.array([1.0, 0.0])
-    found = measure_all(truth, logits, logits > 0.5, np.array([[1.0, 0.0]]))
+    found = measure(CALLED, truth, logits, 0.5, np.array([[1.0, 0.0]]))
     assert np.isnan(found["auc"][0])
     assert np.isnan(found["specificity"][0])
     assert found["recall"][0] == 1
@@ -152,7 +154,7 @@ def test_the_papers_rows_follow_from_their_counts() -> None:
     """160 of 260 malignant and 555 of 679 benign give the paper's last row; its "AUC" is the balanced accuracy."""
     truth = np.array([True] * 260 + [False] * 679)
     called = np.array([True] * 160 + [False] * 100 + [False] * 555 + [True] * 124)
-    found = measure_all(truth, called.astype(float), called, np.ones((1, 939)))
+    found = measure(CALLED, truth, called.astype(float), 0.5, np.ones((1, 939)))
     assert found["accuracy"][0] == pytest.approx(0.76145, abs=5e-6)
     assert found["recall"][0] == pytest.approx(0.61538, abs=5e-6)
     assert found["balanced_accuracy"][0] == pytest.approx(0.71638, abs=5e-6)
@@ -160,7 +162,7 @@ def test_the_papers_rows_follow_from_their_counts() -> None:
 
 def test_patches_of_one_patient_are_drawn_together() -> None:
     patients = np.array(["a", "a", "b", "c", "c", "c"], object)
-    weights = np.concatenate(list(patient_weights(patients, 600, np.random.default_rng(0))))
+    weights = np.concatenate(list(Resamples.draw(patients, 600, np.random.default_rng(0)).weights()))
     assert weights.shape == (600, 6)
     assert (weights[:, 0] == weights[:, 1]).all()
     assert (weights[:, 3:] == weights[:, 3:4]).all()
@@ -168,14 +170,12 @@ def test_patches_of_one_patient_are_drawn_together() -> None:
 
 
 def interval_of_accuracy(patients: list[str], right: list[bool], resamples: int = 2000) -> tuple[float, float]:
-    correct = np.array(right, float)
-    return bootstrap_interval(
-        lambda weights: {"accuracy": weights @ correct / weights.sum(axis=1)},
-        np.array(patients, object),
-        resamples,
-        0.95,
-        np.random.default_rng(0),
-    )["accuracy"]
+    correct, drawn = (
+        np.array(right, float),
+        Resamples.draw(np.array(patients, object), resamples, np.random.default_rng(0)),
+    )
+    draws = drawn.draws(lambda weights: {"accuracy": weights @ correct / weights.sum(axis=1)})["accuracy"]
+    return Replicates(np.array([correct.mean()]), draws[None, :], len(set(patients))).spread().interval(0.95)
 
 
 def test_intervals_are_wider_where_patches_share_a_patient() -> None:

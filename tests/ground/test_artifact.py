@@ -119,7 +119,7 @@ class KilledHereError(Exception):
     """Stands for a kill at the very point where it is raised."""
 
 
-@pytest.mark.parametrize("point", ["_fingerprint_folder", "move_into_place", "rename", "unlink"])
+@pytest.mark.parametrize("point", ["fingerprint_folder", "move_into_place", "rename", "unlink"])
 def test_what_is_needed_to_go_on_stays_until_the_manifest_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
@@ -142,7 +142,7 @@ def test_what_is_needed_to_go_on_stays_until_the_manifest_is_there(
 
     finished = bake(tmp_path / "whole")
     with monkeypatch.context() as patched:
-        patched.setattr(Path if point in ("rename", "unlink") else artifact, point, kill)
+        patched.setattr(Path if point in ("rename", "unlink") else artifact.work, point, kill)
         with pytest.raises(KilledHereError):
             work(tmp_path / "a")
     assert not work(tmp_path / "a"), "nothing is done twice"
@@ -154,9 +154,9 @@ def test_what_is_needed_to_go_on_stays_until_the_manifest_is_there(
 def test_finished_by_another_process_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "a"
     looked = iter([False])
-    finds = artifact._is_finished
-    monkeypatch.setattr(artifact, "_is_finished", lambda *given: next(looked, None) is None and finds(*given))
-    monkeypatch.setattr(artifact, "FileLock", lambda path: bake_meanwhile(path))
+    finds = artifact.work._is_finished
+    monkeypatch.setattr(artifact.work, "_is_finished", lambda *given: next(looked, None) is None and finds(*given))
+    monkeypatch.setattr(artifact.lock, "FileLock", lambda path: bake_meanwhile(path))
 
     def bake_meanwhile(path: Path) -> FileLock:
         monkeypatch.undo()
@@ -345,8 +345,8 @@ def test_what_was_verified_is_not_read_again_until_it_is_touched(
     for mark in (cache / "mammofill" / "verified").iterdir():
         mark.unlink()
     read = []
-    real = artifact.fingerprint_file
-    monkeypatch.setattr(artifact, "fingerprint_file", lambda path: read.append(path.name) or real(path))
+    real = artifact.verification.fingerprint_file
+    monkeypatch.setattr(artifact.verification, "fingerprint_file", lambda path: read.append(path.name) or real(path))
     artifact.verify(flour)
     artifact.verify(flour)
     assert read == ["content.txt"]

@@ -183,7 +183,7 @@ def test_killed_while_finishing_nothing_is_learned_again(
         train_infiller(world.patches, world.pairs, tmp_path / "killed", settings, seed=1, progress=progress)
 
     with monkeypatch.context() as patched:
-        patched.setattr("mammofill.ground.artifact._fingerprint_folder", kill)
+        patched.setattr("mammofill.ground.artifact.work.fingerprint_folder", kill)
         first = Counting()
         with pytest.raises(KeyboardInterrupt):
             train(first)

@@ -22,7 +22,7 @@ from mammofill.report.comparisons import (
     read_comparison,
 )
 from mammofill.report.figures import ForestRow, draw_forest
-from mammofill.report.lead import question
+from mammofill.report.first_screen import question
 from mammofill.report.lineage import find_lineage, mammograms_tested_on
 from mammofill.report.tables import confusion_table
 

@@ -57,21 +57,19 @@ class Saying(Progress):
 def test_without_a_judgement_there_is_a_warning_unless_it_is_meant(world: World, tmp_path: Path) -> None:
     warned, meant = Saying(), Saying()
     synthesize(world.infiller, world.pairs, world.patches, tmp_path / "a", SOME, progress=warned)
-    assert any("WARNING: nobody has judged whether the infiller" in line for line in warned.said)
+    (line,) = [line for line in warned.said if "WARNING: nobody has judged whether the infiller" in line]
+    assert "give --judgement, or set unjudged; in a study file, add a table [judge-infiller]" in line
     knowingly = replace(SOME, unjudged=True)
     found = synthesize(world.infiller, world.pairs, world.patches, tmp_path / "b", knowingly, progress=meant)
     assert not any("WARNING" in line for line in meant.said)
     assert found.manifest.settings["unjudged"] is True
 
 
-def test_who_judges_afterwards_is_not_warned_and_a_study_file_gets_its_own_advice(world: World, tmp_path: Path) -> None:
-    silent, told = Saying(), Saying()
+def test_who_judges_afterwards_is_not_warned(world: World, tmp_path: Path) -> None:
+    saying = Saying()
     given = (world.infiller, world.pairs, world.patches)
-    synthesize(*given, tmp_path / "a", SOME, progress=silent, if_unjudged="")
-    synthesize(*given, tmp_path / "b", SOME, progress=told, if_unjudged="Write unjudged = true.")
-    assert not any("WARNING" in line for line in silent.said)
-    (line,) = [line for line in told.said if "WARNING" in line]
-    assert line.endswith("these patches teach wrong labels. Write unjudged = true.")
+    synthesize(*given, tmp_path / "a", SOME, progress=saying, judged_later=True)
+    assert not any("WARNING" in line for line in saying.said)
 
 
 def test_an_infiller_that_does_not_paint_the_class_is_refused(world: World, tmp_path: Path) -> None:

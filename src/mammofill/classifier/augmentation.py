@@ -27,7 +27,7 @@ class Augmentation:
     zoom: float = 1.0
     """Above 1 enlarges."""
     quarter_turns: int = 0
-    """How often it is turned by 90 degrees besides, counter-clockwise."""
+    """How often it is also turned by 90 degrees, counter-clockwise."""
 
 
 def draw_augmentation(settings: AugmentationSettings, random: np.random.Generator) -> Augmentation:

@@ -43,7 +43,11 @@ class Classifier(Artifact):
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What ``network.json`` says."""
+        """What ``network.json`` says.
+
+        Raises:
+            DamagedError: it cannot be read.
+        """
         path = self.folder / NETWORK_NAME
         try:
             facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -56,7 +56,7 @@ def fit(
         settings: of the stage.
         seed: of the stage.
         device: where the network runs.
-        progress: who is told.
+        progress: notified of each step.
 
     Returns:
         The number of images seen.
@@ -152,27 +152,38 @@ def _fit(
         if settings.keeps_best:
             kept.load_state_dict(best["weights"])
         save_weights(folder / WEIGHTS_NAME, kept)
-        facts = {
-            "network": settings.network,
-            "label": label,
-            "start": {"words": start.words, "sha256": start.sha256},
-            "input_px": input_px_of(settings),
-            "input": training.colours.words,
-            "classes": ["benign", "malignant"],
-            "kept": {
-                "rule": "best" if settings.keeps_best else "last",
-                "images_seen": best.get("images_seen", images_seen),
-            },
-            **_freeze_threshold(kept, validation, settings, fabric.device),
-            **_own_colours(settings),
-            **({"widths": start.widths} if settings.network == "discriminator" else {}),
-            **({"test_time_flips": True} if settings.test_time_flips else {}),
-            **({"test_time_turns": True} if settings.test_time_turns else {}),
-            **({"standardise": True} if settings.standardise else {}),
-        }
+        chosen_at = best.get("images_seen", images_seen)
+        facts = _network_facts(kept, label, start, chosen_at, validation, settings, fabric.device)
         write_atomically(folder / NETWORK_NAME, json.dumps(facts, indent=2) + "\n")
         history.write(folder)
     return images_seen
+
+
+def _network_facts(
+    network: nn.Module,
+    label: str,
+    start: Start,
+    chosen_at: int,
+    validation: Examples,
+    settings: TrainClassifierSettings,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Return what the network's file says: what it is, which weights were kept, and the threshold chosen for them."""
+    return {
+        "network": settings.network,
+        "label": label,
+        "start": {"words": start.words, "sha256": start.sha256},
+        "input_px": input_px_of(settings),
+        "input": colours_of(settings.network, settings.input_mean, settings.input_sd).words,
+        "classes": ["benign", "malignant"],
+        "kept": {"rule": "best" if settings.keeps_best else "last", "images_seen": chosen_at},
+        **_freeze_threshold(network, validation, settings, device),
+        **_own_colours(settings),
+        **({"widths": start.widths} if settings.network == "discriminator" else {}),
+        **({"test_time_flips": True} if settings.test_time_flips else {}),
+        **({"test_time_turns": True} if settings.test_time_turns else {}),
+        **({"standardise": True} if settings.standardise else {}),
+    }
 
 
 def _with(losses: UnseenLosses, loss_sum: float) -> float:

@@ -1,4 +1,4 @@
-"""What a step of training depends on besides its batch: the learning rate, the optimiser, which layers learn."""
+"""What a step of training depends on apart from its batch: the learning rate, the optimiser, which layers learn."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class AugmentationSettings:
         flip: mirror left and right, with probability 1/2.
         rotation_degrees: largest angle; each is drawn uniformly between minus this and this, in degrees, [0, 180].
         zoom: least and greatest zoom factor; each is drawn uniformly between them. Above 1 enlarges.
-        quarter_turns: turn by 0, 90, 180 or 270 degrees, each with probability 1/4, besides. With `flip` these are all
+        quarter_turns: turn by 0, 90, 180 or 270 degrees, each with probability 1/4, as well. With `flip` these are all
             eight ways in which a square falls on itself, the mirror images up and down among them. Ours: a lesion has
             no upper side.
         strong: traditional augmentation and quarter turns, whether or not `traditional` is set; what generated patches
@@ -374,7 +374,7 @@ _MODERN = TrainClassifierSettings(
 
 PRESETS: dict[str, TrainClassifierSettings] = {one.preset: one for one in (_PAPER, _MODERN)}
 """Settings by name. ``paper`` follows the paper. ``modern`` is a baseline that is hard to beat: a newer network, and
-what was learned since about training on few images. Any field can be set besides, the network among them."""
+what was learned since about training on few images. Any other field can be set as well, the network among them."""
 
 
 def preset(name: str) -> TrainClassifierSettings:

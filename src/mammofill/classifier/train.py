@@ -46,7 +46,7 @@ def train_classifier(
         infiller: whose discriminator the network is, for the network `discriminator`; of whatever collection. Whom it
             learned from, the classifier has learned from.
         seed: decides the random weights, the order and the augmentation.
-        progress: who is told.
+        progress: notified of each step.
         device: ``cpu``, ``cuda`` or ``cuda:<number>``. Results agree to the bit on the same device only.
 
     Raises:
@@ -131,7 +131,7 @@ def check_sets(patches: Sequence[PatchSet]) -> None:
 
 
 def check_infiller(infiller: Artifact | None, settings: TrainClassifierSettings) -> None:
-    """Refuse an infiller that is of no use, and one that is missing.
+    """Refuse an infiller that is not used, and one that is missing.
 
     Raises:
         SettingsError: naming the setting that asks for it, or does not.

@@ -49,7 +49,7 @@ def compare_arms(
         settings: counterparts, further pairs, measures, margin, resamples.
         plans: files of plans that were written before the evaluations were made, as a study keeps them; see `plan`.
         seed: decides the resamples.
-        progress: told as evaluations are measured.
+        progress: notified as evaluations are measured.
 
     Returns:
         The comparison.
@@ -80,36 +80,40 @@ def compare_arms(
                 tables = make_tables(groups, settings, seed, task, written)
             for name, table in tables.items():
                 table.to_parquet(work.folder / f"{name}.parquet", index=False)
-            tested = int(tables["differences"]["tested"].sum())
-            patients = len(set(groups.patients))
-            facts = {
-                "test_set": evaluations[0].test_set,
-                "external": evaluations[0].external,
-                "folds": len(evaluations[0].folds),
-                "patients": patients,
-                "benign_patches": int((~groups.malignant).sum()),
-                "malignant_patches": int(groups.malignant.sum()),
-                "reference": groups.reference,
-                "primary_measure": settings.measures[0],
-                "lesions": len(groups.units.lesions.malignant) if groups.units.lesions_are_named else None,
-                "tested_comparisons": tested,
-                "margin": settings.margin,
-                "plans": [
-                    {"number": one.number, "sha256": one.sha256, "test_scores_before": one.test_scores_before}
-                    for one in written
-                ],
-                "confidence": settings.confidence,
-                "power": settings.power,
-                "scheme": _SCHEME,
-            }
+            facts = _facts(groups, evaluations[0], settings, int(tables["differences"]["tested"].sum()), written)
             write_atomically(work.folder / "comparison.json", json.dumps(facts, indent=2) + "\n")
             work.finish({
                 "evaluations": len(evaluations),
                 "groups": len(groups.members),
-                "tested_comparisons": tested,
-                "patients": patients,
+                "tested_comparisons": facts["tested_comparisons"],
+                "patients": facts["patients"],
             })  # fmt: skip
     return Comparison.open(out)
+
+
+def _facts(
+    groups: Groups, first: Evaluation, settings: CompareArmsSettings, tested: int, plans: Sequence[WrittenPlan]
+) -> dict[str, Any]:
+    """Return what ``comparison.json`` says; what all evaluations have in common is taken from the first."""
+    return {
+        "test_set": first.test_set,
+        "external": first.external,
+        "folds": len(first.folds),
+        "patients": len(set(groups.patients)),
+        "benign_patches": int((~groups.malignant).sum()),
+        "malignant_patches": int(groups.malignant.sum()),
+        "reference": groups.reference,
+        "primary_measure": settings.measures[0],
+        "lesions": len(groups.units.lesions.malignant) if groups.units.lesions_are_named else None,
+        "tested_comparisons": tested,
+        "margin": settings.margin,
+        "plans": [
+            {"number": one.number, "sha256": one.sha256, "test_scores_before": one.test_scores_before} for one in plans
+        ],
+        "confidence": settings.confidence,
+        "power": settings.power,
+        "scheme": _SCHEME,
+    }
 
 
 def make_tables(

@@ -78,7 +78,7 @@ class Groups:
         return self.design.reference
 
     def beside(self, group: Group) -> Group | None:
-        """Return the group from which the gain of this one is told: its counterpart, or that of the reference arm."""
+        """Return the group that the gain of this one is measured against: its counterpart, or the reference arm's."""
         return self.design.counterpart_of(group) or self.design.reference_of(group)
 
     def measured(self, names: Sequence[str], resamples: Resamples, task: Task) -> dict[Group, dict[str, Replicates]]:

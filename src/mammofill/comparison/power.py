@@ -1,4 +1,4 @@
-"""The smallest difference that a design can show, reckoned before anything runs.
+"""The smallest difference that a design can show, computed before anything runs.
 
 What a comparison will find of its errors must be assumed here: how good the classifiers are, how alike those of two
 arms, and of two seeds, err on the same patients, and how far infillers and classifiers of one kind differ. The rest is

@@ -4,9 +4,9 @@ For each test patch three questions are put to the map (`classifier.attention`):
 pointing game: Zhang et al., "Top-down neural attention by excitation backprop", ECCV 2016), how much of it lies inside
 the mask, and how much in a ring along the mask's edge, where a fill would have its seam.
 
-Two levels of chance stand beside each answer. *Area*: what a map would give that is the same everywhere. *Habit*: what
-the other maps give on this patch, on average over all maps. Lesions lie near the middle of patches, and so do maps of
-networks that look at nothing in particular: only what exceeds habit was found in the patch itself.
+Two levels of chance are given with each answer. *Area*: what a uniform map would give. *Habit*: what the other maps
+give on this patch, on average over all maps. Lesions lie near the middle of patches, and so do maps of networks that
+look at nothing in particular: only what exceeds habit was found in the patch itself.
 
 Even that is no proof of learning. A network with random weights exceeds habit a little, since lesions are brighter
 than what is around them (compare Adebayo et al., "Sanity checks for saliency maps", NeurIPS 2018), and a map is no

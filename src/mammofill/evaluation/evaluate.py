@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,8 +47,8 @@ def evaluate(
 
     The test set is every real benign or malignant patch of the split. Nothing generated is ever in it, and no patient
     in it may have shaped any weights, of the classifier or of an infiller before it. The validation split's patches
-    are scored, too: a temperature is fitted on them, and calibration is told with and without it. Of an external source
-    no patch is used for that: there, the scores are told as they are.
+    are scored, too: a temperature is fitted on them, and calibration is reported with and without it. Of an external
+    source no patch is used for that: its scores are reported as they are.
 
     Args:
         classifier: who is judged.
@@ -55,7 +56,7 @@ def evaluate(
         out: folder of the evaluation.
         settings: split, resamples, confidence.
         seed: decides the resamples, the same ones for every classifier.
-        progress: told as patches are scored.
+        progress: notified as patches are scored.
         device: where the network runs.
 
     Returns:
@@ -102,7 +103,7 @@ def evaluate(
             metrics.to_parquet(work.folder / "metrics.parquet", index=False)
             bins = reliability(*_truth_and_logits(scores), temperature)
             bins.to_parquet(work.folder / "reliability.parquet", index=False)
-            facts = {
+            facts: dict[str, Any] = {
                 "arm": settings.arm or Path(out).name,
                 "replicate": settings.replicate,
                 "infiller": settings.infiller,
@@ -119,14 +120,9 @@ def evaluate(
                 **source,
             }
             if settings.attention:
-                facts["attention_cells"] = classifier.attention_cells
-            if settings.attention and classifier.attention_cells > 1:  # one cell looks everywhere alike
-                with progress.task("looking where it looks", len(rows)) as task:
-                    looked = attention_table(classifier, patches, rows, settings.batch, task, device)
-                looked.to_parquet(work.folder / "attention.parquet", index=False)
-                summary = summarise_attention(looked, settings, seed)
-                summary.to_parquet(work.folder / "attention_summary.parquet", index=False)
-                facts["heat_maps"] = _draw_heat_maps(work.folder, classifier, patches, rows, scores, settings, seed)
+                facts |= _attention_facts(
+                    work.folder, classifier, patches, rows, scores, settings, seed, device, progress
+                )
             write_atomically(work.folder / "evaluation.json", json.dumps(facts, indent=2) + "\n")
             counts = {f"{kind}_patches": int((table["pathology"] == kind).sum()) for kind in ("benign", "malignant")}
             work.finish({**counts, "patients": table["patient_id"].nunique()})
@@ -235,6 +231,29 @@ def _what_to_measure(
 
 def _truth_and_logits(scores: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     return (scores["pathology"] == "malignant").to_numpy(dtype=bool), scores["logit"].to_numpy(dtype=np.float64)
+
+
+def _attention_facts(
+    folder: Path,
+    classifier: Classifier,
+    patches: PatchSet,
+    rows: NDArray[np.int64],
+    scores: pd.DataFrame,
+    settings: EvaluateSettings,
+    seed: int,
+    device: str,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Measure and draw where the classifier looks; return what ``evaluation.json`` says of it."""
+    cells = classifier.attention_cells
+    if cells <= 1:  # one cell looks everywhere alike
+        return {"attention_cells": cells}
+    with progress.task("measuring attention", len(rows)) as task:
+        table = attention_table(classifier, patches, rows, settings.batch, task, device)
+    table.to_parquet(folder / "attention.parquet", index=False)
+    summarise_attention(table, settings, seed).to_parquet(folder / "attention_summary.parquet", index=False)
+    heat_maps = _draw_heat_maps(folder, classifier, patches, rows, scores, settings, seed)
+    return {"attention_cells": cells, "heat_maps": heat_maps}
 
 
 def _draw_heat_maps(

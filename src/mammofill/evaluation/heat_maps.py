@@ -46,6 +46,9 @@ def heat_map_sheet(
     Returns:
         PNG in colour: a column for each patch with its truth and score, the patch, the map over it, the lesion's
         outline over it.
+
+    Raises:
+        ValueError: OpenCV cannot encode the picture.
     """
     grays = [_gray(image) for image in images]
     outlined = [_with_outline(gray, mask) for gray, mask in zip(grays, masks, strict=True)]

@@ -28,15 +28,13 @@ from mammofill.evaluation.metrics import Weights
 _AT_ONCE = 250
 """Resamples whose weights are held in memory at once, at most."""
 _WEIGHTS_AT_ONCE = 2**22
-"""Of all cases together, in these resamples: 32 MB, and some six times that while a measure is taken."""
+"""Of all cases together, in these resamples: 32 MB, and about six times that while a measure is taken."""
 
 Scale = Literal["share", "positive", "difference"]
 """What values are: shares in [0, 1], numbers of at least 0, or differences (and whatever else has no end)."""
 
 Statistics = Callable[[Weights], Mapping[str, NDArray[np.float64]]]
 """From weights (r, n) to name -> (r,) values; NaN where a statistic has no value."""
-
-REACHED, NOT_REACHED, OPEN = "reached", "not reached", "open"
 
 
 @dataclass(frozen=True)
@@ -91,56 +89,6 @@ class Resamples:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def patient_weights(patients: NDArray[np.object_], resamples: int, random: np.random.Generator) -> Iterator[Weights]:
-    """Draw resamples of patients and yield them as weights of patches, some at a time.
-
-    Args:
-        patients: (n,) whose patch each is.
-        resamples: how many in all.
-        random: where chance comes from.
-
-    Yields:
-        (r, n) float64: how often each patch's patient was drawn.
-    """
-    yield from Resamples.draw(patients, resamples, random).weights()
-
-
-def bootstrap_interval(
-    statistics: Statistics,
-    patients: NDArray[np.object_],
-    resamples: int,
-    confidence: float,
-    random: np.random.Generator,
-) -> dict[str, tuple[float, float]]:
-    """Return the percentile interval of each statistic over resamples of patients.
-
-    For statistics of any kind. Measures of classifiers have `Spread`, whose intervals hold with fewer patients.
-
-    A resample in which a statistic has no value (no patient of one class was drawn) is left out for that statistic.
-    With one patient, or when fewer than half of the resamples have a value, there is no interval: (NaN, NaN).
-
-    Args:
-        statistics: from weights (r, n) to name -> (r,) values.
-        patients: (n,) whose patch each is.
-        resamples: how many.
-        confidence: share of the resamples inside the interval.
-        random: where chance comes from.
-
-    Returns:
-        name -> (low, high).
-    """
-    one_patient = len(set(patients)) < 2
-    intervals = {}
-    for name, found in Resamples.draw(patients, resamples, random).draws(statistics).items():
-        finite = found[np.isfinite(found)]
-        if one_patient or len(finite) < resamples / 2:
-            intervals[name] = (math.nan, math.nan)
-            continue
-        low, high = np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2])
-        intervals[name] = (float(low), float(high))
-    return intervals
-
-
 def crossed_spread(
     statistics: Statistics,
     tissue: NDArray[np.object_],
@@ -183,23 +131,6 @@ def crossed_spread(
         left_out = max(one.left_out for one in alone)
         found[name] = Spread(alone[0].value, (), Part(float(variance), min(counts) - 1), left_out, scale)
     return found
-
-
-def held_against(low: float, high: float, bound: float, at_least: bool = True) -> str:
-    """Hold an interval against a bound that a value must reach.
-
-    Args:
-        low: of the interval.
-        high: of the interval.
-        bound: what must be reached.
-        at_least: whether the value must be at least the bound; else at most.
-
-    Returns:
-        `REACHED` where the whole interval lies on the right side, `NOT_REACHED` where all of it lies on the wrong one,
-        `OPEN` where the bound lies within, or where there is no interval (NaN).
-    """
-    right, wrong = (low >= bound, high < bound) if at_least else (high <= bound, low > bound)
-    return REACHED if right else NOT_REACHED if wrong else OPEN
 
 
 @dataclass(frozen=True)

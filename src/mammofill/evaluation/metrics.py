@@ -97,25 +97,6 @@ def measure(
     return {name: measured.value(name) for name in names}
 
 
-def measure_all(
-    malignant: NDArray[np.bool_], logits: NDArray[np.float64], called: NDArray[np.bool_], weights: Weights
-) -> dict[str, Values]:
-    """Compute the AUC and `AT_THRESHOLD` for cases that were called malignant or not by whatever rule.
-
-    Args:
-        malignant: (n,) the truth.
-        logits: (n,) float64 log-odds; only their order counts.
-        called: (n,) whether each patch is called malignant.
-        weights: (r, n), one row per set of weights, each at least 0.
-
-    Returns:
-        measure -> (r,) float64; NaN where a class has no weight.
-    """
-    at_threshold = _Measured(malignant, np.where(called, 1.0, -1.0), 0.0, weights)
-    by_score = _Measured(malignant, logits, 0.0, weights)
-    return {"auc": by_score.value("auc")} | {name: at_threshold.value(name) for name in AT_THRESHOLD}
-
-
 def weighted_auc(malignant: NDArray[np.bool_], logits: NDArray[np.float64], weights: Weights) -> Values:
     """Compute the area under the ROC curve from ranks, ties counting half.
 

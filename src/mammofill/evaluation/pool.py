@@ -48,7 +48,7 @@ def pool_folds(
         out: folder of the pooled evaluation.
         settings: resamples, confidence.
         seed: decides the resamples.
-        progress: told as folds are read and measured.
+        progress: notified as folds are read and measured.
 
     Returns:
         An evaluation like any other, whose logits are log-odds from the threshold and whose `folds` tell the rest.

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mammofill.experiment.grid import ALL, RANDOM, SELECTIONS, Arm
 from mammofill.experiment.stages import stage_named
-from mammofill.experiment.steps import ALL, RANDOM, SELECTIONS, Arm
 from mammofill.experiment.tables import merged, stage_settings
 from mammofill.ground.errors import SettingsError
 from mammofill.infilling import Infiller
@@ -189,7 +189,12 @@ def _shares_of(value: Any, where: str) -> tuple[float, ...]:
 
 
 def readers_of(content: Mapping[str, Any], arms: list[Arm], path: Path) -> Any | None:
-    """Return how the classifiers are trained that read fills, where an arm selects among them: as real patches are."""
+    """Return how the classifiers are trained that read fills, where an arm selects among them: as real patches are.
+
+    Raises:
+        SettingsError: no arm selects although the table is there, or the table sets what follows from arms and grid;
+            or no arm learns from real patches only.
+    """
     where = f"{path} [select-synthetic]"
     selecting = [arm for arm in arms if arm.select != ALL]
     if "select-synthetic" in content and not selecting:
@@ -205,6 +210,9 @@ def judging_arms(arms: list[Arm], where: str, what: str) -> tuple[Arm, ...]:
 
     Returns:
         The last one whose patches are as they are, and the last one whose patches are standardised, if there is one.
+
+    Raises:
+        SettingsError: no arm learns from real patches only, as they are.
     """
     real = [arm for arm in arms if not (arm.infiller or arm.discriminator or arm.repeated or arm.more_patients)]
     plain = [arm for arm in real if not arm.settings.standardise]

@@ -82,8 +82,8 @@ def _finished(out: Path) -> Iterator[Manifest]:
 def seconds_of(step: Step, finished: list[Manifest], device: str) -> float | None:
     """Return how long a step will take, from finished ones of the same stage; None where none is like it.
 
-    A training is reckoned by its images, from others of the same network on the same device; any other stage takes as
-    long as one with the same settings did.
+    The time of a training is estimated from its images, by others of the same network on the same device; any other
+    stage takes as long as one with the same settings did.
     """
     same = [one for one in finished if one.stage == step.stage.name and one.wall_seconds > 0]
     asked = images_of(step.settings)

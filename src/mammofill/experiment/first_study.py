@@ -239,7 +239,6 @@ def study_text(found: Found, path: Path, device: str) -> str:
         split=_split_lines(found),
         size=_line(f"size_px = {size}", "side of a patch at that height: a large lesion and tissue around it"),
         cutting=_cutting(found, size),
-        hole=f"\n{_CROP_HOLE}" if found.crops else "",
         infiller=_INFILLER["gpu" if on_gpu else "cpu"],
         classifier=_classifier(on_gpu),
     )
@@ -275,7 +274,7 @@ def _cutting(found: Found, size: int) -> str:
         )
     whole = _line("whole = true", "each image is one patch: there is no tissue around it to slide a window over")
     contexts = _line('contexts = "lesion"', "no tissue is without a lesion: lesions are painted over others")
-    return f"{whole}\n{_abnormality(found)}\n\n[pair-patches]\n{contexts}\n{_CROP_HOLE}"
+    return f"{whole}\n{_abnormality(found)}\n\n[pair-patches]\n{contexts}\n\n{_CROP_HOLE}"
 
 
 def _abnormality(found: Found) -> str:
@@ -291,7 +290,11 @@ def _line(setting: str, words: str) -> str:
     return f"{setting:<33} # {words}"
 
 
-_CROP_HOLE = 'hole = { rule = "ellipse", share = 0.3, plus_px = 2.0, rim_px = 3 }  # a rim stays as it is'
+_CROP_HOLE = """[hole]                            # what is repainted for a lesion's mask: in all pairs, by the infiller
+rule = "ellipse"
+share = 0.3
+plus_px = 2.0
+rim_px = 3                        # a rim of each crop stays as it is"""
 
 _INFILLER = {
     "cpu": """preset = "flow-small"
@@ -354,10 +357,10 @@ $size
 $cutting
 
 [train-infiller]
-$infiller$hole
+$infiller
 
 [synthesize]
-ratio = 0.5                       # generated lesions for each real one, at least; classes are balanced besides
+ratio = 0.5                       # generated lesions for each real one, at least; classes are balanced, too
 
 [train-classifier]                # what both arms share
 $classifier

@@ -17,7 +17,7 @@ from mammofill.infilling import Infiller
 ONLY_INFILLER = "infiller"
 """What the infiller of a study is called that names none."""
 NOT_SETTINGS = ("start", "artifact", "of")
-"""Entries in the table of an infiller that say whence it comes."""
+"""Entries in the table of an infiller that say where it comes from."""
 _WINDOWS = {"stride_px": 8, "normals_per_mammogram": 0}
 """Of [infiller-windows], where it does not say otherwise: each lesion in many places, and nothing else."""
 

@@ -16,7 +16,8 @@ from typing import Any
 from mammofill.comparison.design import Design, Group, Recipe
 from mammofill.comparison.plan import content_of_plan, hash_of, plan_files, read_plans, write_plan
 from mammofill.evaluation.training import GENERATED, REPEATED, recipe_of
-from mammofill.experiment.steps import ALL, Arm, Plan, Step, cells_of, trained_here
+from mammofill.experiment.grid import ALL, Arm, Plan, cells_of, trained_here
+from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import MANIFEST_NAME, settings_of_plan, write_atomically
 from mammofill.ground.errors import PlanChangedError

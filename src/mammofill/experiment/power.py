@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mammofill.comparison.power import Assumed, Size, what_more_would_buy
+from mammofill.experiment.grid import trained_here
+from mammofill.experiment.places import tested_patches
 from mammofill.experiment.planned import content_of, design_of
-from mammofill.experiment.steps import tested_patches, trained_here
 from mammofill.experiment.study import Study
 from mammofill.ground.errors import SettingsError
 from mammofill.patches import PatchSet

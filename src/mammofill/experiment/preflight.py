@@ -18,11 +18,13 @@ from typing import Any
 from mammofill.comparison.subgroups import sizes_told
 from mammofill.experiment import arms, infillers
 from mammofill.experiment.first_study import classes_of, typical_size
+from mammofill.experiment.grid import Grid, Plan, used_infillers
 from mammofill.experiment.machine import kept_weights
 from mammofill.experiment.settings import read_settings, read_toml
 from mammofill.experiment.stages import stage_named
-from mammofill.experiment.steps import Grid, Plan, Step, used_infillers
+from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study, read_study
+from mammofill.experiment.tables import stage_settings
 from mammofill.ground.artifact import MANIFEST_NAME
 from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, TooFewError, WeightsError
 from mammofill.mammograms.mammogram_set import MammogramSet
@@ -147,11 +149,7 @@ def _reading(name: str, values: Any, where: str, path: Path) -> Callable[[], obj
             "train-classifier": tuple(arms.NOT_SETTINGS),
         }
         kept = {key: value for key, value in values.items() if key not in own.get(name, ())}
-        try:
-            start = stage.preset(str(kept["preset"])) if stage.presets and "preset" in kept else None
-        except SettingsError as fault:
-            raise SettingsError(f"{where}: {fault}") from fault
-        return read_settings(stage.settings_class() if start is None else type(start), kept, where, path.parent, start)
+        return stage_settings(stage, kept, path, where)
 
     return read
 
@@ -194,7 +192,7 @@ def _find_device(name: str, path: Path) -> None:
 
 
 def _of_weights(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
-    """Yield a fault for each network whose trained weights are neither here nor to be had."""
+    """Yield a fault for each network whose trained weights are neither on this machine nor available for download."""
     missing = list(dict.fromkeys(name for step in waiting if (name := downloaded_by(step)) and not kept_weights(name)))
     if missing and not _can_download():
         names = ", ".join(missing)

@@ -123,7 +123,7 @@ def _on_device(study: Study, progress: Progress) -> Study:
 
 
 class _Clock:
-    """Counts steps, and reckons the time left from what steps of the same stage took."""
+    """Counts steps, and estimates the time left from what steps of the same stage took."""
 
     def __init__(self, steps: Sequence[Step], workers: int) -> None:
         self.left, self.total, self.workers = list(steps), len(steps), workers

@@ -253,7 +253,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="select-synthetic",
-        summary="keep the fills that are as good as most real lesions, and say for what the others go",
+        summary="keep the fills that are as good as most real lesions, and say why the others are refused",
         function="mammofill.selection:select_synthetic",
         settings="mammofill.selection:SelectSyntheticSettings",
         inputs=(

@@ -108,10 +108,11 @@ from pathlib import Path
 from typing import Any
 
 from mammofill.experiment.arms import ARM_PRESETS, arm_tables, judging_arms, read_arms, readers_of
+from mammofill.experiment.grid import Arm, External, Grid, Plan
 from mammofill.experiment.infillers import Infillers, read_infillers, read_windows, with_hole
 from mammofill.experiment.settings import check_names, read_settings, read_toml
 from mammofill.experiment.stages import stage_named
-from mammofill.experiment.steps import Arm, External, Grid, Plan, Step, steps_of
+from mammofill.experiment.steps import Step, steps_of
 from mammofill.experiment.tables import merged, place, stage_settings
 from mammofill.ground.errors import SettingsError, did_you_mean
 from mammofill.pairing.hole import HoleSettings, widest

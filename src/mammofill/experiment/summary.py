@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from mammofill.comparison import Comparison
 from mammofill.evaluation import Evaluation
+from mammofill.experiment.grid import FOLDS
 from mammofill.experiment.run import StudyRun
-from mammofill.experiment.steps import FOLDS
 from mammofill.report import format_table
 from mammofill.report.comparisons import lines_of_findings, lines_of_groups
 

@@ -20,6 +20,9 @@ def stage_settings(stage: Stage, table: Mapping[str, Any], path: Path, where: st
         table: what the study file says.
         path: of the study file.
         where: what the table is called in messages; the stage's own name in brackets where empty.
+
+    Raises:
+        SettingsError: there is no such preset or setting, or a value makes no sense.
     """
     where = where or f"{path} [{stage.name}]"
     try:

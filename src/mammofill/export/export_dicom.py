@@ -60,7 +60,7 @@ def export_dicom(
         mammograms: the set that their tissue was cut from; without it, the one that the lineage of the patches names.
         collection: folder of the collection, where it lies elsewhere than when it was ingested.
         seed: decides nothing; stages have one.
-        progress: told of each image.
+        progress: notified of each image.
 
     Returns:
         The export, which `ingest` with the collection ``table`` reads again.

@@ -29,7 +29,7 @@ def export_patches(
         out: folder of the data set.
         settings: title, creator, licence.
         seed: decides nothing; stages have one.
-        progress: told of each file.
+        progress: notified of each file.
 
     Raises:
         ArtifactError: a patch of the set is real, or there is none.

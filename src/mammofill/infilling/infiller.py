@@ -45,7 +45,7 @@ class Infiller(Artifact):
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
-        """Open an infiller, whoever made it; see `Artifact.open`. Nothing in it is run as code.
+        """Open an infiller, also one that others made; see `Artifact.open`. Nothing in it is run as code.
 
         Raises:
             DamagedError: also when `network.json` is missing, or describes no infiller that this version knows.

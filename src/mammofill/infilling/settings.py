@@ -21,7 +21,7 @@ class InfillerSettings:
     Attributes:
         preset: name of the preset that these settings came from; recorded only.
         method: how it paints; it follows from the preset.
-        conditions: what a lesion can be asked to be, besides its place: pathology, then any of the other facts that the
+        conditions: what can be asked of a lesion, apart from its place: pathology, then any of the other facts that the
             patches tell (`conditions.FACTS`).
         hole: which pixels are repainted for a lesion's mask.
         feather_px: a fill fades out over so many pixels outside the hole; farther away the patch stays as it was, bit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def train_infiller(
         out: folder of the infiller.
         settings: of the method; `preset` returns some by name.
         seed: decides first weights, data order, noise.
-        progress: told of each step.
+        progress: notified of each step.
         device: cpu, cuda, cuda:<number> or mps.
         windows: patches of the infiller's own, to learn from in place of `patches`: of the same size, cut more densely,
             so that each lesion is seen in many places. Only patients of the train split of `patches` are learned from.
@@ -92,24 +93,28 @@ def train_infiller(
             _say_what(progress, learned, settings)
             job = TrainingJob(work.folder, patches, own, rows, pairs, settings, seed, device, progress, start)
             outcome = method.train(job)
-            network = {
-                "method": settings.method,
-                "size_px": patches.size_px,
-                "hole": plain(settings.hole),
-                # Who repaints more than the mask draws an outline of its own.
-                "mask_is": "lent" if settings.hole.rule == "mask" else "ellipse",
-                "feather_px": settings.feather_px,
-                "conditions": settings.conditions,
-                "classes_learned": learned,
-                **outcome.network,
-            }
-            write_atomically(work.folder / NETWORK_NAME, json.dumps(network, indent=2) + "\n")
+            network = _network_facts(settings, patches.size_px, learned)
+            write_atomically(work.folder / NETWORK_NAME, json.dumps({**network, **outcome.network}, indent=2) + "\n")
             patients = tuple(sorted(set(own.table["patient_id"].iloc[outcome.rows])))
             work.finish(
                 counts={"lesion_patches": len(rows), **learned, "patients": len(patients), **outcome.counts},
                 learned_from=[LearnedFrom("train-infiller", patients)] if patients else [],
             )
     return Infiller.open(out)
+
+
+def _network_facts(settings: InfillerSettings, size_px: int, learned: dict[str, int]) -> dict[str, Any]:
+    """Return what the network's file says whatever the method; the method adds its own."""
+    return {
+        "method": settings.method,
+        "size_px": size_px,
+        "hole": plain(settings.hole),
+        # Who repaints more than the mask draws an outline of its own.
+        "mask_is": "lent" if settings.hole.rule == "mask" else "ellipse",
+        "feather_px": settings.feather_px,
+        "conditions": settings.conditions,
+        "classes_learned": learned,
+    }
 
 
 def lesion_rows(windows: PatchSet, patches: PatchSet) -> NDArray[np.int64]:

@@ -6,6 +6,8 @@ it learned and now. The second is not content with fills of the right brightness
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,7 +47,7 @@ def class_of_real(
     if standardised is not None:
         auc = statistics.auc(real.malignant, standardised, real.people)
         gap = statistics.estimate(
-            lambda weights: _gap(weights, real.malignant, standardised), real.people, len(standardised)
+            lambda weights: _gap(real.malignant, standardised, weights), real.people, len(standardised)
         )
         found += [
             reported(CRITERION, "standardised: AUC", auc, "What the standardised classifier makes of them."),
@@ -88,7 +90,7 @@ def class_of_fills(
         judged(
             CRITERION,
             "share of the real AUC",
-            _share(statistics, real, real_logits, contexts, logits),
+            _share_of_real(weighted_auc, statistics, real, real_logits, contexts, logits),
             Wanted(*wanted.class_share, least_low=wanted.class_share_bound, most_high=np.inf),
             "AUC on fills of the donor's own class, divided by the AUC on real lesions.",
             _cannot(statistics, own, min(len(set(people[:, 1])), own.patients), *_counts(real, contexts)),
@@ -150,8 +152,8 @@ def standardised_class_of_fills(
     cannot = _NO_STANDARDISED
     if real_logits is not None and logits is not None:
         own = statistics.auc(real.malignant, real_logits, real.people)
-        share = _share(statistics, real, real_logits, fills, logits)
-        gap = _gap_share(statistics, real, real_logits, fills, logits)
+        share = _share_of_real(weighted_auc, statistics, real, real_logits, fills, logits)
+        gap = _share_of_real(_gap, statistics, real, real_logits, fills, logits)
         auc = statistics.auc(fills.malignant, logits, fills.people)
         cannot = _cannot(statistics, own, min(len(set(fills.people[:, 1])), own.patients), *_counts(real, fills))
     wanted = statistics.settings.wanted
@@ -182,40 +184,25 @@ def standardised_class_of_fills(
 _GAP = "Median log-odds of the malignant ones less that of the benign ones, by the standardised classifier."
 
 
-def _share(
+def _share_of_real(
+    measure: Callable[[NDArray[np.bool_], NDArray[np.float64], Weights], NDArray[np.float64]],
     statistics: Statistics,
     real: Lesions,
     real_logits: NDArray[np.float64],
     fills: Lesions,
     logits: NDArray[np.float64],
 ) -> Estimate:
-    """Return the AUC on fills over that on real lesions, on the same resamples of patients."""
+    """Return a measure on fills over the same on real lesions, on the same resamples of patients."""
     count = len(real)
 
     def share(weights: Weights) -> NDArray[np.float64]:
-        on_real = weighted_auc(real.malignant, real_logits, weights[:, :count])
-        return divided(weighted_auc(fills.malignant, logits, weights[:, count:]), on_real)
+        on_real = measure(real.malignant, real_logits, weights[:, :count])
+        return divided(measure(fills.malignant, logits, weights[:, count:]), on_real)
 
     return statistics.estimate(share, np.concatenate([real.people, fills.people]), len(fills))
 
 
-def _gap_share(
-    statistics: Statistics,
-    real: Lesions,
-    real_logits: NDArray[np.float64],
-    fills: Lesions,
-    logits: NDArray[np.float64],
-) -> Estimate:
-    count = len(real)
-
-    def share(weights: Weights) -> NDArray[np.float64]:
-        on_real = _gap(weights[:, :count], real.malignant, real_logits)
-        return divided(_gap(weights[:, count:], fills.malignant, logits), on_real)
-
-    return statistics.estimate(share, np.concatenate([real.people, fills.people]), len(fills))
-
-
-def _gap(weights: Weights, malignant: NDArray[np.bool_], logits: NDArray[np.float64]) -> NDArray[np.float64]:
+def _gap(malignant: NDArray[np.bool_], logits: NDArray[np.float64], weights: Weights) -> NDArray[np.float64]:
     return _weighted_median(weights[:, malignant], logits[malignant]) - _weighted_median(
         weights[:, ~malignant], logits[~malignant]
     )

@@ -1,7 +1,7 @@
 """Criterion "detection": whether fills can be told from real lesions by spectrum, brightness, or a network's eye.
 
 Real lesions against themselves painted again where they are: whole patches, whose surroundings are the same. Fills in
-other tissue would be told by the tissue.
+other tissue would be recognised by the tissue.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Criterion "distribution": how far fills of one class are distributed as real lesions, in a named feature space.
 
 The features are those of the classifier that judges. Each measure needs a reference to be read by: the patients are
-dealt into halves, and the real lesions of one half are what fills, and the real lesions of the other half, are compared
-with; as many of each. What is shown is the mean over both halves.
+divided into halves, and fills, and the real lesions of one half, are compared with the real lesions of the other half;
+as many of each. What is shown is the mean over both halves.
 
 KID: unbiased squared maximum mean discrepancy with a cubic kernel (Binkowski et al., "Demystifying MMD GANs", ICLR
 2018). Precision, recall, density, coverage: Naeem et al., "Reliable fidelity and diversity metrics for generative

@@ -16,10 +16,10 @@ from mammofill.infilling import Infiller
 from mammofill.judging.cases import choose_cases, choose_real
 from mammofill.judging.checks import check_holes, check_inputs
 from mammofill.judging.judgement import Judgement
+from mammofill.judging.measurements import Given, Measurements, fills_in_all
 from mammofill.judging.oracle import Oracle, TissueWithoutLesions
 from mammofill.judging.painting import CHUNK, Painting
 from mammofill.judging.pictures import contact_sheet, draw_spectra
-from mammofill.judging.runner import Given, Runner, fills_in_all
 from mammofill.judging.settings import JudgeInfillerSettings
 from mammofill.judging.spectrum import spectra_table
 from mammofill.judging.table import (
@@ -68,9 +68,9 @@ def judge_infiller(
         standardised: a second classifier, trained with ``standardise``, who sees neither level nor contrast. Without
             one, what it would say cannot be judged.
         phantoms: the practice mammograms that the patches were cut from, where they are such. Then what a perfect
-            infiller scores on these very patches stands beside: the rows ``oracle``.
+            infiller scores on the same patches is reported as well: the rows ``oracle``.
         seed: decides which pairs, the seeds of the fills, folds and resamples.
-        progress: told of each fill.
+        progress: notified of each fill.
         device: where networks run.
 
     Returns:
@@ -116,39 +116,55 @@ def judge_infiller(
             for part in training.parts:
                 check_holes(infillers, part.contexts, pairs)
             given = Given(classifier, standardised, cases, real, training, patches, settings, seed, device)
-            largest = widest([one.hole for one in infillers])
-            reference = next(one for one in infillers if one.hole == largest)
-            runner = Runner(given, Painting(reference, device))
             oracles = _oracles(infillers, tissue) if tissue else {}
-            names = names_of(infillers, [*REFERENCES, *oracles])
-            with progress.task("filling and measuring", fills_in_all(runner, len(infillers) + len(oracles))) as task:
-                runner.measure_references(work.scratch / "references")
-                task.advance(CHUNK, "real lesions")
-                seams = _judge_oracles(runner, oracles, work, task)
-                for number, (infiller, name) in enumerate(zip(infillers, names, strict=True)):
-                    kept, painting = work.scratch / f"{number:02d}", Painting(infiller, device)
-                    runner.judge(painting, name, kept, task, oracle=seams.get(_hole_of(infiller)))
-                    task.advance(CHUNK, name)
-            facts: dict[str, Any] = {
-                "classifier": {"label": classifier.label, "fingerprint": classifier.fingerprint},
-                "standardised": {"label": standardised.label, "fingerprint": standardised.fingerprint}
-                if standardised
-                else None,
-                "split": split,
-                "patients": sorted({*cases.contexts.people.ravel(), *real.people.ravel()}),
-                "confidence": settings.confidence,
-                "copy_threshold": runner.training_lesions.threshold,
-                "training_lesions": len(runner.training_lesions.descriptors),
-            }
-            verdicts = _write(work.folder, runner, dict(zip(names, infillers, strict=True)), list(oracles), facts)
+            named = dict(zip(names_of(infillers, [*REFERENCES, *oracles]), infillers, strict=True))
+            measurements = _measure(given, named, oracles, work, progress)
+            facts = _facts(measurements, split)
+            verdicts = _write(work.folder, measurements, named, list(oracles), facts)
             sizes = {
-                "infillers": len(names),
+                "infillers": len(named),
                 "pairs": len(cases),
                 "real_lesions": len(real),
                 "patients": len(facts["patients"]),
             }
             work.finish({**sizes, **{verdict.replace(" ", "_"): verdicts.count(verdict) for verdict in VERDICTS}})
     return Judgement.open(out)
+
+
+def _measure(
+    given: Given, infillers: Mapping[str, Infiller], oracles: Mapping[str, Oracle], work: Work, progress: Progress
+) -> Measurements:
+    """Measure the references, then the oracles, then the infillers by their names; what is painted is kept."""
+    largest = widest([one.hole for one in infillers.values()])
+    reference = next(one for one in infillers.values() if one.hole == largest)
+    measurements = Measurements(given, Painting(reference, given.device))
+    with progress.task("filling and measuring", fills_in_all(measurements, len(infillers) + len(oracles))) as task:
+        measurements.measure_references(work.scratch / "references")
+        task.advance(CHUNK, "real lesions")
+        seams = _judge_oracles(measurements, oracles, work, task)
+        for number, (name, infiller) in enumerate(infillers.items()):
+            kept, painting = work.scratch / f"{number:02d}", Painting(infiller, given.device)
+            measurements.judge(painting, name, kept, task, oracle=seams.get(_hole_of(infiller)))
+            task.advance(CHUNK, name)
+    return measurements
+
+
+def _facts(measurements: Measurements, split: str) -> dict[str, Any]:
+    """Return what ``judgement.json`` says of the whole judgement."""
+    given = measurements.given
+    return {
+        "classifier": _label_of(given.classifier),
+        "standardised": _label_of(given.standardised) if given.standardised else None,
+        "split": split,
+        "patients": sorted({*given.cases.contexts.people.ravel(), *given.real.people.ravel()}),
+        "confidence": given.settings.confidence,
+        "copy_threshold": measurements.training_lesions.threshold,
+        "training_lesions": len(measurements.training_lesions.descriptors),
+    }
+
+
+def _label_of(classifier: Classifier) -> dict[str, str]:
+    return {"label": classifier.label, "fingerprint": classifier.fingerprint}
 
 
 def _hole_of(infiller: Infiller) -> _Hole:
@@ -167,12 +183,14 @@ def _oracles(infillers: Sequence[Infiller], tissue: TissueWithoutLesions) -> dic
     return found
 
 
-def _judge_oracles(runner: Runner, oracles: Mapping[str, Oracle], work: Work, task: Task) -> dict[_Hole, float]:
+def _judge_oracles(
+    measurements: Measurements, oracles: Mapping[str, Oracle], work: Work, task: Task
+) -> dict[_Hole, float]:
     """Measure the oracles, which get no verdicts; return the AUC at the seam of each hole."""
     seams: dict[_Hole, float] = {}
     for number, (name, oracle) in enumerate(oracles.items()):
-        found = runner.judge(oracle, name, work.scratch / f"oracle-{number:02d}", task)
-        runner.drop_verdicts(name)
+        found = measurements.judge(oracle, name, work.scratch / f"oracle-{number:02d}", task)
+        measurements.drop_verdicts(name)
         task.advance(CHUNK, name)
         if oracle.own_outline:
             seams[oracle.hole, oracle.feather_px] = _value_of(found, "seam_at_hole")
@@ -184,10 +202,14 @@ def _value_of(found: Sequence[Finding], key: str) -> float:
 
 
 def _write(
-    folder: Path, runner: Runner, infillers: Mapping[str, Infiller], oracles: Sequence[str], facts: Mapping[str, Any]
+    folder: Path,
+    measurements: Measurements,
+    infillers: Mapping[str, Infiller],
+    oracles: Sequence[str],
+    facts: Mapping[str, Any],
 ) -> list[str]:
     """Write tables and pictures; return all verdicts on infillers."""
-    measures, spectra = measures_table(runner.findings), spectra_table(runner.spectra)
+    measures, spectra = measures_table(measurements.findings), spectra_table(measurements.spectra)
     references = [*REFERENCES, *oracles]
     judged: list[dict[str, Any]] = [
         {
@@ -203,13 +225,13 @@ def _write(
     ]
     flat = {name: flat_measures(measures, name) for name in (*infillers, *oracles)}
     content = {"infillers": judged, "references": references, "measures": flat, **facts}
-    table = verdicts_side_by_side(measures, list(infillers), references, runner.settings.confidence)
+    table = verdicts_side_by_side(measures, list(infillers), references, measurements.settings.confidence)
     measures.to_parquet(folder / "measures.parquet", index=False)
     spectra.to_parquet(folder / "spectra.parquet", index=False)
-    runner.fill_table().to_parquet(folder / "fills.parquet", index=False)
+    measurements.fill_table().to_parquet(folder / "fills.parquet", index=False)
     write_atomically(folder / "table.csv", to_csv(measures))
     write_atomically(folder / "table.txt", table)
     write_atomically(folder / "judgement.json", json.dumps(content, indent=2) + "\n")
     write_atomically(folder / "spectra.png", draw_spectra(spectra))
-    write_atomically(folder / "contact_sheet.png", contact_sheet(runner.cases, runner.shown))
+    write_atomically(folder / "contact_sheet.png", contact_sheet(measurements.cases, measurements.shown))
     return [verdict for one in judged for verdict in one["verdicts"].values()]

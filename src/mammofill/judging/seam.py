@@ -1,7 +1,7 @@
 """Criterion "seam": whether the border of the hole shows.
 
 Real lesions are painted again where they are. What is around the hole is then the same, pixel for pixel, and what can
-be found is where old pixels meet new ones. Fills in other tissue would be told by their surroundings.
+be found is where old pixels meet new ones. Fills in other tissue would be recognised by their surroundings.
 """
 
 from __future__ import annotations

@@ -72,9 +72,9 @@ class WantedSettings:
 class TrainOnFillsSettings:
     """How it is tried whether a classifier learns as much from fills as from real lesions.
 
-    The patients of the split are dealt into two parts. The recipe of the classifier that judges learns from fills into
-    tissue of one part with outlines of the same part, and is tested on the real lesions of the other, and the other way
-    round; then the same with as many real lesions of each class.
+    The patients of the split are divided at random into two parts. The recipe of the classifier that judges learns from
+    fills into tissue of one part with outlines of the same part, and is tested on the real lesions of the other, and
+    the other way round; then the same with as many real lesions of each class.
 
     Attributes:
         images: images that each training sees; 0 leaves the criterion out.

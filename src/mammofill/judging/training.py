@@ -1,8 +1,9 @@
-"""Criterion "training": does who learns from fills know real lesions as well as who learned from real ones?
+"""Criterion "training": whether a classifier that learned from fills does as well on real lesions.
 
-The patients of the split are dealt into two parts. The recipe of the classifier that judges is repeated on fills whose
-tissue and outlines are of one part, and tested on the real lesions of the other; and the other way round. Then the same
-with as many real lesions of each class. Nothing is chosen, and each training sees the same number of images.
+The patients of the split are divided at random into two parts. The recipe of the classifier that judges is repeated on
+fills whose tissue and outlines are of one part, and tested on the real lesions of the other; and the other way round.
+Then the same with as many real lesions of each class. Nothing is chosen, and each training sees the same number of
+images.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class HoleSettings:
             the mask's first and second moments, grown, together with the mask grown by `plus_px`, which hides the
             outline that tells the class.
         share: growth as a share of the mask's equivalent radius, sqrt(area / pi). On practice mammograms spicules reach
-            some 0.6 radii beyond the outline (ours). Not for the rule mask.
+            about 0.6 radii beyond the outline (ours). Not for the rule mask.
         plus_px: growth in pixels on top of it. Not for the rule mask.
         rim_px: what is grown ends so many pixels before the patch's border, so that something of the surroundings is
             left where lesions fill their patches, as in crops; the mask itself is never cut. 0 lets it reach the

@@ -57,7 +57,7 @@ def pair_patches(
         out: folder of the pairs.
         settings: what is filled, zoom, shift and tries.
         seed: decides all draws.
-        progress: told as patches are done.
+        progress: notified as patches are done.
 
     Returns:
         The pairs; each says of which kind it is. Their `unpaired` counts the patches that stayed alone, and the tries

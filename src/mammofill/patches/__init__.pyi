@@ -1,7 +1,7 @@
-from .extract import Patch as Patch
-from .extract import Place as Place
-from .extract import cut_patch as cut_patch
-from .extract import cut_patches as cut_patches
+from .chosen_windows import Patch as Patch
+from .chosen_windows import Place as Place
+from .chosen_windows import cut_patch as cut_patch
+from .chosen_windows import cut_patches as cut_patches
 from .extract import extract_patches as extract_patches
 from .patch_set import PatchSet as PatchSet
 from .patch_set import write_index as write_index

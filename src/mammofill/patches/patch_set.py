@@ -183,7 +183,11 @@ class PatchSet(Artifact):
 
     @cached_property
     def size_px(self) -> int:
-        """Side of the (square) patches, read from the first one."""
+        """Side of the (square) patches, in pixels, read from the first one.
+
+        Raises:
+            TooFewError: the set holds no patches.
+        """
         if not len(self.table):
             raise TooFewError(f"{self.folder} holds no patches. Make it again with settings that keep some.")
         _, (image,) = next(self._decoded(np.zeros(1, np.int64), ["image"]))
@@ -469,6 +473,14 @@ def write_index(folder: Path) -> pd.DataFrame:
     index = read_index(sorted(folder.glob("patches-*.parquet")))
     index.to_parquet(folder / "table.parquet", index=False)
     return index
+
+
+def write_dropped(folder: Path, counts: Mapping[tuple[str, str], int]) -> None:
+    """Write ``dropped.parquet`` of a set: (reason, split) -> number of windows that were considered and not kept."""
+    rows = [(reason, split, count) for (reason, split), count in sorted(counts.items())]
+    table = pd.DataFrame(rows, columns=["reason", "split", "count"])
+    kinds = {"reason": "string", "split": "string", "count": "int64"}
+    table.astype(kinds).to_parquet(folder / "dropped.parquet", index=False)
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:

@@ -36,7 +36,7 @@ def select_patches(
         out: folder of the smaller set.
         settings: the share.
         seed: decides which patients.
-        progress: told of each file.
+        progress: notified of each file.
 
     Returns:
         A patch set.

@@ -176,8 +176,8 @@ def choose_normals(
 ) -> tuple[list[Window], int]:
     """Keep all lesion windows and at most some normal ones, drawn at random; those that overlap none go first.
 
-    Neighbouring windows share three quarters of their pixels or half of them, so a few apart say more than many close
-    together, and cost less.
+    Neighbouring windows share half of their pixels at the paper's stride, so a few that do not overlap say more than
+    many that do, and cost less.
 
     Args:
         windows: the windows of one mammogram.

@@ -81,7 +81,7 @@ def write_phantoms(
         out: folder of the new collection.
         settings: how many, how large, how difficult.
         seed: decides everything; patient k is the same whatever the number of patients is.
-        progress: told after each patient.
+        progress: notified after each patient.
 
     Returns:
         The collection.

@@ -77,7 +77,7 @@ def feature_law(name: str, malignant: bool, difference: float) -> tuple[float, f
     """Return how a feature of masses is distributed: the mean and spread of a normal law, and where it is cut off.
 
     Args:
-        name: one of `FEATURES`. The number of spicules is rounded besides.
+        name: one of `FEATURES`. The number of spicules is also rounded.
         malignant: of which class.
         difference: see `draw_shape`.
     """

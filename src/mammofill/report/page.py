@@ -18,6 +18,7 @@ from mammofill.evaluation.units import Units
 from mammofill.ground.artifact import Artifact
 from mammofill.judging import Judgement
 from mammofill.patches import PatchSet
+from mammofill.report.attention import Attention
 from mammofill.report.compared_figures import (
     figures_over_doses,
     forest_plot,
@@ -27,11 +28,10 @@ from mammofill.report.compared_figures import (
 from mammofill.report.comparisons import Compared, read_comparison
 from mammofill.report.examples import LEAD, Row, lead_examples, real_examples, synthetic_examples
 from mammofill.report.figures import draw_history
+from mammofill.report.first_screen import not_tested, question
 from mammofill.report.flow import cell, flow_sheets
 from mammofill.report.judgements import read_judgement
-from mammofill.report.lead import not_tested, question
 from mammofill.report.lineage import Lineage, find_lineage, flat_settings, read_history
-from mammofill.report.looking import Looking
 from mammofill.report.paper import PAPER_NOTE, PAPER_TABLE
 from mammofill.report.reading import cautions, read_results
 from mammofill.report.reproduction import read_reproduction
@@ -78,7 +78,7 @@ class Study:
     roc: Figure
     subgroups: pd.DataFrame
     """Columns of `comparison.subgroups.SUBGROUP_COLUMNS`."""
-    looking: Looking | None
+    attention: Attention | None
     lineage: Lineage
 
     @property
@@ -140,7 +140,7 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
         "reliability": reliability_figure(study.compared) if study.compared else None,
         "examples": _examples(lineage, settings.examples_per_kind, seed),
         "judgements": [read_judgement(one) for one in study.judgements],
-        "looking": study.looking,
+        "attention": study.attention,
         "flow": list(flow_sheets(lineage, study.arms)),
         "trainings": [_training(one, settings.previews, many=len(trained) > _MOST_OPEN) for one in trained],
         "reproduction": read_reproduction(evaluations, lineage),
@@ -185,7 +185,7 @@ def _contents(page: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for number_, judged in enumerate(page["judgements"], start=1):
         several = f" ({judged.name})" if len(page["judgements"]) > 1 else ""
         yield f"judgement-{number_}", f"Does the infiller paint lesions?{several}"
-    if page["looking"]:
+    if page["attention"]:
         yield "attention", "Where the classifiers look"
     yield "flow", "Participant flow"
     yield "training", "Training"

@@ -45,15 +45,10 @@ class Estimate:
         return self.has_interval and (self.low > value or self.high < value)
 
 
-def estimates(evaluation: Evaluation, threshold_rule: str = "frozen") -> dict[str, Estimate]:
-    """Return the measures of an evaluation: measure -> number with interval.
-
-    Args:
-        evaluation: whose.
-        threshold_rule: ``frozen`` or ``half``; the AUC needs no threshold and is the same for both.
-    """
+def estimates(evaluation: Evaluation) -> dict[str, Estimate]:
+    """Return the measures of an evaluation, calls by the frozen threshold: measure -> number with interval."""
     table = evaluation.metrics
-    rows = table[table["threshold_rule"].isin([threshold_rule, "none"])]
+    rows = table[table["threshold_rule"].isin(["frozen", "none"])]
     found = {row["measure"]: Estimate(row["value"], row["low"], row["high"]) for row in rows.to_dict("records")}
     # An evaluation on patches that do not name their lesions has nothing by lesion.
     return {measure: found.get(measure, Estimate(math.nan, math.nan, math.nan)) for measure in MEASURES}

@@ -11,10 +11,10 @@ from mammofill.ground.artifact import Artifact, begin, write_atomically
 from mammofill.ground.errors import ArtifactError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.judging import Judgement
+from mammofill.report.attention import read_attention
 from mammofill.report.compared_figures import roc_figure
 from mammofill.report.comparisons import measures_over_seeds, plain_replicates, write_table, write_tables
 from mammofill.report.lineage import find_lineage, mammograms_tested_on
-from mammofill.report.looking import read_attention
 from mammofill.report.page import Study, render_page
 from mammofill.report.report import Report
 from mammofill.report.settings import WriteReportSettings
@@ -108,7 +108,7 @@ def _gather(
         judgements=judgements,
         roc=roc_figure(shown, measured, own),
         subgroups=subgroups_of_arms(arms, properties, how, seed),
-        looking=read_attention(arms, reference, seed),
+        attention=read_attention(arms, reference, seed),
         lineage=lineage,
     )
 
@@ -120,8 +120,8 @@ def _write_tables(study: Study, folder: Path) -> None:
         write_tables(one, folder / one.folder.name)
     if len(study.subgroups):
         write_table(study.subgroups, folder / "subgroups")
-    if study.looking:
-        write_table(study.looking.table, folder / "attention")
+    if study.attention:
+        write_table(study.attention.table, folder / "attention")
 
 
 def check_comparable(evaluations: Sequence[Evaluation]) -> None:

@@ -1,4 +1,4 @@
-"""The gate: which fills are kept, and for what the others go."""
+"""The gate: which fills are kept, and why the others are refused."""
 
 from __future__ import annotations
 

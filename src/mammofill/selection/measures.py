@@ -91,7 +91,7 @@ class Beside:
     real: Measures
     """Real lesions of the validation split, which set the thresholds."""
     surface: Surface
-    """Of what forests learn to be unpainted besides: training lesions, and the fills' tissue before it was painted."""
+    """What else forests learn as unpainted: training lesions, and the fills' tissue before it was painted."""
     people: NDArray[np.object_]
     """(M, 2) of it."""
     training: TrainingLesions

@@ -71,7 +71,7 @@ def select_synthetic(
         out: folder of the smaller set.
         settings: how good, and how many.
         seed: of the forests, and of what is drawn.
-        progress: told of each part.
+        progress: notified of each part.
         device: where networks run.
 
     Returns:

@@ -25,7 +25,7 @@ class SelectSyntheticSettings:
     Attributes:
         class_fidelity: log-odds for the class that was asked for, by classifiers that saw none of the fill's patients.
             0 leaves out `other_class`, too.
-        other_class: besides, these log-odds have to be above those of this share of the real validation lesions of the
+        other_class: these log-odds must also be above those of this share of the real validation lesions of the
             other class: so many wrong labels would be found out. Where the classifiers tell the classes less well, more
             fills go for it; 0 leaves it out.
         typicality: nearness to real lesions of the class in the features of these classifiers.

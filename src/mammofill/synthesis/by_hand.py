@@ -30,11 +30,10 @@ from mammofill.patches import (
     Place,
     cut_patch,
     cut_patches,
-    write_index,
     write_shard,
 )
 from mammofill.synthesis.judged import check_class_painted, chosen_by
-from mammofill.synthesis.rows import synthetic_row
+from mammofill.synthesis.rows import synthetic_row, write_tables
 
 STAGE = "paint-by-hand"
 """What made the set, as its manifest says."""
@@ -232,9 +231,7 @@ def keep_painted(
                 list(breasts),
                 holes=list(infiller.may_change(drawn)),
             )
-            write_index(work.folder)
-            nothing = {"reason": pd.Series([], dtype="string"), "split": pd.Series([], dtype="string")}
-            pd.DataFrame(nothing | {"count": pd.Series([], dtype="int64")}).to_parquet(work.folder / "dropped.parquet")
+            write_tables(work.folder)
             made = pd.Series([fill.pathology for fill in fills]).value_counts()
             counts = {"patches": len(fills)} | {str(name): int(count) for name, count in made.items()}
             work.finish(counts=counts, learned_from=[chosen_by(judgement)] if judgement else [])

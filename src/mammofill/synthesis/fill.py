@@ -25,10 +25,10 @@ from mammofill.pairing import Pairs
 from mammofill.pairing.hole import hole_of
 from mammofill.pairing.pairs import OWN_LESION
 from mammofill.pairing.pixels import check_same_patches, paired_pixels, paired_rows
-from mammofill.patches import PatchSet, write_index, write_shard
+from mammofill.patches import PatchSet, write_shard
 from mammofill.patches.patch_set import encode_patch
 from mammofill.synthesis.judged import check_class_painted, chosen_by
-from mammofill.synthesis.rows import synthetic_row
+from mammofill.synthesis.rows import synthetic_row, write_tables
 from mammofill.synthesis.settings import SynthesizeSettings
 
 _CHUNK = 64
@@ -56,7 +56,7 @@ def synthesize(
     settings: SynthesizeSettings = SynthesizeSettings(),
     *,
     judgement: Artifact | None = None,
-    if_unjudged: str = "Judge it (judge-infiller) and give --judgement, or set unjudged.",
+    judged_later: bool = False,
     seed: int = 0,
     progress: Progress = quiet,
     device: str = "cpu",
@@ -71,10 +71,10 @@ def synthesize(
         settings: how many, of which class.
         judgement: what `judge_infiller` found of the infiller. One that does not paint the class asked for is refused.
             Without a judgement, and without the setting `unjudged`, there is a warning.
-        if_unjudged: the end of that warning, which says what to do; "" where the infiller is judged afterwards, and no
-            warning is wanted.
+        judged_later: whether the infiller is judged after this, as in a study with a judgement; there is no warning
+            then.
         seed: decides which pairs are used, and the seed of each patch.
-        progress: told of each patch.
+        progress: notified of each patch.
         device: cpu, cuda, cuda:<number> or mps.
 
     Returns:
@@ -93,10 +93,9 @@ def synthesize(
     """
     _check_inputs(infiller, pairs, patches)
     _check_own_lesions(infiller, pairs, settings)
-    _check_judged(infiller, judgement, settings, if_unjudged, progress)
-    real = patches.table.iloc[patches.rows(split="train", origin="real", pathology=CLASSES)]["pathology"].value_counts()
-    counted = {name: int(real.get(name, 0)) for name in CLASSES}
-    wanted = settings.counts_for(counted)
+    _check_judged(infiller, judgement, settings, judged_later, progress)
+    real = _count_real(patches)
+    wanted = settings.counts_for(real)
     made = dict.fromkeys(wanted, sum(wanted.values())) if settings.requested_class == "both" else wanted
     _check_classes_learned(infiller, made)
     orders, reused = _choose(pairs, wanted, settings, seed)
@@ -119,25 +118,23 @@ def synthesize(
         ) as work,
     ):
         if work is not None:
-            progress.say(settings.why(counted, made))
+            progress.say(settings.why(real, made))
             if reused:
                 progress.say(f"{reused} fills use a pair for a second time or more{_instead(pairs)}.")
-            with progress.task("filling patches", len(orders)) as task:
-                for number, start in enumerate(range(0, len(orders), settings.patches_per_shard)):
-                    shard = work.folder / f"patches-{number:05d}.parquet"
-                    some = orders[start : start + settings.patches_per_shard]
-                    if shard.is_file():  # finished before an earlier stop
-                        task.advance(len(some))
-                        continue
-                    write_shard(shard, **_make(infiller, pairs, patches, some, settings.bits, device, task))
-            write_index(work.folder)
-            nothing = {"reason": pd.Series([], dtype="string"), "split": pd.Series([], dtype="string")}
-            pd.DataFrame(nothing | {"count": pd.Series([], dtype="int64")}).to_parquet(work.folder / "dropped.parquet")
+            _fill_shards(work.folder, infiller, pairs, patches, orders, settings, device, progress)
+            write_tables(work.folder)
             work.finish(
                 counts={"patches": len(orders), **made, "fills_of_used_pairs": reused},
                 learned_from=[chosen_by(judgement)] if judgement else [],
             )
     return PatchSet.open(out)
+
+
+def _count_real(patches: PatchSet) -> dict[str, int]:
+    """Count the real lesion patches of the train split by class."""
+    rows = patches.rows(split="train", origin="real", pathology=CLASSES)
+    counts = patches.table["pathology"].iloc[rows].value_counts()
+    return {name: int(counts.get(name, 0)) for name in CLASSES}
 
 
 def _check_inputs(infiller: Infiller, pairs: Pairs, patches: PatchSet) -> None:
@@ -193,7 +190,7 @@ def _check_judged(
     infiller: Infiller,
     judgement: Artifact | None,
     settings: SynthesizeSettings,
-    if_unjudged: str,
+    judged_later: bool,
     progress: Progress,
 ) -> None:
     if judgement is not None and settings.unjudged:
@@ -204,10 +201,11 @@ def _check_judged(
         verdict = check_class_painted(infiller, judgement)
         if verdict != "reached":
             progress.say(f"WARNING: {judgement.folder} leaves it {verdict} whether {infiller.folder} paints the class.")
-    elif if_unjudged and not settings.unjudged:
+    elif not judged_later and not settings.unjudged:
         progress.say(
             f"WARNING: nobody has judged whether the infiller in {infiller.folder} paints the class that it is asked "
-            f"for. If it does not, these patches teach wrong labels. {if_unjudged}"
+            "for. If it does not, these patches teach wrong labels. Judge it with judge-infiller and give --judgement, "
+            "or set unjudged; in a study file, add a table [judge-infiller], or unjudged = true under [synthesize]."
         )
 
 
@@ -266,7 +264,27 @@ class Cases:
     donor_rows: pd.DataFrame
 
 
-def _make(
+def _fill_shards(
+    folder: Path,
+    infiller: Infiller,
+    pairs: Pairs,
+    patches: PatchSet,
+    orders: list[Order],
+    settings: SynthesizeSettings,
+    device: str,
+    progress: Progress,
+) -> None:
+    with progress.task("filling patches", len(orders)) as task:
+        for number, start in enumerate(range(0, len(orders), settings.patches_per_shard)):
+            shard = folder / f"patches-{number:05d}.parquet"
+            some = orders[start : start + settings.patches_per_shard]
+            if shard.is_file():  # finished before an earlier stop
+                task.advance(len(some))
+                continue
+            write_shard(shard, **_fill_shard(infiller, pairs, patches, some, settings.bits, device, task))
+
+
+def _fill_shard(
     infiller: Infiller, pairs: Pairs, patches: PatchSet, orders: list[Order], bits: int, device: str, task: Task
 ) -> dict[str, Any]:
     """Return the rows and pictures (PNG) of the synthetic patches of one shard, in the order of `orders`.
@@ -286,7 +304,8 @@ def _make(
         contexts, masks, contexts_table, donors_table = pixels
         return Cases(contexts, masks, patches.breasts(context_rows[chunk]), contexts_table, donors_table)
 
-    columns: dict[str, Any] = {name: [None] * len(orders) for name in ("table", "images", "masks", "breasts", "holes")}
+    pictures = ("images", "masks", "breasts", "holes")
+    columns: dict[str, Any] = {name: [None] * len(orders) for name in ("table", *pictures)}
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(_ENCODERS) as encoders:
         coming = reader.submit(read, chunks[0])
         for number, chunk in enumerate(chunks):
@@ -305,7 +324,7 @@ def _make(
                 columns["breasts"][place] = encoders.submit(encode_png, breast)
                 columns["holes"][place] = encoders.submit(encode_png, hole)
             task.advance(len(chunk))
-        encoded = {name: [one.result() for one in columns[name]] for name in ("images", "masks", "breasts", "holes")}
+        encoded = {name: [one.result() for one in columns[name]] for name in pictures}
     return columns | encoded
 
 

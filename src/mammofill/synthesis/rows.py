@@ -1,11 +1,15 @@
-"""The row of a synthetic patch: what it has from the patch that was filled, from the lesion and from the painter."""
+"""The tables of synthetic patches; what a row takes from the patch that was filled, the lesion and the painter."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from mammofill.infilling import Infiller
+from mammofill.patches import write_index
 
 _PLACE = ("patient_id", "mammogram_id", "top", "left", "height", "width", "breast_share", "density", "split")
 
@@ -32,3 +36,10 @@ def synthetic_row(context: Mapping[Any, Any], donor: Mapping[Any, Any], infiller
         "hole_rule": str(infiller.hole),
         "begin_time": infiller.begin_time,
     }
+
+
+def write_tables(folder: Path) -> None:
+    """Write the table of a set of synthetic patches whose shards are all there, and that none was dropped."""
+    write_index(folder)
+    nothing = {"reason": pd.Series([], dtype="string"), "split": pd.Series([], dtype="string")}
+    pd.DataFrame(nothing | {"count": pd.Series([], dtype="int64")}).to_parquet(folder / "dropped.parquet")

@@ -31,8 +31,8 @@ class SynthesizeSettings:
         fills_per_pair: most fills of one pair, each with a seed of its own; a pair is used again only when all pairs of
             its class are used up, and the number of such fills is recorded.
         unjudged: fill without a judgement of the infiller, knowingly: for controls, whose class is not meant to be
-            painted, and where there is nobody to judge by. It stands in the lineage. Without it, a missing judgement
-            is warned of.
+            painted, and where nothing can judge. It is recorded in the lineage. Without it, a missing judgement gives a
+            warning.
         bits: bits per pixel in the store; 16 keeps all, 8 takes a quarter of the space.
         patches_per_shard: patches that share one file; also the unit that is redone after a stop.
     """

@@ -24,7 +24,7 @@ from mammofill.infilling import Infiller
 from mammofill.infilling.conditions import FACTS
 from mammofill.mammograms import MammogramSet
 from mammofill.patches import Patch, PatchSet, Place
-from mammofill.patches.extract import CUT_STAGE
+from mammofill.patches.chosen_windows import CUT_STAGE
 from mammofill.readers import PairStudy, ReaderStudy, ReaderStudySettings, make_reader_study, open_study
 from mammofill.synthesis import (
     HandFill,

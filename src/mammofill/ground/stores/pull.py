@@ -66,7 +66,7 @@ def pull(url: str, out: str | Path, *, progress: Progress = quiet) -> Pulled:
     Args:
         url: where it was pushed to.
         out: folder of the artifact here.
-        progress: told of each file.
+        progress: notified of each file.
 
     Raises:
         StoreError: nothing was pushed there; or the store is not there, or refuses.

@@ -53,7 +53,7 @@ def push(folder: str | Path, url: str, *, progress: Progress = quiet) -> Sent:
     Args:
         folder: the artifact's folder, of whatever kind.
         url: where it is to lie, for example ``s3://bucket/study/patches``; the bucket must be there.
-        progress: told of each object.
+        progress: notified of each object.
 
     Raises:
         ArtifactError: the folder is no finished artifact, or another one was pushed to the URL.

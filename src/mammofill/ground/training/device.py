@@ -60,7 +60,7 @@ def sent(tensor: Tensor, device: torch.device, form: torch.memory_format = torch
 
 
 def device_of_step(device: str, number: int) -> str:
-    """Return where a step that runs beside others does so: where only ``cuda`` was named, GPUs are taken by turn.
+    """Return where a step that runs beside others does so: where only ``cuda`` was named, GPUs are taken in turn.
 
     Args:
         device: as the user named it.

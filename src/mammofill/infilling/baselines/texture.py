@@ -88,7 +88,7 @@ def _course(image: Image, weight: NDArray[np.float64]) -> NDArray[np.float64]:
     rows, columns = (axis.ravel() for axis in np.mgrid[-1 : 1 : image.shape[0] * 1j, -1 : 1 : image.shape[1] * 1j])
     terms = np.stack([rows**0, rows, columns, rows**2, rows * columns, columns**2], axis=1)
     weights = weight.ravel()
-    # The normal equations: six numbers from some ten thousand pixels, in a fiftieth of lstsq's time.
+    # The normal equations: six numbers from about ten thousand pixels, in a fiftieth of lstsq's time.
     products = terms.T * np.square(weights)
     factors = np.linalg.lstsq(products @ terms, products @ image.ravel().astype(np.float64), rcond=None)[0]
     return np.asarray((terms @ factors).reshape(image.shape), np.float64)

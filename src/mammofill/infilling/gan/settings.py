@@ -175,7 +175,7 @@ class PerceptualSettings:
             pool3), or of resnet50 stem (its first convolution), layer1, ... layer4.
         pooling: how vgg19 and squeezenet1_1 halve: max, as they were trained, or average (the method's authors).
         levels: number of levels of the Laplacian pyramid.
-        levels_left_out: so many of its finest levels are not compared. Grain cannot be foretold, so the loss is least
+        levels_left_out: so many of its finest levels are not compared. Grain cannot be predicted, so the loss is least
             without any; left out, grain is for the discriminator to ask for.
         pixels: what a network sees of pixels between black and white: unit, 0 to 1; or centred255, -127.5 to 127.5 (the
             method's authors), for weights that were trained on such pixels, which torchvision's were not.

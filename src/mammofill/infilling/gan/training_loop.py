@@ -117,7 +117,7 @@ def run_training(data: GanData, previews: PreviewCases, device: str, progress: P
         data: what is learned from.
         previews: what is painted for people to look at.
         device: where the networks run.
-        progress: told after each step.
+        progress: notified after each step.
 
     Returns:
         The number of images seen.

@@ -26,7 +26,7 @@ ANSWERS = {
 
 
 @dataclass(frozen=True)
-class Looking:
+class Attention:
     """Where the arms look, as shown."""
 
     table: pd.DataFrame
@@ -38,7 +38,7 @@ class Looking:
     """Arm, number of patches and JPEG: the same patches for each."""
 
 
-def read_attention(arms: Mapping[str, Sequence[Evaluation]], reference: str, seed: int) -> Looking | None:
+def read_attention(arms: Mapping[str, Sequence[Evaluation]], reference: str, seed: int) -> Attention | None:
     """Put into plain values where the arms look; None if nobody looked at any.
 
     Args:
@@ -64,7 +64,7 @@ def read_attention(arms: Mapping[str, Sequence[Evaluation]], reference: str, see
     comparisons = max(1, len(tested) * len(ANSWERS))
     strict = replace(how, confidence=1 - (1 - how.confidence) / comparisons)
     corrected = attention_of_arms(seen, reference, strict, seed)
-    return Looking(
+    return Attention(
         table=table,
         figure=_figure(table),
         reading=tuple(_reading(table, corrected, reference, alike, tested)),

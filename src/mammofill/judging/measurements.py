@@ -1,4 +1,4 @@
-"""The runner: what is the same for all fillers is measured once, then one after the other is judged."""
+"""What is measured of all fillers: what they have in common once, then one filler after the other."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ class Fills:
     """What could be changed in the real lesions."""
 
 
-class Runner:
-    """Judges fillers on the same cases.
+class Measurements:
+    """Measures fillers on the same cases, and keeps what was found.
 
     Args:
         given: by what.
@@ -342,6 +342,6 @@ class Runner:
         self.findings += [(subject, method, one) for several in found for one in several]
 
 
-def fills_in_all(runner: Runner, fillers: int) -> int:
+def fills_in_all(measurements: Measurements, fillers: int) -> int:
     """Return what a progress bar counts to: the fills of all, and some for what is measured of each."""
-    return fillers * (runner.fills_each + CHUNK) + CHUNK
+    return fillers * (measurements.fills_each + CHUNK) + CHUNK

@@ -1,0 +1,237 @@
+"""An artifact in the making: begun or continued, finished in one move."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mammofill
+from mammofill.ground.artifact.fingerprint import fingerprint_file, fingerprint_folder
+from mammofill.ground.artifact.finished import Artifact
+from mammofill.ground.artifact.layout import (
+    CHECKPOINT_NAME,
+    LOCK_NAME,
+    MANIFEST_NAME,
+    PLAN_NAME,
+    SCRATCH_NAME,
+    as_json,
+    write_atomically,
+)
+from mammofill.ground.artifact.lock import forget_lock, held
+from mammofill.ground.artifact.manifest import FORMAT_VERSION, InputRecord, LearnedFrom, check_files, read_manifest
+from mammofill.ground.artifact.plan import (
+    check_same_plan,
+    execution_of,
+    how_done,
+    kind_of_device,
+    note_plan,
+    settings_of_plan,
+)
+from mammofill.ground.artifact.verification import leave_mark, mark_of, verify
+from mammofill.ground.errors import MammofillError
+from mammofill.ground.file_names import refuse_url, why_no_file
+
+
+class Work:
+    """An artifact in the making; comes from `begin`."""
+
+    def __init__(self, out: Path, folder: Path, plan: dict[str, Any], learned: list[LearnedFrom]) -> None:
+        self.out = out
+        self.folder = folder
+        """Where the stage writes: ``<out>.partial``. What is already there was written by an earlier, stopped run."""
+        self._plan = plan
+        self._learned = learned
+        self._began = time.monotonic()
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for what the stage itself needs to go on after a stop.
+
+        Like the checkpoint of a training, it is removed when the manifest is in place, and not earlier: whoever is
+        killed in between has nothing to do again.
+        """
+        folder = self.folder / SCRATCH_NAME
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def finish(
+        self,
+        counts: Mapping[str, int],
+        learned_from: Iterable[LearnedFrom] = (),
+        known: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write the manifest and move the folder to its final name.
+
+        Args:
+            counts: numbers of rows, for people and checks.
+            learned_from: patients whose pixels or labels shaped weights in this very stage. Those of the inputs are
+                added by themselves.
+            known: SHA-256 of files by relative path, where whoever wrote them took it meanwhile: these are not read
+                again.
+        """
+        for leftover in self.folder.rglob("*.tmp"):
+            leftover.unlink()
+        fingerprint, files, hashes = fingerprint_folder(self.folder, known or {})
+        with ThreadPoolExecutor(8) as threads:  # disks take many such wishes at once
+            list(threads.map(_flush, (self.folder / name for name in files)))
+        manifest = {
+            **self._plan,
+            "package_version": mammofill.__version__,
+            "fingerprint": fingerprint,
+            "files": files,
+            "hashes": hashes,
+            "counts": {name: int(count) for name, count in counts.items()},
+            "patients_learned_from": [
+                {"through": record.through, "patients": sorted(record.patients)}
+                for record in _merged([*self._learned, *learned_from])
+            ],
+            "wall_seconds": round(time.monotonic() - self._began, 3),
+        }
+        write_atomically(self.folder / MANIFEST_NAME, as_json(manifest))
+        move_into_place(self.folder, self.out)
+        if set(hashes).isdisjoint(known or {}):  # else what is on the disk has not been read yet
+            leave_mark(mark_of(self.out, read_manifest(self.out)))
+
+
+@contextmanager
+def begin(
+    out: str | Path,
+    *,
+    kind: str,
+    stage: str,
+    settings: object,
+    seed: int,
+    inputs: Mapping[str, Artifact | Path | InputRecord | Sequence[Artifact]],
+    device: str | None = None,
+) -> Iterator[Work | None]:
+    """Begin an artifact, or continue one that was stopped.
+
+    Args:
+        out: folder of the finished artifact. Its parents are made.
+        kind: kind of the artifact.
+        stage: name of the stage, as the command line calls it.
+        settings: the stage's settings, a dataclass. All fields are recorded.
+        seed: the stage's seed.
+        inputs: what it is made from, by role: artifacts, or paths of plain files (known by their SHA-256) and folders
+            (known by their path alone); or the record itself, of what is on no disk.
+        device: where networks run, for stages that train.
+
+    Yields:
+        The work to be done; or None if a finished artifact with the same plan is already there.
+
+    Raises:
+        PlanChangedError: the folder was begun or finished with other settings, seed, inputs or device.
+        BusyError: another process is working on it.
+        ArtifactError: something that is not ours stands at `out`.
+        DamagedError: an input was changed after it was finished.
+    """
+    out = Path(out)
+    refuse_url(out, "Artifacts are made on a file system", pushed=True)
+    for given in inputs.values():
+        for one in given if isinstance(given, Sequence) else [given]:
+            if isinstance(one, Artifact):
+                verify(one)
+    # Paths between artifacts stay right when their common parent folder is moved, so they are kept relative.
+    plan = {
+        "kind": kind,
+        "stage": stage,
+        "format_version": FORMAT_VERSION,
+        "settings": settings_of_plan(settings),
+        "execution": execution_of(settings) | how_done(device),
+        "seed": int(seed),
+        "device": kind_of_device(device),
+        "inputs": [vars(record) for record in _input_records(out, inputs)],
+    }
+    if _is_finished(out, plan):
+        yield None
+        return
+    with held(out) as partial:
+        if _is_finished(out, plan):  # by another process, since we looked
+            discard(partial)
+            yield None
+            return
+        if (partial / MANIFEST_NAME).is_file():
+            # Killed between the last write and the rename: nothing is left to do but the rename.
+            check_same_plan(partial, vars(read_manifest(partial)), plan)
+            move_into_place(partial, out)
+            yield None
+            return
+        note_plan(partial, plan)
+        yield Work(out, partial, plan, _learned_upstream(inputs))
+
+
+def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
+    """Say whether an artifact is there; see `begin` for what is raised if it was made by another plan."""
+    if not (out / MANIFEST_NAME).is_file():
+        return False
+    manifest = read_manifest(out)
+    check_same_plan(out, vars(manifest), plan, finished=True)
+    check_files(out, manifest)
+    forget_lock(out)
+    return True
+
+
+def discard(partial: Path) -> None:
+    """Remove a folder that is held and in which nothing was made, since another process finished the artifact."""
+    (partial / LOCK_NAME).unlink()
+    partial.rmdir()
+
+
+def move_into_place(partial: Path, out: Path) -> None:
+    """Remove what was needed only until the manifest was there, and give the folder its final name."""
+    shutil.rmtree(partial / SCRATCH_NAME, ignore_errors=True)
+    for name in (CHECKPOINT_NAME, PLAN_NAME):
+        (partial / name).unlink(missing_ok=True)
+    if out.is_dir():  # the empty folder that a user may have made there
+        out.rmdir()
+    partial.rename(out)
+    # The last of all: as long as the folder has its old name, another process finds the lock that we hold.
+    (out / LOCK_NAME).unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Bring a file that was written without waiting to the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _input_records(
+    out: Path, inputs: Mapping[str, Artifact | Path | InputRecord | Sequence[Artifact]]
+) -> list[InputRecord]:
+    records: list[InputRecord] = []
+    for role, given in inputs.items():
+        several = given if isinstance(given, Sequence) else [given]
+        for one in several:
+            if isinstance(one, InputRecord):
+                records.append(one)
+                continue
+            if isinstance(one, Artifact):
+                path, kind, fingerprint = one.folder, one.manifest.kind, one.fingerprint
+            elif one.is_dir():
+                path, kind, fingerprint = one, "folder", ""
+            elif one.is_file():
+                path, kind, fingerprint = one, "file", fingerprint_file(one)
+            else:
+                raise MammofillError(f"{one} ({role}) {why_no_file(one)}. Check the path.")
+            records.append(InputRecord(role, kind, Path(os.path.relpath(path, out)).as_posix(), fingerprint))
+    return records
+
+
+def _learned_upstream(
+    inputs: Mapping[str, Artifact | Path | InputRecord | Sequence[Artifact]],
+) -> list[LearnedFrom]:
+    given = [one for item in inputs.values() for one in (item if isinstance(item, Sequence) else [item])]
+    return [record for one in given if isinstance(one, Artifact) for record in one.manifest.patients_learned_from]
+
+
+def _merged(records: Iterable[LearnedFrom]) -> list[LearnedFrom]:
+    by_way: dict[str, set[str]] = {}
+    for record in records:
+        by_way.setdefault(record.through, set()).update(record.patients)
+    return [LearnedFrom(through, tuple(sorted(patients))) for through, patients in sorted(by_way.items())]
