@@ -57,6 +57,18 @@ def test_artifacts_are_listed_with_their_state_and_lineage(opened: tuple[TestCli
     assert not found["begun.partial"]["usable"]
     lineage = {one["role"]: one["id"] for one in found["infillers/pasted"]["inputs"]}
     assert lineage["patches"] == found["patches"]["id"]
+    shutil.rmtree(place / "pairs")
+    (made,) = [one for one in client.get("/api/artifacts").json()["artifacts"] if one["kind"] == "infiller"]
+    (pairs,) = [one for one in made["inputs"] if one["role"] == "pairs"]
+    assert pairs == {"role": "pairs", "path": "pairs", "id": None, "note": "no longer there"}
+
+
+def test_a_reader_study_that_cannot_be_read_hides_no_other(opened: tuple[TestClient, Path]) -> None:
+    client, place = opened
+    (place / "torn.readers.sqlite").write_text("no database")
+    (listed,) = client.get("/api/studies").json()
+    assert listed["place"] == "torn.readers.sqlite"
+    assert listed["error"].startswith("torn.readers.sqlite is no reader study")
 
 
 def test_gallery_filters_and_pages(opened: tuple[TestClient, Path]) -> None:
