@@ -17,6 +17,7 @@ from mammofill.infilling import Infiller
 from mammofill.patches import PatchSet
 from mammofill.synthesis import HandFill, paint_by_hand
 from mammofill.web.app import Studio
+from mammofill.web.folder_index import words_of
 from mammofill.web.painting import MOST_WAITING, FillRequest, Painting, PaintQueue
 
 
@@ -245,3 +246,9 @@ def test_guidance_is_refused_where_the_method_knows_none(folder: Path) -> None:
     assert infiller.guidance is None
     with pytest.raises(Exception, match="knows no guidance. Leave it out"):
         infiller.with_guidance(2.0)
+
+
+def test_words_lose_the_studios_folder_and_no_word_of_theirs() -> None:
+    said = "run/patches/table.parquet is missing: run the same command again"
+    assert words_of(said, Path("run")) == "patches/table.parquet is missing: run the same command again"
+    assert words_of("/home/a/run is no study, /home/a/run/x too", Path("/home/a/run")) == ". is no study, x too"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from threading import RLock
@@ -140,5 +141,9 @@ def inputs_of(entry: dict[str, Any], role: str) -> list[str]:
 
 
 def words_of(error: MammofillError | str, folder: Path) -> str:
-    """Return an error's words, or a state's, without the studio's folder, which is nobody's business on the page."""
-    return str(error).replace(f"{folder}/", "").replace(str(folder), ".")
+    """Return an error's words, or a state's, without the studio's folder, which is nobody's business on the page.
+
+    A folder of one part, such as `run`, may be a word of the sentence, too: it goes only where a path follows.
+    """
+    words = re.sub(rf"(?<![\w/.-]){re.escape(str(folder))}/", "", str(error))
+    return words.replace(str(folder), ".") if len(folder.parts) > 1 else words

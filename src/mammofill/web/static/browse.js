@@ -84,8 +84,10 @@ async function about(place, artifact, all) {
   place.replaceChildren(
     make("p", { className: "faint" }, ...pages(artifact), ...lineage(artifact, all)),
     ...facts.verdicts.map((one) => make("p", {}, "Judged in ", make("a", { href: `#browse/${one.id}` }, one.place), `: ${verdictWords(one.verdict)}.`)),
-    make("div", { className: "pictures" }, ...artifact.pictures.map((file) => picture(artifact, file))),
     ...tables.flatMap(([file, text]) => [make("h3", {}, calledAs(file)), make("pre", { tabIndex: 0, "aria-label": calledAs(file) }, text)]),
+    artifact.kind === "infiller" && artifact.pictures.length
+      ? make("p", { className: "faint" }, "A row of a preview is a case: the tissue, the hole, what the infiller is given, and a fill of each class it learned (benign, malignant).") : "",
+    make("div", { className: "pictures" }, ...artifact.pictures.map((file) => picture(artifact, file))),
     make("h3", {}, "Facts"),
     make("dl", {}, ...Object.entries(counts).flatMap(([name, value]) =>
       [make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, words(value))]),

@@ -56,6 +56,6 @@ function card(one) {
       ...one.readers.map((reader, place) => make("tr", {},
         make("td", {}, `reader ${place + 1}`), make("td", {}, `${reader.rated} of ${one.cases}`),
         make("td", {}, make("code", {}, `${location.origin}/read?code=${reader.code}`)))))),
-    make("p", { className: "faint" }, done ? `${done} of ${one.readers.length} readers are done. Analyse: ` : "Once readers are done, analyse: ",
+    make("p", { className: "faint" }, done ? `Done: ${done} of ${one.readers.length} readers. Analyse: ` : "Once readers are done, analyse: ",
       make("code", {}, `mammofill analyse-readers ${one.place} --out analysis`)));
 }
