@@ -269,17 +269,77 @@ def test_the_gallery_shows_and_filters(browser: Chrome, server: Server) -> None:
     )
     browser.get(dict(links)["patches"])
     wait_for(lambda: "72 patches" in text_of(browser, ".bar"))
-    loaded = "const image = document.querySelector('.sheet img'); return image?.complete && image.naturalWidth > 0"
-    wait_for(lambda: browser.execute_script(loaded))
+    wait_for(lambda: len(all_of(browser, ".sheet button")) == 72)
     browser.execute_script(
         "const select = document.querySelectorAll('.bar select')[1]; select.value = 'malignant';"
         "select.dispatchEvent(new Event('change'))"
     )
     wait_for(lambda: "24 patches" in text_of(browser, ".bar"))
-    wait_for(lambda: browser.execute_script(loaded))
-    browser.execute_script("document.querySelector('.sheet img').click()")
+    wait_for(lambda: len(all_of(browser, ".sheet button")) == 24)
+    browser.execute_script("document.querySelector('.sheet button').focus()")
+    press(browser, "ARROW_RIGHT", "ENTER")
     wait_for(lambda: "malignant" in text_of(browser, ".detail dl"))
+    pressed = browser.execute_script(
+        "return [...document.querySelectorAll('.sheet button')].findIndex((one) => one.ariaPressed === 'true')"
+    )
+    assert pressed == 1
+    assert "malignant patch of patient" in all_of(browser, ".detail canvas")[0].get_attribute("aria-label")
     assert complaints(browser) == []
+
+
+def test_names_stay_text_what_is_damaged_is_said_and_a_phone_needs_no_scrolling(
+    browser: Chrome, server: Server
+) -> None:
+    name = "<img src=x onerror=alert(1)>"
+    shutil.copytree(server.folder / "pairs", server.folder / name)
+    shutil.copytree(server.folder / "patches", server.folder / "torn")
+    (server.folder / "torn" / "table.parquet").unlink()
+    (server.folder / "<b>torn.readers.sqlite").write_text("no database")
+    browser.get(server.address)
+    wait_for(lambda: len(all_of(browser, ".artifact")) == 5)
+    assert name in text_of(browser, "#room")
+    assert "torn/table.parquet is missing" in text_of(browser, "#room")
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
+    wide = "return document.documentElement.scrollWidth"
+    assert browser.execute_script(wide) == 390
+    browser.get(server.page("#readers"))
+    wait_for(lambda: "<b>torn.readers.sqlite is no reader study" in text_of(browser, ".bad"))
+    assert browser.execute_script(wide) == 390
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    assert browser.execute_script(wide) == 390
+    assert all_of(browser, "#room img") == []
+    assert complaints(browser) == []
+
+
+def test_an_outline_is_laid_and_moved_by_the_keyboard_and_outlives_the_server(browser: Chrome, server: Server) -> None:
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    browser.execute_script("document.getElementById('benign-outline').focus()")
+    press(browser, "ENTER")
+    wait_for(lambda: "will be repainted" in text_of(browser, ".verdict"))
+    moved = [line + 1 for line in lesion_on(browser)]
+    browser.execute_script("document.querySelector('.stage canvas:last-child').focus()")
+    press(browser, "ARROW_DOWN")
+    wait_for(lambda: lesion_on(browser) == moved)
+    server.kill()
+    browser.execute_script("document.getElementById('malignant-outline').click()")
+    wait_for(lambda: "The studio does not answer. Nothing that was kept is lost." in text_of(browser, "#message"))
+    assert lesion_on(browser) == moved
+
+
+def lesion_on(browser: Chrome) -> list[int]:
+    """The first and the last line of the mask that is drawn, which is yellow."""
+    found = browser.execute_script(
+        "const canvas = document.querySelector('.stage canvas:last-child'), side = canvas.width;"
+        "const { data } = canvas.getContext('2d').getImageData(0, 0, side, side);"
+        "const yellow = Array.from({ length: side ** 2 }, (_, at) => data[4 * at + 1] > data[4 * at + 2] + 50);"
+        "return [yellow.indexOf(true), yellow.lastIndexOf(true)]"
+    )
+    return [int(place) // SIZE_PX for place in found]
 
 
 def test_a_reader_reads_through_a_reload_and_a_killed_server(browser: Chrome, server: Server, tmp_path: Path) -> None:

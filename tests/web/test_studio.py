@@ -17,6 +17,7 @@ from mammofill.infilling import Infiller
 from mammofill.patches import PatchSet
 from mammofill.synthesis import HandFill, paint_by_hand
 from mammofill.web.app import Studio
+from mammofill.web.folder_index import words_of
 from mammofill.web.painting import MOST_WAITING, FillRequest, Painting, PaintQueue
 
 
@@ -57,6 +58,18 @@ def test_artifacts_are_listed_with_their_state_and_lineage(opened: tuple[TestCli
     assert not found["begun.partial"]["usable"]
     lineage = {one["role"]: one["id"] for one in found["infillers/pasted"]["inputs"]}
     assert lineage["patches"] == found["patches"]["id"]
+    shutil.rmtree(place / "pairs")
+    (made,) = [one for one in client.get("/api/artifacts").json()["artifacts"] if one["kind"] == "infiller"]
+    (pairs,) = [one for one in made["inputs"] if one["role"] == "pairs"]
+    assert pairs == {"role": "pairs", "path": "pairs", "id": None, "note": "no longer there"}
+
+
+def test_a_reader_study_that_cannot_be_read_hides_no_other(opened: tuple[TestClient, Path]) -> None:
+    client, place = opened
+    (place / "torn.readers.sqlite").write_text("no database")
+    (listed,) = client.get("/api/studies").json()
+    assert listed["place"] == "torn.readers.sqlite"
+    assert listed["error"].startswith("torn.readers.sqlite is no reader study")
 
 
 def test_gallery_filters_and_pages(opened: tuple[TestClient, Path]) -> None:
@@ -233,3 +246,9 @@ def test_guidance_is_refused_where_the_method_knows_none(folder: Path) -> None:
     assert infiller.guidance is None
     with pytest.raises(Exception, match="knows no guidance. Leave it out"):
         infiller.with_guidance(2.0)
+
+
+def test_words_lose_the_studios_folder_and_no_word_of_theirs() -> None:
+    said = "run/patches/table.parquet is missing: run the same command again"
+    assert words_of(said, Path("run")) == "patches/table.parquet is missing: run the same command again"
+    assert words_of("/home/a/run is no study, /home/a/run/x too", Path("/home/a/run")) == ". is no study, x too"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from toy_studio import SIZE_PX, a_disc, client_of, infiller_of, make_folder, pac
 
 from mammofill.ground.errors import LeakError, MammofillError, SettingsError
 from mammofill.ground.imaging import touches_border
-from mammofill.infilling import Infiller
+from mammofill.infilling import Infiller, preset, train_infiller
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
+from mammofill.pairing import PairPatchesSettings, pair_patches
+from mammofill.pairing.hole import HoleSettings
 from mammofill.patches import ExtractPatchesSettings, PatchSet, Place, cut_patch, extract_patches
 from mammofill.phantom import PhantomSettings, write_phantoms
 from mammofill.synthesis import (
@@ -25,6 +29,7 @@ from mammofill.synthesis import (
     hole_for,
     keep_painted,
     keep_painted_windows,
+    over_own,
     paint_patch,
     patch_of,
     refusal,
@@ -289,3 +294,32 @@ def test_a_patchs_own_lesion_is_painted_over_as_a_whole_or_not_at_all(filmed: Pa
     kept = keep_painted(infiller, patches, [fill], tmp_path / "over-a-lesion")
     assert kept.table["context_pathology"].tolist() == [patch.facts["pathology"]]
     assert np.array_equal(kept.pixels([0])[0][0], painted)
+
+
+def test_an_infiller_of_the_mask_alone_paints_over_a_lesion_with_its_margin(filmed: Path, tmp_path: Path) -> None:
+    shutil.copytree(filmed / "patches", tmp_path / "patches")
+    patches = PatchSet.open(tmp_path / "patches")
+    pairs = pair_patches(patches, tmp_path / "pairs", PairPatchesSettings(hole=HoleSettings()))
+    settings = replace(preset("copy-paste"), hole=HoleSettings())
+    alone = train_infiller(patches, pairs, tmp_path / "alone", settings)
+    wider = infiller_of(filmed)
+    row = int(patches.rows(split="train", pathology="malignant")[0])
+    patch = patch_of(patches, row)
+    assert "with 2 px around it, or both would show; the infiller repaints the mask." in str(
+        refusal(patch.mask, patch, alone)
+    )
+    mask, grown_px = over_own(patch, alone)
+    assert grown_px == 2
+    assert np.array_equal(mask, binary_dilation(patch.mask, iterations=2) | mask)
+    assert refusal(mask, patch, alone) is None
+    near, by = over_own(patch, wider)
+    assert np.array_equal(near, patch.mask)
+    assert by == 0
+
+    client, access = client_of(Studio(tmp_path))
+    client.get(f"/?token={access.token}")
+    ids = {one["place"]: one["id"] for one in client.get("/api/artifacts").json()["artifacts"]}
+    said = client.post("/api/over-own", json={"patches": ids["patches"], "row": row, "infiller": ids["alone"]}).json()
+    assert said == {"mask": packed(mask), "grown_px": 2}
+    asked = {"patches": ids["patches"], "row": row, "infiller": ids["alone"], "mask": said["mask"]}
+    assert client.post("/api/hole", json=asked).json()["refused"] is None

@@ -3,6 +3,7 @@ from .by_hand import PaintByHandSettings as PaintByHandSettings
 from .by_hand import hole_for as hole_for
 from .by_hand import keep_painted as keep_painted
 from .by_hand import keep_painted_windows as keep_painted_windows
+from .by_hand import over_own as over_own
 from .by_hand import paint_by_hand as paint_by_hand
 from .by_hand import paint_patch as paint_patch
 from .by_hand import patch_of as patch_of

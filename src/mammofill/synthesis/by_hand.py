@@ -44,7 +44,7 @@ _REASONS = {
     "be cut off. Draw farther inside, or smaller.",
     "hole-off-the-breast": "the hole that would be repainted leaves the breast tissue. Draw where there is tissue.",
     "own-lesion-shows": "the patch has a lesion of its own, which must lie in the hole with {margin:g} px around it, "
-    "or both would show. Draw over all of it.",
+    "or both would show; the infiller repaints {hole}. Draw over all of it.",
 }
 
 TISSUE = "-tissue"
@@ -97,15 +97,42 @@ def refusal(mask: Mask, patch: Patch, infiller: Infiller) -> str | None:
     settings = PairPatchesSettings(hole=infiller.hole)
     if not mask.any():
         return "the mask is empty: there is nothing to paint. Draw one."
-    hidden = None
-    if patch.mask.any():
-        if touches_border(patch.mask):
-            return "the patch has a lesion of its own that its border cuts, so that it cannot be painted over."
-        hidden = hole_of(patch.mask, HoleSettings("dilation", 0.0, settings.own_margin_px, settings.hole.rim_px))
-    reason = check_placement(mask, patch.breast, settings, hidden)
+    if patch.mask.any() and touches_border(patch.mask):
+        return "the patch has a lesion of its own that its border cuts, so that it cannot be painted over."
+    reason = check_placement(mask, patch.breast, settings, _hidden(patch, settings))
     if reason is None:
         return None
-    return _REASONS[reason].format(found=int(mask.sum()), least=settings.min_mask_px, margin=settings.own_margin_px)
+    return _REASONS[reason].format(
+        found=int(mask.sum()), least=settings.min_mask_px, margin=settings.own_margin_px, hole=settings.hole
+    )
+
+
+def over_own(patch: Patch, infiller: Infiller) -> tuple[Mask, float]:
+    """Return the least mask that paints over a patch's own lesion.
+
+    That is the lesion's outline, where an infiller's hole reaches beyond it. Where the hole is the mask, as in the
+    paper, the lesion's margin would stay as a ring around every fill, and tell what was there: so the mask is the
+    lesion with its margin.
+
+    Args:
+        patch: with a lesion of its own.
+        infiller: who is to paint over it.
+
+    Returns:
+        The mask (H, W) bool, and by how many pixels it is the outline grown; 0 for the outline itself.
+    """
+    settings = PairPatchesSettings(hole=infiller.hole)
+    hidden = _hidden(patch, settings)
+    if hidden is None or not (hidden & ~hole_of(patch.mask, infiller.hole)).any():
+        return np.asarray(patch.mask, np.bool_), 0.0
+    return hidden, settings.own_margin_px
+
+
+def _hidden(patch: Patch, settings: PairPatchesSettings) -> Mask | None:
+    """Return what must lie in the hole: the patch's own lesion and its margin; None in normal tissue."""
+    if not patch.mask.any():
+        return None
+    return hole_of(patch.mask, HoleSettings("dilation", 0.0, settings.own_margin_px, settings.hole.rim_px))
 
 
 def patch_of(patches: PatchSet, row: int) -> Patch:

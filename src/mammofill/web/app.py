@@ -20,8 +20,10 @@ from pydantic import BaseModel, Field
 
 from mammofill.ground.artifact import MANIFEST_NAME, Manifest
 from mammofill.ground.errors import ArtifactError, BusyError, MammofillError, SettingsError, SourceError
+from mammofill.ground.imaging import touches_border
 from mammofill.infilling import Infiller
 from mammofill.infilling.conditions import FACTS
+from mammofill.judging import Judgement
 from mammofill.mammograms import MammogramSet
 from mammofill.patches import Patch, PatchSet, Place
 from mammofill.patches.chosen_windows import CUT_STAGE
@@ -31,6 +33,7 @@ from mammofill.synthesis import (
     hole_for,
     keep_painted,
     keep_painted_windows,
+    over_own,
     paint_patch,
     patch_of,
     refusal,
@@ -66,12 +69,23 @@ class WindowAsked(BaseModel):
     left: int = Field(ge=0)
 
 
-class Drawn(BaseModel):
-    """A mask on a patch of a set, or on a window of a mammogram."""
+class Tissue(BaseModel):
+    """A patch of a set, or a window of a mammogram."""
 
     patches: str = Field(default="", max_length=16)
     row: int = Field(default=0, ge=0)
     window: WindowAsked | None = None
+
+
+class OwnAsked(Tissue):
+    """Which mask paints over the lesion that is there?"""
+
+    infiller: str = Field(max_length=16)
+
+
+class Drawn(Tissue):
+    """A mask on a patch of a set, or on a window of a mammogram."""
+
     mask: str = Field(max_length=800_000)
     """Bits, row by row, the first the highest of its byte, in base64."""
 
@@ -178,6 +192,26 @@ class Studio:
         of = patches.table["patient_id"].str.contains(wanted["patient_id"], case=False, regex=False)
         return rows[of.fillna(False).to_numpy(dtype=bool)[rows]]
 
+    def whole(self, patches: PatchSet, rows: NDArray[np.int64], least: int) -> NDArray[np.int64]:
+        """Return the first patches that can be painted into: all breast, or with a lesion that no border cuts.
+
+        Args:
+            patches: the set.
+            rows: those that are asked for.
+            least: so many are looked for; masks are decoded until they are found.
+        """
+        shares, pathologies = patches.table["breast_share"].to_numpy(dtype=float), patches.table["pathology"]
+        found: list[int] = []
+        for start in range(0, len(rows), PAGE):
+            some = rows[start : start + PAGE]
+            cut = [touches_border(mask) for mask in patches.masks(some)]
+            normal = (pathologies.iloc[some] == "normal").to_numpy()
+            fits = np.where(normal, shares[some] >= _ALL_BREAST, ~np.array(cut))
+            found += some[fits].tolist()
+            if len(found) >= least:
+                break
+        return np.array(found, np.int64)
+
     def rows(self, patches: PatchSet, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
         """Return what the page shows of some patches."""
         columns = ["patch_id", "patient_id", "pathology", "abnormality", "split", "origin", "density", "seed"]
@@ -261,7 +295,7 @@ class Studio:
 
     # ---- painting
 
-    def patch(self, asked: Drawn, infiller: Infiller) -> Patch:
+    def patch(self, asked: Tissue, infiller: Infiller) -> Patch:
         """Return what is drawn on."""
         if asked.window is not None:
             return self.window(*self.place(asked.window), infiller)
@@ -363,12 +397,12 @@ class Studio:
     def painters(self) -> list[dict[str, Any]]:
         """Return what the page needs to know of each infiller that can paint."""
         entries = self.index.entries()
-        judged = [one for one in entries if one["kind"] == "judgement" and one["usable"]]
+        verdicts = self.verdicts(entries)
         found = []
         for entry in entries:
             if entry["kind"] == "infiller" and entry["usable"]:
                 infiller = self.index.open(entry["id"], Infiller)
-                said = [one["headline"] for one in judged if entry["id"] in inputs_of(one, "infillers")]
+                verdict = next((one["verdict"] for one in verdicts.get(infiller.fingerprint, ())), "")
                 found.append({
                     "id": entry["id"],
                     "place": entry["place"],
@@ -378,8 +412,18 @@ class Studio:
                     "guidance": infiller.guidance,
                     "conditions": {fact: FACTS[fact] for fact in infiller.conditions[1:]},
                     "patches": inputs_of(entry, "patches"),
-                    "judgement": said[0] if said else "nobody has judged yet whether it paints the class asked for",
+                    "verdict": verdict,
                 })  # fmt: skip
+        return found
+
+    def verdicts(self, entries: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, str]]]:
+        """Return what judgements say of infillers, by their fingerprints: whether the class asked for is painted."""
+        found: dict[str, list[dict[str, str]]] = {}
+        for entry in entries:
+            if entry["kind"] == "judgement" and entry["usable"]:
+                for one in self.index.open(entry["id"], Judgement).facts["infillers"]:
+                    said = {"id": entry["id"], "place": entry["place"], "verdict": str(one["class_painted"])}
+                    found.setdefault(str(one["fingerprint"]), []).append(said)
         return found
 
     # ---- readers
@@ -414,6 +458,19 @@ class Studio:
 
 def _names(fills: Sequence[HandFill]) -> list[str]:
     return [name for fill in fills for name in (fill.context_patch_id, fill.mask_donor_patch_id) if name]
+
+
+def _listed(name: str, study: ReaderStudy, folder: Path) -> dict[str, Any]:
+    """Return what the page shows of a reader study; of one that cannot be read, why."""
+    said = {"name": name, "kind": study.kind, "place": study.path.relative_to(folder).as_posix()}
+    try:
+        return said | study.progress()
+    except ArtifactError as error:
+        return said | {"error": words_of(error, folder)}
+
+
+def _encoded(mask: NDArray[np.bool_]) -> str:
+    return base64.b64encode(np.packbits(mask).tobytes()).decode()
 
 
 def _patch_id(patches: PatchSet, row: int) -> str:
@@ -479,6 +536,7 @@ def _browse(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/artifacts/{name}")
     def artifact(name: str) -> dict[str, Any]:
         manifest = index.manifest(name)
+        verdicts = studio.verdicts(index.entries()) if manifest.kind == "infiller" else {}
         learned = {one.through: len(one.patients) for one in manifest.patients_learned_from}
         return {
             "settings": studio.settings(manifest),
@@ -487,6 +545,7 @@ def _browse(app: FastAPI, studio: Studio) -> None:
             "package_version": manifest.package_version,
             "fingerprint": manifest.fingerprint,
             "patients_learned_from": learned,
+            "verdicts": verdicts.get(manifest.fingerprint, []),
         }
 
     @app.get("/api/patches/{name}/rows")
@@ -504,7 +563,8 @@ def _browse(app: FastAPI, studio: Studio) -> None:
         wanted = {"split": split, "pathology": pathology, "origin": origin, "patient_id": patient}
         found = studio.chosen(patches, wanted)
         if whole:
-            found = found[(patches.table["breast_share"].to_numpy(dtype=float) >= _ALL_BREAST)[found]]
+            with index.lock:
+                found = studio.whole(patches, found, offset + count)
         return {
             "all": len(found),
             "size_px": patches.size_px,
@@ -631,8 +691,13 @@ def _paint(app: FastAPI, studio: Studio) -> None:
             raise SettingsError(
                 f"The infiller fills patches of {infiller.size_px} px; these have {side}. Choose others."
             )
-        bits = np.packbits(hole_for(mask, infiller)).tobytes()
-        return {"refused": refusal(mask, patch, infiller), "hole": base64.b64encode(bits).decode()}
+        return {"refused": refusal(mask, patch, infiller), "hole": _encoded(hole_for(mask, infiller))}
+
+    @app.post("/api/over-own")
+    def over(asked: OwnAsked) -> dict[str, Any]:
+        infiller = studio.index.open(asked.infiller, Infiller)
+        mask, grown_px = over_own(studio.patch(asked, infiller), infiller)
+        return {"mask": _encoded(mask), "grown_px": grown_px}
 
     @app.post("/api/paint")
     def paint(asked: PaintingAsked) -> dict[str, Any]:
@@ -668,7 +733,7 @@ def _paint(app: FastAPI, studio: Studio) -> None:
 def _read(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/studies")
     def studies() -> list[dict[str, Any]]:
-        return [{"name": name, "kind": one.kind, **one.progress()} for name, one in studio.studies().items()]
+        return [_listed(name, one, studio.index.folder) for name, one in studio.studies().items()]
 
     @app.post("/api/studies")
     def make(asked: StudyAsked) -> dict[str, Any]:

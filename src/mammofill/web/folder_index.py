@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
 
 from mammofill.experiment.listing import Entry, entry_of, places
-from mammofill.ground.artifact import MANIFEST_NAME, Artifact, Manifest, read_manifest
+from mammofill.ground.artifact import MANIFEST_NAME, Artifact, InputRecord, Manifest, read_manifest
 from mammofill.ground.errors import MammofillError, SourceError
+from mammofill.ground.file_names import as_url
 
 Kind = TypeVar("Kind", bound=Artifact)
 
@@ -25,7 +28,8 @@ class FolderIndex:
         self.lock = RLock()
         """Held while pixels are read: open Parquet files are not for several threads."""
         self._places: dict[str, Path] = {}
-        self._known: dict[tuple[str, str], Entry] = {}
+        self._known: dict[tuple[str, int], tuple[Entry, Manifest | None]] = {}
+        """What was read of each artifact, by its id and when its manifest was written."""
         self._open: dict[tuple[str, str], Artifact] = {}
 
     def entries(self) -> list[dict[str, Any]]:
@@ -33,7 +37,8 @@ class FolderIndex:
         found = {self._id(place): place for place in places(self.folder)}
         with self.lock:
             self._places = found
-        return [self._shown(name, place) for name, place in found.items()]
+        ids = {str(place.resolve()): name for name, place in found.items()}
+        return [self._shown(name, place, ids) for name, place in found.items()]
 
     def place(self, name: str) -> Path:
         """Return the folder of an artifact.
@@ -75,41 +80,59 @@ class FolderIndex:
     def _id(self, place: Path) -> str:
         return hashlib.sha256(place.relative_to(self.folder).as_posix().encode()).hexdigest()[:16]
 
-    def _shown(self, name: str, place: Path) -> dict[str, Any]:
-        entry = self._entry(name, place)
+    def _shown(self, name: str, place: Path, ids: Mapping[str, str]) -> dict[str, Any]:
+        entry, manifest = self._read(name, place)
         shown: dict[str, Any] = {
             "id": name,
             "place": "." if place == self.folder else place.relative_to(self.folder).as_posix(),
             "kind": entry.kind,
-            "state": entry.state,
-            "headline": entry.headline,
-            "usable": entry.state.startswith("finished"),
+            "state": words_of(entry.state, self.folder),
+            "headline": words_of(entry.headline, self.folder),
+            "usable": manifest is not None,
             "inputs": [],
             "pages": [],
         }
-        if shown["usable"]:
-            manifest = read_manifest(place)
+        if manifest is not None:
             shown["stage"], shown["seed"] = manifest.stage, manifest.seed
-            shown["inputs"] = [self._input(place, one.role, one.path) for one in manifest.inputs]
+            shown["inputs"] = [self._input(place, one, ids) for one in manifest.inputs]
             shown["pages"] = [file for file in manifest.files if file.endswith(".html")]
-            shown["pictures"] = [
-                file for file in manifest.files if file.endswith(".png") and file.count("/") <= 1
-            ][-8:] if manifest.kind not in ("mammograms", "patches") else []  # fmt: skip
+            shown["pictures"] = _pictures(manifest)
+            shown["tables"] = [file for file in manifest.files if file.endswith(".txt") and "/" not in file]
         return shown
 
-    def _entry(self, name: str, place: Path) -> Entry:
+    def _read(self, name: str, place: Path) -> tuple[Entry, Manifest | None]:
+        """Return what is known of an artifact, and its manifest if it is finished; read again only if that changed."""
         manifest = place / MANIFEST_NAME
         if not manifest.is_file():
-            return entry_of(place)
-        key = (name, str(manifest.stat().st_mtime_ns))
+            return entry_of(place), None
+        key = (name, manifest.stat().st_mtime_ns)
         if key not in self._known:
-            self._known[key] = entry_of(place)
+            entry = entry_of(place)
+            self._known[key] = entry, read_manifest(place) if entry.state.startswith("finished") else None
         return self._known[key]
 
-    def _input(self, place: Path, role: str, path: str) -> dict[str, Any]:
-        there = Path(os.path.normpath(place / path))
-        here = next((name for name, one in self._places.items() if one.resolve() == there.resolve()), None)
-        return {"role": role, "path": path, "id": here}
+    def _input(self, place: Path, record: InputRecord, ids: Mapping[str, str]) -> dict[str, Any]:
+        shown: dict[str, Any] = {"role": record.role, "path": record.path, "id": None, "note": ""}
+        if as_url(record.path):
+            return shown
+        there, folder = os.path.realpath(record.place(place)), os.path.realpath(self.folder)
+        if there in ids:
+            _, manifest = self._read(ids[there], self._places[ids[there]])
+            same = manifest is not None and manifest.fingerprint == record.fingerprint
+            return shown | {"id": ids[there], "note": "" if same else "another one by now"}
+        if os.path.commonpath((there, folder)) == folder:
+            return shown | {
+                "path": os.path.relpath(there, folder),
+                "note": "" if os.path.exists(there) else "no longer there",
+            }
+        return shown | {"note": "not in this folder"}
+
+
+def _pictures(manifest: Manifest) -> list[str]:
+    """Return the last pictures of an artifact; the pixels of mammograms and patches are no such pictures."""
+    if manifest.kind in ("mammograms", "patches"):
+        return []
+    return [file for file in manifest.files if file.endswith(".png") and file.count("/") <= 1][-8:]
 
 
 def inputs_of(entry: dict[str, Any], role: str) -> list[str]:
@@ -117,6 +140,10 @@ def inputs_of(entry: dict[str, Any], role: str) -> list[str]:
     return [one["id"] for one in entry["inputs"] if one["role"] == role and one["id"]]
 
 
-def words_of(error: MammofillError, folder: Path) -> str:
-    """Return an error's words without the studio's folder, which is nobody's business on the page."""
-    return str(error).replace(f"{folder}/", "").replace(str(folder), ".")
+def words_of(error: MammofillError | str, folder: Path) -> str:
+    """Return an error's words, or a state's, without the studio's folder, which is nobody's business on the page.
+
+    A folder of one part, such as `run`, may be a word of the sentence, too: it goes only where a path follows.
+    """
+    words = re.sub(rf"(?<![\w/.-]){re.escape(str(folder))}/", "", str(error))
+    return words.replace(str(folder), ".") if len(folder.parts) > 1 else words

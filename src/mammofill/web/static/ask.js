@@ -1,9 +1,19 @@
 // Talking to the server, and building what is shown. Nothing that the server says becomes markup: text stays text.
 
+const SILENT = "The studio does not answer. Nothing that was kept is lost. Was it stopped? Start it again, and open the address that it prints.";
+
 export async function ask(address, options = {}) {
-  const answer = await fetch(address, options);
+  const answer = await answerOf(address, options);
   if (!answer.ok) throw new Error(await wordsOf(answer));
   return answer;
+}
+
+async function answerOf(address, options) {
+  try {
+    return await fetch(address, options);
+  } catch (error) {
+    throw error instanceof TypeError ? new TypeError(SILENT) : error;
+  }
 }
 
 export const askJson = async (address, options) => (await ask(address, options)).json();
@@ -38,11 +48,31 @@ export function choice(label, options, chosen, onchange) {
   return make("label", {}, label, select);
 }
 
+// Words from the server, or from whoever named a folder, are the text of an error, and stay text.
 export function complain(error) {
   const place = document.getElementById("message");
   if (error?.name === "AbortError") return;
   place.textContent = error ? error.message : "";
   place.hidden = !error;
 }
+
+// Arrow keys go from one of a row of buttons to the next; Tab goes past all of them.
+export function byArrows(place, columns = () => 1) {
+  place.addEventListener("keydown", (event) => {
+    const buttons = [...place.querySelectorAll("button")];
+    const at = buttons.indexOf(document.activeElement);
+    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns(), ArrowUp: -columns() }[event.key];
+    if (at < 0 || !step) return;
+    event.preventDefault();
+    const next = buttons[at + step];
+    if (!next) return;
+    for (const one of buttons) one.tabIndex = one === next ? 0 : -1;
+    next.focus();
+  });
+}
+
+export const words = (number) => (typeof number === "number" ? number.toLocaleString("en") : String(number));
+
+export const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export const pause = (milliseconds) => new Promise((go) => setTimeout(go, milliseconds));

@@ -1,14 +1,17 @@
-import { askJson, choice, make } from "./ask.js";
+import { ask, askJson, choice, make, words } from "./ask.js";
 import { gallery } from "./gallery.js";
 import { mammograms } from "./mammograms.js";
+
+const FINDINGS = ["report", "comparison"];
 
 export async function browse(place, all, [id, ...rest]) {
   if (!id) return list(place, all);
   const artifact = all.artifacts.find((one) => one.id === id);
   if (!artifact) throw new Error("There is no such artifact here (any more).");
+  document.title = `${artifact.place} – mammofill studio`;
   const head = make("div", {},
     make("p", {}, make("a", { href: "#browse" }, "← all artifacts")),
-    make("h2", {}, artifact.place, " ", make("span", { className: "faint" }, artifact.kind)),
+    make("h2", {}, artifact.place, ...kindOf(artifact)),
     make("p", {}, artifact.headline));
   const body = make("div");
   place.replaceChildren(head, body);
@@ -17,52 +20,98 @@ export async function browse(place, all, [id, ...rest]) {
   return about(body, artifact, all);
 }
 
+// What a kind is called is said where the name does not say it already.
+const kindOf = (artifact) => artifact.kind === artifact.place ? [] : [" ", make("span", { className: "faint" }, artifact.kind)];
+
+// What was found comes first; the rest in the order in which it was made.
 function list(place, all) {
+  if (!all.artifacts.length) {
+    place.replaceChildren(make("p", {}, "No artifact of mammofill lies in this folder, nor in the folders below. Begin with mammofill ingest, or look at mammofill --help."));
+    return;
+  }
+  const wanted = { kind: "", name: "" };
   const kinds = [...new Set(all.artifacts.map((one) => one.kind))];
-  const cards = make("div", { className: "artifacts" });
-  const show = (kind) => cards.replaceChildren(
-    ...all.artifacts.filter((one) => !kind || one.kind === kind).map((one) => card(one, all)));
-  place.replaceChildren(
-    make("h2", {}, `${all.artifacts.length} artifacts`),
-    make("div", { className: "bar" }, choice("kind", [["", "all"], ...kinds.map((one) => [one, one])], "", show)),
-    cards);
-  show("");
+  const heading = make("h2", { role: "status" }), findings = make("div", { className: "artifacts" }), cards = make("div", { className: "artifacts" });
+  const show = () => {
+    const shown = all.artifacts.filter((one) => (!wanted.kind || one.kind === wanted.kind) && one.place.toLowerCase().includes(wanted.name));
+    heading.textContent = shown.length === all.artifacts.length ? counted(shown.length) : `${words(shown.length)} of ${counted(all.artifacts.length)}`;
+    const found = (one) => one.usable && FINDINGS.includes(one.kind);
+    findings.replaceChildren(...shown.filter(found).map((one) => card(one, all)));
+    cards.replaceChildren(...shown.filter((one) => !found(one)).map((one) => card(one, all)));
+  };
+  place.replaceChildren(heading,
+    make("div", { className: "bar" },
+      choice("kind", [["", "all"], ...kinds.map((one) => [one, one])], "", (kind) => { wanted.kind = kind; show(); }),
+      make("label", {}, "name", make("input", { type: "search", oninput: (event) => { wanted.name = event.target.value.toLowerCase(); show(); } }))),
+    findings, cards);
+  show();
 }
+
+const counted = (number) => number === 1 ? "1 artifact" : `${words(number)} artifacts`;
 
 function card(one, all) {
   const name = one.usable ? make("a", { href: `#browse/${one.id}` }, one.place) : one.place;
   return make("article", { className: "card artifact" },
     make("b", {}, name, make("span", { className: "kind" }, one.kind)),
     make("span", { className: one.usable ? "" : "bad" }, one.headline || one.state),
-    make("span", { className: "faint" }, one.usable ? one.state : ""),
-    one.inputs.length || one.pages.length ? make("span", { className: "lineage" }, ...lineage(one, all), ...pages(one)) : null);
+    make("span", { className: "faint" }, one.usable || one.headline ? one.state : ""),
+    make("span", { className: "lineage" }, ...pages(one), ...lineage(one, all, 3)));
 }
 
-function lineage(one, all) {
-  return one.inputs.flatMap((input, number) => [number ? ", " : "from ", `${input.role} `,
-    input.id ? make("a", { href: `#browse/${input.id}` }, all.artifacts.find((other) => other.id === input.id).place)
-      : `${input.path} (not in this folder)`]);
+// What it was made from, by what each was to it; cards say a few of many.
+function lineage(one, all, most = Infinity) {
+  const roles = [...new Set(one.inputs.map((input) => input.role))];
+  return roles.flatMap((role, number) => {
+    const inputs = one.inputs.filter((input) => input.role === role);
+    const more = inputs.length > most ? ` and ${words(inputs.length - most)} more` : "";
+    return [number ? "; " : "from ", `${role} `, ...inputs.slice(0, most).flatMap((input, place) => [place ? ", " : "", ...origin(input, all)]), more];
+  });
 }
+
+const origin = (input, all) => [
+  input.id ? make("a", { href: `#browse/${input.id}` }, all.artifacts.find((other) => other.id === input.id).place) : input.path,
+  input.note ? ` (${input.note})` : ""];
 
 function pages(one) {
-  return one.pages.flatMap((page) => [" · ",
-    make("a", { href: `/artifact/${one.id}/${page}`, target: "_blank", rel: "noopener" }, `open ${page}`)]);
+  return one.pages.map((page) => make("a", { className: "page", href: `/artifact/${one.id}/${page}`, target: "_blank", rel: "noopener" },
+    one.kind === "report" && one.pages.length === 1 ? "open the report" : `open ${page}`));
 }
 
 async function about(place, artifact, all) {
   const facts = await askJson(`/api/artifacts/${artifact.id}`);
-  const judged = all.artifacts.filter((one) => one.kind === "judgement" && one.inputs.some((input) => input.id === artifact.id));
+  const tables = await Promise.all(artifact.tables.map(async (file) => [file, await (await ask(`/artifact/${artifact.id}/${file}`)).text()]));
+  const counts = { ...facts.counts, seed: facts.seed, "version of mammofill": facts.package_version, fingerprint: facts.fingerprint.slice(0, 16) };
   place.replaceChildren(
-    make("p", { className: "faint" }, ...lineage(artifact, all), ...pages(artifact)),
-    ...judged.map((one) => make("p", {}, "judged: ", make("a", { href: `#browse/${one.id}` }, one.headline))),
-    make("div", { className: "pictures" }, ...(artifact.pictures ?? []).map((file) => make("figure", {},
-      make("img", { src: `/artifact/${artifact.id}/${file}`, alt: file }), make("figcaption", {}, file)))),
+    make("p", { className: "faint" }, ...pages(artifact), ...lineage(artifact, all)),
+    ...facts.verdicts.map((one) => make("p", {}, "Judged in ", make("a", { href: `#browse/${one.id}` }, one.place), `: ${verdictWords(one.verdict)}.`)),
+    ...tables.flatMap(([file, text]) => [make("h3", {}, calledAs(file)), make("pre", { tabIndex: 0, "aria-label": calledAs(file) }, text)]),
+    artifact.kind === "infiller" && artifact.pictures.length
+      ? make("p", { className: "faint" }, "A row of a preview is a case: the tissue, the hole, what the infiller is given, and a fill of each class it learned (benign, malignant).") : "",
+    make("div", { className: "pictures" }, ...artifact.pictures.map((file) => picture(artifact, file))),
     make("h3", {}, "Facts"),
-    make("dl", {}, ...Object.entries({ ...facts.counts, seed: facts.seed, mammofill: facts.package_version,
-      fingerprint: facts.fingerprint.slice(0, 16) }).flatMap(([name, value]) =>
-      [make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, String(value))]),
+    make("dl", {}, ...Object.entries(counts).flatMap(([name, value]) =>
+      [make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, words(value))]),
     ...Object.entries(facts.patients_learned_from).flatMap(([way, count]) =>
-      [make("dt", {}, `learned from, by ${way}`), make("dd", {}, `${count} patients`)])),
+      [make("dt", {}, `learned from, by ${way}`), make("dd", {}, count === 1 ? "1 patient" : `${words(count)} patients`)])),
     make("h3", {}, "Settings"),
-    make("pre", {}, JSON.stringify(facts.settings, null, 2)));
+    make("pre", { tabIndex: 0, "aria-label": "settings" }, JSON.stringify(facts.settings, null, 2)));
+}
+
+export const verdictWords = (verdict) => ({
+  "reached": "it paints the class asked for", "not reached": "it does not paint the class asked for",
+  "open": "whether it paints the class asked for is open",
+})[verdict] ?? verdict;
+
+function picture(artifact, file) {
+  const address = `/artifact/${artifact.id}/${file}`;
+  return make("figure", {},
+    make("a", { href: address, target: "_blank", rel: "noopener" }, make("img", { src: address, alt: calledAs(file) })),
+    make("figcaption", {}, calledAs(file)));
+}
+
+// previews/00020000.png was drawn after 20,000 images; other files are called what they are.
+function calledAs(file) {
+  const seen = file.match(/^previews\/(\d+)\.png$/);
+  if (seen) return Number(seen[1]) ? `preview after ${words(Number(seen[1]))} images seen` : "preview";
+  return file.split("/").at(-1).replace(/\.\w+$/, "").replaceAll("_", " ");
 }

@@ -1,7 +1,7 @@
 // A mammogram to choose a window in: a list, a viewer that zooms, and a frame around what was chosen.
 
 import { askJson, complain, make } from "./ask.js";
-import { called } from "./mammograms.js";
+import { called, sourceOf, viewerIn } from "./mammograms.js";
 
 const FRAME = "window-chosen";
 
@@ -10,19 +10,19 @@ export function films(onchoose) {
   const viewerPlace = make("div", { className: "film", "aria-label": "click where the lesion should be" });
   const more = make("button", { onclick: () => load(known.length) }, "more");
   const place = make("div", { hidden: true },
-    make("div", { className: "bar" }, make("label", {}, "mammogram", select), more), viewerPlace,
-    make("p", { className: "faint" }, "Click where a lesion should be; scroll to zoom. The window there is shown below."));
+    make("div", { className: "bar" }, make("label", {}, "mammogram", select), more,
+      make("button", { onclick: () => shown && chooseAt(viewer.viewport.getCenter()) }, "take the middle")), viewerPlace,
+    make("p", { className: "faint" }, "Click where a lesion should be; scroll to zoom. By the keyboard: arrow keys, + and −, then take the middle. The window there is shown below."));
   let set = null, known = [], shown = null, viewer = null;
 
   function look() {
-    viewer = window.OpenSeadragon({ element: viewerPlace, showNavigationControl: false, maxZoomPixelRatio: 8, drawer: "canvas",
-      animationTime: 0.3, gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: false }, crossOriginPolicy: false });
-    viewer.addHandler("tile-load-failed", () => {});
-    viewer.addHandler("canvas-click", (event) => {
-      if (!event.quick || !shown) return;
-      const at = viewer.viewport.viewportToImageCoordinates(viewer.viewport.pointFromPixel(event.position));
-      onchoose(shown, Math.max(0, Math.floor(at.y)), Math.max(0, Math.floor(at.x)));
-    });
+    viewer = viewerIn(viewerPlace, { dblClickToZoom: false });
+    viewer.addHandler("canvas-click", (event) => { if (event.quick && shown) chooseAt(viewer.viewport.pointFromPixel(event.position)); });
+  }
+
+  function chooseAt(point) {
+    const at = viewer.viewport.viewportToImageCoordinates(point);
+    onchoose(shown, Math.max(0, Math.floor(at.y)), Math.max(0, Math.floor(at.x)));
   }
 
   async function load(offset) {
@@ -39,8 +39,7 @@ export function films(onchoose) {
   function open(number) {
     complain(null);
     shown = known.find((one) => one.number === number);
-    viewer.open({ width: shown.columns, height: shown.rows, tileSize: 256, tileOverlap: 0, minLevel: 6, maxLevel: shown.top_level,
-      getTileUrl: (level, column, row) => `/api/mammograms/${set}/${shown.number}/tile/${level}/${column}/${row}?outlines=true` });
+    viewer.open(sourceOf(set, shown, true));
     onchoose(null);
   }
 

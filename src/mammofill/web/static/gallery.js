@@ -1,16 +1,17 @@
 // Patches as a gallery. Only the sheets that are in sight are asked for, however many patches there are.
 
-import { ask, askJson, choice, complain, make } from "./ask.js";
+import { ask, askJson, byArrows, choice, complain, make, words } from "./ask.js";
 import { draw, edges, sixteen, tails } from "./pixels.js";
 
 const AT_ONCE = 60;
+const ABREAST = [10, 6, 5, 4, 3, 2]; // sheets are whole lines of so many patches
 
 export async function gallery(place, artifact, all) {
   const wanted = { split: "", pathology: "", origin: "", patient: "" };
-  const count = make("span", { className: "faint" });
+  const count = make("span", { className: "faint", role: "status" });
   const space = make("div", { className: "space" });
-  const frame = make("div", { className: "gallery", tabIndex: 0, "aria-label": "patches" }, space);
-  const detail = make("div", {}, make("p", { className: "faint" }, "Click on a patch to see it at full depth."));
+  const frame = make("div", { className: "gallery", role: "group", "aria-label": "patches" }, space);
+  const detail = make("div", { "aria-live": "polite" }, make("p", { className: "faint" }, "Choose a patch to see it in 16 bits, by a click, or by the arrow keys and Enter."));
   const any = (...words) => [["", "all"], ...words.map((one) => [one, one])];
   const set = (name) => (value) => { wanted[name] = value; load(); };
   const dropped = await askJson(`/api/patches/${artifact.id}/dropped`);
@@ -23,8 +24,13 @@ export async function gallery(place, artifact, all) {
       count),
     make("div", { className: "shelf" }, frame, detail),
     dropped.length ? make("details", {}, make("summary", {}, "left out, and why"),
-      make("table", {}, ...dropped.map((one) => make("tr", {}, make("td", {}, one.reason), make("td", {}, one.split ?? ""), make("td", {}, String(one.count)))))) : "");
-  let turn = 0;
+      make("table", {}, make("tr", {}, ...["reason", "split", "windows"].map((one) => make("th", { scope: "col" }, one))),
+        ...dropped.map((one) => make("tr", {}, make("td", {}, one.reason), make("td", {}, one.split ?? ""), make("td", { className: "number" }, words(one.count)))))) : "");
+  const room = (thumb) => ABREAST.find((one) => one * thumb <= place.clientWidth - 20) ?? 2;
+  const turned = () => { if (thumb && room(thumb) !== columns) load(); };
+  addEventListener("resize", turned);
+  let turn = 0, columns = 10, thumb = 0;
+  byArrows(frame, () => columns);
 
   async function load() {
     const mine = ++turn;
@@ -32,9 +38,12 @@ export async function gallery(place, artifact, all) {
     try {
       const first = await page(0, mine);
       if (mine !== turn) return;
-      count.textContent = `${first.all.toLocaleString("en")} patches`;
-      const columns = first.columns, height = Math.ceil(AT_ONCE / columns) * first.thumb_px;
-      space.replaceChildren();
+      count.textContent = first.all === 1 ? "1 patch" : `${words(first.all)} patches`;
+      thumb = first.thumb_px;
+      columns = room(thumb);
+      const height = AT_ONCE / columns * first.thumb_px;
+      space.querySelectorAll(".sheet").forEach(drop);
+      space.replaceChildren(first.all ? "" : make("p", { className: "none" }, "No patch of this set is like that. Choose others above."));
       space.style.height = `${Math.ceil(first.all / columns) * first.thumb_px}px`;
       frame.style.width = `${columns * first.thumb_px + 18}px`;
       frame.scrollTop = 0;
@@ -43,14 +52,15 @@ export async function gallery(place, artifact, all) {
         if (mine !== turn) return;
         const from = Math.max(0, Math.floor((frame.scrollTop - 200) / height));
         const to = Math.min(Math.ceil(first.all / AT_ONCE) - 1, Math.floor((frame.scrollTop + frame.clientHeight + 200) / height));
-        for (const [number, sheet] of shown) if (number < from - 1 || number > to + 1) { sheet.remove(); shown.delete(number); }
+        for (const [number, sheet] of shown) if (number < from - 1 || number > to + 1) { drop(sheet); shown.delete(number); }
         for (let number = from; number <= to; number++) {
           if (shown.has(number)) continue;
           const sheet = make("div", { className: "sheet" });
           sheet.style.top = `${number * height}px`;
+          sheet.style.width = `${columns * first.thumb_px}px`;
           shown.set(number, sheet);
           space.append(sheet);
-          fill(sheet, number, number ? null : first, mine);
+          fill(sheet, number, number ? null : first, mine).catch(complain);
         }
       };
       frame.onscroll = look;
@@ -66,20 +76,33 @@ export async function gallery(place, artifact, all) {
     return askJson(`/api/patches/${artifact.id}/rows?${filter}`);
   }
 
+  // Each patch is a button that shows its part of the sheet.
   async function fill(sheet, number, known, mine) {
     const found = known ?? await page(number, mine);
     if (!found || !found.rows.length || !sheet.isConnected) return;
-    const image = make("img", { alt: "", draggable: false });
-    image.src = `/api/patches/${artifact.id}/sheet?rows=${found.rows.map((one) => one.row).join(",")}`;
-    image.onclick = (event) => {
-      const place = Math.floor(event.offsetY / found.thumb_px) * found.columns + Math.floor(event.offsetX / found.thumb_px);
-      if (found.rows[place]) show(found.rows[place], found.size_px);
-    };
-    sheet.append(image);
+    const address = `/api/patches/${artifact.id}/sheet?rows=${found.rows.map((one) => one.row).join(",")}`;
+    const picture = URL.createObjectURL(await (await ask(address)).blob());
+    sheet.dataset.picture = picture;
+    const reached = frame.querySelector("button[tabindex='0']");
+    sheet.replaceChildren(...found.rows.map((one, at) => {
+      const button = make("button", { className: "patch", tabIndex: reached || at ? -1 : 0, "aria-label": labelOf(one), onclick: () => show(one, found.size_px, button).catch(complain) });
+      button.style.width = button.style.height = `${found.thumb_px}px`;
+      button.style.backgroundImage = `url("${picture}")`;
+      button.style.backgroundPosition = `-${at % found.columns * found.thumb_px}px -${Math.floor(at / found.columns) * found.thumb_px}px`;
+      return button;
+    }));
   }
 
-  async function show(one, side) {
-    const canvas = make("canvas");
+  function drop(sheet) {
+    URL.revokeObjectURL(sheet.dataset.picture ?? "");
+    sheet.remove();
+  }
+
+  async function show(one, side, button) {
+    complain(null);
+    for (const other of frame.querySelectorAll("[aria-pressed]")) other.removeAttribute("aria-pressed");
+    button.setAttribute("aria-pressed", "true");
+    const canvas = make("canvas", { role: "img", "aria-label": labelOf(one) });
     const raw = await sixteen(await ask(`/api/patches/${artifact.id}/raw/${one.row}`), side);
     const mask = new Uint8Array(await (await ask(`/api/patches/${artifact.id}/mask/${one.row}`)).arrayBuffer());
     const [low, high] = tails(raw);
@@ -91,22 +114,40 @@ export async function gallery(place, artifact, all) {
       pen.fillStyle = one.pathology === "malignant" ? "#ff5a4d" : "#46d06f";
       if (outline) edges(mask, side).forEach((on, at) => { if (on) pen.fillRect(at % side, Math.floor(at / side), 1, 1); });
     };
+    const marks = make("button", { "aria-pressed": "true", hidden: !mask.some(Boolean), onclick: () => {
+      outline = !outline;
+      marks.setAttribute("aria-pressed", String(outline));
+      paintIt();
+    } }, "outline");
     paintIt();
     detail.replaceChildren(make("div", { className: "card detail" }, canvas, make("div", {},
-      make("dl", {}, ...Object.entries(one).filter(([name, value]) => value !== null && name !== "row")
-        .flatMap(([name, value]) => [make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, String(value))])),
-      make("div", { className: "bar" },
-        windowOf(look, paintIt),
-        make("button", { onclick: () => { outline = !outline; paintIt(); } }, "outline"),
+      make("dl", {}, ...Object.entries({ ...one, size: `${side} × ${side} px` }).filter(([name, value]) => value !== null && name !== "row")
+        .flatMap(([name, value]) => [make("dt", {}, name.replaceAll("_", " ").replace(/ id$/, "")), make("dd", {}, String(value))])),
+      make("div", { className: "bar" }, windowOf(look, paintIt)),
+      make("div", { className: "bar" }, marks,
         one.split === "train" && one.origin === "real" ? make("a", { href: `#paint/${artifact.id}/${one.row}` }, "paint into it") : null))));
   }
 
   await load();
-  return () => { turn++; };
+  return () => {
+    turn++;
+    removeEventListener("resize", turned);
+    space.querySelectorAll(".sheet").forEach(drop);
+  };
 }
 
+const labelOf = (one) => `${one.origin} ${one.pathology} patch of ${one.patient_id}, ${one.split} split`;
+
+// Level and width in gray values of 16 bits, each said beside its slider.
 export function windowOf(look, onchange) {
-  const range = (name, most) => make("label", {}, name, make("input", { type: "range", min: name === "width" ? 256 : 0, max: most, step: 64,
-    value: look[name], "aria-label": name, oninput: (event) => { look[name] = Number(event.target.value); onchange(); } }));
-  return make("span", { className: "bar" }, range("level", 65535), range("width", 65535));
+  const range = (name, least) => {
+    const said = make("output", {}, words(Math.round(look[name])));
+    const slider = make("input", { type: "range", min: least, max: 65535, step: 64, value: look[name], "aria-label": `${name}, in gray values of 16 bits`, oninput: () => {
+      look[name] = Number(slider.value);
+      said.textContent = words(look[name]);
+      onchange();
+    } });
+    return make("label", { title: "in gray values of 16 bits" }, name, slider, said);
+  };
+  return make("span", { className: "bar" }, range("level", 0), range("width", 256));
 }

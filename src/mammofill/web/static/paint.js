@@ -1,9 +1,12 @@
-import { ask, askJson, choice, complain, make, pause, send } from "./ask.js";
+import { ask, askJson, byArrows, choice, complain, make, pause, send, still, words } from "./ask.js";
+import { verdictWords } from "./browse.js";
 import { films } from "./films.js";
 import { windowOf } from "./gallery.js";
 import { area, draw, drawDifference, edges, packed, sixteen, tails, unpacked } from "./pixels.js";
 
 const THUMBS = 60;
+const VIEWS = [["fill", "fills"], ["tissue", "the tissue before"], ["difference", "difference"], ["flicker", "flicker with the tissue"]];
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export async function paint(place, all, [wantedSet, wantedRow]) {
   const infillers = await askJson("/api/infillers");
@@ -16,8 +19,8 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   const painters = infillers.filter((one) => one.method !== "copy-paste");
   const pasters = infillers.filter((one) => one.method === "copy-paste");
   const state = {
-    infiller: (painters[0] ?? infillers[0]).id, guidance: null, facts: {}, seed: 0, seeds: 3,
-    set: null, lender: null, row: null, place: null, tissue: "normal", side: 0, before: null, mask: null, hole: null, own: null, chosen: null, donor: null, refused: "", window: { level: 32768, width: 65535 },
+    infiller: (painters.find((one) => one.verdict === "reached") ?? painters[0] ?? infillers[0]).id, guidance: null, facts: {}, seed: 0, seeds: 3,
+    set: null, lender: null, row: null, place: null, tissue: "normal", side: 0, before: null, mask: null, hole: null, own: null, laidOwn: false, note: "", chosen: null, donor: null, refused: "", window: { level: 32768, width: 65535 },
     tool: "draw", size: 5, view: "fill", fills: [], painting: null, stroke: null,
   };
   const about = (id) => infillers.find((one) => one.id === id);
@@ -26,8 +29,9 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   const film = films((one, row, column) => chooseWindow(one, row, column));
   const tissues = choice("tissue", [["normal", "normal"], ["benign", "with a benign lesion"], ["malignant", "with a malignant lesion"]], state.tissue,
     (tissue) => { state.tissue = tissue; chooseSet(state.set); });
-  const picture = make("canvas"), drawing = make("canvas", { "aria-label": "draw the lesion here" });
-  const strip = make("div", { className: "strip", "aria-label": "patches to paint into" });
+  const picture = make("canvas"), drawing = make("canvas", { tabIndex: 0, role: "img", "aria-label": "the lesion that is drawn; arrow keys move it" });
+  const strip = make("div", { className: "strip", role: "group", "aria-label": "patches to paint into" });
+  byArrows(strip);
   const verdict = make("p", { className: "verdict", role: "status" });
   const results = make("div", { className: "fills" });
   let asking = null;
@@ -37,8 +41,10 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   const keepButton = make("button", { id: "keep", disabled: true, onclick: () => keep() }, "Keep");
   const keepWords = make("span", { className: "faint", role: "status", id: "kept" });
   const conditions = make("span", { className: "bar" }), judged = make("p", { className: "faint" });
-  const look = make("span");
+  const look = make("span"), viewWords = make("span", { className: "faint" });
   const tools = {};
+  const ownButton = make("button", { id: "own-outline", hidden: true, onclick: () => layOwn() }, "its own outline");
+  const stage = make("div", { className: "stage" }, picture, drawing);
   const tool = (name, words) => (tools[name] = make("button", { "aria-pressed": String(state.tool === name), onclick: () => {
     state.tool = name;
     drawing.parentElement.classList.toggle("moves", name === "move");
@@ -49,25 +55,26 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     make("section", {},
       make("div", { className: "bar" }, choice("paint into", [...sets, ...filmed].map((one) => [one.id, `${one.kind}: ${one.place}`]), first, (id) => chooseSet(id)), tissues),
       film.place,
-      make("div", { className: "stage" }, picture, drawing),
+      stage,
+      make("p", { className: "faint legend" }, make("span", { className: "key lesion" }, "the lesion"), make("span", { className: "key hole" }, "what is repainted"), make("span", { className: "key refused" }, "cannot be filled")),
       strip,
       make("div", { className: "bar" }, tool("draw", "draw"), tool("erase", "erase"), tool("ellipse", "ellipse"), tool("move", "move"),
-        make("label", {}, "brush", make("input", { type: "range", min: 1, max: 24, value: state.size, "aria-label": "brush", oninput: (event) => { state.size = Number(event.target.value); } }))),
+        make("label", {}, "brush", make("input", { type: "range", min: 1, max: 24, value: state.size, "aria-label": "brush, in pixels of the patch", oninput: (event) => { state.size = Number(event.target.value); } }))),
       make("div", { className: "bar" },
         make("button", { id: "benign-outline", onclick: () => layOutline("benign") }, "a real benign outline"),
         make("button", { id: "malignant-outline", onclick: () => layOutline("malignant") }, "a malignant one"),
-        make("button", { id: "own-outline", hidden: true, onclick: () => layOwn() }, "its own outline"),
-        make("button", { onclick: () => { state.mask?.fill(0); state.donor = null; changed(); } }, "clear")),
+        ownButton,
+        make("button", { onclick: () => { state.mask?.fill(0); state.donor = null; drawn(); } }, "clear")),
       look),
     make("section", {},
       make("div", { className: "bar" },
-        choice("infiller", infillers.map((one) => [one.id, one.place]), state.infiller, (id) => { state.infiller = id; chooseInfiller(); if (state.place) chooseWindow(...state.chosen); else changed(); }),
-        make("label", {}, "seed", make("input", { type: "number", min: 0, value: 0, id: "seed", onchange: (event) => { state.seed = Number(event.target.value); } })),
-        make("label", {}, "seeds", make("input", { type: "number", min: 1, max: 6, value: 3, onchange: (event) => { state.seeds = Math.max(1, Math.min(6, Number(event.target.value))); } })),
+        choice("infiller", infillers.map((one) => [one.id, one.place]), state.infiller, (id) => { state.infiller = id; chooseInfiller(); if (state.place) chooseWindow(...state.chosen); else if (state.laidOwn) layOwn(); else changed(); }),
+        make("label", {}, "first seed", make("input", { type: "number", min: 0, value: 0, id: "seed", onchange: (event) => { state.seed = Number(event.target.value); } })),
+        make("label", {}, "fills of each class", make("input", { type: "number", min: 1, max: 6, value: 3, id: "seeds", onchange: (event) => { state.seeds = Math.max(1, Math.min(6, Math.round(Number(event.target.value)))); event.target.value = state.seeds; } })),
         conditions, go, stop),
       verdict, judged,
       make("div", { className: "bar" },
-        choice("show", [["fill", "fills"], ["flicker", "flicker with the tissue"], ["difference", "difference"]], "fill", (view) => { state.view = view; redraw(); }),
+        choice("show", still ? VIEWS.slice(0, -1) : VIEWS, "fill", (view) => { state.view = view; viewWords.textContent = view === "difference" ? "orange: brighter than the tissue; blue: darker" : ""; redraw(); }), viewWords,
         make("label", {}, "keep the ticked ones as", keepName), keepButton, keepWords),
       results)));
 
@@ -75,7 +82,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     const one = about(state.infiller);
     state.facts = {};
     state.guidance = null;
-    judged.textContent = `${one.method}, ${one.size_px} px, repaints ${one.hole}; ${one.judgement}`;
+    judged.textContent = `${one.method}, ${one.size_px} px, repaints ${one.hole}; ${one.verdict ? `judged: ${verdictWords(one.verdict)}` : "nobody has judged yet whether it paints the class asked for"}`;
     conditions.replaceChildren(
       ...(one.guidance === null ? [] : [make("label", {}, "guidance", make("input", { type: "number", min: 0, max: 20, step: 0.25, value: one.guidance, id: "guidance",
         onchange: (event) => { state.guidance = event.target.value === "" ? null : Number(event.target.value); } }))]),
@@ -95,22 +102,23 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     }
     film.hide();
     state.lender = id;
-    const wanted = { pathology: state.tissue, origin: "real", split: "train", whole: state.tissue === "normal", count: THUMBS };
+    const wanted = { pathology: state.tissue, origin: "real", split: "train", whole: true, count: THUMBS };
     const found = await askJson(`/api/patches/${id}/rows?${new URLSearchParams(wanted)}`);
     state.side = found.size_px;
     strip.replaceChildren();
     if (!found.rows.length && row === undefined) {
       throw new Error(state.tissue === "normal"
         ? "This set has no normal patch of the train split, all of it breast. Choose tissue with a lesion, and paint over it."
-        : `This set has no ${state.tissue} patch of the train split.`);
+        : `This set has no ${state.tissue} patch of the train split with its lesion whole in it.`);
     }
     const image = new Image();
     image.src = `/api/patches/${id}/sheet?rows=${found.rows.map((one) => one.row).join(",")}`;
     if (found.rows.length) await image.decode();
     strip.replaceChildren(...found.rows.map((one, number) => {
-      const thumb = make("canvas", { width: found.thumb_px, height: found.thumb_px, title: one.patch_id ?? "", onclick: () => choosePatch(one.row) });
+      const thumb = make("canvas", { width: found.thumb_px, height: found.thumb_px });
       thumb.getContext("2d").drawImage(image, -(number % found.columns) * found.thumb_px, -Math.floor(number / found.columns) * found.thumb_px);
-      return thumb;
+      return make("button", { "data-row": one.row, tabIndex: number ? -1 : 0, title: one.patch_id ?? "", "aria-label": `${one.pathology} patch of ${one.patient_id}`,
+        onclick: () => choosePatch(one.row) }, thumb);
     }));
     await choosePatch(row ?? found.rows[0].row);
   }
@@ -118,7 +126,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   async function forget() {
     await cancel();
     asking?.abort();
-    Object.assign(state, { row: null, place: null, before: null, mask: null, hole: null, own: null, donor: null, fills: [] });
+    Object.assign(state, { row: null, place: null, before: null, mask: null, hole: null, own: null, laidOwn: false, note: "", donor: null, fills: [] });
     results.replaceChildren();
     for (const canvas of [picture, drawing]) canvas.width = canvas.height = 1;
     go.disabled = true;
@@ -128,6 +136,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   async function choosePatch(row) {
     await forget();
     state.row = row;
+    for (const button of strip.children) button.setAttribute("aria-pressed", String(button.dataset.row === String(row)));
     const before = await sixteen(await ask(`/api/patches/${state.set}/raw/${row}`), state.side);
     await lay16(before, await ask(`/api/patches/${state.set}/mask/${row}`));
   }
@@ -136,10 +145,13 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   async function chooseWindow(one, row, column) {
     await forget();
     state.chosen = [one, row, column];
+    stage.hidden = true;
     if (!one) {
       verdict.textContent = "Click into the mammogram where a lesion should be.";
       return;
     }
+    verdict.classList.remove("bad");
+    verdict.textContent = "The window is cut …";
     const base = `/api/mammograms/${state.set}/${one.number}/window`, by = new URLSearchParams({ infiller: state.infiller });
     const found = await askJson(`${base}?${by}&row=${row}&column=${column}`);
     film.frame(found.top, found.left, found.size_px, found.refused);
@@ -160,16 +172,28 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     const [low, high] = tails(before);
     state.window = { level: (low + high) / 2, width: Math.max(1.6 * (high - low), least, 256) };
     look.replaceChildren(windowOf(state.window, redraw));
-    const ownButton = document.getElementById("own-outline");
+    stage.hidden = false;
     ownButton.hidden = !area(state.own);
     if (area(state.own)) await layOwn();
     else { redraw(); await changed(); }
   }
 
+  // Its outline, or, where the infiller repaints the mask alone, the least mask that hides the lesion's margin, too.
   async function layOwn() {
-    state.mask = state.own.slice();
+    complain(null);
+    const found = await send("/api/over-own", { ...target(), infiller: state.infiller });
+    state.mask = unpacked(found.mask, state.own.length);
     state.donor = null;
+    state.laidOwn = true;
+    state.note = found.grown_px ? `Its own outline, grown by ${found.grown_px} px: this infiller repaints the mask alone, and the lesion's margin would show around it. ` : "";
     await changed();
+  }
+
+  // A mask that somebody changed is no outline of the patch's own any more.
+  function drawn() {
+    state.laidOwn = false;
+    state.note = "";
+    return changed();
   }
 
   const target = () => state.place ? { window: state.place } : { patches: state.set, row: state.row };
@@ -199,8 +223,21 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     stroke(event);
   });
   drawing.addEventListener("pointermove", (event) => { if (state.stroke) stroke(event); });
-  drawing.addEventListener("pointerup", () => { if (state.stroke) { state.stroke = null; changed(); } });
-  drawing.addEventListener("pointercancel", () => { if (state.stroke) { state.stroke = null; changed(); } });
+  drawing.addEventListener("pointerup", endStroke);
+  drawing.addEventListener("pointercancel", endStroke);
+  drawing.addEventListener("keydown", (event) => {
+    if (!state.mask || !ARROWS[event.key]) return;
+    event.preventDefault();
+    state.mask = shifted(state.mask, ...ARROWS[event.key].map((one) => one * (event.shiftKey ? 5 : 1)));
+    redraw();
+    drawn();
+  });
+
+  function endStroke() {
+    if (!state.stroke) return;
+    state.stroke = null;
+    drawn();
+  }
 
   function stroke(event) {
     const [x, y] = at(event), { from, last } = state.stroke;
@@ -262,7 +299,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       if (cut || !area(mask)) continue;
       state.mask = centred(mask);
       state.donor = one.row;
-      await changed();
+      await drawn();
       return;
     }
     throw new Error(`No ${pathology} lesion of the train split lies whole in a patch of this set.`);
@@ -286,7 +323,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
         state.refused = error.message;
       }
     }
-    verdict.textContent = state.refused || `${area(state.mask)} px of lesion; ${area(state.hole)} px will be repainted`;
+    verdict.textContent = state.note + (state.refused || `${words(area(state.mask))} px of lesion; ${words(area(state.hole))} px will be repainted.`);
     verdict.classList.toggle("bad", Boolean(state.refused) && area(state.mask) > 0);
     go.disabled = Boolean(state.refused);
     redraw();
@@ -296,26 +333,37 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
 
   async function start() {
     complain(null);
-    const seeds = Array.from({ length: state.seeds }, (_, number) => state.seed + number);
+    const mask = packed(state.mask), seeds = Array.from({ length: state.seeds }, (_, number) => state.seed + number);
     const order = {
-      ...target(), mask: packed(state.mask), facts: state.facts, guidance: state.guidance,
-      infillers: [state.infiller, ...pasters.filter((one) => one.id !== state.infiller && one.size_px === state.side).map((one) => one.id).slice(0, 1)],
+      ...target(), mask, facts: state.facts, guidance: state.guidance, infillers: [state.infiller],
       fills: ["benign", "malignant"].flatMap((pathology) => seeds.map((seed) => ({ pathology, seed }))),
     };
     go.disabled = true;
     stop.hidden = false;
     stop.textContent = "Cancel";
     try {
+      const aside = await besides(mask);
+      order.infillers.push(...aside.infillers);
       const { painting, fills } = await send("/api/paint", order);
       state.painting = painting;
       state.fills = fills.map((said) => ({ ...said, canvas: make("canvas"), values: null, tick: null, asked: order, lender: state.lender, donor: state.donor }));
       lay();
+      if (aside.words) results.append(make("p", { className: "faint" }, aside.words));
       await follow(painting);
     } catch (error) {
       complain(error);
     }
+    for (const one of state.fills) if (!one.values) one.tick.parentElement.append(": not painted");
     stop.hidden = true;
     go.disabled = Boolean(state.refused);
+  }
+
+  // Who pastes is shown beside, unless its own hole, which may be a wider one, does not fit here.
+  async function besides(mask) {
+    const one = pasters.find((other) => other.id !== state.infiller && other.size_px === state.side);
+    if (!one) return { infillers: [] };
+    const { refused } = await send("/api/hole", { ...target(), infiller: one.id, mask });
+    return refused ? { infillers: [], words: `${one.place} is not shown beside: ${refused}` } : { infillers: [one.id] };
   }
 
   async function follow(painting) {
@@ -348,9 +396,11 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       groups.push(group);
       for (const pathology of ["benign", "malignant"]) {
         group.append(make("div", { className: "line" }, ...state.fills.filter((one) => one.infiller === id && one.pathology === pathology).map((one) => {
-          one.tick = make("input", { type: "checkbox", disabled: true, onchange: countKept, "aria-label": `keep ${pathology} ${one.seed}` });
+          one.tick = make("input", { type: "checkbox", disabled: true, onchange: countKept, "aria-label": `keep the ${pathology} fill of seed ${one.seed} by ${about(id).place}` });
+          one.canvas.setAttribute("role", "img");
+          one.canvas.setAttribute("aria-label", `${pathology} fill, seed ${one.seed}`);
           return make("figure", { className: "fill" }, one.canvas,
-            make("figcaption", {}, make("label", {}, one.tick, " ", make("span", { className: pathology }, pathology), ` ${one.seed}`)));
+            make("figcaption", {}, make("label", {}, one.tick, " ", make("span", { className: pathology }, pathology), `, seed ${one.seed}`)));
         })));
       }
     }
@@ -364,7 +414,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   function showFill(one) {
     if (!one.values) return;
     if (state.view === "difference") drawDifference(one.canvas, one.values, state.before, state.side, state.window);
-    else draw(one.canvas, state.view === "flicker" && flick ? state.before : one.values, state.side, state.window);
+    else draw(one.canvas, state.view === "tissue" || (state.view === "flicker" && flick) ? state.before : one.values, state.side, state.window);
   }
 
   const ticked = () => state.fills.filter((one) => one.tick?.checked);
@@ -400,7 +450,10 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     countKept();
   }
 
+  const escape = (event) => { if (event.key === "Escape") cancel().catch(complain); };
+  addEventListener("keydown", escape);
+
   chooseInfiller();
   if (first) await chooseSet(first, wantedRow === undefined ? undefined : Number(wantedRow));
-  return () => { clearInterval(flicker); asking?.abort(); cancel(); film.close(); };
+  return () => { removeEventListener("keydown", escape); clearInterval(flicker); asking?.abort(); cancel(); film.close(); };
 }

@@ -21,7 +21,8 @@ async function next(known) {
   document.body.classList.toggle("pairs", pairs);
   if (pairs) byId("hint").textContent = "Left or right arrow chooses, Enter confirms.";
   if (turn.position === turn.cases) {
-    byId("case").hidden = byId("other").hidden = true;
+    byId("cases").hidden = true;
+    document.body.classList.add("over");
     byId("question").replaceChildren(document.createTextNode(`All ${pairs ? "pairs are judged" : "cases are rated"}. Thank you; you may close this page.`));
     return;
   }

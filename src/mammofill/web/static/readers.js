@@ -1,42 +1,61 @@
-import { askJson, choice, complain, make, send } from "./ask.js";
+import { askJson, choice, complain, make, send, words } from "./ask.js";
+
+const MADE_BY_HAND_OR_INFILLER = ["synthesize", "paint-by-hand"];
 
 export async function readers(place, all) {
-  const sets = all.artifacts.filter((one) => one.kind === "patches" && one.usable).map((one) => [one.id, one.place]);
-  const asked = { name: "readers-1", real: sets[0]?.[0], synthetic: sets.at(-1)?.[0], kind: "ratings", cases: 10, readers: 4, seed: 0 };
+  const sets = all.artifacts.filter((one) => one.kind === "patches" && one.usable);
+  const named = sets.map((one) => [one.id, one.place]);
+  const synthetic = sets.find((one) => MADE_BY_HAND_OR_INFILLER.includes(one.stage));
+  const paintedInto = synthetic?.inputs.find((one) => one.role === "patches")?.id;
+  const real = sets.find((one) => one.id === paintedInto) ?? sets.find((one) => !MADE_BY_HAND_OR_INFILLER.includes(one.stage));
+  const asked = { name: "readers-1", real: real?.id, synthetic: (synthetic ?? sets.at(-1))?.id, kind: "ratings", cases: 10, readers: 4, seed: 0 };
   const studies = make("div", { className: "artifacts" });
-  const number = (name, most) => make("label", {}, name, make("input", { type: "number", min: name === "seed" ? 0 : 1, max: most, value: asked[name], onchange: (event) => { asked[name] = Number(event.target.value); } }));
+  const number = (name, least, most, said = name) => make("label", {}, said, make("input", { type: "number", min: least, max: most, value: asked[name], onchange: (event) => { asked[name] = Number(event.target.value); } }));
+  const go = make("button", { className: "main", disabled: !sets.length, onclick: begin }, "Make the study");
   place.replaceChildren(
     make("h2", {}, "Reader studies"),
-    make("p", { className: "faint" }, "Real and synthetic lesions, matched by class and size, without a word of who made them. Give each reader their own address; what they rate is kept at once. Analyse with mammofill analyse-readers."),
+    make("p", { className: "faint" }, "Real and synthetic lesions, matched by class and size, without a word of who made them. Give each reader their own address; what they rate is kept at once."),
     studies,
     make("h3", {}, "A new one"),
-    make("div", { className: "bar" },
+    synthetic ? "" : make("p", {}, "No set of this folder was painted: there is nothing yet to show to readers beside real lesions. Keep fills on the Paint page, or use mammofill synthesize."),
+    make("div", { className: "form" },
       make("label", {}, "name", make("input", { value: asked.name, maxLength: 40, onchange: (event) => { asked.name = event.target.value; } })),
-      choice("real lesions of", sets, asked.real, (id) => { asked.real = id; }),
-      choice("synthetic ones of", sets, asked.synthetic, (id) => { asked.synthetic = id; }),
-      choice("readers", [["ratings", "rate each case"], ["pairs", "say which of two is real"]], asked.kind, (kind) => { asked.kind = kind; }),
-      number("cases", 500), make("span", { className: "faint" }, "of each class and origin"), number("readers", 50), number("seed", 2 ** 31 - 1),
-      make("button", { className: "main", onclick: begin }, "Make")));
+      choice("what readers do", [["ratings", "rate each case"], ["pairs", "say which of two is real"]], asked.kind, (kind) => { asked.kind = kind; }),
+      choice("real lesions of", named, asked.real, (id) => { asked.real = id; }),
+      choice("synthetic lesions of", named, asked.synthetic, (id) => { asked.synthetic = id; }),
+      number("cases", 1, 500, "cases of each class and origin"), number("readers", 1, 50), number("seed", 0, 2 ** 31 - 1), go));
 
   async function begin() {
     complain(null);
+    go.disabled = true;
     try {
       await send("/api/studies", asked);
       await load();
     } catch (error) {
       complain(error);
     }
+    go.disabled = false;
   }
 
   async function load() {
     const found = await askJson("/api/studies");
-    studies.replaceChildren(...found.map((one) => make("article", { className: "card" },
-      make("b", {}, one.name), make("span", { className: "kind" }, one.kind === "pairs" ? `${one.cases} pairs: which of the two is real` : `${one.cases} cases`),
-      make("table", {}, ...one.readers.map((reader, place) => make("tr", {},
-        make("td", {}, `reader ${place + 1}`), make("td", {}, `${reader.rated} of ${one.cases}`),
-        make("td", {}, make("code", {}, `${location.origin}/read?code=${reader.code}`))))))));
+    studies.replaceChildren(...found.map(card));
     if (!found.length) studies.replaceChildren(make("p", {}, "There is none yet."));
   }
 
   await load();
+}
+
+function card(one) {
+  if (one.error) return make("article", { className: "card" }, make("b", {}, one.name), make("p", { className: "bad" }, one.error));
+  const done = one.readers.filter((reader) => reader.rated === one.cases).length;
+  return make("article", { className: "card" },
+    make("b", {}, one.name), make("span", { className: "kind" }, one.kind === "pairs" ? `${words(one.cases)} pairs: which of the two is real` : `${words(one.cases)} cases`),
+    make("div", { className: "wide" }, make("table", {},
+      make("tr", {}, ...["reader", "done", "address"].map((name) => make("th", { scope: "col" }, name))),
+      ...one.readers.map((reader, place) => make("tr", {},
+        make("td", {}, `reader ${place + 1}`), make("td", {}, `${reader.rated} of ${one.cases}`),
+        make("td", {}, make("code", {}, `${location.origin}/read?code=${reader.code}`)))))),
+    make("p", { className: "faint" }, done ? `Done: ${done} of ${one.readers.length} readers. Analyse: ` : "Once readers are done, analyse: ",
+      make("code", {}, `mammofill analyse-readers ${one.place} --out analysis`)));
 }

@@ -4,29 +4,37 @@ import { paint } from "./paint.js";
 import { readers } from "./readers.js";
 
 const rooms = { browse, paint, readers };
+const titles = { browse: "Browse", paint: "Paint", readers: "Readers" };
+const place = document.getElementById("room");
 let leave = () => {};
 
 async function enter() {
-  const [name, ...rest] = decodeURIComponent(location.hash.slice(1) || "browse").split("/");
-  const place = document.getElementById("room");
+  const [asked, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const name = Object.hasOwn(rooms, asked) ? asked : "browse";
   leave();
   leave = () => {};
   complain(null);
+  document.title = `${titles[name]} – mammofill studio`;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  place.replaceChildren(make("p", { className: "faint" }, "…"));
+  place.replaceChildren(make("p", { className: "faint" }, "Looking through the folder …"));
   try {
     const all = await askJson("/api/artifacts");
     document.getElementById("folder").textContent = all.folder;
-    leave = (await (rooms[name] ?? browse)(place, all, rest)) ?? (() => {});
+    leave = (await rooms[name](place, all, rest)) ?? (() => {});
   } catch (error) {
-    place.replaceChildren();
+    place.replaceChildren(make("p", {}, make("button", { onclick: enter }, "Try again")));
     complain(error);
   }
 }
 
-addEventListener("hashchange", enter);
+// Whoever goes on by the keyboard goes on in the new room, and hears where it is.
+addEventListener("hashchange", () => {
+  enter();
+  scrollTo(0, 0);
+  place.focus({ preventScroll: true });
+});
 addEventListener("unhandledrejection", (event) => complain(event.reason));
 enter();
