@@ -18,6 +18,7 @@ from mammofill.ground.artifact import (
     begin,
     check_content,
     execution,
+    open_any,
     read_manifest,
     taught_by,
     upstream,
@@ -415,3 +416,28 @@ def test_who_only_chose_taught_nothing() -> None:
         LearnedFrom(f"train-classifier {CHOSEN} threshold)", ("P2", "P3")),
     ]
     assert taught_by(records) == {"P1", "P2"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [("kind", 5), ("stage", None), ("settings", []), ("seed", "x"), ("seed", True), ("device", 1), ("files", "x"),
+     ("files", {"a": "5"}), ("files", {"a" * 5000: 5}), ("hashes", []), ("hashes", {"a": None}), ("counts", None),
+     ("counts", {"a": float("nan")}), ("wall_seconds", "x"), ("format_version", float("inf")),
+     ("inputs", [{"role": "a", "kind": "b", "path": 5, "fingerprint": "f"}]),
+     ("patients_learned_from", [{"through": "x", "patients": [{}]}]), ("fingerprint", [1])],
+)  # fmt: skip
+def test_a_manifest_that_says_numbers_for_words_is_damaged(tmp_path: Path, entry: str, value: object) -> None:
+    with begin(tmp_path / "a", kind="k", stage="s", settings=Settings(), seed=0, inputs={}) as work:
+        assert work is not None
+        (work.folder / "x").write_bytes(b"x")
+        work.finish({"things": 1})
+    path = tmp_path / "a" / "artifact.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {entry: value}))
+    with pytest.raises(DamagedError, match="Make .* again"):
+        open_any(tmp_path / "a")
+
+
+def test_a_manifest_of_endless_brackets_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "artifact.json").write_bytes(b"[" * 100_000)
+    with pytest.raises(DamagedError, match="cannot be read"):
+        open_any(tmp_path)
