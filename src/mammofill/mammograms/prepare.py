@@ -15,7 +15,15 @@ from mammofill.ground.artifact import fingerprint_file, write_atomically
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.file_names import inside
 from mammofill.ground.foreign_files import ReadImage
-from mammofill.ground.imaging import Mask, StoredImage, encode_png, encode_tiff, resample, resample_mask_to_box
+from mammofill.ground.imaging import (
+    Mask,
+    StoredImage,
+    decode_png,
+    encode_png,
+    encode_tiff,
+    resample,
+    resample_mask_to_box,
+)
 from mammofill.mammograms.crops import crop_decision
 from mammofill.mammograms.draw_masks import draw_mask, share_in_picture, why_not_drawn
 from mammofill.mammograms.header_contradicts import why_another
@@ -28,6 +36,7 @@ from mammofill.mammograms.mask_checks import (
     breast_is_known,
     check_mask,
 )
+from mammofill.mammograms.mask_fits import MaskFit, fit_of, why_inverted_crop
 from mammofill.mammograms.mixed_values import Values
 from mammofill.mammograms.names_in_headers import hidden_name
 from mammofill.mammograms.picture_checks import why_blank, why_inverted, why_of_no_shape
@@ -66,6 +75,8 @@ class Prepared:
     """Size, times and number of each of these files: one that was changed since is made again."""
     values: list[Values] = field(default_factory=list)
     """What the values of each mammogram are like."""
+    fits: list[MaskFit] = field(default_factory=list)
+    """How masks fit their pictures, where that can be said."""
     sources: dict[str, list[int]] = field(default_factory=dict)
     """Size, times and number of each file that was read, by its path: one that was replaced since is read again."""
     made_for: str = ""
@@ -82,6 +93,7 @@ class Prepared:
         rows["exclusions"] = [Exclusion(**row) for row in rows["exclusions"]]
         rows["decisions"] = [Decision(**row) for row in rows["decisions"]]
         rows["values"] = [Values(**row) for row in rows["values"]]
+        rows["fits"] = [MaskFit(**row) for row in rows["fits"]]
         return Prepared(**rows)
 
 
@@ -171,6 +183,10 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         _read_lesion(source, entry, lesion, whole, shape, tissue, crop is not None, made)
     located = entry.all_lesions_located and not rows.exclusions
     located &= _is_each_lesion_once(entry, made)
+    if crop is not None or shape[0] == shape[1]:
+        rows.fits = _fits(working, made, crop is not None)
+        inverted_crops = (why_inverted_crop(fit, file, entry.patient_id) for fit in rows.fits)
+        rows.decisions.extend(decision for decision in inverted_crops if decision)
     name, halved = hidden_name(read.patient_id), read.halved_from is not None
     told = (read.bits, read.used_bits, read.signed, read.intent)
     rows.values.append(Values(entry.mammogram_id, *told, name, halved=halved))
@@ -191,6 +207,17 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         "source_file": file,
         "source_sha256": fingerprint_file(image_path),
     })  # fmt: skip
+
+
+def _fits(picture: StoredImage, made: _Made, in_crop: bool) -> list[MaskFit]:
+    """Say how the masks that were kept fit their picture."""
+    found = []
+    for row in made.rows.lesions:
+        mask = np.zeros(picture.shape, np.bool_)
+        inner = decode_png(made.files[f"masks/{row['lesion_id']}.png"]) > 0
+        mask[row["top"] : row["top"] + row["height"], row["left"] : row["left"] + row["width"]] = inner
+        found.append(fit_of(row["mammogram_id"], picture, mask, in_crop))
+    return found
 
 
 def _is_synthetic(read: ReadImage) -> bool:
