@@ -441,3 +441,34 @@ def test_a_manifest_of_endless_brackets_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "artifact.json").write_bytes(b"[" * 100_000)
     with pytest.raises(DamagedError, match="cannot be read"):
         open_any(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (".", "is a folder that is there already. Name a new one in it."),
+        ("", "is a folder that is there already. Name a new one in it."),
+        ("..", "is a folder that is there already. Name a new one in it."),
+        ("~/a", "begins with ~, which is understood by shells alone. Write the folder out."),
+        ("a\0b", "holds a sign that no name of a folder can hold"),
+        ("a\udcff", "holds a sign that no name of a folder can hold"),
+        ("x" * 250, "has a longer name than file systems take (255 bytes, the ending .partial with it)."),
+        ("dead", "is a link that leads nowhere. Remove it"),
+        ("loop", "is a link that leads nowhere. Remove it"),
+        ("file/x", "would lie in file, which is no folder."),
+    ],
+)
+def test_places_where_no_folder_can_be_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("x")
+    Path("dead").symlink_to("nowhere")
+    Path("loop").symlink_to("loop")
+    with (
+        pytest.raises(ArtifactError) as caught,
+        begin(name, kind="k", stage="s", settings=Settings(), seed=0, inputs={}),
+    ):
+        pass
+    assert why in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dead", "file", "loop"]

@@ -55,6 +55,8 @@ _LOCK_NAME = ".lock"
 """The lock of whoever writes in a partial folder, with the number of the process and the name of its machine in it."""
 _LOOK_SECONDS = 0.2
 """So long a stage waits for a lock: whoever only looks whether it is held (`holder_of`) has it for a moment."""
+_LONGEST_NAME = 255
+"""Bytes of the longest name of a folder on file systems of today."""
 SCRATCH_NAME = ".scratch"
 """Folder in a partial one for what only the way to the artifact needs."""
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -497,6 +499,7 @@ def begin(
     """
     out = Path(out)
     refuse_url(out, "Artifacts are made on a file system", pushed=True)
+    _check_place(out)
     for given in inputs.values():
         for one in given if isinstance(given, Sequence) else [given]:
             if isinstance(one, Artifact):
@@ -528,6 +531,30 @@ def begin(
             return
         note_plan(partial, plan)
         yield Work(out, partial, plan, _learned_upstream(inputs))
+
+
+def _check_place(out: Path) -> None:
+    """Refuse a place at which no folder can be made, before anything is tried there.
+
+    Raises:
+        ArtifactError: it has no name of its own, or one that no folder can have, or lies in a file or a dead link.
+    """
+    shown = ascii(str(out)) if len(str(out)) <= 300 else f"{str(out)[:150]!a}..."
+    why = ""
+    if out.name in ("", ".."):
+        why = "is a folder that is there already. Name a new one in it"
+    elif str(out).startswith("~"):
+        why = "begins with ~, which is understood by shells alone. Write the folder out"
+    elif any(one == "\0" or 0xD800 <= ord(one) < 0xE000 for one in str(out)):
+        why = "holds a sign that no name of a folder can hold. Choose another --out"
+    elif len(out.name.encode()) + len(PARTIAL) > _LONGEST_NAME:
+        why = f"has a longer name than file systems take ({_LONGEST_NAME} bytes, the ending {PARTIAL} with it)"
+    elif os.path.islink(out) and not os.path.exists(out):
+        why = "is a link that leads nowhere. Remove it, or choose another --out"
+    elif file := next((one for one in out.parents if os.path.exists(one) and not one.is_dir()), None):
+        why = f"would lie in {file}, which is no folder. Choose another --out"
+    if why:
+        raise ArtifactError(f"{shown} {why}.")
 
 
 @contextmanager
