@@ -396,8 +396,8 @@ def _in_plain_words(dataset: Dataset) -> Dataset:
 def _take_facts_of_frame(dataset: Dataset) -> None:
     """Say of an object of one frame what its functional groups say of that frame."""
     for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
-        frames = dataset.get(groups) or ()
-        if len(frames) != 1:
+        frames: Any = dataset.get(groups)
+        if not frames or len(frames) != 1:
             continue
         for name, facts in _OF_ONE_FRAME.items():
             for fact in facts if (items := frames[0].get(name)) else ():
