@@ -43,7 +43,7 @@ from pydicom.uid import (
 
 from mammofill.ground.compressed_frames import FrameFacts, facts_of_frame
 from mammofill.ground.errors import ImageFileError
-from mammofill.ground.foreign_files import ReadImage, Remark, check_size, open_regular
+from mammofill.ground.foreign_files import ReadImage, Remark, check_size, looks_like, open_regular
 from mammofill.ground.imaging import FULL_RANGE, StoredImage
 
 Window = Literal["none", "first"]
@@ -97,6 +97,8 @@ class DicomHeader:
     """SeriesInstanceUID."""
     intent: str | None = None
     """PresentationIntentType: FOR PRESENTATION or FOR PROCESSING. Source: DICOM PS3.3 C.8.11.7."""
+    modality: str | None = None
+    """Modality, for example MG. Source: DICOM PS3.3 C.7.3.1.1.1."""
     remarks: tuple[Remark, ...] = ()
     """Facts that are there and cannot be read, and are taken for unknown."""
 
@@ -186,6 +188,9 @@ def read(path: str | Path, window: Window = "none", half_if_rows: int | None = N
             header.patient_id,
             is_compressed=dataset.file_meta.TransferSyntaxUID.is_encapsulated,
             halved_from=(header.rows, header.columns) if half else None,
+            modality=header.modality,
+            laterality=header.laterality,
+            view=header.view,
         )
 
 
@@ -332,7 +337,9 @@ def _refusals(path: Path) -> Iterator[None]:
         except ImageFileError:
             raise
         except InvalidDicomError as error:
-            raise ImageFileError(f"{path} is not a DICOM file: {_what_it_looks_like(path)}.") from error
+            raise ImageFileError(
+                f"{path} is not a DICOM file: {looks_like(path) or 'it lacks the DICM mark and a file header'}."
+            ) from error
         except (MemoryError, KeyboardInterrupt, SystemExit):
             raise
         except OSError as error:
@@ -359,7 +366,43 @@ def _quiet(logger: logging.Logger) -> Iterator[None]:
 
 def _dataset(path: Path, pixels: bool) -> Dataset:
     with open_regular(path) as file:
-        return dcmread(file, stop_before_pixels=not pixels)
+        return _in_plain_words(dcmread(file, stop_before_pixels=not pixels))
+
+
+_OF_ONE_FRAME = {
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
+    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+    "PixelMeasuresSequence": ("PixelSpacing",),
+}
+"""Where an object made for several frames, as of tomosynthesis, says of each what others say of the whole. Source:
+DICOM PS3.3 C.7.6.16.2."""
+
+
+def _in_plain_words(dataset: Dataset) -> Dataset:
+    """Bring a header whose meaning is certain to the words of most: case, spaces, one sample, the facts of one frame.
+
+    Source of spaces that do not count: DICOM PS3.5 section 6.2, CS.
+    """
+    said = dataset.get("PhotometricInterpretation")
+    if isinstance(said, str) and (plain := said.strip(" \0").upper()) != said:
+        dataset.PhotometricInterpretation = plain
+    if "SamplesPerPixel" not in dataset and str(dataset.get("PhotometricInterpretation")).startswith("MONOCHROME"):
+        dataset.SamplesPerPixel = 1
+    if "SharedFunctionalGroupsSequence" in dataset or "PerFrameFunctionalGroupsSequence" in dataset:
+        _take_facts_of_frame(dataset)
+    return dataset
+
+
+def _take_facts_of_frame(dataset: Dataset) -> None:
+    """Say of an object of one frame what its functional groups say of that frame."""
+    for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+        frames: Any = dataset.get(groups)
+        if not frames or len(frames) != 1:
+            continue
+        for name, facts in _OF_ONE_FRAME.items():
+            for fact in facts if (items := frames[0].get(name)) else ():
+                if fact not in dataset and fact in items[0]:
+                    dataset[fact] = items[0][fact]
 
 
 @dataclass(frozen=True)
@@ -379,7 +422,7 @@ class _Start:
 
 def _parsed(path: Path) -> _Start:
     with open_regular(path) as file:
-        dataset = dcmread(file, stop_before_pixels=True)
+        dataset = _in_plain_words(dcmread(file, stop_before_pixels=True))
         # Source of this element's layout: DICOM PS3.5 section 7.1.2, Explicit VR, tag (7FE0,0010).
         element, length = file.read(8), int.from_bytes(file.read(4), "little")
         return _Start(dataset, element, length, file.tell(), os.fstat(file.fileno()).st_size)
@@ -401,7 +444,9 @@ def _stored(path: Path, start: _Start, notes: _Notes) -> tuple[NDArray[np.intege
     header = _header_of_whole(path, dataset)
     if "Rows" not in dataset:  # the library gives up on all of a compressed file whose end is missing
         raise ImageFileError(f"{path} is truncated: it ends before its pixels do. Fetch it again.")
-    if "PixelData" not in dataset:
+    if fractions := [name for name in ("FloatPixelData", "DoubleFloatPixelData") if name in dataset]:
+        raise ImageFileError(f"{path} holds fractions ({fractions[0]}); mammograms and masks are of whole numbers.")
+    if not dataset.get("PixelData"):
         raise ImageFileError(f"{path} holds no pixel data, only a header.")
     _check_readable(path, header, dataset)
     _check_length(path, header, dataset)
@@ -411,7 +456,7 @@ def _stored(path: Path, start: _Start, notes: _Notes) -> tuple[NDArray[np.intege
 def _half_stored(path: Path, start: _Start, least_rows: int) -> tuple[NDArray[np.integer[Any]], Dataset, _Notes] | None:
     """Decode JPEG 2000 at half its resolution; None where it is none, would be too low, or has no lower resolution."""
     syntax = start.dataset.file_meta.get("TransferSyntaxUID")
-    if syntax not in (JPEG2000, JPEG2000Lossless) or int(start.dataset.get("Rows") or 0) // 2 < least_rows:
+    if syntax not in (JPEG2000, JPEG2000Lossless) or _header_of_whole(path, start.dataset).rows // 2 < least_rows:
         return None
     dataset = _dataset(path, pixels=True)
     header = _header_of_whole(path, dataset)
@@ -466,13 +511,14 @@ def _header_of_whole(path: Path, dataset: Dataset) -> DicomHeader:
 
 
 def _header(path: Path, dataset: Dataset) -> DicomHeader:
-    missing = [name for name in ("Rows", "Columns", "BitsStored", "PhotometricInterpretation") if name not in dataset]
+    missing = [name for name in (*_SIZES, "PhotometricInterpretation") if name not in dataset]
     if missing:
         kind = getattr(dataset.file_meta.get("MediaStorageSOPClassUID", None), "name", "of no named kind")
         raise ImageFileError(f"{path} holds no image: its header ({kind}) lacks {', '.join(missing)}.")
     syntax = dataset.file_meta.get("TransferSyntaxUID", None)
     if syntax is None:
         raise ImageFileError(f"{path} does not say its transfer syntax (0002,0010), so its pixels cannot be decoded.")
+    numbers = {name: _whole_number(path, dataset, name) or 0 for name in _SIZES}
     notes = _Notes(path, [])
 
     def text(name: str) -> str | None:
@@ -480,11 +526,11 @@ def _header(path: Path, dataset: Dataset) -> DicomHeader:
 
     intent = text("PresentationIntentType")
     return DicomHeader(
-        rows=int(dataset.Rows),
-        columns=int(dataset.Columns),
-        frames=int(dataset.get("NumberOfFrames") or 1),
-        samples_per_pixel=int(dataset.get("SamplesPerPixel") or 1),
-        bits_stored=int(dataset.BitsStored),
+        rows=numbers["Rows"],
+        columns=numbers["Columns"],
+        frames=_whole_number(path, dataset, "NumberOfFrames") or 1,
+        samples_per_pixel=_whole_number(path, dataset, "SamplesPerPixel") or 1,
+        bits_stored=numbers["BitsStored"],
         photometric=str(dataset.PhotometricInterpretation),
         transfer_syntax=str(syntax.name),
         series_description=text("SeriesDescription"),
@@ -496,8 +542,25 @@ def _header(path: Path, dataset: Dataset) -> DicomHeader:
         sop_instance_uid=text("SOPInstanceUID"),
         series_uid=text("SeriesInstanceUID"),
         intent=intent.upper() if intent else None,
+        modality=text("Modality"),
         remarks=tuple(notes.remarks),
     )
+
+
+_SIZES = ("Rows", "Columns", "BitsAllocated", "BitsStored")
+
+
+def _whole_number(path: Path, dataset: Dataset, name: str) -> int | None:
+    """Return a number on which it hangs what the pixels are; None where it is left out or empty."""
+    value = dataset.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        if isinstance(value, int | float | str) and int(value) == float(value):
+            return int(value)
+    except ValueError:
+        pass
+    raise ImageFileError(f"{path} has {value!r} as {name}, where one whole number must stand. Its header is damaged.")
 
 
 @dataclass
@@ -551,6 +614,10 @@ def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
         raise ImageFileError(
             f"{path} says MONOCHROME without 1 or 2 (0028,0004), so nobody can say whether its low values are dark."
         )
+    if header.samples_per_pixel == 1 and header.photometric in ("", "None"):
+        raise ImageFileError(
+            f"{path} does not say whether its low values are dark (PhotometricInterpretation is empty)."
+        )
     if header.samples_per_pixel != 1 or header.photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise ImageFileError(
             f"{path} is a colour image ({header.photometric}, {header.samples_per_pixel} samples per pixel); "
@@ -580,7 +647,8 @@ def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
         )
     if header.bits_stored < 1 or header.bits_stored > 16 or int(dataset.BitsAllocated) > 16:
         raise ImageFileError(f"{path} stores {header.bits_stored} bits per pixel; up to 16 can be kept.")
-    high_bit = int(dataset.get("HighBit", header.bits_stored - 1))
+    said_bit = _whole_number(path, dataset, "HighBit")
+    high_bit = header.bits_stored - 1 if said_bit is None else said_bit
     if high_bit != header.bits_stored - 1:
         raise ImageFileError(
             f"{path} keeps its {header.bits_stored} bits up to bit {high_bit}; the standard wants them lowest (HighBit "
@@ -1002,22 +1070,3 @@ def _note_doubts(dataset: Dataset, notes: _Notes) -> None:
     if sides and abs(sides[0] / sides[1] - 1) > _SQUARE:
         found = f"its PixelAspectRatio is {sides[0]:g} to {sides[1]:g}."
         notes.add("pixels-not-square", found, "Kept as they are.")
-
-
-def _what_it_looks_like(path: Path) -> str:
-    with open_regular(path) as file:
-        head = file.read(16)
-    known = {
-        b"\x89PNG": "a PNG image",
-        b"\xff\xd8\xff": "a JPEG image",
-        b"II*\0": "a TIFF image",
-        b"MM\0*": "a TIFF image",
-        b"P5": "a PGM image",
-        b"%PDF": "a PDF document",
-        b"PK": "a ZIP archive",
-        b"<": "a web page or XML",
-    }
-    for start, name in known.items():
-        if head.startswith(start):
-            return f"it looks like {name}"
-    return "it is empty" if not head else "it lacks the DICM mark and a file header"

@@ -19,7 +19,7 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
 from mammofill.ground.errors import ImageFileError
-from mammofill.ground.foreign_files import ReadImage, Remark, check_size, open_regular
+from mammofill.ground.foreign_files import ReadImage, Remark, check_size, looks_like, open_regular
 from mammofill.ground.imaging import FULL_RANGE
 
 FORMATS = ("PNG", "TIFF", "PPM", "JPEG")
@@ -112,6 +112,10 @@ def read_values(path: Path, as_mask: bool = False) -> tuple[NDArray[np.integer[A
             raise ImageFileError(
                 f"{path} is {kind} (mode {picture.mode}); mammograms and masks are gray, of whole numbers."
             )
+        if picture.mode in _COLOURS and ";16" in str(getattr(picture, "tile", "")):
+            raise ImageFileError(
+                f"{path} is a colour picture of 16 bits, of which only 8 would be read. Save it as a gray picture."
+            )
         is_tiff = picture.format == "TIFF"
         orientation, bits, inverted = _orientation(picture), _bits(picture), _is_inverted(picture)
         _check_tiff(path, picture)
@@ -192,12 +196,19 @@ def _check_pgm(path: Path, picture: PillowImage.Image) -> None:
     most = tiles[0][3][1] if is_cut else 255 if picture.mode == "L" else FULL_RANGE
     kind = np.dtype(">u2" if most > 255 else "u1")
     with open_regular(path) as file:
-        file.seek(tiles[0][2])
+        file.seek(tiles[0][2] - 1)
+        line_end = file.read(1)
         content = file.read(picture.width * picture.height * kind.itemsize)
-        behind = file.read(64).strip()
+        more = file.read(64)
+        behind = more.strip()
     values = np.frombuffer(content[: len(content) // kind.itemsize * kind.itemsize], kind)
     if is_cut and values.size and int(values.max()) > most:
         raise ImageFileError(f"{path} says that its values go up to {most}, but holds {values.max()}.")
+    if line_end == b"\r" and content[:1] == b"\n" and more:
+        raise ImageFileError(
+            f"{path} ends the lines of its header as Windows does: the second mark would be read as the first pixel, "
+            "and all others beside their place. Save it again."
+        )
     if behind[:1] == b"P" and behind[1:2].isdigit():
         raise ImageFileError(f"{path} holds several pictures, one behind the other; one is needed.")
 
@@ -270,10 +281,8 @@ def _picture(path: Path) -> Iterator[PillowImage.Image]:
 
 
 def _why_not_known(path: Path) -> str:
-    with open_regular(path) as file:
-        head = file.read(4)
-    kinds = {b"II": "TIFF", b"MM": "TIFF", b"\x89PNG": "PNG", b"\xff\xd8": "JPEG"}
-    kind = next((name for start, name in kinds.items() if head.startswith(start)), None)
-    if kind is None:
-        return "is no DICOM, PNG, TIFF, PGM or JPEG image."
-    return f"is damaged, or a {kind} of a kind that is not read. Save it as an uncompressed TIFF or as a PNG."
+    looks = looks_like(path)
+    if "PNG" in looks or "TIFF" in looks or "JPEG image" in looks:
+        kind = looks.split()[-2]
+        return f"is damaged, or a {kind} of a kind that is not read. Save it as an uncompressed TIFF or as a PNG."
+    return f"is no DICOM, PNG, TIFF, PGM or JPEG image{f': {looks}' if looks else ''}."

@@ -114,6 +114,19 @@ def test_no_untrained_network_passes_for_imagenets(network: str, tmp_path: Path)
         read_start(start_from(path, network=network), path)
 
 
+def test_weights_that_are_no_numbers_are_refused(trained_squeezenet: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    tensors = load_file(trained_squeezenet)
+    tensors["features.0.weight"][0, 0, 0, 0] = float("nan")
+    save_file(tensors, tmp_path / "spoilt.safetensors")
+    settings = start_from(tmp_path / "spoilt.safetensors")
+    with pytest.raises(
+        WeightsError, match=r"spoilt.safetensors holds values in 'features.0.weight' that are no numbers"
+    ):
+        read_start(settings, find_weights(settings))
+
+
 def test_an_untrained_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "resnet50-imagenet.safetensors"
     save_file(torchvision.models.resnet50(weights=None).state_dict(), path)

@@ -326,3 +326,69 @@ def test_values_of_more_bits_are_the_pixels(tmp_path: Path) -> None:
     path = make(tmp_path / "a.dcm", np.arange(4096).reshape(64, 64), 12)
     values, _ = dicom.read_values(dicom.parse(path))
     assert np.array_equal(values, dicom.read_image(path))
+
+
+# ---- words whose meaning is certain, and numbers on which pixels hang -----------------------------------------------
+
+
+@pytest.mark.parametrize("said", ["MONOCHROME1 ", " MONOCHROME1", "Monochrome1"])
+def test_case_and_spaces_of_the_photometric_interpretation_do_not_count(tmp_path: Path, said: str) -> None:
+    path = make(tmp_path / "a.dcm", np.array([[0, 255]]), 8)
+    path.write_bytes(path.read_bytes().replace(b"MONOCHROME2 ", said.ljust(12).encode()))
+    assert dicom.read_image(path).tolist() == [[65535, 0]]
+
+
+def test_an_empty_photometric_interpretation_is_no_colour(tmp_path: Path) -> None:
+    with pytest.raises(ImageFileError, match="does not say whether its low values are dark"):
+        dicom.read(make(tmp_path / "a.dcm", np.array([[0, 255]]), 8, PhotometricInterpretation=""))
+
+
+def test_gray_without_its_number_of_samples_has_one(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(make(tmp_path / "a.dcm", np.array([[0, 4095]]), 12))
+    del dataset.SamplesPerPixel
+    dataset.save_as(tmp_path / "b.dcm")
+    assert dicom.read_image(tmp_path / "b.dcm").tolist() == [[0, 65535]]
+
+
+@pytest.mark.parametrize("name", ["Rows", "Columns", "BitsAllocated", "BitsStored", "NumberOfFrames", "HighBit"])
+def test_two_numbers_where_one_must_stand_are_told_by_name(tmp_path: Path, name: str) -> None:
+    dataset = pydicom.dcmread(make(tmp_path / "a.dcm", np.array([[0, 4095]]), 12))
+    setattr(dataset, name, [1, 2])
+    dataset.save_as(tmp_path / "b.dcm")
+    with pytest.raises(ImageFileError, match=rf"has \[1, 2\] as {name}, where one whole number must stand"):
+        dicom.read(tmp_path / "b.dcm")
+
+
+def test_a_file_without_bits_allocated_or_with_empty_pixels_is_told_so(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(make(tmp_path / "a.dcm", np.array([[0, 4095]]), 12))
+    dataset.PixelData = b""
+    dataset.save_as(tmp_path / "b.dcm")
+    with pytest.raises(ImageFileError, match="holds no pixel data, only a header"):
+        dicom.read(tmp_path / "b.dcm")
+    del dataset.BitsAllocated
+    dataset.save_as(tmp_path / "c.dcm")
+    with pytest.raises(ImageFileError, match="lacks BitsAllocated"):
+        dicom.read(tmp_path / "c.dcm")
+
+
+def test_fractions_are_refused_by_their_name(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(make(tmp_path / "a.dcm", np.array([[0, 4095]]), 12))
+    del dataset.PixelData
+    dataset.FloatPixelData = np.zeros(2, np.float32).tobytes()
+    dataset.save_as(tmp_path / "b.dcm")
+    with pytest.raises(ImageFileError, match=r"holds fractions \(FloatPixelData\)"):
+        dicom.read(tmp_path / "b.dcm")
+
+
+@pytest.mark.parametrize("where", ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"])
+def test_an_object_of_one_frame_says_slope_window_and_spacing_in_its_groups(tmp_path: Path, where: str) -> None:
+    frame, value, window, measures = Dataset(), Dataset(), Dataset(), Dataset()
+    value.RescaleSlope, value.RescaleIntercept = -1, 4095
+    window.WindowCenter, window.WindowWidth = 4095, 2
+    measures.PixelSpacing = [0.1, 0.2]
+    frame.PixelValueTransformationSequence, frame.FrameVOILUTSequence = [value], [window]
+    frame.PixelMeasuresSequence = [measures]
+    path = make(tmp_path / "a.dcm", np.array([[0, 1, 4095]]), 12, NumberOfFrames=1, **{where: [frame]})
+    assert dicom.read_image(path).tolist() == [[65535, 65519, 0]]
+    assert dicom.read_image(path, "first").tolist() == [[65535, 0, 0]]
+    assert dicom.read_header(path).spacing_mm == (0.1, 0.2)

@@ -18,6 +18,7 @@ from mammofill.ground.artifact import (
     begin,
     check_content,
     execution,
+    open_any,
     read_manifest,
     taught_by,
     upstream,
@@ -415,3 +416,59 @@ def test_who_only_chose_taught_nothing() -> None:
         LearnedFrom(f"train-classifier {CHOSEN} threshold)", ("P2", "P3")),
     ]
     assert taught_by(records) == {"P1", "P2"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [("kind", 5), ("stage", None), ("settings", []), ("seed", "x"), ("seed", True), ("device", 1), ("files", "x"),
+     ("files", {"a": "5"}), ("files", {"a" * 5000: 5}), ("hashes", []), ("hashes", {"a": None}), ("counts", None),
+     ("counts", {"a": float("nan")}), ("wall_seconds", "x"), ("format_version", float("inf")),
+     ("inputs", [{"role": "a", "kind": "b", "path": 5, "fingerprint": "f"}]),
+     ("patients_learned_from", [{"through": "x", "patients": [{}]}]), ("fingerprint", [1])],
+)  # fmt: skip
+def test_a_manifest_that_says_numbers_for_words_is_damaged(tmp_path: Path, entry: str, value: object) -> None:
+    with begin(tmp_path / "a", kind="k", stage="s", settings=Settings(), seed=0, inputs={}) as work:
+        assert work is not None
+        (work.folder / "x").write_bytes(b"x")
+        work.finish({"things": 1})
+    path = tmp_path / "a" / "artifact.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {entry: value}))
+    with pytest.raises(DamagedError, match="Make .* again"):
+        open_any(tmp_path / "a")
+
+
+def test_a_manifest_of_endless_brackets_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "artifact.json").write_bytes(b"[" * 100_000)
+    with pytest.raises(DamagedError, match="cannot be read"):
+        open_any(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (".", "is a folder that is there already. Name a new one in it."),
+        ("", "is a folder that is there already. Name a new one in it."),
+        ("..", "is a folder that is there already. Name a new one in it."),
+        ("~/a", "begins with ~, which is understood by shells alone. Write the folder out."),
+        ("a\0b", "holds a character that no name of a folder can hold"),
+        ("a\udcff", "holds a character that no name of a folder can hold"),
+        ("x" * 250, "has a longer name than file systems take (255 bytes, the ending .partial with it)."),
+        ("dead", "is a link that leads nowhere. Remove it"),
+        ("loop", "is a link that leads nowhere. Remove it"),
+        ("file/x", "would lie in file, which is no folder."),
+    ],
+)
+def test_places_where_no_folder_can_be_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("x")
+    Path("dead").symlink_to("nowhere")
+    Path("loop").symlink_to("loop")
+    with (
+        pytest.raises(ArtifactError) as caught,
+        begin(name, kind="k", stage="s", settings=Settings(), seed=0, inputs={}),
+    ):
+        pass
+    assert why in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dead", "file", "loop"]

@@ -326,3 +326,9 @@ def test_whatever_a_reader_of_tables_raises_is_told_in_words(tmp_path: Path, mon
     monkeypatch.setitem(collections.COLLECTIONS, "table", collections.CollectionReader(stumble))
     with pytest.raises(SourceError, match=r"cannot be read as table \(IndexError: list index out of range\)"):
         collections.read_collection(tmp_path, IngestSettings(collection="table"))
+
+
+@pytest.mark.parametrize("source", ["nowhere", "a\0b", "x" * 5000])
+def test_a_source_that_is_not_there_or_cannot_be_is_refused(tmp_path: Path, source: str) -> None:
+    with pytest.raises(SourceError, match=r"does not exist. Give the folder \(or table\) of the collection."):
+        ingest(source, tmp_path / "out", IngestSettings(collection="table"))

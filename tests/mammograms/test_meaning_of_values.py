@@ -558,3 +558,54 @@ def test_ingest_decides_about_a_mixed_collection(tmp_path: Path) -> None:
 def test_the_library_is_spoken_to_in_its_own_words() -> None:
     """Raw elements keep the bytes that `_number` falls back on."""
     assert RawDataElement(Tag(0x0028, 0x1053), "DS", 2, b"1,", 0, False, True).value == b"1,"
+
+
+# ---- pictures that would be read as something else ------------------------------------------------------------------
+
+
+def test_colours_of_16_bits_do_not_lose_a_faint_mask(tmp_path: Path) -> None:
+    rows = b"".join(b"\0" + b"\0\1" * 3 * 4 for _ in range(4))
+    header = struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    written = (
+        struct.pack(">I", len(one)) + kind + one + struct.pack(">I", zlib.crc32(kind + one)) for kind, one in chunks
+    )
+    (tmp_path / "m.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(written))
+    with pytest.raises(ImageFileError, match="is a colour picture of 16 bits, of which only 8 would be read"):
+        read_mask(tmp_path / "m.png")
+
+
+def test_a_mask_of_values_below_zero_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, -1], [-1, 0]], np.int32)).save(tmp_path / "m.tif")
+    with pytest.raises(ImageFileError, match="holds values down to -1; those of a mask start at 0"):
+        read_mask(tmp_path / "m.tif")
+
+
+def test_a_pgm_with_line_ends_of_windows_is_not_shifted(tmp_path: Path) -> None:
+    (tmp_path / "a.pgm").write_bytes(b"P5\r\n2 2\r\n255\r\n\1\2\3\4")
+    with pytest.raises(ImageFileError, match="ends the lines of its header as Windows does"):
+        pictures.read(tmp_path / "a.pgm")
+    (tmp_path / "b.pgm").write_bytes(b"P5\n2 2\n255\r\n\2\3\4")  # whose first pixel is 10
+    assert pictures.read_values(tmp_path / "b.pgm")[0].tolist() == [[10, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is empty"),
+        (b"PK\3\4rest", "it looks like a ZIP archive"),
+        (b"\x1f\x8brest", "it looks like a file packed with gzip"),
+        (b"GIF89a", "it looks like a GIF image"),
+        (b"<html>", "it looks like a web page or XML"),
+        (
+            b"version https://git-lfs.github.com/spec/v1",
+            "a pointer of Git LFS, in place of a file that was never fetched",
+        ),
+        (b"\0" * 128 + b"DICM", "it looks like a DICOM file"),
+    ],
+)
+def test_what_is_no_picture_is_called_by_its_name(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(ImageFileError, match="is no DICOM, PNG, TIFF, PGM or JPEG image") as caught:
+        pictures.read(tmp_path / "a.png")
+    assert words in str(caught.value)

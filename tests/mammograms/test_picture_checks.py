@@ -6,10 +6,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from collections_on_disk import ellipse, film
 from PIL import Image
 
+from mammofill import dicom
 from mammofill.audit import AuditSettings, audit
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 
@@ -87,3 +89,47 @@ def test_a_missing_pathology_is_not_to_be_explained(tmp_path: Path) -> None:
     assert found.exclusions["found"].tolist() == [
         "own.csv row 3 gives the pathology 'nan' for bb_1, which says that nobody knows it."
     ]
+
+
+def test_a_picture_whose_rows_and_columns_are_exchanged_or_that_has_hardly_a_row_is_left_out(tmp_path: Path) -> None:
+    def write(name: str, picture: np.ndarray) -> None:
+        head = f"P5 {picture.shape[1]} {picture.shape[0]} 65535\n".encode()
+        (tmp_path / name).write_bytes(head + picture.astype(">u2").tobytes())
+
+    write("a.pgm", film())
+    write("b.pgm", film(1).reshape(180, 300))
+    write("c.pgm", film(2)[:, :7])
+    cv2.imwrite(str(tmp_path / "m.png"), LESION.astype(np.uint8) * 255)
+    rows = ["image,mask,patient,pathology", "a.pgm,m.png,1,benign", "b.pgm,,2,normal", "c.pgm,,3,normal"]
+    (tmp_path / "own.csv").write_text("\n".join(rows))
+    found = ingest(tmp_path, tmp_path / "out", TABLE)
+    assert found.mammograms["mammogram_id"].tolist() == ["a"]
+    assert found.exclusions[["rule", "found"]].to_numpy().tolist() == [
+        ["rows-for-columns", "b.pgm says 180x300 pixels, but its rows fit each other only if it has 300x180: rows and "
+         "columns are exchanged in its header."],
+        ["picture-tiny", "c.pgm has 300x7 pixels: in fewer than 8 rows or columns nothing can be seen."],
+    ]  # fmt: skip
+
+
+def test_a_header_that_contradicts_its_table_or_is_of_no_mammogram_is_told(tmp_path: Path) -> None:
+    for name, side, view in (("a", "L", "MLO"), ("b", "L", "CC")):
+        dicom.write_image(
+            tmp_path / f"{name}.dcm",
+            film() >> 4,
+            patient_id=name,
+            uid_names=(name,),
+            bits=12,
+            laterality=side,
+            view=view,
+        )
+    dataset = pydicom.dcmread(tmp_path / "b.dcm")
+    dataset.Modality = "US"
+    dataset.save_as(tmp_path / "b.dcm")
+    cv2.imwrite(str(tmp_path / "m.png"), LESION.astype(np.uint8) * 255)
+    rows = ["image,mask,patient,pathology,laterality,view", "a.dcm,m.png,1,benign,R,CC", "b.dcm,,2,normal,L,CC"]
+    (tmp_path / "own.csv").write_text("\n".join(rows))
+    found = ingest(tmp_path, tmp_path / "out", TABLE).decisions.set_index("rule")["found"]
+    assert found["file-contradicts-table"] == (
+        "The header of a.dcm says left, where the table says right and mlo, where the table says cc."
+    )
+    assert found["no-mammogram"] == "b.dcm says that it is of the modality US; mammograms are MG."

@@ -251,7 +251,12 @@ def _refuse(
 
 
 def _check_trained(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Refuse a file of weights that no training has touched: such files exist, and bear hopeful names."""
+    """Refuse a file of weights that no training has touched, or that one spoilt: such files bear hopeful names."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise WeightsError(
+                f"{path} holds values in {name!r} that are no numbers: its training went astray. Give another file."
+            )
     means = [tensor for name, tensor in tensors.items() if name.endswith("running_mean")]
     traces = means or [tensor for name, tensor in tensors.items() if name.endswith("bias")]
     if not any(bool(tensor.any()) for tensor in traces):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mammofill.experiment.grid import ALL, RANDOM, SELECTIONS, Arm
+from mammofill.experiment.settings import check_shown_name
 from mammofill.experiment.stages import stage_named
 from mammofill.experiment.tables import merged, stage_settings
 from mammofill.ground.errors import SettingsError
@@ -63,6 +65,9 @@ def read_arms(tables: Any, shared: Mapping[str, Any], infillers: Mapping[str, An
         arm = _arm(table, shared, infillers, path, where)
         if arm.slug in arms:
             raise SettingsError(f"{where} and {arms[arm.slug].name!r} would share a folder. Give them other names.")
+        seen = unicodedata.normalize("NFKC", arm.name).casefold()
+        if alike := [one for one in arms.values() if unicodedata.normalize("NFKC", one.name).casefold() == seen]:
+            raise SettingsError(f"{where} and {alike[0].name!r} look the same in a report. Give them other names.")
         arms[arm.slug] = arm
     return list(arms.values())
 
@@ -73,6 +78,7 @@ def _checked_name(name: Any, number: int, path: Path) -> str:
         raise SettingsError(
             f"{path} [[arms]] number {number} must have a name with letters or digits, but has {name!r}."
         )
+    check_shown_name(name, f"{path} [[arms]] number {number}")
     return f"{path} [[arms]] {name!r}"
 
 

@@ -23,6 +23,10 @@ SELECTIONS = ALL, GATED, RANDOM = "all", "gated", "random"
 """Which fills an arm learns from: those that were painted, in their order; those that `select_synthetic` keeps; or, as
 the control of these, as many of each class drawn at random."""
 
+_MOST_TRAININGS = 10_000
+"""More trainings of one arm are a slip of the keyboard: at a minute each they take a week, and their steps alone fill
+the memory."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -64,7 +68,7 @@ class Grid:
         """Refuse nonsense."""
         check_setting(self, "infillers", self.infillers >= 1, "at least 1")
         check_setting(self, "classifiers", self.classifiers >= 1, "at least 1")
-        positive = all(dose > 0 for dose in self.doses) and len(set(self.doses)) == len(self.doses)
+        positive = all(0 < dose < float("inf") for dose in self.doses) and len(set(self.doses)) == len(self.doses)
         check_setting(self, "doses", positive, "different numbers above 0 (a dose of 0 is the reference arm)")
         shares = self.real_shares
         fits = all(0 < share <= 1 for share in shares) and len(set(shares)) == len(shares) and 1.0 in shares
@@ -80,6 +84,10 @@ class Grid:
         check_setting(self, "fold_repeats", self.fold_repeats >= 1, "at least 1")
         check_setting(self, "painted_for_each", self.painted_for_each >= 1, "at least 1")
         check_setting(self, "fold_repeats", self.fold_repeats == 1 or self.folds > 0, "1 where there are no folds")
+        cells = max(1, len(self.doses)) * len(shares)
+        trained = self.replicates * max(1, self.folds) * self.fold_repeats * cells
+        few = f"such that each arm is trained at most {_MOST_TRAININGS:,} times in all (it would be {trained:,} times)"
+        check_setting(self, "infillers", trained <= _MOST_TRAININGS, few)
 
     @property
     def replicates(self) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import textwrap
 import tomllib
+import unicodedata
 from argparse import SUPPRESS, ArgumentError
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -29,7 +30,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         if path.exists() and not path.is_file():
             raise SettingsError(f"{path} {why_no_file(path)}. Give the path of a TOML file.")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editor writes a mark before it
     except FileNotFoundError as error:
         raise SettingsError(f"{path} does not exist.{meant_path(path)} Give the path of a TOML file.") from error
     except (OSError, ValueError, RecursionError) as error:  # also numbers too long, and brackets too deep
@@ -158,6 +159,22 @@ def _with_files_found(values: Mapping[str, Any], where: str, folder: Path, withi
                 raise SourceError(f"{where}: {within + name} {file} {why_no_file(file)}. It is relative to {folder}.")
             found[name] = str(file)
     return found
+
+
+_LONGEST_NAME = 200
+
+
+def check_shown_name(name: str, where: str) -> None:
+    """Refuse a name that reports, tables and pages could not show as it is.
+
+    Raises:
+        SettingsError: it is far too long, or holds signs that are not seen: line ends, or what turns writing around.
+    """
+    unseen = [one for one in name if unicodedata.category(one) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
+    if unseen:
+        raise SettingsError(f"{where} must have a name of signs that can be seen, but {name!r} holds {unseen[0]!r}.")
+    if len(name) > _LONGEST_NAME:
+        raise SettingsError(f"{where} must have a name of at most {_LONGEST_NAME} signs, but has one of {len(name):,}.")
 
 
 def check_names(settings_class: type[Any], values: Mapping[str, Any], where: str, within: str = "") -> None:

@@ -110,7 +110,7 @@ from typing import Any
 from mammofill.experiment.arms import ARM_PRESETS, arm_tables, judging_arms, read_arms, readers_of
 from mammofill.experiment.grid import Arm, External, Grid, Plan
 from mammofill.experiment.infillers import Infillers, read_infillers, read_windows, with_hole
-from mammofill.experiment.settings import check_names, read_settings, read_toml
+from mammofill.experiment.settings import check_names, check_shown_name, read_settings, read_toml
 from mammofill.experiment.stages import stage_named
 from mammofill.experiment.steps import Step, steps_of
 from mammofill.experiment.tables import merged, place, stage_settings
@@ -213,7 +213,9 @@ def _plan(content: Mapping[str, Any], path: Path) -> Plan:
 
 
 def _name(content: Mapping[str, Any], path: Path) -> str:
-    return str(content.get("name", path.stem))
+    name = str(content.get("name", path.stem))
+    check_shown_name(name, str(path))
+    return name
 
 
 def _device(content: Mapping[str, Any], path: Path) -> str:

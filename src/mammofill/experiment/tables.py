@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,17 @@ def place(source: Any, where: str, path: Path) -> Path:
     """Return where a source lies that a study file names.
 
     Raises:
+        SettingsError: it is no text, or an empty one.
         SourceError: it is not there, or is a URL.
     """
-    refuse_source_url(str(source))
-    found = (path.parent / str(source)).resolve()
-    if not found.exists():
-        raise SourceError(f"{where}: the source {found} does not exist. It is relative to the study file.")
-    return found
+    if not isinstance(source, str) or not source.strip():
+        raise SettingsError(f"{where} must name a file or folder, as a text in quotes, but has {source!r}.")
+    refuse_source_url(source)
+    if not os.path.exists(path.parent / source):  # False as well for a text that cannot be a path
+        shell = " Write the folder out: ~, $ and % are not understood here." if source[0] in "~$%" else ""
+        meant = path.parent.resolve() / (source if len(source) <= 200 else f"{source[:200]}...")
+        raise SourceError(f"{where}: the source {meant} does not exist. It is relative to the study file.{shell}")
+    return (path.parent / source).resolve()
 
 
 def merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,12 @@ class ReadImage:
     """Whether reading it again takes a decoder."""
     halved_from: tuple[int, int] | None = None
     """(rows, columns) of the file, where only its half resolution was decoded."""
+    modality: str | None = None
+    """What a header says that made it, for example MG."""
+    laterality: str | None = None
+    """What a header says of the side, for example L."""
+    view: str | None = None
+    """What a header says of the view, for example CC."""
 
 
 def is_regular_file(path: Path) -> bool:
@@ -107,6 +113,41 @@ def check_size(path: Path, rows: int, columns: int) -> None:
         raise ImageFileError(f"{path} has {rows}x{columns} pixels: it is empty.")
     if rows * columns > MOST_PIXELS:
         raise ImageFileError(f"{path} has {rows}x{columns} pixels, far more than any mammogram.")
+
+
+_LOOKS_LIKE = {
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"II*\0": "a TIFF image",
+    b"MM\0*": "a TIFF image",
+    b"P5": "a PGM image",
+    b"GIF8": "a GIF image",
+    b"BM": "a BMP image",
+    b"RIFF": "a WebP image",
+    b"\0\0\0\x0cjP": "a JPEG 2000 image",
+    b"\xff\x4f\xff\x51": "a JPEG 2000 image",
+    b"%PDF": "a PDF document",
+    b"PK": "a ZIP archive",
+    b"\x1f\x8b": "a file packed with gzip",
+    b"7z": "a 7z archive",
+    b"\x93NUMPY": "an array of NumPy",
+    b"\x5c\x01\0\0": "a NIfTI volume",
+    b"version https://git-lfs": "a pointer of Git LFS, in place of a file that was never fetched",
+    b"<": "a web page or XML",
+    b"{": "JSON",
+}
+"""First bytes of files that get the name of an image."""
+
+
+def looks_like(path: Path) -> str:
+    """Say by its first bytes what a file is that is not what was expected; "" where that is not known."""
+    with open_regular(path) as file:
+        head = file.read(128 + 4)
+    if not head:
+        return "it is empty"
+    if head[128:] == b"DICM":
+        return "it looks like a DICOM file"
+    return next((f"it looks like {name}" for start, name in _LOOKS_LIKE.items() if head.startswith(start)), "")
 
 
 def _without_waiting(path: str, flags: int) -> int:

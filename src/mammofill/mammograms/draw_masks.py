@@ -47,6 +47,39 @@ def draw_mask(place: Circle | Outline | Box, shape: tuple[int, int], scale: tupl
     return inside if inside.any() else _line(_to_working(np.array([middle]), scale), shape)
 
 
+def why_not_drawn(place: Circle | Outline | Box) -> str:
+    """Say why a place is none, for messages; "" if it can be drawn."""
+    numbers = np.array(_points(place), np.float64)
+    if not np.isfinite(numbers).all():
+        return "has numbers that are not finite"
+    if isinstance(place, Circle) and not 0 < place.radius < np.inf:
+        return f"has the radius {place.radius:g}"
+    if isinstance(place, Box) and not (place.height > 0 and place.width > 0):
+        return f"is {place.height:g} high and {place.width:g} wide"
+    if len(numbers) > 1 and numbers.min() >= 0 and numbers.max() <= 1:
+        return "has numbers between 0 and 1 alone: they are shares of the picture, where pixels are needed"
+    return ""
+
+
+def share_in_picture(place: Circle | Outline | Box, shape: tuple[int, int]) -> float:
+    """Return the share of the box around a place that lies in a picture of (rows, columns) pixels."""
+    numbers = np.array(_points(place), np.float64)
+    low, high = numbers.min(axis=0), numbers.max(axis=0)
+    inside = np.clip(np.minimum(high, np.array(shape) - 0.5) - np.maximum(low, -0.5), 0, None)
+    sides = high - low
+    return float(np.prod(np.where(sides > 0, inside / np.where(sides > 0, sides, 1), 1.0)))
+
+
+def _points(place: Circle | Outline | Box) -> list[tuple[float, float]]:
+    """Return points (row, column) that span a place."""
+    if isinstance(place, Outline):
+        return [point for contour in place.contours for point in contour]
+    if isinstance(place, Box):
+        return [(place.top, place.left), (place.top + place.height, place.left + place.width)]
+    reach = place.radius
+    return [(place.row - reach, place.column - reach), (place.row + reach, place.column + reach)]
+
+
 def _within(centres: NDArray[np.floating], start: float, length: float) -> Mask:
     return np.asarray((centres >= start) & (centres < start + length), np.bool_)
 

@@ -25,6 +25,7 @@ from mammofill.mammograms.mammogram_set import (
     MAMMOGRAM_COLUMNS,
     MammogramSet,
 )
+from mammofill.mammograms.mask_fits import find_misfits
 from mammofill.mammograms.mixed_values import find_mixtures
 from mammofill.mammograms.names_in_headers import one_person_in_headers
 from mammofill.mammograms.prepare import FOLDERS, Prepared, is_whole, prepare, rows_path
@@ -154,8 +155,10 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
         gathered.decisions.extend(rows.decisions)
         gathered.hashes.update(rows.hashes)
         gathered.values.extend(rows.values)
+        gathered.fits.extend(rows.fits)
     for mixture in find_mixtures(gathered.values):
         gathered.decisions.append(Decision("collection", None, mixture.rule, mixture.found, mixture.done))
+    gathered.decisions.extend(find_misfits(gathered.fits))
     gathered.decisions.extend(_same_files_of_several_patients(gathered.mammograms))
     gathered.decisions.extend(_same_files_with_other_lesions(gathered))
     read = masks_from_files(collection.mammograms, gathered.mammograms, gathered.lesions, gathered.hashes)

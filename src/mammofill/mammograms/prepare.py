@@ -15,9 +15,18 @@ from mammofill.ground.artifact import fingerprint_file, write_atomically
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.file_names import inside
 from mammofill.ground.foreign_files import ReadImage
-from mammofill.ground.imaging import Mask, StoredImage, encode_png, encode_tiff, resample, resample_mask_to_box
+from mammofill.ground.imaging import (
+    Mask,
+    StoredImage,
+    decode_png,
+    encode_png,
+    encode_tiff,
+    resample,
+    resample_mask_to_box,
+)
 from mammofill.mammograms.crops import crop_decision
-from mammofill.mammograms.draw_masks import draw_mask
+from mammofill.mammograms.draw_masks import draw_mask, share_in_picture, why_not_drawn
+from mammofill.mammograms.header_contradicts import why_another
 from mammofill.mammograms.lesion_masks import find_lesion_mask, remarked
 from mammofill.mammograms.mammogram_set import base_folder, encode_tissue
 from mammofill.mammograms.mask_checks import (
@@ -27,9 +36,10 @@ from mammofill.mammograms.mask_checks import (
     breast_is_known,
     check_mask,
 )
+from mammofill.mammograms.mask_fits import MaskFit, fit_of, why_inverted_crop
 from mammofill.mammograms.mixed_values import Values
 from mammofill.mammograms.names_in_headers import hidden_name
-from mammofill.mammograms.picture_checks import why_blank, why_inverted
+from mammofill.mammograms.picture_checks import why_blank, why_inverted, why_of_no_shape
 from mammofill.mammograms.reading import HalvedImage, read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
@@ -41,6 +51,9 @@ FOLDERS = ("images", "masks", "tissue")
 
 _LEAST_IN_BREAST = 0.5
 """A mask with less of its area on breast than this is noted: it may lie at the wrong place."""
+
+_LEAST_IN_PICTURE = 0.5
+"""A circle, outline or box of which less than this lies in the picture is noted."""
 
 _TINY_PX = 4
 """A mask of fewer pixels than this is noted: there is no lesion to be seen in it."""
@@ -62,6 +75,8 @@ class Prepared:
     """Size, times and number of each of these files: one that was changed since is made again."""
     values: list[Values] = field(default_factory=list)
     """What the values of each mammogram are like."""
+    fits: list[MaskFit] = field(default_factory=list)
+    """How masks fit their pictures, where that can be said."""
     sources: dict[str, list[int]] = field(default_factory=dict)
     """Size, times and number of each file that was read, by its path: one that was replaced since is read again."""
     made_for: str = ""
@@ -78,6 +93,7 @@ class Prepared:
         rows["exclusions"] = [Exclusion(**row) for row in rows["exclusions"]]
         rows["decisions"] = [Decision(**row) for row in rows["decisions"]]
         rows["values"] = [Values(**row) for row in rows["values"]]
+        rows["fits"] = [MaskFit(**row) for row in rows["fits"]]
         return Prepared(**rows)
 
 
@@ -140,12 +156,17 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         rows.exclusions.append(_not_for_test(entry, image_path))
         return
     _check_shape(entry, image_path, whole.shape)
+    file = relative_path(image_path, source)
+    if shapeless := why_of_no_shape(pixels, file, entry):
+        rows.exclusions.append(shapeless)
+        return
     rows.decisions.extend(remarked(remark, entry.mammogram_id, entry.patient_id) for remark in read.remarks)
+    rows.decisions.extend(why_another(read, file, entry))
     source_shape = (whole.shape[0], whole.shape[1])
     scale = min(1.0, settings.height_px / source_shape[0]) if settings.height_px else 1.0
     shape = (max(1, round(source_shape[0] * scale)), max(1, round(source_shape[1] * scale)))
     working = resample(pixels, shape)
-    if blank := why_blank(working, relative_path(image_path, source), entry):
+    if blank := why_blank(working, file, entry):
         rows.exclusions.append(blank)
         return
     tissue = map_tissue(working, entry.view, entry.laterality)
@@ -153,7 +174,7 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     if crop is not None:
         rows.decisions.append(crop)
         tissue = np.full_like(tissue, Tissue.BREAST)
-    elif inverted := why_inverted(working, relative_path(image_path, source), entry):
+    elif inverted := why_inverted(working, file, entry):
         rows.decisions.append(inverted)
     if settings.keep_images or read.is_compressed:
         made.files[f"images/{entry.mammogram_id}.tiff"] = encode_tiff(working)
@@ -162,6 +183,10 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         _read_lesion(source, entry, lesion, whole, shape, tissue, crop is not None, made)
     located = entry.all_lesions_located and not rows.exclusions
     located &= _is_each_lesion_once(entry, made)
+    if crop is not None or shape[0] == shape[1]:
+        rows.fits = _fits(working, made, crop is not None)
+        inverted_crops = (why_inverted_crop(fit, file, entry.patient_id) for fit in rows.fits)
+        rows.decisions.extend(decision for decision in inverted_crops if decision)
     name, halved = hidden_name(read.patient_id), read.halved_from is not None
     told = (read.bits, read.used_bits, read.signed, read.intent)
     rows.values.append(Values(entry.mammogram_id, *told, name, halved=halved))
@@ -179,9 +204,20 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         "split": split,
         "official_split": entry.official_split,
         "all_lesions_located": located,
-        "source_file": relative_path(image_path, source),
+        "source_file": file,
         "source_sha256": fingerprint_file(image_path),
     })  # fmt: skip
+
+
+def _fits(picture: StoredImage, made: _Made, in_crop: bool) -> list[MaskFit]:
+    """Say how the masks that were kept fit their picture."""
+    found = []
+    for row in made.rows.lesions:
+        mask = np.zeros(picture.shape, np.bool_)
+        inner = decode_png(made.files[f"masks/{row['lesion_id']}.png"]) > 0
+        mask[row["top"] : row["top"] + row["height"], row["left"] : row["left"] + row["width"]] = inner
+        found.append(fit_of(row["mammogram_id"], picture, mask, in_crop))
+    return found
 
 
 def _is_synthetic(read: ReadImage) -> bool:
@@ -228,7 +264,7 @@ def _is_each_lesion_once(entry: MammogramEntry, made: _Made) -> bool:
         Whether their pathologies agree; where they do not, none of them is kept.
     """
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in made.rows.lesions if all(isinstance(one.place, tuple) for one in entry.lesions) else ():
+    for row in made.rows.lesions:
         place = (row["top"], row["left"], row["height"], row["width"])
         groups.setdefault((place, made.files[f"masks/{row['lesion_id']}.png"]), []).append(row)
     agree = True
@@ -326,13 +362,19 @@ def _find_masks(
         rows.decisions.extend(found.decisions)
         rows.decisions.extend(remarked(remark, lesion.lesion_id, patient_id) for remark in checked.remarks)
         return [resample_mask_to_box(part, shape) for part in checked.parts], found.file
-    drawn = draw_mask(lesion.place, shape, (shape[0] / pixels.shape[0], shape[1] / pixels.shape[1]))
     kind = type(lesion.place).__name__.lower()
+    if why := why_not_drawn(lesion.place):
+        raise MaskProblem("lesion-without-place", f"{lesion.source}: the {kind} of {lesion.lesion_id} {why}.")
+    drawn = draw_mask(lesion.place, shape, (shape[0] / pixels.shape[0], shape[1] / pixels.shape[1]))
     if not drawn.any():
         raise MaskProblem("mask-outside", f"{lesion.source}: the {kind} of {lesion.lesion_id} misses the image.")
     if drawn.mean() > LARGEST_SHARE:
         found_large = f"{lesion.source}: the {kind} of {lesion.lesion_id} marks {drawn.mean():.0%} of the picture."
         raise MaskProblem("mask-too-large", found_large)
+    if (share := share_in_picture(lesion.place, (pixels.shape[0], pixels.shape[1]))) < _LEAST_IN_PICTURE:
+        found_out = f"{lesion.source}: of the {kind} of {lesion.lesion_id} only {share:.0%} lies in the picture."
+        done = "Cut off at the border. Were rows and columns exchanged, or is it of another picture?"
+        rows.decisions.append(Decision(lesion.lesion_id, patient_id, "place-cut-off", found_out, done))
     return [resample_mask_to_box(drawn, shape)], None
 
 

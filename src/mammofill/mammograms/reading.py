@@ -113,6 +113,11 @@ def read_seen_mask(file: SeenFile) -> ReadMask:
 def _as_mask(path: Path, values: NDArray[np.integer[Any]], remarks: tuple[Remark, ...], is_jpeg: bool) -> ReadMask:
     # Counted, not sorted, and in few passes: the mask of a whole mammogram has 17 million pixels.
     highest = int(values.max())
+    if values.dtype.kind == "i" and int(values.min()) < 0:
+        raise ImageFileError(
+            f"{path} holds values down to {values.min()}; those of a mask start at 0, and the greatest is the lesion. "
+            "Save it as an unsigned picture."
+        )
     if highest <= 0:
         return ReadMask(np.zeros(values.shape, np.bool_), remarks)
     mask = np.asarray(values == highest, np.bool_)

@@ -68,8 +68,9 @@ def whereabouts(source: str | Path, settings: IngestSettings) -> Whereabouts:
     url = url_of_source(source)
     if url is not None:
         return InStore(url, settings)
-    if not Path(source).exists():
-        raise SourceError(f"{source} does not exist. Give the folder (or table) of the collection.")
+    if not os.path.exists(source):  # False as well for what cannot be a path
+        shown = str(source) if len(str(source)) <= 300 else f"{str(source)[:300]}..."
+        raise SourceError(f"{shown} does not exist. Give the folder (or table) of the collection.")
     return OnDisk(Path(source))
 
 

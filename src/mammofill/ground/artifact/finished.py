@@ -99,7 +99,8 @@ def upstream(artifact: Artifact, roles: Collection[str] | None = None) -> dict[s
             if roles is not None and record.role not in roles:
                 continue
             place = Path(os.path.normpath(folder / record.path))
-            if record.fingerprint in seen or not (place / MANIFEST_NAME).is_file():
+            # os.path.isfile is False for names that no file can have, where Path.is_file raises.
+            if record.fingerprint in seen or not os.path.isfile(place / MANIFEST_NAME):
                 continue
             ancestor = read_manifest(place)
             if ancestor.fingerprint == record.fingerprint:

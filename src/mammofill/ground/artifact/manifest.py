@@ -124,7 +124,7 @@ def manifest_of(text: bytes, folder: str) -> Manifest:
     try:
         content = json.loads(text)
         version = int(content["format_version"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise DamagedError(f"{path} cannot be read ({error!r}). Make the artifact again.") from error
     if version > FORMAT_VERSION:
         raise NewerFormatError(
@@ -138,9 +138,47 @@ def manifest_of(text: bytes, folder: str) -> Manifest:
         content["patients_learned_from"] = tuple(
             LearnedFrom(record["through"], tuple(record["patients"])) for record in content["patients_learned_from"]
         )
-        return Manifest(**content)
+        manifest = Manifest(**content)
+        _check_types(manifest)
+        return manifest
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedError(f"{path} lacks what a manifest must say ({error}). Make the artifact again.") from error
+
+
+def _check_types(manifest: Manifest) -> None:
+    """See that a manifest says words where words are needed, numbers where numbers are.
+
+    Raises:
+        TypeError: it does not; names the first such entry.
+    """
+    for name, kinds in _KINDS.items():
+        if not isinstance(getattr(manifest, name), kinds) or isinstance(getattr(manifest, name), bool):
+            raise TypeError(f"{name} is {getattr(manifest, name)!r}")
+    tables: tuple[tuple[dict[str, Any], type], ...] = (
+        (manifest.files, int),
+        (manifest.counts, int),
+        (manifest.hashes, str),
+    )
+    for table, kind in tables:
+        for name, value in table.items():
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise TypeError(f"{name} has {value!r}")
+    for record in manifest.inputs:
+        if wrong := [value for value in vars(record).values() if not isinstance(value, str)]:
+            raise TypeError(f"an input says {wrong[0]!r}")
+    for way in manifest.patients_learned_from:
+        if wrong := [value for value in (way.through, *way.patients) if not isinstance(value, str)]:
+            raise TypeError(f"patients_learned_from says {wrong[0]!r}")
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("kind", "stage", "package_version", "fingerprint"), (str,)),
+    **dict.fromkeys(("settings", "execution", "files", "hashes", "counts"), (dict,)),
+    **dict.fromkeys(("seed", "format_version"), (int,)),
+    "device": (str, type(None)),
+    "wall_seconds": (int, float),
+}
+"""What the entries of a manifest must be."""
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
@@ -151,7 +189,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     """
     for name, size in manifest.files.items():
         path = folder / name
-        found = path.stat().st_size if path.is_file() else None
+        found = path.stat().st_size if os.path.isfile(path) else None  # False for names that none can be
         if found != size:
             state = "is missing" if found is None else f"has {found} bytes"
             raise DamagedError(f"{path} {state}, but had {size} bytes when it was finished. Make {folder} again.")

@@ -18,6 +18,7 @@ from mammofill.ground.artifact.layout import (
     CHECKPOINT_NAME,
     LOCK_NAME,
     MANIFEST_NAME,
+    PARTIAL,
     PLAN_NAME,
     SCRATCH_NAME,
     as_json,
@@ -34,8 +35,11 @@ from mammofill.ground.artifact.plan import (
     settings_of_plan,
 )
 from mammofill.ground.artifact.verification import leave_mark, mark_of, verify
-from mammofill.ground.errors import MammofillError
+from mammofill.ground.errors import ArtifactError, MammofillError
 from mammofill.ground.file_names import refuse_url, why_no_file
+
+_LONGEST_NAME = 255
+"""Bytes of the longest name of a folder on today's file systems."""
 
 
 class Work:
@@ -133,6 +137,7 @@ def begin(
     """
     out = Path(out)
     refuse_url(out, "Artifacts are made on a file system", pushed=True)
+    _check_place(out)
     for given in inputs.values():
         for one in given if isinstance(given, Sequence) else [given]:
             if isinstance(one, Artifact):
@@ -164,6 +169,30 @@ def begin(
             return
         note_plan(partial, plan)
         yield Work(out, partial, plan, _learned_upstream(inputs))
+
+
+def _check_place(out: Path) -> None:
+    """Refuse a place at which no folder can be made, before anything is tried there.
+
+    Raises:
+        ArtifactError: it has no name of its own, or one that no folder can have, or lies in a file or a dead link.
+    """
+    shown = ascii(str(out)) if len(str(out)) <= 300 else f"{str(out)[:150]!a}..."
+    why = ""
+    if out.name in ("", ".."):
+        why = "is a folder that is there already. Name a new one in it"
+    elif str(out).startswith("~"):
+        why = "begins with ~, which is understood by shells alone. Write the folder out"
+    elif any(one == "\0" or 0xD800 <= ord(one) < 0xE000 for one in str(out)):
+        why = "holds a character that no name of a folder can hold. Choose another --out"
+    elif len(out.name.encode()) + len(PARTIAL) > _LONGEST_NAME:
+        why = f"has a longer name than file systems take ({_LONGEST_NAME} bytes, the ending {PARTIAL} with it)"
+    elif os.path.islink(out) and not os.path.exists(out):
+        why = "is a link that leads nowhere. Remove it, or choose another --out"
+    elif file := next((one for one in out.parents if os.path.exists(one) and not one.is_dir()), None):
+        why = f"would lie in {file}, which is no folder. Choose another --out"
+    if why:
+        raise ArtifactError(f"{shown} {why}.")
 
 
 def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:

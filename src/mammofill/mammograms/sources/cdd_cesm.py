@@ -84,12 +84,13 @@ def read_cdd_cesm(source: Path, settings: IngestSettings) -> Collection:
     named = [{**row, "Image_name": _clean(row["Image_name"])} for row in rows]
     low_energy = [row for row in named if _is_low_energy(row["Image_name"])]
     distinct, exclusions = one_row_each(low_energy, "Image_name")
-    reader = _Reader(pictures, _drawings(source), exclusions)
+    drawings = _drawings(source)
+    reader = _Reader(pictures, drawings, exclusions)
     mammograms = [reader.mammogram(row) for row in sorted(distinct, key=lambda row: row["Image_name"])]
     return Collection(
         tuple(entry for entry in mammograms if entry is not None),
         tuple(exclusions),
-        tuple(_about_other_rows(named)),
+        (*_about_other_rows(named), *_about_drawings(drawings, named)),
         tuple(_listed(row) for row in low_energy),
     )
 
@@ -130,9 +131,10 @@ def _find_table(source: Path, pictures: _Pictures) -> Path:
 
 
 def _clean(name: str) -> str:
-    """Return the name of an image without folder, ending and stray spaces."""
+    """Return the name of an image without folder, ending and stray spaces, in the case in which they are published."""
     last = re.split(r"[/\\]", name)[-1].strip()
-    return re.sub(r"\s*\.(jpe?g|png|tiff?)$", "", last, flags=re.IGNORECASE).strip()
+    name = re.sub(r"\s*\.(jpe?g|png|tiff?)$", "", last, flags=re.IGNORECASE).strip()
+    return name.upper() if _NAME.fullmatch(name) else name
 
 
 def _is_low_energy(name: str) -> bool:
@@ -230,11 +232,13 @@ def _place(text: str) -> Circle | Outline | Box | None:
     try:
         shape = json.loads(text)
         return _SHAPES[shape["name"]](shape)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
 
 
 def _numbers(shape: Mapping[str, Any], *names: str) -> tuple[float, ...]:
+    if any(isinstance(shape[name], bool) for name in names):
+        raise TypeError(f"{names} are not all numbers")
     numbers = tuple(float(shape[name]) for name in names)
     if not all(math.isfinite(number) for number in numbers):
         raise ValueError(f"{names} are not all finite")
@@ -266,7 +270,9 @@ def _rectangle(shape: Mapping[str, Any]) -> Box:
 
 def _ellipse(shape: Mapping[str, Any]) -> Outline:
     column, row, along, across = _numbers(shape, "cx", "cy", "rx", "ry")
-    turn = float(shape.get("theta", 0.0))  # clockwise on the screen, in radians, as a canvas turns
+    if min(along, across) <= 0:
+        raise ValueError("an ellipse needs two radii")
+    (turn,) = _numbers({"theta": 0.0, **shape}, "theta")  # clockwise on the screen, in radians, as a canvas turns
     angles = np.linspace(0, 2 * np.pi, _ELLIPSE_POINTS, endpoint=False)
     x, y = along * np.cos(angles), across * np.sin(angles)
     rows = row + x * math.sin(turn) + y * math.cos(turn)
@@ -334,6 +340,17 @@ def _about_other_rows(rows: Iterable[Row]) -> list[Decision]:
         for rule, group, story in about
         if group
     ]
+
+
+def _about_drawings(drawings: Mapping[str, Sequence[Row]], named: Iterable[Row]) -> list[Decision]:
+    """Say which regions are drawn on images that the table does not know."""
+    known = {row["Image_name"] for row in named}
+    lost = [row for name, rows in drawings.items() for row in rows if name not in known]
+    if not lost:
+        return []
+    found = f"{len(lost)} regions are drawn on images of no row, the first {lost[0]['row']} on {lost[0]['#filename']}."
+    done = "Not read. If a row names the image in another way, its lesions are missing there: give both one name."
+    return [Decision(lost[0]["row"], None, "drawings-of-no-row", found, done)]
 
 
 def _listed(row: Row) -> Listed:

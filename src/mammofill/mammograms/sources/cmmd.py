@@ -26,12 +26,11 @@ from mammofill.mammograms.sources.annotations import Collection, Decision, Exclu
 from mammofill.mammograms.sources.csv_table import Row, files_under, find_table, read_rows, recognises_table
 from mammofill.mammograms.sources.headers import read_header
 from mammofill.mammograms.sources.patients import patient_key
+from mammofill.mammograms.sources.sides_and_views import read_side, read_view
 
 _TABLE = "CMMD_clinicaldata_revision.csv"
 _COLUMNS = ("ID1", "LeftRight", "abnormality", "classification")
 _PATIENT = re.compile(r"D[12]-\d{4}", re.IGNORECASE)
-_SIDES = {"L": "left", "R": "right"}
-_VIEWS = {"CC": "cc", "MLO": "mlo"}
 _PATHOLOGIES = {"benign": "benign", "malignant": "malignant"}
 _ABNORMALITIES = {"mass": "mass", "calcification": "calcification", "both": "mass"}
 
@@ -69,6 +68,11 @@ def read_cmmd(source: Path, settings: IngestSettings) -> Collection:
         if not patient:
             strangers.append(path)
             continue
+        in_header = patients.get(patient_key(header.patient_id or ""), patient)
+        if in_header != patient:
+            found = f"{path} lies in the folder of {patient}, but its header says that it is of {in_header}."
+            exclusions.append(Exclusion(path.name, patient, "patient-contradicted", found))
+            continue
         name = next(name for name in _possible_names(f"{patient}_{path.stem}") if name not in names)
         names.add(name)
         mammograms.append(_mammogram(name, path, patient, header))
@@ -100,7 +104,7 @@ def _numbered(rows: list[Row]) -> list[Row]:
 
 
 def _breast(row: Row) -> Breast:
-    return row["ID1"], _SIDES.get(row["LeftRight"].upper())
+    return row["ID1"], read_side(row["LeftRight"])
 
 
 def _patient_in(path: Path) -> str | None:
@@ -117,8 +121,8 @@ def _mammogram(name: str, path: Path, patient: str, header: dicom.DicomHeader) -
     return MammogramEntry(
         mammogram_id=name,
         patient_id=patient,
-        laterality=_SIDES.get((header.laterality or "").upper()),
-        view=_VIEWS.get((header.view or "").upper()),
+        laterality=read_side(header.laterality),
+        view=read_view(header.view),
         image=(path,),
         lesions=(),
         all_lesions_located=False,

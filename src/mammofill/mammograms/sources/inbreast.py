@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import plistlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,9 @@ from mammofill.mammograms.sources.csv_table import (
     read_rows,
     recognises_table,
 )
-from mammofill.mammograms.sources.numbers import read_number, same_cell
+from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
+from mammofill.mammograms.sources.pathology_words import birads_category
+from mammofill.mammograms.sources.sides_and_views import CONTRADICTS, DONE, contradicted, read_side, read_view
 
 PATHOLOGY_OF_BIRADS = {
     "1": "normal",
@@ -65,9 +67,8 @@ them within one centimetre (BI-RADS atlas, 2013): then each is within 5 mm of an
 _SPACING_MM = 0.07
 _TABLE = "INbreast.csv"
 _COLUMNS = ("File Name", "Laterality", "View", "ACR", "Bi-Rads")
-_FILE = re.compile(r"(\d+)_([0-9a-f]+)_MG_[LR]_[A-Z]+_ANON", re.IGNORECASE)
-_SIDES = {"L": "left", "R": "right"}
-_VIEWS = {"CC": "cc", "MLO": "mlo"}  # one image of the collection has the view FB
+_FILE = re.compile(r"(\d+)_([0-9a-f]+)_MG_([LR])_([A-Z]+)_ANON", re.IGNORECASE)
+_VIEWS_IN_NAMES = {"ML": "MLO"}  # one image of the collection has the view FB
 
 _ABNORMALITIES = {
     "mass": "mass",
@@ -113,7 +114,7 @@ def read_inbreast(source: Path, settings: IngestSettings) -> Collection:
     return Collection(
         tuple(mammograms),
         tuple(exclusions),
-        _about_files_of_no_row(images, {row["File Name"] for row in rows}),
+        (*_about_files_of_no_row(images, {row["File Name"] for row in rows}), *_about_names(mammograms)),
         tuple(_listed(row, images) for row in rows),
     )
 
@@ -147,8 +148,8 @@ def _mammogram(row: Row, images: list[Path], outlines: Path | None, exclusions: 
     return MammogramEntry(
         mammogram_id=name,
         patient_id=patient,
-        laterality=_SIDES.get(row["Laterality"].upper()),
-        view=_VIEWS.get(row["View"].upper()),
+        laterality=read_side(row["Laterality"]),
+        view=read_view(row["View"]),
         image=tuple(images),
         lesions=lesions,
         all_lesions_located=located,
@@ -166,7 +167,7 @@ def _lesions(
         exclusions.append(Exclusion(what, patient, rule, f"{row['row']}: {found}"))
 
     name, birads = row["File Name"], row["Bi-Rads"]
-    pathology = PATHOLOGY_OF_BIRADS.get(birads.lower())
+    pathology = PATHOLOGY_OF_BIRADS.get(birads_category(birads) or "")
     try:
         rois, broken = _read_rois(outlines) if outlines is not None else ([], [])
     except Exception as error:  # noqa: BLE001  (over a damaged list of properties the library raises nearly anything)
@@ -201,9 +202,12 @@ def _lesions(
 
 
 def _read_rois(path: Path) -> tuple[list[_Roi], list[str]]:
-    """Return the outlines of a file, and a story for each that has no points, or points that are no numbers."""
+    """Return the outlines of a file, and a story for each that lacks points, or has points that are no numbers."""
     images = plistlib.loads(path.read_bytes())["Images"]
     rois, broken = [], []
+    for image in images:
+        if len(image["ROIs"]) < _said(image, "NumberOfROIs"):
+            broken.append(f"of {image['NumberOfROIs']} outlines only {len(image['ROIs'])} are there")
     for number, roi in enumerate((roi for image in images for roi in image["ROIs"]), start=1):
         name = str(roi.get("Name") or "").strip()
         texts = [str(text) for text in roi.get("Point_px", ())]
@@ -213,8 +217,17 @@ def _read_rois(path: Path) -> tuple[list[_Roi], list[str]]:
             what = f"the point {texts[points.index(None)]!r}" if texts else "no points"
             broken.append(f"outline {number} ({name or 'without a name'}) has {what}")
             continue
+        if len(texts) < _said(roi, "NumberOfPoints"):
+            what = f"{len(texts)} of the {roi['NumberOfPoints']} points that it should have"
+            broken.append(f"outline {number} ({name or 'without a name'}) has {what}")
+            continue
         rois.append(_Roi(name, usable))
     return rois, broken
+
+
+def _said(about: Mapping[str, object], name: str) -> int:
+    """Return how many there should be; 0 where nothing is said."""
+    return read_whole_number(str(about.get(name, ""))) or 0
 
 
 def _point(text: str) -> tuple[float, float] | None:
@@ -266,6 +279,18 @@ def _about_files_of_no_row(images: dict[str, list[Path]], known: set[str]) -> tu
     return (Decision(unknown[0], None, "files-of-no-row", found, "They were not read."),)
 
 
+def _about_names(mammograms: Sequence[MammogramEntry]) -> Iterator[Decision]:
+    """Yield a decision for each file whose name says another side or view than the table."""
+    for entry in mammograms:
+        named = _FILE.fullmatch(entry.image[0].stem)
+        if named is None:
+            continue
+        view = read_view(_VIEWS_IN_NAMES.get(named[4].upper(), named[4]))
+        if said := contradicted(entry.laterality, entry.view, read_side(named[3]), view):
+            found = f"The name of {entry.image[0]} says {said}."
+            yield Decision(entry.mammogram_id, entry.patient_id, CONTRADICTS, found, DONE)
+
+
 def _listed(row: Row, images: dict[str, list[Path]]) -> Listed:
     name = row["File Name"]
     patient = _patient(images[name]) if name in images else ""
@@ -275,9 +300,9 @@ def _listed(row: Row, images: dict[str, list[Path]]) -> Listed:
         patient_id=patient,
         mammogram_id=name,
         lesion_id=None,
-        laterality=_SIDES.get(row["Laterality"].upper()),
-        view=_VIEWS.get(row["View"].upper()),
-        pathology=PATHOLOGY_OF_BIRADS.get(row["Bi-Rads"].lower()),
+        laterality=read_side(row["Laterality"]),
+        view=read_view(row["View"]),
+        pathology=PATHOLOGY_OF_BIRADS.get(birads_category(row["Bi-Rads"]) or ""),
         abnormality=None,
         density=row["ACR"] or None,
         official_split=None,

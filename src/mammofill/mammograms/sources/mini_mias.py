@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import (
     Circle,
     Collection,
+    Decision,
     Exclusion,
     LesionEntry,
     Listed,
@@ -41,6 +42,9 @@ _PATHOLOGIES = {"B": "benign", "M": "malignant"}
 _ROW = re.compile(r"\s*(mdb\d{3})\s+([FGD])\s+([A-Z]{4})\b(.*)", re.IGNORECASE)
 _NAMES_IMAGE = re.compile(r"\s*(mdb\d{3})\b", re.IGNORECASE)
 _TABLE = "Info.txt"
+
+_MOST_BEHIND = 4
+"""Severity, x, y and radius: a line with more behind the kind of lesion is two lines, or something else."""
 
 _DEPTH_TO_RECOGNISE = 2
 """Folders below the source into which one looks to recognise the collection."""
@@ -83,7 +87,8 @@ def read_mini_mias(source: Path, settings: IngestSettings) -> Collection:
             exclusions.append(Exclusion(name, _patient(name), "file-missing", found))
             continue
         mammograms.append(_mammogram(name, of_image[name], images[name], exclusions))
-    return Collection(tuple(mammograms), tuple(exclusions), (), tuple(_listed(row) for row in rows))
+    told = _about_files_of_no_row(images, of_image)
+    return Collection(tuple(mammograms), tuple(exclusions), told, tuple(_listed(row) for row in rows))
 
 
 def recognises(source: Path) -> bool:
@@ -115,9 +120,13 @@ class _Row:
         return _PATHOLOGIES.get(self.rest[0]) if self.rest else None
 
     @property
+    def has_numbers(self) -> bool:
+        return any(read_number(value) is not None for value in self.rest)
+
+    @property
     def circle(self) -> Circle | None:
         numbers = [number for value in self.rest[1:4] if (number := read_number(value)) is not None]
-        if len(numbers) < 3 or min(numbers) < 0:
+        if len(numbers) < 3 or min(numbers) < 0 or numbers[2] == 0:
             return None
         x, y, radius = numbers
         return Circle(row=_SIZE_PX - 1 - y, column=x, radius=radius)
@@ -136,9 +145,10 @@ def _read_rows(table: Path) -> list[_Row]:
     counts: Counter[str] = Counter()
     if not is_regular_file(table):
         return []
-    for number, line in enumerate(table.read_text(encoding="latin-1").splitlines(), start=1):
+    for number, line in enumerate(_text(table).splitlines(), start=1):
         where = f"{table.name} line {number}"
-        if found := _ROW.match(line):
+        found = _ROW.match(line)
+        if found and len(found[4].split()) <= _MOST_BEHIND:
             name, density, kind = found[1].lower(), found[2].upper(), found[3].upper()
             is_lesion = kind != "NORM"
             counts[name] += is_lesion
@@ -149,6 +159,14 @@ def _read_rows(table: Path) -> list[_Row]:
             counts[name] += 1
             rows.append(_Row(where, name, "", "", (), counts[name]))
     return rows if any(row.kind for row in rows) else []
+
+
+def _text(table: Path) -> str:
+    """Return the text of the table, which editors save with a mark before it, or in UTF-16."""
+    content = table.read_bytes()
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", errors="replace")
+    return content.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
 
 
 def _patient(name: str) -> str:
@@ -169,6 +187,12 @@ def _mammogram(name: str, rows: Sequence[_Row], image: Path, exclusions: list[Ex
             found = f"{row.where} repeats {first.where}: {name}."
             exclusions.append(Exclusion(row.where, _patient(name), "row-repeated", found))
     lesions = [lesion for row in named if (lesion := _lesion(row, exclusions)) is not None]
+    contradicted = [row for row in rows if not row.number and (named or row.has_numbers)]
+    for row in contradicted:
+        found = (
+            f"{row.where} calls {name} normal, but {named[0].where if named else 'the same line'} speaks of a lesion."
+        )
+        exclusions.append(Exclusion(row.where, _patient(name), "rows-disagree", found))
     return MammogramEntry(
         mammogram_id=name,
         patient_id=_patient(name),
@@ -176,7 +200,7 @@ def _mammogram(name: str, rows: Sequence[_Row], image: Path, exclusions: list[Ex
         view="mlo",
         image=(image,),
         lesions=tuple(lesions),
-        all_lesions_located=len(lesions) == len(named),
+        all_lesions_located=len(lesions) == len(named) and not contradicted,
         density=rows[0].density,
         spacing_mm=_SPACING_MM,
         source_shape=(_SIZE_PX, _SIZE_PX),
@@ -201,6 +225,14 @@ def _lesion(row: _Row, exclusions: list[Exclusion]) -> LesionEntry | None:
         source=row.where,
         attributes={"class": row.kind},
     )
+
+
+def _about_files_of_no_row(images: Mapping[str, Path], known: Container[str]) -> tuple[Decision, ...]:
+    lost = sorted(name for name in images if _NAMES_IMAGE.fullmatch(name) and name not in known)
+    if not lost:
+        return ()
+    found = f"{len(lost)} images have no row in the table, the first {images[lost[0]]}."
+    return (Decision(lost[0], None, "files-of-no-row", found, "They were not read."),)
 
 
 def _listed(row: _Row) -> Listed:

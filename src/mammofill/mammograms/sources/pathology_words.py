@@ -88,6 +88,15 @@ def plain_word(word: str) -> str:
     return f"bi rads {assessed[1]}" if assessed else plain
 
 
+_CATEGORY = re.compile(r"(?:bi ?rads ?)?(?:category |assessment )?([0-6])(?:\.0*)? ?([abc]?)")
+
+
+def birads_category(word: str) -> str | None:
+    """Return the category of BI-RADS that a cell means, as "4a", however it is written (``BI-RADS 4 A``, ``5.0``)."""
+    found = _CATEGORY.fullmatch(re.sub(r"[\s_-]+", " ", word.casefold()).strip())
+    return found[1] + found[2] if found else None
+
+
 _NOTHING = frozenset({"", "nan", "none", "null", "na", "n/a", "#n/a", "<na>", "unknown", "?"})
 """What programs and people write where a pathology is missing: it has no meaning that could be explained."""
 

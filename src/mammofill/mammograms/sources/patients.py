@@ -8,11 +8,14 @@ one person and may be two (`doubts`) is refused by `ingest`, with both spellings
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
+from urllib.parse import unquote
 
 from mammofill.ground.errors import LeakError
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion
@@ -24,6 +27,9 @@ _THOUSANDS = re.compile(r"\D*\d{1,3}(?:[.,]000)+")
 _ROUNDED = re.compile(r"\d(?:[.,]\d+)?e\+\d+|\d{15}00+", re.IGNORECASE)
 """What a spreadsheet makes of a long number: digits are gone for good. It keeps 15."""
 _EXPONENT = re.compile(r"\d{1,15}(?:\.\d{1,15})?e\d{1,2}", re.IGNORECASE)
+_PERCENT = re.compile("%[0-9a-f]{2}", re.IGNORECASE)
+_LOST = re.compile(r"(?<=[^\W\d_])(?:\?|\ufffd)+(?=[^\W\d_])")
+"""Letters that are no more: a question mark, or the sign that Unicode has for it, between others."""
 _RUNS = re.compile(r"[^\W\d_]+|\d+")
 _WORDS_FOR_PATIENT = frozenset(
     {"p", "pt", "pat", "patient", "patientid", "patientno", "patientnumber", "patid", "pid", "id", "case", "caseid",
@@ -45,6 +51,7 @@ _OF_LISTS = frozenset({"mass", "masses", "calc", "calcification", "train", "trai
 _OF_VISITS = frozenset({"visit", "exam", "study", "session", "scan", "series", "timepoint", "v", "t"})
 """Words that say, with a number behind them, when a picture was taken."""
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_TITLES = frozenset({"dr", "prof", "mr", "mrs", "ms", "miss", "mme", "frau", "herr", "sra"})
 _LOOK_ALIKE = str.maketrans(
     "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u03b1\u03bf\u03c1\u0131",
     "abekmhopctyxiaopi",
@@ -139,7 +146,11 @@ def doubts(collection: Collection) -> tuple[Doubt, ...]:
     - The same number with the side, view, visit or list of a picture beside it: ``12_L``, ``12_R`` and ``12``,
       ``Mass-Training_P_1`` and ``Calc-Training_P_1``.
     - One that is another with a letter or a small number behind it: ``12``, ``12a`` and ``12-1``.
-    - Names that look alike: but for accents, for letters of another alphabet, for O and 0, for the order of words.
+    - One that is another with more before it or behind it (``P1``, ``P1_2019``, ``P1_copy`` and ``SITE1-P1``).
+    - Names that look alike: but for accents, for letters of another alphabet, for O and 0, I, l and 1, for titles and
+      the order of words.
+    - Names that went through a wrong encoding, or lost letters in one (``M\u00c3\u00bcller``, ``M%C3%BCller``,
+      ``M?ller``).
     """
     spelt = spellings_by_key(collection)
     found = [
@@ -159,7 +170,51 @@ def doubts(collection: Collection) -> tuple[Doubt, ...]:
         start, _, last = key.rpartition("-")
         if start in spelt and start[-1].isdigit() and (len(last) == 1 or (last.isdigit() and len(last) == 2)):
             found.append(Doubt((spelt[start][0], spellings[0]), "the same but for a letter or number behind it"))
-    return (*found, *_of_two_readings(spelt), *_alike(spelt))
+    all_found = (*found, *_of_two_readings(spelt), *_alike(spelt), *_with_lost_letters(spelt), *_with_more(spelt))
+    return tuple({frozenset(one.spellings): one for one in reversed(all_found)}.values())[::-1]
+
+
+def _with_more(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
+    """Return identifiers that are another's with more before or behind it.
+
+    What ends within a run of digits or letters is no such thing: ``P1`` and ``P10`` are two. Nor is a number alone
+    behind others (``1-2`` and ``2``), unless a word for a patient stands before it.
+    """
+    first_of: dict[tuple[str, ...], tuple[str, ...]] = {}
+    found = []
+    for spellings in spelt.values():
+        other = first_of.setdefault(tuple(_without_word(_runs(spellings[0]))), spellings)
+        if other != spellings:
+            found.append(Doubt((other[0], spellings[0]), "the same but for a word that says that it is a patient's"))
+    for runs, spellings in first_of.items():
+        if all(run.isdigit() for run in _runs(spellings[0])):
+            continue  # ``12`` and ``12-345678``; short numbers behind it are doubted elsewhere
+        starts = (runs[:end] for end in range(1, len(runs)) if any(run.isdigit() for run in runs[:end]))
+        ends = (runs[at + 1 :] for at in range(len(runs) - 1) if runs[at] in _WORDS_FOR_PATIENT and at > 0)
+        for part in (*starts, *ends):
+            if (shorter := first_of.get(part)) and shorter != spellings:
+                found.append(Doubt((shorter[0], spellings[0]), "the same but for what stands before or behind it"))
+    return found
+
+
+def _without_word(runs: list[str]) -> list[str]:
+    """Leave out words that only say that a number is a patient's, before that number."""
+    words = list(takewhile(str.isalpha, runs))
+    is_said = len(words) < len(runs) and _WORDS_FOR_PATIENT.issuperset(words)
+    return runs[len(words) :] if is_said else runs
+
+
+def _with_lost_letters(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
+    """Return names in which a letter was replaced by a question mark, as it is where an encoding lacks it."""
+    found = []
+    for spellings in spelt.values():
+        if not _LOST.search(spellings[0]):
+            continue
+        pattern = re.compile(".".join(re.escape(part) for part in _LOST.split(spellings[0])), re.IGNORECASE)
+        other = next((one[0] for one in spelt.values() if one != spellings and pattern.fullmatch(one[0])), None)
+        if other:
+            found.append(Doubt((other, spellings[0]), "the same but for letters that were lost"))
+    return found
 
 
 def _of_two_readings(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
@@ -222,22 +277,35 @@ def _without_pictures(patient_id: str) -> str:
     return _key(runs)
 
 
+def _as_it_was(patient_id: str) -> str:
+    """Undo what programs do to letters: percent signs of URLs, entities of HTML, UTF-8 that was read as Latin-1."""
+    text = html.unescape(unquote(patient_id, errors="strict") if _PERCENT.search(patient_id) else patient_id)
+    for encoding in ("latin-1", "windows-1252"):
+        with suppress(UnicodeError):
+            return text.encode(encoding).decode("utf-8")
+    return text
+
+
 def _as_it_looks(patient_id: str) -> str:
+    with suppress(UnicodeError):
+        patient_id = _as_it_was(patient_id)
     plain = unicodedata.normalize("NFD", patient_key(patient_id).translate(_LOOK_ALIKE))
     plain = "".join(one for one in plain if not unicodedata.combining(one))
     return re.sub(r"(?<=[a-z])([aou])e(?=[a-z]{2})", r"\1", plain)  # Mueller is how M\u00fcller is typed
 
 
 def _with_digits(patient_id: str) -> str:
-    """Return the key with an O between or behind digits taken for a 0, and an I or a small L for a 1."""
-    text = unicodedata.normalize("NFKC", patient_id).casefold()
-    return patient_key(re.sub(r"(?<=\d)[il|]", "1", re.sub(r"(?<=\d)o", "0", text)))
+    """Return the key of what holds a digit with each O taken for a 0, and each capital I or small L for a 1."""
+    text = unicodedata.normalize("NFKC", patient_id)
+    plain = re.sub(r"(?<=\d)i", "1", re.sub("[lI|]", "1", re.sub("[oO]", "0", text)))
+    return patient_key(plain if any(one.isdigit() for one in text) else text)
 
 
 def _in_any_order(patient_id: str) -> str:
-    """Return the words of a name in the order of the alphabet; of what holds numbers the key."""
-    runs = _runs(patient_id)
-    is_name = len(runs) > 1 and all(run.isalpha() and len(run) > 1 for run in runs)
+    """Return the words of a name, without titles, in the order of the alphabet; of what holds numbers the key."""
+    told = _runs(patient_id)
+    runs = [run for run in told if run not in _TITLES] if all(run.isalpha() for run in told) else told
+    is_name = len(told) > 1 and all(run.isalpha() and len(run) > 1 for run in runs)
     return "-".join(sorted(runs)) if is_name else _key(runs)
 
 

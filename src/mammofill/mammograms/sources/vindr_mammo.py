@@ -21,6 +21,8 @@ from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Box, Collection, Exclusion, LesionEntry, Listed, MammogramEntry
 from mammofill.mammograms.sources.csv_table import Row, files_under, find_table, read_rows, recognises_table
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
+from mammofill.mammograms.sources.pathology_words import birads_category
+from mammofill.mammograms.sources.sides_and_views import read_side, read_view
 
 PATHOLOGY_OF_BIRADS = {
     "BI-RADS 3": "benign",  # "probably benign": at most 2 % turn out malignant
@@ -30,8 +32,8 @@ PATHOLOGY_OF_BIRADS = {
 """The class of a finding by its BI-RADS category; one without has none. Source: as in `inbreast`."""
 
 _TABLE = "finding_annotations.csv"
-_NORMAL = "BI-RADS 1"
-_NO_FINDING = "No Finding"
+_NORMAL = "1"
+_NO_FINDING = "no finding"
 _BOX = ("xmin", "ymin", "xmax", "ymax")
 _IMAGE_COLUMNS = (
     "study_id",
@@ -45,8 +47,6 @@ _IMAGE_COLUMNS = (
     "split",
 )
 _COLUMNS = (*_IMAGE_COLUMNS, "finding_categories", "finding_birads", *_BOX)
-_SIDES = {"L": "left", "R": "right"}
-_VIEWS = {"CC": "cc", "MLO": "mlo"}
 _SPLITS = {"training": "train", "test": "test"}
 _ABNORMALITIES = {"Mass": "mass", "Suspicious Calcification": "calcification"}
 """By category; the first that is among those of a finding counts. All else is other."""
@@ -76,11 +76,12 @@ def read_vindr_mammo(source: Path, settings: IngestSettings) -> Collection:
     for path in files_under(source, _ENDINGS):
         if path.stem in by_image:
             images.setdefault(path.stem, []).append(path)
+    studies = {row["study_id"] for row in rows}
     exclusions: list[Exclusion] = []
     mammograms = [
         entry
         for image_id in sorted(by_image)
-        if (entry := _mammogram(by_image[image_id], images.get(image_id), exclusions)) is not None
+        if (entry := _mammogram(by_image[image_id], images.get(image_id), studies, exclusions)) is not None
     ]
     listed = [_listed(row, count) for group in by_image.values() for count, row in enumerate(group, start=1)]
     return Collection(tuple(mammograms), tuple(exclusions), (), tuple(listed))
@@ -92,7 +93,7 @@ def recognises(source: Path) -> bool:
 
 
 def _mammogram(
-    rows: Sequence[Row], images: Sequence[Path] | None, exclusions: list[Exclusion]
+    rows: Sequence[Row], images: Sequence[Path] | None, studies: set[str], exclusions: list[Exclusion]
 ) -> MammogramEntry | None:
     first = rows[0]
     image_id, patient = first["image_id"], first["study_id"]
@@ -100,6 +101,13 @@ def _mammogram(
         for row in rows:
             found = f"{row['row']} names the image {image_id}, but no {image_id}.dicom is there."
             exclusions.append(Exclusion(row["row"], patient, "file-missing", found))
+        return None
+    elsewhere = [path for path in images if path.parent.name in studies - {patient}]
+    if elsewhere:
+        found = (
+            f"{first['row']} says that {image_id} is of {patient}, but {elsewhere[0]} lies in the folder of another."
+        )
+        exclusions.append(Exclusion(image_id, patient, "patient-contradicted", found))
         return None
     differing = [column for column in _IMAGE_COLUMNS if len({same_cell(row[column]) for row in rows}) > 1]
     if differing:
@@ -120,8 +128,8 @@ def _mammogram(
     return MammogramEntry(
         mammogram_id=image_id,
         patient_id=patient,
-        laterality=_SIDES.get(first["laterality"].upper()),
-        view=_VIEWS.get(first["view_position"].upper()),
+        laterality=read_side(first["laterality"]),
+        view=read_view(first["view_position"]),
         image=dicoms or tuple(images),
         lesions=lesions,
         all_lesions_located=located,
@@ -134,9 +142,17 @@ def _mammogram(
 def _lesions(rows: Sequence[Row], exclusions: list[Exclusion]) -> tuple[tuple[LesionEntry, ...], bool]:
     """Return the lesions of an image, and whether these are all."""
     first = rows[0]
-    findings = [(count, row) for count, row in enumerate(rows, start=1) if _categories(row) != [_NO_FINDING]]
+    findings = [(count, row) for count, row in enumerate(rows, start=1) if _is_finding(row)]
+    doubtful = [row for row in rows if not _is_finding(row) and (_has_box(row) or _pathology(row))]
+    for row in doubtful:
+        found = (
+            f"{row['row']} says that there is no finding, and gives one a box or a category of BI-RADS all the same."
+        )
+        exclusions.append(Exclusion(row["row"], row["study_id"], "rows-disagree", found))
     if not findings:
-        if first["breast_birads"] == _NORMAL:
+        if doubtful:
+            return (), False
+        if birads_category(first["breast_birads"]) == _NORMAL:
             return (), True
         found = (
             f"{first['row']}: the breast has {first['breast_birads'] or 'no BI-RADS'}, but no finding is marked on the "
@@ -156,13 +172,13 @@ def _lesions(rows: Sequence[Row], exclusions: list[Exclusion]) -> tuple[tuple[Le
             exclusions.append(Exclusion(row["row"], row["study_id"], "row-repeated", found))
         elif (lesion := _lesion(row, count, exclusions)) is not None:
             lesions.append(lesion)
-    return tuple(lesions), len(lesions) == len(findings) - repeated
+    return tuple(lesions), len(lesions) == len(findings) - repeated and not doubtful
 
 
 def _lesion(row: Row, count: int, exclusions: list[Exclusion]) -> LesionEntry | None:
     lesion_id = f"{row['image_id']}_{count}"
     categories = _categories(row)
-    pathology, box = PATHOLOGY_OF_BIRADS.get(row["finding_birads"]), _box(row)
+    pathology, box = _pathology(row), _box(row)
     if pathology is None:
         found = (
             f"{row['row']} gives {row['finding_birads']!r} as finding_birads of {lesion_id} ({', '.join(categories)}); "
@@ -187,6 +203,20 @@ def _lesion(row: Row, count: int, exclusions: list[Exclusion]) -> LesionEntry | 
             "breast birads": row["breast_birads"],
         },
     )
+
+
+def _is_finding(row: Row) -> bool:
+    return [word.casefold() for word in _categories(row)] != [_NO_FINDING]
+
+
+def _has_box(row: Row) -> bool:
+    return any(read_number(row[side]) is not None for side in _BOX)
+
+
+def _pathology(row: Row) -> str | None:
+    """Return the class of a finding by its category, of which a letter behind it (4A) says no more here."""
+    category = birads_category(row["finding_birads"])
+    return PATHOLOGY_OF_BIRADS.get(f"BI-RADS {category[0]}") if category else None
 
 
 def _categories(row: Row) -> list[str]:
@@ -224,19 +254,19 @@ def _density(row: Row) -> str | None:
 
 def _listed(row: Row, count: int) -> Listed:
     categories = _categories(row)
-    is_finding = categories != [_NO_FINDING]
+    is_finding = _is_finding(row)
     if is_finding:
-        pathology = PATHOLOGY_OF_BIRADS.get(row["finding_birads"])
+        pathology = _pathology(row)
     else:
-        pathology = "normal" if row["breast_birads"] == _NORMAL else None
+        pathology = "normal" if birads_category(row["breast_birads"]) == _NORMAL else None
     to_fill = _COLUMNS if is_finding else (*_IMAGE_COLUMNS, "finding_categories")
     return Listed(
         row=row["row"],
         patient_id=row["study_id"],
         mammogram_id=row["image_id"],
         lesion_id=f"{row['image_id']}_{count}" if is_finding else None,
-        laterality=_SIDES.get(row["laterality"].upper()),
-        view=_VIEWS.get(row["view_position"].upper()),
+        laterality=read_side(row["laterality"]),
+        view=read_view(row["view_position"]),
         pathology=pathology,
         abnormality=_abnormality(categories) if is_finding else None,
         density=_density(row),

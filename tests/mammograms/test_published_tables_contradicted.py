@@ -1,0 +1,241 @@
+"""Tables of published collections that contradict themselves, their files, or what a picture can hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from published_layouts import write_cesm, write_cmmd, write_inbreast, write_vindr
+from pydicom import dcmread
+
+from mammofill.mammograms import IngestSettings, ingest
+from mammofill.mammograms.draw_masks import share_in_picture, why_not_drawn
+from mammofill.mammograms.sources.annotations import Box, Circle, Collection, Outline
+from mammofill.mammograms.sources.cdd_cesm import read_cdd_cesm
+from mammofill.mammograms.sources.cmmd import read_cmmd
+from mammofill.mammograms.sources.inbreast import read_inbreast
+from mammofill.mammograms.sources.mini_mias import read_mini_mias
+from mammofill.mammograms.sources.pathology_words import birads_category
+from mammofill.mammograms.sources.vindr_mammo import read_vindr_mammo
+
+SETTINGS = IngestSettings(collection="table")
+NAME = "P1_L_DM_MLO"
+TRIANGLE = [("Mass", [(5, 5), (20, 5), (20, 20)])]
+
+
+def rules(found: Collection) -> list[str]:
+    return [one.rule for one in (*found.exclusions, *found.decisions)]
+
+
+def vindr(folder: Path, finding: str, study: str = "s1", breast: str = "BI-RADS 1") -> Collection:
+    rows = [
+        f"{study},series,i1,LEFT,CC,60,40,{breast},DENSITY C,{finding},training",
+        "s1,series,i2,R,mlo,60,40,BI-RADS 1,DENSITY C,['No Finding'],,,,,,training",
+    ]
+    return read_vindr_mammo(write_vindr(folder, rows, [("s1", "i1"), ("s1", "i2")]), SETTINGS)
+
+
+# ---- VinDr-Mammo ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("finding", ["['No Finding'],,3,2,13,15", "['no finding'],BI-RADS 5,,,,"])
+def test_no_finding_that_has_a_box_or_a_category_is_not_normal(tmp_path: Path, finding: str) -> None:
+    found = vindr(tmp_path, finding)
+    assert [entry.all_lesions_located for entry in found.mammograms] == [False, True]
+    assert rules(found) == ["rows-disagree"]
+    assert "row 2 says that there is no finding, and gives one a box or a category" in found.exclusions[0].found
+
+
+def test_words_are_read_however_they_are_written(tmp_path: Path) -> None:
+    found = vindr(tmp_path, "['Mass'],bi-rads  4A,3,2,13,15", breast="bi-rads 4")
+    first, second = found.mammograms
+    assert (first.laterality, first.view, first.lesions[0].pathology) == ("left", "cc", "malignant")
+    assert (second.laterality, second.view, second.all_lesions_located) == ("right", "mlo", True)
+    assert rules(found) == []
+
+
+def test_an_image_in_the_folder_of_another_study_is_nobodys(tmp_path: Path) -> None:
+    found = vindr(tmp_path, "['Mass'],BI-RADS 4,3,2,13,15", study="s2")
+    assert [entry.mammogram_id for entry in found.mammograms] == ["i2"]
+    assert rules(found) == ["patient-contradicted"]
+    assert "says that i1 is of s2, but" in found.exclusions[0].found
+    assert "lies in the folder of another" in found.exclusions[0].found
+
+
+@pytest.mark.parametrize(
+    ("word", "category"),
+    [("BI-RADS 4", "4"), ("birads 4 A", "4a"), ("5.0", "5"), (" 4c", "4c"), ("0", "0"), ("7", None), ("4-5", None),
+     ("", None), ("50", None)],
+)  # fmt: skip
+def test_categories_of_birads(word: str, category: str | None) -> None:
+    assert birads_category(word) == category
+
+
+# ---- INbreast -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("birads", ["5.0", "BI-RADS 5", "4 a"])
+def test_inbreast_reads_a_category_that_a_spreadsheet_changed(tmp_path: Path, birads: str) -> None:
+    found = read_inbreast(
+        write_inbreast(tmp_path, [f"L;CC;111;4;{birads}"], {"111": "ab"}, {"111": TRIANGLE}), SETTINGS
+    )
+    assert [lesion.pathology for lesion in found.mammograms[0].lesions] == ["malignant"]
+    assert rules(found) == []
+
+
+def test_inbreast_tells_a_name_that_says_another_side_or_view(tmp_path: Path) -> None:
+    source = write_inbreast(tmp_path, ["L;MLO;111;4;5", "L;MLO;222;4;5"], {"111": "ab", "222": "cd"}, {"111": TRIANGLE})
+    path = next(source.rglob("111_*.dcm"))
+    path.rename(path.with_name("111_ab_MG_R_CC_ANON.dcm"))
+    found = read_inbreast(source, SETTINGS)
+    (told,) = found.decisions
+    assert (told.what, told.rule) == ("111", "file-contradicts-table")
+    assert told.found.endswith("says right, where the table says left and cc, where the table says mlo.")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "story"),
+    [
+        (b"<key>NumberOfROIs</key>\n\t\t\t<integer>1<", b"<key>NumberOfROIs</key>\n\t\t\t<integer>3<",
+         "of 3 outlines only 1 are there in 111.xml"),
+        (b"<key>NumberOfPoints</key>\n\t\t\t\t\t<integer>3<", b"<key>NumberOfPoints</key>\n\t\t\t\t\t<integer>9<",
+         "outline 1 (Mass) has 3 of the 9 points that it should have in 111.xml"),
+    ],
+)  # fmt: skip
+def test_inbreast_misses_outlines_and_points_that_are_counted(
+    tmp_path: Path, old: bytes, new: bytes, story: str
+) -> None:
+    source = write_inbreast(tmp_path, ["L;CC;111;4;5"], {"111": "ab"}, {"111": TRIANGLE})
+    path = next(source.rglob("111.xml"))
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    found = read_inbreast(source, SETTINGS)
+    assert story in found.exclusions[0].found
+    assert not found.mammograms[0].all_lesions_located
+
+
+# ---- CMMD -----------------------------------------------------------------------------------------------------------
+
+
+def test_cmmd_leaves_out_a_file_whose_header_names_another_patient(tmp_path: Path) -> None:
+    rows = ["D1-0001,Right,44,2,mass,Benign,", "D1-0002,R,44,2,mass,Malignant,"]
+    files = [("D1-0001", "1-1.dcm", "R", "CC"), ("D1-0001", "1-2.dcm", "R", "MLO")]
+    source = write_cmmd(tmp_path, rows, files)
+    path = next(source.rglob("1-1.dcm"))
+    dataset = dcmread(path)
+    dataset.PatientID = "d1-2"
+    dataset.save_as(path)
+    found = read_cmmd(source, SETTINGS)
+    assert [(entry.mammogram_id, entry.laterality) for entry in found.mammograms] == [("D1-0001_1-2", "right")]
+    assert [(one.what, one.rule) for one in found.exclusions if one.rule == "patient-contradicted"] == [
+        ("1-1.dcm", "patient-contradicted")
+    ]
+    assert "lies in the folder of D1-0001, but its header says that it is of D1-0002" in found.exclusions[0].found
+
+
+# ---- CDD-CESM -------------------------------------------------------------------------------------------------------
+
+
+def test_cesm_finds_regions_and_images_in_another_case_and_tells_those_of_no_row(tmp_path: Path) -> None:
+    circle = {"name": "circle", "cx": 12, "cy": 20, "r": 5}
+    regions = [("p1_l_dm_mlo.JPG", circle), ("P1_R_DM_MLO.jpg", circle)]
+    source = write_cesm(tmp_path, [("P1_L_DM_MLO", "mass", "Malignant")], regions, ["p1_L_dm_MLO.jpg"])
+    found = read_cdd_cesm(source, SETTINGS)
+    assert [(entry.mammogram_id, len(entry.lesions)) for entry in found.mammograms] == [("P1_L_DM_MLO", 1)]
+    (told,) = found.decisions
+    assert told.rule == "drawings-of-no-row"
+    assert told.found.endswith("row 3 on P1_R_DM_MLO.jpg.")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        '{"name": "circle", "cx": 5, "cy": 5, "r": 1%s}' % ("0" * 400),
+        {"name": "circle", "cx": True, "cy": 5, "r": 3},
+        {"name": "ellipse", "cx": 15, "cy": 25, "rx": -5, "ry": 3},
+        '{"name": "ellipse", "cx": 15, "cy": 25, "rx": 5, "ry": 3, "theta": NaN}',
+    ],
+)
+def test_one_region_that_cannot_be_drawn_is_a_row(tmp_path: Path, shape: object) -> None:
+    file = "P1_L_DM_MLO.jpg"
+    found = read_cdd_cesm(write_cesm(tmp_path, [(file[:-4], "mass", "Benign")], [(file, shape)], [file]), SETTINGS)
+    assert rules(found) == ["lesion-without-place"]
+    assert "row 2 gives a region of P1_L_DM_MLO that cannot be drawn" in found.exclusions[0].found
+
+
+# ---- mini-MIAS ------------------------------------------------------------------------------------------------------
+
+
+def mias(folder: Path, content: bytes, *images: str) -> Collection:
+    (folder / "Info.txt").write_bytes(content)
+    for name in images:
+        (folder / f"{name}.pgm").write_bytes(b"P5 1 1 255\n\0")
+    return read_mini_mias(folder, SETTINGS)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_mias_does_not_lose_the_first_line_to_a_mark_before_it(tmp_path: Path, encoding: str) -> None:
+    content = "mdb001 G CIRC B 535 425 197\nmdb001 G CIRC M 100 425 20\n".encode(encoding)
+    assert len(mias(tmp_path, content, "mdb001").mammograms[0].lesions) == 2
+
+
+@pytest.mark.parametrize("lines", ["mdb001 G NORM\nmdb001 G CIRC B 535 425 197", "mdb001 G NORM B 535 425 197"])
+def test_mias_takes_nothing_for_normal_that_has_a_lesion_too(tmp_path: Path, lines: str) -> None:
+    found = mias(tmp_path, lines.encode(), "mdb001")
+    assert not found.mammograms[0].all_lesions_located
+    assert rules(found) == ["rows-disagree"]
+    assert found.exclusions[0].found.startswith("Info.txt line 1 calls mdb001 normal, but ")
+
+
+def test_mias_tells_images_of_no_row_and_does_not_swallow_a_second_line(tmp_path: Path) -> None:
+    lines = b"mdb003 G NORM\nmdb001 G CIRC B 535 425 197 mdb002 G CIRC M 535 425 197\n"
+    found = mias(tmp_path, lines, "mdb001", "mdb002", "mdb003")
+    assert [(one.mammogram_id, one.all_lesions_located) for one in found.mammograms] == [
+        ("mdb001", False), ("mdb003", True)
+    ]  # fmt: skip
+    assert [(one.rule, one.what) for one in found.decisions] == [("files-of-no-row", "mdb002")]
+
+
+# ---- places ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        (Circle(5, 5, 0), "has the radius 0"),
+        (Circle(5, 5, -3), "has the radius -3"),
+        (Circle(np.nan, 5, 3), "has numbers that are not finite"),
+        (Box(5, 5, -4, 3), "is -4 high and 3 wide"),
+        (Box(0.1, 0.2, 0.3, 0.4), "they are shares of the picture, where pixels are needed"),
+        (Outline((((0.1, 0.2), (0.3, 0.4), (0.2, 0.9)),)), "they are shares of the picture, where pixels are needed"),
+        (Outline((((0.0, 1.0),),)), ""),
+        (Box(-6, 5, 24, 14), ""),
+        (Circle(0.5, 0.5, 3), ""),
+    ],
+)
+def test_places_that_cannot_be(place: Circle | Box | Outline, why: str) -> None:
+    assert why_not_drawn(place) == why or (why and why in why_not_drawn(place))
+
+
+def test_how_much_of_a_place_lies_in_the_picture() -> None:
+    assert share_in_picture(Box(-0.5, -0.5, 10, 10), (60, 40)) == 1.0
+    assert share_in_picture(Box(5, 35, 10, 18), (60, 40)) == pytest.approx(4.5 / 18)
+    assert share_in_picture(Circle(-0.5, -0.5, 5), (60, 40)) == pytest.approx(0.25)
+    assert share_in_picture(Outline((((5.0, 5.0),),)), (60, 40)) == 1.0
+
+
+def test_a_region_drawn_twice_is_one_lesion_and_one_mostly_outside_is_told(tmp_path: Path) -> None:
+    box, again = (
+        '{"name":"rect","x":5,"y":5,"width":10,"height":10}',
+        '{"name": "rect", "x": 5, "y": 5, "width": 10, "height": 10.0}',
+    )
+    regions = [(f"{NAME}.jpg", box), (f"{NAME}.jpg", again), (f"{NAME}.jpg", '{"name":"circle","cx":12,"cy":62,"r":6}')]
+    source = write_cesm(tmp_path / "in", [(NAME, "mass", "Benign")], regions, [f"{NAME}.jpg"])
+    settings = IngestSettings(collection="cdd-cesm", height_px=None, split="patients")
+    found = ingest(source, tmp_path / "out", settings)
+    assert found.lesions["lesion_id"].tolist() == [f"{NAME}_1", f"{NAME}_3"]
+    assert found.exclusions[["what", "rule"]].to_numpy().tolist() == [[f"{NAME}_2", "row-repeated"]]
+    told = found.decisions.set_index("rule")["found"]
+    assert "of the circle of P1_L_DM_MLO_3 only 29% lies in the picture" in told["place-cut-off"]
