@@ -209,7 +209,7 @@ def test_a_folder_without_artifacts_and_none_are_told_apart(tmp_path: Path) -> N
 def test_plain_lines_say_how_much_time_is_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = iter([0.0, *[600.0] * 2, *[2400.0] * 2, 2400.0])
+    clock = iter([0.0, *[600.0] * 2, *[2400.0] * 2])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     with LineProgress().task("painting", 4) as task:
         task.advance(1, "loss 1")
@@ -217,8 +217,13 @@ def test_plain_lines_say_how_much_time_is_left(
     assert capsys.readouterr().err.splitlines() == [
         "painting: 1/4 in 10 min, about 30 min left  loss 1",
         "painting: 4/4 in 40 min  loss 1",
-        "painting: 4/4 in 40 min  loss 1",
     ]
+
+
+def test_the_end_of_a_short_task_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with LineProgress().task("painting", 2) as task:
+        task.advance(2)
+    assert capsys.readouterr().err.splitlines() == ["painting: 2/2 in 0 s"]
 
 
 def test_what_is_said_is_kept(tmp_path: Path) -> None:

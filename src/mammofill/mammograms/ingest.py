@@ -243,6 +243,10 @@ _WITHOUT = {  # split -> what follows where a class has nobody there, and where 
 _MAY_LEAK = ("image-of-two-patients", "header-names-one-patient")
 """Decisions that leave open whether one person is in two splits: too much to be a number among others."""
 
+_KEPT_FOR = tuple(f"patient-kept-for-{split}" for split in _WITHOUT)
+_TOLD_APART = ("pathology-word", "lesion-without-pathology", *_KEPT_FOR, *_MAY_LEAK)
+"""Rules whose exclusions and decisions are said in words of their own."""
+
 
 def warnings_of(gathered: Prepared) -> list[str]:
     """Say of each split and class whether it has nobody, or hardly anybody; and which words were not understood."""
@@ -301,7 +305,16 @@ def _write_tables(work: Work, place: Whereabouts, gathered: Prepared, progress: 
         f"{len(gathered.mammograms)} mammograms and {len(gathered.lesions)} lesions kept; excluded: {excluded}; "
         f"decided: {_counted(gathered.decisions)}"
     )
+    for name in ("exclusions", "decisions"):
+        for line in _first_of_each_rule(tables[name]):
+            progress.say(f"  {name}.parquet, {line}")
     return {name: len(rows) for name, rows in tables.items()}
+
+
+def _first_of_each_rule(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Tell the first exclusion or decision of each rule: a number alone does not say what to look at."""
+    first = {row["rule"]: row for row in reversed(rows) if row["rule"] not in _TOLD_APART}
+    return [f"{rule}: {row['found']} {row.get('done', '')}".rstrip() for rule, row in sorted(first.items())]
 
 
 def _counted(rows: Sequence[Exclusion] | Sequence[Decision]) -> str:
