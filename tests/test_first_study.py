@@ -123,7 +123,11 @@ def test_the_command_says_what_to_do_next(
     said = capsys.readouterr().out
     assert "wrote study.toml, for the CPU of this machine" in said
     assert main(["run", "study.toml", "--out", "runs/own", "--dry-run"]) == 0
-    assert "No fault was found, and nothing has run" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "No fault was found, and nothing has run" in shown
+    assert shown.count("schedule.batch = 8") == 1, "the second and third infiller differ from the first in nothing"
+    assert shown.count("\n  settings as of infiller_0\n") == 2
+    assert "settings as of evaluations/real_seed-0, but for\n" in shown
     assert not (tmp_path / "runs").exists()
     begun = tmp_path / "runs" / "own" / "mammograms.partial"
     begun.mkdir(parents=True)

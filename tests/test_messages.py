@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from test_first_study import write_own
 
+from mammofill.audit.recognise import recognise
 from mammofill.cli import main
 from mammofill.experiment import run, run_study
 from mammofill.experiment.listing import listing
 from mammofill.experiment.settings import presets_in_words
 from mammofill.ground.artifact import Artifact, begin
-from mammofill.ground.errors import PlanChangedError, SourceError, TrainingError, did_you_mean
+from mammofill.ground.errors import PlanChangedError, SourceError, TooFewError, TrainingError, did_you_mean
 from mammofill.ground.progress import KeptProgress, LineProgress, Progress, quiet
 from mammofill.infilling import PRESETS
 from mammofill.mammograms import IngestSettings, ingest
@@ -142,6 +143,24 @@ def test_where_no_order_is_right_the_kinds_are_named(tmp_path: Path, capsys: pyt
     assert "train-infiller takes, in this order: patches (patches), pairs (pairs)." in message
 
 
+def test_a_folder_around_an_artifact_or_in_it_is_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make(tmp_path / "run" / "mammograms", "mammograms", "ingest").folder
+    (made / "images").mkdir()
+
+    def refused(place: str | Path) -> str:
+        return said(["extract-patches", str(place), "--out", str(tmp_path / "patches")], capsys)
+
+    assert f"without artifact.json there. It lies in the artifact {made}: give that." in refused(made / "images")
+    assert f"it is a file, and artifacts are folders. It lies in the artifact {made}" in refused(made / "artifact.json")
+    assert f"there. In it lie {made}: give what is meant." in refused(made.parent)
+    monkeypatch.chdir(made.parent)
+    assert "error: . is not an artifact: found a folder without artifact.json there. In it lie mammograms" in refused(
+        "."
+    )
+
+
 # ---- tables from Windows ------------------------------------------------------------------------------------------
 
 
@@ -158,6 +177,60 @@ def test_paths_of_windows_in_a_table_get_a_hint(tmp_path: Path, capsys: pytest.C
     assert "Write paths in tables with /, as in pictures/a.png." in said(
         ["ingest", "table", str(table), "--out", str(tmp_path / "out")], capsys
     )
+
+
+def test_a_drive_of_windows_and_a_file_with_another_ending_are_told(tmp_path: Path) -> None:
+    table, settings = write_own(tmp_path, "benign"), IngestSettings(collection="table")
+    text = table.read_text()
+    table.write_text(text.replace("0.png", "C:/Users/me/0.png"))
+    with pytest.raises(TooFewError, match=r"that is a path of Windows, .* Write where the file lies as seen from"):
+        ingest(table, tmp_path / "out", settings)
+    table.write_text(text.replace("0.png", "0.dcm"))
+    with pytest.raises(TooFewError, match=r"0.dcm does not exist. 0.png lies there: is it meant\?"):
+        ingest(table, tmp_path / "out", settings)
+    table.write_text(text.splitlines()[0])
+    with pytest.raises(TooFewError, match="there is no mammogram, for its tables have no rows below the header"):
+        ingest(table, tmp_path / "out", settings)
+
+
+def test_a_table_that_lacks_a_column_is_told_so_by_init_too(tmp_path: Path) -> None:
+    table = write_own(tmp_path, "benign", "malignant")
+    table.write_text(table.read_text().replace("patient", "subject_id"))
+    with pytest.raises(SourceError, match=r"lacks the columns patient; it has .* Rename columns that mean the same"):
+        recognise(table)
+
+
+def test_a_picture_where_a_table_belongs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_own(tmp_path, "benign")
+    message = said(["ingest", "table", str(tmp_path / "0.png"), "--out", str(tmp_path / "out")], capsys)
+    assert "it holds bytes that are no text, as pictures do. Give the table that names the pictures." in message
+
+
+# ---- files of settings --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["shallow-cnn", "\u201cshallow-cnn\u201d", "0,5"])
+def test_a_value_that_is_no_toml_says_how_values_are_written(
+    value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "small.toml"
+    config.write_text(f"learning_rate = 1e-3\nnetwork = {value}\n", encoding="utf-8")
+    message = said(["train-classifier", "here", "--out", str(tmp_path / "out"), "--config", str(config)], capsys)
+    assert "small.toml cannot be read as TOML: " in message
+    assert "line 2" in message
+    assert ("Words stand in straight quotes" in message) == (value != "0,5")
+
+
+def test_a_mark_before_a_text_is_no_fault_and_a_study_is_no_file_of_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "small.toml"
+    config.write_text('network = "resnet"\n', encoding="utf-8-sig")
+    message = said(["train-classifier", "here", "--out", str(tmp_path / "out"), "--config", str(config)], capsys)
+    assert "network must be one of shallow-cnn" in message
+    config.write_text('name = "own"\n[[arms]]\nname = "real"\n')
+    message = said(["train-classifier", "here", "--out", str(tmp_path / "out"), "--config", str(config)], capsys)
+    assert f"is a study file, and no settings of train-classifier: mammofill run {config} --out DIR" in message
 
 
 # ---- help ---------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 from argparse import ArgumentError
@@ -105,6 +106,8 @@ def _verification(wanted: bool) -> Iterator[None]:
 
 
 def _command(given: list[str]) -> int:
+    if given[:1] == ["help"] and given[1:2]:
+        given = [given[1], "--help"]
     name, rest = (given[0], given[1:]) if given else ("--help", [])
     if name in ("-h", "--help", "help"):
         print(_overview())
@@ -112,6 +115,8 @@ def _command(given: list[str]) -> int:
     if name == "--version":
         print(f"mammofill {mammofill.__version__}")
         return 0
+    if name in ("$", "mammofill"):
+        raise SettingsError(f"Leave out {name!r} before the command: mammofill {' '.join(rest)}")
     known = COMMANDS if name in COMMANDS else COMMANDS | _from_elsewhere()
     if name not in known:
         raise SettingsError(
@@ -255,6 +260,10 @@ def _start_settings(stage: Stage, given: list[str]) -> Any:
 
     config = _value_of("--config", given)
     values = read_toml(Path(config)) if config else {}
+    if "arms" in values:
+        raise SettingsError(
+            f"{config} is a study file, and no settings of {stage.name}: mammofill run {config} --out DIR"
+        )
     preset = (_value_of("--preset", given) or values.pop("preset", None)) if stage.presets else None
     start = stage.preset(preset) if preset else None
     settings_class = stage.settings_class() if start is None else type(start)
@@ -559,6 +568,7 @@ def _parsed(parser: ArgumentParser, given: list[str]) -> Namespace:
 
         flags = _unknown_flags(given, known)
         meant = "".join(did_you_mean(flag, known) for flag in flags)
+        meant += " What follows # is a comment, and here it was not left out: leave it out." * ("#" in given)
         if flags and not meant and parser.prog == "mammofill run":
             meant = " Settings of stages stand in the study file."
         meant += f" Usage: {parser.usage}." if "required" in str(error) and parser.usage else ""
@@ -566,8 +576,13 @@ def _parsed(parser: ArgumentParser, given: list[str]) -> Namespace:
     return options
 
 
+_DASHES = re.compile(r"[-\u2010-\u2015\u2212]+(?=[^\W\d])")
+"""A hyphen, or what a text program makes of it, before a word."""
+
+
 def _unknown_flags(given: list[str], known: set[str]) -> list[str]:
-    flags = [_spelt_as_known(one, known).partition("=")[0] for one in given if one.startswith("--")]
+    """Return what was meant as a flag and is none, also after one hyphen, or after the dashes of text programs."""
+    flags = [_spelt_as_known(one, known).partition("=")[0] for one in given if _DASHES.match(one)]
     return [flag for flag in flags if flag not in known]
 
 

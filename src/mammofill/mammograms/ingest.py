@@ -84,6 +84,7 @@ def _ingest(
     collection = place.collection(settings, attributes)
     check_patients(collection)
     # Before anything is begun, so that the same folder is free for the command that was mended.
+    _check_mammograms(place, collection.mammograms, collection.exclusions)
     _check_lesions(
         place, collection, settings, collection.exclusions, sum(len(entry.lesions) for entry in collection.mammograms)
     )
@@ -214,6 +215,21 @@ def _of_words(collection: Collection) -> list[Decision]:
     return [decision for decision in collection.decisions if decision.rule == "pathology-word"]
 
 
+def _check_mammograms(place: Whereabouts, left: Sequence[object], exclusions: Sequence[Exclusion]) -> None:
+    """Refuse a collection of which no mammogram is left.
+
+    Raises:
+        TooFewError: names what was excluded, with the first case.
+    """
+    if left:
+        return
+    if not exclusions:
+        raise TooFewError(f"{place.shown}: there is no mammogram, for its tables have no rows below the header.")
+    raise TooFewError(
+        f"{place.shown}: no mammogram is left. Excluded: {_counted(exclusions)}. The first: {exclusions[0].found}"
+    )
+
+
 def _check_lesions(
     place: Whereabouts, collection: Collection, settings: IngestSettings, exclusions: Sequence[Exclusion], left: int
 ) -> None:
@@ -289,9 +305,7 @@ def _write_tables(work: Work, place: Whereabouts, gathered: Prepared, progress: 
         # The set must be the same wherever the collection lies on this machine.
         row["found"] = row["found"].replace(f"{base}{os.sep}", "")
     excluded = _counted(gathered.exclusions)
-    if not gathered.mammograms:
-        first = gathered.exclusions[0].found if gathered.exclusions else "its tables have no rows"
-        raise TooFewError(f"{place.shown}: no mammogram is left. Excluded: {excluded}. The first: {first}")
+    _check_mammograms(place, gathered.mammograms, gathered.exclusions)
     for name, columns, key in (
         ("mammograms", MAMMOGRAM_COLUMNS, "mammogram_id"),
         ("lesions", LESION_COLUMNS, "lesion_id"),

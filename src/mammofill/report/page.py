@@ -29,7 +29,7 @@ from mammofill.report.examples import LEAD, Row, lead_examples, real_examples, s
 from mammofill.report.figures import draw_history
 from mammofill.report.flow import cell, flow_sheets
 from mammofill.report.judgements import read_judgement
-from mammofill.report.lead import not_tested, question
+from mammofill.report.lead import guessing, not_tested, question
 from mammofill.report.lineage import Lineage, find_lineage, flat_settings, read_history
 from mammofill.report.looking import Looking
 from mammofill.report.paper import PAPER_NOTE, PAPER_TABLE
@@ -118,6 +118,7 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
         "reading": read_results(evaluations),
         "cautions": cautions(evaluations),
         "answers": answers,
+        "guessing": guessing(study.compared),
         "lead": lead_examples(_patch_sets_of_answer(study), seed),
         "not_tested": not_tested(study.comparisons, study.judgements, _has_fills(lineage)),
         "classifiers": study.classifiers,
