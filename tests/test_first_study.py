@@ -114,6 +114,13 @@ def test_a_class_or_a_device_that_is_not_there_is_refused_before_a_file_is_writt
     assert not path.exists()
 
 
+def test_three_patients_are_told_to_be_too_few_when_the_file_is_written(tmp_path: Path) -> None:
+    said = write_first_study(write_own(tmp_path, "benign", "malignant", "benign"), tmp_path / "study.toml", "cpu")
+    assert "WARNING: nobody for validation benign, validation malignant, test malignant, so that `run` will" in said
+    enough = write_own(tmp_path / "more", *["benign", "malignant"] * 8)
+    assert "WARNING" not in write_first_study(enough, tmp_path / "more" / "study.toml", "cpu")
+
+
 def test_the_command_says_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

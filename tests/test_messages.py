@@ -137,6 +137,29 @@ def test_artifacts_in_the_wrong_order_are_answered_with_the_right_one(
     assert f"In the right order: mammofill train-infiller {patches.folder} {pairs.folder} --out DIR" in message
 
 
+def test_what_belongs_to_a_flag_is_given_its_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = {"evaluation": "evaluate", "comparison": "compare-arms", "judgement": "judge-infiller"}
+    places = [str(make(tmp_path / kind, kind, stage).folder) for kind, stage in kinds.items()]
+    evaluation, comparison, judgement = places
+    right = f"write-report {evaluation} --comparisons {comparison} --judgements {judgement} --out DIR"
+    assert right in said(["write-report", *places, "--out", str(tmp_path / "out")], capsys)
+    swapped = ["--comparisons", judgement, "--judgements", comparison]
+    assert right in said(["write-report", evaluation, *swapped, "--out", str(tmp_path / "out")], capsys)
+
+
+def test_what_is_no_collection_no_test_set_and_no_place_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("study.toml").write_text('name = "own"\n')
+    assert "study.toml looks like a study file, and no collection: mammofill run" in said(
+        ["init", "study.toml"], capsys
+    )
+    message = said(["plan", "study.toml", "--benign", "14"], capsys)
+    assert "--malignant 0, but an AUC takes test patients of both classes. Say both numbers." in message
+    assert "required: out. Say with --out where it is to be made." in said(["run", "study.toml"], capsys)
+
+
 def test_where_no_order_is_right_the_kinds_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     patches = str(make(tmp_path / "patches", "patches", "extract-patches").folder)
     message = said(["train-infiller", patches, patches, "--out", str(tmp_path / "out")], capsys)

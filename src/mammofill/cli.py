@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import mammofill
 from mammofill.experiment.stages import EXPORTS, PHANTOM, STAGES, Input, Stage, all_stages, find, stage_named
-from mammofill.ground.artifact import NO_VERIFY, Artifact
+from mammofill.ground.artifact import MANIFEST_NAME, NO_VERIFY, Artifact
 from mammofill.ground.errors import MammofillError, SettingsError, did_you_mean
 from mammofill.ground.file_names import refuse_source_url, refuse_url
 from mammofill.ground.progress import LineProgress, Progress, for_this_console, quiet
@@ -186,7 +186,10 @@ def _run_stage(stage: Stage, given: list[str]) -> None:
 
         print(plan_of_stage(stage, inputs, settings, out, options.seed, device))
         return
+    finished = (out / MANIFEST_NAME).is_file()
     artifact = stage(inputs, out, settings, seed=options.seed, progress=progress, device=device)
+    if finished:
+        progress.say(f"{out} was finished before, with the same settings: nothing was made again.")
     print(_result(artifact))
 
 
@@ -354,6 +357,11 @@ def _plan(given: list[str]) -> int:
     add_settings(parser, Assumed)
     options = _parsed(parser, given)
     counts = (options.benign, options.malignant) if options.benign or options.malignant else None
+    if counts and not all(one > 0 for one in counts):
+        raise SettingsError(
+            f"--benign is {counts[0]} and --malignant {counts[1]}, but an AUC takes test patients of both classes. Say "
+            "both numbers."
+        )
     study = read_study(Path(options.study), options.quick)
     print(plan_in_words(study, settings_in(options, Assumed), counts, Path(options.out) if options.out else None))
     return 0
@@ -572,6 +580,8 @@ def _parsed(parser: ArgumentParser, given: list[str]) -> Namespace:
         if flags and not meant and parser.prog == "mammofill run":
             meant = " Settings of stages stand in the study file."
         meant += f" Usage: {parser.usage}." if "required" in str(error) and parser.usage else ""
+        if not parser.usage and re.search(r"required: (.*, )?out$", str(error).strip()):
+            meant += " Say with --out where it is to be made."
         raise SettingsError(f"{in_plain_words(error)}{meant} All options: {parser.prog} --help") from error
     return options
 

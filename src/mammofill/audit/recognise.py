@@ -24,6 +24,8 @@ def recognise(source: Path) -> str:
     """
     if not source.exists():
         raise SourceError(f"{source} does not exist. Give the folder (or table) of the collection.")
+    if source.suffix.lower() == ".toml":
+        raise SourceError(f"{source} looks like a study file, and no collection: mammofill run {source} --out DIR")
     names = [name for name in collection_names() if name != _LAST and _recognises(name, source)]
     if not names and _recognises(_LAST, source):
         names = [_LAST]
