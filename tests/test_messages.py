@@ -151,13 +151,13 @@ def test_what_is_no_collection_no_test_set_and_no_place_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("study.toml").write_text('name = "own"\n')
-    assert "study.toml looks like a study file, and no collection: mammofill run" in said(
-        ["init", "study.toml"], capsys
+    Path("one.toml").write_text('name = "own"\n')
+    assert "one.toml looks like a study file, and no collection: mammofill run" in said(
+        ["init", "one.toml"], capsys
     )
-    message = said(["plan", "study.toml", "--benign", "14"], capsys)
+    message = said(["plan", "one.toml", "--benign", "14"], capsys)
     assert "--malignant 0, but an AUC takes test patients of both classes. Say both numbers." in message
-    assert "required: out. Say with --out where it is to be made." in said(["run", "study.toml"], capsys)
+    assert "required: out. Say with --out where it is to be made." in said(["run", "one.toml"], capsys)
 
 
 def test_where_no_order_is_right_the_kinds_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
