@@ -152,9 +152,7 @@ def test_what_is_no_collection_no_test_set_and_no_place_is_told(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("one.toml").write_text('name = "own"\n')
-    assert "one.toml looks like a study file, and no collection: mammofill run" in said(
-        ["init", "one.toml"], capsys
-    )
+    assert "one.toml looks like a study file, and no collection: mammofill run" in said(["init", "one.toml"], capsys)
     message = said(["plan", "one.toml", "--benign", "14"], capsys)
     assert "--malignant 0, but an AUC takes test patients of both classes. Say both numbers." in message
     assert "required: out. Say with --out where it is to be made." in said(["run", "one.toml"], capsys)
