@@ -116,6 +116,13 @@ def test_a_class_or_a_device_that_is_not_there_is_refused_before_a_file_is_writt
     assert not path.exists()
 
 
+def test_three_patients_are_told_to_be_too_few_when_the_file_is_written(tmp_path: Path) -> None:
+    said = write_first_study(write_own(tmp_path, "benign", "malignant", "benign"), tmp_path / "study.toml", "cpu")
+    assert "WARNING: nobody for validation benign, validation malignant, test malignant, so that `run` will" in said
+    enough = write_own(tmp_path / "more", *["benign", "malignant"] * 8)
+    assert "WARNING" not in write_first_study(enough, tmp_path / "more" / "study.toml", "cpu")
+
+
 def test_the_command_says_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,7 +132,11 @@ def test_the_command_says_what_to_do_next(
     said = capsys.readouterr().out
     assert "wrote study.toml, for the CPU of this machine" in said
     assert main(["run", "study.toml", "--out", "runs/own", "--dry-run"]) == 0
-    assert "No fault was found, and nothing has run" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "No fault was found, and nothing has run" in shown
+    assert shown.count("schedule.batch = 8") == 1, "the second and third infiller differ from the first in nothing"
+    assert shown.count("\n  settings as of infiller_0\n") == 2
+    assert "settings as of evaluations/real_seed-0, but for\n" in shown
     assert not (tmp_path / "runs").exists()
     begun = tmp_path / "runs" / "own" / "mammograms.partial"
     begun.mkdir(parents=True)

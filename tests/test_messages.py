@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from test_first_study import write_own
 
+from mammofill.audit.recognise import recognise
 from mammofill.cli import main
 from mammofill.experiment import run, run_study
 from mammofill.experiment.listing import listing
 from mammofill.experiment.settings import presets_in_words
 from mammofill.ground.artifact import Artifact, begin
-from mammofill.ground.errors import PlanChangedError, SourceError, TrainingError, did_you_mean
+from mammofill.ground.errors import PlanChangedError, SourceError, TooFewError, TrainingError, did_you_mean
 from mammofill.ground.progress import KeptProgress, LineProgress, Progress, quiet
 from mammofill.infilling import PRESETS
 from mammofill.mammograms import IngestSettings, ingest
@@ -136,10 +137,49 @@ def test_artifacts_in_the_wrong_order_are_answered_with_the_right_one(
     assert f"In the right order: mammofill train-infiller {patches.folder} {pairs.folder} --out DIR" in message
 
 
+def test_what_belongs_to_a_flag_is_given_its_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = {"evaluation": "evaluate", "comparison": "compare-arms", "judgement": "judge-infiller"}
+    places = [str(make(tmp_path / kind, kind, stage).folder) for kind, stage in kinds.items()]
+    evaluation, comparison, judgement = places
+    right = f"write-report {evaluation} --comparisons {comparison} --judgements {judgement} --out DIR"
+    assert right in said(["write-report", *places, "--out", str(tmp_path / "out")], capsys)
+    swapped = ["--comparisons", judgement, "--judgements", comparison]
+    assert right in said(["write-report", evaluation, *swapped, "--out", str(tmp_path / "out")], capsys)
+
+
+def test_what_is_no_collection_no_test_set_and_no_place_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one.toml").write_text('name = "own"\n')
+    assert "one.toml looks like a study file, and no collection: mammofill run" in said(["init", "one.toml"], capsys)
+    message = said(["plan", "one.toml", "--benign", "14"], capsys)
+    assert "--malignant 0, but an AUC takes test patients of both classes. Say both numbers." in message
+    assert "required: out. Say with --out where it is to be made." in said(["run", "one.toml"], capsys)
+
+
 def test_where_no_order_is_right_the_kinds_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     patches = str(make(tmp_path / "patches", "patches", "extract-patches").folder)
     message = said(["train-infiller", patches, patches, "--out", str(tmp_path / "out")], capsys)
     assert "train-infiller takes, in this order: patches (patches), pairs (pairs)." in message
+
+
+def test_a_folder_around_an_artifact_or_in_it_is_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make(tmp_path / "run" / "mammograms", "mammograms", "ingest").folder
+    (made / "images").mkdir()
+
+    def refused(place: str | Path) -> str:
+        return said(["extract-patches", str(place), "--out", str(tmp_path / "patches")], capsys)
+
+    assert f"without artifact.json there. It lies in the artifact {made}: give that." in refused(made / "images")
+    assert f"it is a file, and artifacts are folders. It lies in the artifact {made}" in refused(made / "artifact.json")
+    assert f"there. In it lie {made}: give what is meant." in refused(made.parent)
+    monkeypatch.chdir(made.parent)
+    assert "error: . is not an artifact: found a folder without artifact.json there. In it lie mammograms" in refused(
+        "."
+    )
 
 
 # ---- tables from Windows ------------------------------------------------------------------------------------------
@@ -158,6 +198,60 @@ def test_paths_of_windows_in_a_table_get_a_hint(tmp_path: Path, capsys: pytest.C
     assert "Write paths in tables with /, as in pictures/a.png." in said(
         ["ingest", "table", str(table), "--out", str(tmp_path / "out")], capsys
     )
+
+
+def test_a_drive_of_windows_and_a_file_with_another_ending_are_told(tmp_path: Path) -> None:
+    table, settings = write_own(tmp_path, "benign"), IngestSettings(collection="table")
+    text = table.read_text()
+    table.write_text(text.replace("0.png", "C:/Users/me/0.png"))
+    with pytest.raises(TooFewError, match=r"that is a path of Windows, .* Write where the file lies as seen from"):
+        ingest(table, tmp_path / "out", settings)
+    table.write_text(text.replace("0.png", "0.dcm"))
+    with pytest.raises(TooFewError, match=r"0.dcm does not exist. 0.png lies there: is it meant\?"):
+        ingest(table, tmp_path / "out", settings)
+    table.write_text(text.splitlines()[0])
+    with pytest.raises(TooFewError, match="there is no mammogram, for its tables have no rows below the header"):
+        ingest(table, tmp_path / "out", settings)
+
+
+def test_a_table_that_lacks_a_column_is_told_so_by_init_too(tmp_path: Path) -> None:
+    table = write_own(tmp_path, "benign", "malignant")
+    table.write_text(table.read_text().replace("patient", "subject_id"))
+    with pytest.raises(SourceError, match=r"lacks the columns patient; it has .* Rename columns that mean the same"):
+        recognise(table)
+
+
+def test_a_picture_where_a_table_belongs_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_own(tmp_path, "benign")
+    message = said(["ingest", "table", str(tmp_path / "0.png"), "--out", str(tmp_path / "out")], capsys)
+    assert "it holds bytes that are no text, as pictures do. Give the table that names the pictures." in message
+
+
+# ---- files of settings --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["shallow-cnn", "\u201cshallow-cnn\u201d", "0,5"])
+def test_a_value_that_is_no_toml_says_how_values_are_written(
+    value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "small.toml"
+    config.write_text(f"learning_rate = 1e-3\nnetwork = {value}\n", encoding="utf-8")
+    message = said(["train-classifier", "here", "--out", str(tmp_path / "out"), "--config", str(config)], capsys)
+    assert "small.toml cannot be read as TOML: " in message
+    assert "line 2" in message
+    assert ("Words stand in straight quotes" in message) == (value != "0,5")
+
+
+def test_a_mark_before_a_text_is_no_fault_and_a_study_is_no_file_of_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "small.toml"
+    config.write_text('network = "resnet"\n', encoding="utf-8-sig")
+    message = said(["train-classifier", "here", "--out", str(tmp_path / "out"), "--config", str(config)], capsys)
+    assert "network must be one of shallow-cnn" in message
+    config.write_text('name = "own"\n[[arms]]\nname = "real"\n')
+    message = said(["train-classifier", "here", "--out", str(tmp_path / "out"), "--config", str(config)], capsys)
+    assert f"is a study file, and no settings of train-classifier: mammofill run {config} --out DIR" in message
 
 
 # ---- help ---------------------------------------------------------------------------------------------------------
@@ -209,7 +303,7 @@ def test_a_folder_without_artifacts_and_none_are_told_apart(tmp_path: Path) -> N
 def test_plain_lines_say_how_much_time_is_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = iter([0.0, *[600.0] * 2, *[2400.0] * 2, 2400.0])
+    clock = iter([0.0, *[600.0] * 2, *[2400.0] * 2])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     with LineProgress().task("painting", 4) as task:
         task.advance(1, "loss 1")
@@ -217,8 +311,13 @@ def test_plain_lines_say_how_much_time_is_left(
     assert capsys.readouterr().err.splitlines() == [
         "painting: 1/4 in 10 min, about 30 min left  loss 1",
         "painting: 4/4 in 40 min  loss 1",
-        "painting: 4/4 in 40 min  loss 1",
     ]
+
+
+def test_the_end_of_a_short_task_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with LineProgress().task("painting", 2) as task:
+        task.advance(2)
+    assert capsys.readouterr().err.splitlines() == ["painting: 2/2 in 0 s"]
 
 
 def test_what_is_said_is_kept(tmp_path: Path) -> None:

@@ -97,6 +97,14 @@ def test_the_pages_of_commands_and_presets_are_up_to_date() -> None:
     assert presets == maker.presets_page(), "run: python docs/make_commands.py"
 
 
+def test_help_of_a_command_is_had_in_both_orders(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "pair-patches"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: mammofill pair-patches PATCHES --out DIR")
+    assert main(["pair-patches", "--help"]) == 0
+    assert capsys.readouterr().out == shown
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"mammofill {mammofill.__version__}\n"
@@ -114,9 +122,14 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["extract-patches", "here", "--out", "there", "--sise-px", "64"], "--sise-px"),
         (
             ["extract-patches", "here", "--out", "there", "--size-px", "wide"],
-            "size_px: Expected a int. Got value: wide",
+            "size_px: must be a whole number, but is wide",
         ),
         (["extract-patches", "here", "--out", "there", "--size-px", "3"], "size_px must be at least 16, but is 3"),
+        (["extract-patches", "here", "-out", "there"], "unrecognized arguments: -out there. Did you mean --out?"),
+        (["extract-patches", "here", "\u2013out", "there"], "Did you mean --out?"),
+        (["init", "here", "#", "what", "it", "found"], "What follows # is a comment, and here it was not left out"),
+        (["$", "mammofill", "list"], "Leave out '$' before the command"),
+        (["mammofill", "list", "."], "Leave out 'mammofill' before the command: mammofill list ."),
         (["train-infiller", "a", "b", "--out", "c", "--preset", "tiny"], "no preset called 'tiny'"),
         (["extract-patches", "here", "--out", "there", "--config", "no.toml"], "no.toml does not exist"),
         (["ingest", "some-collection", "here", "--out", "there"], "some-collection"),

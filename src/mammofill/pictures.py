@@ -110,7 +110,8 @@ def read_values(path: Path, as_mask: bool = False) -> tuple[NDArray[np.integer[A
         if picture.mode not in _BITS_OF_MODE and not (as_mask and picture.mode in _COLOURS):
             kind = "a picture of fractions" if picture.mode == "F" else "a colour picture"
             raise ImageFileError(
-                f"{path} is {kind} (mode {picture.mode}); mammograms and masks are gray, of whole numbers."
+                f"{path} is {kind} (mode {picture.mode}); mammograms and masks are gray, of whole numbers. "
+                "Convert it, so that you know how."
             )
         if picture.mode in _COLOURS and ";16" in str(getattr(picture, "tile", "")):
             raise ImageFileError(

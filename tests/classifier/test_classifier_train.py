@@ -272,6 +272,12 @@ def test_killed_and_continued_equals_uninterrupted(real: PatchSet, tmp_path: Pat
     assert continued.fingerprint == whole.fingerprint
 
 
+def test_synthetic_patches_alone_are_told_to_be_that(patch_set: MakeSet, tmp_path: Path) -> None:
+    synthetic = patch_set([synthetic_row(0, "benign"), synthetic_row(1, "malignant")])
+    with pytest.raises(TooFewError, match="All the patches given are synthetic. Give the real ones as well"):
+        refused([synthetic], tmp_path)
+
+
 def test_changed_settings_are_refused_by_name(real: PatchSet, tmp_path: Path) -> None:
     settings = replace(QUICK, epochs=1)
     first = train_classifier([real], tmp_path / "classifier", settings)

@@ -197,13 +197,16 @@ def test_the_folder_holds_what_it_says(judgement: Judgement) -> None:
 
 def test_too_few_and_a_weak_classifier_give_numbers_but_no_verdict(world: World, tmp_path: Path) -> None:
     strict = replace(SETTINGS, least_per_class=50, least_classifier_auc=1.0, resamples=100)
-    found = world.judge(tmp_path / "few", strict, infillers=[world.honest]).measures
+    judged = world.judge(tmp_path / "few", strict, infillers=[world.honest])
+    found = judged.measures
     own = found[found["subject"] == "honest"].set_index(["criterion", "measure"])
     assert np.isfinite(own.loc[("class", "share of the real AUC"), "value"])
     assert own.loc[("class", "share of the real AUC"), "verdict"] == "cannot be judged"
     assert "below 1 (least_classifier_auc)" in own.loc[("class", "share of the real AUC"), "remark"]
     assert own.loc[("seam", "AUC at the hole"), "verdict"] == "cannot be judged"
     assert own.loc[("seam", "AUC at the hole"), "remark"] == "only 40 of a kind, at least 50 are needed"
+    text = (judged.folder / "table.txt").read_text()
+    assert "\nCannot be judged, because only 40 of a kind, at least 50 are needed: " in text
 
 
 def test_a_stopped_run_takes_up_the_fills_that_it_made(world: World, judgement: Judgement, tmp_path: Path) -> None:

@@ -114,6 +114,18 @@ def test_an_image_that_is_called_normal_and_a_lesions_gives_no_normal_patches(tm
     assert found.lesions["lesion_id"].tolist() == ["a_1"]
 
 
+def test_the_first_of_each_rule_is_named_and_not_only_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ("a.png,m.png,P1,benign", "a.png,copy.png,P1,benign", "b.png,,P2,normal")
+    ingest(write(tmp_path / "own", *rows), tmp_path / "out", TABLE, progress=LineProgress())
+    said = capsys.readouterr().err
+    assert "excluded: row-repeated 1; decided: nothing" in said
+    assert "  exclusions.parquet, row-repeated: " in said
+    assert "a_2" in said
+    assert "decisions.parquet" not in said
+
+
 def test_one_file_under_two_patients_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = ("a.png,m.png,P1,benign", "b.png,,P2,normal")
     found = ingest(write(tmp_path / "own", *rows, same=True), tmp_path / "out", TABLE, progress=LineProgress())

@@ -78,6 +78,11 @@ def test_the_page_shows_it_only_where_there_is_one(
     assert page.count('<h2 id="judgement-1">Does the infiller paint lesions?</h2>') == 1
     assert "copy &amp; &lt;b&gt;paste&lt;/b&gt;" in page
     assert "<b>paste" not in page
+    wanted = "of 3 things wanted of its fills: 1 reached, 1 not reached"
+    assert page.count(wanted) == 1
+    painted = write_report(evaluations[2:], tmp_path / "painted", judgements=[judgement]).page.read_text("utf-8")
+    assert "Real lesions and fills" in painted
+    assert painted.count(wanted) == 2, "beside the fills of the first screen, and in full"
     assert '<strong class="not-reached">not reached</strong>' in page
     both = write_report(evaluations[:1], tmp_path / "both", judgements=[judgement, judgement])
     place = f"{judgement.folder.parent.name}/{judgement.folder.name}"

@@ -22,7 +22,7 @@ from mammofill.report.comparisons import (
     read_comparison,
 )
 from mammofill.report.figures import ForestRow, draw_forest
-from mammofill.report.first_screen import question
+from mammofill.report.first_screen import guessing, question
 from mammofill.report.lineage import find_lineage, mammograms_tested_on
 from mammofill.report.tables import confusion_table
 
@@ -363,8 +363,23 @@ def test_a_comparison_that_was_not_tested_is_not_called_tested(tmp_path: Path, c
     arms = [make_evaluation(tmp_path / arm, arm, 1.0, {}, noise=arm) for arm in ("a", "b")]
     once = compare_arms(arms, tmp_path / "comparison", CompareArmsSettings(resamples=100, curve_resamples=100))
     headings = dict(read_comparison(once, []).said)
-    assert "Planned comparisons, none of them tested" in headings
+    assert "Comparisons, none of them tested" in headings
+    assert not any(words.startswith("Planned") for words in headings), "no plan was written down"
     assert not any(words.startswith("Tested") for words in headings)
+
+
+def test_arms_that_cannot_be_told_from_guessing_are_named(tmp_path: Path) -> None:
+    arms = [
+        make_evaluation(tmp_path / arm, arm, skill, {}, noise=arm) for arm, skill in (("luck", 0.0), ("skill", 4.0))
+    ]
+    settings = CompareArmsSettings(resamples=100, curve_resamples=100)
+    told = guessing(compare_arms(arms, tmp_path / "comparison", settings))
+    assert told == "Not to be told from guessing, because the 95 % CI of the AUC by lesion holds 0.5: luck."
+    skilled = [arms[1], make_evaluation(tmp_path / "other", "other", 4.0, {}, noise="other")]
+    assert guessing(compare_arms(skilled, tmp_path / "skilled", settings)) == ""
+    assert guessing(None) == ""
+    by_error = CompareArmsSettings(measures=("brier",), resamples=100, curve_resamples=100)
+    assert guessing(compare_arms(arms, tmp_path / "brier", by_error)) == ""
 
 
 def test_what_was_not_tested_is_said(page: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mammofill.ground.errors import SettingsError, SourceError
+from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.collections import collection_names, collection_reader
 
 _LAST = "table"
@@ -18,15 +19,19 @@ def recognise(source: Path) -> str:
         source: as for `ingest`.
 
     Raises:
-        SourceError: the source is missing, or no reader knows it.
+        SourceError: the source is missing, or no reader knows it; of a CSV table the message says what it lacks.
         SettingsError: several readers know it.
     """
     if not source.exists():
         raise SourceError(f"{source} does not exist. Give the folder (or table) of the collection.")
+    if source.suffix.lower() == ".toml":
+        raise SourceError(f"{source} looks like a study file, and no collection: mammofill run {source} --out DIR")
     names = [name for name in collection_names() if name != _LAST and _recognises(name, source)]
     if not names and _recognises(_LAST, source):
         names = [_LAST]
     if not names:
+        if source.suffix.lower() == ".csv":  # a table by itself is one's own: its reader says what it lacks
+            collection_reader(_LAST).read(source, IngestSettings(collection=_LAST))
         known = ", ".join(collection_names())
         raise SourceError(
             f"{source} is not recognised as any of {known}: no table of theirs was found. Say which one it is with "

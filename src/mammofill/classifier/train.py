@@ -224,6 +224,11 @@ def check_classes(train: pd.DataFrame, validation: pd.DataFrame, settings: Train
     Raises:
         TooFewError: naming the class and the split.
     """
+    if len(train) and (train["origin"] == Origin.SYNTHETIC).all() and not len(validation):
+        raise TooFewError(
+            "All the patches given are synthetic. Give the real ones as well, they hold the validation split: "
+            "mammofill train-classifier patches synthetic --out DIR."
+        )
     for pathology in _CLASSES:
         if not (train["pathology"] == pathology).any():
             raise TooFewError(

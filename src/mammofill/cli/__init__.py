@@ -86,6 +86,8 @@ def _verification(wanted: bool) -> Iterator[None]:
 
 
 def _command(given: list[str]) -> int:
+    if given[:1] == ["help"] and given[1:2]:
+        given = [given[1], "--help"]
     name, rest = (given[0], given[1:]) if given else ("--help", [])
     if name in ("-h", "--help", "help"):
         print(_overview())
@@ -93,6 +95,8 @@ def _command(given: list[str]) -> int:
     if name == "--version":
         print(f"mammofill {mammofill.__version__}")
         return 0
+    if name in ("$", "mammofill"):
+        raise SettingsError(f"Leave out {name!r} before the command: mammofill {' '.join(rest)}")
     known = COMMANDS if name in COMMANDS else COMMANDS | _from_elsewhere()
     if name not in known:
         raise SettingsError(

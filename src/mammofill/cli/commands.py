@@ -99,6 +99,11 @@ def _plan(given: list[str]) -> int:
     add_settings(parser, Assumed)
     options = parsed(parser, given)
     counts = (options.benign, options.malignant) if options.benign or options.malignant else None
+    if counts and not all(one > 0 for one in counts):
+        raise SettingsError(
+            f"--benign is {counts[0]} and --malignant {counts[1]}, but an AUC takes test patients of both classes. Say "
+            "both numbers."
+        )
     study = read_study(Path(options.study), options.quick)
     print(plan_in_words(study, settings_in(options, Assumed), counts, Path(options.out) if options.out else None))
     return 0

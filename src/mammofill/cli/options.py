@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentError
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ from mammofill.ground.progress import LineProgress, Progress, for_this_console, 
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
+
+_DASHES = re.compile(r"[-\u2010-\u2015\u2212]+(?=[^\W\d])")
+"""A hyphen, or what a text program makes of it, before a word."""
 
 
 def parser_for(command: str, summary: str) -> ArgumentParser:
@@ -51,15 +55,19 @@ def parsed(parser: ArgumentParser, given: list[str]) -> Namespace:
 
         flags = _unknown_flags(given, known)
         meant = "".join(did_you_mean(flag, known) for flag in flags)
+        meant += " What follows # is a comment, and here it was not left out: leave it out." * ("#" in given)
         if flags and not meant and parser.prog == "mammofill run":
             meant = " Settings of stages stand in the study file."
         meant += f" Usage: {parser.usage}." if "required" in str(error) and parser.usage else ""
+        if not parser.usage and re.search(r"required: (.*, )?out$", str(error).strip()):
+            meant += " Say with --out where it is to be made."
         raise SettingsError(f"{in_plain_words(error)}{meant} All options: {parser.prog} --help") from error
     return options
 
 
 def _unknown_flags(given: list[str], known: set[str]) -> list[str]:
-    flags = [_spelt_as_known(one, known).partition("=")[0] for one in given if one.startswith("--")]
+    """Return what was meant as a flag and is none, also after one hyphen, or after the dashes of text programs."""
+    flags = [_spelt_as_known(one, known).partition("=")[0] for one in given if _DASHES.match(one)]
     return [flag for flag in flags if flag not in known]
 
 

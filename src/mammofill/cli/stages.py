@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mammofill.cli.options import add_common_options, device_for, parsed, parser_for, progress_of, value_of
 from mammofill.experiment.stages import Input, Stage, find
-from mammofill.ground.artifact import Artifact
+from mammofill.ground.artifact import MANIFEST_NAME, Artifact
+from mammofill.ground.errors import SettingsError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -29,7 +30,10 @@ def run_stage(stage: Stage, given: list[str]) -> None:
 
         print(plan_of_stage(stage, inputs, settings, out, options.seed, device))
         return
+    finished = (out / MANIFEST_NAME).is_file()
     artifact = stage(inputs, out, settings, seed=options.seed, progress=progress, device=device)
+    if finished:
+        progress.say(f"{out} was finished before, with the same settings: nothing was made again.")
     print(_result(artifact))
 
 
@@ -95,6 +99,10 @@ def start_settings(stage: Stage, given: list[str]) -> Any:
 
     config = value_of("--config", given)
     values = read_toml(Path(config)) if config else {}
+    if "arms" in values:
+        raise SettingsError(
+            f"{config} is a study file, and no settings of {stage.name}: mammofill run {config} --out DIR"
+        )
     preset = (value_of("--preset", given) or values.pop("preset", None)) if stage.presets else None
     start = stage.preset(preset) if preset else None
     settings_class = stage.settings_class() if start is None else type(start)

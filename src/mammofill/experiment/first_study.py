@@ -95,6 +95,7 @@ def write_first_study(source: str | Path, path: str | Path, device: str, collect
     return "\n".join(
         [
             *_facts(found),
+            *_empty_places(found),
             f"wrote {path}, for the {'GPU' if device == 'cuda' else 'CPU'} of this machine. Read its comments, then:",
             f"  mammofill plan {where} --benign {found.counts['test']['benign']} "
             f"--malignant {found.counts['test']['malignant']}   # what it can show",
@@ -102,6 +103,16 @@ def write_first_study(source: str | Path, path: str | Path, device: str, collect
             f"  mammofill run {where} {out}",
         ]
     )
+
+
+def _empty_places(found: Found) -> Iterator[str]:
+    """Say of which class a split has nobody: `run` would refuse the study, and that is better known before."""
+    empty = [f"{split} {kind}" for split, of in found.counts.items() for kind, count in of.items() if not count]
+    if empty:
+        yield (
+            f"WARNING: nobody for {', '.join(empty)}, so that `run` will refuse this study. It takes more patients, or "
+            "a column split in the table that gives each split patients of both classes."
+        )
 
 
 def _refuse_one_class(found: Found) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from mammofill.experiment.effort import effort_lines
 from mammofill.experiment.settings import flat
 from mammofill.experiment.stages import Stage, find
+from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import (
     MANIFEST_NAME,
@@ -40,7 +41,7 @@ def plan_of_study(study: Study, out: Path, device: str) -> str:
         *effort_lines(study, out, device),
         "marked *: what differs from the defaults, or from those of the preset",
     ]
-    refused = []
+    refused, told = [], _Told()
     for step in study.steps:
         inputs = ", ".join(str(out / place) for places in step.inputs.values() for place in places)
         state = state_of(out / step.out, step.settings, step.seed)
@@ -49,7 +50,7 @@ def plan_of_study(study: Study, out: Path, device: str) -> str:
         lines += [
             "",
             f"{step.stage.name}: {inputs}{' -> ' if inputs else ''}{out / step.out}  ({state})",
-            *settings_lines(step.settings, usual_settings(step.stage, step.settings)),
+            *told.settings_of(step),
         ]
     if refused:
         last = (
@@ -58,6 +59,24 @@ def plan_of_study(study: Study, out: Path, device: str) -> str:
     else:
         last = "No fault was found, and nothing has run: the same command without --dry-run runs it."
     return "\n".join([*lines, "", last])
+
+
+class _Told:
+    """What was told of earlier steps: of the next like them only what differs is told, or nobody reads to the end."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, type[Any]], tuple[Path, list[str]]] = {}
+
+    def settings_of(self, step: Step) -> list[str]:
+        """Return the lines of a step's settings: all of the first of its kind, and what is other in those after it."""
+        lines = list(settings_lines(step.settings, usual_settings(step.stage, step.settings)))
+        kind = (step.stage.name, type(step.settings))
+        if kind not in self._first:
+            self._first[kind] = (step.out, lines)
+            return lines
+        out, known = self._first[kind]
+        other = [line for line in lines if line not in known]
+        return [f"  settings as of {out}{', but for' if other else ''}", *other]
 
 
 def plan_of_stage(

@@ -42,7 +42,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         table = f" A table of mammograms? mammofill init {path} writes a study file for it." * (
             path.suffix.lower() == ".csv"
         )
-        raise SettingsError(f"{path} cannot be read as TOML: {error}.{windows}{latin}{table}") from error
+        quotes = _NEEDS_QUOTES * ("Invalid value" in str(error))
+        raise SettingsError(f"{path} cannot be read as TOML: {error}.{windows}{latin}{table}{quotes}") from error
 
 
 _WEIGHTS_FILES = ("weights_file", "perceptual.weights")
@@ -137,6 +138,17 @@ def presets_in_words(presets: Mapping[str, Any]) -> str:
 _UNION = r"Does not validate against any of the Union subtypes Subtypes: \[(.*?)\] Errors:.*Given value: (.*)"
 
 
+_KINDS = {"int": "a whole number", "float": "a number with a decimal point", "bool": "true or false", "str": "a text"}
+
+
+def _of_kind(found: re.Match[str]) -> str:
+    kind, value = found.groups()
+    return f"must be {_KINDS.get(kind, kind)}, but is {value}"
+
+
+_NEEDS_QUOTES = ' Words stand in straight quotes, as in network = "shallow-cnn", and yes is true.'
+
+
 def in_plain_words(error: Exception) -> str:
     """Rewrite a message of the argument parser: one line, no Python classes."""
     text = re.sub(r"\s+", " ", str(error))
@@ -144,6 +156,7 @@ def in_plain_words(error: Exception) -> str:
     text = re.sub(_UNION, r"must be \1, but is \2.", text)
     text = re.sub(r"Expected a typing\.Literal\[(.*?)\]", r"Expected one of \1", text)
     text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
+    text = re.sub(r"Expected an? (\w+)\. Got value: (.*)", _of_kind, text)
     return text.replace(", NoneType", " or null (unset)").strip().rstrip(".") + "."
 
 

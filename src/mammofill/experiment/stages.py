@@ -127,25 +127,31 @@ class Stage:
             raise WrongKindError(f"{error}{self._right_order(given)}") from error
 
     def _right_order(self, given: Mapping[str, str | Sequence[str]]) -> str:
-        """Say which order of what was given would be right; which kinds are needed, where none would be."""
-        needed = [one for one in self.inputs if not one.optional]
-        places: list[str] = []
-        for one in needed:
-            paths = given[one.role]
-            places += [paths] if isinstance(paths, str) else list(paths)
+        """Say which order and flags of what was given would be right; which kinds are needed, where none would be."""
+        inputs = sorted(self.inputs, key=lambda one: one.optional)
         kinds: dict[str, list[str]] = {}
-        for path in places:
-            try:
-                kinds.setdefault(read_manifest(Path(path)).kind, []).append(path)
-            except ArtifactError:
-                return ""
+        for one in inputs:
+            paths = given[one.role]
+            for path in [paths] if isinstance(paths, str) else paths:
+                try:
+                    kinds.setdefault(read_manifest(Path(path)).kind, []).append(path)
+                except ArtifactError:
+                    return ""
         ordered: list[str] = []
-        for one in needed:
-            fitting = kinds.get(find(one.kind).kind if one.kind != SOURCE else "", [])
-            ordered += fitting if one.several else fitting[:1]
-        if sorted(ordered) == sorted(map(str, places)):
+        lacking = []
+        for one in inputs:
+            kind = find(one.kind).kind if one.kind != SOURCE else ""
+            fitting = kinds.get(kind, [])
+            taken, kinds[kind] = (fitting, []) if one.several else (fitting[:1], fitting[1:])
+            ordered += [f"--{one.role}", *taken] if one.optional and taken else taken
+            lacking += [one] if not taken and not one.optional else []
+        if not lacking and not any(kinds.values()):
             return f" In the right order: mammofill {self.name} {' '.join(ordered)} --out DIR"
-        roles = ", ".join(f"{one.role} ({'a source' if one.kind == SOURCE else find(one.kind).kind})" for one in needed)
+        roles = ", ".join(
+            f"{one.role} ({'a source' if one.kind == SOURCE else find(one.kind).kind})"
+            for one in inputs
+            if not one.optional
+        )
         return f" {self.name} takes, in this order: {roles}."
 
     def open_output(self, folder: Path) -> Artifact:

@@ -66,13 +66,15 @@ class LineProgress(Progress):
 
     def _end(self, task: Task) -> None:
         assert isinstance(task, _LineTask)
-        self.say(f"{task.name}: {task.summary()}")
+        if not task.told_whole:
+            self.say(f"{task.name}: {task.summary()}")
 
 
 class _LineTask:
     def __init__(self, progress: LineProgress, name: str, total: float) -> None:
         self.progress, self.name, self.total = progress, name, total
         self.done, self.note = 0.0, ""
+        self.told_whole = False
         self.began = self.spoke = time.monotonic()
 
     def advance(self, steps: float = 1, note: str = "") -> None:
@@ -81,6 +83,7 @@ class _LineTask:
         now = time.monotonic()
         if now - self.spoke >= self.progress.seconds_between:
             self.spoke = now
+            self.told_whole = self.done >= self.total
             self.progress.say(f"{self.name}: {self.summary()}")
 
     def summary(self) -> str:

@@ -85,6 +85,8 @@ def verdicts_side_by_side(
 ) -> str:
     """Return one line per measure and one column per infiller, between what is wanted and the references.
 
+    Below stands why some cannot be judged, if any.
+
     Args:
         measures: columns of `MEASURE_COLUMNS`.
         names: of the infillers, in order.
@@ -104,7 +106,16 @@ def verdicts_side_by_side(
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ("".join(one.ljust(width + 2) for one, width in zip(line, widths, strict=True)) for line in lines)
     table = "\n".join(line.rstrip() for line in padded)
-    return f"{table}\n\nIn brackets: {confidence:.0%} intervals that resample patients.\n"
+    told = [f"In brackets: {confidence:.0%} intervals that resample patients.", *why_not_judged(measures, names)]
+    return f"{table}\n\n" + "\n".join(told) + "\n"
+
+
+def why_not_judged(measures: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Return a line for each reason why something cannot be judged, with the measures that it is about."""
+    about: dict[str, dict[str, None]] = {}
+    for row in measures[measures["subject"].isin(names) & (measures["verdict"] == CANNOT_BE_JUDGED)].itertuples():
+        about.setdefault(str(row.remark), {})[f"{row.criterion}: {row.measure}"] = None
+    return [f"Cannot be judged, because {reason}: {', '.join(places)}." for reason, places in about.items()]
 
 
 def cell(row: object) -> str:

@@ -85,6 +85,7 @@ def _ingest(
     collection = place.collection(settings, attributes)
     check_patients(collection)
     # Before anything is begun, so that the same folder is free for the command that was mended.
+    _check_mammograms(place, collection.mammograms, collection.exclusions)
     _check_lesions(
         place, collection, settings, collection.exclusions, sum(len(entry.lesions) for entry in collection.mammograms)
     )
@@ -217,6 +218,21 @@ def _of_words(collection: Collection) -> list[Decision]:
     return [decision for decision in collection.decisions if decision.rule == "pathology-word"]
 
 
+def _check_mammograms(place: Whereabouts, left: Sequence[object], exclusions: Sequence[Exclusion]) -> None:
+    """Refuse a collection of which no mammogram is left.
+
+    Raises:
+        TooFewError: names what was excluded, with the first case.
+    """
+    if left:
+        return
+    if not exclusions:
+        raise TooFewError(f"{place.shown}: there is no mammogram, for its tables have no rows below the header.")
+    raise TooFewError(
+        f"{place.shown}: no mammogram is left. Excluded: {_counted(exclusions)}. The first: {exclusions[0].found}"
+    )
+
+
 def _check_lesions(
     place: Whereabouts, collection: Collection, settings: IngestSettings, exclusions: Sequence[Exclusion], left: int
 ) -> None:
@@ -245,6 +261,10 @@ _WITHOUT = {  # split -> what follows where a class has nobody there, and where 
 
 _MAY_LEAK = ("image-of-two-patients", "header-names-one-patient")
 """Decisions that leave open whether one person is in two splits: too much to be a number among others."""
+
+_KEPT_FOR = tuple(f"patient-kept-for-{split}" for split in _WITHOUT)
+_TOLD_APART = ("pathology-word", "lesion-without-pathology", *_KEPT_FOR, *_MAY_LEAK)
+"""Rules whose exclusions and decisions are said in words of their own."""
 
 
 def warnings_of(gathered: Prepared) -> list[str]:
@@ -288,9 +308,7 @@ def _write_tables(work: Work, place: Whereabouts, gathered: Prepared, progress: 
         # The set must be the same wherever the collection lies on this machine.
         row["found"] = row["found"].replace(f"{base}{os.sep}", "")
     excluded = _counted(gathered.exclusions)
-    if not gathered.mammograms:
-        first = gathered.exclusions[0].found if gathered.exclusions else "its tables have no rows"
-        raise TooFewError(f"{place.shown}: no mammogram is left. Excluded: {excluded}. The first: {first}")
+    _check_mammograms(place, gathered.mammograms, gathered.exclusions)
     for name, columns, key in (
         ("mammograms", MAMMOGRAM_COLUMNS, "mammogram_id"),
         ("lesions", LESION_COLUMNS, "lesion_id"),
@@ -304,7 +322,16 @@ def _write_tables(work: Work, place: Whereabouts, gathered: Prepared, progress: 
         f"{len(gathered.mammograms)} mammograms and {len(gathered.lesions)} lesions kept; excluded: {excluded}; "
         f"decided: {_counted(gathered.decisions)}"
     )
+    for name in ("exclusions", "decisions"):
+        for line in _first_of_each_rule(tables[name]):
+            progress.say(f"  {name}.parquet, {line}")
     return {name: len(rows) for name, rows in tables.items()}
+
+
+def _first_of_each_rule(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Tell the first exclusion or decision of each rule: a number alone does not say what to look at."""
+    first = {row["rule"]: row for row in reversed(rows) if row["rule"] not in _TOLD_APART}
+    return [f"{rule}: {row['found']} {row.get('done', '')}".rstrip() for rule, row in sorted(first.items())]
 
 
 def _counted(rows: Sequence[Exclusion] | Sequence[Decision]) -> str:

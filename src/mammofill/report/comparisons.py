@@ -14,6 +14,7 @@ import pandas as pd
 from mammofill.comparison import Comparison
 from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SHOWN, VERDICTS, WORSE
 from mammofill.comparison.design import Group, Trained
+from mammofill.comparison.plan import NOT_WRITTEN
 from mammofill.comparison.sentences import no_finding
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import write_atomically
@@ -99,12 +100,18 @@ def _further_measures(comparison: Comparison) -> tuple[Sheet, ...]:
 
 
 def _heading_of_planned(sentences: pd.DataFrame) -> str:
-    """Say of the planned comparisons whether they were tested: with one training each none is."""
+    """Say of the comparisons whether they were planned, and tested: with one training each none is."""
     verdicts = sentences.loc[sentences["kind"] == "comparison", "verdict"]
     untested = verdicts.isin([NO_FINDING, CANNOT_TELL])
     if untested.all():
-        return "Planned comparisons, none of them tested"
-    return "Planned comparisons, some of them tested" if untested.any() else "Tested comparisons"
+        return f"{_planned(sentences)}, none of them tested"
+    return f"{_planned(sentences)}, some of them tested" if untested.any() else "Tested comparisons"
+
+
+def _planned(sentences: pd.DataFrame) -> str:
+    """Call comparisons planned only where a plan was written: the page says below where none was."""
+    of_plan = sentences.loc[sentences["kind"] == "plan", "text"]
+    return "Comparisons" if of_plan.str.startswith(NOT_WRITTEN.capitalize()).any() else "Planned comparisons"
 
 
 def lines_of_groups(comparison: Comparison) -> Iterator[str]:

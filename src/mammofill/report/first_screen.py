@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from mammofill.comparison import Comparison
 from mammofill.evaluation import Evaluation
 from mammofill.judging import Judgement
-from mammofill.report.comparisons import told_differences
+from mammofill.report.comparisons import at_plain_dose, confidence_of, primary_of, told_differences
+from mammofill.report.tables import measure_in_words
 
 _HELP = "Do {} lesions help a classifier tell malignant from benign lesions?"
 
@@ -34,6 +35,26 @@ def question(arms: Mapping[str, Sequence[Evaluation]], comparison: Comparison | 
 
 def _added(arms: Mapping[str, Sequence[Evaluation]], arm: str) -> str:
     return arms[arm][0].added if arm in arms else ""
+
+
+def guessing(comparison: Comparison | None) -> str:
+    """Name the arms that cannot be told from guessing: a difference between such arms says little, whatever it is.
+
+    Args:
+        comparison: of the arms; None where nobody compared them.
+
+    Returns:
+        A sentence; nothing where the interval of each arm lies apart from 0.5, or another measure was primary.
+    """
+    if comparison is None or not primary_of(comparison).startswith("auc"):
+        return ""
+    arms = at_plain_dose(comparison.table("arms"))
+    arms = arms[(arms["measure"] == primary_of(comparison)) & (arms["low"] <= 0.5) & (arms["high"] >= 0.5)]
+    names = list(dict.fromkeys(arms["arm"].astype(str)))
+    if not names:
+        return ""
+    interval = f"{confidence_of(comparison)} CI of the {measure_in_words(primary_of(comparison))}"
+    return f"Not to be told from guessing, because the {interval} holds 0.5: {', '.join(names)}."
 
 
 def not_tested(comparisons: Sequence[Comparison], judgements: Sequence[Judgement], has_fills: bool) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mammofill.ground.errors import ArtifactError
+
 MANIFEST_NAME = "artifact.json"
 
 
@@ -31,7 +33,14 @@ CHECKPOINT_NAME = "checkpoint.pt"
 
 
 def partial_of(out: Path) -> Path:
-    """Return where a stage works until the artifact at `out` is finished."""
+    """Return where a stage works until the artifact at `out` is finished.
+
+    Raises:
+        ArtifactError: `out` is the root of the file system.
+    """
+    out = out if out.name else out.absolute()  # the folder one is in has a name, too
+    if not out.name:
+        raise ArtifactError(f"{out} is the root of this machine's files, and no place for an artifact.")
     return out.with_name(out.name + PARTIAL)
 
 

@@ -90,6 +90,10 @@ class Manifest:
         return ways
 
 
+_MOST_NAMED = 6
+"""Artifacts below a folder that a message names."""
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read ``artifact.json`` of a finished folder, of whatever kind.
 
@@ -107,10 +111,22 @@ def read_manifest(folder: Path) -> Manifest:
             raise ArtifactError(
                 f"{folder} is not finished. Run the command that was making it again: it goes on where it stopped."
             )
-        found = "a folder without artifact.json" if folder.is_dir() else "nothing"
-        meant = "" if folder.is_dir() else meant_path(folder)
-        raise ArtifactError(f"{folder} is not an artifact: found {found} there.{meant} Check the path.")
+        raise ArtifactError(f"{folder} is not an artifact: {_what_lies_at(folder)} Check the path.")
     return manifest_of(path.read_bytes(), folder.as_posix())
+
+
+def _what_lies_at(place: Path) -> str:
+    """Say what lies where an artifact was looked for, and which artifact lies around it, or in it."""
+    if not place.exists():
+        return f"found nothing there.{meant_path(place)}"
+    found = (
+        "found a folder without artifact.json there." if place.is_dir() else "it is a file, and artifacts are folders."
+    )
+    around = next((one for one in place.parents if (one / MANIFEST_NAME).is_file()), None)
+    if around is not None:
+        return f"{found} It lies in the artifact {around}: give that."
+    inside = sorted(str(one.parent) for one in place.glob(f"*/{MANIFEST_NAME}"))[:_MOST_NAMED] if place.is_dir() else []
+    return f"{found} In it lie {', '.join(inside)}: give what is meant." if inside else found
 
 
 def manifest_of(text: bytes, folder: str) -> Manifest:

@@ -23,6 +23,8 @@ Row = Mapping[str, str]
 
 _SPREADSHEETS = (".xls", ".xlsx")
 
+_NO_TEXT = "it holds bytes that are no text, as pictures do. Give the table that names the pictures."
+
 _SAYS_SEPARATOR = re.compile(r"\s*\"?sep=.\"?\s*$", re.IGNORECASE)
 """What Excel writes and reads in the first line."""
 
@@ -56,8 +58,9 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
     for number, row in numbered:
         if any(cell.strip() for cell in row[width:]):
             raise SourceError(
-                f"{path.name} row {number} has {len(row)} cells, but the header names {width} columns: its cells are "
-                f"shifted, or one of them holds a separator without quotes around it. Put {path} right."
+                f"{path.name} row {number} has {len(row)} cells, but the header names {width} columns "
+                f"({', '.join(header)[:60]}): its cells are shifted, or one of them holds a separator without quotes "
+                f"around it. Put {path} right."
             )
     table = pd.DataFrame([(row + [""] * width)[:width] for _, row in numbered], columns=header, dtype=str)
     table.columns = [str(column).strip().lower() if any_case else str(column).strip() for column in table.columns]
@@ -68,7 +71,7 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
     if missing:
         raise SourceError(
             f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(table.columns)}. "
-            f"Needed are {', '.join(needed)}."
+            f"Needed are {', '.join(needed)}. Rename columns that mean the same, or add them."
         )
     rows: pd.DataFrame = table.apply(lambda column: column.str.strip()) if len(table) else table
     rows["row"] = [f"{path.name} row {number}" for number, _ in numbered]
@@ -126,6 +129,8 @@ def _text(path: Path) -> str:
         content = path.read_bytes()
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
+        if b"\0" in content:
+            raise SourceError(f"{path} cannot be read as a CSV table: {_NO_TEXT}") from error
         raise SourceError(
             f"{path} cannot be read as a CSV table: it is no UTF-8 ({error.reason} at byte {error.start})"
             f"{_of_windows(path)}. Save it as CSV (UTF-8): Excel calls it so; or run iconv -f WINDOWS-1252 -t UTF-8."
@@ -133,7 +138,7 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise SourceError(f"{path} cannot be read as a CSV table: {error}.") from error
     if "\0" in text:
-        raise SourceError(f"{path} cannot be read as a CSV table: it holds bytes that are no text.")
+        raise SourceError(f"{path} cannot be read as a CSV table: {_NO_TEXT}")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

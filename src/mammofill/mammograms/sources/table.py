@@ -50,6 +50,8 @@ _SIDES = {"l": "left", "left": "left", "r": "right", "right": "right", "": None}
 _VIEWS = {"cc": "cc", "mlo": "mlo", "": None}
 _ABNORMALITIES = {"": "mass", "mass": "mass", "calcification": "calcification", "other": "other"}
 _SPLITS = {"train": "train", "training": "train", "validation": "validation", "test": "test", "": None}
+_WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_ENDINGS = (".png", ".dcm", ".tif", ".tiff", ".pgm", ".jpg", ".jpeg", ".PNG", ".DCM", ".TIF", ".JPG")
 _MOST_SPACING_MM = 10.0
 """More than any picture of a breast has; larger numbers are micrometres."""
 
@@ -236,7 +238,20 @@ def _file(folder: Path, name: str) -> Path:
 
 def _why_missing(path: Path, name: str) -> str:
     """Say why there is no file, and how paths are written where its name looks like another's."""
-    return f"{path} {why_no_file(path)}.{_how_to_write(name)}"
+    if _WINDOWS_DRIVE.match(name) and os.name != "nt":
+        return (
+            "that is a path of Windows, and this machine is none. Write where the file lies as seen from the table's "
+            "folder, with /, as in pictures/a.png."
+        )
+    return f"{path} {why_no_file(path)}.{_how_to_write(name)}{_meant(path)}"
+
+
+def _meant(path: Path) -> str:
+    """Name the file that is there under the same name with another ending, or in small or large letters."""
+    name, stem = path.name, path.stem
+    spellings = (name.lower(), name.upper(), *(f"{part}{end}" for part in (name, stem) for end in _ENDINGS))
+    there = next((one for one in spellings if one != name and is_regular_file(path.with_name(one))), "")
+    return f" {there} lies there: is it meant?" if there else ""
 
 
 def _how_to_write(name: str) -> str:
