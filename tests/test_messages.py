@@ -342,7 +342,7 @@ def test_a_run_keeps_why_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(run, "_run_step", fail)
     arms = '[train-classifier]\nnetwork = "shallow-cnn"\nweights = "none"\n[[arms]]\nname = "a"\n'
-    (tmp_path / "study.toml").write_text(f'[phantom]\n[train-infiller]\npreset = "demo"\n{arms}')
+    (tmp_path / "study.toml").write_text(f"[phantom]\n{arms}")
     with pytest.raises(TrainingError):
         run_study(tmp_path / "study.toml", tmp_path / "out", quiet)
     kept = (tmp_path / "out" / run.LOG_NAME).read_text(encoding="utf-8")
