@@ -196,7 +196,7 @@ def test_a_damaged_study_lets_nobody_in_and_is_said(tmp_path: Path) -> None:
     client, access = client_of(Studio(tmp_path))
     assert client.get("/read?code=ABCDEFGH").status_code == 401
     client.get(f"/?token={access.token}")
-    assert "is no reader study" in client.get("/api/studies").json()["error"]
+    assert "is no reader study" in client.get("/api/studies").json()[0]["error"]
 
 
 def test_the_studio_opens_only_where_it_can_be_called(tmp_path: Path) -> None:

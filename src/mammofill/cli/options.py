@@ -31,6 +31,7 @@ def parser_for(command: str, summary: str) -> ArgumentParser:
         description=summary[0].upper() + summary[1:] + ".",
         exit_on_error=False,
         default_env=False,
+        allow_abbrev=False,  # a flag cut short may be another one tomorrow
     )
 
 

@@ -741,7 +741,7 @@ def _read(app: FastAPI, studio: Studio) -> None:
         out = studio.new_place(asked.name, ".readers.sqlite")
         sets = studio.own_patches(asked.real), studio.own_patches(asked.synthetic)
         made = make_reader_study(*sets, out, settings, seed=asked.seed)
-        return {"name": asked.name, "kind": made.kind, **made.progress()}
+        return _listed(asked.name, made, studio.index.folder)
 
     @app.get("/api/read/next")
     def upcoming(request: Request) -> dict[str, Any]:

@@ -249,6 +249,8 @@ def _why_missing(path: Path, name: str) -> str:
 def _meant(path: Path) -> str:
     """Name the file that is there under the same name with another ending, or in small or large letters."""
     name, stem = path.name, path.stem
+    if not name:  # the root of all files
+        return ""
     spellings = (name.lower(), name.upper(), *(f"{part}{end}" for part in (name, stem) for end in _ENDINGS))
     there = next((one for one in spellings if one != name and is_regular_file(path.with_name(one))), "")
     return f" {there} lies there: is it meant?" if there else ""
