@@ -69,7 +69,8 @@ def collection(*patients: str) -> Collection:
      ("Study 1 Left", "study 1"), ("P1", "P1_2019"), ("P1", "P1 - Copy"), ("P1", "P1LeftMLO"), ("P1", "SITE1-P1"),
      ("P1a", "1a"), ("12", "l2"), ("P12", "PI2"), ("Mrs Jane Doe", "Jane Doe"), ("Doe^Jane^^Dr", "Doe^Jane"),
      ("M\u00c3\u00bcller", "M\u00fcller"), ("M%C3%BCller", "M\u00fcller"), ("M&uuml;ller", "M\u00fcller"),
-     ("M?ller", "M\u00fcller"), ("M\ufffdller", "M\u00fcller"), ("P 1", "P%201")],
+     ("M?ller", "M\u00fcller"), ("M\ufffdller", "M\u00fcller"),
+     ("m??ller-gr?n", "M\u00dcller-Gr\u00dcn"), ("P 1", "P%201")],
 )  # fmt: skip
 def test_who_may_be_one_person_is_refused_with_both_spellings(patients: tuple[str, str]) -> None:
     with pytest.raises(LeakError, match="It is not clear who is one person") as caught:

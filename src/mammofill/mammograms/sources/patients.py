@@ -206,15 +206,35 @@ def _without_word(runs: list[str]) -> list[str]:
 
 def _with_lost_letters(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
     """Return names in which a letter was replaced by a question mark, as it is where an encoding lacks it."""
-    found = []
+    of_length: dict[int, list[str]] = {}
     for spellings in spelt.values():
-        if not _LOST.search(spellings[0]):
-            continue
-        pattern = re.compile(".".join(re.escape(part) for part in _LOST.split(spellings[0])), re.IGNORECASE)
-        other = next((one[0] for one in spelt.values() if one != spellings and pattern.fullmatch(one[0])), None)
+        of_length.setdefault(len(_plainly_lost(spellings[0])), []).append(spellings[0])
+    # The names without the letters at some places: a name is looked up among those of its own length.
+    others: dict[tuple[int, tuple[int, ...]], dict[str, list[str]]] = {}
+    found = []
+    for name in (spellings[0] for spellings in spelt.values() if _LOST.search(spellings[0])):
+        plain = _plainly_lost(name)
+        gaps = tuple(at for at, letter in enumerate(plain) if letter == _GAP)
+        if (shape := (len(plain), gaps)) not in others:
+            others[shape] = {}
+            for one in of_length[len(plain)]:
+                others[shape].setdefault(_without(_plainly_lost(one), gaps), []).append(one)
+        other = next((one for one in others[shape][_without(plain, gaps)] if one != name), None)
         if other:
-            found.append(Doubt((other, spellings[0]), "the same but for letters that were lost"))
+            found.append(Doubt((other, name), "the same but for letters that were lost"))
     return found
+
+
+_GAP = "\0"
+
+
+def _plainly_lost(name: str) -> str:
+    """Return a name in small letters, with one sign for each letter that was lost."""
+    return _LOST.sub(_GAP, name).lower()
+
+
+def _without(name: str, places: tuple[int, ...]) -> str:
+    return "".join(letter for at, letter in enumerate(name) if at not in places)
 
 
 def _of_two_readings(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
