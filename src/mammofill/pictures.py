@@ -283,7 +283,7 @@ def _picture(path: Path) -> Iterator[PillowImage.Image]:
 
 def _why_not_known(path: Path) -> str:
     looks = looks_like(path)
-    if "PNG" in looks or "TIFF" in looks or "JPEG image" in looks:
-        kind = looks.split()[-2]
-        return f"is damaged, or a {kind} of a kind that is not read. Save it as an uncompressed TIFF or as a PNG."
+    for kind in ("PNG", "TIFF", "JPEG"):
+        if looks == f"it looks like a {kind} image":
+            return f"is damaged, or a {kind} of a kind that is not read. Save it as an uncompressed TIFF or as a PNG."
     return f"is no DICOM, PNG, TIFF, PGM or JPEG image{f': {looks}' if looks else ''}."

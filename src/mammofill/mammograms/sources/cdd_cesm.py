@@ -46,6 +46,7 @@ from mammofill.mammograms.sources.csv_table import (
     read_rows,
     recognises_table,
 )
+from mammofill.mammograms.sources.sides_and_views import read_side, read_view
 
 _TABLE = "Radiology-manual-annotations.csv"
 _PATHOLOGY = "Pathology Classification/ Follow up"
@@ -56,7 +57,6 @@ _DRAWINGS = "Radiology_hand_drawn_segmentations_v2.csv"
 _DRAWING_COLUMNS = ("#filename", "region_shape_attributes")
 _NAME = re.compile(r"P(\d+)_([LR])_(DM|CM)_(CC|MLO)\d*", re.IGNORECASE)
 _PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-_SIDES = {"L": "left", "R": "right"}
 _PATHOLOGIES = {"normal": "normal", "benign": "benign", "malignant": "malignant"}
 _EMPTY = ("", "_", "-")
 
@@ -297,7 +297,7 @@ def _patient(name: str) -> str:
 
 def _side_and_view(name: str) -> tuple[str | None, str | None]:
     found = _NAME.fullmatch(name)
-    return (_SIDES[found[2].upper()], found[4].lower()) if found else (None, None)
+    return (read_side(found[2]), read_view(found[4])) if found else (None, None)
 
 
 def _words(cell: str) -> set[str]:

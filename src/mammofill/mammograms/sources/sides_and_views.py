@@ -7,18 +7,18 @@ CONTRADICTS = "file-contradicts-table"
 
 DONE = "Kept as the table has it. If files are exchanged, lesions lie on other films: put them right."
 
-_SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
-_VIEWS = {"cc": "cc", "mlo": "mlo"}
+SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
+VIEWS = {"cc": "cc", "mlo": "mlo"}
 
 
 def read_side(text: str | None) -> str | None:
     """Return left or right; None for anything else."""
-    return _SIDES.get((text or "").strip().lower())
+    return SIDES.get((text or "").strip().lower())
 
 
 def read_view(text: str | None) -> str | None:
     """Return cc or mlo; None for anything else."""
-    return _VIEWS.get((text or "").strip().lower())
+    return VIEWS.get((text or "").strip().lower())
 
 
 def contradicted(side: str | None, view: str | None, said_side: str | None, said_view: str | None) -> str:

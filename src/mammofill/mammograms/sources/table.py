@@ -43,11 +43,12 @@ from mammofill.mammograms.sources.csv_table import read_csv_table
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
 from mammofill.mammograms.sources.pathology_words import PATHOLOGIES, plain_word, understand, why_unknown
 from mammofill.mammograms.sources.patients import patient_key
+from mammofill.mammograms.sources.sides_and_views import SIDES, VIEWS, read_side, read_view
 
 _NEEDED = ("image", "mask", "patient", "pathology")
 _OPTIONAL = ("laterality", "view", "split", "abnormality", "density", "spacing_mm", "bits")
-_SIDES = {"l": "left", "left": "left", "r": "right", "right": "right", "": None}
-_VIEWS = {"cc": "cc", "mlo": "mlo", "": None}
+_SIDES = {**SIDES, "": None}
+_VIEWS = {**VIEWS, "": None}
 _ABNORMALITIES = {"": "mass", "mass": "mass", "calcification": "calcification", "other": "other"}
 _SPLITS = {"train": "train", "training": "train", "validation": "validation", "test": "test", "": None}
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
@@ -279,8 +280,8 @@ def _listed(table: pd.DataFrame, names: dict[str, str]) -> Iterator[Listed]:
             patient_id=row["patient"],
             mammogram_id=name,
             lesion_id=f"{name}_{counts[name]}" if is_lesion else None,
-            laterality=_SIDES.get(row["laterality"].lower()),
-            view=_VIEWS.get(row["view"].lower()),
+            laterality=read_side(row["laterality"]),
+            view=read_view(row["view"]),
             pathology=pathology if pathology in PATHOLOGIES else None,
             abnormality=_ABNORMALITIES.get(row["abnormality"].lower()) if is_lesion else None,
             density=row["density"] or None,
