@@ -381,6 +381,47 @@ def test_a_reader_reads_through_a_reload_and_a_killed_server(browser: Chrome, se
     assert [tuple(table.loc[number, ["synthetic", "malignant"]]) for number in order] == given
 
 
+def test_a_room_that_was_left_before_it_was_ready_is_not_shown(browser: Chrome, server: Server) -> None:
+    browser.get(server.address)
+    wait_for(lambda: all_of(browser, ".artifact"))
+    browser.execute_script("""
+        const asked = window.fetch;
+        let held = false;
+        window.fetch = (...given) => {
+            if (held) return asked(...given);
+            held = true;
+            return new Promise((answer) => { window.goOn = () => answer(asked(...given)); });
+        };
+        location.hash = "#browse/0";""")
+    wait_for(lambda: browser.execute_script("return 'goOn' in window"))
+    browser.execute_script("location.hash = '#readers'")
+    wait_for(lambda: "Reader studies" in text_of(browser, "#room"))
+    browser.execute_async_script("goOn(); setTimeout(arguments[0], 1000)")
+    assert "Reader studies" in text_of(browser, "#room")
+    assert text_of(browser, "#message") == ""
+
+
+def test_the_analysis_is_shown_once_readers_are_done(browser: Chrome, server: Server, tmp_path: Path) -> None:
+    patches = PatchSet.open(server.folder / "patches")
+    fills = [HandFill(f"train-normal-{number}", a_disc(), CLASSES[1 + number % 2], number) for number in range(4)]
+    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
+    settings = ReaderStudySettings(cases=2, readers=2)
+    study = make_reader_study(patches, painted, server.folder / "us.readers.sqlite", settings)
+    browser.get(server.address)
+    browser.get(server.page("#readers"))
+    wait_for(lambda: "Once a reader is done" in text_of(browser, ".card"))
+    for code in study.codes():
+        for position in range(8):
+            study.rate(code, position, 10 * (position + 1), 90 - position, 1.0)
+    browser.refresh()
+    wait_for(lambda: "Done: 2 of 2 readers" in text_of(browser, ".card"))
+    all_of(browser, ".card button")[0].click()
+    wait_for(lambda: "synthetic against real (area under the ROC curve" in text_of(browser, ".card pre"))
+    drawn = "const it = document.querySelector('.plot'); return it.complete && it.naturalWidth > 0"
+    wait_for(lambda: browser.execute_script(drawn))
+    assert complaints(browser) == []
+
+
 def test_which_of_two_is_real_is_said_by_the_keyboard(browser: Chrome, server: Server, tmp_path: Path) -> None:
     patches = PatchSet.open(server.folder / "patches")
     fills = [HandFill(f"train-normal-{number}", a_disc(), name, 0) for number, name in enumerate(CLASSES[1:])]

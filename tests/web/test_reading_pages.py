@@ -8,8 +8,9 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from toy_studio import HOST, SIZE_PX, a_disc, client_of, infiller_of
+from toy_studio import CLASSES, HOST, SIZE_PX, a_disc, client_of, infiller_of
 
 from mammofill import cli
 from mammofill.ground.errors import ArtifactError, DamagedError, SettingsError, TooFewError
@@ -21,9 +22,10 @@ from mammofill.readers import (
     analyse_readers,
     make_reader_study,
     open_study,
+    reader_roc,
 )
 from mammofill.readers.make import as_shown
-from mammofill.synthesis import HandFill, keep_painted
+from mammofill.synthesis import HandFill, keep_painted, over_own, patch_of
 from mammofill.web.app import Studio
 
 
@@ -67,6 +69,24 @@ def test_cases_are_as_many_of_each_kind_and_of_different_patients(study: ReaderS
     orders = {tuple(order) for order in orders_of(study)}
     assert len(orders) == 3
     assert all(sorted(order) == list(range(12)) for order in orders)
+
+
+def test_nobodys_breast_is_seen_twice(folder: Path, tmp_path: Path) -> None:
+    """A fill over a real lesion has its surroundings: beside that lesion they would tell that one was painted."""
+    patches = PatchSet.open(folder / "patches")
+    infiller, fills = infiller_of(folder), []
+    for pathology in CLASSES[1:]:
+        for row in patches.rows(origin="real", pathology=pathology)[:3]:
+            mask, _ = over_own(patch_of(patches, int(row)), infiller)
+            fills.append(HandFill(patches.table["patch_id"].iloc[row], mask, pathology, len(fills)))
+    painted = keep_painted(infiller, patches, fills, tmp_path / "painted")
+    both = pd.concat([patches.table, painted.table]).set_index("patch_id")["patient_id"]
+    for seed in range(8):
+        place = tmp_path / f"{seed}.readers.sqlite"
+        made = make_reader_study(patches, painted, place, ReaderStudySettings(cases=1), seed=seed)
+        with sqlite3.connect(made.path) as database:
+            names = [name for (name,) in database.execute("SELECT patch_id FROM cases")]
+        assert both.loc[names].is_unique
 
 
 def orders_of(study: ReaderStudy) -> list[list[int]]:
@@ -232,6 +252,54 @@ def test_analysis_leaves_out_who_has_not_finished_and_writes_what_others_read(
     assert len(table) == 1 + 24
     with pytest.raises(ArtifactError, match="is there already"):
         analyse_readers(study, out)
+
+
+def test_drawn_curves_have_the_areas_that_are_told(study: ReaderStudy, tmp_path: Path) -> None:
+    for number, code in enumerate(study.codes()):
+        read_all(study, code, sharp=number == 0)
+    found = analyse_readers(study, tmp_path / "analysis")
+    curves = pd.read_csv(tmp_path / "analysis" / "roc.csv")
+    areas = {key: float(np.trapezoid(one["y"], one["x"])) for key, one in curves.groupby(["question", "reader"])}
+    assert len(areas) == 9
+    told = {"synthetic or real": found.told_apart} | {
+        f"malignant or benign, {origin} lesions": found.classes[origin] for origin in ("real", "synthetic")
+    }
+    for question, of_readers in told.items():
+        for reader, area in zip(found.readers, of_readers, strict=True):
+            assert areas[question, reader] == pytest.approx(area)
+    drawn = (tmp_path / "analysis" / "roc.svg").read_bytes()
+    assert drawn == reader_roc(study)
+
+
+def test_the_page_shows_the_analysis_once_a_reader_is_done(study: ReaderStudy, pairs: ReaderStudy) -> None:
+    client, access = client_of(Studio(study.path.parent))
+    client.get(f"/?token={access.token}")
+    refused = client.get("/api/studies/s/analysis")
+    assert refused.status_code == 400
+    assert refused.json()["error"].startswith("s.readers.sqlite: nobody has rated all 12 cases yet (at most 0).")
+    assert client.get("/api/studies/s/roc.svg").status_code == 400
+    read_all(study, study.codes()[0], sharp=True)
+    found = client.get("/api/studies/s/analysis").json()
+    assert found == {"words": str(analyse_readers(study)), "roc": True}
+    assert client.get("/api/studies/s/roc.svg").headers["content-type"] == "image/svg+xml"
+    assert isinstance(pairs, PairStudy)
+    for position in range(8):
+        pairs.choose(pairs.codes()[0], position, True, 1.0)
+    found = client.get("/api/studies/p/analysis").json()
+    assert "which of the two is real" in found["words"]
+    assert found["roc"] is False
+    assert client.get("/api/studies/p/roc.svg").json()["error"] == "A study of pairs has no ROC curves."
+    assert client.get("/api/studies/t/analysis").status_code == 404
+
+
+def test_a_reader_sees_no_analysis(study: ReaderStudy) -> None:
+    code = study.codes()[0]
+    read_all(study, code, sharp=True)
+    client, _ = client_of(Studio(study.path.parent))
+    client.get(f"/read?code={code}")
+    assert client.get("/api/read/next").status_code == 200
+    for page in ("analysis", "roc.svg"):
+        assert client.get(f"/api/studies/s/{page}").status_code == 401
 
 
 def test_one_reader_gets_no_interval_over_readers(study: ReaderStudy) -> None:

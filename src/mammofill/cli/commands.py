@@ -232,10 +232,10 @@ def _analyse_readers(given: list[str]) -> int:
     parser.add_argument("--out", default=None, metavar="DIR", help="folder for the ratings as other programs read them")
     add_common_options(parser, dry_run=False)
     options = parsed(parser, given)
-    from mammofill.readers import PairStudy, analyse_pairs, analyse_readers, open_study
+    from mammofill.readers import analyse_study, open_study
 
     study = open_study(options.study)
-    print(analyse_pairs(study, options.out) if isinstance(study, PairStudy) else analyse_readers(study, options.out))
+    print(analyse_study(study, options.out))
     return 0
 
 

@@ -1,4 +1,6 @@
 from .analyse import analyse_readers as analyse_readers
+from .analyse import analyse_study as analyse_study
+from .analyse import reader_roc as reader_roc
 from .make import make_reader_study as make_reader_study
 from .pairs import PairStudy as PairStudy
 from .pairs import analyse_pairs as analyse_pairs

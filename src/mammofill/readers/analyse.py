@@ -21,6 +21,8 @@ from sklearn.metrics import cohen_kappa_score
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.errors import ArtifactError, TooFewError
 from mammofill.readers.mrmc import Areas, Comparison, Estimate, areas_of, compare_modalities, mean_area
+from mammofill.readers.pairs import PairAnalysis, PairStudy, analyse_pairs
+from mammofill.readers.roc import draw_reader_curves, reader_curves
 from mammofill.readers.study import ReaderStudy
 
 _ORIGINS = ("real", "synthetic")
@@ -90,13 +92,39 @@ def _in_words(found: Estimate) -> str:
     )
 
 
+def analyse_study(study: ReaderStudy, out: str | Path | None = None) -> ReaderAnalysis | PairAnalysis:
+    """Analyse a study of either kind; see `analyse_readers` and `analyse_pairs`."""
+    return analyse_pairs(study, out) if isinstance(study, PairStudy) else analyse_readers(study, out)
+
+
+def reader_roc(study: ReaderStudy) -> bytes:
+    """Draw the ROC curves of those who rated every case, as SVG; see `draw_reader_curves`.
+
+    Raises:
+        TooFewError: nobody has.
+    """
+    return draw_reader_curves(reader_curves(_rated_by_all(study)[0]))
+
+
+def _rated_by_all(study: ReaderStudy) -> tuple[pd.DataFrame, tuple[int, ...], tuple[int, ...], int]:
+    """Return the ratings of those who rated every case, their numbers, the others' numbers, and how many cases."""
+    table, cases = study.ratings(), int(study.progress()["cases"])
+    done, unfinished, most = study.who_is_done(table)
+    if not done:
+        raise TooFewError(
+            f"{study.path}: nobody has rated all {cases} cases yet (at most {most}). Let the readers finish."
+        )
+    return table[table["reader"].isin(done)], done, unfinished, cases
+
+
 def analyse_readers(study: ReaderStudy, out: str | Path | None = None) -> ReaderAnalysis:
     """Analyse the ratings of a study.
 
     Args:
         study: which.
-        out: a folder that receives ``analysis.txt``, ``analysis.json``, ``ratings.csv``, and for each question
-            ``*.imrmc`` and ``*-mrmcaov.csv``, the inputs of iMRMC and of MRMCaov; None writes nothing.
+        out: a folder that receives ``analysis.txt``, ``analysis.json``, ``ratings.csv``, each reader's ROC curves
+            (``roc.csv``, ``roc.svg``), and for each question ``*.imrmc`` and ``*-mrmcaov.csv``, the inputs of iMRMC and
+            of MRMCaov; None writes nothing.
 
     Raises:
         TooFewError: nobody has rated all cases, or there are fewer than two cases of each class and origin.
@@ -105,13 +133,7 @@ def analyse_readers(study: ReaderStudy, out: str | Path | None = None) -> Reader
     place = None if out is None else Path(out)
     if place is not None and place.exists():
         raise ArtifactError(f"{place} is there already. Choose another --out, or move it away.")
-    table, cases = study.ratings(), int(study.progress()["cases"])
-    done, unfinished, most = study.who_is_done(table)
-    if not done:
-        raise TooFewError(
-            f"{study.path}: nobody has rated all {cases} cases yet (at most {most}). Let the readers finish."
-        )
-    rated = table[table["reader"].isin(done)]
+    rated, done, unfinished, cases = _rated_by_all(study)
     found = _analysed(rated, done, unfinished, cases)
     if place is not None:
         _write(place, found, rated)
@@ -177,6 +199,9 @@ def _write(place: Path, found: ReaderAnalysis, table: pd.DataFrame) -> None:
     write_atomically(place / "analysis.txt", f"{found}\n")
     write_atomically(place / "analysis.json", json.dumps(asdict(found), indent=2) + "\n")
     write_atomically(place / "ratings.csv", table.to_csv(index=False, lineterminator="\n"))
+    curves = reader_curves(table)
+    write_atomically(place / "roc.csv", curves.to_csv(index=False, lineterminator="\n"))
+    write_atomically(place / "roc.svg", draw_reader_curves(curves))
     questions = {
         "synthetic-or-real": table.assign(
             truth=(table["origin"] == "synthetic").astype(int), modality="lesions", rating=table["synthetic"]

@@ -35,9 +35,11 @@ def make_reader_study(
 ) -> ReaderStudy:
     """Draw cases and write the file of a study.
 
-    For each synthetic patch, the real one of its class and density whose lesion has the nearest area is taken; of each
-    patient at most one case of each origin, since cases must be independent. All pictures are brought to 8 bits over
-    their own range, the same way, so that neither depth nor range tells who made them.
+    For each synthetic patch, the real one of its class and density whose lesion has the nearest area is taken. Nobody's
+    breast is seen twice: cases must be independent, and who knows the surroundings of a fill again from a real case
+    knows that one of the two was painted. Where another lesion is left, none is taken of who lent a fill its outline.
+    All pictures are brought to 8 bits over their own range, the same way, so that neither depth nor range tells who
+    made them.
 
     Args:
         real: patches with real lesions.
@@ -57,10 +59,11 @@ def make_reader_study(
         )
     wanted = {} if settings.split is None else {"split": settings.split}
     cases: list[Case] = []
+    seen: set[str] = set()
     for name in _CLASSES:
         painted = _whole(synthetic, synthetic.rows(origin="synthetic", pathology=name))
         found = _whole(real, real.rows(origin="real", pathology=name, **wanted))
-        cases += _matched(painted, found, name, settings.cases, seed)
+        cases += _matched(painted, found, name, settings.cases, seed, seen)
     coarse = any(_is_8bit(patches, rows) for patches, rows in _by_set(cases, real, synthetic))
     pixels = {(patches is synthetic, int(row)): image for patches, rows in _by_set(cases, real, synthetic)
               for row, image in zip(rows, patches.pixels(rows)[0], strict=True)}  # fmt: skip
@@ -116,38 +119,43 @@ def as_shown(image: NDArray[np.uint16], coarse: bool) -> NDArray[np.uint8]:
 def _whole(patches: PatchSet, rows: NDArray[np.int64]) -> pd.DataFrame:
     """Return the rows whose lesion is not cut, with its area."""
     masks = patches.masks(rows)
-    table = patches.table.iloc[rows][["patch_id", "patient_id", "density"]].assign(row=rows)
+    columns = ["patch_id", "patient_id", "density", "mask_donor_patient_id"]
+    table = patches.table.iloc[rows][columns].assign(row=rows).fillna({"mask_donor_patient_id": ""})
     table["area"] = masks.reshape(len(masks), -1).sum(axis=1)
     whole = [bool(mask.any()) and not touches_border(mask) for mask in masks]
     return table[whole]
 
 
-def _matched(painted: pd.DataFrame, found: pd.DataFrame, pathology: str, count: int, seed: int) -> list[Case]:
-    shuffled = painted.iloc[stream(seed, "readers", "synthetic", pathology).permutation(len(painted))]
-    first = shuffled.drop_duplicates("patient_id").to_dict("records")
+def _matched(
+    painted: pd.DataFrame, found: pd.DataFrame, pathology: str, count: int, seed: int, seen: set[str]
+) -> list[Case]:
+    """Draw the cases of a class; `seen` are the patients of all cases so far, and grows."""
+    fills = painted.iloc[stream(seed, "readers", "synthetic", pathology).permutation(len(painted))].to_dict("records")
     left = found.iloc[stream(seed, "readers", "real", pathology).permutation(len(found))].to_dict("records")
     cases: list[Case] = []
-    pairs = 0
-    for one in first[:count]:
-        if not left:
-            break
-        nearest = min(left, key=lambda other: _unlike(one, other))
-        left = [other for other in left if other["patient_id"] != nearest["patient_id"]]
-        for row, synthetic in ((one, True), (nearest, False)):
+    for fill in fills:
+        if len(cases) == 2 * count:
+            return cases
+        others = [one for one in left if one["patient_id"] not in seen | {fill["patient_id"]}]
+        if fill["patient_id"] in seen or not others:
+            continue
+        nearest = min(others, key=lambda one: _unlike(fill, one))
+        seen |= {fill["patient_id"], nearest["patient_id"]}
+        for row, synthetic in ((fill, True), (nearest, False)):
             cases.append(Case(pathology, synthetic, str(row["patch_id"]), int(row["row"])))
-        pairs += 1
-    if pairs < count:
+    if len(cases) < 2 * count:
         raise TooFewError(
-            f"{count} {pathology} cases of each origin are asked for, one of a patient, but there are only {pairs}: "
-            f"{len(first)} patients with whole synthetic lesions and {found['patient_id'].nunique()} with real ones. "
-            "Ask for fewer cases."
+            f"{count} {pathology} cases of each origin are asked for, each of another patient, but there are only "
+            f"{len(cases) // 2}: {painted['patient_id'].nunique()} patients have whole synthetic lesions, and "
+            f"{found['patient_id'].nunique()} have real ones. Ask for fewer cases."
         )
     return cases
 
 
-def _unlike(one: dict[Any, Any], other: dict[Any, Any]) -> tuple[bool, float]:
-    densities = [row["density"] if isinstance(row["density"], str) else None for row in (one, other)]
-    return densities[0] != densities[1], abs(math.log(one["area"] / other["area"]))
+def _unlike(fill: dict[Any, Any], real: dict[Any, Any]) -> tuple[bool, bool, float]:
+    densities = [row["density"] if isinstance(row["density"], str) else None for row in (fill, real)]
+    lender = fill["mask_donor_patient_id"] == real["patient_id"]
+    return lender, densities[0] != densities[1], abs(math.log(fill["area"] / real["area"]))
 
 
 def _by_set(cases: list[Case], real: PatchSet, synthetic: PatchSet) -> list[tuple[PatchSet, NDArray[np.int64]]]:

@@ -27,7 +27,15 @@ from mammofill.judging import Judgement
 from mammofill.mammograms import MammogramSet
 from mammofill.patches import Patch, PatchSet, Place
 from mammofill.patches.chosen_windows import CUT_STAGE
-from mammofill.readers import PairStudy, ReaderStudy, ReaderStudySettings, make_reader_study, open_study
+from mammofill.readers import (
+    PairStudy,
+    ReaderStudy,
+    ReaderStudySettings,
+    analyse_study,
+    make_reader_study,
+    open_study,
+    reader_roc,
+)
 from mammofill.synthesis import (
     HandFill,
     hole_for,
@@ -434,6 +442,17 @@ class Studio:
                          *self.index.folder.glob("studio/*.readers.sqlite")])  # fmt: skip
         return {place.name.removesuffix(".readers.sqlite"): open_study(place) for place in places}
 
+    def study(self, name: str) -> ReaderStudy:
+        """Return a reader study by its name.
+
+        Raises:
+            SourceError: there is none of this name.
+        """
+        found = self.studies().get(name)
+        if found is None:
+            raise SourceError("There is no such reader study here (any more). Load the page again.")
+        return found
+
     def knows_reader(self, code: str) -> bool:
         """Say whether a code is a reader's of one of the studies."""
         return self._study_of(code) is not None
@@ -731,6 +750,8 @@ def _paint(app: FastAPI, studio: Studio) -> None:
 
 
 def _read(app: FastAPI, studio: Studio) -> None:
+    index = studio.index
+
     @app.get("/api/studies")
     def studies() -> list[dict[str, Any]]:
         return [_listed(name, one, studio.index.folder) for name, one in studio.studies().items()]
@@ -742,6 +763,19 @@ def _read(app: FastAPI, studio: Studio) -> None:
         sets = studio.own_patches(asked.real), studio.own_patches(asked.synthetic)
         made = make_reader_study(*sets, out, settings, seed=asked.seed)
         return _listed(asked.name, made, studio.index.folder)
+
+    @app.get("/api/studies/{name}/analysis")
+    def analysis(name: str) -> dict[str, Any]:
+        study = studio.study(name)
+        return {"words": str(analyse_study(study)), "roc": not isinstance(study, PairStudy)}
+
+    @app.get("/api/studies/{name}/roc.svg")
+    def roc(name: str) -> Response:
+        study = studio.study(name)
+        if isinstance(study, PairStudy):
+            raise SourceError("A study of pairs has no ROC curves.")
+        with index.lock:  # matplotlib's style is not for several threads
+            return Response(reader_roc(study), media_type="image/svg+xml")
 
     @app.get("/api/read/next")
     def upcoming(request: Request) -> dict[str, Any]:

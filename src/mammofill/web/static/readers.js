@@ -49,6 +49,7 @@ export async function readers(place, all) {
 function card(one) {
   if (one.error) return make("article", { className: "card" }, make("b", {}, one.name), make("p", { className: "bad" }, one.error));
   const done = one.readers.filter((reader) => reader.rated === one.cases).length;
+  const analysis = make("div");
   return make("article", { className: "card" },
     make("b", {}, one.name), make("span", { className: "kind" }, one.kind === "pairs" ? `${words(one.cases)} pairs: which of the two is real` : `${words(one.cases)} cases`),
     make("div", { className: "wide" }, make("table", {},
@@ -56,6 +57,24 @@ function card(one) {
       ...one.readers.map((reader, place) => make("tr", {},
         make("td", {}, `reader ${place + 1}`), make("td", {}, `${reader.rated} of ${one.cases}`),
         make("td", {}, make("code", {}, `${location.origin}/read?code=${reader.code}`)))))),
-    make("p", { className: "faint" }, done ? `Done: ${done} of ${one.readers.length} readers. Analyse: ` : "Once readers are done, analyse: ",
-      make("code", {}, `mammofill analyse-readers ${one.place} --out analysis`)));
+    make("p", { className: "faint" }, done ? `Done: ${done} of ${one.readers.length} readers. ` : "Once a reader is done, the analysis can be shown. ",
+      done ? make("button", { onclick: () => analyse(one, analysis) }, "Show the analysis") : "",
+      " With files for other programs: ", make("code", {}, `mammofill analyse-readers ${one.place} --out analysis`)),
+    analysis);
+}
+
+// Who looks before all readers are done, and then decides how many more there are to be, tests more than once.
+async function analyse(one, place) {
+  complain(null);
+  try {
+    const address = `/api/studies/${encodeURIComponent(one.name)}`;
+    const found = await askJson(`${address}/analysis`);
+    place.replaceChildren(
+      make("pre", { tabIndex: 0, "aria-label": `analysis of ${one.name}` }, found.words),
+      found.roc ? make("figure", {},
+        make("img", { className: "plot", src: `${address}/roc.svg`, alt: "ROC curves of each reader, for synthetic against real, and for malignant against benign among real and among synthetic lesions; their areas stand above" }),
+        make("figcaption", {}, "ROC curve of each reader")) : "");
+  } catch (error) {
+    complain(error);
+  }
 }

@@ -7,6 +7,7 @@ const rooms = { browse, paint, readers };
 const titles = { browse: "Browse", paint: "Paint", readers: "Readers" };
 const place = document.getElementById("room");
 let leave = () => {};
+let entered = 0;
 
 async function enter() {
   const [asked, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
@@ -19,13 +20,20 @@ async function enter() {
     if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  place.replaceChildren(make("p", { className: "faint" }, "Looking through the folder …"));
+  // Who goes on before a room is ready does not want it any more: it is made aside, and never shown.
+  const own = ++entered;
+  const room = make("div", {}, make("p", { className: "faint" }, "Looking through the folder …"));
+  place.replaceChildren(room);
   try {
     const all = await askJson("/api/artifacts");
+    if (own !== entered) return;
     document.getElementById("folder").textContent = all.folder;
-    leave = (await rooms[name](place, all, rest)) ?? (() => {});
+    const left = (await rooms[name](room, all, rest)) ?? (() => {});
+    if (own === entered) leave = left;
+    else left();
   } catch (error) {
-    place.replaceChildren(make("p", {}, make("button", { onclick: enter }, "Try again")));
+    if (own !== entered) return;
+    room.replaceChildren(make("p", {}, make("button", { onclick: enter }, "Try again")));
     complain(error);
   }
 }

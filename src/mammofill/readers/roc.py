@@ -1,0 +1,92 @@
+"""The ROC curve of each reader, as a table and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+QUESTIONS = {
+    "synthetic or real": "is it synthetic?",
+    "malignant or benign, real lesions": "is it malignant? (real lesions)",
+    "malignant or benign, synthetic lesions": "is it malignant? (synthetic lesions)",
+}
+"""What was asked of which lesions, and the title of its panel."""
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+"""Tell apart with most kinds of colour vision (Okabe and Ito, "Color universal design", 2008)."""
+
+
+def reader_curves(ratings: pd.DataFrame) -> pd.DataFrame:
+    """Compute the ROC curves of readers.
+
+    Args:
+        ratings: as `ReaderStudy.ratings` gives them, of readers who rated every case.
+
+    Returns:
+        question (one of `QUESTIONS`), reader, x and y, both in [0, 1]: 1 - specificity and sensitivity as the rating
+        from which on a case counts as positive falls, from (0, 0) to (1, 1).
+    """
+    from mammofill.evaluation import roc_curve
+
+    found = []
+    for question, truth, rating, some in _questions(ratings):
+        for reader in some["reader"].unique():
+            own = (some["reader"] == reader).to_numpy()
+            x, y = roc_curve(truth[own], rating[own])
+            found.append(pd.DataFrame({"question": question, "reader": int(reader), "x": x, "y": y}))
+    return pd.concat(found, ignore_index=True)
+
+
+def draw_reader_curves(curves: pd.DataFrame) -> bytes:
+    """Draw a panel for each question, with a line for each reader.
+
+    Args:
+        curves: from `reader_curves`.
+
+    Returns:
+        SVG, the same for the same curves.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    style: dict[Any, Any] = {"svg.hashsalt": "mammofill", "font.size": 9, "axes.spines.top": False, "axes.grid": True,
+                             "axes.spines.right": False, "grid.color": "#e5e5e5", "legend.frameon": False}  # fmt: skip
+    readers = sorted(curves["reader"].unique())
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(10, 3.9 + 0.2 * -(-len(readers) // 6)), layout="constrained")
+        for axes, (question, title) in zip(figure.subplots(1, len(QUESTIONS)), QUESTIONS.items(), strict=True):
+            guessing = axes.plot((0, 1), (0, 1), color="#999999", linewidth=0.8, linestyle=":")
+            own = curves[curves["question"] == question]
+            lines = []
+            for number, reader in enumerate(readers):
+                points = own[own["reader"] == reader]
+                dashes = ("-", "--", "-.", ":")[number // len(_COLOURS) % 4]
+                lines += axes.plot(points["x"], points["y"], dashes, color=_COLOURS[number % len(_COLOURS)], alpha=0.9)
+            axes.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+            axes.set_title(title, fontsize=9, loc="left")
+            axes.set_aspect("equal")
+        names = [f"reader {reader}" for reader in readers]
+        figure.legend([*lines, *guessing], [*names, "guessing"], loc="outside lower center", ncols=6, fontsize=8)
+        buffer = BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def _questions(
+    ratings: pd.DataFrame,
+) -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.float64], pd.DataFrame]]:
+    """Yield each question with the truth and the rating of the rows that it is about."""
+    apart, real, synthetic = QUESTIONS
+    for question, origin, column, fact, positive in (
+        (apart, None, "synthetic", "origin", "synthetic"),
+        (real, "real", "malignant", "pathology", "malignant"),
+        (synthetic, "synthetic", "malignant", "pathology", "malignant"),
+    ):
+        some = ratings if origin is None else ratings[ratings["origin"] == origin]
+        truth = (some[fact] == positive).to_numpy(dtype=np.bool_)
+        yield question, truth, some[column].to_numpy(dtype=np.float64), some
