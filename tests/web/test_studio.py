@@ -13,6 +13,7 @@ from toy_studio import SIZE_PX, a_disc, client_of, infiller_of, packed
 
 from mammofill.classifier import TrainClassifierSettings, train_classifier
 from mammofill.ground.errors import BusyError
+from mammofill.ground.imaging import touches_border
 from mammofill.infilling import Infiller
 from mammofill.patches import PatchSet
 from mammofill.synthesis import HandFill, paint_by_hand
@@ -85,6 +86,23 @@ def test_gallery_filters_and_pages(opened: tuple[TestClient, Path]) -> None:
     assert "There is no split 'tset'" in client.get(f"/api/patches/{name}/rows?split=tset").json()["error"].replace(
         "there", "There"
     )
+
+
+def test_masks_are_looked_at_once_to_find_what_can_be_painted_into(
+    opened: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, place = opened
+    name, decoded, masks = ids_of(client)["patches"], [], PatchSet.masks
+    monkeypatch.setattr(PatchSet, "masks", lambda self, rows: decoded.extend(rows) or masks(self, rows))
+    address = f"/api/patches/{name}/rows?whole=true&count=10&offset="
+    pages = [client.get(f"{address}{offset}").json()["rows"] for offset in (0, 10, 0)]
+    patches = PatchSet.open(place / "patches")
+    table = patches.table
+    whole = [not touches_border(mask) for mask in masks(patches, np.arange(len(table)))]
+    fits = np.where(table["pathology"] == "normal", table["breast_share"] >= 0.97, whole)
+    assert [one["row"] for one in pages[0] + pages[1]] == np.flatnonzero(fits)[:20].tolist()
+    assert pages[2] == pages[0]
+    assert len(decoded) == len(set(decoded))
 
 
 def test_patients_are_numbers_unless_their_names_are_asked_for(opened: tuple[TestClient, Path]) -> None:

@@ -182,6 +182,8 @@ class Studio:
         self.device = device
         self.name_patients = name_patients
         self._patients: dict[str, int] = {}
+        self._paintable: dict[str, NDArray[np.float64]] = {}
+        """Of each patch of a set, by its fingerprint: 1 if it can be painted into, 0 if not, NaN if not yet known."""
         self._readers: dict[str, ReaderStudy] = {}
 
     # ---- patches
@@ -206,19 +208,17 @@ class Studio:
         Args:
             patches: the set.
             rows: those that are asked for.
-            least: so many are looked for; masks are decoded until they are found.
+            least: so many are looked for; masks are decoded, once each, until they are found.
         """
-        shares, pathologies = patches.table["breast_share"].to_numpy(dtype=float), patches.table["pathology"]
-        found: list[int] = []
+        known = self._paintable.setdefault(patches.fingerprint, np.full(len(patches.table), np.nan))
         for start in range(0, len(rows), PAGE):
             some = rows[start : start + PAGE]
-            cut = [touches_border(mask) for mask in patches.masks(some)]
-            normal = (pathologies.iloc[some] == "normal").to_numpy()
-            fits = np.where(normal, shares[some] >= _ALL_BREAST, ~np.array(cut))
-            found += some[fits].tolist()
-            if len(found) >= least:
+            new = some[np.isnan(known[some])]
+            known[new] = _can_be_painted_into(patches, new)
+            if np.nansum(known[rows[: start + PAGE]]) >= least:
                 break
-        return np.array(found, np.int64)
+        found: NDArray[np.int64] = rows[known[rows] == 1]
+        return found
 
     def rows(self, patches: PatchSet, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
         """Return what the page shows of some patches."""
@@ -473,6 +473,13 @@ class Studio:
                 return None
             self._readers[code] = found
         return self._readers[code]
+
+
+def _can_be_painted_into(patches: PatchSet, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    table = patches.table.iloc[rows]
+    tissue = table["breast_share"].to_numpy(dtype=float) >= _ALL_BREAST
+    cut = np.array([touches_border(mask) for mask in patches.masks(rows)], np.bool_)
+    return np.where((table["pathology"] == "normal").to_numpy(dtype=bool), tissue, ~cut)
 
 
 def _names(fills: Sequence[HandFill]) -> list[str]:
