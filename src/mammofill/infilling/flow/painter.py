@@ -25,7 +25,7 @@ class FlowPainter:
     """Paints with a flow, on the device where its network is.
 
     Args:
-        network: foretells velocities.
+        network: predicts velocities.
         target: how patches are prepared.
         sampling: how the flow is followed.
         bf16: whether the network computes in mixed precision.

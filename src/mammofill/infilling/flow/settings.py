@@ -16,7 +16,7 @@ SHAPES = ("untold", "ellipse", "outline")
 
 @dataclass(frozen=True)
 class VelocityNetworkSettings:
-    """The U-Net that foretells velocities. Source: Ho et al., NeurIPS 2020, appendix B.
+    """The U-Net that predicts velocities. Source: Ho et al., NeurIPS 2020, appendix B.
 
     Attributes:
         widths: channels at each scale, from the patch's own size down; each scale has half the side of the one before.
@@ -262,7 +262,7 @@ class FlowSettings(TrainedInfillerSettings):
     """How a flow is built, trained and painted with. Source: Liu et al., "Flow straight and fast", ICLR 2023.
 
     Attributes:
-        network: what foretells velocities.
+        network: what predicts velocities.
         target: what is learned.
         schedule: how long and how fast.
         validation: how it is measured while it learns.

@@ -136,7 +136,7 @@ class Training:
         self.network = network.to(fabric.device, memory_format=self.form)  # type: ignore[call-overload]
         self.kept = copy.deepcopy(self.network).requires_grad_(False)
         """The EMA, which becomes the infiller."""
-        self.foretell = torch.compile(self.network) if settings.engine.compile else self.network
+        self.predict = torch.compile(self.network) if settings.engine.compile else self.network
         schedule = settings.schedule
         self.optimiser = torch.optim.Adam(self.network.parameters(), betas=(schedule.beta1, schedule.beta2), fused=True)
         self.ends = whole_batches(schedule.images, schedule.batch)
@@ -202,7 +202,7 @@ class Training:
         losses = torch.zeros((), device=self.fabric.device)
         for part in batch.parts(self.settings.engine.at_once):
             with self.fabric.autocast():
-                loss = flow_loss(self.foretell, part, weight)
+                loss = flow_loss(self.predict, part, weight)
             loss.backward()  # type: ignore[no-untyped-call]
             losses += loss.detach()
         self.unseen.add(self.images_seen, ["flow"], mean_over_processes(self.fabric, parameters, losses[None]))
@@ -296,8 +296,8 @@ def flow_loss(network: Callable[..., Any], batch: Batch, weight: Tensor) -> Tens
     """
     times = batch.times[:, None, None, None]
     noisy = (1 - times) * batch.residual + times * batch.noise
-    foretold = network(
+    predicted = network(
         noisy, batch.around, batch.base, batch.depth, batch.shape, batch.times, batch.conditions, batch.kinds
     )
-    error = (foretold - (batch.noise - batch.residual)).square() * batch.weight
+    error = (predicted - (batch.noise - batch.residual)).square() * batch.weight
     return torch.as_tensor(error.sum() / weight)
