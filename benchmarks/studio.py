@@ -24,7 +24,8 @@ from mammofill.infilling import Infiller
 from mammofill.patches import PatchSet
 from mammofill.synthesis import HandFill, paint_patch, patch_of, refusal
 from mammofill.web.access import Access
-from mammofill.web.app import Studio, create_app
+from mammofill.web.app import create_app
+from mammofill.web.studio import Studio
 
 HOST = "127.0.0.1:8765"
 LOOKS_EVERY_S = 0.15

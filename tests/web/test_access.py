@@ -12,8 +12,9 @@ from toy_studio import HOST, a_disc, client_of, packed
 import mammofill
 from mammofill.ground.errors import SettingsError, SourceError
 from mammofill.web.access import MOST_BYTES, Access
-from mammofill.web.app import Studio, create_app
+from mammofill.web.app import create_app
 from mammofill.web.serve import open_studio
+from mammofill.web.studio import Studio
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from mammofill.readers import (
 )
 from mammofill.readers.make import as_shown
 from mammofill.synthesis import HandFill, keep_painted, over_own, patch_of
-from mammofill.web.app import Studio
+from mammofill.web.studio import Studio
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ from mammofill.ground.imaging import touches_border
 from mammofill.infilling import Infiller
 from mammofill.patches import PatchSet
 from mammofill.synthesis import HandFill, paint_by_hand
-from mammofill.web.app import Studio
 from mammofill.web.folder_index import words_of
 from mammofill.web.painting import MOST_WAITING, FillRequest, Painting, PaintQueue
+from mammofill.web.studio import Studio
 
 
 @pytest.fixture

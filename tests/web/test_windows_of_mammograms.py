@@ -35,7 +35,7 @@ from mammofill.synthesis import (
     refusal,
     windows_for,
 )
-from mammofill.web.app import Studio
+from mammofill.web.studio import Studio
 from mammofill.web.windows import around
 
 

@@ -19,7 +19,8 @@ from mammofill.pairing import PairPatchesSettings, pair_patches
 from mammofill.pairing.hole import HoleSettings
 from mammofill.patches import PatchSet, write_index, write_shard
 from mammofill.web.access import Access
-from mammofill.web.app import Studio, create_app
+from mammofill.web.app import create_app
+from mammofill.web.studio import Studio
 
 SIZE_PX = 32
 HOLE = HoleSettings("ellipse", share=0.2, plus_px=1.0)

@@ -43,7 +43,8 @@ def open_studio(
     try:
         import uvicorn
 
-        from mammofill.web.app import Studio, create_app
+        from mammofill.web.app import create_app
+        from mammofill.web.studio import Studio
     except ModuleNotFoundError as error:
         raise SettingsError(f"The studio needs {error.name}. Install it: pip install 'mammofill[web]'") from error
     from mammofill.web.access import Access

@@ -1,0 +1,376 @@
+"""What the studio's answers are made from, and which function of the package makes them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mammofill.ground.artifact import MANIFEST_NAME, Manifest
+from mammofill.ground.errors import ArtifactError, MammofillError, SettingsError, SourceError
+from mammofill.ground.imaging import touches_border
+from mammofill.infilling import Infiller
+from mammofill.infilling.conditions import FACTS
+from mammofill.judging import Judgement
+from mammofill.mammograms import MammogramSet
+from mammofill.patches import Patch, PatchSet, Place
+from mammofill.patches.chosen_windows import CUT_STAGE
+from mammofill.readers import ReaderStudy, open_study
+from mammofill.synthesis import (
+    HandFill,
+    keep_painted,
+    keep_painted_windows,
+    paint_patch,
+    patch_of,
+    refusal,
+    windows_for,
+)
+from mammofill.synthesis.by_hand import STAGE, TISSUE
+from mammofill.web.bodies import KeepAsked, Kept, PaintingAsked, Tissue, WindowAsked
+from mammofill.web.folder_index import FolderIndex, inputs_of
+from mammofill.web.painting import FillRequest, PaintQueue
+from mammofill.web.pictures import Tiles
+from mammofill.web.windows import Windows
+
+PAGE = 120
+"""Patches, or mammograms, that are asked for at once, at most."""
+_ALL_BREAST = 0.97
+"""Share of a patch that breast covers, from which on there is tissue wherever somebody may want to draw."""
+_SETTINGS_WITH_NAMES = {STAGE: ("fills",), CUT_STAGE: ("places",)}
+"""Settings, by the stage, that hold identifiers of patches or mammograms, which mostly hold the patient's."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+class Studio:
+    """What the answers are made from."""
+
+    def __init__(self, folder: Path, device: str = "cpu", name_patients: bool = False) -> None:
+        self.index = FolderIndex(folder)
+        self.queue = PaintQueue()
+        self.tiles = Tiles()
+        self.windows = Windows()
+        self.device = device
+        self.name_patients = name_patients
+        self._patients: dict[str, int] = {}
+        self._paintable: dict[str, NDArray[np.float64]] = {}
+        """Of each patch of a set, by its fingerprint: 1 if it can be painted into, 0 if not, NaN if not yet known."""
+        self._readers: dict[str, ReaderStudy] = {}
+
+    # ---- patches
+
+    def patches(self, name: str) -> PatchSet:
+        """Open a patch set by its id."""
+        return self.index.open(name, PatchSet)
+
+    def chosen(self, patches: PatchSet, wanted: Mapping[str, str]) -> NDArray[np.int64]:
+        """Return the rows that the page filters for; an empty word filters nothing."""
+        rows = patches.rows(**{name: word for name, word in wanted.items() if word and name != "patient_id"})
+        if not wanted.get("patient_id"):
+            return rows
+        if not self.name_patients:
+            raise SettingsError("Patients are not looked for by name here: open the studio with --name-patients.")
+        of = patches.table["patient_id"].str.contains(wanted["patient_id"], case=False, regex=False)
+        return rows[of.fillna(False).to_numpy(dtype=bool)[rows]]
+
+    def whole(self, patches: PatchSet, rows: NDArray[np.int64], least: int) -> NDArray[np.int64]:
+        """Return the first patches that can be painted into: all breast, or with a lesion that no border cuts.
+
+        Args:
+            patches: the set.
+            rows: those that are asked for.
+            least: so many are looked for; masks are decoded, once each, until they are found.
+        """
+        known = self._paintable.setdefault(patches.fingerprint, np.full(len(patches.table), np.nan))
+        for start in range(0, len(rows), PAGE):
+            some = rows[start : start + PAGE]
+            new = some[np.isnan(known[some])]
+            known[new] = _can_be_painted_into(patches, new)
+            if np.nansum(known[rows[: start + PAGE]]) >= least:
+                break
+        found: NDArray[np.int64] = rows[known[rows] == 1]
+        return found
+
+    def rows(self, patches: PatchSet, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
+        """Return what the page shows of some patches."""
+        columns = ["patch_id", "patient_id", "pathology", "abnormality", "split", "origin", "density", "seed"]
+        table = patches.table.iloc[rows][columns].astype(object)
+        records = table.where(table.notna(), None).to_dict("records")
+        return [{"row": int(row)} | self._named({str(key): value for key, value in one.items()})
+                for row, one in zip(rows, records, strict=True)]  # fmt: skip
+
+    def patient(self, patient_id: str) -> str:
+        """Return what the page calls a patient: by the identifier if that was asked for, by a neutral number if not.
+
+        Numbers are given in the order in which patients are first shown, and hold in all sets until the studio closes.
+        """
+        if self.name_patients:
+            return patient_id
+        return f"patient {self._patients.setdefault(patient_id, len(self._patients) + 1)}"
+
+    def _named(self, facts: dict[str, Any]) -> dict[str, Any]:
+        if not self.name_patients:
+            facts = {name: value for name, value in facts.items() if name != "patch_id"}
+        return facts | {"patient_id": self.patient(str(facts["patient_id"]))}
+
+    def settings(self, manifest: Manifest) -> dict[str, Any]:
+        """Return the settings of an artifact, without those that name patients, where they are not to be named."""
+        names = () if self.name_patients else _SETTINGS_WITH_NAMES.get(manifest.stage, ())
+        hidden = {name: f"{len(manifest.settings[name])}, not shown: they name patients" for name in names}
+        return dict(manifest.settings) | hidden
+
+    def row(self, patches: PatchSet, row: int) -> int:
+        """Check that a row is there."""
+        if not 0 <= row < len(patches.table):
+            raise SettingsError(f"There is no patch {row}: the set holds {len(patches.table)}.")
+        return row
+
+    def mask(self, side: int, encoded: str) -> NDArray[np.bool_]:
+        """Decode a mask, which must have the patch's size to the bit."""
+        try:
+            bits = base64.b64decode(encoded, validate=True)
+        except (ValueError, binascii.Error) as error:
+            raise SettingsError("The mask is no base64.") from error
+        if len(bits) != (side * side + 7) // 8:
+            raise SettingsError(
+                f"The mask has {len(bits)} bytes; one of {side} px a side has {(side * side + 7) // 8}."
+            )
+        return np.unpackbits(np.frombuffer(bits, np.uint8), count=side * side).reshape(side, side).astype(np.bool_)
+
+    def own_patches(self, name: str) -> PatchSet:
+        """Open a patch set for one piece of work alone, so that nobody else reads from its files meanwhile."""
+        return PatchSet.open(self.index.place(name))
+
+    # ---- mammograms
+
+    def mammogram(self, mammograms: MammogramSet, number: int) -> str:
+        """Return the identifier of a mammogram by its number."""
+        if not 0 <= number < len(mammograms.mammograms):
+            raise SourceError("There is no such mammogram.")
+        return str(mammograms.mammograms["mammogram_id"].iloc[number])
+
+    def place(self, asked: WindowAsked) -> tuple[MammogramSet, Place]:
+        """Return where a window lies."""
+        mammograms = self.index.open(asked.mammograms, MammogramSet)
+        return mammograms, Place(self.mammogram(mammograms, asked.number), asked.top, asked.left)
+
+    def window(self, mammograms: MammogramSet, place: Place, infiller: Infiller) -> Patch:
+        """Return a window, cut as the infiller's own patches were."""
+        with self.index.lock, self.unnamed(place.mammogram_id):
+            return self.windows.cut(mammograms, place, windows_for(infiller))
+
+    @contextmanager
+    def unnamed(self, *names: str) -> Iterator[None]:
+        """Take names that tell who a patient is out of what is refused, where patients are not to be named."""
+        try:
+            yield
+        except MammofillError as error:
+            if self.name_patients:
+                raise
+            words = str(error)
+            for name in names:
+                words = words.replace(name, "It")
+            raise type(error)(words) from None
+
+    # ---- painting
+
+    def patch(self, asked: Tissue, infiller: Infiller) -> Patch:
+        """Return what is drawn on."""
+        if asked.window is not None:
+            return self.window(*self.place(asked.window), infiller)
+        patches = self.patches(asked.patches)
+        with self.index.lock:
+            return patch_of(patches, self.row(patches, asked.row))
+
+    def requests(self, asked: PaintingAsked) -> list[FillRequest]:
+        """Return what is to be painted, each infiller's fills in turn."""
+        return [request for name in asked.infillers for request in self._requests(asked, name)]
+
+    def _requests(self, asked: PaintingAsked, name: str) -> Iterator[FillRequest]:
+        infiller = self.index.open(name, Infiller)
+        patch = self.patch(asked, infiller)
+        mask = self.mask(len(patch.image), asked.mask)
+        reason = refusal(mask, patch, infiller)
+        if reason:
+            raise SettingsError(f"{infiller.folder.name}: {reason}")
+        guided = asked.guidance is not None and infiller.guidance is not None
+        painter = infiller.with_guidance(float(asked.guidance or 0)) if guided else infiller
+        known = {fact: word for fact, word in asked.facts.items() if fact in infiller.conditions[1:]}
+        context = str(patch.facts["patch_id"])
+        together = infiller.fills_at_once(self.device)
+        for start in range(0, len(asked.fills), together):
+            some = asked.fills[start : start + together]
+            fills = [HandFill(context, mask, one.pathology, one.seed, facts=known) for one in some]
+            said = [{"infiller": name, "pathology": one.pathology, "seed": one.seed} for one in some]
+            yield FillRequest(said, partial(self._painted, painter, patch, fills))
+
+    def _painted(self, painter: Infiller, patch: Patch, fills: Sequence[HandFill]) -> NDArray[np.uint16]:
+        with self.unnamed(str(patch.facts["patch_id"])):
+            return paint_patch(painter, patch, fills, device=self.device)
+
+    def keep(self, asked: KeepAsked) -> PatchSet:
+        """Keep fills below the studio's folder, under a new name."""
+        windows = [one.window for one in asked.fills if one.window is not None]
+        if not windows:
+            return self._keep_patches(asked)
+        if len(windows) < len(asked.fills) or len({one.mammograms for one in windows}) > 1:
+            raise SettingsError(
+                "A set has tissue of one kind: keep fills of patches, and those of each set of mammograms, apart."
+            )
+        return self._keep_windows(asked, windows)
+
+    def _keep_patches(self, asked: KeepAsked) -> PatchSet:
+        infiller, out = self.index.open(asked.infiller, Infiller), self.new_place(asked.name)
+        patches = self.own_patches(asked.patches)
+        contexts = [_patch_id(patches, self.row(patches, one.row)) for one in asked.fills]
+        fills = [
+            self._fill(one, context, patches.size_px, patches)
+            for one, context in zip(asked.fills, contexts, strict=True)
+        ]
+        with self.unnamed(*_names(fills)):
+            return keep_painted(infiller, patches, fills, out, guidance=asked.guidance, device=self.device)
+
+    def _keep_windows(self, asked: KeepAsked, windows: list[WindowAsked]) -> PatchSet:
+        infiller, out = self.index.open(asked.infiller, Infiller), self.new_place(asked.name)
+        self.new_place(asked.name, TISSUE)
+        found = [self.place(one) for one in windows]
+        contexts = [str(self.window(*one, infiller).facts["patch_id"]) for one in found]
+        lent = any(one.donor_row is not None for one in asked.fills)
+        outlines = self.own_patches(asked.patches) if lent else None
+        fills = [
+            self._fill(one, context, infiller.size_px, outlines)
+            for one, context in zip(asked.fills, contexts, strict=True)
+        ]
+        mammograms, places = found[0][0], [place for _, place in found]
+        with self.unnamed(*_names(fills)):
+            return keep_painted_windows(
+                infiller,
+                mammograms,
+                places,
+                fills,
+                out,
+                outlines=outlines,
+                guidance=asked.guidance,
+                device=self.device,
+            )
+
+    def _fill(self, one: Kept, context: str, side: int, outlines: PatchSet | None) -> HandFill:
+        donor = None
+        if one.donor_row is not None and outlines is not None:
+            donor = _patch_id(outlines, self.row(outlines, one.donor_row))
+        return HandFill(context, self.mask(side, one.mask), one.pathology, one.seed, donor, one.facts)
+
+    def new_place(self, name: str, suffix: str = "") -> Path:
+        """Return a place for something new in the studio's own folder; the page's name has no dots or slashes."""
+        if not _NAME.fullmatch(name):
+            raise SettingsError(f"{name!r} is no name: use small letters, digits and hyphens, at most 40.")
+        if (self.index.folder / MANIFEST_NAME).is_file():
+            raise SettingsError(
+                "A finished artifact is never changed. Open the studio on the folder above to keep things."
+            )
+        place = self.index.folder / "studio" / f"{name}{suffix}"
+        if place.exists():
+            raise SettingsError(f"There is something called {name!r} already. Choose another name.")
+        return place
+
+    def painters(self) -> list[dict[str, Any]]:
+        """Return what the page needs to know of each infiller that can paint."""
+        entries = self.index.entries()
+        verdicts = self.verdicts(entries)
+        found = []
+        for entry in entries:
+            if entry["kind"] == "infiller" and entry["usable"]:
+                infiller = self.index.open(entry["id"], Infiller)
+                verdict = next((one["verdict"] for one in verdicts.get(infiller.fingerprint, ())), "")
+                found.append({
+                    "id": entry["id"],
+                    "place": entry["place"],
+                    "method": infiller.method,
+                    "size_px": infiller.size_px,
+                    "hole": str(infiller.hole),
+                    "guidance": infiller.guidance,
+                    "conditions": {fact: FACTS[fact] for fact in infiller.conditions[1:]},
+                    "patches": inputs_of(entry, "patches"),
+                    "verdict": verdict,
+                })  # fmt: skip
+        return found
+
+    def verdicts(self, entries: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, str]]]:
+        """Return what judgements say of infillers, by their fingerprints: whether the class asked for is painted."""
+        found: dict[str, list[dict[str, str]]] = {}
+        for entry in entries:
+            if entry["kind"] == "judgement" and entry["usable"]:
+                for one in self.index.open(entry["id"], Judgement).facts["infillers"]:
+                    said = {"id": entry["id"], "place": entry["place"], "verdict": str(one["class_painted"])}
+                    found.setdefault(str(one["fingerprint"]), []).append(said)
+        return found
+
+    # ---- readers
+
+    def studies(self) -> dict[str, ReaderStudy]:
+        """Return the reader studies in the folder, by a name of the server's."""
+        places = sorted([*self.index.folder.glob("*.readers.sqlite"),
+                         *self.index.folder.glob("studio/*.readers.sqlite")])  # fmt: skip
+        return {place.name.removesuffix(".readers.sqlite"): open_study(place) for place in places}
+
+    def study(self, name: str) -> ReaderStudy:
+        """Return a reader study by its name.
+
+        Raises:
+            SourceError: there is none of this name.
+        """
+        found = self.studies().get(name)
+        if found is None:
+            raise SourceError("There is no such reader study here (any more). Load the page again.")
+        return found
+
+    def knows_reader(self, code: str) -> bool:
+        """Say whether a code is a reader's of one of the studies."""
+        return self._study_of(code) is not None
+
+    def reader(self, code: str) -> ReaderStudy:
+        """Return the study that a code is of."""
+        found = self._study_of(code)
+        if found is None:
+            raise SourceError("No reader study knows this code.")
+        return found
+
+    def _study_of(self, code: str) -> ReaderStudy | None:
+        if not re.fullmatch(r"[A-Za-z0-9]{6,40}", code):
+            return None
+        if code not in self._readers:
+            found = next((one for one in self.studies().values() if code in _codes(one)), None)
+            if found is None:
+                return None
+            self._readers[code] = found
+        return self._readers[code]
+
+
+def _can_be_painted_into(patches: PatchSet, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    table = patches.table.iloc[rows]
+    tissue = table["breast_share"].to_numpy(dtype=float) >= _ALL_BREAST
+    cut = np.array([touches_border(mask) for mask in patches.masks(rows)], np.bool_)
+    return np.where((table["pathology"] == "normal").to_numpy(dtype=bool), tissue, ~cut)
+
+
+def _names(fills: Sequence[HandFill]) -> list[str]:
+    return [name for fill in fills for name in (fill.context_patch_id, fill.mask_donor_patch_id) if name]
+
+
+def _patch_id(patches: PatchSet, row: int) -> str:
+    return str(patches.table["patch_id"].iloc[row])
+
+
+def _codes(study: ReaderStudy) -> list[str]:
+    """Return the codes of a study; a file that cannot be read lets nobody in, and says so where studies are listed."""
+    try:
+        return study.codes()
+    except ArtifactError:
+        return []
