@@ -207,6 +207,7 @@ def test_one_training_each_is_no_finding(tmp_path: Path) -> None:
     assert "shown" not in everything.lower()
     assert not re.search(r"\bp\b", everything)
     assert any(text.startswith("Every arm was trained once.") for text in sentences(found, "caution"))
+    assert found.manifest.counts["tested_comparisons"] == 0
     assert (found.arms["training"] == "").all()
     assert found.arms["over_seeds"].isna().all()
 

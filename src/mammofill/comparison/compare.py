@@ -80,7 +80,9 @@ def compare_arms(
                 tables = make_tables(groups, settings, seed, task, written)
             for name, table in tables.items():
                 table.to_parquet(work.folder / f"{name}.parquet", index=False)
-            facts = _facts(groups, evaluations[0], settings, int(tables["differences"]["tested"].sum()), written)
+            # Of what belongs to the family, arms that were trained once have no p: nothing is tested there.
+            tested = int(tables["differences"]["p"].notna().sum())
+            facts = _facts(groups, evaluations[0], settings, tested, written)
             write_atomically(work.folder / "comparison.json", json.dumps(facts, indent=2) + "\n")
             work.finish({
                 "evaluations": len(evaluations),
