@@ -62,7 +62,7 @@ def test_weights_at_hand_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_crops_are_taken_whole_and_painted_over(tmp_path: Path) -> None:
-    square, mask = np.full((64, 64), 90, np.uint8), np.zeros((64, 64), np.uint8)
+    square, mask = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8), np.zeros((64, 64), np.uint8)
     mask[6:58, 10:50] = 255
     lines = [
         f"{number}.png,m{number}.png,p{number},{label}" for number, label in enumerate(["benign", "malignant"] * 8)

@@ -87,6 +87,24 @@ def test_a_mask_of_the_breast_or_an_inverted_one_makes_no_crop(tmp_path: Path) -
     assert decisions(made, "mask-inverted") == ["c1_1"]
 
 
+def test_a_padded_mammogram_with_a_large_lesion_is_no_crop(tmp_path: Path) -> None:
+    """What was padded was taken for breast, and gave black patches of healthy tissue."""
+    breast = film(rows=SIDE, columns=SIDE) >> 8
+    padded = np.where(np.arange(SIDE) < SIDE * 2 // 3, breast, 0)
+    long = np.zeros((SIDE, SIDE), bool)
+    long[7:53, 8:14] = True
+    source = write_crops(tmp_path / "own", [long, disc(8), disc(7)], shown=padded)
+    for name in ("c0.png", "c1.png", "c2.png"):  # what is padded has one value
+        picture = cv2.imread(str(source / name), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(source / name), np.where(np.arange(SIDE) < SIDE * 2 // 3, picture, 0).astype(np.uint8))
+    made = ingest(source, tmp_path / "m", TABLE)
+    assert made.crops == frozenset()
+    assert made.exclusions.empty
+    assert (made.tissue("c0")[:, SIDE * 3 // 4 :] == Tissue.FILM).all()
+    told = ingest(source, tmp_path / "told", replace(TABLE, crops=True))
+    assert told.crops == {"c0", "c1", "c2"}
+
+
 def test_further_columns_of_a_table_are_kept_as_attributes(tmp_path: Path) -> None:
     source = write_crops(tmp_path / "own", [disc(24)] * 4, "Mass_Shape,subtlety", "OVAL,4")
     made = ingest(source, tmp_path / "m", TABLE)

@@ -170,7 +170,7 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         rows.exclusions.append(blank)
         return
     tissue = map_tissue(working, entry.view, entry.laterality)
-    crop = crop_decision(entry, whole, tissue, settings.crops)
+    crop = crop_decision(entry, whole, working, tissue, settings.crops)
     if crop is not None:
         rows.decisions.append(crop)
         tissue = np.full_like(tissue, Tissue.BREAST)
