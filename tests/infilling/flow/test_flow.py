@@ -291,6 +291,16 @@ def test_the_best_by_validation_loss_is_kept(tmp_path: Path) -> None:
     losses = infiller.history["validation.loss"].dropna()
     assert len(losses) >= 2
     assert losses.min() > 0
+    ways = infiller.manifest.learned_patients()["validation-patient-benign-0"]
+    assert ways == ["train-infiller (validation: choice of weights)"], "nobody judges it on whom it was chosen"
+
+
+def test_validation_patients_who_choose_nothing_are_not_counted(tmp_path: Path) -> None:
+    rows = [*rows_of(), *(patch_row(k, name, "validation") for k in range(3) for name in ("benign", "malignant"))]
+    patches = make_patches(tmp_path / "patches", rows)
+    infiller = train_infiller(patches, make_pairs(tmp_path / "pairs", patches), tmp_path / "flow", tiny_flow())
+    assert len(infiller.history["validation.loss"].dropna())
+    assert not [one for one in infiller.manifest.learned_patients() if one.startswith("validation")]
 
 
 def test_windows_that_cut_their_lesion_off_are_left_out(tmp_path: Path) -> None:

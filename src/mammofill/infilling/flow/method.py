@@ -58,13 +58,13 @@ def train(job: TrainingJob) -> TrainingResult:
     rows = _whole(job)
     cut_off = len(job.rows) - len(rows)
     job.progress.say(f"{len(rows)} windows hold their whole lesion; {cut_off} that cut it off are left out.")
-    others = job.windows.rows(split="validation", origin="real", pathology=CLASSES)
+    others = _spread(job.windows.rows(split="validation", origin="real", pathology=CLASSES), settings)
     if not len(others):
         job.progress.say("There is no lesion of the validation split: the flow's validation loss is not measured.")
     data = FlowData(
         job.folder,
         read_lesions(job.windows, rows, settings.conditions),
-        read_lesions(job.windows, _spread(others, settings), settings.conditions) if len(others) else None,
+        read_lesions(job.windows, others, settings.conditions) if len(others) else None,
         settings,
         job.seed,
         None if job.start is None else _weights_of(job.start, settings),
@@ -73,7 +73,9 @@ def train(job: TrainingJob) -> TrainingResult:
     parts = {name: plain(getattr(settings, name)) for name in ("network", "target", "sampling")}
     parts["precision"] = precision_on(job.device, settings.engine.precision)
     outline = "lent" if settings.sampling.shape == "outline" else "ellipse"
-    return TrainingResult({"flow": parts, "mask_is": outline}, rows, {"images_seen": seen, "windows_left_out": cut_off})
+    counts = {"images_seen": seen, "windows_left_out": cut_off}
+    chosen_on = others if settings.validation.chooses else others[:0]
+    return TrainingResult({"flow": parts, "mask_is": outline}, rows, counts, chosen_on)
 
 
 def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> FlowPainter:
