@@ -170,7 +170,8 @@ def test_real_lesions_and_nothing_painted_stand_beside(judgement: Judgement) -> 
 
 def test_where_lesions_are_painted_over_there_is_no_tissue_to_compare_with(world: World, tmp_path: Path) -> None:
     pairs = make_pairs(tmp_path / "pairs", world.patches, contexts="benign")
-    judged = world.judge(tmp_path / "j", pairs=pairs, infillers=[world.honest])
+    over = make_infiller(tmp_path / "honest", hole={"rule": "dilation", "plus_px": 3.0})
+    judged = world.judge(tmp_path / "j", pairs=pairs, infillers=[over])
     found = judged.measures
     assert set(found["subject"]) == {"real lesions", "honest"}
     detection = found[found["measure"] == "AUC in place"].iloc[0]
@@ -178,6 +179,14 @@ def test_where_lesions_are_painted_over_there_is_no_tissue_to_compare_with(world
     assert detection["verdict"] in ("reached", "not reached", "open")
     assert "no tissue without lesions" in detection["remark"]
     assert "nothing painted" not in set(judged.spectra["subject"])
+
+
+def test_a_lesion_of_which_a_ring_would_be_left_is_not_painted_over(world: World, tmp_path: Path) -> None:
+    pairs = make_pairs(tmp_path / "pairs", world.patches, contexts="benign")
+    with pytest.raises(
+        ArtifactError, match=r"\d+ of 40 lesions .* would show around the fill.* repaints the mask, which"
+    ):
+        world.judge(tmp_path / "j", pairs=pairs, infillers=[world.honest])
 
 
 def test_the_folder_holds_what_it_says(judgement: Judgement) -> None:

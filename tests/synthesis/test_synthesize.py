@@ -215,6 +215,15 @@ def test_a_lesion_painted_over_another_says_of_both(world: World, tmp_path: Path
     assert not (own & ~holes).any(), "nothing of the own lesion is left"
 
 
+def test_a_lesion_of_which_a_ring_would_be_left_is_not_painted_over(world: World, tmp_path: Path) -> None:
+    wider = replace(world.infiller.hole, plus_px=world.infiller.hole.plus_px + 1.5)
+    settings = PairPatchesSettings(contexts="lesion", own_class=False, own_margin_px=1.5, tries=200, hole=wider)
+    pairs = pair_patches(world.patches, tmp_path / "pairs", settings)
+    words = r"lesions that are to be painted over would show around the fill, such as that of the patch 'train-"
+    with pytest.raises(ArtifactError, match=words):
+        synthesize(world.infiller, pairs, world.patches, tmp_path / "made", SOME, seed=3)
+
+
 def test_what_the_infiller_is_told_of_the_donor_and_the_breast(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

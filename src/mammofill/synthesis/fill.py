@@ -24,7 +24,7 @@ from mammofill.infilling.settings import CLASSES
 from mammofill.pairing import Pairs
 from mammofill.pairing.hole import hole_of
 from mammofill.pairing.pairs import OWN_LESION
-from mammofill.pairing.pixels import check_same_patches, paired_pixels, paired_rows
+from mammofill.pairing.pixels import check_own_lesions_hidden, check_same_patches, paired_pixels, paired_rows
 from mammofill.patches import PatchSet, write_shard
 from mammofill.patches.patch_set import encode_patch
 from mammofill.synthesis.judged import check_class_painted, chosen_by
@@ -84,7 +84,8 @@ def synthesize(
     Raises:
         ArtifactError: the pairs were made from other patches, or the infiller fills patches of another size; the
             judgement is about other infillers, or says that this one does not paint the class asked for; the infiller
-            keeps a part of the lesion that is there (`Infiller.begin_time`), but the pairs are of others.
+            keeps a part of the lesion that is there (`Infiller.begin_time`), but the pairs are of others; a hole does
+            not lie in its patch, or does not hold the lesion that is painted over.
         SettingsError: there is a judgement, but the settings say unjudged; another class is asked for than that of the
             lesion of which a part is kept.
         LeakError: a context or donor patch is not in the train split.
@@ -300,8 +301,9 @@ def _fill_shard(
     def read(chunk: NDArray[np.int64]) -> Cases:
         some = asked.iloc[chunk]
         pixels = paired_pixels(patches, some, (context_rows[chunk], donor_rows[chunk]))
-        _check_holes(infiller, pairs, some, pixels[1])
         contexts, masks, contexts_table, donors_table = pixels
+        _check_holes(infiller, pairs, some, masks)
+        check_own_lesions_hidden(pairs, patches, contexts_table, masks, infiller.hole, infiller.folder)
         return Cases(contexts, masks, patches.breasts(context_rows[chunk]), contexts_table, donors_table)
 
     pictures = ("images", "masks", "breasts", "holes")
