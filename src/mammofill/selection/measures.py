@@ -21,9 +21,9 @@ from mammofill.judging.seam import rings_of
 from mammofill.judging.similarity import crops
 from mammofill.judging.spectrum import spectra
 from mammofill.judging.variety import TrainingLesions, read_training_lesions
-from mammofill.pairing.hole import HoleSettings, holes_of
 from mammofill.patches import PatchSet
 from mammofill.selection.checks import people_of
+from mammofill.selection.holes import Holes
 
 _CHUNK = 128
 """Patches that are decoded at once."""
@@ -97,12 +97,12 @@ class Beside:
     training: TrainingLesions
 
 
-def validation_lesions(patches: PatchSet, rule: HoleSettings, least: int) -> tuple[Lesions, NDArray[np.bool_]]:
+def validation_lesions(patches: PatchSet, changed: Holes, least: int) -> tuple[Lesions, NDArray[np.bool_]]:
     """Read the real lesions of the validation split that lie in their patch as fills do.
 
     Args:
         patches: the patches.
-        rule: which hole each is given, as if it had been painted.
+        changed: which hole, with its soft edge, each is given, as if it had been painted.
         least: of each class.
 
     Returns:
@@ -114,7 +114,7 @@ def validation_lesions(patches: PatchSet, rule: HoleSettings, least: int) -> tup
     rows = patches.rows(split="validation", origin="real", pathology=CLASSES)
     images, masks = patches.pixels(rows)
     inside = np.array([bool(mask.any()) and not touches_border(mask) for mask in masks], np.bool_)
-    holes = holes_of(masks[inside], rule)
+    holes = changed.of(masks[inside])
     some = np.flatnonzero(inside)[holes.mean(axis=(1, 2)) < _MOST_HOLE]
     table = patches.table.iloc[rows[some]]
     for name in CLASSES:
@@ -127,7 +127,7 @@ def validation_lesions(patches: PatchSet, rule: HoleSettings, least: int) -> tup
             )
     people = table[["patient_id", "patient_id"]].to_numpy(dtype=object)
     malignant = (table["pathology"] == "malignant").to_numpy(dtype=np.bool_)
-    return Lesions(images[some], masks[some], malignant, people, table), holes_of(masks[some], rule)
+    return Lesions(images[some], masks[some], malignant, people, table), changed.of(masks[some])
 
 
 def measure_real(
@@ -189,7 +189,7 @@ def measure_fills(
 
 
 def measure_training(
-    patches: PatchSet, rule: HoleSettings, seed: int, task: Task
+    patches: PatchSet, changed: Holes, seed: int, task: Task
 ) -> tuple[TrainingLesions, Surface, NDArray[np.object_]]:
     """Measure the training lesions: as copies are looked for, and what forests learn from, with their patients (M, 2).
 
@@ -198,7 +198,7 @@ def measure_training(
     """
     lesions, surfaces, people = [], [], []
     for images, masks, patients in training_lesions(patches):
-        holes = holes_of(masks, rule)
+        holes = changed.of(masks)
         seen = holes.mean(axis=(1, 2)) < _MOST_HOLE
         lesions.append(crops(images, masks))
         surfaces.append(Surface.of(images[seen], holes[seen]))
