@@ -106,7 +106,7 @@ class TrainingResult:
     counts: Mapping[str, int]
     """For the manifest."""
     chosen_on: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    """The patches of the validation split by which its weights, or when to stop, were chosen; none where nothing was."""
+    """The patches of the validation split by which its weights, or when to stop, were chosen, if any were."""
 
 
 class Method(Protocol):

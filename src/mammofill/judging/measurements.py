@@ -133,7 +133,7 @@ class Measurements:
             cues_of_real(statistics, real, of_real),
             spread_of_real(statistics, real, of_real, self._real_crops),
             training_of_reference(statistics, training, self._trained_on_real),
-            distribution_of(real, self._real_features, None, None, self._space, self.given.seed),
+            distribution_of(real, self._real_features, self.cases.contexts, None, self._space, self.given.seed),
             copies_in_reference(statistics, self.training_lesions, real, self._real_crops),
         )
         self._measure_nothing()
