@@ -205,6 +205,17 @@ def test_a_cue_that_fills_exaggerate_is_found_and_named() -> None:
     assert {one.measure: one.estimate.value for one in cues}["AUC by inside minus outside"] > 0.98
 
 
+def test_a_cue_that_tells_the_class_the_other_way_round_is_no_less_of_one() -> None:
+    real, fills = lesions_with(0.05, 0.03, "a"), lesions_with(-0.05, 0.03, "b")
+    holes = np.repeat(disc(32, 16, 16, 11)[None], 80, axis=0)
+    of_real, of_fills = (cues_of(one.images, one.masks, holes) for one in (real, fills))
+    excess, *cues = cues_of_fills(STATISTICS, real, of_real, fills, of_fills)
+    by_step = {one.measure: one.estimate.value for one in cues}["AUC by inside minus outside"]
+    assert by_step > 0.8
+    assert excess.estimate.value >= by_step - 0.5, "who learns from such fills takes bright lesions for benign"
+    assert excess.verdict == "not reached"
+
+
 def test_fills_that_are_all_alike_have_too_little_spread() -> None:
     holes = np.repeat(disc(32, 16, 16, 11)[None], 80, axis=0)
     real, alike = lesions_with(0.1, 0.03, "a"), lesions_with(0.1, 0.006, "b")
