@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -187,6 +188,25 @@ def test_both_classes_of_a_pair_differ_in_nothing_else(world: World, tmp_path: P
         one, other = two.index
         assert np.array_equal(masks[one], masks[other])
         assert (images[one][masks[one]] != images[other][masks[one]]).any()
+
+
+@pytest.mark.parametrize(("requested_class", "told"), [("donor", "round"), ("other", None), ("both", None)])
+def test_what_goes_with_the_class_is_asked_for_where_the_donors_class_alone_is(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requested_class: Any, told: str | None
+) -> None:
+    infiller = Infiller(world.infiller.folder, world.infiller.manifest)
+    monkeypatch.setitem(infiller.__dict__, "network", world.infiller.network | {"conditions": ["pathology", "shape"]})
+    monkeypatch.setattr("mammofill.synthesis.fill.words_in", lambda table, fact: ("round",) * len(table))
+    asked: list[str | None] = []
+
+    def infill(*args: Any, facts: Any, **more: Any) -> np.ndarray:
+        asked.extend(facts["shape"])
+        return world.infiller.infill(*args, **more)
+
+    monkeypatch.setattr(infiller, "infill", infill)
+    settings = SynthesizeSettings(benign=2, malignant=2, requested_class=requested_class)
+    synthesize(infiller, world.pairs, world.patches, tmp_path / "made", settings)
+    assert set(asked) == {told}
 
 
 @pytest.mark.parametrize("method", ["copy-paste", "texture"])
