@@ -64,6 +64,7 @@ def class_of_fills(
     benign_logits: NDArray[np.float64],
     malignant_logits: NDArray[np.float64],
     logits_in_place: NDArray[np.float64],
+    own_logits: NDArray[np.float64] | None = None,
 ) -> list[Finding]:
     """Measure whether the class asked for is painted.
 
@@ -80,9 +81,11 @@ def class_of_fills(
         benign_logits: (N,) on the benign fills.
         malignant_logits: (N,) on the malignant fills of the same contexts, masks and seeds.
         logits_in_place: (M,) on the real lesions, each painted again in its own class where it is.
+        own_logits: (N,) on fills in the donor's class, where these are not among the above, since they were told its
+            looks as well.
     """
     wanted, people = statistics.settings.wanted, contexts.people
-    logits = np.where(contexts.malignant, malignant_logits, benign_logits)
+    logits = np.where(contexts.malignant, malignant_logits, benign_logits) if own_logits is None else own_logits
     own = statistics.auc(real.malignant, real_logits, real.people)
     asked = np.repeat([False, True], len(contexts))
     both = np.concatenate([benign_logits, malignant_logits])

@@ -139,13 +139,16 @@ def _measure(
     largest = widest([one.hole for one in infillers.values()])
     reference = next(one for one in infillers.values() if one.hole == largest)
     measurements = Measurements(given, Painting(reference, given.device))
-    with progress.task("filling and measuring", fills_in_all(measurements, len(infillers) + len(oracles))) as task:
+    paintings = {name: Painting(one, given.device) for name, one in infillers.items()}
+    told_looks = sum(one.told_looks for one in paintings.values())
+    total = fills_in_all(measurements, len(infillers) + len(oracles), told_looks)
+    with progress.task("filling and measuring", total) as task:
         measurements.measure_references(work.scratch / "references")
         task.advance(CHUNK, "real lesions")
         seams = _judge_oracles(measurements, oracles, work, task)
-        for number, (name, infiller) in enumerate(infillers.items()):
-            kept, painting = work.scratch / f"{number:02d}", Painting(infiller, given.device)
-            measurements.judge(painting, name, kept, task, oracle=seams.get(_hole_of(infiller)))
+        for number, (name, painting) in enumerate(paintings.items()):
+            kept, oracle = work.scratch / f"{number:02d}", seams.get(_hole_of(painting.infiller))
+            measurements.judge(painting, name, kept, task, oracle=oracle)
             task.advance(CHUNK, name)
     return measurements
 
