@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from toy_judging import BrightestSpot, a_mask, make_classifier
+from toy_judging import BrightestSpot, a_mask, make_classifier, make_patches, patch_row
 from toy_selection import KINDS, PATIENTS, SOME, World, fill_rows, make_fills, train_patient
 
 from mammofill.classifier import TrainClassifierSettings, train_classifier
@@ -59,6 +59,19 @@ def test_real_lesions_are_looked_at_in_holes_as_wide_as_those_of_the_fills(world
     assert changed == Holes(HoleSettings(), 4)
     real, holes = validation_lesions(world.patches, changed, 10)
     assert np.array_equal(holes, [feather(mask, 4) > 0 for mask in real.masks])
+
+
+def test_many_patches_of_one_lesion_are_one_lesion(tmp_path: Path) -> None:
+    kinds = [("benign", ""), ("malignant", "always the same")]
+    rows = [
+        patch_row(f"validation-{kind}-{number}", 0, kind, "validation") | {"lesion_ids": lesion}
+        for kind, lesion in kinds
+        for number in range(12)
+    ]
+    patches = make_patches(tmp_path / "patches", rows)
+    words = r"has 1 whole malignant lesions \(in 12 patches\), but thresholds are quantiles of at least 10"
+    with pytest.raises(TooFewError, match=words):
+        validation_lesions(patches, Holes(HoleSettings(), 0), 10)
 
 
 @pytest.mark.parametrize("edge_px", [0, 2, 4])

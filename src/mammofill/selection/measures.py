@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from mammofill.classifier import Classifier
@@ -103,7 +104,7 @@ def validation_lesions(patches: PatchSet, changed: Holes, least: int) -> tuple[L
     Args:
         patches: the patches.
         changed: which hole, with its soft edge, each is given, as if it had been painted.
-        least: of each class.
+        least: different ones of each class.
 
     Returns:
         The lesions and their holes (N, H, W).
@@ -118,16 +119,23 @@ def validation_lesions(patches: PatchSet, changed: Holes, least: int) -> tuple[L
     some = np.flatnonzero(inside)[holes.mean(axis=(1, 2)) < _MOST_HOLE]
     table = patches.table.iloc[rows[some]]
     for name in CLASSES:
-        count = int((table["pathology"] == name).sum())
+        own = table[table["pathology"] == name]
+        count = _count_lesions(own)
         if count < least:
             raise TooFewError(
-                f"The validation split of {patches.folder} has {count} whole {name} lesions, but thresholds are "
-                f"quantiles of at least {least} (least_real). Keep more patients for validation (ingest "
-                "--validation_share), or set least_real lower and live with coarse thresholds."
+                f"The validation split of {patches.folder} has {count} whole {name} lesions (in {len(own)} patches), "
+                f"but thresholds are quantiles of at least {least} (least_real). Keep more patients for validation "
+                "(ingest --validation_share), or set least_real lower and live with coarse thresholds."
             )
     people = table[["patient_id", "patient_id"]].to_numpy(dtype=object)
     malignant = (table["pathology"] == "malignant").to_numpy(dtype=np.bool_)
     return Lesions(images[some], masks[some], malignant, people, table), changed.of(masks[some])
+
+
+def _count_lesions(table: pd.DataFrame) -> int:
+    """Count lesions, not patches: a fine stride cuts many from each. One that is not named counts by itself."""
+    names = table["lesion_ids"].fillna("").where(lambda ids: ids != "", table["patch_id"])
+    return len(set(zip(table["patient_id"], names, strict=True)))
 
 
 def measure_real(
