@@ -70,6 +70,16 @@ def test_pairs_are_made_from_lesions_in_holes_with_a_rim(tmp_path: Path) -> None
     assert sum(step.stage.name == "ingest" for step in found.steps) == 3, "once in each fold"
 
 
+def test_an_infiller_that_would_leave_a_ring_of_the_lesion_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    text = STUDY.replace('preset = "copy-paste"\nhole.share = 0.3', 'preset = "copy-paste"\nhole.share = 0.1')
+    with pytest.raises(
+        SettingsError, match=r"the infiller copy-paste repaints .* grown by 0.1 radii .* a ring of each"
+    ):
+        study(tmp_path, text)
+    on_tissue = text.replace('contexts = "lesion"', 'contexts = "normal"')
+    assert study(tmp_path, on_tissue).plan.settings["pair-patches"].hole.share == 0.3
+
+
 def test_held_out_crops_are_an_external_source_of_the_same_form(tmp_path: Path) -> None:
     found = study(tmp_path, STUDY + EXTERNAL)
     external = next(step for step in found.steps if step.out == Path("external/mammograms"))

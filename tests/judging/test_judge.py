@@ -170,7 +170,8 @@ def test_real_lesions_and_nothing_painted_stand_beside(judgement: Judgement) -> 
 
 def test_where_lesions_are_painted_over_there_is_no_tissue_to_compare_with(world: World, tmp_path: Path) -> None:
     pairs = make_pairs(tmp_path / "pairs", world.patches, contexts="benign")
-    judged = world.judge(tmp_path / "j", pairs=pairs, infillers=[world.honest])
+    over = make_infiller(tmp_path / "honest", hole={"rule": "dilation", "plus_px": 3.0})
+    judged = world.judge(tmp_path / "j", pairs=pairs, infillers=[over])
     found = judged.measures
     assert set(found["subject"]) == {"real lesions", "honest"}
     detection = found[found["measure"] == "AUC in place"].iloc[0]
@@ -178,6 +179,41 @@ def test_where_lesions_are_painted_over_there_is_no_tissue_to_compare_with(world
     assert detection["verdict"] in ("reached", "not reached", "open")
     assert "no tissue without lesions" in detection["remark"]
     assert "nothing painted" not in set(judged.spectra["subject"])
+
+
+def test_a_lesion_of_which_a_ring_would_be_left_is_not_painted_over(world: World, tmp_path: Path) -> None:
+    pairs = make_pairs(tmp_path / "pairs", world.patches, contexts="benign")
+    with pytest.raises(
+        ArtifactError, match=r"\d+ of 40 lesions .* would show around the fill.* repaints the mask, which"
+    ):
+        world.judge(tmp_path / "j", pairs=pairs, infillers=[world.honest])
+
+
+class Told(HonestInfiller):
+    """Keeps what it was told of shape and breast."""
+
+    told: list[tuple[str, str | None, str | None]]
+
+    def infill(self, images: Any, masks: Any, pathologies: Any, seeds: Any, **how: Any) -> np.ndarray:
+        facts = how.get("facts") or {}
+        self.told += zip(pathologies, facts["shape"], facts["density"], strict=True)
+        return super().infill(images, masks, pathologies, seeds, **how)
+
+
+def test_who_can_be_asked_for_more_is_judged_as_it_is_used(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = {"shape": "oval", "density": "3"}
+    monkeypatch.setattr("mammofill.judging.cases.words_in", lambda table, fact: (words[fact],) * len(table))
+    infiller = Told(world.honest.folder, world.honest.manifest)
+    infiller.__dict__["network"] = world.honest.network | {"conditions": ["pathology", "shape", "density"]}
+    infiller.told = []
+    world.judge(tmp_path / "j", replace(SETTINGS, resamples=100), infillers=[infiller])
+    assert {density for _, _, density in infiller.told} == {"3"}
+    of_pairs, others = infiller.told[:80], infiller.told[80:]
+    assert {shape for _, shape, _ in of_pairs} == {None}, "the fills of a pair differ in the class alone"
+    assert {shape for _, shape, _ in others} == {"oval"}, "own class, in place, and from seed to seed: as in synthesis"
+    assert len(others) == 40 + 40 + 2 * 20
 
 
 def test_the_folder_holds_what_it_says(judgement: Judgement) -> None:

@@ -13,10 +13,11 @@ from mammofill.judging.asked_class import class_of_fills
 from mammofill.judging.cases import Lesions
 from mammofill.judging.cues import CUES, cues_of, cues_of_fills, spread_of_fills
 from mammofill.judging.detection import Described, detection_of_fills
-from mammofill.judging.distribution import compare
+from mammofill.judging.distribution import compare, distribution_of
 from mammofill.judging.rings import distance_outwards
 from mammofill.judging.similarity import copy_threshold, crops, descriptors, greatest_correlation
 from mammofill.judging.spectrum import BANDS, frequencies, grain, spectra, spectrum_of_fills
+from mammofill.judging.table import class_verdict, measures_table
 from mammofill.judging.two_sample import two_sample_auc
 from mammofill.judging.variety import copies_among_fills, copies_in_reference, read_training_lesions
 from mammofill.judging.verdict import CANNOT_BE_JUDGED, Estimate, Statistics, Wanted, judged
@@ -204,6 +205,17 @@ def test_a_cue_that_fills_exaggerate_is_found_and_named() -> None:
     assert {one.measure: one.estimate.value for one in cues}["AUC by inside minus outside"] > 0.98
 
 
+def test_a_cue_that_tells_the_class_the_other_way_round_is_no_less_of_one() -> None:
+    real, fills = lesions_with(0.05, 0.03, "a"), lesions_with(-0.05, 0.03, "b")
+    holes = np.repeat(disc(32, 16, 16, 11)[None], 80, axis=0)
+    of_real, of_fills = (cues_of(one.images, one.masks, holes) for one in (real, fills))
+    excess, *cues = cues_of_fills(STATISTICS, real, of_real, fills, of_fills)
+    by_step = {one.measure: one.estimate.value for one in cues}["AUC by inside minus outside"]
+    assert by_step > 0.8
+    assert excess.estimate.value >= by_step - 0.5, "who learns from such fills takes bright lesions for benign"
+    assert excess.verdict == "not reached"
+
+
 def test_fills_that_are_all_alike_have_too_little_spread() -> None:
     holes = np.repeat(disc(32, 16, 16, 11)[None], 80, axis=0)
     real, alike = lesions_with(0.1, 0.03, "a"), lesions_with(0.1, 0.006, "b")
@@ -232,6 +244,32 @@ def test_points_of_one_cloud_are_close_and_of_two_are_far() -> None:
     collapsed = compare(first, np.repeat(second[:1] * 0.1, 200, axis=0) + 1e-3 * random.standard_normal((200, 6)))
     assert collapsed["precision"] == 1
     assert collapsed["recall"] < 0.05  # one point, again and again, covers nothing
+
+
+def test_fills_are_held_against_lesions_of_other_patients_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In features of whole patches a lesion that is painted over is like itself, and a perfect infiller too near."""
+    compared: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def compare_patients(real: np.ndarray, others: np.ndarray) -> dict[str, float]:
+        compared.append((real, others))
+        return compare(real, others)
+
+    monkeypatch.setattr("mammofill.judging.distribution.compare", compare_patients)
+    count, nothing = 160, np.empty((160, 0, 0))
+    numbers = np.arange(count)
+    malignant, donors = numbers % 2 == 1, np.roll(numbers, 2)
+    names = np.array([f"patient {number}" for number in numbers], object)
+    real = Lesions(nothing, nothing, malignant, np.stack([names, names], axis=1))
+    fills = Lesions(nothing, nothing, malignant, np.stack([names, names[donors]], axis=1))
+    of_real, of_fills = (np.stack([numbers, one], axis=1).astype(np.float32) for one in (numbers, donors))
+    distribution_of(real, of_real, fills, of_fills, "patients", 1)
+    painted = list(compared)
+    assert len(painted) == 4  # two classes, two halves
+    for reference, others in painted:
+        assert len(others) >= 12
+        assert not set(others.ravel()) & set(reference.ravel()), "neither tissue nor outline is of one of these"
+    distribution_of(real, of_real, fills, None, "patients", 1)
+    assert [len(others) for _, others in compared[4:]] == [len(others) for _, others in painted]
 
 
 # ---- verdicts -------------------------------------------------------------------------------------------------------
@@ -302,11 +340,31 @@ def test_a_classifier_that_misses_much_is_doubted(apart: float, doubted: bool) -
     pixels = np.zeros((80, 8, 8))
     who = np.array([[f"P{number}", f"P{number}"] for number in range(80)], object)
     lesions = Lesions(pixels.astype(np.uint16), pixels.astype(bool), malignant, who)
-    logits = random.normal(0, 1, 80) + apart * malignant
-    found = class_of_fills(STATISTICS, lesions, logits, lesions, logits - 0.1, logits + 0.1, logits)
+    benign_logits = random.normal(0, 1, 80)
+    logits = benign_logits + apart * malignant
+    found = class_of_fills(STATISTICS, lesions, logits, lesions, benign_logits, benign_logits + apart, logits)
     verdicts = [one for one in found if one.verdict]
     assert [one.verdict for one in verdicts] == ["reached", "reached"]
     assert all(("judge with the best one there is" in one.remark) == doubted for one in verdicts)
+
+
+def test_a_class_that_the_surroundings_tell_whatever_is_painted_is_not_painted() -> None:
+    random, malignant = np.random.default_rng(0), np.repeat([False, True], 40)
+    pixels = np.zeros((80, 8, 8))
+    who = np.array([[f"P{number}", f"P{number}"] for number in range(80)], object)
+    lesions = Lesions(pixels.astype(np.uint16), pixels.astype(bool), malignant, who)
+    logits = random.normal(0, 1, 80) + 6.0 * malignant
+    found = class_of_fills(STATISTICS, lesions, logits, lesions, logits - 0.1, logits + 0.1, logits)
+    by_key = {one.key: one for one in found if one.key}
+    assert by_key["malignant_above_benign"].verdict == "reached", "a tiny shift is enough for that"
+    share = by_key["class_share_of_real_auc"]
+    assert share.estimate.value == pytest.approx(1, abs=0.01)
+    assert share.verdict == CANNOT_BE_JUDGED
+    assert "the class is known whatever is painted" in share.remark
+    table = measures_table([("flow", "flow", one) for one in found])
+    assert class_verdict(table, "flow") == "open", "that a pair's fills differ is no proof"
+    alone = next(one for one in found if one.measure == "AUC, whatever is painted")
+    assert alone.estimate.value > 0.99
 
 
 def test_where_the_patches_hold_no_training_lesion_nobody_says_what_a_copy_is() -> None:

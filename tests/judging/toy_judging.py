@@ -20,6 +20,7 @@ from mammofill.ground.imaging import to_uint16, to_unit
 from mammofill.ground.seeding import stream
 from mammofill.infilling import Infiller
 from mammofill.pairing import Pairs
+from mammofill.pairing.pair import laid_over
 from mammofill.patches import PatchSet, write_shard
 
 SIZE_PX = 32
@@ -130,15 +131,18 @@ def make_pairs(
             cases = [(shift, *one) for shift in shifts for one in enumerate(filled.to_dict("records"))]
             for shift, number, context in cases:
                 donor = donors.iloc[(number + shift) % len(donors)]
+                zoom, (down, right) = 1.0, (0, 0)
+                if contexts != "normal":
+                    zoom, (down, right) = laid_over(a_mask(donor["patch_id"]), a_mask(context["patch_id"]), 1.0, (0, 0))
                 rows.append({
                     "pair_id": f"{split}-{kind}-{number}" + (f"-{shift}" if len(shifts) > 1 else ""),
                     "context_patch_id": context["patch_id"],
                     "context_patient_id": context["patient_id"],
                     "mask_donor_patch_id": donor["patch_id"],
                     "mask_donor_patient_id": donor["patient_id"],
-                    "zoom": 1.0,
-                    "shift_rows_px": 0,
-                    "shift_columns_px": 0,
+                    "zoom": zoom,
+                    "shift_rows_px": down,
+                    "shift_columns_px": right,
                     "requested_pathology": donor["pathology"],
                 })  # fmt: skip
     with begin(out, kind="pairs", stage="toy", settings=Toy(), seed=0, inputs={"patches": patches}) as work:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from toy_judging import BrightestSpot, make_classifier
+from toy_judging import BrightestSpot, a_mask, make_classifier, make_patches, patch_row
 from toy_selection import KINDS, PATIENTS, SOME, World, fill_rows, make_fills, train_patient
 
 from mammofill.classifier import TrainClassifierSettings, train_classifier
 from mammofill.classifier.train import check_leaks
 from mammofill.evaluation.training import what_was_learned
 from mammofill.ground.errors import ArtifactError, LeakError, MammofillError, SettingsError, TooFewError
-from mammofill.ground.imaging import decode_png, to_unit
+from mammofill.ground.imaging import decode_png, feather, to_unit
 from mammofill.ground.progress import Progress
+from mammofill.pairing.hole import HoleSettings, distance_from_ellipse
 from mammofill.patches import PatchSet
 from mammofill.report.examples import synthetic_examples
 from mammofill.selection import SelectSyntheticSettings, read_scores, select_synthetic
+from mammofill.selection.holes import Holes, holes_in
+from mammofill.selection.measures import validation_lesions
 from mammofill.selection.settings import QUANTILES
 
 
@@ -47,6 +51,37 @@ def test_fills_as_real_lesions_are_drawn_pass_and_the_others_go_for_what_is_wron
     assert refused_for(found["stamp"], "changed_outside") == 1
     assert set(found["stamp"]["changed_outside"]) == {1}
     assert refused_for(found["stamp"], "typicality") + refused_for(found["stamp"], "detection") > 0.9
+
+
+def test_real_lesions_are_looked_at_in_holes_as_wide_as_those_of_the_fills(world: World, tmp_path: Path) -> None:
+    fills = make_fills(tmp_path / "soft", fill_rows(["good"]), world.patches, edge_px=4)
+    changed = holes_in(fills)
+    assert changed == Holes(HoleSettings(), 4)
+    real, holes = validation_lesions(world.patches, changed, 10)
+    assert np.array_equal(holes, [feather(mask, 4) > 0 for mask in real.masks])
+
+
+def test_many_patches_of_one_lesion_are_one_lesion(tmp_path: Path) -> None:
+    kinds = [("benign", ""), ("malignant", "always the same")]
+    rows = [
+        patch_row(f"validation-{kind}-{number}", 0, kind, "validation") | {"lesion_ids": lesion}
+        for kind, lesion in kinds
+        for number in range(12)
+    ]
+    patches = make_patches(tmp_path / "patches", rows)
+    words = r"has 1 whole malignant lesions \(in 12 patches\), but thresholds are quantiles of at least 10"
+    with pytest.raises(TooFewError, match=words):
+        validation_lesions(patches, Holes(HoleSettings(), 0), 10)
+
+
+@pytest.mark.parametrize("edge_px", [0, 2, 4])
+def test_the_soft_edge_is_read_from_the_holes_of_fills_whose_masks_are_ellipses(edge_px: int) -> None:
+    lent = np.array([a_mask(f"lesion {number}", 64) for number in range(6)])
+    rule = HoleSettings("ellipse", 0.3, 2.0)
+    table = pd.DataFrame({"hole_rule": [str(rule)] * len(lent)})
+    ellipses = np.array([distance_from_ellipse(mask) <= 0 for mask in lent])
+    fills = SimpleNamespace(table=table, masks=lambda _: ellipses, holes=lambda _: Holes(rule, edge_px).of(lent))
+    assert holes_in(fills) == Holes(rule, edge_px)  # type: ignore[arg-type]
 
 
 def test_the_kept_patches_are_those_of_the_fills_bit_for_bit(world: World) -> None:

@@ -15,7 +15,7 @@ from toy_judging import SIZE_PX, Toy, a_mask, make_classifier, make_patches, pat
 
 from mammofill.classifier import Classifier
 from mammofill.ground.artifact import LearnedFrom, begin
-from mammofill.ground.imaging import to_uint16
+from mammofill.ground.imaging import feather, to_uint16
 from mammofill.patches import PatchSet, write_shard
 from mammofill.selection import SelectSyntheticSettings, select_synthetic
 
@@ -106,17 +106,23 @@ def painted(row: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_fills(
-    out: Path, rows: Sequence[dict[str, Any]], patches: PatchSet, painter: Sequence[str] = (), bits: int = 16
+    out: Path,
+    rows: Sequence[dict[str, Any]],
+    patches: PatchSet,
+    painter: Sequence[str] = (),
+    bits: int = 16,
+    edge_px: int = 0,
 ) -> PatchSet:
     pixels = [painted(row) for row in rows]
     images = [to_uint16(image) for image, _ in pixels]
     masks = [mask for _, mask in pixels]
+    holes = [feather(mask, edge_px) > 0 for mask in masks]
     with begin(out, kind="patches", stage="toy", settings=Toy(), seed=0, inputs={"patches": patches}) as work:
         assert work is not None
         for number, some in enumerate((slice(0, 50), slice(50, None))):
             shard = work.folder / f"patches-{number:05d}.parquet"
             everywhere = [np.ones_like(mask) for mask in masks[some]]
-            write_shard(shard, rows[some], images[some], masks[some], everywhere, bits, holes=masks[some])
+            write_shard(shard, rows[some], images[some], masks[some], everywhere, bits, holes=holes[some])
         pd.DataFrame({"reason": [], "split": [], "count": []}).to_parquet(work.folder / "dropped.parquet")
         work.finish({"patches": len(rows)}, [LearnedFrom("train-infiller", tuple(painter))] if painter else [])
     return PatchSet.open(out)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -189,6 +190,25 @@ def test_both_classes_of_a_pair_differ_in_nothing_else(world: World, tmp_path: P
         assert (images[one][masks[one]] != images[other][masks[one]]).any()
 
 
+@pytest.mark.parametrize(("requested_class", "told"), [("donor", "round"), ("other", None), ("both", None)])
+def test_what_goes_with_the_class_is_asked_for_where_the_donors_class_alone_is(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requested_class: Any, told: str | None
+) -> None:
+    infiller = Infiller(world.infiller.folder, world.infiller.manifest)
+    monkeypatch.setitem(infiller.__dict__, "network", world.infiller.network | {"conditions": ["pathology", "shape"]})
+    monkeypatch.setattr("mammofill.synthesis.fill.words_in", lambda table, fact: ("round",) * len(table))
+    asked: list[str | None] = []
+
+    def infill(*args: Any, facts: Any, **more: Any) -> np.ndarray:
+        asked.extend(facts["shape"])
+        return world.infiller.infill(*args, **more)
+
+    monkeypatch.setattr(infiller, "infill", infill)
+    settings = SynthesizeSettings(benign=2, malignant=2, requested_class=requested_class)
+    synthesize(infiller, world.pairs, world.patches, tmp_path / "made", settings)
+    assert set(asked) == {told}
+
+
 @pytest.mark.parametrize("method", ["copy-paste", "texture"])
 def test_every_method_makes_both_classes(world: World, tmp_path: Path, method: str) -> None:
     infiller = train_infiller(world.patches, world.pairs, tmp_path / "infiller", replace(preset(method), hole=HOLE))
@@ -213,6 +233,15 @@ def test_a_lesion_painted_over_another_says_of_both(world: World, tmp_path: Path
     own = world.patches.masks(rows)
     holes = made.holes(range(len(made.table)))
     assert not (own & ~holes).any(), "nothing of the own lesion is left"
+
+
+def test_a_lesion_of_which_a_ring_would_be_left_is_not_painted_over(world: World, tmp_path: Path) -> None:
+    wider = replace(world.infiller.hole, plus_px=world.infiller.hole.plus_px + 1.5)
+    settings = PairPatchesSettings(contexts="lesion", own_class=False, own_margin_px=1.5, tries=200, hole=wider)
+    pairs = pair_patches(world.patches, tmp_path / "pairs", settings)
+    words = r"lesions that are to be painted over would show around the fill, such as that of the patch 'train-"
+    with pytest.raises(ArtifactError, match=words):
+        synthesize(world.infiller, pairs, world.patches, tmp_path / "made", SOME, seed=3)
 
 
 def test_what_the_infiller_is_told_of_the_donor_and_the_breast(

@@ -186,6 +186,7 @@ def _plan(content: Mapping[str, Any], path: Path) -> Plan:
     infillers = read_infillers(content, tables, path)
     if "hole" not in tables["pair-patches"]:
         settings["pair-patches"] = _in_the_widest_hole(settings["pair-patches"], infillers)
+    _check_own_lesions_hidden(settings["pair-patches"], infillers, path)
     windows = read_windows(tables["infiller-windows"], settings["extract-patches"], content, path)
     test = _test(tables["test"], settings, path) if "test" in content else None
     arms = _arms(content, tables, infillers, path)
@@ -247,6 +248,19 @@ def _share_the_hole(tables: dict[str, dict[str, Any]], path: Path) -> None:
 def _in_the_widest_hole(pairing: Any, infillers: Infillers) -> Any:
     """Return how patches are paired so that all arms fill the same places, where every infiller's hole fits."""
     return replace(pairing, hole=widest(one.hole for one in infillers.settings.values()))
+
+
+def _check_own_lesions_hidden(pairing: Any, infillers: Infillers, path: Path) -> None:
+    """Refuse infillers that repaint less than lesions that are painted over need; see `check_own_lesions_hidden`."""
+    if pairing.contexts == "normal":
+        return
+    for name, one in infillers.settings.items():
+        if one.hole != pairing.hole and widest((one.hole, pairing.hole)) == pairing.hole:
+            raise SettingsError(
+                f"{path}: contexts is {pairing.contexts} in [pair-patches], so that lesions are painted over, but the "
+                f"infiller {name} repaints {one.hole} where pairs are made for {pairing.hole}: a ring of each real "
+                "lesion would show around its fill. Give all infillers one hole, in a table [hole]."
+            )
 
 
 def _arms(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -105,6 +105,8 @@ class TrainingResult:
     """The patches whose pixels shaped it."""
     counts: Mapping[str, int]
     """For the manifest."""
+    chosen_on: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    """The patches of the validation split by which its weights, or when to stop, were chosen, if any were."""
 
 
 class Method(Protocol):

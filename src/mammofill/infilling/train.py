@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mammofill.ground.artifact import Artifact, LearnedFrom, begin, plain, write_atomically
+from mammofill.ground.artifact import CHOSEN, Artifact, LearnedFrom, begin, plain, write_atomically
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.infilling.conditions import FACTS, words_in
@@ -21,6 +21,10 @@ from mammofill.infilling.settings import CLASSES, InfillerSettings, TrainedInfil
 from mammofill.pairing import Pairs
 from mammofill.pairing.pixels import check_same_patches
 from mammofill.patches import PatchSet
+
+_STAGE = "train-infiller"
+_CHOICE = f"{_STAGE} {CHOSEN} choice of weights)"
+"""How patients come in who chose the weights, as they do in classifiers."""
 
 
 def train_infiller(
@@ -82,7 +86,7 @@ def train_infiller(
     with begin(
         out,
         kind=Infiller.kind,
-        stage="train-infiller",
+        stage=_STAGE,
         settings=settings,
         seed=seed,
         inputs=inputs,
@@ -95,12 +99,16 @@ def train_infiller(
             outcome = method.train(job)
             network = _network_facts(settings, patches.size_px, learned)
             write_atomically(work.folder / NETWORK_NAME, json.dumps({**network, **outcome.network}, indent=2) + "\n")
-            patients = tuple(sorted(set(own.table["patient_id"].iloc[outcome.rows])))
+            patients, judges = (_patients(own, some) for some in (outcome.rows, outcome.chosen_on))
             work.finish(
                 counts={"lesion_patches": len(rows), **learned, "patients": len(patients), **outcome.counts},
-                learned_from=[LearnedFrom("train-infiller", patients)] if patients else [],
+                learned_from=[LearnedFrom(way, who) for way, who in ((_STAGE, patients), (_CHOICE, judges)) if who],
             )
     return Infiller.open(out)
+
+
+def _patients(patches: PatchSet, rows: NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(sorted(set(patches.table["patient_id"].iloc[rows])))
 
 
 def _network_facts(settings: InfillerSettings, size_px: int, learned: dict[str, int]) -> dict[str, Any]:

@@ -64,11 +64,14 @@ def class_of_fills(
     benign_logits: NDArray[np.float64],
     malignant_logits: NDArray[np.float64],
     logits_in_place: NDArray[np.float64],
+    own_logits: NDArray[np.float64] | None = None,
 ) -> list[Finding]:
     """Measure whether the class asked for is painted.
 
-    The outline was lent by a real lesion, and tells its class by itself. So it is measured three times: with the
-    donor's class asked for, as in synthesis; over both fills of each pair, where outlines cannot help; pair by pair.
+    The outline was lent by a real lesion, and tells its class by itself; so does what is around a lesion that was
+    painted over. So it is measured three times: with the donor's class asked for, as in synthesis; over both fills of
+    each pair, where neither can help; pair by pair. And how much they tell alone is said: where they would pass without
+    any fill, passing proves nothing.
 
     Args:
         statistics: intervals.
@@ -78,22 +81,33 @@ def class_of_fills(
         benign_logits: (N,) on the benign fills.
         malignant_logits: (N,) on the malignant fills of the same contexts, masks and seeds.
         logits_in_place: (M,) on the real lesions, each painted again in its own class where it is.
+        own_logits: (N,) on fills in the donor's class, where these are not among the above, since they were told its
+            looks as well.
     """
     wanted, people = statistics.settings.wanted, contexts.people
-    logits = np.where(contexts.malignant, malignant_logits, benign_logits)
+    logits = np.where(contexts.malignant, malignant_logits, benign_logits) if own_logits is None else own_logits
     own = statistics.auc(real.malignant, real_logits, real.people)
     asked = np.repeat([False, True], len(contexts))
     both = np.concatenate([benign_logits, malignant_logits])
     difference = malignant_logits - benign_logits
+    share = _share_of_real(weighted_auc, statistics, real, real_logits, contexts, logits)
+    alone = statistics.auc(contexts.malignant, (benign_logits + malignant_logits) / 2, people)
+    cannot = _cannot(statistics, own, min(len(set(people[:, 1])), own.patients), *_counts(real, contexts))
+    least = wanted.class_share[0]
+    if not cannot and min(share.value, alone.value / own.value) >= least:
+        cannot = (
+            f"what is around the fills, and their outlines, pass too (AUC {alone.value:.2f} of the mean score of both "
+            "fills of a pair): the class is known whatever is painted"
+        )
     higher = np.where(np.abs(difference) < _ROUNDING, 0.5, difference > 0)
     return [
         judged(
             CRITERION,
             "share of the real AUC",
-            _share_of_real(weighted_auc, statistics, real, real_logits, contexts, logits),
+            share,
             Wanted(*wanted.class_share, least_low=wanted.class_share_bound, most_high=np.inf),
             "AUC on fills of the donor's own class, divided by the AUC on real lesions.",
-            _cannot(statistics, own, min(len(set(people[:, 1])), own.patients), *_counts(real, contexts)),
+            cannot,
             _doubt(own),
             key="class_share_of_real_auc",
         ),
@@ -122,6 +136,12 @@ def class_of_fills(
             "AUC, outline without say",
             statistics.auc(asked, both, np.tile(people, (2, 1))),
             "Every outline filled once benign and once malignant: the class asked for is all that differs.",
+        ),
+        reported(
+            CRITERION,
+            "AUC, whatever is painted",
+            alone,
+            "The donor's class, by the mean score of both fills of a pair: what the surroundings and the outline tell.",
         ),
         reported(
             CRITERION,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mammofill.ground.errors import TooFewError
 from mammofill.ground.imaging import touches_border
 from mammofill.ground.seeding import derive_seed, stream
+from mammofill.infilling.conditions import OF_LESION, words_in
 from mammofill.infilling.settings import CLASSES
 from mammofill.judging.settings import JudgeInfillerSettings
 from mammofill.judging.verdict import People
@@ -34,6 +35,10 @@ class Lesions:
     """(N, 2)."""
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Rows of the patches' table of the pictures, before anything was painted: which they are, where they were cut."""
+    like: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """Rows of the same table of the real lesions that fills are asked to be like: who lent the outlines."""
+    by_class_alone: bool = False
+    """Whether fills are asked for by class and kind alone, so that those of a pair differ in nothing but the class."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -41,8 +46,17 @@ class Lesions:
 
     def __getitem__(self, some: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Lesions:
         """Return some of them."""
-        rows = self.rows.iloc[some] if len(self.rows) else self.rows
-        return Lesions(self.images[some], self.masks[some], self.malignant[some], self.people[some], rows)
+        rows, like = (one.iloc[some] if len(one) else one for one in (self.rows, self.like))
+        pictures = self.images[some], self.masks[some], self.malignant[some], self.people[some]
+        return Lesions(*pictures, rows, like, self.by_class_alone)
+
+    def told(self, fact: str) -> tuple[str | None, ...]:
+        """Return what a painter is told of a fact beside the class, as `synthesize` tells it: N words, or None."""
+        if fact not in OF_LESION:
+            return words_in(self.rows, fact)
+        if self.by_class_alone and fact != "abnormality":
+            return (None,) * len(self)
+        return words_in(self.like, fact)
 
     @property
     def without_lesion(self) -> Lesions:
@@ -118,7 +132,7 @@ def read_cases(pairs: pd.DataFrame, patches: PatchSet, seed: int) -> Cases:
     seeds = [derive_seed(seed, "fill", pair_id) for pair_id in pairs["pair_id"]]
     return Cases(
         pairs,
-        Lesions(images, masks, malignant, people, contexts),
+        Lesions(images, masks, malignant, people, contexts, donors),
         Lesions(lent_images, lent_masks, malignant, people[:, [1, 1]], donors),
         np.array(seeds, np.int64),
     )
@@ -149,7 +163,7 @@ def choose_real(patches: PatchSet, split: str, settings: JudgeInfillerSettings, 
     chosen = patches.table.iloc[rows]
     _check_patients(chosen["patient_id"], settings, f"The lesions in the {split} split of {patches.folder}")
     people = chosen[["patient_id", "patient_id"]].to_numpy(dtype=object)
-    return Lesions(images, masks, (chosen["pathology"] == "malignant").to_numpy(dtype=np.bool_), people, chosen)
+    return Lesions(images, masks, (chosen["pathology"] == "malignant").to_numpy(dtype=np.bool_), people, chosen, chosen)
 
 
 def _balanced(pathologies: NDArray[np.str_], most: int, seed: int, what: str, where: str) -> NDArray[np.int64]:

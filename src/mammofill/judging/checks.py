@@ -15,7 +15,7 @@ from mammofill.infilling.settings import CLASSES
 from mammofill.judging.cases import Lesions
 from mammofill.pairing import Pairs
 from mammofill.pairing.hole import holes_of
-from mammofill.pairing.pixels import check_same_patches
+from mammofill.pairing.pixels import check_own_lesions_hidden, check_same_patches
 from mammofill.patches import PatchSet
 
 
@@ -52,13 +52,16 @@ def check_inputs(
     return split
 
 
-def check_holes(infillers: Sequence[Infiller], contexts: Lesions, pairs: Pairs) -> None:
-    """Refuse pairs whose holes do not lie in their patch: fills would be cut off, and judged by the cut.
+def check_holes(infillers: Sequence[Infiller], contexts: Lesions, pairs: Pairs, patches: PatchSet) -> None:
+    """Refuse pairs whose holes do not lie in their patch, or leave something of the lesion that is painted over.
+
+    Fills would be judged by the cut, or by what is real around them.
 
     Raises:
         ArtifactError: it says how to make pairs that fit.
     """
     for infiller in infillers:
+        check_own_lesions_hidden(pairs, patches, contexts.rows, contexts.masks, infiller.hole, infiller.folder)
         cut = sum(touches_border(hole) for hole in holes_of(contexts.masks, infiller.hole))
         if cut:
             rule = infiller.hole

@@ -76,10 +76,12 @@ def cues_of_fills(
         of_fills: (N, 5).
     """
     count = len(real)
-    readers = [(_by_one(real, of_real[:, k]), _by_one(fills, of_fills[:, k])) for k in range(len(CUES))]
 
     def excesses(weights: Weights) -> NDArray[np.float64]:
-        return np.stack([on_fills(weights[:, count:]) - on_real(weights[:, :count]) for on_real, on_fills in readers])
+        each = range(len(CUES))
+        on_real = np.stack([weighted_auc(real.malignant, of_real[:, k], weights[:, :count]) for k in each])
+        on_fills = np.stack([weighted_auc(fills.malignant, of_fills[:, k], weights[:, count:]) for k in each])
+        return np.maximum(on_fills - np.maximum(on_real, 0.5), 1 - on_fills - np.maximum(1 - on_real, 0.5))
 
     people = np.concatenate([real.people, fills.people])
     excess = excesses(np.ones((1, len(people))))[:, 0]
@@ -91,13 +93,19 @@ def cues_of_fills(
             "largest excess",
             statistics.estimate(lambda weights: excesses(weights).max(axis=0), people, len(fills)),
             Wanted(most=statistics.settings.wanted.cue_excess),
-            "By how much the AUC of the class by one number is greater on fills than on real lesions, at most.",
+            "By how much the AUC of the class by one number is greater on fills than on real lesions, at most; or than "
+            "0.5, where it tells the class the other way round.",
             few,
             remark=f"it is the {largest}",
             key="largest_simple_cue_excess",
         ),
         *(
-            reported("cues", f"AUC by {name}", statistics.estimate(readers[k][1], fills.people, len(fills)), words)
+            reported(
+                "cues",
+                f"AUC by {name}",
+                statistics.estimate(_by_one(fills, of_fills[:, k]), fills.people, len(fills)),
+                words,
+            )
             for k, (name, words) in enumerate(_words())
         ),
     ]

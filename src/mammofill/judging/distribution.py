@@ -1,8 +1,9 @@
 """Criterion "distribution": how far fills of one class are distributed as real lesions, in a named feature space.
 
 The features are those of the classifier that judges. Each measure needs a reference to be read by: the patients are
-divided into halves, and fills, and the real lesions of one half, are compared with the real lesions of the other half;
-as many of each. What is shown is the mean over both halves.
+divided into halves, and the fills and the real lesions of one half are compared with the real lesions of the other; as
+many of each. A fill is of a half if its tissue and its outline are: in the features of a whole patch it is like the
+lesion that was painted over, or others of its patient, whoever painted. What is shown is the mean over both halves.
 
 KID: unbiased squared maximum mean discrepancy with a cubic kernel (Binkowski et al., "Demystifying MMD GANs", ICLR
 2018). Precision, recall, density, coverage: Naeem et al., "Reliable fidelity and diversity metrics for generative
@@ -47,8 +48,9 @@ def distribution_of(
     Args:
         real: real lesions.
         of_real: (M, L) their features.
-        others: fills; None compares real lesions with each other.
-        of_others: (N, L).
+        others: fills.
+        of_others: (N, L); None compares real lesions with those of other patients instead, as many as there are fills
+            to compare, or all where there are no fills.
         space: name of the feature space, for the tables.
         seed: deals patients into halves.
     """
@@ -95,7 +97,7 @@ def _mean_over_halves(
     names = sorted(set(real.people[:, 0].tolist()))
     dealt = stream(seed, "halves").permutation(len(names))
     first = set(np.array(names, object)[dealt[: len(names) // 2]].tolist())
-    half = np.array([one in first for one in real.people[:, 0]])
+    half = np.isin(real.people[:, 0], list(first))
     # One scale for all features: those that hardly vary among real lesions must not outweigh the others.
     scale = max(float(np.sqrt(of_real.astype(np.float64).var(axis=0).mean())), 1e-9)
     scaled = of_real.astype(np.float64) / scale
@@ -103,9 +105,11 @@ def _mean_over_halves(
     for side in (half, ~half):
         reference = scaled[side & (real.malignant == malignant)]
         rest = scaled[~side & (real.malignant == malignant)]
-        if others is not None and of_others is not None:
-            own = of_others[others.malignant == malignant].astype(np.float64) / scale
-            rest = own[stream(seed, "fills compared").permutation(len(own))[: len(rest)]]
+        if others is not None:
+            apart = ~np.isin(others.people, real.people[side, 0]).any(axis=1) & (others.malignant == malignant)
+            count = min(len(rest), int(apart.sum()))
+            some = rest if of_others is None else of_others[apart].astype(np.float64) / scale
+            rest = some[stream(seed, "fills compared").permutation(len(some))[:count]]
         if min(len(reference), len(rest)) >= _LEAST:
             found.append(compare(reference, rest))
     return {name: float(np.mean([one[name] for one in found])) for name in _WORDS} if found else {}

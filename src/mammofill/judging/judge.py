@@ -80,14 +80,15 @@ def judge_infiller(
         LeakError: a patient whose tissue, outline or lesion is used shaped an infiller or a classifier.
         ArtifactError: the pairs were made from other patches or are of several splits; sizes differ; a classifier
             learned from generated patches, or the second one is not standardised; there is no infiller, or one is
-            given twice; a hole does not lie in its patch; the phantoms are not what the patches show.
+            given twice; a hole does not lie in its patch, or does not hold the lesion that is painted over; the
+            phantoms are not what the patches show.
         TooFewError: an infiller learned from one class only; a class or too many patients are missing in the split.
         DeviceError: the device is not there.
     """
     split = check_inputs(infillers, classifier, standardised, patches, pairs)
     cases = choose_cases(pairs, patches, settings, seed)
     real = choose_real(patches, split, settings, seed)
-    check_holes(infillers, cases.contexts, pairs)
+    check_holes(infillers, cases.contexts, pairs, patches)
     tissue = None
     if phantoms is not None:
         tissue = TissueWithoutLesions(phantoms)
@@ -114,7 +115,7 @@ def judge_infiller(
         if work is not None:
             training = TrainingOnFills(classifier, real, pairs, patches, settings, seed, device)
             for part in training.parts:
-                check_holes(infillers, part.contexts, pairs)
+                check_holes(infillers, part.contexts, pairs, patches)
             given = Given(classifier, standardised, cases, real, training, patches, settings, seed, device)
             oracles = _oracles(infillers, tissue) if tissue else {}
             named = dict(zip(names_of(infillers, [*REFERENCES, *oracles]), infillers, strict=True))
@@ -138,13 +139,16 @@ def _measure(
     largest = widest([one.hole for one in infillers.values()])
     reference = next(one for one in infillers.values() if one.hole == largest)
     measurements = Measurements(given, Painting(reference, given.device))
-    with progress.task("filling and measuring", fills_in_all(measurements, len(infillers) + len(oracles))) as task:
+    paintings = {name: Painting(one, given.device) for name, one in infillers.items()}
+    told_looks = sum(one.told_looks for one in paintings.values())
+    total = fills_in_all(measurements, len(infillers) + len(oracles), told_looks)
+    with progress.task("filling and measuring", total) as task:
         measurements.measure_references(work.scratch / "references")
         task.advance(CHUNK, "real lesions")
         seams = _judge_oracles(measurements, oracles, work, task)
-        for number, (name, infiller) in enumerate(infillers.items()):
-            kept, painting = work.scratch / f"{number:02d}", Painting(infiller, given.device)
-            measurements.judge(painting, name, kept, task, oracle=seams.get(_hole_of(infiller)))
+        for number, (name, painting) in enumerate(paintings.items()):
+            kept, oracle = work.scratch / f"{number:02d}", seams.get(_hole_of(painting.infiller))
+            measurements.judge(painting, name, kept, task, oracle=oracle)
             task.advance(CHUNK, name)
     return measurements
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -69,7 +69,10 @@ class Fills:
     of_class: dict[str, NDArray[np.uint16]]
     """Class -> all cases, filled with that class."""
     own: Lesions
-    """All cases, filled with the class of the lesion that lent the outline, as synthesis does."""
+    """All cases, filled with the class of the lesion that lent the outline, and its looks where they can be asked for,
+    as synthesis does."""
+    told_looks: bool
+    """Whether these are not among those by class, since they were told the looks as well."""
     in_place: NDArray[np.uint16]
     """The real lesions, each painted again in its own class where it is."""
     case_holes: NDArray[np.bool_]
@@ -133,7 +136,7 @@ class Measurements:
             cues_of_real(statistics, real, of_real),
             spread_of_real(statistics, real, of_real, self._real_crops),
             training_of_reference(statistics, training, self._trained_on_real),
-            distribution_of(real, self._real_features, None, None, self._space, self.given.seed),
+            distribution_of(real, self._real_features, self.cases.contexts, None, self._space, self.given.seed),
             copies_in_reference(statistics, self.training_lesions, real, self._real_crops),
         )
         self._measure_nothing()
@@ -211,18 +214,20 @@ class Measurements:
     # ---- painting ------------------------------------------------------------------------------------------------
 
     def _paint(self, filler: Filler, kept: Path, task: Task) -> Fills:
-        contexts, real = self.cases.contexts, self.real
+        contexts, real, case_seeds = self.cases.contexts, self.real, self.cases.seeds
+        alone = replace(contexts, by_class_alone=True)
         of_class = {
-            one: paint(
-                filler, contexts, [one] * len(contexts), self.cases.seeds, kept.with_name(f"{kept.name}-{one}"), task
-            )
+            one: paint(filler, alone, [one] * len(alone), case_seeds, kept.with_name(f"{kept.name}-{one}"), task)
             for one in CLASSES
         }
         own = np.where(contexts.malignant[:, None, None], of_class["malignant"], of_class["benign"])
+        if filler.told_looks:  # which synthesis tells it
+            own = paint(filler, contexts, contexts.asked, case_seeds, kept.with_name(f"{kept.name}-own"), task)
         seeds, named = seeds_in_place(real, self.given.seed), kept.with_name(f"{kept.name}-in-place")
         return Fills(
             of_class,
             contexts.repainted(own),
+            filler.told_looks,
             paint(filler, real, real.asked, seeds, named, task),
             filler.may_change(contexts.masks),
             filler.may_change(real.masks),
@@ -250,6 +255,7 @@ class Measurements:
                 logits["benign"],
                 logits["malignant"],
                 self._logits(fills.in_place),
+                self._logits(own.images) if fills.told_looks else None,
             ),
             *standardised_class_of_fills(statistics, real, self._real_standardised, own, standardised),
             *cues_of_fills(statistics, real, cues, own, cues_of(own.images, own.masks, fills.case_holes)),
@@ -342,6 +348,6 @@ class Measurements:
         self.findings += [(subject, method, one) for several in found for one in several]
 
 
-def fills_in_all(measurements: Measurements, fillers: int) -> int:
+def fills_in_all(measurements: Measurements, fillers: int, told_looks: int) -> int:
     """Return what a progress bar counts to: the fills of all, and some for what is measured of each."""
-    return fillers * (measurements.fills_each + CHUNK) + CHUNK
+    return fillers * (measurements.fills_each + CHUNK) + told_looks * len(measurements.cases) + CHUNK

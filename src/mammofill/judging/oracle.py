@@ -99,7 +99,7 @@ class Oracle:
         own_outline: draw the outline, too; otherwise it is the mask's.
     """
 
-    method = "oracle"
+    method, told_looks = "oracle", False
 
     def __init__(self, tissue: TissueWithoutLesions, hole: HoleSettings, feather_px: int, own_outline: bool) -> None:
         self.tissue, self.hole, self.feather_px, self.own_outline = tissue, hole, feather_px, own_outline

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.progress import Task
 from mammofill.infilling import Infiller
+from mammofill.infilling.conditions import OF_LESION
 from mammofill.judging.cases import Lesions
 
 CHUNK = 32
@@ -25,6 +26,10 @@ class Filler(Protocol):
     @property
     def method(self) -> str:
         """How it paints, for the tables."""
+
+    @property
+    def told_looks(self) -> bool:
+        """Whether it can be asked for more of a lesion's looks than its class, such as shape and margin."""
 
     def may_change(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which pixels a fill may change, (N, H, W): hole and soft edge."""
@@ -53,13 +58,19 @@ class Painting:
         """The infiller's."""
         return self.infiller.method
 
+    @property
+    def told_looks(self) -> bool:
+        """Whether it is conditioned on such facts."""
+        return bool(set(self.infiller.conditions) & set(OF_LESION) - {"abnormality"})
+
     def may_change(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return what the infiller says."""
         return self.infiller.may_change(masks)
 
     def fill(self, lesions: Lesions, pathologies: Sequence[str], seeds: NDArray[np.int64]) -> NDArray[np.uint16]:
         """Paint; see `Filler`. A lesion that is painted again where it is may lie at its patch's border."""
-        how: dict[str, Any] = {"device": self.device, "allow_border": True}
+        facts = {fact: lesions.told(fact) for fact in self.infiller.conditions[1:]}
+        how: dict[str, Any] = {"facts": facts, "device": self.device, "allow_border": True}
         return self.infiller.infill(lesions.images, lesions.masks, pathologies, seeds.tolist(), **how)
 
 

@@ -67,11 +67,13 @@ def flat_measures(measures: pd.DataFrame, name: str) -> dict[str, dict[str, Any]
 def class_verdict(measures: pd.DataFrame, name: str) -> str:
     """Say in one word whether an infiller paints the class asked for: the worst of `CLASS_KEYS`.
 
-    What cannot be judged counts only where nothing can.
+    What cannot be judged counts only where nothing can; but where the share of the real AUC cannot, the others leave it
+    open at best: that the two fills of a pair differ is no proof.
     """
     own = measures[(measures["subject"] == name) & measures["key"].isin(CLASS_KEYS)]
-    found = set(own["verdict"])
-    return next((one for one in (NOT_REACHED, OPEN, REACHED) if one in found), CANNOT_BE_JUDGED)
+    found = dict(zip(own["key"], own["verdict"], strict=True))
+    worst = next((one for one in (NOT_REACHED, OPEN, REACHED) if one in found.values()), CANNOT_BE_JUDGED)
+    return OPEN if worst == REACHED and found.get(CLASS_KEYS[0]) == CANNOT_BE_JUDGED else worst
 
 
 def verdicts_of(measures: pd.DataFrame, name: str) -> dict[str, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mammofill.ground.errors import ArtifactError
 from mammofill.pairing import Pairs, borrowed_mask
+from mammofill.pairing.hole import HoleSettings, hole_of
 from mammofill.patches import PatchSet
 
 
@@ -67,4 +70,48 @@ def check_same_patches(pairs: Pairs, patches: PatchSet) -> None:
             f"The pairs in {pairs.folder} were not made from the patches in {patches.folder}: these have the "
             f"fingerprint {patches.fingerprint[:12]}, the pairs name {named}. Give the patches that the pairs were "
             "made from, or run pair-patches on these."
+        )
+
+
+def check_own_lesions_hidden(
+    pairs: Pairs,
+    patches: PatchSet,
+    contexts: pd.DataFrame,
+    masks: NDArray[np.bool_],
+    hole: HoleSettings,
+    infiller: Path,
+) -> None:
+    """Refuse to paint over lesions of which something would be left around the fill.
+
+    `pair_patches` hides each in the hole that it is given. A smaller one, of an infiller that repaints less, leaves a
+    ring of the real lesion, which tells the class whatever is painted.
+
+    Args:
+        pairs: whose settings say how much around a lesion must be hidden.
+        patches: the patches that the pairs were made from.
+        contexts: N rows of their table; those of normal tissue have nothing to hide.
+        masks: (N, H, W) bool, as the contexts receive them.
+        hole: what is repainted for them.
+        infiller: its folder, for the message.
+
+    Raises:
+        ArtifactError: it says how many, one of them, and which hole would do.
+    """
+    over = np.flatnonzero((contexts["pathology"] != "normal").to_numpy())
+    made = pairs.manifest.settings
+    margin_px, rim_px = float(made.get("own_margin_px", 0.0)), int(made.get("hole", {}).get("rim_px", 0))
+    hidden = HoleSettings("dilation", 0.0, margin_px, rim_px)
+    owns = patches.masks(contexts.index.to_numpy()[over])
+    shown = [
+        str(contexts["patch_id"].iloc[number])
+        for number, own in zip(over, owns, strict=True)
+        if own.any() and (hole_of(own, hidden) & ~hole_of(masks[number], hole)).any()
+    ]
+    if shown:
+        raise ArtifactError(
+            f"{pairs.folder}: {len(shown)} of {len(over)} lesions that are to be painted over would show around the "
+            f"fill, such as that of the patch {shown[0]!r}. The infiller in {infiller} repaints {hole}, which must "
+            f"hold the lesion and {margin_px:g} px around it. Make the pairs for this hole (pair-patches --hole.rule "
+            f"{hole.rule} --hole.share {hole.share:g} --hole.plus_px {hole.plus_px:g} --hole.rim_px {hole.rim_px}), or "
+            "use an infiller that repaints as much as the pairs were made for."
         )

@@ -12,7 +12,6 @@ from mammofill.classifier import Classifier
 from mammofill.ground.artifact import Artifact, taught_by
 from mammofill.ground.errors import ArtifactError, LeakError
 from mammofill.judging.checks import check_independent
-from mammofill.pairing.hole import HoleSettings
 from mammofill.patches import PatchSet
 
 _PEOPLE = ["patient_id", "mask_donor_patient_id"]
@@ -36,25 +35,6 @@ def check_inputs(synthetic: PatchSet, patches: PatchSet, classifiers: Sequence[C
 def people_of(table: pd.DataFrame) -> NDArray[np.object_]:
     """Return whose tissue and whose outline each synthetic patch has, (N, 2)."""
     return table[_PEOPLE].to_numpy(dtype=object)
-
-
-def rule_of_holes(synthetic: PatchSet) -> HoleSettings:
-    """Return which pixels were repainted for a mask in a set of synthetic patches.
-
-    Raises:
-        ArtifactError: the set does not say, or has several rules.
-    """
-    words = synthetic.table["hole_rule"].dropna().unique().tolist()
-    try:
-        (only,) = words
-        return HoleSettings.from_words(str(only))
-    except ValueError:
-        found = ", ".join(map(repr, words)) or "nothing"
-        raise ArtifactError(
-            f"The table of {synthetic.folder} must say in one way what was repainted (hole_rule), but says {found}. "
-            "The rings around holes are compared with those around real lesions: select the fills of one infiller, as "
-            "synthesize keeps them."
-        ) from None
 
 
 def infillers_patients(synthetic: PatchSet) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from mammofill.classifier import Classifier
@@ -21,9 +22,9 @@ from mammofill.judging.seam import rings_of
 from mammofill.judging.similarity import crops
 from mammofill.judging.spectrum import spectra
 from mammofill.judging.variety import TrainingLesions, read_training_lesions
-from mammofill.pairing.hole import HoleSettings, holes_of
 from mammofill.patches import PatchSet
 from mammofill.selection.checks import people_of
+from mammofill.selection.holes import Holes
 
 _CHUNK = 128
 """Patches that are decoded at once."""
@@ -97,13 +98,13 @@ class Beside:
     training: TrainingLesions
 
 
-def validation_lesions(patches: PatchSet, rule: HoleSettings, least: int) -> tuple[Lesions, NDArray[np.bool_]]:
+def validation_lesions(patches: PatchSet, changed: Holes, least: int) -> tuple[Lesions, NDArray[np.bool_]]:
     """Read the real lesions of the validation split that lie in their patch as fills do.
 
     Args:
         patches: the patches.
-        rule: which hole each is given, as if it had been painted.
-        least: of each class.
+        changed: which hole, with its soft edge, each is given, as if it had been painted.
+        least: different ones of each class.
 
     Returns:
         The lesions and their holes (N, H, W).
@@ -114,20 +115,27 @@ def validation_lesions(patches: PatchSet, rule: HoleSettings, least: int) -> tup
     rows = patches.rows(split="validation", origin="real", pathology=CLASSES)
     images, masks = patches.pixels(rows)
     inside = np.array([bool(mask.any()) and not touches_border(mask) for mask in masks], np.bool_)
-    holes = holes_of(masks[inside], rule)
+    holes = changed.of(masks[inside])
     some = np.flatnonzero(inside)[holes.mean(axis=(1, 2)) < _MOST_HOLE]
     table = patches.table.iloc[rows[some]]
     for name in CLASSES:
-        count = int((table["pathology"] == name).sum())
+        own = table[table["pathology"] == name]
+        count = _count_lesions(own)
         if count < least:
             raise TooFewError(
-                f"The validation split of {patches.folder} has {count} whole {name} lesions, but thresholds are "
-                f"quantiles of at least {least} (least_real). Keep more patients for validation (ingest "
-                "--validation_share), or set least_real lower and live with coarse thresholds."
+                f"The validation split of {patches.folder} has {count} whole {name} lesions (in {len(own)} patches), "
+                f"but thresholds are quantiles of at least {least} (least_real). Keep more patients for validation "
+                "(ingest --validation_share), or set least_real lower and live with coarse thresholds."
             )
     people = table[["patient_id", "patient_id"]].to_numpy(dtype=object)
     malignant = (table["pathology"] == "malignant").to_numpy(dtype=np.bool_)
-    return Lesions(images[some], masks[some], malignant, people, table), holes_of(masks[some], rule)
+    return Lesions(images[some], masks[some], malignant, people, table), changed.of(masks[some])
+
+
+def _count_lesions(table: pd.DataFrame) -> int:
+    """Count lesions, not patches: a fine stride cuts many from each. One that is not named counts by itself."""
+    names = table["lesion_ids"].fillna("").where(lambda ids: ids != "", table["patch_id"])
+    return len(set(zip(table["patient_id"], names, strict=True)))
 
 
 def measure_real(
@@ -189,7 +197,7 @@ def measure_fills(
 
 
 def measure_training(
-    patches: PatchSet, rule: HoleSettings, seed: int, task: Task
+    patches: PatchSet, changed: Holes, seed: int, task: Task
 ) -> tuple[TrainingLesions, Surface, NDArray[np.object_]]:
     """Measure the training lesions: as copies are looked for, and what forests learn from, with their patients (M, 2).
 
@@ -198,7 +206,7 @@ def measure_training(
     """
     lesions, surfaces, people = [], [], []
     for images, masks, patients in training_lesions(patches):
-        holes = holes_of(masks, rule)
+        holes = changed.of(masks)
         seen = holes.mean(axis=(1, 2)) < _MOST_HOLE
         lesions.append(crops(images, masks))
         surfaces.append(Surface.of(images[seen], holes[seen]))

@@ -17,11 +17,11 @@ from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.infilling.settings import CLASSES
 from mammofill.judging.cases import Lesions
-from mammofill.pairing.hole import HoleSettings
 from mammofill.patches import PatchSet, write_index
 from mammofill.patches.patch_set import write_part_of_shard
-from mammofill.selection.checks import check_inputs, infillers_patients, patients_of, rule_of_holes
+from mammofill.selection.checks import check_inputs, infillers_patients, patients_of
 from mammofill.selection.gate import Decision, decide
+from mammofill.selection.holes import Holes, holes_in
 from mammofill.selection.measures import (
     Beside,
     Measures,
@@ -88,9 +88,9 @@ def select_synthetic(
         DeviceError: the device is not there.
     """
     panels = check_inputs(synthetic, patches, classifiers)
-    rule = rule_of_holes(synthetic)
-    real, holes = validation_lesions(patches, rule, settings.least_real)
-    given = _Given(synthetic, patches, classifiers, panels, rule, real, holes, settings, seed, device)
+    changed = holes_in(synthetic)
+    real, holes = validation_lesions(patches, changed, settings.least_real)
+    given = _Given(synthetic, patches, classifiers, panels, changed, real, holes, settings, seed, device)
 
     from mammofill.ground.training.device import find_device
 
@@ -128,7 +128,8 @@ class _Given:
     classifiers: Sequence[Classifier]
     panels: NDArray[np.bool_]
     """(N, C) which classifiers read which fills."""
-    rule: HoleSettings
+    changed: Holes
+    """What was repainted for the masks of the fills."""
     real: Lesions
     """Of the validation split."""
     holes: NDArray[np.bool_]
@@ -164,7 +165,7 @@ def _measure(given: _Given, progress: Progress) -> _Measured:
         fills, before, changed = measure_fills(
             synthetic, patches, given.classifiers, given.panels, given.device, batch, task
         )
-        training, surface, people = measure_training(patches, given.rule, given.seed, task)
+        training, surface, people = measure_training(patches, given.changed, given.seed, task)
     people = np.concatenate([fills.people[:, [0, 0]], people])
     return _Measured(fills, Beside(real, Surface.joined([before, surface]), people, training), changed)
 

@@ -43,7 +43,7 @@ class SelectSyntheticSettings:
             (correlation with the nearest training lesion), or all, the worst of the four, each as the share of real
             lesions that score lower.
         random: the control: as many of each class as would be kept, drawn from all fills at random.
-        least_real: fewer real validation lesions of a class set no threshold.
+        least_real: fewer real validation lesions of a class, however many patches show them, set no threshold.
         least_auc: below this AUC on real validation lesions a classifier is warned of: it hardly knows the classes.
         folds: parts into which patients are divided for the forests.
         trees: of each forest.

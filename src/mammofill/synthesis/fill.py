@@ -24,7 +24,7 @@ from mammofill.infilling.settings import CLASSES
 from mammofill.pairing import Pairs
 from mammofill.pairing.hole import hole_of
 from mammofill.pairing.pairs import OWN_LESION
-from mammofill.pairing.pixels import check_same_patches, paired_pixels, paired_rows
+from mammofill.pairing.pixels import check_own_lesions_hidden, check_same_patches, paired_pixels, paired_rows
 from mammofill.patches import PatchSet, write_shard
 from mammofill.patches.patch_set import encode_patch
 from mammofill.synthesis.judged import check_class_painted, chosen_by
@@ -46,6 +46,8 @@ class Order:
     """Row in the pairs' table."""
     pathology: str
     seed: int
+    as_donor: bool
+    """Whether it is asked to be as the donor's lesion in all that goes with the class."""
 
 
 def synthesize(
@@ -84,7 +86,8 @@ def synthesize(
     Raises:
         ArtifactError: the pairs were made from other patches, or the infiller fills patches of another size; the
             judgement is about other infillers, or says that this one does not paint the class asked for; the infiller
-            keeps a part of the lesion that is there (`Infiller.begin_time`), but the pairs are of others.
+            keeps a part of the lesion that is there (`Infiller.begin_time`), but the pairs are of others; a hole does
+            not lie in its patch, or does not hold the lesion that is painted over.
         SettingsError: there is a judgement, but the settings say unjudged; another class is asked for than that of the
             lesion of which a part is kept.
         LeakError: a context or donor patch is not in the train split.
@@ -238,18 +241,18 @@ def _choose(pairs: Pairs, wanted: dict[str, int], settings: SynthesizeSettings, 
         shuffled = stream(seed, "pairs", pathology).permutation(candidates)
         for number in range(count):
             again, place = divmod(number, len(shuffled))
-            orders += _order(pairs, int(shuffled[place]), asked, again, seed)
+            orders += _order(pairs, int(shuffled[place]), asked, again, seed, asked == (donor,))
             reused += (again > 0) * len(asked)
     shuffled_orders = stream(seed, "order").permutation(len(orders))
     return [orders[number] for number in shuffled_orders], reused
 
 
-def _order(pairs: Pairs, pair: int, asked: Sequence[str], again: int, seed: int) -> Iterator[Order]:
+def _order(pairs: Pairs, pair: int, asked: Sequence[str], again: int, seed: int, as_donor: bool) -> Iterator[Order]:
     """Order a pair to be filled with each of some classes, from one seed."""
     pair_id = str(pairs.table["pair_id"].iloc[pair])
     fill_seed = derive_seed(seed, "fill", pair_id, "-".join(asked), again)
     for pathology in asked:
-        yield Order(f"{pair_id}-{pathology}-{again}", pair, pathology, fill_seed)
+        yield Order(f"{pair_id}-{pathology}-{again}", pair, pathology, fill_seed, as_donor)
 
 
 @dataclass(frozen=True)
@@ -300,8 +303,9 @@ def _fill_shard(
     def read(chunk: NDArray[np.int64]) -> Cases:
         some = asked.iloc[chunk]
         pixels = paired_pixels(patches, some, (context_rows[chunk], donor_rows[chunk]))
-        _check_holes(infiller, pairs, some, pixels[1])
         contexts, masks, contexts_table, donors_table = pixels
+        _check_holes(infiller, pairs, some, masks)
+        check_own_lesions_hidden(pairs, patches, contexts_table, masks, infiller.hole, infiller.folder)
         return Cases(contexts, masks, patches.breasts(context_rows[chunk]), contexts_table, donors_table)
 
     pictures = ("images", "masks", "breasts", "holes")
@@ -359,13 +363,15 @@ def _fill(infiller: Infiller, cases: Cases, orders: list[Order], device: str) ->
 def _words(fact: str, cases: Cases, orders: list[Order]) -> tuple[str | None, ...]:
     """Return what is asked for of a fact: the lesion is of the donor's kind; the breast is the context's.
 
-    What a lesion looks like goes with its class, so it is not asked for where the class is not the donor's.
+    What a lesion looks like goes with its class, so it is not asked for where the class is not the donor's; nor where
+    both classes are asked for, since the two fills are to differ in nothing else.
     """
     if fact not in OF_LESION:
         return words_in(cases.context_rows, fact)
     words = words_in(cases.donor_rows, fact)
-    own = [order.pathology == of_donor for order, of_donor in zip(orders, cases.donor_rows["pathology"], strict=True)]
-    return tuple(word if same or fact == "abnormality" else None for word, same in zip(words, own, strict=True))
+    return tuple(
+        word if order.as_donor or fact == "abnormality" else None for word, order in zip(words, orders, strict=True)
+    )
 
 
 def _rows(orders: list[Order], cases: Cases, infiller: Infiller) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from toy_flow import tiny_flow
 from toy_infilling import World, make_pairs, make_patches, patch_row, rows_of, tiny, toy_patch
 
 from mammofill.ground.errors import ArtifactError, DamagedError, MammofillError, SettingsError, TooFewError
+from mammofill.ground.imaging import touches_border
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME
 from mammofill.ground.training.settings import EngineSettings
 from mammofill.infilling import Infiller, train_infiller
@@ -28,7 +29,7 @@ from mammofill.infilling.flow.settings import (
     TargetSettings,
     VelocityNetworkSettings,
 )
-from mammofill.infilling.flow.training_loop import flow_loss
+from mammofill.infilling.flow.training_loop import FlowData, flow_loss
 from mammofill.infilling.lesions import read_lesions
 from mammofill.pairing.hole import GROWN, hole_of
 
@@ -291,6 +292,37 @@ def test_the_best_by_validation_loss_is_kept(tmp_path: Path) -> None:
     losses = infiller.history["validation.loss"].dropna()
     assert len(losses) >= 2
     assert losses.min() > 0
+    ways = infiller.manifest.learned_patients()["validation-patient-benign-0"]
+    assert ways == ["train-infiller (validation: choice of weights)"], "nobody judges it on whom it was chosen"
+
+
+def test_the_validation_loss_is_of_windows_as_those_that_are_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [*rows_of(), *(patch_row(k, name, "validation") for k in range(3) for name in ("benign", "malignant"))]
+    cut = np.zeros((32, 32), bool)
+    cut[:8, 10:20] = True
+    patches = make_patches(tmp_path / "patches", rows, {"validation-benign-0": cut, "validation-malignant-2": cut})
+    seen: list[np.ndarray] = []
+
+    def keep_what_is_seen(data: FlowData, *_: object) -> int:
+        assert data.validated is not None
+        seen.extend(data.validated.masks)
+        raise TooFewError("enough is known")
+
+    monkeypatch.setattr("mammofill.infilling.flow.method.run_training", keep_what_is_seen)
+    with pytest.raises(TooFewError, match="enough is known"):
+        train_infiller(patches, make_pairs(tmp_path / "pairs", patches), tmp_path / "flow", tiny_flow())
+    assert len(seen) == 4
+    assert not any(touches_border(mask) for mask in seen)
+
+
+def test_validation_patients_who_choose_nothing_are_not_counted(tmp_path: Path) -> None:
+    rows = [*rows_of(), *(patch_row(k, name, "validation") for k in range(3) for name in ("benign", "malignant"))]
+    patches = make_patches(tmp_path / "patches", rows)
+    infiller = train_infiller(patches, make_pairs(tmp_path / "pairs", patches), tmp_path / "flow", tiny_flow())
+    assert len(infiller.history["validation.loss"].dropna())
+    assert not [one for one in infiller.manifest.learned_patients() if one.startswith("validation")]
 
 
 def test_windows_that_cut_their_lesion_off_are_left_out(tmp_path: Path) -> None:

@@ -118,6 +118,8 @@ def test_the_best_generator_by_a_measure_is_kept(tmp_path: Path, measure: str) -
     taken = infiller.history[f"validation.{measure}"].dropna()
     assert len(taken) == 4
     assert taken.nunique() > 1
+    ways = infiller.manifest.learned_patients()["validation-patient-benign-0"]
+    assert ways == ["train-infiller (validation: choice of weights)"], "nobody judges it on whom it was chosen"
 
 
 def test_patience_ends_a_training_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,11 @@ class ValidationSettings:
     keep: Literal["last", "best"] = "last"
     patience: int | None = None
 
+    @property
+    def chooses(self) -> bool:
+        """Whether validation patients choose the weights, or when to stop."""
+        return self.keep == "best" or self.patience is not None
+
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         check_choice(self, "measure", "none", "perceptual", "kernel-distance")

@@ -55,16 +55,19 @@ def train(job: TrainingJob) -> TrainingResult:
     assert isinstance(settings, FlowSettings)
     if settings.schedule.images == 0 and job.start is None:
         raise SettingsError("schedule.images is 0, which keeps the weights of another flow, but no start was given.")
-    rows = _whole(job)
+    rows = _learned_from(job)
     cut_off = len(job.rows) - len(rows)
     job.progress.say(f"{len(rows)} windows hold their whole lesion; {cut_off} that cut it off are left out.")
-    others = job.windows.rows(split="validation", origin="real", pathology=CLASSES)
+    others = _whole(job.windows, job.windows.rows(split="validation", origin="real", pathology=CLASSES))
+    others = _spread(others, settings)
     if not len(others):
-        job.progress.say("There is no lesion of the validation split: the flow's validation loss is not measured.")
+        job.progress.say(
+            "There is no whole lesion of the validation split: the flow's validation loss is not measured."
+        )
     data = FlowData(
         job.folder,
         read_lesions(job.windows, rows, settings.conditions),
-        read_lesions(job.windows, _spread(others, settings), settings.conditions) if len(others) else None,
+        read_lesions(job.windows, others, settings.conditions) if len(others) else None,
         settings,
         job.seed,
         None if job.start is None else _weights_of(job.start, settings),
@@ -73,7 +76,9 @@ def train(job: TrainingJob) -> TrainingResult:
     parts = {name: plain(getattr(settings, name)) for name in ("network", "target", "sampling")}
     parts["precision"] = precision_on(job.device, settings.engine.precision)
     outline = "lent" if settings.sampling.shape == "outline" else "ellipse"
-    return TrainingResult({"flow": parts, "mask_is": outline}, rows, {"images_seen": seen, "windows_left_out": cut_off})
+    counts = {"images_seen": seen, "windows_left_out": cut_off}
+    chosen_on = others if settings.validation.chooses else others[:0]
+    return TrainingResult({"flow": parts, "mask_is": outline}, rows, counts, chosen_on)
 
 
 def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> FlowPainter:
@@ -104,23 +109,27 @@ def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> FlowP
     return FlowPainter(built.eval().requires_grad_(False), target, sampling, bf16=has_bf16(place))
 
 
-def _whole(job: TrainingJob) -> NDArray[np.int64]:
+def _learned_from(job: TrainingJob) -> NDArray[np.int64]:
     """Return the rows whose window holds the whole lesion: of others, a flow would learn to cut lesions off.
 
     Raises:
         TooFewError: fewer than a batch.
     """
-    windows, rows, settings = job.windows, job.rows, job.settings
+    kept, settings = _whole(job.windows, job.rows), job.settings
     assert isinstance(settings, FlowSettings)
-    parts = [rows[start : start + 1024] for start in range(0, len(rows), 1024)]
-    whole = [[not touches_border(mask) for mask in windows.masks(part)] for part in parts]
-    kept: NDArray[np.int64] = rows[np.concatenate([np.asarray(part, np.bool_) for part in whole])]
     if len(kept) < settings.schedule.batch:
         raise TooFewError(
-            f"{windows.folder} has {len(kept)} windows of the train split that hold their whole lesion, fewer than a "
-            f"batch of {settings.schedule.batch}. Use larger windows or a smaller stride."
+            f"{job.windows.folder} has {len(kept)} windows of the train split that hold their whole lesion, fewer than "
+            f"a batch of {settings.schedule.batch}. Use larger windows or a smaller stride."
         )
     return kept
+
+
+def _whole(windows: PatchSet, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return those rows whose window does not cut its lesion off."""
+    parts = (rows[start : start + 1024] for start in range(0, len(rows), 1024))
+    whole = [not touches_border(mask) for part in parts for mask in windows.masks(part)]
+    return rows[np.array(whole, np.bool_)]
 
 
 def _spread(rows: NDArray[np.int64], settings: FlowSettings) -> NDArray[np.int64]:

@@ -59,9 +59,8 @@ def train(job: TrainingJob) -> TrainingResult:
     patches, rows, settings = job.windows, job.rows, job.settings
     assert isinstance(settings, GanSettings)
     features, record = build_features(settings.perceptual)
-    validated = None
-    if settings.validation.measure != "none":
-        validated = _lesions(patches, _validation_rows(patches), settings)
+    measured = rows[:0] if settings.validation.measure == "none" else _validation_rows(patches)
+    validated = _lesions(patches, measured, settings) if len(measured) else None
     seen = run_training(
         GanData(job.folder, _lesions(patches, rows, settings), validated, features, settings, job.seed),
         choose_previews(job),
@@ -73,7 +72,8 @@ def train(job: TrainingJob) -> TrainingResult:
         "discriminator": plain(settings.discriminator),
         "perceptual": asdict(record),
     }
-    return TrainingResult(network, rows, {"images_seen": seen})
+    chosen_on = measured if settings.validation.chooses else rows[:0]
+    return TrainingResult(network, rows, {"images_seen": seen}, chosen_on)
 
 
 def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> GeneratorPainter:
