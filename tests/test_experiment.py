@@ -946,6 +946,17 @@ def test_another_plan_after_results_is_refused_and_replaces_nothing(tmp_path: Pa
     assert len(plan_files(out / "plans")) == 1
 
 
+def test_a_second_source_is_part_of_the_plan(tmp_path: Path) -> None:
+    """One that was looked for once results were seen was called planned."""
+    (tmp_path / "elsewhere").mkdir()
+    without = content_of(read_study(write_study(tmp_path, GRID)))
+    more = '\n[external]\nname = "INbreast"\ncollection = "inbreast"\nsource = "elsewhere"\n'
+    held = content_of(read_study(write_study(tmp_path, GRID + more)))
+    assert hash_of(held) != hash_of(without)
+    assert held["test_set"]["external"] == "INbreast"
+    assert held["test_set"]["external_ingest"]["collection"] == "inbreast"
+
+
 def test_an_amended_plan_leaves_the_first_report_and_says_so(tmp_path: Path) -> None:
     out = tmp_path / "out"
     path = write_study(tmp_path, GRID)

@@ -333,6 +333,86 @@ def test_what_was_added_after_results_were_seen_is_described_and_not_tested(tmp_
                          "times, each under another plan.")  # fmt: skip
     assert [one["test_scores_before"] for one in found.facts["plans"]] == [0, 4]
 
+def planned_study(folder: Path) -> list[Evaluation]:
+    """Three arms beside real only, three seeds each; the first is a little better, by luck or not."""
+    arms = (("real", 1.0), ("x", 2.2), ("y", 1.0), ("z", 1.0))
+    return [
+        make_evaluation(folder / f"{arm}{k}", arm, much, seed=k, dose=None if arm == "real" else 1.0)
+        for arm, much in arms
+        for k in range(3)
+    ]
+
+
+def planned(
+    folder: Path, made: list[Evaluation], settings: CompareArmsSettings, scores: int, times: str = "3 classifiers"
+) -> list[Path]:
+    design = sort_into_groups(made, settings).design
+    content = content_of_plan(design, dict.fromkeys(design.arms, times), {})
+    return write_plan(folder / "plans", content, test_scores=scores)
+
+
+def test_what_was_planned_is_tested_together_whatever_is_asked_for_later(tmp_path: Path) -> None:
+    """One of three comparisons asked for once their values were known was "shown", and called planned."""
+    made = planned_study(tmp_path)
+    plans = planned(tmp_path, made, FEW, 0)
+    first = compare_arms(made, tmp_path / "first", FEW, plans=plans)
+    x = one_row(first.differences, arm="x", measure="auc")
+    assert x["p"] < 0.05 < x["p_holm"], "shown alone, not shown among three"
+    narrowed = replace(FEW, planned_arms=("x",))
+    amended = compare_arms(made, tmp_path / "out", narrowed, plans=planned(tmp_path, made, narrowed, 12))
+    rows = amended.differences.query("measure == 'auc'")
+    assert rows["tested"].all()
+    assert (rows["family"] == 3).all()
+    assert one_row(rows, arm="x")["p_holm"] == x["p_holm"]
+    assert one_row(rows, arm="x")["smallest_shown_in_family"] == x["smallest_shown_in_family"]
+
+
+def test_a_planned_comparison_that_is_left_out_counts_all_the_same(tmp_path: Path) -> None:
+    made = planned_study(tmp_path)
+    plans = planned(tmp_path, made, FEW, 0)
+    whole = compare_arms(made, tmp_path / "whole", FEW, plans=plans)
+    found = compare_arms([one for one in made if one.arm in ("real", "x")], tmp_path / "out", FEW, plans=plans)
+    row = one_row(found.differences, arm="x", measure="auc")
+    assert (row["family"], row["p_holm"]) == (3, one_row(whole.differences, arm="x", measure="auc")["p_holm"])
+    (said,) = sentences(found, "plan")
+    assert "3 comparisons were planned, of which 2 are not here as planned (y, dose 1 against real; z, dose 1" in said
+
+
+@pytest.mark.parametrize("change", ["confidence", "seeds", "source"])
+def test_another_question_than_the_planned_one_is_not_tested(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = planned_study(tmp_path)
+    planned(tmp_path, made, FEW, 0)
+    settings = replace(FEW, confidence=0.8) if change == "confidence" else FEW
+    plans = planned(tmp_path, made, settings, 12, "5 classifiers" if change == "seeds" else "3 classifiers")
+    if change == "source":  # a second source that the plan does not name
+        monkeypatch.setattr(Evaluation, "external", "elsewhere")
+    found = compare_arms(made, tmp_path / "out", settings, plans=plans)
+    rows = found.differences.query("measure == 'auc'")
+    assert set(rows["plan"]) == {"added after results were seen"}
+    assert not rows["tested"].any()
+
+
+def test_a_plan_that_was_changed_before_there_were_scores_is_the_plan(tmp_path: Path) -> None:
+    made, fewer = planned_study(tmp_path), replace(FEW, planned_arms=("x",))
+    planned(tmp_path, made, FEW, 0)
+    found = compare_arms(made, tmp_path / "out", fewer, plans=planned(tmp_path, made, fewer, 0))
+    told = found.differences.query("measure == 'auc'").set_index("arm")["plan"].to_dict()
+    assert told == {"x": "planned", "y": "described, not tested", "z": "described, not tested"}
+    (said,) = sentences(found, "plan")
+    assert said.endswith("1 comparison was planned. This test set was looked at once.")
+
+
+def test_no_measure_but_the_primary_one_is_called_planned(tmp_path: Path) -> None:
+    """Plans do not name the others, so that any could be asked for once results were seen."""
+    made = planned_study(tmp_path)
+    found = compare_arms(made, tmp_path / "out", FEW, plans=planned(tmp_path, made, FEW, 0))
+    told = found.differences.groupby("measure")["plan"].unique()
+    assert told.map(list).to_dict() == {
+        "auc": ["planned"], "accuracy": ["described, not tested"], "brier": ["described, not tested"]
+    }  # fmt: skip
+
 
 # ---- a margin -------------------------------------------------------------------------------------------------------
 

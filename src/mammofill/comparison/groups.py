@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from mammofill.comparison.comparison import GROUP_COLUMNS, SCORE_COLUMNS
 from mammofill.comparison.design import Design, Group, Recipe, Trained
+from mammofill.comparison.plan import Asked
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation, check_same_test_set
 from mammofill.evaluation.folds import check_pool
@@ -57,6 +58,12 @@ class Groups:
     def arms(self) -> list[str]:
         """Names of the arms, in the order in which they were given."""
         return list(dict.fromkeys(group.arm for group in self.members))
+
+    @property
+    def asked(self) -> Asked:
+        """What is asked of each comparison."""
+        settings, first = self.design.settings, next(iter(self.members.values()))[0]
+        return Asked(settings.measures[0], settings.margin, settings.confidence, first.external)
 
     def logits(self, group: Group) -> NDArray[np.float64]:
         """Return the scores of a group in log-odds, (replicates, n)."""

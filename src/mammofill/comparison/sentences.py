@@ -18,7 +18,7 @@ from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT
 from mammofill.comparison.design import Group, Trained
 from mammofill.comparison.differences import Measured
 from mammofill.comparison.groups import Groups
-from mammofill.comparison.plan import ADDED, NOT_WRITTEN, PLANNED, WrittenPlan
+from mammofill.comparison.plan import ADDED, NOT_WRITTEN, PLANNED, WrittenPlan, looks, not_made, plan_in_force
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.units import unit_of
 
@@ -68,7 +68,7 @@ def sentences_table(
          "described, not tested.")
         for row in _records(added)
     ]  # fmt: skip
-    rows += [("plan", "", "", name, "", text) for text in _plan(plans, len(tested), len(added))]
+    rows += [("plan", "", "", name, "", text) for text in _plan(groups, plans, len(tested), len(added))]
     rows += [("dose", arm, "", name, "", text) for arm, text in _doses(groups, measured, name, settings)]
     rows += [("break-even", arm, "", name, "", text) for arm, text in _break_even(tables["break_even"], name)]
     rows += [("not-compared", "", "", name, "", text) for text in groups.design.not_compared()]
@@ -176,17 +176,25 @@ def _was_asked_for(groups: Groups, row: Mapping[str, Any]) -> bool:
     )
 
 
-def _plan(plans: Sequence[WrittenPlan], tested: int, added: int) -> Iterator[str]:
-    """Say what was planned, when, and how often this test set was looked at."""
+def _plan(groups: Groups, plans: Sequence[WrittenPlan], tested: int, added: int) -> Iterator[str]:
+    """Say what was planned, when, what of it is not here, and how often this test set was looked at."""
     if not plans:
         yield f"{NOT_WRITTEN.capitalize()} before results were seen: nobody can tell what of this was planned."
         return
-    first = plans[0]
+    plan, missing = plan_in_force(plans), not_made(groups.design.contrasts(), groups.asked, plans)
+    first = plan or plans[0]
     when = "before any test score existed" if first.in_time else f"when {first.test_scores_before} test scores existed"
-    looks = "once" if len(plans) == 1 else f"{len(plans)} times, each under another plan"
-    what = f"{tested} {'comparison was' if tested == 1 else 'comparisons were'} planned"
+    times = "once" if looks(plans) == 1 else f"{looks(plans)} times, each under another plan"
+    count = tested + len(missing)
+    what = f"{count} {'comparison was' if count == 1 else 'comparisons were'} planned"
+    if missing:
+        what += f", of which {len(missing)} {'is' if len(missing) == 1 else 'are'} not here as planned ({'; '.join(missing)})"
+        what += " and count in Holm's correction all the same"
     more = f", {added} added after results were seen" if added else ""
-    yield f"Plan {first.sha256[:12]}, written {when}: {what}{more}. This test set was looked at {looks}."
+    other = ""
+    if plan and not plan.asks(groups.asked):
+        other = " It asks another question than this comparison: another measure, margin, confidence or source of patients."
+    yield f"Plan {first.sha256[:12]}, written {when}: {what}{more}.{other} This test set was looked at {times}."
 
 
 def _doses(groups: Groups, measured: Measured, name: str, settings: CompareArmsSettings) -> Iterator[tuple[str, str]]:

@@ -45,6 +45,9 @@ def content_of(study: Study) -> dict[str, Any]:
     test_set |= {"source": plan.source.name if plan.source else "phantoms"}
     if plan.test:
         test_set |= {"test_source": plan.test.source.name, "test_ingest": settings_of_plan(plan.test.settings)}
+    if plan.external:
+        test_set |= {"external": plan.external.name, "external_source": plan.external.source.name}
+        test_set |= {"external_ingest": settings_of_plan(plan.external.settings)}
     # Through JSON, as it will be read again: tuples become lists.
     content: dict[str, Any] = json.loads(json.dumps(content_of_plan(design_of(plan), replicates, test_set)))
     return content
