@@ -20,6 +20,7 @@ from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
 from mammofill.comparison.comparison import TABLES, VERDICTS
 from mammofill.comparison.groups import sort_into_groups
 from mammofill.comparison.plan import content_of_plan, write_plan
+from mammofill.comparison.sentences import p_in_words
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import NO_VERIFY, LearnedFrom
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
@@ -333,6 +334,7 @@ def test_what_was_added_after_results_were_seen_is_described_and_not_tested(tmp_
                          "times, each under another plan.")  # fmt: skip
     assert [one["test_scores_before"] for one in found.facts["plans"]] == [0, 4]
 
+
 def planned_study(folder: Path) -> list[Evaluation]:
     """Three arms beside real only, three seeds each; the first is a little better, by luck or not."""
     arms = (("real", 1.0), ("x", 2.2), ("y", 1.0), ("z", 1.0))
@@ -439,6 +441,72 @@ def test_against_a_margin(separation: float, margin: float, said: tuple[str, ...
     (text,) = sentences(found, "comparison")
     assert f"That it gains less than {margin:g} AUC: {said[0]} (p " in text
     assert ("equivalent within that margin" in text) == (said[2] == "shown")
+
+
+@pytest.mark.parametrize(
+    ("p", "level", "words"),
+    [(0.04996, 0.05, "0.04996"), (0.0499, 0.05, "0.0499"), (0.05003, 0.05, "0.050"), (0.033, 0.025, "0.033"),
+     (0.02496, 0.025, "0.02496"), (0.0004, 0.05, "< 0.001"), (0.9996, 0.05, "1.000")],
+)  # fmt: skip
+def test_a_p_is_never_rounded_over_its_level(p: float, level: float, words: str) -> None:
+    """Shown with "p = 0.050", at a level of 0.05, made no sense."""
+    assert p_in_words(p, level) == words
+
+
+def test_trainings_of_other_length_are_told(tmp_path: Path) -> None:
+    """With epochs an arm trains the longer the more is added: what is compared then differs in more than that."""
+    made = [
+        make_evaluation(tmp_path / f"{arm}{k}", arm, 1.0, seed=k, dose=dose, images_seen=seen)
+        for arm, dose, seen in (("real", None, 12_000), ("twice", 1.0, 24_000), ("as long", 1.0, 12_032))
+        for k in range(2)
+    ]
+    found = compare_arms(made, tmp_path / "out", FEW)
+    (said,) = [text for text in sentences(found, "caution") if text.startswith("Not trained equally long")]
+    assert "twice, dose 1 saw 24000 images, real 12000. A difference" in said
+    assert "as long" not in said
+
+
+def test_one_draw_of_the_patients_is_told(tmp_path: Path) -> None:
+    def who(patients: str) -> list[LearnedFrom]:
+        return [LearnedFrom("train-classifier", tuple(patients))]
+
+    made = [
+        make_evaluation(tmp_path / f"{arm}{share}{k}", arm, 1.0, seed=k, real_share=share, learned=who(patients[k]))
+        for arm, share, patients in (("a", 1.0, ("xyz", "xyz")), ("b", 1.0, ("xyz", "xyz")), ("a", 0.5, ("x", "x")),
+                                     ("b", 0.5, ("x", "x")), ("a", 0.25, ("y", "z")), ("b", 0.25, ("y", "z")))
+        for k in range(2)
+    ]  # fmt: skip
+    found = compare_arms(made, tmp_path / "out", FEW)
+    (said,) = [text for text in sentences(found, "caution") if "learned from the same ones" in text]
+    assert said.startswith("At 50 % of the real patients all classifiers")
+
+
+def test_classifiers_of_one_arm_that_were_trained_in_two_ways_are_told(tmp_path: Path) -> None:
+    made = [make_evaluation(tmp_path / f"{arm}{k}", arm, 1.0, seed=k, recipe="slow" if (arm, k) == ("b", 1) else "fast")
+            for arm in "ab" for k in range(2)]  # fmt: skip
+    cautions = sentences(compare_arms(made, tmp_path / "out", FEW), "caution")
+    assert any(text.startswith("Not all classifiers of one arm were trained in the same way: b.") for text in cautions)
+
+
+def test_arms_that_start_from_other_weights_are_no_counterparts(tmp_path: Path) -> None:
+    """The file of weights is in no setting of the plan, so that two such arms had one recipe."""
+    cells = (("one", "", "local file 1111"), ("other", "", "local file 2222"), ("more", "generated", "local file 2222"))
+    made = [make_evaluation(tmp_path / arm, arm, 1.0, dose=1.0 if added else None, added=added, recipe="same",
+                            label=f"SqueezeNet 1.1, pretrained ({file})") for arm, added, file in cells]  # fmt: skip
+    design = sort_into_groups(made, FEW).design
+    assert [one.name for one in design.contrasts() if one.tested] == ["more, dose 1 against other"]
+
+
+def test_where_no_gain_could_have_been_shown_is_said(tmp_path: Path) -> None:
+    """From 0.815 "a true difference of 0.791 would have been shown": there is none as large."""
+    made = [make_evaluation(tmp_path / f"{arm}{k}", arm, 3.0 + 3 * k * (arm == "b"), seed=k)
+            for arm in "ab" for k in range(2)]  # fmt: skip
+    found = compare_arms(made, tmp_path / "out", FEW)
+    row = one_row(found.differences, arm="b", measure="auc")
+    assert 1 - row["against_value"] < row["smallest_shown_in_family"] < 1
+    (text,) = sentences(found, "comparison")
+    room = f"From {row['against_value']:.3f} it can rise by {1 - row['against_value']:.3f} at most: no gain, however"
+    assert room in text
 
 
 def test_too_few_patients_are_told(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def _difference(
     trained, other = groups.trained(one.group), groups.trained(one.against)
     finding = min(trained.replicates, other.replicates) > 1
     delong, mcnemar_found = (math.nan, math.nan), (math.nan, -1, -1)
-    if finding and name == "auc":
+    if finding and name == "auc" and not groups.pooled:  # which rank all patches together, as no AUC of folds does
         delong = _delong(groups, one)
     if finding and name == "accuracy":
         mcnemar_found = _mcnemar(groups, one)

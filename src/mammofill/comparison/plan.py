@@ -6,8 +6,8 @@ A study writes ``plans/1.json`` before it trains anything::
 
 ``plan`` holds the arms with their replicates, the primary measure, the comparisons that will be tested, the margin, and
 how the test set comes about; the hash is of it. A study that is run again with another plan writes the next file, which
-says how many test scores were there by then. The last plan that was written before any decides: what it holds is tested,
-all of it together, whatever is asked for later; what it does not hold was added after results were seen.
+says how many test scores were there by then. The last plan that was written before any is in force: what it holds is
+tested, all of it together, whatever is asked for later; what it does not hold was added after results were seen.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def plan_in_force(plans: Sequence[WrittenPlan]) -> WrittenPlan | None:
 
 
 def looks(plans: Sequence[WrittenPlan]) -> int:
-    """Count how often test scores were looked at: a plan that was changed before there were any is one with the next."""
+    """Count how often test scores were looked at: plans that were changed before there were any are one."""
     return sum(not one.in_time for one in plans) + any(one.in_time for one in plans)
 
 

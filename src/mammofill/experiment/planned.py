@@ -19,7 +19,7 @@ from mammofill.evaluation.training import GENERATED, REPEATED, recipe_of
 from mammofill.experiment.grid import ALL, Arm, Plan, cells_of, trained_here
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
-from mammofill.ground.artifact import MANIFEST_NAME, settings_of_plan, write_atomically
+from mammofill.ground.artifact import MANIFEST_NAME, fingerprint_file, settings_of_plan, write_atomically
 from mammofill.ground.errors import PlanChangedError
 from mammofill.ground.progress import Progress
 
@@ -144,7 +144,10 @@ def _of_plan(place: Path, late: int) -> Path:
 
 def _recipe(arm: Arm) -> Recipe:
     added = [GENERATED] * bool(arm.infiller) + [REPEATED] * arm.repeated
-    return Recipe(" and ".join(added), recipe_of(settings_of_plan(arm.settings), bool(arm.discriminator)))
+    # Which file of weights it starts from is in no setting of the plan; its content is what counts.
+    weights = arm.settings.weights_file
+    start = f" {fingerprint_file(Path(weights))}" if weights else ""
+    return Recipe(" and ".join(added), recipe_of(settings_of_plan(arm.settings), bool(arm.discriminator)) + start)
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
