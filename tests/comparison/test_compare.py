@@ -24,6 +24,7 @@ from mammofill.comparison.sentences import p_in_words
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import NO_VERIFY, LearnedFrom
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
+from mammofill.report.first_screen import fewer_fills
 
 FEW = CompareArmsSettings(resamples=300, curve_resamples=100, measures=("auc", "accuracy", "brier"), hardest=5)
 
@@ -464,6 +465,23 @@ def test_trainings_of_other_length_are_told(tmp_path: Path) -> None:
     (said,) = [text for text in sentences(found, "caution") if text.startswith("Not trained equally long")]
     assert "twice, dose 1 saw 24000 images, real 12000. A difference" in said
     assert "as long" not in said
+
+
+def test_a_dose_that_was_not_reached_is_told(tmp_path: Path) -> None:
+    """Behind a gate "dose 1" was 57 to 84 fills for 564 real patches, and nothing said so."""
+    made = [
+        make_evaluation(tmp_path / f"{arm}{k}", arm, 1.0, seed=k, dose=dose, added=added, synthetic_patches=fills[k])
+        for arm, dose, added, fills in (("real", None, "", (0, 0)), ("gated", 1.0, "generated", (30, 50)),
+                                        ("whole", 1.0, "generated", (398, 402)), ("again", 1.0, "repeated", (0, 0)))
+        for k in range(2)
+    ]  # fmt: skip
+    found = compare_arms(made, tmp_path / "out", FEW)
+    (said,) = sentences(found, "fills")
+    assert said.startswith(
+        "gated, dose 1 learned from 40 fills beside 400 real patches, which is 0.10 for each and not 1:"
+    )
+    assert fewer_fills(found) == said
+    assert found.break_even.set_index("arm")["added_patches"].to_dict() == {"gated": 40, "whole": 400, "again": 400}
 
 
 def test_one_draw_of_the_patients_is_told(tmp_path: Path) -> None:

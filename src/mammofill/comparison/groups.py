@@ -66,6 +66,15 @@ class Groups:
         known = [count for count in counts if count is not None]
         return float(np.mean(known)) if len(known) == len(counts) else None
 
+    def fills(self, group: Group) -> tuple[float, float] | None:
+        """Return how many fills and real patches were learned from, on average; None where one does not say."""
+        counts = [(one.synthetic_patches, one.real_patches) for one in self.members[group]]
+        known = [(fills, real) for fills, real in counts if fills is not None and real is not None]
+        if len(known) < len(counts):
+            return None
+        fills, real = np.mean(known, axis=0)
+        return float(fills), float(real)
+
     def recipes_of(self, arm: str) -> set[str]:
         """Return the ways in which classifiers of an arm were trained, as texts; of old evaluations nobody knows."""
         return {

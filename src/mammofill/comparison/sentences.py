@@ -32,6 +32,9 @@ _WORDS = {
     "nll": "negative log-likelihood",
 }
 
+_AS_MANY = 0.05
+"""Of a dose; a fill more or less for each class is the dose all the same."""
+
 _AS_LONG = 0.01
 """Trainings whose lengths differ by less are taken for equally long: a batch more or less is no other training."""
 
@@ -74,6 +77,7 @@ def sentences_table(
         for row in _records(added)
     ]  # fmt: skip
     rows += [("plan", "", "", name, "", text) for text in _plan(groups, plans, len(tested), len(added))]
+    rows += [("fills", arm, "", name, "", text) for arm, text in _fills(groups)]
     rows += [("dose", arm, "", name, "", text) for arm, text in _doses(groups, measured, name, settings)]
     rows += [("break-even", arm, "", name, "", text) for arm, text in _break_even(tables["break_even"], name)]
     rows += [("not-compared", "", "", name, "", text) for text in groups.design.not_compared()]
@@ -222,6 +226,20 @@ def _plan(groups: Groups, plans: Sequence[WrittenPlan], tested: int, added: int)
             " It asks another question than this comparison: another measure, margin, confidence or source of patients."
         )
     yield f"Plan {first.sha256[:12]}, written {when}: {what}{more}.{other} This test set was looked at {times}."
+
+
+def _fills(groups: Groups) -> Iterator[tuple[str, str]]:
+    """Say of which groups the fills that were learned from were another number than their dose says."""
+    for group in groups.members:
+        fills, real = groups.fills(group) or (0.0, 0.0)
+        if group.dose is None or not fills or not real or abs(fills / real - group.dose) <= _AS_MANY * group.dose:
+            continue
+        why = ": no more passed a gate, evened the classes out, or made a dose by lesion" * (fills / real < group.dose)
+        yield (
+            group.name,
+            f"{group.name} learned from {fills:.0f} fills beside {real:.0f} real patches, which is {fills / real:.2f} "
+            f"for each and not {group.dose:g}{why}.",
+        )
 
 
 def _doses(groups: Groups, measured: Measured, name: str, settings: CompareArmsSettings) -> Iterator[tuple[str, str]]:

@@ -245,6 +245,12 @@ class Evaluation(Artifact):
         return None if count is None else int(count)
 
     @property
+    def synthetic_patches(self) -> int | None:
+        """Generated patches that were learned from; None where the classifier did not say."""
+        count = self.facts.get("synthetic_patches")
+        return None if count is None else int(count)
+
+    @property
     def images_seen(self) -> int | None:
         """Images that were seen in training, patches as often as they came; None where the classifier did not say."""
         count = self.facts.get("images_seen")

@@ -32,6 +32,7 @@ _KINDS = {
     "comparison": "",  # a heading of its own, which says whether anything was tested
     "added": "Added after results were seen: described, not tested",
     "plan": "Plan",
+    "fills": "Doses that were not reached",
     "dose": "Doses",
     "break-even": "What generated patches were worth",
     "caution": "Cautions",
@@ -132,7 +133,7 @@ def lines_of_findings(comparison: Comparison) -> Iterator[str]:
     """Yield what the comparison allows to say, as the page does: the answer in short, each comparison, the plan."""
     yield in_short(comparison)
     sentences = comparison.table("sentences")
-    for kind in ("comparison", "added", "not-compared", "plan"):
+    for kind in ("comparison", "added", "fills", "not-compared", "plan"):
         yield from sentences.loc[sentences["kind"] == kind, "text"]
 
 
