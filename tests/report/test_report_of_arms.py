@@ -365,6 +365,13 @@ def test_what_nobody_asked_for_is_not_in_the_forest_plot(tmp_path: Path) -> None
     assert "other" not in forest.alt
 
 
+def test_bands_are_told_to_be_of_patients_alone(page: str, comparison: Comparison) -> None:
+    """Beside them stand intervals of areas, which are over training, too."""
+    assert set(comparison.arms["training"]) == {"classifier seeds"}
+    words = "CI at each point, over patients alone; intervals of areas hold the luck of training, too."
+    assert " ".join(page.split()).count(words) == 2
+
+
 def test_the_one_roc_is_in_the_unit_of_the_primary_measure(page: str, comparison: Comparison) -> None:
     (alt,) = re.findall(r'alt="(ROC curves[^"]*)"', page)
     assert alt.startswith("ROC curves by lesion. ")

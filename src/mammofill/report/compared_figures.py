@@ -121,7 +121,8 @@ def _bands(curves: Sequence[Curve], comparison: Comparison | None) -> str:
     """Say what the bands around curves are, where they are drawn."""
     if comparison is None or len(curves) > MOST_BANDS or not any("low" in one.points for one in curves):
         return ""
-    return f" The pale band of a curve's colour is its {confidence_of(comparison)} CI at each point."
+    of_area = " alone; intervals of areas hold the luck of training, too" if comparison.arms["training"].any() else ""
+    return f" The pale band of a curve's colour is its {confidence_of(comparison)} CI at each point, over patients{of_area}."
 
 
 def _of_folds(evaluations: Sequence[Evaluation], comparison: Comparison | None) -> str:
@@ -166,6 +167,8 @@ def precision_recall_figure(comparison: Comparison, tested: pd.DataFrame) -> Fig
     share = float(Units(tested)[unit].malignant.mean())
     note = f"By {unit}. Guessing has the precision {share:.2f}, which is the share that is malignant."
     note += _bands(curves, comparison)
+    if comparison.facts.get("folds"):
+        note += " Scores of all folds together, each from the threshold of its own fold."
     told = [(one.arm, one.words or _middle(one.points)) for one in curves]
     alt = f"Precision-recall curves by {unit}; guessing gives {share:.2f}. {rows_in_words(told)}"
     return Figure("Precision-recall curves", note, alt, draw_curves(curves, "recall", "precision", (share, share)))
