@@ -121,8 +121,10 @@ def _bands(curves: Sequence[Curve], comparison: Comparison | None) -> str:
     """Say what the bands around curves are, where they are drawn."""
     if comparison is None or len(curves) > MOST_BANDS or not any("low" in one.points for one in curves):
         return ""
-    of_area = " alone; intervals of areas hold the luck of training, too" if comparison.arms["training"].any() else ""
-    return f" The pale band of a curve's colour is its {confidence_of(comparison)} CI at each point, over patients{of_area}."
+    trained = (comparison.arms["training"] != "").any()
+    alone = " alone; intervals of areas hold the luck of training, too" if trained else ""
+    told = f"its {confidence_of(comparison)} CI at each point, over patients{alone}"
+    return f" The pale band of a curve's colour is {told}."
 
 
 def _of_folds(evaluations: Sequence[Evaluation], comparison: Comparison | None) -> str:
