@@ -897,6 +897,18 @@ repeated = true
     assert compared(read_study(write_study(tmp_path, named)))[0] == "generated, dose 1 against plain"
 
 
+def test_arms_that_start_from_other_files_of_weights_are_no_counterparts(tmp_path: Path) -> None:
+    """The file is in no setting of a plan: the fills of the second network were held against the first one."""
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.safetensors").write_bytes(name.encode())
+    arms = (("one", "one", ""), ("other", "other", ""), ("more", "other", "synthetic = true"))
+    text = "".join(
+        f'[[arms]]\nname = "{name}"\nweights = "pretrained"\nweights_file = "{file}.safetensors"\n{more}\n'
+        for name, file, more in arms
+    )
+    assert compared(read_study(write_study(tmp_path, text))) == ["more against other"]
+
+
 def test_an_arm_without_a_counterpart_is_said_to_have_none(tmp_path: Path) -> None:
     text = '[[arms]]\nname = "A"\n[[arms]]\nname = "B"\nepochs = 3\nsynthetic = true\n'
     design = design_of(read_study(write_study(tmp_path, text)).plan)

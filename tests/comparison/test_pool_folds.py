@@ -100,6 +100,8 @@ def test_where_classifiers_look_is_pooled_patch_by_patch(folded: StudyRun) -> No
 def test_repeats_are_replicates_on_the_same_patches(folded: StudyRun) -> None:
     several = [Evaluation.open(folded.out / f"evaluations/real-only_repeat-{repeat}") for repeat in range(2)]
     assert [one.replicate for one in several] == [0, 1]
+    of_folds = [fold(folded.out, 0, number, "real-only").images_seen for number in range(2)]
+    assert several[0].images_seen == pytest.approx(np.mean([one or np.nan for one in of_folds]), abs=1)
     assert several[0].test_set == several[1].test_set
     dealt = [[set(one.patients) for one in pooled.folds] for pooled in several]
     assert dealt[0] != dealt[1], "the patients are dealt out anew"
