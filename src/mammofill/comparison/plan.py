@@ -74,7 +74,7 @@ class WrittenPlan:
         own = self.content
         same = (own["primary_measure"], own["margin"]) == (asked.primary, asked.margin)
         same = same and own.get("confidence", asked.confidence) == asked.confidence
-        return same and asked.external in ("", own["test_set"].get("external"))
+        return bool(same and asked.external in ("", own["test_set"].get("external")))
 
     def trains_alike(self, other: WrittenPlan, contrast: Contrast) -> bool:
         """Whether another plan has the arms of a comparison trained as often as this one, and in the same way."""
