@@ -897,6 +897,18 @@ repeated = true
     assert compared(read_study(write_study(tmp_path, named)))[0] == "generated, dose 1 against plain"
 
 
+def test_arms_that_start_from_other_files_of_weights_are_no_counterparts(tmp_path: Path) -> None:
+    """The file is in no setting of a plan: the fills of the second network were held against the first one."""
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.safetensors").write_bytes(name.encode())
+    arms = (("one", "one", ""), ("other", "other", ""), ("more", "other", "synthetic = true"))
+    text = "".join(
+        f'[[arms]]\nname = "{name}"\nweights = "pretrained"\nweights_file = "{file}.safetensors"\n{more}\n'
+        for name, file, more in arms
+    )
+    assert compared(read_study(write_study(tmp_path, text))) == ["more against other"]
+
+
 def test_an_arm_without_a_counterpart_is_said_to_have_none(tmp_path: Path) -> None:
     text = '[[arms]]\nname = "A"\n[[arms]]\nname = "B"\nepochs = 3\nsynthetic = true\n'
     design = design_of(read_study(write_study(tmp_path, text)).plan)
@@ -944,6 +956,17 @@ def test_another_plan_after_results_is_refused_and_replaces_nothing(tmp_path: Pa
         run.run_study(path, out)
     assert (out / "study.toml").read_bytes() == before
     assert len(plan_files(out / "plans")) == 1
+
+
+def test_a_second_source_is_part_of_the_plan(tmp_path: Path) -> None:
+    """One that was looked for once results were seen was called planned."""
+    (tmp_path / "elsewhere").mkdir()
+    without = content_of(read_study(write_study(tmp_path, GRID)))
+    more = '\n[external]\nname = "INbreast"\ncollection = "inbreast"\nsource = "elsewhere"\n'
+    held = content_of(read_study(write_study(tmp_path, GRID + more)))
+    assert hash_of(held) != hash_of(without)
+    assert held["test_set"]["external"] == "INbreast"
+    assert held["test_set"]["external_ingest"]["collection"] == "inbreast"
 
 
 def test_an_amended_plan_leaves_the_first_report_and_says_so(tmp_path: Path) -> None:

@@ -20,9 +20,11 @@ from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
 from mammofill.comparison.comparison import TABLES, VERDICTS
 from mammofill.comparison.groups import sort_into_groups
 from mammofill.comparison.plan import content_of_plan, write_plan
+from mammofill.comparison.sentences import p_in_words
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import NO_VERIFY, LearnedFrom
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
+from mammofill.report.first_screen import fewer_fills
 
 FEW = CompareArmsSettings(resamples=300, curve_resamples=100, measures=("auc", "accuracy", "brier"), hardest=5)
 
@@ -335,6 +337,87 @@ def test_what_was_added_after_results_were_seen_is_described_and_not_tested(tmp_
     assert [one["test_scores_before"] for one in found.facts["plans"]] == [0, 4]
 
 
+def planned_study(folder: Path) -> list[Evaluation]:
+    """Three arms beside real only, three seeds each; the first is a little better, by luck or not."""
+    arms = (("real", 1.0), ("x", 2.2), ("y", 1.0), ("z", 1.0))
+    return [
+        make_evaluation(folder / f"{arm}{k}", arm, much, seed=k, dose=None if arm == "real" else 1.0)
+        for arm, much in arms
+        for k in range(3)
+    ]
+
+
+def planned(
+    folder: Path, made: list[Evaluation], settings: CompareArmsSettings, scores: int, times: str = "3 classifiers"
+) -> list[Path]:
+    design = sort_into_groups(made, settings).design
+    content = content_of_plan(design, dict.fromkeys(design.arms, times), {})
+    return write_plan(folder / "plans", content, test_scores=scores)
+
+
+def test_what_was_planned_is_tested_together_whatever_is_asked_for_later(tmp_path: Path) -> None:
+    """One of three comparisons asked for once their values were known was "shown", and called planned."""
+    made = planned_study(tmp_path)
+    plans = planned(tmp_path, made, FEW, 0)
+    first = compare_arms(made, tmp_path / "first", FEW, plans=plans)
+    x = one_row(first.differences, arm="x", measure="auc")
+    assert x["p"] < 0.05 < x["p_holm"], "shown alone, not shown among three"
+    narrowed = replace(FEW, planned_arms=("x",))
+    amended = compare_arms(made, tmp_path / "out", narrowed, plans=planned(tmp_path, made, narrowed, 12))
+    rows = amended.differences.query("measure == 'auc'")
+    assert rows["tested"].all()
+    assert (rows["family"] == 3).all()
+    assert one_row(rows, arm="x")["p_holm"] == x["p_holm"]
+    assert one_row(rows, arm="x")["smallest_shown_in_family"] == x["smallest_shown_in_family"]
+
+
+def test_a_planned_comparison_that_is_left_out_counts_all_the_same(tmp_path: Path) -> None:
+    made = planned_study(tmp_path)
+    plans = planned(tmp_path, made, FEW, 0)
+    whole = compare_arms(made, tmp_path / "whole", FEW, plans=plans)
+    found = compare_arms([one for one in made if one.arm in ("real", "x")], tmp_path / "out", FEW, plans=plans)
+    row = one_row(found.differences, arm="x", measure="auc")
+    assert (row["family"], row["p_holm"]) == (3, one_row(whole.differences, arm="x", measure="auc")["p_holm"])
+    (said,) = sentences(found, "plan")
+    assert "3 comparisons were planned, of which 2 are not here as planned (y, dose 1 against real; z, dose 1" in said
+
+
+@pytest.mark.parametrize("change", ["confidence", "seeds", "source"])
+def test_another_question_than_the_planned_one_is_not_tested(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = planned_study(tmp_path)
+    planned(tmp_path, made, FEW, 0)
+    settings = replace(FEW, confidence=0.8) if change == "confidence" else FEW
+    plans = planned(tmp_path, made, settings, 12, "5 classifiers" if change == "seeds" else "3 classifiers")
+    if change == "source":  # a second source that the plan does not name
+        monkeypatch.setattr(Evaluation, "external", "elsewhere")
+    found = compare_arms(made, tmp_path / "out", settings, plans=plans)
+    rows = found.differences.query("measure == 'auc'")
+    assert set(rows["plan"]) == {"added after results were seen"}
+    assert not rows["tested"].any()
+
+
+def test_a_plan_that_was_changed_before_there_were_scores_is_the_plan(tmp_path: Path) -> None:
+    made, fewer = planned_study(tmp_path), replace(FEW, planned_arms=("x",))
+    planned(tmp_path, made, FEW, 0)
+    found = compare_arms(made, tmp_path / "out", fewer, plans=planned(tmp_path, made, fewer, 0))
+    told = found.differences.query("measure == 'auc'").set_index("arm")["plan"].to_dict()
+    assert told == {"x": "planned", "y": "described, not tested", "z": "described, not tested"}
+    (said,) = sentences(found, "plan")
+    assert said.endswith("1 comparison was planned. This test set was looked at once.")
+
+
+def test_no_measure_but_the_primary_one_is_called_planned(tmp_path: Path) -> None:
+    """Plans do not name the others, so that any could be asked for once results were seen."""
+    made = planned_study(tmp_path)
+    found = compare_arms(made, tmp_path / "out", FEW, plans=planned(tmp_path, made, FEW, 0))
+    told = found.differences.groupby("measure")["plan"].unique()
+    assert told.map(list).to_dict() == {
+        "auc": ["planned"], "accuracy": ["described, not tested"], "brier": ["described, not tested"]
+    }  # fmt: skip
+
+
 # ---- a margin -------------------------------------------------------------------------------------------------------
 
 
@@ -360,6 +443,89 @@ def test_against_a_margin(separation: float, margin: float, said: tuple[str, ...
     (text,) = sentences(found, "comparison")
     assert f"That it gains less than {margin:g} AUC: {said[0]} (p " in text
     assert ("equivalent within that margin" in text) == (said[2] == "shown")
+
+
+@pytest.mark.parametrize(
+    ("p", "level", "words"),
+    [(0.04996, 0.05, "0.04996"), (0.0499, 0.05, "0.0499"), (0.05003, 0.05, "0.050"), (0.033, 0.025, "0.033"),
+     (0.02496, 0.025, "0.02496"), (0.0004, 0.05, "< 0.001"), (0.9996, 0.05, "1.000")],
+)  # fmt: skip
+def test_a_p_is_never_rounded_over_its_level(p: float, level: float, words: str) -> None:
+    """Shown with "p = 0.050", at a level of 0.05, made no sense."""
+    assert p_in_words(p, level) == words
+
+
+def test_trainings_of_other_length_are_told(tmp_path: Path) -> None:
+    """With epochs an arm trains the longer the more is added: what is compared then differs in more than that."""
+    made = [
+        make_evaluation(tmp_path / f"{arm}{k}", arm, 1.0, seed=k, dose=dose, images_seen=seen)
+        for arm, dose, seen in (("real", None, 12_000), ("twice", 1.0, 24_000), ("as long", 1.0, 12_032))
+        for k in range(2)
+    ]
+    found = compare_arms(made, tmp_path / "out", FEW)
+    (said,) = [text for text in sentences(found, "caution") if text.startswith("Not trained equally long")]
+    assert "twice, dose 1 saw 24000 images, real 12000. A difference" in said
+    assert "as long" not in said
+
+
+def test_a_dose_that_was_not_reached_is_told(tmp_path: Path) -> None:
+    """Behind a gate "dose 1" was 57 to 84 fills for 564 real patches, and nothing said so."""
+    made = [
+        make_evaluation(tmp_path / f"{arm}{k}", arm, 1.0, seed=k, dose=dose, added=added, synthetic_patches=fills[k])
+        for arm, dose, added, fills in (("real", None, "", (0, 0)), ("gated", 1.0, "generated", (30, 50)),
+                                        ("whole", 1.0, "generated", (398, 402)), ("again", 1.0, "repeated", (0, 0)))
+        for k in range(2)
+    ]  # fmt: skip
+    found = compare_arms(made, tmp_path / "out", FEW)
+    (said,) = sentences(found, "fills")
+    assert said.startswith(
+        "gated, dose 1 learned from 40 fills beside 400 real patches, which is 0.10 for each and not 1:"
+    )
+    assert fewer_fills(found) == said
+    assert found.break_even.set_index("arm")["added_patches"].to_dict() == {"gated": 40, "whole": 400, "again": 400}
+
+
+def test_one_draw_of_the_patients_is_told(tmp_path: Path) -> None:
+    def who(patients: str) -> list[LearnedFrom]:
+        return [LearnedFrom("train-classifier", tuple(patients))]
+
+    made = [
+        make_evaluation(tmp_path / f"{arm}{share}{k}", arm, 1.0, seed=k, real_share=share, learned=who(patients[k]))
+        for arm, share, patients in (("a", 1.0, ("xyz", "xyz")), ("b", 1.0, ("xyz", "xyz")), ("a", 0.5, ("x", "x")),
+                                     ("b", 0.5, ("x", "x")), ("a", 0.25, ("y", "z")), ("b", 0.25, ("y", "z")))
+        for k in range(2)
+    ]  # fmt: skip
+    found = compare_arms(made, tmp_path / "out", FEW)
+    (said,) = [text for text in sentences(found, "caution") if "learned from the same ones" in text]
+    assert said.startswith("At 50 % of the real patients all classifiers")
+
+
+def test_classifiers_of_one_arm_that_were_trained_in_two_ways_are_told(tmp_path: Path) -> None:
+    made = [make_evaluation(tmp_path / f"{arm}{k}", arm, 1.0, seed=k, recipe="slow" if (arm, k) == ("b", 1) else "fast")
+            for arm in "ab" for k in range(2)]  # fmt: skip
+    cautions = sentences(compare_arms(made, tmp_path / "out", FEW), "caution")
+    assert any(text.startswith("Not all classifiers of one arm were trained in the same way: b.") for text in cautions)
+
+
+def test_arms_that_start_from_other_weights_are_no_counterparts(tmp_path: Path) -> None:
+    """The file of weights is in no setting of the plan, so that two such arms had one recipe."""
+    cells = (("one", "", "local file 1111"), ("other", "", "local file 2222"), ("more", "generated", "local file 2222"))
+    made = [make_evaluation(tmp_path / arm, arm, 1.0, dose=1.0 if added else None, added=added, recipe="same",
+                            label=f"SqueezeNet 1.1, pretrained ({file})") for arm, added, file in cells]  # fmt: skip
+    design = sort_into_groups(made, FEW).design
+    assert [one.name for one in design.contrasts() if one.tested] == ["more, dose 1 against other"]
+
+
+def test_where_no_gain_could_have_been_shown_is_said(tmp_path: Path) -> None:
+    """From 0.815 "a true difference of 0.791 would have been shown": there is none as large."""
+    made = [make_evaluation(tmp_path / f"{arm}{k}", arm, 3.0 + 3 * k * (arm == "b"), seed=k)
+            for arm in "ab" for k in range(2)]  # fmt: skip
+    found = compare_arms(made, tmp_path / "out", FEW)
+    row = one_row(found.differences, arm="b", measure="auc")
+    assert 1 - row["against_value"] < row["smallest_shown_in_family"] < 1
+    (text,) = sentences(found, "comparison")
+    room = f"From {row['against_value']:.3f} it can rise by {1 - row['against_value']:.3f} at most: no gain, however"
+    assert room in text
 
 
 def test_too_few_patients_are_told(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from sklearn.metrics import roc_auc_score
 from toy_evaluations import make_evaluation
 
 from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
+from mammofill.comparison.curves import GRID, _mean_curves
 from mammofill.evaluation import Evaluation, pool_folds
+from mammofill.evaluation.metrics import auc_within_folds
 from mammofill.evaluation.pool import from_threshold
 from mammofill.experiment import StudyRun
 from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
@@ -83,6 +85,9 @@ def test_nothing_is_fitted_on_those_who_are_tested(folded: StudyRun) -> None:
     assert pooled.temperature is None
     assert len(pooled.validation_scores) == 0
     assert not pooled.metrics["measure"].str.startswith("calibrated").any()
+    assert set(pooled.metrics["threshold_rule"]) == {"frozen", "none"}, (
+        "from a threshold, none is a probability of half"
+    )
     assert pooled.facts["temperature_fitted_on"].startswith("nothing: whoever validates in one fold is tested in")
 
 
@@ -95,6 +100,8 @@ def test_where_classifiers_look_is_pooled_patch_by_patch(folded: StudyRun) -> No
 def test_repeats_are_replicates_on_the_same_patches(folded: StudyRun) -> None:
     several = [Evaluation.open(folded.out / f"evaluations/real-only_repeat-{repeat}") for repeat in range(2)]
     assert [one.replicate for one in several] == [0, 1]
+    of_folds = [fold(folded.out, 0, number, "real-only").images_seen for number in range(2)]
+    assert several[0].images_seen == pytest.approx(np.mean([one or np.nan for one in of_folds]), abs=1)
     assert several[0].test_set == several[1].test_set
     dealt = [[set(one.patients) for one in pooled.folds] for pooled in several]
     assert dealt[0] != dealt[1], "the patients are dealt out anew"
@@ -109,6 +116,24 @@ def test_repeats_are_replicates_on_the_same_patches(folded: StudyRun) -> None:
     auc = comparison.arms.set_index(["arm", "measure"]).loc[("real only", "auc"), "value"]
     values = [one.metrics.set_index("measure").loc["auc", "value"] for one in several]
     assert auc == pytest.approx(np.mean(values)), "the comparison ranks within folds as well"
+    by_name = comparison.differences.query("measure == 'auc'")[["p_delong", "p_delong_clustered"]]
+    assert by_name.isna().all(axis=None), "tests that rank all patches together are of another AUC"
+
+
+def test_the_curve_of_folds_has_the_area_that_is_told(tmp_path: Path) -> None:
+    """It was drawn through the scores of all folds together, beside an AUC that counts pairs within folds."""
+    one = make_evaluation(tmp_path / "one", "a", 2.0)
+    malignant, logits = (one.scores["pathology"] == "malignant").to_numpy(), one.scores["logit"].to_numpy()
+    folds = np.unique(one.scores["patient_id"], return_inverse=True)[1] % 2
+    apart, ones = logits + 3.0 * folds, np.ones((1, len(logits)))
+    drawn, together = (
+        np.trapezoid(_mean_curves(malignant, [(apart, by)], ones)["roc"][0], GRID) for by in (folds, None)
+    )
+    assert drawn == pytest.approx(auc_within_folds(malignant, apart, ones, folds)[0], abs=0.01)
+    assert together < drawn - 0.05
+    empty = ones * (folds == 0)  # resamples may leave a fold out
+    alone = _mean_curves(malignant, [(apart, folds)], empty)["roc"]
+    np.testing.assert_allclose(alone, _mean_curves(malignant, [(apart, None)], empty)["roc"])
 
 
 def test_classifiers_that_score_on_different_levels_can_be_pooled(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from van_dyke import CINE, IS_POSITIVE, SPIN_ECHO
 
 from mammofill.ground.errors import TooFewError
 from mammofill.ground.seeding import stream
-from mammofill.readers.mrmc import Areas, areas_of, compare_modalities, covariance_across, mean_area
+from mammofill.readers.analyse import _in_words
+from mammofill.readers.mrmc import Areas, Estimate, areas_of, compare_modalities, covariance_across, mean_area
 
 
 def test_areas_of_van_dyke_are_the_published_ones() -> None:
@@ -105,7 +106,18 @@ def test_a_kind_without_cases_has_no_area() -> None:
         areas_of(CINE, np.zeros(114, bool))
 
 
-def test_perfect_readers_have_an_interval_of_no_width() -> None:
+def test_readers_who_never_differ_have_no_interval() -> None:
+    """All right about ten cases was told as an interval from 1.000 to 1.000 and a p of 0.0000."""
     perfect = Areas(np.ones(3), np.zeros((3, 3)))
     found = mean_area(perfect)
-    assert (found.value, found.low, found.high) == (1, 1, 1)
+    assert (found.value, found.standard_error) == (1, 0)
+    assert np.isnan([found.low, found.high, found.p_value]).all()
+    assert _in_words(found, least=0) == "1.000; nothing varies over readers or cases, so no interval can be given"
+    none = compare_modalities(perfect, perfect).difference
+    assert np.isnan([none.low, none.high, none.p_value]).all()
+
+
+def test_no_interval_is_told_beyond_what_an_area_can_be() -> None:
+    wide = Estimate(0.82, -0.959, 2.599, 0.14, 1.0, 0.26)
+    assert "0.820 (95 % interval 0.000 to 1.000, 1.0 degrees" in _in_words(wide, least=0)
+    assert "0.820 (95 % interval -0.959 to 1.000" in _in_words(wide, least=-1)

@@ -316,6 +316,27 @@ def test_each_figure_of_many_arms_tells_them_apart(grid: Comparison) -> None:
     assert {"0", "0.5", "1.5", "real, for comparison"} <= dose  # what no dose at all gives
 
 
+def test_each_arm_stands_beside_the_one_that_it_is_compared_with(folder: Path) -> None:
+    """All stood beside the reference, and the words below said that they were compared with it."""
+    cells = [
+        make_evaluation(folder / f"two-{arm}-{share}", arm, 1.0, {}, dose=dose, real_share=share)
+        for arm, dose in (("small", None), ("small + fills", 1.0), ("large", None), ("large + fills", 1.0))
+        for share in (0.5, 1.0)
+    ]
+    settings = CompareArmsSettings(
+        resamples=100, curve_resamples=100, reference="small", measures=("auc",),
+        counterparts=(("small + fills", "small"), ("large + fills", "large")),
+    )  # fmt: skip
+    told = list(figures_over_doses(compare_arms(cells, folder / "two", settings)))
+    shown = {one.heading.rpartition(", beside ")[2]: one for one in told}
+    assert set(shown) == {"small", "large"}
+    for arm, one in shown.items():
+        assert f"Gray and dotted: {arm}, which it is compared with" in one.note
+        assert f"{arm} + fills: " in one.alt
+        assert {f"{arm} + fills", f"{arm}, for comparison"} <= words_in(one.content)
+    assert "small + fills" not in shown["large"].alt
+
+
 def test_no_table_of_the_page_is_wider_than_paper(grid: Comparison) -> None:
     sheets = read_comparison(grid, []).sheets
     assert max(len(sheet.columns) for sheet in sheets) <= 10
@@ -342,6 +363,13 @@ def test_what_nobody_asked_for_is_not_in_the_forest_plot(tmp_path: Path) -> None
     assert forest is not None
     assert "generated against real: " in forest.alt
     assert "other" not in forest.alt
+
+
+def test_bands_are_told_to_be_of_patients_alone(page: str, comparison: Comparison) -> None:
+    """Beside them stand intervals of areas, which are over training, too."""
+    assert set(comparison.arms["training"]) == {"classifier seeds"}
+    words = "CI at each point, over patients alone; intervals of areas hold the luck of training, too."
+    assert " ".join(page.split()).count(words) == 2
 
 
 def test_the_one_roc_is_in_the_unit_of_the_primary_measure(page: str, comparison: Comparison) -> None:

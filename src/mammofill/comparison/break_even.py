@@ -157,8 +157,7 @@ def _break_even(
     sign = -1.0 if unit_of(name)[0] in LOWER_IS_BETTER else 1.0
     value = measured[group][name].value
     against = Group(plain, None, group.real_share)
-    # Of real patches that are learned from once: those that are repeated or other patients' are among the added ones.
-    added = (group.dose or none) * _real_patches(groups, against if against in groups.members else group)
+    added = _added_patches(groups, group, against if against in groups.members else group)
     told = (*group.row, name, value)
     if against not in measured:
         reason = f"{plain} was not evaluated at this share of the real patients"
@@ -200,6 +199,18 @@ def _read_backwards(shares: NDArray[np.float64], values: NDArray[np.float64], va
 
 def _simulated(measured: Measured, group: Group, name: str, seed: int) -> NDArray[np.float64]:
     return measured[group][name].simulated(stream(seed, "break-even", group.name))
+
+
+def _added_patches(groups: Groups, group: Group, against: Group) -> float:
+    """Return how many patches a group learned from beside real ones, each once; NaN where nobody says.
+
+    Fills may be fewer than the dose asks for, so that they are counted. Patches that are repeated stand among the real
+    ones, and are as many as the dose says.
+    """
+    fills = groups.fills(group)
+    if fills and fills[0]:
+        return fills[0]
+    return (group.dose or math.nan) * _real_patches(groups, against)
 
 
 def _real_patches(groups: Groups, group: Group) -> float:

@@ -101,6 +101,7 @@ def _facts(
         "test_set": first.test_set,
         "external": first.external,
         "folds": len(first.folds),
+        "curves_within_folds": groups.pooled,
         "patients": len(set(groups.patients)),
         "benign_patches": int((~groups.malignant).sum()),
         "malignant_patches": int(groups.malignant.sum()),

@@ -117,7 +117,7 @@ BREAK_EVEN_COLUMNS = GROUP_COLUMNS | {
 }
 
 SENTENCE_COLUMNS = {
-    "kind": "string",  # comparison, added, dose, break-even, caution, not-compared, plan
+    "kind": "string",  # comparison, added, fills, dose, break-even, caution, not-compared, plan
     "arm": "string",  # whom it is about; empty for cautions
     "against": "string",
     "measure": "string",

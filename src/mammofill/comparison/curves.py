@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -32,17 +33,20 @@ def curves_table(groups: Groups, resamples: Resamples, settings: CompareArmsSett
 
     They are in the unit of the primary measure: by lesion, unless settings say otherwise.
 
-    Curves of replicates are averaged vertically (Fawcett, "An introduction to ROC analysis", 2006, algorithm 3).
+    Curves of replicates are averaged vertically (Fawcett, "An introduction to ROC analysis", 2006, algorithm 3), and so
+    are the ROC curves of folds, each with the weight of its pairs: the area under them is the AUC within folds.
     """
     tables = []
     quantiles = [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2]
     cases = groups.units[unit_of(settings.measures[0])[1]]
     of_cases = resamples.of_cases(cases.patients)
     for group in groups.members:
-        logits = np.stack([cases.scores(one) for one in groups.logits(group)])
-        whole = _mean_curves(cases.malignant, logits, np.ones((1, len(cases.malignant))))
+        logits = [cases.scores(one) for one in groups.logits(group)]
+        folds = [one.folds_of(groups.patients) for one in groups.members[group]]
+        scored = list(zip(logits, [None if one is None else cases.first(one) for one in folds], strict=True))
+        whole = _mean_curves(cases.malignant, scored, np.ones((1, len(cases.malignant))))
         drawn = [
-            _mean_curves(cases.malignant, logits, weights) for weights in of_cases.weights(settings.curve_resamples)
+            _mean_curves(cases.malignant, scored, weights) for weights in of_cases.weights(settings.curve_resamples)
         ]
         for name in ("roc", "pr"):
             draws = np.concatenate([one[name] for one in drawn])
@@ -118,24 +122,56 @@ def hardest_table(groups: Groups, settings: CompareArmsSettings) -> pd.DataFrame
     return pd.DataFrame(rows, columns=list(HARDEST_COLUMNS)).astype(HARDEST_COLUMNS)
 
 
+_Scored = Sequence[tuple[NDArray[np.float64], NDArray[np.int64] | None]]
+"""Of each replicate: scores of the cases, and by which fold's classifier; None where nothing was pooled."""
+
+
 def _mean_curves(
-    malignant: NDArray[np.bool_], logits: NDArray[np.float64], weights: NDArray[np.float64]
+    malignant: NDArray[np.bool_], scored: _Scored, weights: NDArray[np.float64]
 ) -> dict[str, NDArray[np.float64]]:
     """Return the curves on `GRID` for each set of weights, mean over replicates: name -> (r, grid)."""
-    found = [_curves(WeightedCurve(malignant, one, weights)) for one in logits]
-    return {name: np.mean([one[name] for one in found], axis=0) for name in ("roc", "pr")}
+    roc = [_roc_within_folds(malignant, logits, weights, folds) for logits, folds in scored]
+    pr = [_pr(WeightedCurve(malignant, logits, weights)) for logits, _ in scored]
+    return {"roc": np.mean(roc, axis=0), "pr": np.mean(pr, axis=0)}
 
 
-def _curves(curve: WeightedCurve) -> dict[str, NDArray[np.float64]]:
-    count = len(curve.positive)
-    roc, pr = np.full((count, len(GRID)), math.nan), np.full((count, len(GRID)), math.nan)
-    for row in np.flatnonzero(np.isfinite(curve.positive) & np.isfinite(curve.negative)):
+def _roc_within_folds(
+    malignant: NDArray[np.bool_],
+    logits: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    folds: NDArray[np.int64] | None,
+) -> NDArray[np.float64]:
+    """Return the mean of the folds' ROC curves, by their pairs, as `metrics.auc_within_folds` takes that of areas."""
+    if folds is None:
+        return _roc(WeightedCurve(malignant, logits, weights))
+    total, pairs = np.zeros((len(weights), len(GRID))), np.zeros((len(weights), 1))
+    for fold in np.unique(folds):
+        inside = folds == fold
+        curve = WeightedCurve(malignant[inside], logits[inside], weights[:, inside])
+        of_fold = np.nan_to_num(curve.positive * curve.negative)[:, None]
+        total, pairs = total + np.nan_to_num(_roc(curve)) * of_fold, pairs + of_fold
+    return np.divide(total, pairs, out=np.full_like(total, math.nan), where=pairs > 0)
+
+
+def _roc(curve: WeightedCurve) -> NDArray[np.float64]:
+    found = np.full((len(curve.positive), len(GRID)), math.nan)
+    for row in _with_both_classes(curve):
         recall, alarm = curve.true[row] / curve.positive[row], curve.false[row] / curve.negative[row]
         # Where several points share an x, np.interp takes the last one: the upper end of a vertical step.
-        roc[row] = np.interp(GRID, np.r_[0.0, alarm], np.r_[0.0, recall])
-        called = curve.true[row] + curve.false[row]
+        found[row] = np.interp(GRID, np.r_[0.0, alarm], np.r_[0.0, recall])
+    return found
+
+
+def _pr(curve: WeightedCurve) -> NDArray[np.float64]:
+    found = np.full((len(curve.positive), len(GRID)), math.nan)
+    for row in _with_both_classes(curve):
+        recall, called = curve.true[row] / curve.positive[row], curve.true[row] + curve.false[row]
         precision = np.divide(curve.true[row], called, out=np.ones_like(called), where=called > 0)
         # At a recall of 0 stands the precision of the first malignant patch found: with none called there is none.
         reached = np.minimum(np.searchsorted(recall, np.maximum(GRID - 1e-12, 1e-12)), len(recall) - 1)
-        pr[row] = precision[reached]
-    return {"roc": roc, "pr": pr}
+        found[row] = precision[reached]
+    return found
+
+
+def _with_both_classes(curve: WeightedCurve) -> NDArray[np.int64]:
+    return np.flatnonzero(np.isfinite(curve.positive) & np.isfinite(curve.negative))

@@ -29,7 +29,7 @@ from mammofill.comparison.paired_tests import (
     mcnemar,
     p_of_difference,
 )
-from mammofill.comparison.plan import ADDED, WrittenPlan, status_of
+from mammofill.comparison.plan import NOT_WRITTEN, PLANNED, WrittenPlan, not_made, status_of
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.intervals import Replicates, Spread, scale_of
 from mammofill.evaluation.metrics import BIASED, LOWER_IS_BETTER
@@ -64,19 +64,18 @@ def differences_table(
         groups: the evaluations.
         measured: what they measure.
         settings: of the comparison.
-        plans: that were written down; what was added after results were seen is described and not tested.
+        plans: that were written down; what they hold is tested, and all else is described.
     """
-    primary, contrasts = settings.measures[0], groups.design.contrasts()
+    primary, contrasts, asked = settings.measures[0], groups.design.contrasts(), groups.asked
     rows = []
     for name in settings.measures:
         for one in contrasts:
-            status = status_of(one, primary, settings.margin, plans)
-            rows.append(_difference(groups, measured, one, name, settings) | {
-                "plan": status, "tested": one.tested and name == primary and status != ADDED,
-            })  # fmt: skip
+            status = status_of(one, name, asked, plans)
+            tested = name == primary and (status == PLANNED or (status == NOT_WRITTEN and one.tested))
+            rows.append(_difference(groups, measured, one, name, settings, tested) | {"plan": status})
     table = pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
     spreads = [_spread(measured, one, name) for name in settings.measures for one in contrasts]
-    _test(table, spreads, settings)
+    _test(table, spreads, settings, len(not_made(contrasts, asked, plans)))
     return table.astype(DIFFERENCE_COLUMNS)
 
 
@@ -96,17 +95,21 @@ def verdict(name: str, difference: float, p: float, error_rate: float) -> str:
     return BETTER if (difference > 0) != (unit_of(name)[0] in LOWER_IS_BETTER) else WORSE
 
 
-def _test(table: pd.DataFrame, spreads: Sequence[Spread], settings: CompareArmsSettings) -> None:
-    """Test the family: the rows of the primary measure that are tested; fills their columns in."""
+def _test(table: pd.DataFrame, spreads: Sequence[Spread], settings: CompareArmsSettings, missing: int) -> None:
+    """Test the family: the rows of the primary measure that are tested; fills their columns in.
+
+    So many comparisons more belong to it that were planned and not made: to leave one out makes no other one surer.
+    """
     family = [int(place) for place in np.flatnonzero(table["tested"].astype(bool))]
     error_rate = 1 - settings.confidence
     finding = [place for place in family if table.at[place, "verdict"] != NO_FINDING]
     p = {place: spreads[place].p_of_zero() for place in finding}
-    adjusted = dict(zip(family, holm([p.get(place, math.nan) for place in family]), strict=True))
-    sides = _against_margin(family, finding, spreads, settings)
-    less, not_worse = (dict(zip(family, side, strict=True)) for side in sides)
+    left_out, size = [math.nan] * missing, len(family) + missing
+    adjusted = dict(zip(family, holm([*(p.get(place, math.nan) for place in family), *left_out]), strict=False))
+    sides = _against_margin(family, finding, spreads, settings, left_out)
+    less, not_worse = (dict(zip(family, side, strict=False)) for side in sides)
     for place in family:
-        table.at[place, "family"] = len(family)
+        table.at[place, "family"] = size
     for place in finding:
         name, difference = settings.measures[0], spreads[place].value
         told: dict[str, Any] = {
@@ -114,7 +117,7 @@ def _test(table: pd.DataFrame, spreads: Sequence[Spread], settings: CompareArmsS
             "p_holm": adjusted[place],
             "verdict": verdict(name, difference, adjusted[place], error_rate),
             "smallest_shown": spreads[place].smallest_shown(error_rate, settings.power),
-            "smallest_shown_in_family": spreads[place].smallest_shown(error_rate / len(family), settings.power),
+            "smallest_shown_in_family": spreads[place].smallest_shown(error_rate / size, settings.power),
         }
         if settings.margin is not None:
             # Half the error rate, as a two-sided interval has it on each side: shown where that interval ends in time.
@@ -127,7 +130,11 @@ def _test(table: pd.DataFrame, spreads: Sequence[Spread], settings: CompareArmsS
 
 
 def _against_margin(
-    family: Sequence[int], finding: Sequence[int], spreads: Sequence[Spread], settings: CompareArmsSettings
+    family: Sequence[int],
+    finding: Sequence[int],
+    spreads: Sequence[Spread],
+    settings: CompareArmsSettings,
+    left_out: list[float],
 ) -> tuple[list[float], list[float]]:
     """Return one-sided p of a gain of at least the margin, and of a loss of at least it, each adjusted by Holm.
 
@@ -146,11 +153,11 @@ def _against_margin(
         tested = place in finding
         below.append(sides[0] if tested else math.nan)
         above.append(sides[1] if tested else math.nan)
-    return holm(below), holm(above)
+    return holm([*below, *left_out]), holm([*above, *left_out])
 
 
 def _difference(
-    groups: Groups, measured: Measured, one: Contrast, name: str, settings: CompareArmsSettings
+    groups: Groups, measured: Measured, one: Contrast, name: str, settings: CompareArmsSettings, tested: bool
 ) -> dict[str, object]:
     """Return a row of the table without what follows from tests."""
     first, second = measured[one.group][name], measured[one.against][name]
@@ -158,7 +165,7 @@ def _difference(
     trained, other = groups.trained(one.group), groups.trained(one.against)
     finding = min(trained.replicates, other.replicates) > 1
     delong, mcnemar_found = (math.nan, math.nan), (math.nan, -1, -1)
-    if finding and name == "auc":
+    if finding and name == "auc" and not groups.pooled:  # which rank all patches together, as no AUC of folds does
         delong = _delong(groups, one)
     if finding and name == "accuracy":
         mcnemar_found = _mcnemar(groups, one)
@@ -174,6 +181,7 @@ def _difference(
         "against_dose": one.against.row[1],
         "real_share": one.group.real_share,
         "measure": name,
+        "tested": tested,
         "value": first.value,
         "against_value": second.value,
         "difference": spread.value,
@@ -181,7 +189,7 @@ def _difference(
         "high": high,
         "standard_error": spread.error,
         "family": 0,
-        "verdict": "" if finding or name != settings.measures[0] or not one.tested else NO_FINDING,
+        "verdict": "" if finding or not tested else NO_FINDING,
         "margin": math.nan if settings.margin is None or name != settings.measures[0] else settings.margin,
         "effect_size": effect[0],
         "effect_kind": effect[1],

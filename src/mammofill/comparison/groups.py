@@ -14,11 +14,13 @@ from scipy.special import expit
 
 from mammofill.comparison.comparison import GROUP_COLUMNS, SCORE_COLUMNS
 from mammofill.comparison.design import Design, Group, Recipe, Trained
+from mammofill.comparison.plan import Asked
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation, check_same_test_set
 from mammofill.evaluation.folds import check_pool
 from mammofill.evaluation.intervals import Replicates, Resamples, by_chain
 from mammofill.evaluation.units import PATCH, Units, unit_of
+from mammofill.ground.artifact import taught_by
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.progress import Task
 
@@ -57,6 +59,51 @@ class Groups:
     def arms(self) -> list[str]:
         """Names of the arms, in the order in which they were given."""
         return list(dict.fromkeys(group.arm for group in self.members))
+
+    def images_seen(self, group: Group) -> float | None:
+        """Return how many images a classifier of a group saw in training, on average; None where one does not say."""
+        counts = [one.images_seen for one in self.members[group]]
+        known = [count for count in counts if count is not None]
+        return float(np.mean(known)) if len(known) == len(counts) else None
+
+    def fills(self, group: Group) -> tuple[float, float] | None:
+        """Return how many fills and real patches were learned from, on average; None where one does not say."""
+        counts = [(one.synthetic_patches, one.real_patches) for one in self.members[group]]
+        known = [(fills, real) for fills, real in counts if fills is not None and real is not None]
+        if len(known) < len(counts):
+            return None
+        fills, real = np.mean(known, axis=0)
+        return float(fills), float(real)
+
+    def recipes_of(self, arm: str) -> set[str]:
+        """Return the ways in which classifiers of an arm were trained, as texts; of old evaluations nobody knows."""
+        return {
+            recipe
+            for group, evaluations in self.members.items()
+            if group.arm == arm
+            for one in evaluations
+            if (recipe := _recipe_of(one))
+        }
+
+    def drawn_once(self, group: Group) -> bool:
+        """Whether all of several classifiers learned from the same part of the patients."""
+        several = self.members[group]
+        if group.real_share == 1 or len(several) < 2:
+            return False
+        learned = [taught_by(one.folds[0].learned_from if one.folds else one.manifest.patients_learned_from)
+                   for one in several]  # fmt: skip
+        return bool(learned[0]) and all(one == learned[0] for one in learned)
+
+    @property
+    def pooled(self) -> bool:
+        """Whether the evaluations are of pooled folds."""
+        return any(one.folds for evaluations in self.members.values() for one in evaluations)
+
+    @property
+    def asked(self) -> Asked:
+        """What is asked of each comparison."""
+        settings, first = self.design.settings, next(iter(self.members.values()))[0]
+        return Asked(settings.measures[0], settings.margin, settings.confidence, first.external)
 
     def logits(self, group: Group) -> NDArray[np.float64]:
         """Return the scores of a group in log-odds, (replicates, n)."""
@@ -191,8 +238,16 @@ def sort_into_groups(evaluations: Sequence[Evaluation], settings: CompareArmsSet
     truth = evaluations[0].scores[["patch_id", "patient_id", "pathology", "lesion_ids"]].reset_index(drop=True)
     recipes: dict[str, Recipe] = {}
     for one in evaluations:
-        recipes.setdefault(one.arm, Recipe(one.added, one.recipe))
+        recipes.setdefault(one.arm, Recipe(one.added, _recipe_of(one)))
     return Groups(truth, by_replicate, Design(tuple(by_replicate), recipes, settings))
+
+
+def _recipe_of(one: Evaluation) -> str:
+    """Return how a classifier was trained, as one text; empty where nobody knows.
+
+    Settings do not say which file of weights it started from; its label does. Infillers differ between replicates.
+    """
+    return f"{one.recipe} {one.label.partition(', infiller ')[0]}" if one.recipe else ""
 
 
 def _check_no_leak(one: Evaluation) -> None:

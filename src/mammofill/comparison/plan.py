@@ -6,14 +6,15 @@ A study writes ``plans/1.json`` before it trains anything::
 
 ``plan`` holds the arms with their replicates, the primary measure, the comparisons that will be tested, the margin, and
 how the test set comes about; the hash is of it. A study that is run again with another plan writes the next file, which
-says how many test scores were there by then. What the first plan does not hold was added after results were seen.
+says how many test scores were there by then. The last plan that was written before any is in force: what it holds is
+tested, all of it together, whatever is asked for later; what it does not hold was added after results were seen.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,29 @@ from mammofill.comparison.design import Contrast, Design
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.errors import DamagedError
 
-STATUSES = PLANNED, ADDED, NOT_WRITTEN = (
+STATUSES = PLANNED, DESCRIBED, ADDED, NOT_WRITTEN = (
     "planned",
+    "described, not tested",
     "added after results were seen",
     "no plan was written down",
 )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of each comparison; of another measure, margin or source it would be another comparison.
+
+    Attributes:
+        primary: the measure that is tested.
+        margin: that it is tested against; None for none.
+        confidence: one minus the error that the family may make.
+        external: name of the other source that tests; empty for the test split.
+    """
+
+    primary: str
+    margin: float | None
+    confidence: float
+    external: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +68,18 @@ class WrittenPlan:
     def in_time(self) -> bool:
         """Whether it was written before any test score existed."""
         return self.test_scores_before == 0
+
+    def asks(self, asked: Asked) -> bool:
+        """Whether it asks this of its comparisons."""
+        own = self.content
+        same = (own["primary_measure"], own["margin"]) == (asked.primary, asked.margin)
+        same = same and own.get("confidence", asked.confidence) == asked.confidence
+        return bool(same and asked.external in ("", own["test_set"].get("external")))
+
+    def trains_alike(self, other: WrittenPlan, contrast: Contrast) -> bool:
+        """Whether another plan has the arms of a comparison trained as often as this one, and in the same way."""
+        arms = (contrast.group.arm, contrast.against.arm)
+        return all(self.content["arms"].get(arm) == other.content["arms"].get(arm) for arm in arms)
 
 
 def content_of_plan(design: Design, replicates: Mapping[str, str], test_set: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,22 +156,43 @@ def hash_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def status_of(contrast: Contrast, primary: str, margin: float | None, plans: Sequence[WrittenPlan]) -> str:
+def plan_in_force(plans: Sequence[WrittenPlan]) -> WrittenPlan | None:
+    """Return the last plan that was written before any test score existed; None where there is none."""
+    return next((one for one in reversed(plans) if one.in_time), None)
+
+
+def looks(plans: Sequence[WrittenPlan]) -> int:
+    """Count how often test scores were looked at: plans that were changed before there were any are one."""
+    return sum(not one.in_time for one in plans) + any(one.in_time for one in plans)
+
+
+def status_of(contrast: Contrast, measure: str, asked: Asked, plans: Sequence[WrittenPlan]) -> str:
     """Return one of `STATUSES`: whether a comparison was planned before any test score existed.
+
+    It was not where its arms are trained more often now, or otherwise, than the plan said: who goes on until something
+    shows will see it show.
 
     Args:
         contrast: the comparison.
-        primary: the measure that it is tested in.
-        margin: that it is tested against.
-        plans: that were written down.
+        measure: in which it is told.
+        asked: what is asked of all comparisons.
+        plans: that were written down, the last one being that under which all was made.
     """
     if not plans:
         return NOT_WRITTEN
-    asked = (primary, margin)
-    planned = any(
-        one.in_time
-        and contrast.name in one.content["comparisons"]
-        and (one.content["primary_measure"], one.content["margin"]) == asked
-        for one in plans
-    )
-    return PLANNED if planned else ADDED
+    plan = plan_in_force(plans)
+    if plan is None or not plan.trains_alike(plans[-1], contrast):
+        return ADDED
+    if measure == asked.primary and contrast.name in plan.content["comparisons"]:
+        return PLANNED if plan.asks(asked) else ADDED
+    known = {contrast.group.name, contrast.against.name} <= set(plan.content["groups"])
+    return DESCRIBED if known and not (measure == asked.primary and contrast.tested) else ADDED
+
+
+def not_made(contrasts: Iterable[Contrast], asked: Asked, plans: Sequence[WrittenPlan]) -> list[str]:
+    """Return the comparisons that the plan in force holds and that were not made, so that none is left out unseen."""
+    plan = plan_in_force(plans)
+    if plan is None or not plan.asks(asked):
+        return []
+    made = {one.name for one in contrasts if status_of(one, asked.primary, asked, plans) == PLANNED}
+    return [name for name in plan.content["comparisons"] if name not in made]

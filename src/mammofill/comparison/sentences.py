@@ -18,8 +18,10 @@ from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT
 from mammofill.comparison.design import Group, Trained
 from mammofill.comparison.differences import Measured
 from mammofill.comparison.groups import Groups
-from mammofill.comparison.plan import ADDED, NOT_WRITTEN, PLANNED, WrittenPlan
+from mammofill.comparison.plan import ADDED, NOT_WRITTEN, PLANNED, WrittenPlan, looks, not_made, plan_in_force
 from mammofill.comparison.settings import CompareArmsSettings
+from mammofill.evaluation.intervals import scale_of
+from mammofill.evaluation.metrics import LOWER_IS_BETTER
 from mammofill.evaluation.units import unit_of
 
 _WORDS = {
@@ -29,6 +31,12 @@ _WORDS = {
     "ece": "ECE",
     "nll": "negative log-likelihood",
 }
+
+_AS_MANY = 0.05
+"""Of a dose; a fill more or less for each class is the dose all the same."""
+
+_AS_LONG = 0.01
+"""Trainings whose lengths differ by less are taken for equally long: a batch more or less is no other training."""
 
 _FEW_PATIENTS = 20
 """Of a class; below it the intervals of the simulated studies of docs/statistics.md were the least sure."""
@@ -68,7 +76,8 @@ def sentences_table(
          "described, not tested.")
         for row in _records(added)
     ]  # fmt: skip
-    rows += [("plan", "", "", name, "", text) for text in _plan(plans, len(tested), len(added))]
+    rows += [("plan", "", "", name, "", text) for text in _plan(groups, plans, len(tested), len(added))]
+    rows += [("fills", arm, "", name, "", text) for arm, text in _fills(groups)]
     rows += [("dose", arm, "", name, "", text) for arm, text in _doses(groups, measured, name, settings)]
     rows += [("break-even", arm, "", name, "", text) for arm, text in _break_even(tables["break_even"], name)]
     rows += [("not-compared", "", "", name, "", text) for text in groups.design.not_compared()]
@@ -99,11 +108,12 @@ def _comparison(row: Mapping[str, Any], groups: Groups, settings: CompareArmsSet
         return f"{head} {no_finding(_trained(row), _trained(row, 'against_'))}.{planned}"
     if verdict == CANNOT_TELL:
         return f"{head} It cannot be judged: an error of the difference cannot be had from these patients.{planned}"
-    adjusted = f", {_p(row['p_holm'])} after Holm's correction for {family} comparisons" if family > 1 else ""
-    told = f"{head} {verdict.capitalize()} ({_p(row['p'])}{adjusted})."
+    level = 1 - settings.confidence
+    corrected = f", {_p(row['p_holm'], level)} after Holm's correction for {family} comparisons" if family > 1 else ""
+    told = f"{head} {verdict.capitalize()} ({_p(row['p'], level)}{corrected})."
     if verdict not in (BETTER, WORSE):
         told += f"{_nearly(row)} {_could_have_shown(row, groups, settings)}"
-    return told + _margin(row) + planned
+    return told + _margin(row, level / 2) + planned
 
 
 def _head(row: Mapping[str, Any], settings: CompareArmsSettings) -> str:
@@ -127,13 +137,14 @@ def _luck(row: Mapping[str, Any]) -> str:
     return held + (f"; that of {left_out[0]} is not in it" if left_out else "")
 
 
-def _margin(row: Mapping[str, Any]) -> str:
-    """Say what was shown against the margin of the plan; nothing without one."""
+def _margin(row: Mapping[str, Any], level: float) -> str:
+    """Say what was shown against the margin of the plan, one-sided at a level; nothing without a margin."""
     if math.isnan(row["margin"]):
         return ""
     unit, margin = in_words(str(row["measure"])).partition(" by ")[0], f"{row['margin']:g}"
-    told = f" That it gains less than {margin} {unit}: {row['worth_less']} ({_p(row['p_worth_less'])})."
-    told += f" That it loses less than {margin}: {row['not_worse']} ({_p(row['p_not_worse'])})."
+    less, not_worse = (_p(row[f"p_{mark}"], level) for mark in ("worth_less", "not_worse"))
+    told = f" That it gains less than {margin} {unit}: {row['worth_less']} ({less}, one-sided at {level:.3g})."
+    told += f" That it loses less than {margin}: {row['not_worse']} ({not_worse})."
     return told + (" Both: equivalent within that margin." if row["equivalent"] == "shown" else "")
 
 
@@ -152,9 +163,26 @@ def _could_have_shown(row: Mapping[str, Any], groups: Groups, settings: CompareA
             f"With these {patients} patients and {trained} no true difference, however large, would have been shown in "
             f"{100 * settings.power:g} % of such studies: this one is too small to show anything."
         )
-    return (
+    told = (
         f"With these {patients} patients and {trained} a true difference of {_plain(smallest)} would have been shown "
         f"in {100 * settings.power:g} % of such studies: a smaller one may well be there, in either direction."
+    )
+    return told + _room(row, smallest)
+
+
+def _room(row: Mapping[str, Any], smallest: float) -> str:
+    """Say where no gain could have been shown: an AUC of 0.8 gains 0.2 at most."""
+    name, against = unit_of(str(row["measure"]))[0], float(row["against_value"])
+    if scale_of(name) != "share" or not 0 <= against <= 1:
+        return ""
+    lower = name in LOWER_IS_BETTER
+    room = against if lower else 1 - against
+    if smallest <= room:
+        return ""
+    falls = "fall" if lower else "rise"
+    return (
+        f" From {_plain(against)} it can {falls} by {_plain(room)} at most: no gain, however large, would have been "
+        "shown so often."
     )
 
 
@@ -176,17 +204,42 @@ def _was_asked_for(groups: Groups, row: Mapping[str, Any]) -> bool:
     )
 
 
-def _plan(plans: Sequence[WrittenPlan], tested: int, added: int) -> Iterator[str]:
-    """Say what was planned, when, and how often this test set was looked at."""
+def _plan(groups: Groups, plans: Sequence[WrittenPlan], tested: int, added: int) -> Iterator[str]:
+    """Say what was planned, when, what of it is not here, and how often this test set was looked at."""
     if not plans:
         yield f"{NOT_WRITTEN.capitalize()} before results were seen: nobody can tell what of this was planned."
         return
-    first = plans[0]
+    plan, missing = plan_in_force(plans), not_made(groups.design.contrasts(), groups.asked, plans)
+    first = plan or plans[0]
     when = "before any test score existed" if first.in_time else f"when {first.test_scores_before} test scores existed"
-    looks = "once" if len(plans) == 1 else f"{len(plans)} times, each under another plan"
-    what = f"{tested} {'comparison was' if tested == 1 else 'comparisons were'} planned"
+    times = "once" if looks(plans) == 1 else f"{looks(plans)} times, each under another plan"
+    count = tested + len(missing)
+    what = f"{count} {'comparison was' if count == 1 else 'comparisons were'} planned"
+    if missing:
+        verb, counts = ("is", "counts") if len(missing) == 1 else ("are", "count")
+        what += f", of which {len(missing)} {verb} not here as planned ({'; '.join(missing)}) and {counts} in Holm's "
+        what += "correction all the same"
     more = f", {added} added after results were seen" if added else ""
-    yield f"Plan {first.sha256[:12]}, written {when}: {what}{more}. This test set was looked at {looks}."
+    other = ""
+    if plan and not plan.asks(groups.asked):
+        other = (
+            " It asks another question than this comparison: another measure, margin, confidence or source of patients."
+        )
+    yield f"Plan {first.sha256[:12]}, written {when}: {what}{more}.{other} This test set was looked at {times}."
+
+
+def _fills(groups: Groups) -> Iterator[tuple[str, str]]:
+    """Say of which groups the fills that were learned from were another number than their dose says."""
+    for group in groups.members:
+        fills, real = groups.fills(group) or (0.0, 0.0)
+        if group.dose is None or not fills or not real or abs(fills / real - group.dose) <= _AS_MANY * group.dose:
+            continue
+        why = ": no more passed a gate, evened the classes out, or made a dose by lesion" * (fills / real < group.dose)
+        yield (
+            group.name,
+            f"{group.name} learned from {fills:.0f} fills beside {real:.0f} real patches, which is {fills / real:.2f} "
+            f"for each and not {group.dose:g}{why}.",
+        )
 
 
 def _doses(groups: Groups, measured: Measured, name: str, settings: CompareArmsSettings) -> Iterator[tuple[str, str]]:
@@ -259,6 +312,9 @@ def _cautions(
             f"One infiller, so that its luck is not in the interval: {'; '.join(single)}. Another seed of the same GAN "
             "may move an AUC by as much as a seed of the classifier does; three infillers or more would tell."
         )
+    yield from _longer(groups, tested)
+    yield from _trained_otherwise(groups)
+    yield from _drawn_once(groups)
     few = min(found[name].patients for found in measured.values())
     if few < _FEW_PATIENTS:
         yield (
@@ -276,6 +332,44 @@ def _cautions(
         yield "That no difference was shown does not mean that there is none."
 
 
+def _longer(groups: Groups, tested: pd.DataFrame) -> Iterator[str]:
+    """Say which arms saw more images in training than those that they are compared with."""
+    longer = []
+    for row in _records(tested):
+        own, other = (groups.images_seen(_group(row, role)) for role in ("arm", "against"))
+        if own and other and abs(own - other) > _AS_LONG * other:
+            longer.append(f"{_name(row)} saw {own:.0f} images, {_name(row, 'against')} {other:.0f}")
+    if longer:
+        yield (
+            f"Not trained equally long: {'; '.join(longer)}. A difference between them may be one of the length of "
+            "training, not of what was added. With images in train-classifier, in place of epochs, all see as many; an "
+            "arm with repeated real patches sees as many as one with generated ones."
+        )
+
+
+def _trained_otherwise(groups: Groups) -> Iterator[str]:
+    """Say of which arms not all classifiers were trained in the same way."""
+    mixed = [arm for arm in groups.arms if len(groups.recipes_of(arm)) > 1]
+    if mixed:
+        yield (
+            f"Not all classifiers of one arm were trained in the same way: {', '.join(mixed)}. Settings, weights or "
+            "versions of mammofill differ between them, so that what is seen between replicates is not the luck of "
+            "training alone, and an arm is no one thing."
+        )
+
+
+def _drawn_once(groups: Groups) -> Iterator[str]:
+    """Say of which groups all classifiers learned from the same part of the patients."""
+    shares = sorted({group.real_share for group in groups.members if groups.drawn_once(group)})
+    if shares:
+        told = ", ".join(f"{100 * share:g} %" for share in shares)
+        yield (
+            f"At {told} of the real patients all classifiers of an arm learned from the same ones: who these happened "
+            "to be is in no interval, and may matter more than the seed. disjoint_shares in [grid] draws others for "
+            "each."
+        )
+
+
 def _pooled(groups: Groups) -> Iterator[str]:
     """Say what pooled folds leave open."""
     counts = {len(one.folds) for evaluations in groups.members.values() for one in evaluations}
@@ -291,8 +385,12 @@ def _pooled(groups: Groups) -> Iterator[str]:
 
 
 def _name(row: Mapping[str, Any], role: str = "arm") -> str:
+    return _group(row, role).name
+
+
+def _group(row: Mapping[str, Any], role: str) -> Group:
     dose = float(row["dose" if role == "arm" else "against_dose"])
-    return Group(str(row[role]), None if math.isnan(dose) else dose, float(row["real_share"])).name
+    return Group(str(row[role]), None if math.isnan(dose) else dose, float(row["real_share"]))
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -313,8 +411,19 @@ def _signed(value: float) -> str:
     return "0.000" if value == 0 else f"{value:+.3f}".replace("-", "−")
 
 
-def _p(value: float) -> str:
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+def _p(value: float, level: float) -> str:
+    words = p_in_words(value, level)
+    return f"p {words}" if words.startswith("<") else f"p = {words}"
+
+
+def p_in_words(value: float, level: float) -> str:
+    """Return a p with three decimals, or with as many as say on which side of a level it lies."""
+    if value < min(0.001, level):
+        return "< 0.001"
+    decimals = 3
+    while decimals < 6 and (float(f"{value:.{decimals}f}") < level) != (value < level):
+        decimals += 1
+    return f"{value:.{decimals}f}"
 
 
 def _percent(share: float) -> str:

@@ -185,6 +185,8 @@ def measure_scores(
     resamples = Resamples.draw(patients, settings.resamples, stream(seed, "intervals"))
     rows = []
     for prefix, names, rule, logits_at, limit in _what_to_measure(logits, threshold, settings, temperature):
+        if rule == "half" and folds is not None:  # the scores of folds are no probabilities
+            continue
         names = names if units.lesions_are_named else tuple(name for name in names if unit_of(name)[0] == name)
         for name, (value, draws) in units.measured(names, logits_at, limit, resamples, folds).items():
             found = Replicates(np.array([value]), draws[None, :], units.limiting_patients(name))

@@ -11,7 +11,7 @@ On disk::
     attention_hardest.png      maps over the patches whose scores were furthest off
     attention_random.png       maps over patches drawn by chance, the same ones for every classifier
     evaluation.json            arm, replicate, infiller, dose, real_share, real_patches and synthetic_patches
-                               learned from, added, recipe and infillers (see `training`),
+                               learned from, images_seen in training, added, recipe and infillers (see `training`),
                                label, threshold (as probability and as logit), temperature and what it was fitted on,
                                fingerprint of the test set, confidence, external (see `external`), attention_cells,
                                heat_maps (which patches the pictures show)
@@ -242,6 +242,18 @@ class Evaluation(Artifact):
     def real_patches(self) -> int | None:
         """Real patches of the train split that were learned from; None where the classifier did not say."""
         count = self.facts.get("real_patches")
+        return None if count is None else int(count)
+
+    @property
+    def synthetic_patches(self) -> int | None:
+        """Generated patches that were learned from; None where the classifier did not say."""
+        count = self.facts.get("synthetic_patches")
+        return None if count is None else int(count)
+
+    @property
+    def images_seen(self) -> int | None:
+        """Images that were seen in training, patches as often as they came; None where the classifier did not say."""
+        count = self.facts.get("images_seen")
         return None if count is None else int(count)
 
     @property

@@ -112,7 +112,7 @@ def _facts(
         "infillers": sorted({one for fold in folds for one in fold.evaluation.facts.get("infillers", ())}),
         "dose": first.dose,
         "real_share": first.real_share,
-        **{f"{origin}_patches": _mean_count(folds, f"{origin}_patches") for origin in ("real", "synthetic")},
+        **{name: _mean_count(folds, name) for name in ("real_patches", "synthetic_patches", "images_seen")},
         "label": first.label,
         "threshold": 0.5,
         "threshold_logit": 0.0,
@@ -134,7 +134,7 @@ def _folds_of(folds: Sequence[Fold], scores: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def _mean_count(folds: Sequence[Fold], name: str) -> int | None:
-    """Return how many patches the classifiers learned from on average; None where one does not say."""
+    """Return how many patches or images the classifiers learned from on average; None where one does not say."""
     counts = [fold.evaluation.facts.get(name) for fold in folds]
     known = [count for count in counts if count is not None]
     return round(sum(known) / len(known)) if len(known) == len(counts) else None

@@ -32,10 +32,10 @@ def what_was_learned(classifier: Classifier) -> dict[str, Any]:
     """Return what ``evaluation.json`` says of how a classifier was trained.
 
     Returns:
-        ``real_patches`` and ``synthetic_patches`` learned from (None where it does not say); ``added``, of `ADDED`,
-        or empty; ``recipe``, the same text for classifiers that were trained alike but for added patches and seed;
-        ``infillers``, the fingerprints of those upstream, or of the patch sets learned from where infillers are no
-        longer at their place; none where nothing generated was learned from.
+        ``real_patches`` and ``synthetic_patches`` learned from, and ``images_seen`` in training (None where it does not
+        say); ``added``, of `ADDED`, or empty; ``recipe``, the same text for classifiers that were trained alike but for
+        added patches and seed; ``infillers``, the fingerprints of those upstream, or of the patch sets learned from
+        where infillers are no longer at their place; none where nothing generated was learned from.
     """
     counts = learned_patches(classifier)
     settings, behind = classifier.manifest.settings, upstream(classifier)
@@ -45,6 +45,7 @@ def what_was_learned(classifier: Classifier) -> dict[str, Any]:
     infillers = [one.fingerprint for one in behind.get("infiller", ())]
     if counts["synthetic_patches"] and not infillers:
         infillers = [record.fingerprint for record in classifier.manifest.inputs if record.role == "patches"]
+    counts["images_seen"] = classifier.manifest.counts.get("images_seen")
     return {**counts, "added": " and ".join(added), "recipe": _recipe(classifier), "infillers": sorted(infillers)}
 
 

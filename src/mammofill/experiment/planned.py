@@ -19,7 +19,7 @@ from mammofill.evaluation.training import GENERATED, REPEATED, recipe_of
 from mammofill.experiment.grid import ALL, Arm, Plan, cells_of, trained_here
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
-from mammofill.ground.artifact import MANIFEST_NAME, settings_of_plan, write_atomically
+from mammofill.ground.artifact import MANIFEST_NAME, fingerprint_file, settings_of_plan, write_atomically
 from mammofill.ground.errors import PlanChangedError
 from mammofill.ground.progress import Progress
 
@@ -45,6 +45,9 @@ def content_of(study: Study) -> dict[str, Any]:
     test_set |= {"source": plan.source.name if plan.source else "phantoms"}
     if plan.test:
         test_set |= {"test_source": plan.test.source.name, "test_ingest": settings_of_plan(plan.test.settings)}
+    if plan.external:
+        test_set |= {"external": plan.external.name, "external_source": plan.external.source.name}
+        test_set |= {"external_ingest": settings_of_plan(plan.external.settings)}
     # Through JSON, as it will be read again: tuples become lists.
     content: dict[str, Any] = json.loads(json.dumps(content_of_plan(design_of(plan), replicates, test_set)))
     return content
@@ -141,7 +144,10 @@ def _of_plan(place: Path, late: int) -> Path:
 
 def _recipe(arm: Arm) -> Recipe:
     added = [GENERATED] * bool(arm.infiller) + [REPEATED] * arm.repeated
-    return Recipe(" and ".join(added), recipe_of(settings_of_plan(arm.settings), bool(arm.discriminator)))
+    # Which file of weights it starts from is in no setting of the plan; its content is what counts.
+    weights = arm.settings.weights_file
+    start = f" {fingerprint_file(Path(weights))}" if weights else ""
+    return Recipe(" and ".join(added), recipe_of(settings_of_plan(arm.settings), bool(arm.discriminator)) + start)
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

@@ -65,14 +65,15 @@ class ReaderAnalysis:
             for reader, area, error in zip(self.readers, self.told_apart, self.told_apart_errors, strict=True)
         ]
         if self.told_apart_mean is not None:
-            lines.append(f"  all such readers and cases: {_in_words(self.told_apart_mean)}")
+            lines.append(f"  all such readers and cases: {_in_words(self.told_apart_mean, least=0)}")
         lines += ["", "malignant against benign"]
         for number, reader in enumerate(self.readers):
             areas = ", ".join(f"{origin} {self.classes[origin][number]:.3f}" for origin in _ORIGINS)
             lines.append(f"  reader {reader}: {areas}")
         if self.classes_compared is not None:
             found = self.classes_compared
-            lines.append(f"  synthetic less real: {_in_words(found.difference)}, F {found.f:.3f}")
+            f = f", F {found.f:.3f}" if found.difference.standard_error else ""
+            lines.append(f"  synthetic less real: {_in_words(found.difference, least=-1)}{f}")
         if len(self.readers) > 1:
             lines += ["", "agreement of two readers, on average"]
             lines += [
@@ -84,11 +85,14 @@ class ReaderAnalysis:
         return "\n".join(lines)
 
 
-def _in_words(found: Estimate) -> str:
+def _in_words(found: Estimate, least: int) -> str:
+    """Return an estimate that lies between `least` and 1, and its interval as far as it does, too."""
+    if found.standard_error == 0:
+        return f"{found.value:.3f}; nothing varies over readers or cases, so no interval can be given"
     degrees = "no end of" if math.isinf(found.degrees) else f"{found.degrees:.1f}"
     return (
-        f"{found.value:.3f} (95 % interval {found.low:.3f} to {found.high:.3f}, {degrees} degrees of freedom, "
-        f"p {found.p_value:.4f})"
+        f"{found.value:.3f} (95 % interval {max(found.low, least):.3f} to {min(found.high, 1):.3f}, {degrees} degrees "
+        f"of freedom, p {found.p_value:.4f})"
     )
 
 

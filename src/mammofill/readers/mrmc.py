@@ -23,7 +23,8 @@ class Estimate:
 
     value: float
     low: float
-    """Of the interval of 95 %."""
+    """Of the interval of 95 %; NaN, as the other end and p, where nothing varies over readers or cases: that all were
+    right about few cases does not say that all ever are."""
     high: float
     standard_error: float
     degrees: float
@@ -180,6 +181,6 @@ def _check_readers(readers: int) -> None:
 def _estimate(value: float, error: float, degrees: float, against: float) -> Estimate:
     half = float(stats.t.ppf(0.975, degrees)) * error
     if error == 0:
-        return Estimate(value, value, value, 0.0, degrees, float(value == against))
+        return Estimate(value, math.nan, math.nan, 0.0, degrees, math.nan)
     p = 2 * float(stats.t.sf(abs(value - against) / error, degrees))
     return Estimate(value, value - half, value + half, error, degrees, p)

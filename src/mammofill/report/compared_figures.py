@@ -50,7 +50,8 @@ def forest_plot(comparison: Comparison) -> Figure | None:
     rows = [
         ForestRow(
             name=f"{group_in_words(row)} against {row.against}",
-            numbers=shown(row.difference, row.low, row.high, signed=True).replace("\u00a0", " ") + _p(row.p_holm),
+            numbers=shown(row.difference, row.low, row.high, signed=True).replace("\u00a0", " ")
+            + _p(row.p_holm, comparison),
             difference=row.difference,
             low=row.low,
             high=row.high,
@@ -79,8 +80,8 @@ def _how_to_read_the_forest(comparison: Comparison, measure: str, tested: bool) 
     )
 
 
-def _p(p: float) -> str:
-    words = p_in_words(p)
+def _p(p: float, comparison: Comparison) -> str:
+    words = p_in_words(p, comparison)
     return f"\np {words if words.startswith('<') else '= ' + words}" if words else ""
 
 
@@ -112,16 +113,30 @@ def roc_figure(
     dots = " The dot is the threshold that was frozen on validation patches." if any(one.dot for one in curves) else ""
     bands = _bands(curves, comparison)
     alt = f"ROC curves by {unit}. " + rows_in_words([(one.arm, f"{one.words}{_dot_in_words(one)}") for one in curves])
-    return Figure(
-        "ROC curves", f"By {unit}.{dots}{bands}", alt, draw_curves(curves, "1 − specificity", "recall", (0, 1))
-    )
+    note = f"By {unit}.{dots}{bands}{_of_folds(evaluations, comparison)}"
+    return Figure("ROC curves", note, alt, draw_curves(curves, "1 − specificity", "recall", (0, 1)))
 
 
 def _bands(curves: Sequence[Curve], comparison: Comparison | None) -> str:
     """Say what the bands around curves are, where they are drawn."""
     if comparison is None or len(curves) > MOST_BANDS or not any("low" in one.points for one in curves):
         return ""
-    return f" The pale band of a curve's colour is its {confidence_of(comparison)} CI at each point."
+    trained = (comparison.arms["training"] != "").any()
+    alone = " alone; intervals of areas hold the luck of training, too" if trained else ""
+    told = f"its {confidence_of(comparison)} CI at each point, over patients{alone}"
+    return f" The pale band of a curve's colour is {told}."
+
+
+def _of_folds(evaluations: Sequence[Evaluation], comparison: Comparison | None) -> str:
+    """Say how the curves of folds became one; nothing without folds."""
+    if not any(one.folds for one in evaluations):
+        return ""
+    if comparison is None or not comparison.facts.get("curves_within_folds"):  # as comparisons once drew them
+        return (
+            " Scores of all folds together, each from the threshold of its own fold; the AUC counts pairs within folds "
+            "only, so that it is not quite the area below the curve."
+        )
+    return " Mean of the curves of all folds, each with the weight of its pairs, as the AUC is."
 
 
 def by_unit(name: str, unit: str) -> str:
@@ -154,6 +169,8 @@ def precision_recall_figure(comparison: Comparison, tested: pd.DataFrame) -> Fig
     share = float(Units(tested)[unit].malignant.mean())
     note = f"By {unit}. Guessing has the precision {share:.2f}, which is the share that is malignant."
     note += _bands(curves, comparison)
+    if comparison.facts.get("folds"):
+        note += " Scores of all folds together, each from the threshold of its own fold."
     told = [(one.arm, one.words or _middle(one.points)) for one in curves]
     alt = f"Precision-recall curves by {unit}; guessing gives {share:.2f}. {rows_in_words(told)}"
     return Figure("Precision-recall curves", note, alt, draw_curves(curves, "recall", "precision", (share, share)))
@@ -166,23 +183,40 @@ def _middle(points: pd.DataFrame) -> str:
 
 
 def figures_over_doses(comparison: Comparison) -> Iterator[Figure]:
-    """Yield the primary measure against the dose and against the share of patients, where an arm has several."""
-    reference, primary = str(comparison.facts["reference"]), primary_of(comparison)
+    """Yield the primary measure against the dose and against the share of patients, where an arm has several.
+
+    Each arm stands before the one that it is compared with: a figure for each of these.
+    """
+    primary = primary_of(comparison)
     measure, over = measure_in_words(primary), luck_of(comparison.table("arms"))
     for name, (axis, against, words) in _AXES.items():
         table = comparison.table(name)
-        lines = dict(_lines(table[table["measure"] == primary], axis))
-        behind = _behind(comparison, axis)
-        lines.pop(reference, None)  # it stands behind each of the others
-        if lines and len(behind):  # arms with two doses or shares at least
+        beside = _beside(comparison, dict(_lines(table[table["measure"] == primary], axis)))
+        for other, lines in beside.items():
+            behind = _behind(comparison, axis, other)
+            if not len(behind):  # arms with two doses or shares at least
+                continue
             note = (
-                f"Blue: the arm, with bars. Gray and dotted: {reference}, which it is compared with, with a pale gray "
+                f"Blue: the arm, with bars. Gray and dotted: {other}, which it is compared with, with a pale gray "
                 f"band. Bars and band are the {confidence_of(comparison)} CI over {over}."
             )
-            told = [(reference, _points(behind, axis)), *((arm, _points(part, axis)) for arm, part in lines.items())]
+            told = [(other, _points(behind, axis)), *((arm, _points(part, axis)) for arm, part in lines.items())]
             alt = f"{measure} against the {against}. {rows_in_words(told)}"
-            drawn = draw_lines(lines, axis, words, measure, (reference, behind))
-            yield Figure(f"{measure}, against the {against}", note, alt, drawn)
+            drawn = draw_lines(lines, axis, words, measure, (other, behind))
+            which = f", beside {other}" if len(beside) > 1 else ""
+            yield Figure(f"{measure}, against the {against}{which}", note, alt, drawn)
+
+
+def _beside(comparison: Comparison, lines: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, pd.DataFrame]]:
+    """Sort the lines of arms by the arm that each is compared with; the reference's own stands behind the others."""
+    differences, reference = comparison.table("differences"), str(comparison.facts["reference"])
+    first = differences.drop_duplicates("arm")
+    compared_with = dict(zip(first["arm"], first["against"], strict=True))
+    found: dict[str, dict[str, pd.DataFrame]] = {}
+    for arm, line in lines.items():
+        if arm != reference:
+            found.setdefault(str(compared_with.get(arm, reference)), {})[arm] = line
+    return found
 
 
 def _points(table: pd.DataFrame, axis: str) -> str:
@@ -201,22 +235,24 @@ def reliability_figure(comparison: Comparison) -> Figure | None:
                              for after in (False, True) if (arm, after) in means))
         for arm in dict.fromkeys(table["arm"])
     ]  # fmt: skip
-    note = (
-        "Dots on the diagonal: scores come true. Before and after the temperature that was fitted on validation "
-        "patches. The larger a dot, the more patches are behind it."
+    scores = (
+        "Scores of folds are told from the threshold of each fold, which lies at 0.5: they are not the probabilities "
+        "that its classifier gave, and no temperature is fitted."
+        if comparison.facts.get("folds")
+        else "Before and after the temperature that was fitted on validation patches."
     )
+    note = f"Dots on the diagonal: scores come true. {scores} The larger a dot, the more patches are behind it."
     alt = "Share of malignant patches against the score, by bins of the score. " + rows_in_words(told)
     return Figure("Calibration", note, alt, draw_reliability(table))
 
 
-def _behind(comparison: Comparison, axis: str) -> pd.DataFrame:
-    """Return what arms are shown beside: the reference arm as a dose of nothing, or at each share.
+def _behind(comparison: Comparison, axis: str, other: str) -> pd.DataFrame:
+    """Return what arms are shown beside: another arm as a dose of nothing, or at each share.
 
-    A reference that has doses itself stands at the dose nearest 1 for all shares, and for a dose of nothing is none.
+    One that has doses itself stands at the dose nearest 1 for all shares, and for a dose of nothing is none.
     """
-    reference = str(comparison.facts["reference"])
     rows = comparison.table("arms")
-    rows = rows[(rows["arm"] == reference) & (rows["measure"] == primary_of(comparison))]
+    rows = rows[(rows["arm"] == other) & (rows["measure"] == primary_of(comparison))]
     if axis == "dose":
         rows = rows[rows["dose"].isna() & (rows["real_share"] == 1)]
         return rows.assign(dose=0.0)

@@ -16,6 +16,7 @@ from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT
 from mammofill.comparison.design import Group, Trained
 from mammofill.comparison.plan import NOT_WRITTEN
 from mammofill.comparison.sentences import no_finding
+from mammofill.comparison.sentences import p_in_words as p_near
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.csv_export import to_csv
@@ -31,6 +32,7 @@ _KINDS = {
     "comparison": "",  # a heading of its own, which says whether anything was tested
     "added": "Added after results were seen: described, not tested",
     "plan": "Plan",
+    "fills": "Doses that were not reached",
     "dose": "Doses",
     "break-even": "What generated patches were worth",
     "caution": "Cautions",
@@ -51,6 +53,8 @@ class Compared:
     name: str
     external: str
     """Name of the other source whose patches it was measured on; empty for the test split."""
+    folds: bool
+    """Whether its scores are those of pooled folds."""
     in_short: str
     said: tuple[tuple[str, tuple[str, ...]], ...]
     """Heading and sentences; many of one kind are folded."""
@@ -75,6 +79,7 @@ def read_comparison(comparison: Comparison, sources: Sequence[PatchSet]) -> Comp
     return Compared(
         name=comparison.folder.name,
         external=comparison.external,
+        folds=bool(comparison.facts.get("folds")),
         in_short=in_short(comparison),
         said=tuple((words, texts) for words, texts in said if texts),
         hardest=hard_cases(at_plain_dose(comparison.table("hardest")), sources),
@@ -128,7 +133,7 @@ def lines_of_findings(comparison: Comparison) -> Iterator[str]:
     """Yield what the comparison allows to say, as the page does: the answer in short, each comparison, the plan."""
     yield in_short(comparison)
     sentences = comparison.table("sentences")
-    for kind in ("comparison", "added", "not-compared", "plan"):
+    for kind in ("comparison", "added", "fills", "not-compared", "plan"):
         yield from sentences.loc[sentences["kind"] == kind, "text"]
 
 
@@ -191,6 +196,7 @@ def _of(rows: Sequence[Any]) -> list[float]:
 def _could_have_shown(comparison: Comparison, planned: pd.DataFrame) -> Iterator[str]:
     """Say what the study could have shown, where it showed nothing."""
     smallest = planned["smallest_shown_in_family"].dropna()
+    room = 1 - planned.loc[smallest.index, "against_value"]
     if (planned["verdict"] != NOT_SHOWN).all() or not len(smallest):
         return
     power = float(comparison.manifest.settings["power"])
@@ -205,6 +211,8 @@ def _could_have_shown(comparison: Comparison, planned: pd.DataFrame) -> Iterator
         f"Only true differences of at least {span} would have been shown in {100 * power:g} % of such studies: smaller "
         "ones may well be there."
     )
+    if primary_of(comparison).startswith("auc") and (smallest > room).all():
+        yield f"No AUC here can rise by as much: from {number(1 - room.max())} it gains {number(room.max())} at most."
 
 
 def told_differences(comparison: Comparison) -> pd.DataFrame:
@@ -341,8 +349,8 @@ def _sheet_of_comparisons(comparison: Comparison) -> Sheet:
             measure_in_words(str(row.measure)),
             shown(row.difference, row.low, row.high, signed=True),
             str(row.plan),
-            p_in_words(row.p),
-            p_in_words(row.p_holm),
+            p_in_words(row.p, comparison),
+            p_in_words(row.p_holm, comparison),
             str(row.verdict),
             number(row.smallest_shown_in_family) if math.isfinite(row.smallest_shown_in_family) else "",
             f"{row.effect_size:+.2f} ({row.effect_kind})".replace("-", "−") if row.effect_kind else "",
@@ -361,8 +369,9 @@ def _sheet_of_calibration(comparison: Comparison) -> Sheet:
     ].mean()
     columns = ("arm", "dose", "share of patients", "scores", "Brier score", "ECE", "negative log-likelihood", "slope",
                "intercept")  # fmt: skip
+    plain = "from the threshold of each fold" if comparison.facts.get("folds") else "as it is"
     rows = tuple(
-        (str(arm), _dose(dose), f"{share:g}", "after temperature" if after else "as it is", *map(number, values))
+        (str(arm), _dose(dose), f"{share:g}", "after temperature" if after else plain, *map(number, values))
         for (arm, dose, share, after), values in zip(means.index, means.to_numpy(), strict=True)
     )
     return Sheet("Calibration, means over seeds", columns, rows)
@@ -408,8 +417,6 @@ def shown(value: float, low: float, high: float, signed: bool = False) -> str:
     return number(value, signed) + ends
 
 
-def p_in_words(value: float) -> str:
-    """Return a p with three decimals; empty where nothing was tested."""
-    if not math.isfinite(value):
-        return ""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def p_in_words(value: float, comparison: Comparison) -> str:
+    """Return a p with as many decimals as say on which side of the level it lies; empty where nothing was tested."""
+    return p_near(value, 1 - float(comparison.facts["confidence"])) if math.isfinite(value) else ""

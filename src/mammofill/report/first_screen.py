@@ -57,6 +57,20 @@ def guessing(comparison: Comparison | None) -> str:
     return f"Not to be told from guessing, because the {interval} holds 0.5: {', '.join(names)}."
 
 
+def fewer_fills(comparison: Comparison | None) -> str:
+    """Say of the arms that the answer names by a dose that they did not learn from so many fills.
+
+    Args:
+        comparison: of the arms; None where nobody compared them.
+    """
+    if comparison is None:
+        return ""
+    sentences, differences = comparison.table("sentences"), comparison.table("differences")
+    answered = set(sentences.loc[sentences["kind"] == "comparison", "arm"]) if differences["tested"].any() else set()
+    of_fills = sentences[(sentences["kind"] == "fills") & sentences["arm"].isin(answered)]
+    return " ".join(of_fills["text"])
+
+
 def not_tested(comparisons: Sequence[Comparison], judgements: Sequence[Judgement], has_fills: bool) -> tuple[str, ...]:
     """Say what this study leaves open, by what is not there.
 

@@ -28,7 +28,7 @@ from mammofill.report.compared_figures import (
 from mammofill.report.comparisons import Compared, read_comparison
 from mammofill.report.examples import LEAD, Row, lead_examples, real_examples, synthetic_examples
 from mammofill.report.figures import draw_history
-from mammofill.report.first_screen import guessing, not_tested, question
+from mammofill.report.first_screen import fewer_fills, guessing, not_tested, question
 from mammofill.report.flow import cell, flow_sheets
 from mammofill.report.judgements import read_judgement
 from mammofill.report.lineage import Lineage, find_lineage, flat_settings, read_history
@@ -119,6 +119,7 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
         "cautions": cautions(evaluations),
         "answers": answers,
         "guessing": guessing(study.compared),
+        "fewer_fills": fewer_fills(study.compared),
         "lead": lead_examples(_patch_sets_of_answer(study), seed),
         "not_tested": not_tested(study.comparisons, study.judgements, _has_fills(lineage)),
         "classifiers": study.classifiers,
