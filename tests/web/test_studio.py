@@ -16,7 +16,7 @@ from mammofill.ground.errors import BusyError
 from mammofill.ground.imaging import touches_border
 from mammofill.infilling import Infiller
 from mammofill.patches import PatchSet
-from mammofill.synthesis import HandFill, paint_by_hand
+from mammofill.synthesis import HandFill, hole_for, paint_by_hand
 from mammofill.web.folder_index import words_of
 from mammofill.web.painting import MOST_WAITING, FillRequest, Painting, PaintQueue
 from mammofill.web.studio import Studio
@@ -103,6 +103,25 @@ def test_masks_are_looked_at_once_to_find_what_can_be_painted_into(
     assert [one["row"] for one in pages[0] + pages[1]] == np.flatnonzero(fits)[:20].tolist()
     assert pages[2] == pages[0]
     assert len(decoded) == len(set(decoded))
+
+
+def test_outlines_that_are_lent_can_be_repainted_in_the_middle(opened: tuple[TestClient, Path]) -> None:
+    client, place = opened
+    ids, infiller = ids_of(client), infiller_of(place)
+    patches = PatchSet.open(place / "patches")
+    address = f"/api/patches/{ids['patches']}/outlines?infiller={ids['infillers/pasted']}&pathology="
+    for pathology in ("benign", "malignant"):
+        found = client.get(f"{address}{pathology}").json()
+        lent = patches.table.iloc[found["rows"]]
+        assert found["size_px"] == SIZE_PX
+        assert len(lent)
+        assert set(lent["split"]) == {"train"}
+        assert set(lent["pathology"]) == {pathology}
+        assert lent["lesion_ids"].is_unique
+        for mask in patches.masks(found["rows"]):
+            shift = [round(15.5 - float(where.mean())) for where in np.nonzero(mask)]
+            assert not touches_border(hole_for(np.roll(mask, shift, (0, 1)), infiller))
+    assert client.get(f"{address}normal").json()["rows"] == []
 
 
 def test_patients_are_numbers_unless_their_names_are_asked_for(opened: tuple[TestClient, Path]) -> None:

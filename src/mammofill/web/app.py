@@ -159,6 +159,12 @@ def _browse(app: FastAPI, studio: Studio) -> None:
             found = patches.masks([studio.row(patches, row)])[0]
         return Response(found.astype(np.uint8).tobytes(), media_type="application/octet-stream")
 
+    @app.get("/api/patches/{name}/outlines")
+    def outlines(name: str, pathology: Word, infiller: Word) -> dict[str, Any]:
+        patches, painter = studio.patches(name), index.open(infiller, Infiller)
+        with index.lock:
+            return {"size_px": patches.size_px, "rows": studio.outlines(patches, pathology, painter)}
+
     @app.get("/api/patches/{name}/dropped")
     def dropped(name: str) -> list[dict[str, Any]]:
         return [

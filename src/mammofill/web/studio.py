@@ -26,6 +26,7 @@ from mammofill.patches.chosen_windows import CUT_STAGE
 from mammofill.readers import ReaderStudy, open_study
 from mammofill.synthesis import (
     HandFill,
+    hole_for,
     keep_painted,
     keep_painted_windows,
     paint_patch,
@@ -42,6 +43,8 @@ from mammofill.web.windows import Windows
 
 PAGE = 120
 """Patches, or mammograms, that are asked for at once, at most."""
+_MOST_OUTLINES = 600
+"""Masks that are looked at for outlines that can be lent."""
 _ALL_BREAST = 0.97
 """Share of a patch that breast covers, from which on there is tissue wherever somebody may want to draw."""
 _SETTINGS_WITH_NAMES = {STAGE: ("fills",), CUT_STAGE: ("places",)}
@@ -97,6 +100,26 @@ class Studio:
                 break
         found: NDArray[np.int64] = rows[known[rows] == 1]
         return found
+
+    def outlines(self, patches: PatchSet, pathology: str, infiller: Infiller) -> list[int]:
+        """Return training patches, one of each lesion, whose outline an infiller can repaint in the middle of a patch.
+
+        Args:
+            patches: those that the infiller learned from.
+            pathology: of the lesions.
+            infiller: whose hole must lie in the patch.
+        """
+        rows = patches.rows(split="train", origin="real", pathology=pathology)
+        table = patches.table.iloc[rows]
+        windows = table.groupby("lesion_ids", dropna=False, sort=False)
+        # A lesion's windows stand in the order of their places, so that those in the middle hold it whole.
+        off = (windows.cumcount() - windows["patch_id"].transform("size") // 2).abs().to_numpy()
+        middle_first = np.argsort(off, kind="stable")[:_MOST_OUTLINES]
+        lesions, found = table["lesion_ids"].astype(str).to_numpy(), dict[str, int]()
+        for place in middle_first:
+            if lesions[place] not in found and _can_be_laid(patches.masks(rows[[place]])[0], infiller):
+                found[lesions[place]] = int(rows[place])
+        return list(found.values())
 
     def rows(self, patches: PatchSet, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
         """Return what the page shows of some patches."""
@@ -358,6 +381,14 @@ def _can_be_painted_into(patches: PatchSet, rows: NDArray[np.int64]) -> NDArray[
     tissue = table["breast_share"].to_numpy(dtype=float) >= _ALL_BREAST
     cut = np.array([touches_border(mask) for mask in patches.masks(rows)], np.bool_)
     return np.where((table["pathology"] == "normal").to_numpy(dtype=bool), tissue, ~cut)
+
+
+def _can_be_laid(mask: NDArray[np.bool_], infiller: Infiller) -> bool:
+    """Say whether a lesion is whole, and what would be repainted of it in the middle of a patch is, too."""
+    if not mask.any() or touches_border(mask):
+        return False
+    shift = [round((size - 1) / 2 - place.mean()) for size, place in zip(mask.shape, np.nonzero(mask), strict=True)]
+    return not touches_border(hole_for(np.roll(mask, shift, (0, 1)), infiller))
 
 
 def _names(fills: Sequence[HandFill]) -> list[str]:

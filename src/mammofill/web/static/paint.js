@@ -280,29 +280,23 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     return shifted(mask, right, down);
   }
 
-  let lesions = { set: null };
+  const lesions = {};
   async function layOutline(pathology) {
     complain(null);
     if (!state.mask) throw new Error("Choose first what to paint into.");
     if (!state.lender) throw new Error("The patches that the infiller learned from are not in this folder, so that no outline can be lent.");
-    if (lesions.set !== state.lender) lesions = { set: state.lender };
-    if (!lesions[pathology]) {
-      const found = await askJson(`/api/patches/${state.lender}/rows?${new URLSearchParams({ pathology, origin: "real", split: "train", count: 120 })}`);
+    const wanted = { pathology, infiller: state.infiller }, name = JSON.stringify([state.lender, wanted]);
+    if (!lesions[name]) {
+      const found = await askJson(`/api/patches/${state.lender}/outlines?${new URLSearchParams(wanted)}`);
       if (found.size_px !== state.side) throw new Error(`Outlines of ${found.size_px} px do not fit windows of ${state.side} px.`);
-      lesions[pathology] = { rows: found.rows, next: 0 };
+      lesions[name] = { rows: found.rows, next: 0 };
     }
-    const { rows } = lesions[pathology];
-    for (let tries = 0; tries < rows.length; tries++) {
-      const one = rows[lesions[pathology].next++ % rows.length];
-      const mask = new Uint8Array(await (await ask(`/api/patches/${state.lender}/mask/${one.row}`)).arrayBuffer());
-      const cut = mask.some((on, place) => on && (place % state.side === 0 || place % state.side === state.side - 1 || place < state.side || place >= state.side * (state.side - 1)));
-      if (cut || !area(mask)) continue;
-      state.mask = centred(mask);
-      state.donor = one.row;
-      await drawn();
-      return;
-    }
-    throw new Error(`No ${pathology} lesion of the train split lies whole in a patch of this set.`);
+    const { rows } = lesions[name];
+    if (!rows.length) throw new Error(`No ${pathology} lesion of the train split can be lent: none lies whole in its patch with what would be repainted around it.`);
+    const row = rows[lesions[name].next++ % rows.length];
+    state.mask = centred(new Uint8Array(await (await ask(`/api/patches/${state.lender}/mask/${row}`)).arrayBuffer()));
+    state.donor = row;
+    await drawn();
   }
 
   async function changed() {
