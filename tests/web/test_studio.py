@@ -105,6 +105,20 @@ def test_masks_are_looked_at_once_to_find_what_can_be_painted_into(
     assert len(decoded) == len(set(decoded))
 
 
+def test_a_class_that_was_never_learned_is_not_painted(
+    opened: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = opened
+    monkeypatch.setattr(Infiller, "classes_learned", property(lambda self: {"benign": 0, "malignant": 7}))
+    (one,) = client.get("/api/infillers").json()
+    assert one["learned"] == ["malignant"]
+    asked = client.post("/api/paint", json=order(client)).json()
+    assert [fill["pathology"] for fill in asked["fills"]] == ["malignant"]
+    wait_for(client, asked["painting"])
+    refused = client.post("/api/paint", json=order(client, fills=[{"pathology": "benign", "seed": 1}]))
+    assert refused.json()["error"] == "No infiller that is asked learned from benign lesions: it cannot paint them."
+
+
 def test_outlines_that_are_lent_can_be_repainted_in_the_middle(opened: tuple[TestClient, Path]) -> None:
     client, place = opened
     ids, infiller = ids_of(client), infiller_of(place)

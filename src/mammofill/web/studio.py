@@ -213,8 +213,16 @@ class Studio:
             return patch_of(patches, self.row(patches, asked.row))
 
     def requests(self, asked: PaintingAsked) -> list[FillRequest]:
-        """Return what is to be painted, each infiller's fills in turn."""
-        return [request for name in asked.infillers for request in self._requests(asked, name)]
+        """Return what is to be painted, each infiller's fills in turn, of the classes that it learned from.
+
+        Raises:
+            SettingsError: no infiller learned from a class that is asked for, or the mask may not be filled.
+        """
+        requests = [request for name in asked.infillers for request in self._requests(asked, name)]
+        if not requests:
+            words = " or ".join(sorted({one.pathology for one in asked.fills}))
+            raise SettingsError(f"No infiller that is asked learned from {words} lesions: it cannot paint them.")
+        return requests
 
     def _requests(self, asked: PaintingAsked, name: str) -> Iterator[FillRequest]:
         infiller = self.index.open(name, Infiller)
@@ -228,8 +236,9 @@ class Studio:
         known = {fact: word for fact, word in asked.facts.items() if fact in infiller.conditions[1:]}
         context = str(patch.facts["patch_id"])
         together = infiller.fills_at_once(self.device)
-        for start in range(0, len(asked.fills), together):
-            some = asked.fills[start : start + together]
+        learned = [one for one in asked.fills if infiller.classes_learned.get(one.pathology)]
+        for start in range(0, len(learned), together):
+            some = learned[start : start + together]
             fills = [HandFill(context, mask, one.pathology, one.seed, facts=known) for one in some]
             said = [{"infiller": name, "pathology": one.pathology, "seed": one.seed} for one in some]
             yield FillRequest(said, partial(self._painted, painter, patch, fills))
@@ -319,6 +328,7 @@ class Studio:
                     "size_px": infiller.size_px,
                     "hole": str(infiller.hole),
                     "guidance": infiller.guidance,
+                    "learned": [name for name, count in infiller.classes_learned.items() if count],
                     "conditions": {fact: FACTS[fact] for fact in infiller.conditions[1:]},
                     "patches": inputs_of(entry, "patches"),
                     "verdict": verdict,
