@@ -19,9 +19,11 @@ LEAST_REACH = 0.75
 """A crop's lesion reaches across so much of it, in its longer direction. Those of CBIS-DDSM with a tenth of margin
 reach across nine tenths; on a mammogram few lesions do."""
 LARGEST_BLACK_SHARE = 0.25
-"""More of a crop is not of its one lowest value: that is what was blacked out, or padded, around a breast. Of the crops
-of CBIS-DDSM 0.2 % is so at most, of CDD-CESM's mammograms, padded to squares, 31 % at least, and in 65 of 249 a mask
+"""More of a crop is not black, of one value: that is what was blacked out, or padded, around a breast. Of the crops of
+CBIS-DDSM 0.2 % is so at most, of CDD-CESM's mammograms, padded to squares, 31 % at least, and in 65 of 249 a mask
 reaches far enough for a crop."""
+_BLACK = 0.05 * 65535
+"""A lowest value above this, a twentieth of the range, is no black."""
 
 
 def is_cut_around_its_lesion(entry: MammogramEntry) -> bool:
@@ -51,7 +53,7 @@ def crop_decision(
     """Say whether a picture is a crop.
 
     It is, unless somebody tells, if it is square and shows one lesion, whose mask reaches across `LEAST_REACH` of it,
-    and at most `LARGEST_BLACK_SHARE` is of its lowest value. A mask of nearly all that looks like breast is no
+    and at most `LARGEST_BLACK_SHARE` is black, of one value. A mask of nearly all that looks like breast is no
     lesion's, whatever the picture.
 
     Args:
@@ -95,8 +97,9 @@ def _reach(mask: Mask) -> float:
 
 
 def _black_share(pixels: StoredImage) -> float:
-    """Return the share of the pixels that have the lowest value."""
-    return float((pixels == pixels.min()).mean())
+    """Return the share of the pixels that have the lowest value, where that is black; else 0."""
+    lowest = pixels.min()
+    return float((pixels == lowest).mean()) if lowest <= _BLACK else 0.0
 
 
 def _covers_the_breast(mask: Mask, tissue: TissueMap) -> bool:
