@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mammofill.ground.drawing import COLOURS
 from mammofill.ground.imaging import Mask, StoredImage, encode_png
 from mammofill.judging.cases import Cases
 
@@ -19,8 +20,8 @@ _GAP_PX = 4
 _MARGIN_PX = 150
 _LETTER = cv2.FONT_HERSHEY_SIMPLEX
 
-_COLOURS = ("#000000", "#999999", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-"""Tell apart with most kinds of colour vision (Okabe and Ito, "Color universal design", 2008)."""
+_COLOURS = ("#000000", "#999999", *COLOURS[:-1])
+"""Black and gray for real lesions and nothing painted, then those of all figures."""
 
 
 def contact_sheet(cases: Cases, fills: Mapping[str, tuple[NDArray[np.uint16], NDArray[np.uint16]]]) -> bytes:

@@ -67,8 +67,9 @@ def crop_decision(
         The decision to take it for a crop; None for a mammogram.
     """
     if told is None:
-        padded = _black_share(working) > LARGEST_BLACK_SHARE
-        found = None if padded else _lesion_that_fills(entry, pixels, tissue)
+        found = _lesion_that_fills(entry, pixels, tissue)
+        # Looked at last: few pictures come so far, and all of their pixels are read.
+        found = found if found and _black_share(working) <= LARGEST_BLACK_SHARE else None
     else:
         found = "The setting crops says that the pictures are crops." if told else None
     done = "All of it is taken for breast, and its mask may fill it."

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from io import BytesIO
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from mammofill.ground.drawing import COLOURS, DASHES, STYLE, as_svg
 
 QUESTIONS = {
     "synthetic or real": "is it synthetic?",
@@ -16,9 +16,6 @@ QUESTIONS = {
     "malignant or benign, synthetic lesions": "is it malignant? (synthetic lesions)",
 }
 """What was asked of which lesions, and the title of its panel."""
-
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-"""Tell apart with most kinds of colour vision (Okabe and Ito, "Color universal design", 2008)."""
 
 
 def reader_curves(ratings: pd.DataFrame) -> pd.DataFrame:
@@ -54,10 +51,8 @@ def draw_reader_curves(curves: pd.DataFrame) -> bytes:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    style: dict[Any, Any] = {"svg.hashsalt": "mammofill", "font.size": 9, "axes.spines.top": False, "axes.grid": True,
-                             "axes.spines.right": False, "grid.color": "#e5e5e5", "legend.frameon": False}  # fmt: skip
     readers = sorted(curves["reader"].unique())
-    with mpl.rc_context(style):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.9 + 0.2 * -(-len(readers) // 6)), layout="constrained")
         for axes, (question, title) in zip(figure.subplots(1, len(QUESTIONS)), QUESTIONS.items(), strict=True):
             guessing = axes.plot((0, 1), (0, 1), color="#999999", linewidth=0.8, linestyle=":")
@@ -65,16 +60,14 @@ def draw_reader_curves(curves: pd.DataFrame) -> bytes:
             lines = []
             for number, reader in enumerate(readers):
                 points = own[own["reader"] == reader]
-                dashes = ("-", "--", "-.", ":")[number // len(_COLOURS) % 4]
-                lines += axes.plot(points["x"], points["y"], dashes, color=_COLOURS[number % len(_COLOURS)], alpha=0.9)
+                dashes = DASHES[number // len(COLOURS) % len(DASHES)]
+                lines += axes.plot(points["x"], points["y"], dashes, color=COLOURS[number % len(COLOURS)], alpha=0.9)
             axes.set(xlabel="1 − specificity", ylabel="sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
             axes.set_title(title, fontsize=9, loc="left")
             axes.set_aspect("equal")
         names = [f"reader {reader}" for reader in readers]
         figure.legend([*lines, *guessing], [*names, "guessing"], loc="outside lower center", ncols=6, fontsize=8)
-        buffer = BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+        return as_svg(figure)
 
 
 def _questions(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -14,23 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-"""Tell apart with most kinds of colour vision (Okabe and Ito, "Color universal design", 2008)."""
-
-_DASHES = ("-", "--", "-.", ":")
-
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "mammofill",
-    "svg.fonttype": "path",
-    "font.size": 9,
-    "savefig.transparent": True,  # the page has a ground of its own, light or dark
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e5e5e5",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-}
+from mammofill.ground.drawing import COLOURS, DASHES, STYLE, as_svg
 
 _PANELS_IN_A_ROW = 3
 """More would be too small to read on a phone."""
@@ -63,13 +45,13 @@ def draw_curves(curves: Sequence[Curve], across: str, up: str, guessing: tuple[f
     Returns:
         SVG.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 4.6 + 0.19 * (len(curves) + 1)), layout="constrained")
         axes = figure.add_subplot(aspect="equal")
         axes.plot((0, 1), guessing, color="#999999", linewidth=0.8, linestyle=":", label="guessing")
         for number, one in enumerate(curves):
-            colour = _COLOURS[number % len(_COLOURS)]
-            dashes = _DASHES[number // len(_COLOURS) % len(_DASHES)]
+            colour = COLOURS[number % len(COLOURS)]
+            dashes = DASHES[number // len(COLOURS) % len(DASHES)]
             label = _verbatim(f"{one.arm}: {one.words}" if one.words else one.arm)
             x, y = one.points["x"], one.points["y"]
             axes.plot(x, y, color=colour, linestyle=dashes, linewidth=1.5, label=label)
@@ -80,7 +62,7 @@ def draw_curves(curves: Sequence[Curve], across: str, up: str, guessing: tuple[f
         axes.set(xlabel=across, ylabel=up, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         # Below the curves, where no curve can run through long arm names.
         figure.legend(loc="outside lower left", ncols=1, fontsize=8)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def draw_history(history: pd.DataFrame) -> bytes:
@@ -99,13 +81,13 @@ def draw_history(history: pd.DataFrame) -> bytes:
     panels: dict[str, list[str]] = {}
     for column in numbers.columns:
         panels.setdefault(_quantity(column), []).append(column)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         columns = min(_PANELS_IN_A_ROW, max(1, len(panels)))
         rows = -(-len(panels) // columns)
         figure = Figure(figsize=(1.9 * columns, 1.8 * rows), layout="constrained")
         for place, (quantity, lines) in enumerate(sorted(panels.items()), start=1):
             _draw_panel(figure.add_subplot(rows, columns, place), history, quantity, sorted(lines))
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def _draw_panel(axes: Axes, history: pd.DataFrame, quantity: str, lines: Sequence[str]) -> None:
@@ -113,7 +95,7 @@ def _draw_panel(axes: Axes, history: pd.DataFrame, quantity: str, lines: Sequenc
         known = history[["images_seen", line]].dropna()
         # A line of few points needs dots to be seen at all.
         marker = "o" if len(known) <= 20 else None
-        colour = _COLOURS[number % len(_COLOURS)]
+        colour = COLOURS[number % len(COLOURS)]
         label = line.replace("_", " ").removesuffix("." + quantity)
         axes.plot(
             known["images_seen"], known[line], color=colour, marker=marker, markersize=3, linewidth=1.2, label=label
@@ -134,12 +116,6 @@ def _quantity(column: str) -> str:
 def _verbatim(text: str) -> str:
     """Keep matplotlib from reading dollar signs as formulas and a leading underscore as "no legend"."""
     return ("\u200b" + text if text.startswith("_") else text).replace("$", r"\$")
-
-
-def _svg(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
 
 
 @dataclass(frozen=True)
@@ -168,7 +144,7 @@ def draw_forest(rows: Sequence[ForestRow], words: str) -> bytes:
     Returns:
         SVG.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         names = ["\n".join(textwrap.wrap(_verbatim(row.name), _FOREST_LETTERS)) for row in rows]
         heights = [0.34 + 0.16 * (name.count("\n") + 1) for name in names]
         figure = Figure(figsize=(4.9, 0.6 + sum(heights)), layout="constrained")
@@ -177,7 +153,7 @@ def draw_forest(rows: Sequence[ForestRow], words: str) -> bytes:
         bottom = 0.0
         for row, name, height in zip(rows, names, heights, strict=True):
             place, bottom = bottom + height - 0.12, bottom + height
-            colour = _COLOURS[0] if row.shown else "#5b6570"
+            colour = COLOURS[0] if row.shown else "#5b6570"
             axes.plot([0, 0], [place - 0.08, place + 0.12], color="#999999", linewidth=0.8)
             axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.8)
             axes.plot(row.difference, place, "o", color=colour, markersize=5.5)
@@ -191,7 +167,7 @@ def draw_forest(rows: Sequence[ForestRow], words: str) -> bytes:
         axes.set_ylim(bottom + 0.02, 0)
         axes.set_xlabel(words)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        return _svg(figure)
+        return as_svg(figure)
 
 
 _FOREST_LETTERS = 52
@@ -216,7 +192,7 @@ def draw_lines(
     """
     name_of_reference, behind = reference
     places = sorted({float(place) for part in (behind, *lines.values()) for place in part[axis]})
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, panels = _panels(len(lines), share_y=True)
         for number, (axes, (name, part)) in enumerate(zip(panels, lines.items(), strict=True)):
             level = behind.sort_values(axis)
@@ -231,7 +207,7 @@ def draw_lines(
             axes.plot(level[axis], level["value"], "o", color="#5b6570", markersize=3, label=label)
             bars = [part["value"] - part["low"], part["high"] - part["value"]]
             axes.errorbar(
-                part[axis], part["value"], yerr=bars, color=_COLOURS[0], marker="o", markersize=4, linewidth=1.2,
+                part[axis], part["value"], yerr=bars, color=COLOURS[0], marker="o", markersize=4, linewidth=1.2,
                 elinewidth=1, capsize=2, label="the arm" if number == 0 else None,
             )  # fmt: skip
             axes.set_title(_panel_title(name), fontsize=8, loc="left")
@@ -242,7 +218,7 @@ def draw_lines(
         figure.supxlabel(axis_words, fontsize=9)
         figure.supylabel(value_words, fontsize=9)
         figure.legend(loc="outside upper right", ncols=2, fontsize=8)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 MOST_BANDS = 3
@@ -281,11 +257,11 @@ def draw_reliability(table: pd.DataFrame) -> bytes:
     arms = list(dict.fromkeys(table["arm"]))
     table = table[table["patches"] > 0]
     most = float(table["patches"].max())
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, panels = _panels(len(arms), square=True)
         for number, (axes, arm) in enumerate(zip(panels, arms, strict=True)):
             axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle=":")
-            for after, colour in ((False, _COLOURS[1]), (True, _COLOURS[0])):
+            for after, colour in ((False, COLOURS[1]), (True, COLOURS[0])):
                 part = table[(table["arm"] == arm) & (table["after_temperature"] == after)]
                 if number == 0:  # for the legend: dots of the same size
                     axes.scatter([], [], 20, color=colour, label="after" if after else "before")
@@ -299,7 +275,7 @@ def draw_reliability(table: pd.DataFrame) -> bytes:
         figure.supxlabel("score", fontsize=9)
         figure.supylabel("share that is malignant", fontsize=9)
         figure.legend(loc="outside upper right", ncols=2, fontsize=8)
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def draw_attention(table: pd.DataFrame, headings: Mapping[str, str]) -> bytes:
@@ -313,15 +289,15 @@ def draw_attention(table: pd.DataFrame, headings: Mapping[str, str]) -> bytes:
         SVG.
     """
     arms = list(dict.fromkeys(table["arm"]))
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.4, 0.4 + len(headings) * (0.55 + 0.28 * len(arms))), layout="constrained")
         panels = figure.subplots(len(headings), 1, squeeze=False)[:, 0]
         for axes, (name, heading) in zip(panels, headings.items(), strict=True):
             part = table[table["measure"] == name].set_index("arm").loc[arms]
             places = range(len(arms))
-            axes.hlines(places, part["low"], part["high"], color=_COLOURS[0], linewidth=1.6)
-            axes.plot(part["value"], places, "o", color=_COLOURS[0], markersize=5, label="this arm")
-            axes.plot(part["habit"], places, "|", color=_COLOURS[1], markersize=11, label="by habit")
+            axes.hlines(places, part["low"], part["high"], color=COLOURS[0], linewidth=1.6)
+            axes.plot(part["value"], places, "o", color=COLOURS[0], markersize=5, label="this arm")
+            axes.plot(part["habit"], places, "|", color=COLOURS[1], markersize=11, label="by habit")
             axes.plot(part["area"], places, "|", color="#8a949d", markersize=11, label="by area")
             axes.set_title(heading, fontsize=9, loc="left")
             axes.set_xlim(left=0)
@@ -330,4 +306,4 @@ def draw_attention(table: pd.DataFrame, headings: Mapping[str, str]) -> bytes:
             axes.set_ylim(len(arms) - 0.5, -0.5)
         lines, labels = panels[0].get_legend_handles_labels()
         figure.legend(lines, labels, loc="outside lower right", ncols=3, fontsize=8)
-        return _svg(figure)
+        return as_svg(figure)

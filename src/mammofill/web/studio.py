@@ -111,15 +111,15 @@ class Studio:
         """
         rows = patches.rows(split="train", origin="real", pathology=pathology)
         table = patches.table.iloc[rows]
-        windows = table.groupby("lesion_ids", dropna=False, sort=False)
+        # A patch that does not say which lesions it holds counts by itself.
+        table = table.assign(lesion=table["lesion_ids"].fillna("").where(lambda ids: ids != "", table["patch_id"]))
+        windows = table.groupby("lesion", sort=False)["lesion"]
         # A lesion's windows stand in the order of their places, so that those in the middle hold it whole.
-        off = (windows.cumcount() - windows["patch_id"].transform("size") // 2).abs().to_numpy()
+        off = (windows.cumcount() - windows.transform("size") // 2).abs().to_numpy()
         middle_first = np.argsort(off, kind="stable")[:_MOST_OUTLINES]
-        lesions, found = table["lesion_ids"].astype(str).to_numpy(), dict[str, int]()
-        for place in middle_first:
-            if lesions[place] not in found and _can_be_laid(patches.masks(rows[[place]])[0], infiller):
-                found[lesions[place]] = int(rows[place])
-        return list(found.values())
+        fits = [_can_be_laid(mask, infiller) for mask in patches.masks(rows[middle_first])]
+        some = table.assign(row=rows).iloc[middle_first[np.array(fits, np.bool_)]]
+        return [int(row) for row in some.drop_duplicates("lesion")["row"]]
 
     def rows(self, patches: PatchSet, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
         """Return what the page shows of some patches."""

@@ -59,11 +59,11 @@ function card(one) {
         make("td", {}, make("code", {}, `${location.origin}/read?code=${reader.code}`)))))),
     make("p", { className: "faint" }, done ? `Done: ${done} of ${one.readers.length} readers. ` : "Once a reader is done, the analysis can be shown. ",
       done ? make("button", { onclick: () => analyse(one, analysis) }, "Show the analysis") : "",
+      done && done < one.readers.length ? " Who looks before all are done must not decide by it how many more are to read." : "",
       " With files for other programs: ", make("code", {}, `mammofill analyse-readers ${one.place} --out analysis`)),
     analysis);
 }
 
-// Who looks before all readers are done, and then decides how many more there are to be, tests more than once.
 async function analyse(one, place) {
   complain(null);
   try {
