@@ -18,7 +18,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from scipy.stats import norm, poisson
 from scipy.stats import t as student
 
 from mammofill.comparison.paired_tests import clustered_covariance, holm, p_of_difference
-from mammofill.evaluation.intervals import Part, Replicates, Resamples, Spread, crossed_spread
+from mammofill.evaluation.intervals import Part, Replicates, Resamples, Spread, by_chain, crossed_spread
 from mammofill.evaluation.metrics import Weights, weighted_auc
 from mammofill.evaluation.units import Units
 from mammofill.ground.seeding import stream
@@ -65,13 +65,20 @@ class World:
     """With folds, each of so many classifiers scores a part of the patients, on a level of its own."""
     of_level: float = 0.7
     """Standard deviation of the levels of folds."""
+    training_sets: int = 0
+    """With nobody in common: each infiller paints for each, and each arm has a classifier for each of these."""
+    of_set: float = 0.4
+    """Standard deviation of the separation over training sets, the same for all arms."""
+    of_set_and_arm: float = 0.15
+    """The same of what training sets do to one arm alone."""
 
     def area(self, separation: float, arm: int) -> float:
         """Return the true AUC by lesion of an arm, mean over all training."""
         luck = self.of_classifier**2 + (self.of_infiller**2 if arm else 0.0)
+        luck += (self.of_set**2 + self.of_set_and_arm**2) * bool(self.training_sets)
         counts = np.arange(1, 30)
         share = poisson.pmf(counts - 1, self.more_patches)
-        own = _SHARED + (_PATCH**2 + _PATCH_CLASSIFIER**2) / counts
+        own = _SHARED + _PATIENT_SET**2 * bool(self.training_sets) + (_PATCH**2 + _PATCH_CLASSIFIER**2) / counts
         found = norm.cdf(separation / np.sqrt(own[:, None] + own[None, :] + luck))
         return float((share[:, None] * share[None, :] * found).sum() / share.sum() ** 2)
 
@@ -83,6 +90,7 @@ class World:
 _PATIENT, _LESION, _PATCH = 0.6, 0.6, 0.5
 _PATIENT_INFILLER, _LESION_INFILLER = 0.3, 0.3
 _PATIENT_CLASSIFIER, _LESION_CLASSIFIER, _PATCH_CLASSIFIER = 0.3, 0.3, 0.4
+_PATIENT_SET = 0.3
 _SHARED = sum(
     part**2
     for part in (_PATIENT, _LESION, _PATIENT_INFILLER, _LESION_INFILLER, _PATIENT_CLASSIFIER, _LESION_CLASSIFIER)
@@ -105,6 +113,12 @@ FOLDS = (
     World("5 folds, 80 patients, 2 repeats", 80, folds=5, infillers=2, classifiers=1),
     World("5 folds, 80 patients, 4 repeats", 80, folds=5, infillers=4, classifiers=1),
     World("5 folds, 200 patients, 4 repeats", 200, folds=5, infillers=4, classifiers=1),
+)
+TRAINING_SETS = (
+    World("12 training sets, 3 infillers", training_sets=12),
+    World("12 training sets, 3 infillers that differ twice as much", training_sets=12, of_infiller=0.6),
+    World("5 training sets, 3 infillers", training_sets=5),
+    World("12 training sets, AUC 0.94, 330 patients", 330, areas=(0.94, 0.94), training_sets=12),
 )
 FAMILIES = (
     World("3 generated arms, infillers differ as much as classifiers", areas=(0.8,) * 4, of_infiller=0.15),
@@ -157,6 +171,8 @@ def simulate(world: World, random: np.random.Generator) -> Study:
         return spread * random.standard_normal(max(world.folds, 1))[scored_by[chain]]
 
     shared = noise(_PATIENT, _LESION, _PATCH)
+    if world.training_sets:
+        return Study(Units(_table(lesion, patient, truth)), _trained_on_sets(world, random, truth, shared, noise), None)
     arms = []
     for arm in range(len(world.areas)):
         mean = world.separation(arm)
@@ -173,13 +189,43 @@ def simulate(world: World, random: np.random.Generator) -> Study:
                 if world.folds:
                     rows[infiller, classifier] += of_luck(world.of_level, chain)
         arms.append(rows if arm else rows.reshape(chains, 1, -1))
-    table = pd.DataFrame({
+    return Study(Units(_table(lesion, patient, truth)), tuple(arms), scored_by if world.folds else None)
+
+
+def _trained_on_sets(
+    world: World,
+    random: np.random.Generator,
+    truth: NDArray[np.bool_],
+    shared: NDArray[np.float64],
+    noise: Callable[[float, float, float], NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], ...]:
+    """Draw the scores of each arm, (infillers, training sets, n): a classifier for each pair of both."""
+    sets = [noise(_PATIENT_SET, 0, 0) for _ in range(world.training_sets)]
+    of_set = world.of_set * random.standard_normal(world.training_sets)
+    arms = []
+    for arm in range(len(world.areas)):
+        separation, of_both = world.separation(arm), world.of_set_and_arm * random.standard_normal(world.training_sets)
+        rows = np.empty((world.infillers, world.training_sets, len(truth)))
+        for infiller in range(world.infillers):
+            seen, luck = noise(_PATIENT_INFILLER, _LESION_INFILLER, 0), world.of_infiller * random.standard_normal()
+            for number, of_patients in enumerate(sets):
+                if arm == 0:
+                    seen, luck = noise(_PATIENT_INFILLER, _LESION_INFILLER, 0), 0.0
+                own = noise(_PATIENT_CLASSIFIER, _LESION_CLASSIFIER, _PATCH_CLASSIFIER)
+                found = separation + luck + of_set[number] + of_both[number]
+                found += world.of_classifier * random.standard_normal()
+                rows[infiller, number] = found * truth + shared + of_patients + seen + own
+        arms.append(rows)
+    return tuple(arms)
+
+
+def _table(lesion: NDArray[np.int64], patient: NDArray[np.int64], truth: NDArray[np.bool_]) -> pd.DataFrame:
+    return pd.DataFrame({
         "patch_id": np.arange(len(lesion)).astype(str),
         "patient_id": patient.astype(str),
         "pathology": np.where(truth, "malignant", "benign"),
         "lesion_ids": lesion.astype(str),
     })  # fmt: skip
-    return Study(Units(table), tuple(arms), scored_by if world.folds else None)
 
 
 def measured(study: Study, resamples: Resamples, name: str = "auc_by_lesion") -> list[list[Replicates]]:
@@ -274,6 +320,45 @@ def study_of_two(world: World, resamples: int, number: int) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
+def study_of_training_sets(world: World, resamples: int, number: int) -> dict[str, float]:
+    """Simulate one study on training sets with nobody in common, and say what held.
+
+    Beside the analysis in use stand two that leave something out: that both arms have the same training sets, so that
+    a difference has the luck of both arms' as if they were others; and that infillers differ.
+    """
+    random = stream(number, "training sets", world.name)
+    study = simulate(world, random)
+    by_arm = measured(study, Resamples.draw(patients_of(study), resamples, random))
+    first, second = (_on_sets(of_arm, infillers) for of_arm, infillers in zip(by_arm, (False, True), strict=True))
+    no_infillers = _on_sets(by_arm[1], False)
+    difference, spread = world.areas[1] - world.areas[0], second.minus(first)
+    apart = replace(first, training_sets=tuple(f"other {name}" for name in first.training_sets))
+    widths = [high - low for low, high in (one.interval(CONFIDENCE) for one in (spread, second.minus(apart)))]
+    found = {
+        "arm without infiller": holds(first.spread(), world.areas[0]),
+        "arm with infillers": holds(second.spread(), world.areas[1]),
+        "difference": holds(spread, difference),
+        "shown": spread.p_of_zero() < 1 - CONFIDENCE,
+        "smallest shown": spread.smallest_shown(1 - CONFIDENCE, 0.8),
+        "difference, infillers taken for one": holds(no_infillers.minus(first), difference),
+        "width, of that without pairs": widths[0] / widths[1],
+    }
+    return {name: float(value) for name, value in found.items()}
+
+
+def _on_sets(of_arm: Sequence[Replicates], infillers: bool) -> Replicates:
+    """Make replicates of an arm, each of which knows its training set, and its infiller if there are any."""
+    names = [(f"infiller {one}" if infillers else "", f"set {k}")
+             for one, group in enumerate(of_arm) for k in range(len(group.values))]  # fmt: skip
+    return by_chain(
+        [value for group in of_arm for value in group.values],
+        [drawn for group in of_arm for drawn in group.draws],
+        [infiller for infiller, _ in names],
+        of_arm[0].patients,
+        [one for _, one in names],
+    )
+
+
 def study_of_family(world: World, resamples: int, number: int) -> dict[str, float]:
     """Simulate one study of several arms that do not differ from the first, and say whether any is "shown" to."""
     random = stream(number, "family", world.name)
@@ -334,6 +419,8 @@ def main() -> None:
     parts: list[tuple[str, str, Callable[[int], Mapping[str, float]]]] = []
     for world in (*GRID, *OTHERS, *FOLDS):
         parts.append(("coverage", world.name, partial(study_of_two, world, arguments.resamples)))
+    for world in TRAINING_SETS:
+        parts.append(("training sets", world.name, partial(study_of_training_sets, world, arguments.resamples)))
     for world in FAMILIES:
         parts.append(("family", world.name, partial(study_of_family, world, arguments.resamples)))
     for tissues, donors in ((100, 20), (40, 40)):

@@ -450,6 +450,85 @@ def test_at_disjoint_shares_each_infiller_and_its_classifiers_have_patients_of_t
         read_study(write_study(tmp_path, whole))
 
 
+TRAINING_SETS = """
+[grid]
+infillers = 2
+doses = [1]
+real_shares = [0.2, 1]
+training_sets = 3
+
+[infillers.flow]
+preset = "flow-small"
+
+[infillers.pasted]
+preset = "copy-paste"
+
+[[arms]]
+name = "real"
+shares = [0.2]
+
+[[arms]]
+name = "flow"
+synthetic = "flow"
+shares = [0.2]
+
+[[arms]]
+name = "pasted"
+synthetic = "pasted"
+shares = [0.2]
+"""
+
+
+def test_infillers_learn_from_those_who_are_in_no_training_set_and_paint_for_each(tmp_path: Path) -> None:
+    study = read_study(write_study(tmp_path, TRAINING_SETS))
+    steps = {str(step.out): step for step in study.steps}
+    others = Path("shares/0.2/others")
+    assert (steps[f"{others}/patches"].settings.parts, steps[f"{others}/patches"].settings.others) == ((0, 1, 2), True)
+    trained = {place: step.inputs["patches"] for place, step in steps.items() if step.stage.name == "train-infiller"}
+    flows = {f"{others}/infillers/flow_{number}": (others / "patches",) for number in range(2)}
+    assert flows.items() <= trained.items()
+    pasting = {place for place in trained if place not in flows}
+    assert pasting == {f"shares/0.2/part-{one}/infillers/pasted_{number}" for one in range(3) for number in range(2)}
+    for one in range(3):
+        part = Path(f"shares/0.2/part-{one}")
+        assert (steps[f"{part}/patches"].settings.parts, steps[f"{part}/patches"].settings.others) == ((one,), False)
+        for number in range(2):
+            painted = steps[f"{part}/synthetic/flow_{number}"]
+            assert painted.inputs["infiller"] == (others / f"infillers/flow_{number}",)
+            assert (painted.inputs["pairs"], painted.inputs["patches"]) == ((part / "pairs",), (part / "patches",))
+            slug = f"dose-1_share-0.2_set-{one}_infiller-{number}_seed-{2 * one + number}"
+            assert steps[f"classifiers/flow_{slug}"].inputs["patches"] == (
+                part / "patches",
+                part / f"synthetic/flow_{number}",
+            )
+            assert steps[f"evaluations/flow_{slug}"].settings.infiller == number
+            assert steps[f"evaluations/pasted_{slug}"].settings.infiller == one, "whose lesions, whatever the seed"
+            assert steps[f"classifiers/real_share-0.2_set-{one}_seed-{2 * one + number}"].seed == 2 * one + number
+    told = content_of(study)["arms"]
+    assert told["real"] == "2 classifiers, on each of 3 training sets"
+    assert told["flow"] == "2 infillers with 1 classifiers each, on each of 3 training sets"
+    assert "training sets a difference by 0.02:" in plan_in_words(study, Assumed(), (60, 40), None)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "training_sets = 3",
+            "training_sets = 5",
+            r"training_sets must be 0, or from 2 to 4, so that patients are left",
+        ),
+        ("training_sets = 3", "training_sets = 1", r"training_sets must be 0, or from 2 to 4"),
+        ("[0.2, 1]", "[1]", r"training_sets must be 0, unless there is a share below a half, but is 3"),
+        ("training_sets = 3", "training_sets = 3\ndisjoint_shares = true", r"training_sets must be 0 with disjoint_sh"),
+    ],
+)
+def test_training_sets_that_cannot_be_are_refused(old: str, new: str, words: str, tmp_path: Path) -> None:
+    text = TRAINING_SETS.replace("shares = [0.2]\n", "") if new == "[1]" else TRAINING_SETS
+    with pytest.raises(SettingsError, match=words):
+        read_study(write_study(tmp_path, text.replace(old, new, 1)))
+
+
 ELSEWHERE = """
 [grid]
 folds = 2

@@ -194,6 +194,60 @@ def test_each_planned_comparison_has_one_sentence(study: tuple[list[Evaluation],
     assert "That no difference was shown does not mean that there is none." in sentences(study[1], "caution")
 
 
+def on_training_sets(
+    folder: Path, arm: str, separation: float, whose: tuple[str, ...], **facts: Any
+) -> list[Evaluation]:
+    """Make evaluations of an arm, each of whose classifiers learned from other patients."""
+    return [
+        make_evaluation(
+            folder / f"{arm}-{number}",
+            arm,
+            separation,
+            seed=number,
+            real_share=0.1,
+            learned=[LearnedFrom("train-classifier", tuple(names.split()))],
+            **facts,
+        )
+        for number, names in enumerate(whose)
+    ]
+
+
+def test_arms_on_the_same_training_sets_are_compared_in_pairs(tmp_path: Path) -> None:
+    whose = ("a b", "c d", "e f", "a b", "c d", "e f")
+    plain = on_training_sets(tmp_path, "plain", 1.0, whose)
+    filled = on_training_sets(tmp_path, "filled", 4.0, whose, dose=1.0, infillers=["f" * 64])
+    found = compare_arms([*plain, *filled], tmp_path / "comparison", FEW)
+    row = one_row(found.differences, measure="auc")
+    assert (row["training_sets"], row["infillers"], row["classifiers"]) == (3, 1, 6)
+    assert one_row(found.arms, arm="plain", measure="auc")["training_sets"] == 3
+    assert one_row(found.arms, arm="plain", measure="auc")["training"] == "training sets and classifier seeds"
+    others = on_training_sets(tmp_path, "others", 4.0, ("g", "h", "i", "j"), dose=1.0)
+    row = one_row(compare_arms([*plain, *others], tmp_path / "apart", FEW).differences, measure="auc")
+    assert row["training_sets"] == 1, "who learned from other patients is no pair"
+    overlapping = on_training_sets(tmp_path, "overlapping", 4.0, ("a b", "b c", "c d"), dose=1.0)
+    found = compare_arms([*plain, *overlapping], tmp_path / "overlapping-sets", FEW)
+    assert one_row(found.arms, arm="overlapping", measure="auc")["training_sets"] == 1, "no draws of their own"
+
+
+def test_a_sentence_tells_of_training_sets(tmp_path: Path) -> None:
+    whose = ("a b", "c d", "e f")
+    arms = [
+        on_training_sets(tmp_path, "plain", 1.0, whose),
+        on_training_sets(tmp_path, "filled", 1.0, whose, dose=1.0),
+    ]
+    (told,) = sentences(compare_arms([one for arm in arms for one in arm], tmp_path / "comparison", FEW), "comparison")
+    assert "95 % CI over patients, training sets and classifier seeds" in told
+    assert "3 classifiers against 3 classifiers, in pairs on 3 training sets with nobody in common, a true" in told
+
+
+def test_a_comparison_of_before_training_sets_were_counted_is_still_read(tmp_path: Path) -> None:
+    two = [make_evaluation(tmp_path / arm, arm, separation) for arm, separation in (("a", 1.0), ("b", 4.0))]
+    found = compare_arms(two, tmp_path / "out", FEW)
+    path = found.folder / "arms.parquet"
+    pd.read_parquet(path).drop(columns="training_sets").to_parquet(path, index=False)
+    assert set(Comparison(found.folder, found.manifest).table("arms")["training_sets"]) == {1}
+
+
 def test_one_training_each_is_no_finding(tmp_path: Path) -> None:
     """From one seed an arm 0.113 of 400 studies without a difference were "shown" to have one."""
     two = [make_evaluation(tmp_path / arm, arm, separation) for arm, separation in (("a", 1.0), ("b", 4.0))]

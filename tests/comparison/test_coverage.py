@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -85,6 +86,29 @@ def test_pairs_within_folds_hold_the_mean_over_folds(simulation: ModuleType) -> 
     assert stats.binom.ppf(0.001, STUDIES, 0.95) / STUDIES <= found["difference"]
     assert found["shown"] <= stats.binom.ppf(0.999, STUDIES, 0.05) / STUDIES
     assert stats.binom.ppf(0.001, STUDIES, 0.95) / STUDIES <= found["arm without infiller"]
+
+
+@pytest.fixture(scope="module")
+def on_training_sets(simulation: ModuleType) -> dict[str, float]:
+    world = simulation.World("test", patients=60, training_sets=6, of_infiller=0.6)
+    found: dict[str, float] = simulation.mean_of(
+        simulation.study_of_training_sets(world, RESAMPLES, number) for number in range(STUDIES)
+    )
+    return found
+
+
+@pytest.mark.parametrize("of", ["arm without infiller", "arm with infillers", "difference"])
+def test_intervals_hold_the_truth_over_training_sets_and_infillers(of: str, on_training_sets: dict[str, float]) -> None:
+    assert stats.binom.ppf(0.001, STUDIES, 0.95) / STUDIES <= on_training_sets[of]
+
+
+def test_training_sets_alone_do_not_show_the_luck_of_infillers(on_training_sets: dict[str, float]) -> None:
+    low = stats.binom.ppf(0.001, STUDIES, 0.95) / STUDIES
+    assert on_training_sets["difference, infillers taken for one"] < low
+
+
+def test_pairs_on_one_training_set_narrow_a_difference(on_training_sets: dict[str, float]) -> None:
+    assert on_training_sets["width, of that without pairs"] < 0.95
 
 
 def test_both_patients_of_a_fill_are_resampled(simulation: ModuleType) -> None:
@@ -224,3 +248,26 @@ def test_classifiers_of_one_infiller_are_averaged() -> None:
     np.testing.assert_allclose(by_chain(values, draws, ["a", "b", "a", "b"], 9).values, [0.55, 0.75])
     np.testing.assert_allclose(by_chain(values, draws, ["a"] * 4, 9).values, values)
     np.testing.assert_allclose(by_chain(values, draws, [""] * 4, 9).values, values)
+
+
+def test_a_difference_is_taken_within_training_sets() -> None:
+    """By hand: sets move both arms by 0.1 to 0.3, the difference by 0.01 either way; two infillers by 0.02."""
+    random = np.random.default_rng(0)
+
+    def arm(values: list[float], infillers: list[str]) -> Replicates:
+        draws = [value + random.normal(0, 1e-9, 50) for value in values]
+        return by_chain(values, draws, infillers, 10**6, ["s", "s", "t", "t", "u", "u"])
+
+    plain = arm([0.59, 0.61, 0.71, 0.69, 0.80, 0.80], [""] * 6)
+    np.testing.assert_allclose(plain.values, [0.6, 0.7, 0.8])
+    painted = arm([0.63, 0.65, 0.74, 0.76, 0.85, 0.87], ["a", "b"] * 3)
+    found = painted.minus(plain)
+    assert found.value == pytest.approx(0.05)
+    of_sets, of_infillers = found.over_training
+    assert of_sets == Part(pytest.approx(0.01**2 / 3), 2)  # 0.04, 0.05, 0.06
+    assert of_infillers == Part(pytest.approx(0.02**2 / 2 / 2), 1)  # 0.74 and 0.76 over all sets
+    assert painted.spread().over_training == (Part(pytest.approx(0.11**2 / 3, rel=0.02), 2), of_infillers)
+    own = arm([0.63, 0.65, 0.74, 0.76, 0.85, 0.87], ["a", "a", "b", "b", "c", "c"])
+    assert own.minus(plain).over_training == (of_sets,), "infillers of one training set each are no more than that"
+    elsewhere = replace(plain, training_sets=("v", "w", "x"))
+    assert [part.degrees for part in painted.minus(elsewhere).over_training] == [2, 1, 2]

@@ -43,6 +43,7 @@ ARM_COLUMNS = GROUP_COLUMNS | {
     "replicates": "int64",  # chains of training
     "infillers": "int64",  # 0: nothing generated was learned from
     "classifiers": "int64",
+    "training_sets": "int64",  # with no patient in common; 1: all learned from the same patients, or these overlap
     "over_seeds": "float64",  # standard deviation of the replicates' values; NaN for one
     "training": "string",  # whose luck the interval holds beside the patients', in words; empty: patients alone
     "left_out": "int64",  # resamples of patients without a value, because a class was missing
@@ -86,6 +87,7 @@ DIFFERENCE_COLUMNS = {
     "classifiers": "int64",
     "against_infillers": "int64",
     "against_classifiers": "int64",
+    "training_sets": "int64",  # within each of which the two are compared; 1: not paired
     "left_out": "int64",
 }
 
@@ -212,7 +214,10 @@ class Comparison(Artifact):
 
     def table(self, name: str) -> pd.DataFrame:
         """Read one of `TABLES`."""
-        return pd.read_parquet(self.folder / f"{name}.parquet").astype(TABLES[name])
+        table = pd.read_parquet(self.folder / f"{name}.parquet")
+        if "training_sets" in TABLES[name] and "training_sets" not in table:  # made before there were several
+            table = table.assign(training_sets=1)
+        return table[list(TABLES[name])].astype(TABLES[name])
 
     @cached_property
     def arms(self) -> pd.DataFrame:

@@ -6,6 +6,8 @@ has run (for the plan that is written down) and when all scores are there.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,15 +46,18 @@ class Trained:
     Attributes:
         infillers: whose fills they learned from; 0 where they learned from none.
         classifiers: how many there are.
+        training_sets: from how many sets of patients with nobody in common they learned; 1 where these overlap.
     """
 
     infillers: int
     classifiers: int
+    training_sets: int = 1
 
     @classmethod
     def of(cls, evaluations: Sequence[Evaluation]) -> Trained:
-        """Count the infillers and classifiers behind the evaluations of one group."""
-        return cls(len({one.infiller for one in evaluations} - {""}), len(evaluations))
+        """Count the infillers, classifiers and training sets behind the evaluations of one group."""
+        infillers = len({one.infiller for one in evaluations} - {""})
+        return cls(infillers, len(evaluations), len(set(training_sets(evaluations))) or 1)
 
     @property
     def replicates(self) -> int:
@@ -62,9 +67,9 @@ class Trained:
     @property
     def in_interval(self) -> str:
         """Whose luck the interval holds beside that of the patients, in words; empty for none."""
-        if self.infillers > 1:
-            return "infiller and classifier seeds"
-        return "classifier seeds" if self.classifiers > 1 else ""
+        parts = ["training sets"] * (self.training_sets > 1) + ["infiller"] * (self.infillers > 1)
+        parts += ["classifier"] * (self.classifiers > 1)
+        return f"{_listed(parts)} seeds" if parts else ""
 
     @property
     def not_in_interval(self) -> str:
@@ -72,6 +77,22 @@ class Trained:
         if self.replicates > 1:
             return ""
         return "the infiller seed" if self.infillers and self.classifiers > 1 else "training"
+
+
+def training_sets(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Return a name of the training set of each classifier, where there are several that have no patient in common.
+
+    A training set is of the real patches that a classifier learned from itself. Those of pooled classifiers are held
+    against each other within each fold. Sets that overlap in part are no draws of their own, and have no names: repeats
+    of a cross-validation are such.
+    """
+    by_fold = [one.training_patients for one in evaluations]
+    names = [hashlib.sha256(json.dumps([sorted(fold) for fold in folds]).encode()).hexdigest() for folds in by_fold]
+    sets = dict(zip(names, by_fold, strict=True)).values()
+    known = all(fold for folds in sets for fold in folds)
+    within_folds = zip(*sets, strict=True) if len({len(folds) for folds in sets}) == 1 else ()
+    apart = [sum(map(len, folds)) == len(frozenset().union(*folds)) for folds in within_folds]
+    return names if len(sets) > 1 and known and apart and all(apart) else []
 
 
 @dataclass(frozen=True)
@@ -236,3 +257,8 @@ class Design:
                 fits = one.real_share == two.real_share and (one.dose == two.dose or None in (one.dose, two.dose))
                 if (one.arm, two.arm) == (arm, other) and fits:
                     yield one, two
+
+
+def _listed(words: Sequence[str]) -> str:
+    """Join words with commas, the last one with "and"."""
+    return " and ".join([", ".join(words[:-1])] * (len(words) > 1) + list(words[-1:]))

@@ -50,7 +50,8 @@ def arms_table(groups: Groups, measured: Measured, settings: CompareArmsSettings
             interval = (math.nan, math.nan) if name in BIASED else spread.interval(settings.confidence)
             rows.append((
                 *group.row, name, spread.value, *interval, spread.error, trained.replicates,
-                trained.infillers, trained.classifiers, over_seeds, trained.in_interval, spread.left_out,
+                trained.infillers, trained.classifiers, trained.training_sets, over_seeds, trained.in_interval,
+                spread.left_out,
             ))  # fmt: skip
     return pd.DataFrame(rows, columns=list(ARM_COLUMNS)).astype(ARM_COLUMNS)
 
@@ -202,6 +203,7 @@ def _difference(
         "classifiers": trained.classifiers,
         "against_infillers": other.infillers,
         "against_classifiers": other.classifiers,
+        "training_sets": trained.training_sets if first.is_paired_with(second) else 1,
         "left_out": spread.left_out,
     }
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from mammofill.comparison.comparison import GROUP_COLUMNS, SCORE_COLUMNS
-from mammofill.comparison.design import Design, Group, Recipe, Trained
+from mammofill.comparison.design import Design, Group, Recipe, Trained, training_sets
 from mammofill.comparison.plan import Asked
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation, check_same_test_set
@@ -149,13 +149,14 @@ class Groups:
                     )
                 )
                 task.advance(note=group.name)
-            infillers = [one.infiller for one in evaluations]
+            infillers, sets = [one.infiller for one in evaluations], training_sets(evaluations)
             found[group] = {
                 name: by_chain(
                     [one[name][0] for one in measured],
                     [one[name][1] for one in measured],
                     infillers,
                     self.units.limiting_patients(name),
+                    sets,
                 )
                 for name in names
             }

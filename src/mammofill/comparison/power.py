@@ -29,6 +29,8 @@ class Assumed:
         infiller_luck: standard deviation of the AUC over seeds of one infiller; two seeds of one GAN gave 0.576 and
             0.614, which is 0.027.
         classifier_luck: the same over seeds of the classifier, on the fills of one infiller.
+        training_set_luck: standard deviation of the difference of two arms over training sets with nobody in common;
+            over five of ten practice patients each it was 0.02.
     """
 
     auc: float = 0.75
@@ -36,6 +38,7 @@ class Assumed:
     seed_correlation: float = 0.65
     infiller_luck: float = 0.02
     classifier_luck: float = 0.015
+    training_set_luck: float = 0.02
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
@@ -45,6 +48,7 @@ class Assumed:
         check_setting(self, "seed_correlation", alike, f"in [correlation, 1], here [{self.correlation:g}, 1]")
         check_setting(self, "infiller_luck", self.infiller_luck >= 0, "at least 0")
         check_setting(self, "classifier_luck", self.classifier_luck >= 0, "at least 0")
+        check_setting(self, "training_set_luck", self.training_set_luck >= 0, "at least 0")
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Size:
         classifiers: for each infiller.
         comparisons: that are tested together.
         confidence, power: as in compare-arms.
+        training_sets: with nobody in common, on each of which all arms are trained with each infiller; 0 where all
+            learn from the same patients.
     """
 
     benign: int
@@ -66,6 +72,7 @@ class Size:
     comparisons: int
     confidence: float = 0.95
     power: float = 0.8
+    training_sets: int = 0
 
 
 def smallest_difference(size: Size, assumed: Assumed) -> float:
@@ -83,18 +90,20 @@ def smallest_difference(size: Size, assumed: Assumed) -> float:
     fewer = min(size.benign, size.malignant)
     if fewer < 2 or size.infillers < 2:
         return math.nan
-    chains = size.infillers * size.classifiers
+    sets = size.training_sets
+    chains = size.infillers * size.classifiers * max(sets, 1)
     of_auc = variance_of_auc(assumed.auc, size.malignant, size.benign)
     # Of each arm's mean: what only its own classifiers err, which differs between seeds, and what they err alike.
     of_seeds = of_auc * (1 - assumed.seed_correlation) / chains
     of_arm = of_auc * (assumed.seed_correlation - assumed.correlation)
     of_classifiers = assumed.classifier_luck**2 / chains
-    training = (
-        Part(assumed.infiller_luck**2 / size.infillers + of_classifiers + of_seeds, size.infillers - 1),
-        Part(of_classifiers + of_seeds, chains - 1),
-    )
+    alone = of_classifiers + of_seeds
+    infillers = Part(assumed.infiller_luck**2 / size.infillers + alone, size.infillers - 1)
+    # On training sets of their own the arms are paired: what is left of the sets, and of both arms' classifiers.
+    paired = Part(assumed.training_set_luck**2 / max(sets, 1) + 2 * alone, sets - 1)
+    training = (infillers, paired if sets else Part(alone, chains - 1))
     over_patients = Part(2 * (of_arm + of_seeds), fewer - 1)
-    spread = Spread(0.0, training, over_patients, 0, "difference", in_both=2 * of_seeds)
+    spread = Spread(0.0, training, over_patients, 0, "difference", in_both=(3 if sets else 2) * of_seeds)
     return spread.smallest_shown((1 - size.confidence) / max(size.comparisons, 1), size.power)
 
 
@@ -123,5 +132,7 @@ def what_more_would_buy(size: Size, assumed: Assumed) -> Iterator[tuple[str, flo
         ),
         "one comparison only": replace(size, comparisons=1),
     }
+    if size.training_sets:
+        larger[f"{2 * size.training_sets} training sets"] = replace(size, training_sets=2 * size.training_sets)
     for words, one in larger.items():
         yield words, smallest_difference(one, assumed)

@@ -133,7 +133,7 @@ def _luck(row: Mapping[str, Any]) -> str:
     sides = _trained(row), _trained(row, "against_")
     held = max((one.in_interval for one in sides), key=len)
     left_out = [one.not_in_interval for one in sides if one.not_in_interval]
-    held = f" and {held}" if held else ""
+    held = f"{',' if ' and ' in held else ' and'} {held}" if held else ""
     return held + (f"; that of {left_out[0]} is not in it" if left_out else "")
 
 
@@ -163,6 +163,8 @@ def _could_have_shown(row: Mapping[str, Any], groups: Groups, settings: CompareA
             f"With these {patients} patients and {trained} no true difference, however large, would have been shown in "
             f"{100 * settings.power:g} % of such studies: this one is too small to show anything."
         )
+    sets = row["training_sets"]
+    trained += f", in pairs on {sets} training sets with nobody in common," if sets > 1 else ""
     told = (
         f"With these {patients} patients and {trained} a true difference of {_plain(smallest)} would have been shown "
         f"in {100 * settings.power:g} % of such studies: a smaller one may well be there, in either direction."
@@ -193,7 +195,7 @@ def _times_trained(trained: Trained) -> str:
 
 
 def _trained(row: Mapping[str, Any], side: str = "") -> Trained:
-    return Trained(int(row[f"{side}infillers"]), int(row[f"{side}classifiers"]))
+    return Trained(int(row[f"{side}infillers"]), int(row[f"{side}classifiers"]), int(row["training_sets"]))
 
 
 def _was_asked_for(groups: Groups, row: Mapping[str, Any]) -> bool:
@@ -365,8 +367,8 @@ def _drawn_once(groups: Groups) -> Iterator[str]:
         told = ", ".join(f"{100 * share:g} %" for share in shares)
         yield (
             f"At {told} of the real patients all classifiers of an arm learned from the same ones: who these happened "
-            "to be is in no interval, and may matter more than the seed. disjoint_shares in [grid] draws others for "
-            "each."
+            "to be is in no interval, and may matter more than the seed. training_sets or disjoint_shares in [grid] "
+            "draw others for each."
         )
 
 

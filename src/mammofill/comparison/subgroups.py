@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from mammofill.comparison.design import training_sets
 from mammofill.evaluation.evaluation import Evaluation
 from mammofill.evaluation.intervals import Resamples, by_chain
 from mammofill.evaluation.settings import EvaluateSettings
@@ -219,7 +220,8 @@ def _measured(
         values.append(value)
         draws.append(drawn)
     infillers = [one.infiller for one in several]
-    spread = by_chain(values, draws, infillers, units.limiting_patients(_MEASURE)).spread()
+    limit = units.limiting_patients(_MEASURE)
+    spread = by_chain(values, draws, infillers, limit, training_sets(several)).spread()
     return (spread.value, *spread.interval(confidence))
 
 

@@ -44,6 +44,9 @@ from mammofill.ground.artifact import Artifact, LearnedFrom
 from mammofill.ground.errors import ArtifactError, SettingsError
 from mammofill.ground.seeding import stream
 
+_CLASSIFIER = "train-classifier"
+"""The way in of the patients from whose real patches a classifier itself learned."""
+
 SCORE_COLUMNS = {
     "patch_id": "string",
     "patient_id": "string",
@@ -249,6 +252,15 @@ class Evaluation(Artifact):
         """Generated patches that were learned from; None where the classifier did not say."""
         count = self.facts.get("synthetic_patches")
         return None if count is None else int(count)
+
+    @cached_property
+    def training_patients(self) -> tuple[frozenset[str], ...]:
+        """The patients from whose real patches the classifier itself learned; of pooled folds, those of each fold."""
+        ways = [one.learned_from for one in self.folds] or [self.manifest.patients_learned_from]
+        return tuple(
+            frozenset(patient for way in several if way.through == _CLASSIFIER for patient in way.patients)
+            for several in ways
+        )
 
     @property
     def images_seen(self) -> int | None:

@@ -282,15 +282,26 @@ class Replicates:
     do together (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007). Each group has the variance
     that its own replicates show: a GAN may be fickle where pasting is not.
 
+    Where classifiers learned from several training sets that have no patient in common, who is in these is luck, too,
+    and it is the same for both groups of a comparison: a difference is taken within each training set first, and its
+    variance is that between training sets, as in a design that is paired (Cochran and Cox, "Experimental designs",
+    1957, chapter 4). Infillers that painted for each of these training sets are crossed with them: the variance between
+    their means over all training sets is added. What training sets and infillers do together is in both, which is on
+    the safe side.
+
     Attributes:
         values: (k,) on the test set as it is, one per replicate.
         draws: (k, r) the same on each resample of patients.
         patients: whose number limits what the resamples can say: of the class that has fewer, for most measures.
+        training_sets: (k,) names of what each learned from; none where all learned from the same patients.
+        infillers: (k,) names of those behind each; told where training sets are.
     """
 
     values: NDArray[np.float64]
     draws: NDArray[np.float64]
     patients: int
+    training_sets: tuple[str, ...] = ()
+    infillers: tuple[str, ...] = ()
 
     @property
     def value(self) -> float:
@@ -299,21 +310,32 @@ class Replicates:
 
     def spread(self, scale: Scale = "share") -> Spread:
         """Return the mean over replicates, with its error over patients and training."""
-        return self._spread(self.value, self.draws.mean(axis=0), (self,), scale)
+        return self._spread(self.value, self.draws.mean(axis=0), self._factors, scale)
 
     def minus(self, other: Replicates) -> Spread:
         """Return how much greater this group is than another, on the same resamples of patients."""
         draws = self.draws.mean(axis=0) - other.draws.mean(axis=0)
-        return self._spread(self.value - other.value, draws, (self, other), "difference")
+        factors = (*self._factors, *other._factors)
+        if self.is_paired_with(other):
+            own, others = (one._means(one.training_sets) for one in (self, other))
+            within = Replicates(own.values - others.values, own.draws - others.draws, self.patients)
+            factors = (within, *self._crossed, *other._crossed)
+        return self._spread(self.value - other.value, draws, factors, "difference")
+
+    def is_paired_with(self, other: Replicates) -> bool:
+        """Whether both groups learned from the same training sets, of which there are several."""
+        return bool(self.training_sets) and set(self.training_sets) == set(other.training_sets)
 
     def simulated(self, random: np.random.Generator) -> NDArray[np.float64]:
         """Return values as other patients and other training would give them, (r,)."""
         mean: NDArray[np.float64] = self.draws.mean(axis=0)
-        if len(self.values) < 2:
-            return mean
-        seen, of_patches = self.over_training()
-        # These draws hold what the patches do. Where replicates agree better than that, they show nothing beyond.
-        return mean + random.standard_normal(len(mean)) * math.sqrt(max(seen.variance - of_patches, 0.0))
+        for factor in self._factors:
+            if len(factor.values) > 1:
+                seen, of_patches = factor.over_training()
+                # These draws hold what the patches do. Where replicates agree better, they show nothing beyond.
+                luck = math.sqrt(max(seen.variance - of_patches, 0.0))
+                mean = mean + random.standard_normal(len(mean)) * luck
+        return mean
 
     def over_training(self) -> tuple[Part, float]:
         """Return the variance of the mean from how two or more replicates differ, and what of it the patches do.
@@ -328,6 +350,24 @@ class Replicates:
         shared = (float(covariance.sum()) - own * count) / (count * (count - 1))
         of_patches = max((own - shared) * self._correction, 0.0)
         return Part(float(self.values.var(ddof=1)) / count, count - 1), of_patches / count
+
+    @property
+    def _factors(self) -> tuple[Replicates, ...]:
+        """What varies, each level averaged over all else: replicates, or training sets and infillers across them."""
+        return (self._means(self.training_sets), *self._crossed) if self.training_sets else (self,)
+
+    @property
+    def _crossed(self) -> tuple[Replicates, ...]:
+        """The means of infillers over the training sets for which each painted; none where each knows one of them."""
+        names = set(self.infillers)
+        pairs = set(zip(self.training_sets, self.infillers, strict=True)) if self.training_sets else set()
+        return (self._means(self.infillers),) if len(names) > 1 and len(pairs) > len(names) else ()
+
+    def _means(self, names: Sequence[str]) -> Replicates:
+        """Average the replicates of one name, in the order of the names."""
+        places = [[place for place, one in enumerate(names) if one == name] for name in sorted(set(names))]
+        values = np.array([self.values[some].mean() for some in places])
+        return Replicates(values, np.stack([self.draws[some].mean(axis=0) for some in places]), self.patients)
 
     @property
     def _correction(self) -> float:
@@ -350,9 +390,13 @@ class Replicates:
 
 
 def by_chain(
-    values: Sequence[float], draws: Sequence[NDArray[np.float64]], infillers: Sequence[str], patients: int
+    values: Sequence[float],
+    draws: Sequence[NDArray[np.float64]],
+    infillers: Sequence[str],
+    patients: int,
+    training_sets: Sequence[str] = (),
 ) -> Replicates:
-    """Make replicates of the classifiers of a group: those of one infiller are averaged.
+    """Make replicates of the classifiers of a group: those of one infiller, and one training set, are averaged.
 
     A group of one infiller has its classifiers for replicates, which then show no more than their own luck; whose luck
     that leaves out is for the caller to say.
@@ -362,15 +406,21 @@ def by_chain(
         draws: (r,) the same on each resample of patients.
         infillers: which infiller stands behind each classifier; empty for none.
         patients: see `Replicates`.
+        training_sets: from which patients each learned, where these are several sets that have nobody in common.
     """
-    several = len(set(infillers) - {""}) > 1
-    places: dict[object, list[int]] = {}
-    for place, infiller in enumerate(infillers):
-        places.setdefault((infiller or place) if several else place, []).append(place)
+    apart = len(set(training_sets)) > 1
+    several = apart or len(set(infillers) - {""}) > 1
+    sets = tuple(training_sets) if apart else ("",) * len(values)
+    places: dict[tuple[str, object], list[int]] = {}
+    for place, (known, infiller) in enumerate(zip(sets, infillers, strict=True)):
+        places.setdefault((known, (infiller or (0 if apart else place)) if several else place), []).append(place)
+    first = [some[0] for some in places.values()]
     return Replicates(
-        np.array([np.mean([values[place] for place in chain]) for chain in places.values()]),
-        np.stack([np.mean([draws[place] for place in chain], axis=0) for chain in places.values()]),
+        np.array([np.mean([values[place] for place in some]) for some in places.values()]),
+        np.stack([np.mean([draws[place] for place in some], axis=0) for some in places.values()]),
         patients,
+        tuple(sets[place] for place in first) if apart else (),
+        tuple(infillers[place] for place in first) if apart else (),
     )
 
 

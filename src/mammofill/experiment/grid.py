@@ -15,6 +15,7 @@ from typing import Any
 
 from mammofill.ground.errors import check_setting
 from mammofill.ground.seeding import derive_seed
+from mammofill.infilling.settings import TrainedInfillerSettings
 from mammofill.patches.settings import parts_of
 
 FOLDS = Path("folds")
@@ -45,6 +46,11 @@ class Grid:
             patients that has nobody in common with the others' parts, so that the luck of the draw is in the intervals,
             too. Otherwise all learn from the same patients. Not with several classifiers for each infiller: those of
             arms without one would pass for as many draws of the patients.
+        training_sets: at shares below 1 everything is trained on so many parts of the patients that have nobody in
+            common, with each infiller on each part; and infillers learn from the train split's patients who are in none
+            of these parts, once for all of them, as where a hospital with few patients has infillers of another one.
+            Fills are painted into each part's own tissue, with its own outlines; what is pasted is its own, too. With
+            0 infillers learn from the same patients as the classifiers.
         every_dose_at_every_share: all combinations; otherwise shares below the largest are tried at the dose nearest 1,
             of two as near the smaller one.
         folds: everything is made anew within each of so many folds, which test in turn, so that every patient is tested
@@ -59,6 +65,7 @@ class Grid:
     doses: tuple[float, ...] = ()
     real_shares: tuple[float, ...] = (1.0,)
     disjoint_shares: bool = False
+    training_sets: int = 0
     every_dose_at_every_share: bool = False
     folds: int = 0
     fold_repeats: int = 1
@@ -80,6 +87,18 @@ class Grid:
         check_setting(
             self, "classifiers", alone, "1 with disjoint_shares: two of one part are no two draws of patients"
         )
+        parts = min((parts_of(share) for share in shares if share < 1), default=0)
+        rest = self.training_sets == 0 or 2 <= self.training_sets < parts
+        some = (
+            f"or from 2 to {parts - 1}, so that patients are left for infillers"
+            if parts > 2
+            else "unless there is a share below a half"
+        )
+        check_setting(self, "training_sets", rest, f"0, {some}")
+        either = not (self.training_sets and self.disjoint_shares)
+        check_setting(
+            self, "training_sets", either, "0 with disjoint_shares, whose infillers learn from each part itself"
+        )
         check_setting(self, "folds", self.folds == 0 or self.folds >= 2, "at least 2, or 0 for none")
         check_setting(self, "fold_repeats", self.fold_repeats >= 1, "at least 1")
         check_setting(self, "painted_for_each", self.painted_for_each >= 1, "at least 1")
@@ -91,8 +110,14 @@ class Grid:
 
     @property
     def replicates(self) -> int:
-        """How many classifiers of each arm, dose and share there are."""
-        return self.infillers * self.classifiers
+        """How many classifiers of each arm and dose there are at a share; where there are training sets, below 1."""
+        return self.infillers * self.classifiers * max(1, self.training_sets)
+
+    def chains_at(self, share: float) -> Iterator[tuple[int, int]]:
+        """Yield the training set and the infiller of each classifier of an arm and dose at a share."""
+        several = self.training_sets if share < 1 else 0
+        for number in range(max(1, several)):
+            yield from ((number, infiller) for infiller in range(self.infillers) for _ in range(self.classifiers))
 
     def shares_of(self, arm: Arm) -> list[float]:
         """Return the shares at which an arm is trained, the largest first; with further patients at most 0.5."""
@@ -211,6 +236,8 @@ class Patients:
     """Of the train split's patients."""
     parts: tuple[int, ...] = ()
     """Which of the parts of that share, where they have nobody in common; none where there is one draw only."""
+    others: bool = False
+    """Whether it is the patients who are in none of these parts."""
 
     @property
     def place(self) -> Path:
@@ -218,6 +245,8 @@ class Patients:
         if self.share == 1:
             return Path()
         share = Path(f"shares/{self.share:g}")
+        if self.others:
+            return share / "others"
         return share / f"part-{'-'.join(map(str, self.parts))}" if self.parts else share
 
 
@@ -244,22 +273,24 @@ def cells_of(plan: Plan) -> Iterator[Cell]:
     """Yield the cells of a study, arm after arm."""
     for arm in plan.arms:
         for share, dose in plan.grid.cells_of(arm):
-            for replicate in range(plan.grid.replicates):
-                infiller = replicate // plan.grid.classifiers
+            chains = list(plan.grid.chains_at(share))
+            for replicate, (number, infiller) in enumerate(chains):
                 parts = [arm.slug]
                 parts += [f"dose-{dose:g}"] if dose is not None else []
                 parts += [f"share-{share:g}"] if share < 1 else []
+                parts += [f"set-{number}"] if share < 1 and plan.grid.training_sets else []
                 parts += [f"infiller-{infiller}"] if arm.has_infiller and plan.grid.infillers > 1 else []
-                parts += [f"seed-{replicate}"] if plan.grid.replicates > 1 else []
-                who = _drawn(share, infiller, arm, plan.grid)
+                parts += [f"seed-{replicate}"] if len(chains) > 1 else []
+                who = _drawn(share, number if plan.grid.training_sets else infiller, arm, plan.grid)
                 yield Cell(arm, who, dose, infiller, replicate, "_".join(parts))
 
 
 def _drawn(share: float, number: int, arm: Arm, grid: Grid) -> Patients:
-    """Return who the classifiers beside an infiller, and that infiller, learn from."""
-    if share == 1 or not (grid.disjoint_shares or arm.more_patients):
+    """Return who the classifiers of a training set, or beside an infiller, learn from."""
+    apart = grid.disjoint_shares or grid.training_sets > 0
+    if share == 1 or not (apart or arm.more_patients):
         return Patients(share)
-    own = number if grid.disjoint_shares else 0
+    own = number if apart else 0
     return Patients(share, (own, (own + 1) % parts_of(share)) if arm.more_patients else (own,))
 
 
@@ -281,14 +312,33 @@ def painted_with(plan: Plan) -> list[tuple[Patients, str, int]]:
 
 
 def used_infillers(plan: Plan) -> list[tuple[Patients, str, int]]:
-    """Return all infillers that something is made with: patients, infiller, number."""
+    """Return all infillers that something is made with: the patients that each learns from, infiller, number."""
     seen_through = [
         (cell.patients, cell.arm.discriminator, cell.infiller) for cell in cells_of(plan) if cell.arm.discriminator
     ]
     judged = [(Patients(), name, 0) for name in judged_infillers(plan) if plan.judging]
-    used = [*painted_with(plan), *seen_through, *judged]
+    used = [(learns_from(who, name, plan), name, number) for who, name, number in (*painted_with(plan), *seen_through)]
+    used += judged
     lending = [(who, plan.paints_with[name], number) for who, name, number in used if name in plan.paints_with]
     return list(dict.fromkeys([*lending, *used]))
+
+
+def learns_from(who: Patients, name: str, plan: Plan) -> Patients:
+    """Return whom an infiller learns from that paints for some patients: these, or all who are in no training set.
+
+    One that is not trained keeps lesions and no more: those of the patients for whom it pastes.
+    """
+    apart = (
+        plan.grid.training_sets if who.share < 1 and isinstance(plan.infillers[name], TrainedInfillerSettings) else 0
+    )
+    return Patients(who.share, tuple(range(apart)), others=True) if apart else who
+
+
+def pastes_own(cell: Cell, plan: Plan) -> bool:
+    """Say whether the fills of a cell come from an infiller that knows the lesions of the cell's training set alone."""
+    painters = [name for name in (cell.arm.infiller, cell.arm.discriminator) if name]
+    alike = all(learns_from(cell.patients, name, plan) == cell.patients for name in painters)
+    return bool(plan.grid.training_sets and cell.share < 1 and painters and alike)
 
 
 def trained_infillers(plan: Plan) -> list[tuple[Patients, str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mammofill.experiment.grid import ALL, Cell, Patients, Plan, paints_over_own
+from mammofill.experiment.grid import ALL, Cell, Patients, Plan, learns_from, paints_over_own
 
 PHANTOMS = Path("phantoms")
 MAMMOGRAMS = Path("mammograms")
@@ -44,9 +44,10 @@ def pairs_for(who: Patients, name: str, plan: Plan) -> Path:
 
 
 def infiller_at(who: Patients, name: str, number: int, plan: Plan) -> Path:
-    """Return where an infiller lies: the one with this number that is trained on these patients, or a given one."""
+    """Return where an infiller lies: the one with this number that paints for these patients, or a given one."""
     if name in plan.ready:
         return plan.ready[name]
+    who = learns_from(who, name, plan)
     return who.place / _numbered("infiller" if len(plan.infillers) == 1 else f"infillers/{name}", number, plan)
 
 

@@ -59,8 +59,11 @@ def times_trained(arm: Arm, plan: Plan) -> str:
     if trained_here(arm, plan):
         parts = [f"{grid.infillers * repeats} infillers with {grid.classifiers} classifiers each"]
     else:
-        parts = [f"{grid.replicates * repeats} classifiers"] + ["all of one infiller"] * arm.has_infiller
-    parts += ["each from patients of its own"] * (grid.disjoint_shares and min(grid.shares_of(arm)) < 1)
+        parts = [f"{grid.infillers * grid.classifiers * repeats} classifiers"]
+        parts += ["all of one infiller"] * arm.has_infiller
+    few = min(grid.shares_of(arm)) < 1
+    parts += [f"on each of {grid.training_sets} training sets"] * bool(grid.training_sets and few)
+    parts += ["each from patients of its own"] * (grid.disjoint_shares and few)
     parts += ["with as many further patients"] * arm.more_patients
     start = plan.starts.get(arm.infiller or "")
     parts += [f"infillers started from {start.name}"] if start else []

@@ -44,15 +44,25 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
     yield from (f"  {one}" for one in content["comparisons"] or ["nothing"])
     yield from (f"  not compared: {one}" for one in design_of(study.plan).not_compared())
     infillers = grid.infillers * grid.fold_repeats
+    tested = [one.group.real_share for one in design_of(study.plan).contrasts() if one.tested]
     size = Size(
-        benign, malignant, infillers, grid.classifiers, len(content["comparisons"]), settings.confidence, settings.power
+        benign,
+        malignant,
+        infillers,
+        grid.classifiers,
+        len(content["comparisons"]),
+        settings.confidence,
+        settings.power,
+        training_sets=grid.training_sets if max(tested, default=1.0) < 1 else 0,
     )
     yield ""
     yield (
         f"Smallest true difference in AUC by lesion that would be shown, if both arms have {assumed.auc:g}, their "
         f"errors over patients correlate by {assumed.correlation:g} ({assumed.seed_correlation:g} between seeds of one "
         "arm), and seeds move an AUC by "
-        f"{assumed.infiller_luck:g} (infiller) and {assumed.classifier_luck:g} (classifier):"
+        f"{assumed.infiller_luck:g} (infiller) and {assumed.classifier_luck:g} (classifier)"
+        + (f", training sets a difference by {assumed.training_set_luck:g}" if size.training_sets else "")
+        + ":"
     )
     rows = dict(what_more_would_buy(size, assumed))
     for words, smallest in rows.items():

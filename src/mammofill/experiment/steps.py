@@ -32,6 +32,7 @@ from mammofill.experiment.grid import (
     judged_infillers,
     painted_with,
     paints_over_own,
+    pastes_own,
     patients_selected_from,
     trained_here,
     trained_infillers,
@@ -129,9 +130,10 @@ def _extract_steps(plan: Plan) -> Iterator[Step]:
 def _share_steps(plan: Plan) -> Iterator[Step]:
     """Yield the patches of parts of the patients: those who are learned from, and those of the readers of fills."""
     make = stage_named("select-patches").settings_class()
-    for who in dict.fromkeys(cell.patients for cell in cells_of(plan)):
+    learned_from = [cell.patients for cell in cells_of(plan)] + [who for who, _, _ in used_infillers(plan)]
+    for who in dict.fromkeys(learned_from):
         if who.share < 1:
-            kept = make(who.share, who.parts or (0,))
+            kept = make(who.share, who.parts or (0,), who.others)
             yield _step("select-patches", {"patches": (patches_at(),)}, patches_at(who), kept, plan.seed)
     for who in patients_selected_from(plan):
         for part in range(_READERS):
@@ -142,7 +144,8 @@ def _share_steps(plan: Plan) -> Iterator[Step]:
 def _pair_steps(plan: Plan) -> Iterator[Step]:
     settings = plan.settings["pair-patches"]
     own = replace(settings, contexts="lesion", outline="own", pairs_per_patch=1)
-    for who, over_own in dict.fromkeys((who, paints_over_own(name, plan)) for who, name, _ in used_infillers(plan)):
+    paired = [*used_infillers(plan), *painted_with(plan)]
+    for who, over_own in dict.fromkeys((who, paints_over_own(name, plan)) for who, name, _ in paired):
         how, place = (own, own_pairs_at(who)) if over_own else (settings, pairs_at(who))
         yield _step("pair-patches", {"patches": (patches_at(who),)}, place, how, plan.seed)
     if plan.judging:
@@ -326,6 +329,8 @@ def _evaluation_of(cell: Cell, plan: Plan) -> Any:
     facts = {"arm": cell.arm.name, "replicate": cell.replicate, "dose": cell.dose, "real_share": cell.share}
     # An infiller from elsewhere is one, however often it is used: there its fingerprint tells, and no number.
     number = cell.infiller if trained_here(cell.arm, plan) else None
+    if number is not None and pastes_own(cell, plan):  # of one training set all are one, whatever the seed
+        number = cell.patients.parts[0]
     return replace(plan.settings["evaluate"], **facts, infiller=number)
 
 

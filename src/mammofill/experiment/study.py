@@ -77,6 +77,8 @@
     doses = [0.5, 1, 2]           # synthetic or repeated patches for each real one
     real_shares = [0.25, 0.5, 1]  # of the patients to learn from, infillers and all; at the dose nearest 1
     disjoint_shares = false       # whether each infiller at a share learns from patients of its own; classifiers = 1
+    training_sets = 0             # or: at shares below 1 so many parts of the patients to train arms on, with nobody in
+                                  # common; infillers learn from all the others, and each paints for each part
     every_dose_at_every_share = false
     folds = 5                     # cross-validation: all of it anew within each fold, and every patient is tested once
     painted_for_each = 2          # fills painted for each one of the largest dose, where an arm selects among them
