@@ -296,7 +296,7 @@ def test_a_checkpoint_of_other_networks(world: World, tmp_path: Path) -> None:
     state["networks"]["generator"]["to_image.weight"] = torch.zeros(1, 3, 1, 1)
     torch.save(state, checkpoint)
     with pytest.raises(
-        DamagedError, match=r"(?s)is of other networks or of another version .*to_image.* Delete the folder"
+        DamagedError, match=r"(?s)is of another network or of another version .*to_image.* Delete the folder"
     ):
         train_infiller(world.patches, world.pairs, tmp_path / "begun", tiny(), seed=1)
 

@@ -1,18 +1,13 @@
-"""The flow's training loop.
+"""What a step of the flow's training is; the loop is that of all infillers.
 
 Source: Liu et al., "Flow straight and fast", ICLR 2023, equation 1: on the straight line from picture to noise,
 x_t = (1 - t) x_0 + t noise, the network learns the velocity noise - x_0.
-
-Everything that is random, and the data order, follows from the seed and the images seen, so that a run that was stopped
-and continued makes the same weights, to the bit, as one that was not. Several processes each take their share of every
-batch and average their gradients, so that they make what one makes, up to the order of additions.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,22 +15,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from mammofill.ground.errors import DamagedError
 from mammofill.ground.progress import Progress, quiet
-from mammofill.ground.stopping import stop_requests
-from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_checkpoint, save_checkpoint, save_weights
-from mammofill.ground.training.data_order import passed, seeded_layers, whole_batches
+from mammofill.ground.training.checkpoint import WEIGHTS_NAME, save_weights
+from mammofill.ground.training.data_order import seeded_layers, whole_batches
 from mammofill.ground.training.distributed import has_bf16, mean_over_processes, precision_on, training_processes
 from mammofill.ground.training.early_stopping import EarlyStopping
 from mammofill.ground.training.ema import update_ema
-from mammofill.ground.training.history import History, UnseenLosses
-from mammofill.ground.training.tensorboard import TensorBoard
 from mammofill.infilling.flow.batches import Batch, Windows
 from mammofill.infilling.flow.network import VelocityNetwork
 from mammofill.infilling.flow.painter import FlowPainter
 from mammofill.infilling.flow.settings import FlowSettings
 from mammofill.infilling.lesions import Lesions
-from mammofill.infilling.previews import PreviewCases, preview_picture, write_preview
+from mammofill.infilling.previews import PreviewCases
+from mammofill.infilling.training_loop import InfillerTraining
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -85,35 +77,11 @@ def run_training(data: FlowData, previews: PreviewCases, device: str, progress: 
 
 
 def _train(fabric: Fabric, data: FlowData, previews: PreviewCases | None = None, progress: Progress = quiet) -> int:
-    training = Training(fabric, data)
-    training.resume()
-    settings, writes = data.settings, fabric.global_rank == 0
-    board = TensorBoard(settings.tensorboard if writes else None, training.images_seen)
-    with progress.task("training the infiller", training.ends) as task, stop_requests() as stop:
-        task.advance(training.images_seen)
-        for batch in training.batches():
-            training.step(batch)
-            row = training.validate()
-            finished = training.is_over()
-            if finished or row or training.passed(settings.history_every_images):
-                row |= training.record(row)
-                board.add_numbers(row, training.images_seen)
-            if previews is not None and len(previews) and (finished or training.passed(settings.preview_every_images)):
-                picture = preview_picture(training.painter(), previews)
-                write_preview(data.folder, training.images_seen, picture)
-                board.add_picture(picture, training.images_seen)
-            if writes and (finished or stop or training.passed(settings.checkpoint_every_images)):
-                training.save()
-            stop.leave()
-            task.advance(settings.schedule.batch, training.note)
-    if writes:
-        training.finish(progress)
-    board.close()
-    return training.images_seen
+    return Training(fabric, data).run(previews, progress)
 
 
-class Training:
-    """All that changes while the network learns, and the steps that change it.
+class Training(InfillerTraining[Batch]):
+    """All that changes while the flow learns, and its step.
 
     Args:
         fabric: this process.
@@ -122,7 +90,9 @@ class Training:
 
     def __init__(self, fabric: Fabric, data: FlowData) -> None:
         settings = data.settings
-        self.fabric, self.data, self.settings = fabric, data, settings
+        stopping = EarlyStopping(settings.validation.keep, settings.validation.patience)
+        super().__init__(fabric, data.folder, settings, settings.schedule.batch, stopping)
+        self.data, self.settings = data, settings
         with seeded_layers(data.seed, "flow"):
             network = VelocityNetwork(
                 data.lesions.images.shape[1], settings.network, settings.conditions, settings.target
@@ -142,51 +112,16 @@ class Training:
         self.ends = whole_batches(schedule.images, schedule.batch)
         self.windows = Windows(data.lesions, settings, data.seed)
         self.validation = self._validation_batches()
-        self.stopping = EarlyStopping(settings.validation.keep, settings.validation.patience)
-        self.history, self.images_seen = History(), 0
         self.losses: list[float] = []
         """Since the last row of the history, as far as they were looked at."""
-        self.unseen, self.note = UnseenLosses(), ""
 
-    def resume(self) -> None:
-        """Go on from the checkpoint, if there is one.
+    def batch_at(self, images_seen: int, share: tuple[int, int]) -> Batch:
+        """Make a share of a batch; see `InfillerTraining`, as of all that has no more to say here."""
+        return self.windows.batch_at(images_seen, share)
 
-        Raises:
-            DamagedError: it is of another network or of another version.
-        """
-        state = load_checkpoint(self.data.folder)
-        if state is None:
-            return
-        try:
-            self.images_seen, self.losses = state["images_seen"], state["losses"]
-            self.history = History.from_state(state["history"])
-            self.network.load_state_dict(state["network"])
-            self.kept.load_state_dict(state["kept"])
-            self.stopping.load_state(state["stopping"])
-            self.optimiser.load_state_dict(state["optimiser"])
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise DamagedError(
-                f"The checkpoint in {self.data.folder} is of another network or of another version of mammofill "
-                f"({error}). Delete the folder to start anew, or go on with the version that began it."
-            ) from error
-
-    def batches(self) -> Iterator[Batch]:
-        """Yield this process's share of each batch until the training is over; the next is made meanwhile."""
-        share = (self.fabric.global_rank, self.fabric.world_size)
-        with ThreadPoolExecutor(1) as beside:
-            upcoming = beside.submit(self.windows.batch_at, self.images_seen, share)
-            while not self.is_over():
-                batch = upcoming.result().to(self.fabric.device, self.form)
-                upcoming = beside.submit(self.windows.batch_at, self.images_seen + self.settings.schedule.batch, share)
-                yield batch
-
-    def is_over(self) -> bool:
-        """Say whether the schedule is done, or patience has run out."""
-        return self.images_seen >= self.ends or self.stopping.is_over()
-
-    def passed(self, every: int) -> bool:
-        """Say whether the last step passed a multiple of so many images."""
-        return passed(self.images_seen, self.settings.schedule.batch, every)
+    def to_device(self, batch: Batch) -> Batch:
+        """Bring a batch to where the network is."""
+        return batch.to(self.fabric.device, self.form)
 
     def step(self, batch: Batch) -> None:
         """Learn from a batch.
@@ -244,40 +179,39 @@ class Training:
         self.stopping.update(value, self.images_seen, self.kept)
         return {"validation.loss": value}
 
-    def record(self, row: Mapping[str, float]) -> dict[str, float]:
-        """Add a row to the history; return what it says besides `row`."""
-        means = {"loss": sum(self.losses) / len(self.losses)} if self.losses else {}
-        self.history.add(self.images_seen, **row, **means)
-        self.losses = []
-        if self.fabric.global_rank == 0:
-            self.history.write(self.data.folder)
-        return means
+    def means(self, batch: Batch) -> dict[str, float]:
+        """Return the mean loss since the last row of the history."""
+        losses, self.losses = self.losses, []
+        return {"loss": sum(losses) / len(losses)} if losses else {}
 
     def painter(self) -> FlowPainter:
         """Return a painter with the EMA as it is, which begins with noise: previews show what was learned."""
         sampling = replace(self.settings.sampling, begin_time=1.0)
         return FlowPainter(self.kept, self.settings.target, sampling, bf16=self.bf16)
 
-    def save(self) -> None:
-        """Write a checkpoint, unless a loss is not finite any more."""
-        self.look()
-        save_checkpoint(self.data.folder, {
-            "images_seen": self.images_seen,
+    def state(self) -> dict[str, Any]:
+        """Return the losses, both networks and the optimiser."""
+        return {
             "losses": self.losses,
-            "history": self.history.state(),
             "network": self.network.state_dict(),
             "kept": self.kept.state_dict(),
-            "stopping": self.stopping.state(),
             "optimiser": self.optimiser.state_dict(),
-        })  # fmt: skip
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take these up."""
+        self.losses = state["losses"]
+        self.network.load_state_dict(state["network"])
+        self.kept.load_state_dict(state["kept"])
+        self.optimiser.load_state_dict(state["optimiser"])
 
     def finish(self, progress: Progress) -> None:
         """Write the weights that are kept, and the history."""
         if self.stopping.weights is not None:
             self.kept.load_state_dict(self.stopping.weights)
             progress.say(f"Kept the flow after {self.stopping.images_seen} images, the best by validation loss.")
-        save_weights(self.data.folder / WEIGHTS_NAME, self.kept)
-        self.history.write(self.data.folder)
+        save_weights(self.folder / WEIGHTS_NAME, self.kept)
+        self.history.write(self.folder)
 
     def _validation_batches(self) -> list[Batch]:
         if self.data.validated is None:

@@ -1,15 +1,12 @@
-"""The GAN's training loop: pre-training on the perceptual loss, then turns of discriminator and generator.
+"""What a step of the GAN's training is: pre-training on the perceptual loss, then turns of discriminator and generator.
 
-Everything that is random, and the data order, follows from the seed and the images seen, so that a run that was stopped
-and continued makes the same weights, to the bit, as one that was not. Several processes each take their share of every
-batch and average their gradients, so that they make what one makes, up to the order of additions.
+The loop is that of all infillers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -19,22 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from mammofill.ground.backbone import DISCRIMINATOR_NAME
-from mammofill.ground.errors import DamagedError, TrainingError
+from mammofill.ground.errors import TrainingError
 from mammofill.ground.progress import Progress, quiet
-from mammofill.ground.stopping import stop_requests
-from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_checkpoint, save_checkpoint, save_weights
-from mammofill.ground.training.data_order import passed, whole_batches
+from mammofill.ground.training.checkpoint import WEIGHTS_NAME, save_weights
+from mammofill.ground.training.data_order import whole_batches
 from mammofill.ground.training.distributed import mean_over_processes, training_processes
 from mammofill.ground.training.early_stopping import EarlyStopping
-from mammofill.ground.training.history import History, UnseenLosses
-from mammofill.ground.training.tensorboard import TensorBoard
 from mammofill.infilling.gan.batches import Batch, batch_at
 from mammofill.infilling.gan.networks import Networks
 from mammofill.infilling.gan.painter import GeneratorPainter
 from mammofill.infilling.gan.settings import GanSettings
 from mammofill.infilling.gan.validation import Validation
 from mammofill.infilling.lesions import Lesions
-from mammofill.infilling.previews import PreviewCases, preview_picture, write_preview
+from mammofill.infilling.previews import PreviewCases
+from mammofill.infilling.training_loop import InfillerTraining
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -133,36 +128,11 @@ def run_training(data: GanData, previews: PreviewCases, device: str, progress: P
 
 
 def _train(fabric: Fabric, data: GanData, previews: PreviewCases | None = None, progress: Progress = quiet) -> int:
-    training = Training(fabric, data)
-    training.resume()
-    batch_size = data.settings.schedule.batch
-    writes = fabric.global_rank == 0
-    board = TensorBoard(data.settings.tensorboard if writes else None, training.images_seen)
-    with progress.task("training the infiller", training.ends) as task, stop_requests() as stop:
-        task.advance(training.images_seen)
-        for batch in training.batches():
-            training.step(batch)
-            row = training.validate()
-            finished = training.is_over()
-            if finished or row or training.passed(data.settings.history_every_images):
-                row |= training.record(batch, row)
-                board.add_numbers(row, training.images_seen)
-            if previews is not None and len(previews) and training.shows_preview(finished):
-                picture = preview_picture(GeneratorPainter(training.networks.kept), previews)
-                write_preview(data.folder, training.images_seen, picture)
-                board.add_picture(picture, training.images_seen)
-            if writes and (finished or stop or training.passed(data.settings.checkpoint_every_images)):
-                training.save()
-            stop.leave()
-            task.advance(batch_size, training.note)
-    if writes:
-        training.finish(progress)
-    board.close()
-    return training.images_seen
+    return Training(fabric, data).run(previews, progress)
 
 
-class Training:
-    """All that changes while the networks learn, and the steps that change it.
+class Training(InfillerTraining[Batch]):
+    """All that changes while the networks learn, and their step.
 
     Args:
         fabric: this process.
@@ -171,7 +141,9 @@ class Training:
 
     def __init__(self, fabric: Fabric, data: GanData) -> None:
         settings = data.settings
-        self.fabric, self.data, self.settings = fabric, data, settings
+        stopping = EarlyStopping(settings.validation.keep, settings.validation.patience)
+        super().__init__(fabric, data.folder, settings, settings.schedule.batch, stopping)
+        self.data, self.settings = data, settings
         self.networks = Networks(data.lesions.images.shape[1], data.features, settings, data.seed)
         self.networks.to(fabric.device)
         self.first_turns, self.later_turns = _turns(self.networks, settings)
@@ -181,61 +153,19 @@ class Training:
         self.ends = self.pretraining_ends + whole_batches(alternation, settings.schedule.batch)
         watched = data.validated
         self.validation = Validation(watched, data.features, settings, data.seed) if watched is not None else None
-        self.stopping = EarlyStopping(settings.validation.keep, settings.validation.patience)
-        self.history = History()
-        self.images_seen, self.turn_number, self.steps_in_turn = 0, 0, 0
+        self.turn_number, self.steps_in_turn = 0, 0
         self.recent: list[Mapping[str, Tensor | float]] = []
         """Losses of the last steps of this turn, as many as a burst has."""
         self.sums: dict[str, list[float]] = {}
         """Sum and number of each loss since the last row of the history, as far as they were looked at."""
-        self.unseen, self.note = UnseenLosses(), ""
 
-    def resume(self) -> None:
-        """Go on from the checkpoint, if there is one.
+    def batch_at(self, images_seen: int, share: tuple[int, int]) -> Batch:
+        """Make a share of a batch; see `InfillerTraining`, as of all that has no more to say here."""
+        return batch_at(self.data.lesions, images_seen, self.settings, self.data.seed, share)
 
-        Raises:
-            DamagedError: it is of other networks or of another version.
-        """
-        state = load_checkpoint(self.data.folder)
-        if state is None:
-            return
-        try:
-            self.images_seen, self.turn_number = state["images_seen"], state["turn_number"]
-            self.steps_in_turn, self.recent, self.sums = state["steps_in_turn"], state["recent"], state["sums"]
-            self.history = History.from_state(state["history"])
-            self.networks.load_state(state["networks"])
-            self.stopping.load_state(state["stopping"])
-            for name, optimiser in self.optimisers.items():
-                optimiser.load_state_dict(state["optimisers"][name])
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise DamagedError(
-                f"The checkpoint in {self.data.folder} is of other networks or of another version of mammofill "
-                f"({error}). Delete the folder to start anew, or go on with the version that began it."
-            ) from error
-
-    def batches(self) -> Iterator[Batch]:
-        """Yield this process's share of each batch until the training is over; the next is made meanwhile."""
-        data, size = self.data, self.settings.schedule.batch
-        share = (self.fabric.global_rank, self.fabric.world_size)
-        with ThreadPoolExecutor(1) as beside:
-            upcoming = beside.submit(batch_at, data.lesions, self.images_seen, self.settings, data.seed, share)
-            while not self.is_over():
-                batch = upcoming.result().to(self.fabric.device, channels_last=self.settings.engine.channels_last)
-                after = self.images_seen + size
-                upcoming = beside.submit(batch_at, data.lesions, after, self.settings, data.seed, share)
-                yield batch
-
-    def is_over(self) -> bool:
-        """Say whether the schedule is done, or patience has run out."""
-        return self.images_seen >= self.ends or self.stopping.is_over()
-
-    def passed(self, every: int) -> bool:
-        """Say whether the last step passed a multiple of so many images."""
-        return passed(self.images_seen, self.settings.schedule.batch, every)
-
-    def shows_preview(self, finished: bool) -> bool:
-        """Say whether it is time for a preview."""
-        return finished or self.passed(self.settings.preview_every_images)
+    def to_device(self, batch: Batch) -> Batch:
+        """Bring a batch to where the networks are."""
+        return batch.to(self.fabric.device, channels_last=self.settings.engine.channels_last)
 
     def step(self, batch: Batch) -> None:
         """Learn from a batch, and see whose turn is next.
@@ -286,41 +216,50 @@ class Training:
         self.stopping.update(value, self.images_seen, self.networks.kept)
         return {f"validation.{self.settings.validation.measure}": value}
 
+    def means(self, batch: Batch) -> dict[str, float]:
+        """Return the mean losses since the last row of the history, and what fills of the last batch are like."""
+        means = {name: total / count for name, (total, count) in sorted(self.sums.items())}
+        self.sums = {}
+        fills = self.networks.measure_fills(batch)
+        values = mean_over_processes(self.fabric, [], torch.tensor(list(fills.values()), device=self.fabric.device))
+        return means | dict(zip(fills, values.tolist(), strict=True))
+
     def record(self, batch: Batch, row: Mapping[str, float]) -> dict[str, float]:
-        """Add a row of mean losses to the history; return what it says besides `row`.
+        """Add a row to the history; return what it says besides `row`.
 
         Raises:
             TrainingError: the networks have collapsed.
         """
-        means = {name: total / count for name, (total, count) in sorted(self.sums.items())}
-        fills = self.networks.measure_fills(batch)
-        values = mean_over_processes(self.fabric, [], torch.tensor(list(fills.values()), device=self.fabric.device))
-        means |= dict(zip(fills, values.tolist(), strict=True))
-        self.history.add(self.images_seen, **row, **means)
-        self.sums = {}
+        means = super().record(batch, row)
         check_not_collapsed(self.history.rows, self.pretraining_ends)
-        if self.fabric.global_rank == 0:
-            self.history.write(self.data.folder)
         return means
 
-    def save(self) -> None:
-        """Write a checkpoint, unless a loss is not finite any more."""
-        self.look()
-        save_checkpoint(self.data.folder, {
-            "images_seen": self.images_seen,
+    def painter(self) -> GeneratorPainter:
+        """Return a painter with the EMA as it is."""
+        return GeneratorPainter(self.networks.kept)
+
+    def state(self) -> dict[str, Any]:
+        """Return whose turn it is, the losses, the networks and their optimisers."""
+        return {
             "turn_number": self.turn_number,
             "steps_in_turn": self.steps_in_turn,
             "recent": [{name: float(loss) for name, loss in one.items()} for one in self.recent],
             "sums": self.sums,
-            "history": self.history.state(),
             "networks": self.networks.state(),
-            "stopping": self.stopping.state(),
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
-        })  # fmt: skip
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take these up."""
+        self.turn_number, self.steps_in_turn = state["turn_number"], state["steps_in_turn"]
+        self.recent, self.sums = state["recent"], state["sums"]
+        self.networks.load_state(state["networks"])
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
 
     def finish(self, progress: Progress) -> None:
         """Write the weights that are kept, and the history."""
-        folder, stopping = self.data.folder, self.stopping
+        folder, stopping = self.folder, self.stopping
         if stopping.weights is not None:
             self.networks.kept.load_state_dict(stopping.weights)
             measure = self.settings.validation.measure
