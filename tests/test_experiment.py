@@ -502,6 +502,7 @@ def test_infillers_learn_from_those_who_are_in_no_training_set_and_paint_for_eac
                 part / f"synthetic/flow_{number}",
             )
             assert steps[f"evaluations/flow_{slug}"].settings.infiller == number
+            assert steps[f"evaluations/flow_{slug}"].settings.training_set == one
             assert steps[f"evaluations/pasted_{slug}"].settings.infiller == one, "whose lesions, whatever the seed"
             assert steps[f"classifiers/real_share-0.2_set-{one}_seed-{2 * one + number}"].seed == 2 * one + number
     told = content_of(study)["arms"]
@@ -516,10 +517,21 @@ def test_infillers_learn_from_those_who_are_in_no_training_set_and_paint_for_eac
         (
             "training_sets = 3",
             "training_sets = 5",
-            r"training_sets must be 0, or from 2 to 4, so that patients are left",
+            r"training_sets must be 0, or 2 to 4, so that patients are left",
         ),
-        ("training_sets = 3", "training_sets = 1", r"training_sets must be 0, or from 2 to 4"),
-        ("[0.2, 1]", "[1]", r"training_sets must be 0, unless there is a share below a half, but is 3"),
+        ("training_sets = 3", "training_sets = 1", r"training_sets must be 0, or 2 to 4"),
+        ("[0.2, 1]", "[1]", r"0, or more where the largest share below 1 is at most a third, but is 3"),
+        (
+            "training_sets = 3",
+            "training_sets = 3\nfolds = 2",
+            r"training_sets must be 0 with folds, whose training sets",
+        ),
+        (
+            "shares = [0.2]",
+            "shares = [0.2]\nmore_patients = true",
+            r"'real' has more_patients, so training_sets in \[grid\] may be at most 2",
+        ),
+        ("[grid]", "[judge-infiller]\n[grid]", r"judged at a share of 1, but 'real', .* is trained at 0.2 only. Add 1"),
         ("training_sets = 3", "training_sets = 3\ndisjoint_shares = true", r"training_sets must be 0 with disjoint_sh"),
     ],
 )

@@ -218,12 +218,22 @@ def test_arms_on_the_same_training_sets_are_compared_in_pairs(tmp_path: Path) ->
     filled = on_training_sets(tmp_path, "filled", 4.0, whose, dose=1.0, infillers=["f" * 64])
     found = compare_arms([*plain, *filled], tmp_path / "comparison", FEW)
     row = one_row(found.differences, measure="auc")
-    assert (row["training_sets"], row["infillers"], row["classifiers"]) == (3, 1, 6)
+    assert (row["paired"], row["training_sets"], row["infillers"], row["classifiers"]) == (True, 3, 1, 6)
     assert one_row(found.arms, arm="plain", measure="auc")["training_sets"] == 3
     assert one_row(found.arms, arm="plain", measure="auc")["training"] == "training sets and classifier seeds"
     others = on_training_sets(tmp_path, "others", 4.0, ("g", "h", "i", "j"), dose=1.0)
     row = one_row(compare_arms([*plain, *others], tmp_path / "apart", FEW).differences, measure="auc")
-    assert row["training_sets"] == 1, "who learned from other patients is no pair"
+    assert not row["paired"], "who learned from other patients is no pair"
+    assert (row["training_sets"], row["against_training_sets"]) == (4, 3)
+    numbered, painted = (
+        [
+            make_evaluation(tmp_path / f"{arm}-{k}", arm, 1.0, seed=k, real_share=0.1, training_set=k % 3, dose=dose)
+            for k in range(6)
+        ]
+        for arm, dose in (("numbered", None), ("painted", 1.0))
+    )
+    row = one_row(compare_arms([*numbered, *painted], tmp_path / "numbered-sets", FEW).differences, measure="auc")
+    assert row["paired"], "a study numbers its training sets: who learns from fills alone has no patients of its own"
     overlapping = on_training_sets(tmp_path, "overlapping", 4.0, ("a b", "b c", "c d"), dose=1.0)
     found = compare_arms([*plain, *overlapping], tmp_path / "overlapping-sets", FEW)
     assert one_row(found.arms, arm="overlapping", measure="auc")["training_sets"] == 1, "no draws of their own"

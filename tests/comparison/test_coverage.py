@@ -269,5 +269,7 @@ def test_a_difference_is_taken_within_training_sets() -> None:
     assert painted.spread().over_training == (Part(pytest.approx(0.11**2 / 3, rel=0.02), 2), of_infillers)
     own = arm([0.63, 0.65, 0.74, 0.76, 0.85, 0.87], ["a", "a", "b", "b", "c", "c"])
     assert own.minus(plain).over_training == (of_sets,), "infillers of one training set each are no more than that"
+    uneven = by_chain([0.5, 0.7, 0.9, 0.6], [np.zeros(3)] * 4, ["a", "b", "a", "a"], 9, ["s", "s", "t", "u"])
+    assert uneven.value == pytest.approx((0.6 + 0.9 + 0.6) / 3), "a mean of training sets"
     elsewhere = replace(plain, training_sets=("v", "w", "x"))
     assert [part.degrees for part in painted.minus(elsewhere).over_training] == [2, 1, 2]

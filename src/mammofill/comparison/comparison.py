@@ -40,7 +40,7 @@ ARM_COLUMNS = GROUP_COLUMNS | {
     "low": "float64",  # of the interval over patients and training; NaN where it cannot be had
     "high": "float64",
     "standard_error": "float64",
-    "replicates": "int64",  # chains of training
+    "replicates": "int64",  # infillers, or classifiers where there are none
     "infillers": "int64",  # 0: nothing generated was learned from
     "classifiers": "int64",
     "training_sets": "int64",  # with no patient in common; 1: all learned from the same patients, or these overlap
@@ -87,7 +87,9 @@ DIFFERENCE_COLUMNS = {
     "classifiers": "int64",
     "against_infillers": "int64",
     "against_classifiers": "int64",
-    "training_sets": "int64",  # within each of which the two are compared; 1: not paired
+    "training_sets": "int64",  # of the arm, as above
+    "against_training_sets": "int64",
+    "paired": "bool",  # whether these are the same ones, and the two are compared within each
     "left_out": "int64",
 }
 
@@ -198,6 +200,10 @@ TABLES: dict[str, dict[str, str]] = {
 """Name of a table -> its columns and their types."""
 
 
+_BEFORE_TRAINING_SETS = {"training_sets": 1, "against_training_sets": 1, "paired": False}
+"""What tables say that were made before arms could have several."""
+
+
 class Comparison(Artifact):
     """The arms of a study against each other on one test set: ``sentences`` says in words what was shown.
 
@@ -215,8 +221,8 @@ class Comparison(Artifact):
     def table(self, name: str) -> pd.DataFrame:
         """Read one of `TABLES`."""
         table = pd.read_parquet(self.folder / f"{name}.parquet")
-        if "training_sets" in TABLES[name] and "training_sets" not in table:  # made before there were several
-            table = table.assign(training_sets=1)
+        lacking = {column: value for column, value in _BEFORE_TRAINING_SETS.items() if column in TABLES[name]}
+        table = table.assign(**{column: value for column, value in lacking.items() if column not in table})
         return table[list(TABLES[name])].astype(TABLES[name])
 
     @cached_property

@@ -82,17 +82,20 @@ class Trained:
 def training_sets(evaluations: Sequence[Evaluation]) -> list[str]:
     """Return a name of the training set of each classifier, where there are several that have no patient in common.
 
-    A training set is of the real patches that a classifier learned from itself. Those of pooled classifiers are held
-    against each other within each fold. Sets that overlap in part are no draws of their own, and have no names: repeats
-    of a cross-validation are such.
+    By their numbers, where a study told these; else by the patients from whose real patches each classifier learned.
+    Sets that overlap in part are no draws of their own, and have no names: those of pooled folds are such.
     """
-    by_fold = [one.training_patients for one in evaluations]
-    names = [hashlib.sha256(json.dumps([sorted(fold) for fold in folds]).encode()).hexdigest() for folds in by_fold]
-    sets = dict(zip(names, by_fold, strict=True)).values()
-    known = all(fold for folds in sets for fold in folds)
-    within_folds = zip(*sets, strict=True) if len({len(folds) for folds in sets}) == 1 else ()
-    apart = [sum(map(len, folds)) == len(frozenset().union(*folds)) for folds in within_folds]
-    return names if len(sets) > 1 and known and apart and all(apart) else []
+    numbers = [one.training_set for one in evaluations]
+    if None not in numbers:
+        return [f"number {one}" for one in numbers] if len(set(numbers)) > 1 else []
+    learned = [one.training_patients for one in evaluations]
+    sets = set(learned)
+    apart = all(sets) and sum(map(len, sets)) == len(frozenset().union(*sets))
+    return [_digest(one) for one in learned] if len(sets) > 1 and apart else []
+
+
+def _digest(patients: frozenset[str]) -> str:
+    return hashlib.sha256(json.dumps(sorted(patients)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,9 @@ def _difference(
         "classifiers": trained.classifiers,
         "against_infillers": other.infillers,
         "against_classifiers": other.classifiers,
-        "training_sets": trained.training_sets if first.is_paired_with(second) else 1,
+        "training_sets": trained.training_sets,
+        "against_training_sets": other.training_sets,
+        "paired": first.is_paired_with(second),
         "left_out": spread.left_out,
     }
 

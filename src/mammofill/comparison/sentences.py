@@ -163,8 +163,8 @@ def _could_have_shown(row: Mapping[str, Any], groups: Groups, settings: CompareA
             f"With these {patients} patients and {trained} no true difference, however large, would have been shown in "
             f"{100 * settings.power:g} % of such studies: this one is too small to show anything."
         )
-    sets = row["training_sets"]
-    trained += f", in pairs on {sets} training sets with nobody in common," if sets > 1 else ""
+    if row["paired"]:
+        trained += f", in pairs on {row['training_sets']} training sets with nobody in common,"
     told = (
         f"With these {patients} patients and {trained} a true difference of {_plain(smallest)} would have been shown "
         f"in {100 * settings.power:g} % of such studies: a smaller one may well be there, in either direction."
@@ -195,7 +195,8 @@ def _times_trained(trained: Trained) -> str:
 
 
 def _trained(row: Mapping[str, Any], side: str = "") -> Trained:
-    return Trained(int(row[f"{side}infillers"]), int(row[f"{side}classifiers"]), int(row["training_sets"]))
+    infillers, classifiers, sets = (int(row[f"{side}{of}"]) for of in ("infillers", "classifiers", "training_sets"))
+    return Trained(infillers, classifiers, sets)
 
 
 def _was_asked_for(groups: Groups, row: Mapping[str, Any]) -> bool:

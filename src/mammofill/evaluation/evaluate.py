@@ -107,6 +107,7 @@ def evaluate(
                 "arm": settings.arm or Path(out).name,
                 "replicate": settings.replicate,
                 "infiller": settings.infiller,
+                "training_set": settings.training_set,
                 **what_was_learned(classifier),
                 "dose": settings.dose,
                 "real_share": settings.real_share,

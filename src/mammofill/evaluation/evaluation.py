@@ -253,14 +253,17 @@ class Evaluation(Artifact):
         count = self.facts.get("synthetic_patches")
         return None if count is None else int(count)
 
+    @property
+    def training_set(self) -> int | None:
+        """Number of its training set among those of a study, with no patient in common; None where none was told."""
+        number = self.facts.get("training_set")
+        return None if number is None else int(number)
+
     @cached_property
-    def training_patients(self) -> tuple[frozenset[str], ...]:
-        """The patients from whose real patches the classifier itself learned; of pooled folds, those of each fold."""
-        ways = [one.learned_from for one in self.folds] or [self.manifest.patients_learned_from]
-        return tuple(
-            frozenset(patient for way in several if way.through == _CLASSIFIER for patient in way.patients)
-            for several in ways
-        )
+    def training_patients(self) -> frozenset[str]:
+        """The patients from whose real patches the classifier itself learned; of pooled folds, those of all of them."""
+        ways = [way for one in self.folds for way in one.learned_from] or self.manifest.patients_learned_from
+        return frozenset(patient for way in ways if way.through == _CLASSIFIER for patient in way.patients)
 
     @property
     def images_seen(self) -> int | None:

@@ -305,16 +305,16 @@ class Replicates:
 
     @property
     def value(self) -> float:
-        """Mean over the replicates."""
-        return float(self.values.mean())
+        """Mean over the replicates, of each training set first."""
+        return float(self._factors[0].values.mean())
 
     def spread(self, scale: Scale = "share") -> Spread:
         """Return the mean over replicates, with its error over patients and training."""
-        return self._spread(self.value, self.draws.mean(axis=0), self._factors, scale)
+        return self._spread(self.value, self._mean_draws, self._factors, scale)
 
     def minus(self, other: Replicates) -> Spread:
         """Return how much greater this group is than another, on the same resamples of patients."""
-        draws = self.draws.mean(axis=0) - other.draws.mean(axis=0)
+        draws = self._mean_draws - other._mean_draws
         factors = (*self._factors, *other._factors)
         if self.is_paired_with(other):
             own, others = (one._means(one.training_sets) for one in (self, other))
@@ -328,7 +328,7 @@ class Replicates:
 
     def simulated(self, random: np.random.Generator) -> NDArray[np.float64]:
         """Return values as other patients and other training would give them, (r,)."""
-        mean: NDArray[np.float64] = self.draws.mean(axis=0)
+        mean = self._mean_draws
         for factor in self._factors:
             if len(factor.values) > 1:
                 seen, of_patches = factor.over_training()
@@ -350,6 +350,12 @@ class Replicates:
         shared = (float(covariance.sum()) - own * count) / (count * (count - 1))
         of_patches = max((own - shared) * self._correction, 0.0)
         return Part(float(self.values.var(ddof=1)) / count, count - 1), of_patches / count
+
+    @property
+    def _mean_draws(self) -> NDArray[np.float64]:
+        """(r,) the value on each resample of patients."""
+        means: NDArray[np.float64] = self._factors[0].draws.mean(axis=0)
+        return means
 
     @property
     def _factors(self) -> tuple[Replicates, ...]:

@@ -17,6 +17,8 @@ class EvaluateSettings:
         replicate: number of the classifier, from 0, among those of one arm, dose and share.
         infiller: number of the infiller, from 0, whose fills it learned from; classifiers of one infiller are one
             replicate of the chain from infiller to classifier. Left out, infillers are known by their fingerprints.
+        training_set: number of the training set, from 0, where all arms are trained on several that have no patient in
+            common; arms are compared within each. Left out, it is seen from whom each classifier learned.
         dose: synthetic or repeated patches for each real one that the classifier learned from; left out where there
             are none, or where nobody counted.
         real_share: share of the train split's patients that the classifier learned from, in (0, 1].
@@ -35,6 +37,7 @@ class EvaluateSettings:
     arm: str = ""
     replicate: int = 0
     infiller: int | None = None
+    training_set: int | None = None
     dose: float | None = None
     real_share: float = 1.0
     split: str = "test"
@@ -51,6 +54,8 @@ class EvaluateSettings:
         """Refuse nonsense."""
         check_setting(self, "replicate", self.replicate >= 0, "at least 0")
         check_setting(self, "infiller", self.infiller is None or self.infiller >= 0, "at least 0, or left out")
+        numbered = self.training_set is None or self.training_set >= 0
+        check_setting(self, "training_set", numbered, "at least 0, or left out")
         check_setting(self, "dose", self.dose is None or self.dose > 0, "above 0, or left out")
         check_setting(self, "real_share", 0 < self.real_share <= 1, "in (0, 1]")
         splits = ("train", "validation", "test")

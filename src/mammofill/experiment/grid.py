@@ -90,11 +90,14 @@ class Grid:
         parts = min((parts_of(share) for share in shares if share < 1), default=0)
         rest = self.training_sets == 0 or 2 <= self.training_sets < parts
         some = (
-            f"or from 2 to {parts - 1}, so that patients are left for infillers"
+            f"2 to {parts - 1}, so that patients are left for infillers"
             if parts > 2
-            else "unless there is a share below a half"
+            else "more where the largest share below 1 is at most a third"
         )
-        check_setting(self, "training_sets", rest, f"0, {some}")
+        check_setting(self, "training_sets", rest, f"0, or {some}")
+        check_setting(
+            self, "training_sets", not (self.training_sets and self.folds), "0 with folds, whose training sets overlap"
+        )
         either = not (self.training_sets and self.disjoint_shares)
         check_setting(
             self, "training_sets", either, "0 with disjoint_shares, whose infillers learn from each part itself"
@@ -103,20 +106,23 @@ class Grid:
         check_setting(self, "fold_repeats", self.fold_repeats >= 1, "at least 1")
         check_setting(self, "painted_for_each", self.painted_for_each >= 1, "at least 1")
         check_setting(self, "fold_repeats", self.fold_repeats == 1 or self.folds > 0, "1 where there are no folds")
-        cells = max(1, len(self.doses)) * len(shares)
-        trained = self.replicates * max(1, self.folds) * self.fold_repeats * cells
+        cells = max(1, len(self.doses)) * max(1, self.folds) * self.fold_repeats
+        trained = cells * sum(self.replicates_at(share) for share in shares)
         few = f"such that each arm is trained at most {_MOST_TRAININGS:,} times in all (it would be {trained:,} times)"
         check_setting(self, "infillers", trained <= _MOST_TRAININGS, few)
 
     @property
     def replicates(self) -> int:
-        """How many classifiers of each arm and dose there are at a share; where there are training sets, below 1."""
-        return self.infillers * self.classifiers * max(1, self.training_sets)
+        """How many classifiers of each arm and dose there are on each training set."""
+        return self.infillers * self.classifiers
+
+    def replicates_at(self, share: float) -> int:
+        """Return how many there are at a share."""
+        return self.replicates * (max(1, self.training_sets) if share < 1 else 1)
 
     def chains_at(self, share: float) -> Iterator[tuple[int, int]]:
         """Yield the training set and the infiller of each classifier of an arm and dose at a share."""
-        several = self.training_sets if share < 1 else 0
-        for number in range(max(1, several)):
+        for number in range(self.replicates_at(share) // self.replicates):
             yield from ((number, infiller) for infiller in range(self.infillers) for _ in range(self.classifiers))
 
     def shares_of(self, arm: Arm) -> list[float]:
@@ -291,7 +297,9 @@ def _drawn(share: float, number: int, arm: Arm, grid: Grid) -> Patients:
     if share == 1 or not (apart or arm.more_patients):
         return Patients(share)
     own = number if apart else 0
-    return Patients(share, (own, (own + 1) % parts_of(share)) if arm.more_patients else (own,))
+    # Beside training sets there are others' parts to take: two of these arms must have nobody in common either.
+    further = (own + (grid.training_sets or 1)) % parts_of(share)
+    return Patients(share, (own, further) if arm.more_patients else (own,))
 
 
 def folds_of(plan: Plan) -> list[Fold]:
@@ -339,6 +347,13 @@ def pastes_own(cell: Cell, plan: Plan) -> bool:
     painters = [name for name in (cell.arm.infiller, cell.arm.discriminator) if name]
     alike = all(learns_from(cell.patients, name, plan) == cell.patients for name in painters)
     return bool(plan.grid.training_sets and cell.share < 1 and painters and alike)
+
+
+def training_set_of(cell: Cell, plan: Plan) -> int | None:
+    """Return the number of a cell's training set, where there are several with nobody in common."""
+    grid, parts = plan.grid, cell.patients.parts
+    apart = grid.training_sets > 0 or (grid.disjoint_shares and not cell.arm.more_patients)
+    return parts[0] if parts and apart and not grid.folds else None
 
 
 def trained_infillers(plan: Plan) -> list[tuple[Patients, str, int]]:

@@ -59,7 +59,7 @@ def times_trained(arm: Arm, plan: Plan) -> str:
     if trained_here(arm, plan):
         parts = [f"{grid.infillers * repeats} infillers with {grid.classifiers} classifiers each"]
     else:
-        parts = [f"{grid.infillers * grid.classifiers * repeats} classifiers"]
+        parts = [f"{grid.replicates * repeats} classifiers"]
         parts += ["all of one infiller"] * arm.has_infiller
     few = min(grid.shares_of(arm)) < 1
     parts += [f"on each of {grid.training_sets} training sets"] * bool(grid.training_sets and few)

@@ -36,6 +36,7 @@ from mammofill.experiment.grid import (
     patients_selected_from,
     trained_here,
     trained_infillers,
+    training_set_of,
     used_infillers,
 )
 from mammofill.experiment.places import (
@@ -331,7 +332,7 @@ def _evaluation_of(cell: Cell, plan: Plan) -> Any:
     number = cell.infiller if trained_here(cell.arm, plan) else None
     if number is not None and pastes_own(cell, plan):  # of one training set all are one, whatever the seed
         number = cell.patients.parts[0]
-    return replace(plan.settings["evaluate"], **facts, infiller=number)
+    return replace(plan.settings["evaluate"], **facts, infiller=number, training_set=training_set_of(cell, plan))
 
 
 def _external_of(cell: Cell, plan: Plan) -> Any:

@@ -118,6 +118,7 @@ from mammofill.experiment.steps import Step, steps_of
 from mammofill.experiment.tables import merged, place, stage_settings
 from mammofill.ground.errors import SettingsError, did_you_mean
 from mammofill.pairing.hole import HoleSettings, widest
+from mammofill.patches.settings import parts_of
 
 _ONCE = ("phantom", "ingest", "extract-patches", "pair-patches", "synthesize", "select-synthetic", "evaluate",
          "compare-arms", "judge-infiller", "write-report")  # fmt: skip
@@ -276,7 +277,15 @@ def _arms(
 def _judging(content: Mapping[str, Any], arms: list[Arm], path: Path) -> tuple[Arm, ...]:
     if "judge-infiller" not in content:
         return ()
-    return judging_arms(arms, f"{path} [judge-infiller]", "an infiller is judged")
+    where, what = f"{path} [judge-infiller]", "an infiller is judged"
+    fitting = judging_arms(arms, where, what)
+    whole = [arm for arm in arms if not arm.shares or 1 in arm.shares]  # what is judged has learned from all patients
+    if not any(arm in whole for arm in fitting):
+        raise SettingsError(
+            f"{where}: {what} at a share of 1, but {fitting[0].name!r}, whose classifier would judge, is trained at "
+            f"{', '.join(f'{one:g}' for one in fitting[0].shares)} only. Add 1 to its shares."
+        )
+    return judging_arms(whole, where, what)
 
 
 def _quickened(content: dict[str, Any], quick: bool, path: Path) -> dict[str, Any]:
@@ -381,6 +390,11 @@ def _check_grid(grid: Grid, arms: list[Arm], synthesize: Mapping[str, Any], path
             raise SettingsError(
                 f"{path} [[arms]] {arm.name!r} has more_patients, so [grid] must give a share of at most 0.5 in "
                 "real_shares: beyond it there are no further patients to learn from."
+            )
+        if grid.training_sets and arm.more_patients and 2 * grid.training_sets > parts_of(max(grid.shares_of(arm))):
+            raise SettingsError(
+                f"{path} [[arms]] {arm.name!r} has more_patients, so training_sets in [grid] may be at most "
+                f"{parts_of(max(grid.shares_of(arm))) // 2}: each training set needs as many further patients."
             )
     if grid.infillers > 1 and not any(arm.has_infiller for arm in arms):
         raise SettingsError(
