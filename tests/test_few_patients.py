@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,13 @@ def test_arms_are_compared_within_training_sets(folder: Path) -> None:
     places = sorted((folder.parents[1] / "evaluations").iterdir())
     assert len(places) == 3 * 4
     assert {Evaluation.open(place).training_set for place in places} == {0, 1}
+
+
+def test_the_page_tells_of_the_share_that_all_arms_learned_from(folder: Path) -> None:
+    page = (folder.parents[1] / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Means over the trainings of each arm, from 25 % of the patients and at the dose nearest 1." in page
+    assert "CI) over patients, training sets, infiller and classifier seeds." in re.sub(r"\s+", " ", page)
+    table = page.split("Table 1: how well each arm classifies")[2].split("</table>")[0]
+    arms = Comparison.open(folder.parents[1] / "comparison").arms
+    for value in arms.loc[arms["measure"] == "auc_by_lesion", "value"]:
+        assert f"{value:.3f}" in table

@@ -262,6 +262,11 @@ class Design:
                     yield one, two
 
 
+def patients_and(luck: str) -> str:
+    """Say what an interval is over: the patients, and what `Trained.in_interval` says."""
+    return f"patients{',' if ' and ' in luck else ' and'} {luck}" if luck else "patients"
+
+
 def _listed(words: Sequence[str]) -> str:
     """Join words with commas, the last one with "and"."""
     return " and ".join([", ".join(words[:-1])] * (len(words) > 1) + list(words[-1:]))

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SENTENCE_COLUMNS, WORSE
-from mammofill.comparison.design import Group, Trained
+from mammofill.comparison.design import Group, Trained, patients_and
 from mammofill.comparison.differences import Measured
 from mammofill.comparison.groups import Groups
 from mammofill.comparison.plan import ADDED, NOT_WRITTEN, PLANNED, WrittenPlan, looks, not_made, plan_in_force
@@ -125,16 +125,15 @@ def _head(row: Mapping[str, Any], settings: CompareArmsSettings) -> str:
     )
     if math.isnan(row["low"]):
         return head + "."
-    return f"{head} ({100 * settings.confidence:g} % CI over patients{_luck(row)})."
+    return f"{head} ({100 * settings.confidence:g} % CI over {_luck(row)})."
 
 
 def _luck(row: Mapping[str, Any]) -> str:
-    """Say whose luck the interval of a difference holds beside the patients', and whose not."""
+    """Say what the interval of a difference is over, and whose luck is not in it."""
     sides = _trained(row), _trained(row, "against_")
     held = max((one.in_interval for one in sides), key=len)
     left_out = [one.not_in_interval for one in sides if one.not_in_interval]
-    held = f"{',' if ' and ' in held else ' and'} {held}" if held else ""
-    return held + (f"; that of {left_out[0]} is not in it" if left_out else "")
+    return patients_and(held) + (f"; that of {left_out[0]} is not in it" if left_out else "")
 
 
 def _margin(row: Mapping[str, Any], level: float) -> str:

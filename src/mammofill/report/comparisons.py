@@ -13,7 +13,7 @@ import pandas as pd
 
 from mammofill.comparison import Comparison
 from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SHOWN, VERDICTS, WORSE
-from mammofill.comparison.design import Group, Trained
+from mammofill.comparison.design import Group, Trained, patients_and
 from mammofill.comparison.plan import NOT_WRITTEN
 from mammofill.comparison.sentences import no_finding
 from mammofill.comparison.sentences import p_in_words as p_near
@@ -248,7 +248,7 @@ def luck_of(arms: pd.DataFrame) -> str:
     if lucks == [""]:
         return "patients, of one training each"
     longest = max(lucks, key=len)
-    return f"patients and {longest}" + (" (patients alone where an arm was trained once)" if "" in lucks else "")
+    return patients_and(longest) + (" (patients alone where an arm was trained once)" if "" in lucks else "")
 
 
 def write_tables(comparison: Comparison, folder: Path) -> None:
@@ -269,7 +269,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 def plain_replicates(evaluations: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
-    """Return the replicates of each arm at all patients and the dose nearest 1, the first seed first."""
+    """Return the replicates of each arm at its largest share of the patients and dose nearest 1, first seed first."""
     arms: dict[str, list[Evaluation]] = {}
     for one in evaluations:
         arms.setdefault(one.arm, []).append(one)
@@ -286,7 +286,7 @@ def _plainness(one: Evaluation) -> tuple[float, float, float]:
 
 
 def measures_over_seeds(comparison: Comparison) -> list[tuple[str, dict[str, Estimate]]]:
-    """Return the measures of table 1 of each arm, at all patients and the dose nearest 1, means over seeds.
+    """Return the measures of table 1 of each arm, as `at_plain_dose` has them, means over seeds.
 
     Returns:
         Arm, measure -> estimate; measures that were not compared are missing.
@@ -299,8 +299,8 @@ def measures_over_seeds(comparison: Comparison) -> list[tuple[str, dict[str, Est
 
 
 def at_plain_dose(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep of a table each arm's group at all patients and the dose nearest 1."""
-    table = table[table["real_share"] == 1.0]
+    """Keep of a table each arm's group at the largest share of the patients, of all arms, and the dose nearest 1."""
+    table = table[table["real_share"] == table["real_share"].max()]
     return table[has_plain_dose(table)]
 
 

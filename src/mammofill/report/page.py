@@ -62,9 +62,11 @@ class Study:
     """What the page is about."""
 
     arms: Mapping[str, Sequence[Evaluation]]
-    """Name -> replicates at all patients and the dose nearest 1."""
+    """Name -> replicates at the largest share of the patients and the dose nearest 1."""
     classifiers: int
     """How many were evaluated in all."""
+    real_share: float
+    """Largest share of the patients that any arm learned from; all in `arms` did."""
     fewer_patients: tuple[str, ...]
     """Further arms, trained from fewer patients only: they stand in the comparisons, and in no table beside `arms`."""
     shown: Sequence[Evaluation]
@@ -123,6 +125,7 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
         "lead": lead_examples(_patch_sets_of_answer(study), seed),
         "not_tested": not_tested(study.comparisons, study.judgements, _has_fills(lineage)),
         "classifiers": study.classifiers,
+        "learned_from": "all patients" if study.real_share == 1 else f"{100 * study.real_share:g} % of the patients",
         "fewer_patients": study.fewer_patients,
         "test_set": evaluations[0].test_set,
         "counts": evaluations[0].manifest.counts,

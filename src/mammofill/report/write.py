@@ -87,9 +87,9 @@ def _gather(
     lineage = find_lineage([several[0] for several in arms.values()] if comparisons else evaluations, judgements)
     own = next((one for one in comparisons if not one.external), None)
     # Table 1 and all that goes with it is of one share of the patients; the comparisons hold the others.
-    fewer = {arm for arm, several in arms.items() if own and several[0].real_share < 1}
-    if len(fewer) < len(arms):
-        arms = {arm: several for arm, several in arms.items() if arm not in fewer}
+    share = max(several[0].real_share for several in arms.values())
+    fewer = {arm for arm, several in arms.items() if own and several[0].real_share < share}
+    arms = {arm: several for arm, several in arms.items() if arm not in fewer}
     shown = [several[0] for several in arms.values()] if comparisons else list(evaluations)
     means = dict(measures_over_seeds(own)) if own else {}
     measured = [(one.arm, means.get(one.arm, {}) if own else estimates(one)) for one in shown]
@@ -101,7 +101,8 @@ def _gather(
     return Study(
         arms=arms,
         classifiers=len(evaluations),
-        fewer_patients=tuple(sorted(fewer - arms.keys())),
+        real_share=share,
+        fewer_patients=tuple(sorted(fewer)),
         shown=shown,
         measured=measured,
         comparisons=comparisons,
