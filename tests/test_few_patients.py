@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mammofill.comparison import Comparison
 from mammofill.evaluation import Evaluation
 from mammofill.experiment import run_study
 from mammofill.ground.artifact import taught_by
+from mammofill.ground.errors import SettingsError
 from mammofill.infilling import Infiller
 from mammofill.patches import PatchSet
 
@@ -124,3 +126,15 @@ def test_the_page_tells_of_the_share_that_all_arms_learned_from(folder: Path) ->
     arms = Comparison.open(folder.parents[1] / "comparison").arms
     for value in arms.loc[arms["measure"] == "auc_by_lesion", "value"]:
         assert f"{value:.3f}" in table
+
+
+def test_too_few_pairs_are_told_before_an_infiller_is_trained(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(STUDY.replace("doses = [0.5]", "doses = [400]"), encoding="utf-8")
+    for name in ("phantoms", "mammograms", "patches"):
+        shutil.copytree(folder.parents[1] / name, tmp_path / "out" / name)
+    told = r"(?s)2 faults, and no infiller was trained:\n  1. \d+ benign patches are to be made, but .*max_shift_share"
+    with pytest.raises(SettingsError, match=told):
+        run_study(tmp_path / "study.toml", tmp_path / "out")
+    made = tmp_path / "out" / "shares" / "0.25"
+    assert (made / "part-0" / "pairs").is_dir()
+    assert not (made / "others" / "infillers").exists()

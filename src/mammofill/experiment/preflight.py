@@ -31,6 +31,9 @@ from mammofill.mammograms.mammogram_set import MammogramSet
 from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.collections import read_collection
 from mammofill.mammograms.split import split_patients
+from mammofill.pairing import Pairs
+from mammofill.patches import PatchSet
+from mammofill.synthesis import check_enough_pairs
 
 DOWNLOADS = "https://download.pytorch.org/models/"
 """From where torchvision takes the weights that are not here yet."""
@@ -81,6 +84,25 @@ def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
     yield from _of_disk(ingests, collections, out)
 
 
+def check_pairs(study: Study, out: Path) -> None:
+    """Refuse fills that the pairs do not allow, as soon as pairs are made: infillers are not trained in vain.
+
+    Raises:
+        MammofillError: the only fault that there is; or a `SettingsError` that lists all of them.
+    """
+    faults: dict[str, MammofillError] = {}
+    for step in study.steps:
+        if step.stage.name != "synthesize" or (out / step.out / MANIFEST_NAME).is_file():
+            continue
+        pairs, patches = (out / step.inputs[role][0] for role in ("pairs", "patches"))
+        try:
+            check_enough_pairs(Pairs.open(pairs), PatchSet.open(patches), step.settings)
+        except TooFewError as fault:
+            faults.setdefault(str(fault), fault)
+    if faults:
+        raise _together(list(faults.values()), "no infiller was trained")
+
+
 def _splits_of(source: Path, plan: Plan) -> tuple[str, ...]:
     """Return which splits of a source the study learns from, or tests on; none of an external source's."""
     if plan.test is None:
@@ -88,13 +110,13 @@ def _splits_of(source: Path, plan: Plan) -> tuple[str, ...]:
     return {plan.source: ("train", "validation"), plan.test.source: ("test",)}.get(source, ())
 
 
-def _together(faults: list[MammofillError]) -> MammofillError:
+def _together(faults: list[MammofillError], so_far: str = "nothing has run") -> MammofillError:
     """Return the one fault, or all of them as one."""
     several = list({str(fault): fault for fault in faults}.values())
     if len(several) == 1:
         return several[0]
     listed = "".join(f"\n  {number}. {fault}" for number, fault in enumerate(several, start=1))
-    return SettingsError(f"{len(several)} faults, and nothing has run:{listed}")
+    return SettingsError(f"{len(several)} faults, and {so_far}:{listed}")
 
 
 # ---- the study file -----------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 
 import mammofill
 from mammofill.experiment.planned import keep_plan
-from mammofill.experiment.preflight import ready_study
+from mammofill.experiment.preflight import check_pairs, ready_study
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact
@@ -97,8 +97,10 @@ def _run_to_the_end(study: Study, out: Path, progress: Progress, workers: int, e
     study = keep_plan(study, out, progress, amend)
     seconds: dict[Path, float | None] = {}
     clock = _Clock(study.steps, max(workers, 1))
-    for _, together in groupby(study.steps, key=lambda step: step.stage.name):
+    for name, together in groupby(study.steps, key=lambda step: step.stage.name):
         steps = list(together)
+        if name == "train-infiller":
+            check_pairs(study, out)
         done = [step for step in steps if (out / step.out / MANIFEST_NAME).is_file()]
         # What is done already is run, too: it says if it was made with other settings.
         for step, _ in _one_by_one(done, study, out, progress, clock):

@@ -9,5 +9,6 @@ from .by_hand import paint_patch as paint_patch
 from .by_hand import patch_of as patch_of
 from .by_hand import refusal as refusal
 from .by_hand import windows_for as windows_for
+from .fill import check_enough_pairs as check_enough_pairs
 from .fill import synthesize as synthesize
 from .settings import SynthesizeSettings as SynthesizeSettings

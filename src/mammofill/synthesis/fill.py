@@ -221,23 +221,28 @@ def _check_classes_learned(infiller: Infiller, made: dict[str, int]) -> None:
             )
 
 
+def check_enough_pairs(pairs: Pairs, patches: PatchSet, settings: SynthesizeSettings) -> None:
+    """Refuse pairs that do not allow as many fills as settings ask for: before an infiller is trained for them.
+
+    Args:
+        pairs: of the patches.
+        patches: whose real lesions decide how many are asked for.
+        settings: as `synthesize` would be given.
+
+    Raises:
+        TooFewError: a class has too few pairs.
+    """
+    for pathology, count in settings.counts_for(_count_real(patches)).items():
+        _candidates(pairs, pathology, count, settings)
+
+
 def _choose(pairs: Pairs, wanted: dict[str, int], settings: SynthesizeSettings, seed: int) -> tuple[list[Order], int]:
     """Return what is to be made, in a shuffled order, and how many fills use a pair again."""
-    donors = pairs.table["requested_pathology"].to_numpy(dtype=str)
-    other = dict(zip(CLASSES, reversed(CLASSES), strict=True))
     orders: list[Order] = []
     reused = 0
     for pathology, count in wanted.items():
-        donor = other[pathology] if settings.requested_class == "other" else pathology
+        donor, candidates = _candidates(pairs, pathology, count, settings)
         asked = CLASSES if settings.requested_class == "both" else (pathology,)
-        candidates = np.flatnonzero(donors == donor)
-        most = len(candidates) * settings.fills_per_pair
-        if count > most:
-            raise TooFewError(
-                f"{count} {pathology} patches are to be made, but {pairs.folder} has {len(candidates)} pairs with a "
-                f"{donor} mask donor, enough for {most} (fills_per_pair is {settings.fills_per_pair}). Make more pairs "
-                "with pairs_per_patch of pair-patches, raise fills_per_pair, or ask for fewer."
-            )
         shuffled = stream(seed, "pairs", pathology).permutation(candidates)
         for number in range(count):
             again, place = divmod(number, len(shuffled))
@@ -245,6 +250,28 @@ def _choose(pairs: Pairs, wanted: dict[str, int], settings: SynthesizeSettings, 
             reused += (again > 0) * len(asked)
     shuffled_orders = stream(seed, "order").permutation(len(orders))
     return [orders[number] for number in shuffled_orders], reused
+
+
+def _candidates(
+    pairs: Pairs, pathology: str, count: int, settings: SynthesizeSettings
+) -> tuple[str, NDArray[np.int64]]:
+    """Return the class of the donors of so many fills of a class, and the pairs that have such a donor.
+
+    Raises:
+        TooFewError: there are too few of them.
+    """
+    other = dict(zip(CLASSES, reversed(CLASSES), strict=True))
+    donor = other[pathology] if settings.requested_class == "other" else pathology
+    candidates = np.flatnonzero(pairs.table["requested_pathology"].to_numpy(dtype=str) == donor)
+    most = len(candidates) * settings.fills_per_pair
+    if count > most:
+        raise TooFewError(
+            f"{count} {pathology} patches are to be made, but {pairs.folder} has {len(candidates)} pairs with a "
+            f"{donor} mask donor, enough for {most} (fills_per_pair is {settings.fills_per_pair}). Make more pairs "
+            "with pairs_per_patch of pair-patches, let masks that do not fit where they lie be shifted "
+            "(max_shift_share), raise fills_per_pair, or ask for fewer."
+        )
+    return donor, candidates
 
 
 def _order(pairs: Pairs, pair: int, asked: Sequence[str], again: int, seed: int, as_donor: bool) -> Iterator[Order]:
