@@ -30,7 +30,7 @@ class Assumed:
             0.614, which is 0.027.
         classifier_luck: the same over seeds of the classifier, on the fills of one infiller.
         training_set_luck: standard deviation of the difference of two arms over training sets with nobody in common;
-            over five of ten practice patients each it was 0.02.
+            over sets of ten practice patients each it was 0.02 (five sets) and 0.03 (twelve).
     """
 
     auc: float = 0.75
