@@ -12,16 +12,16 @@ from mammofill.mammograms.settings import check_collection
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """How a collection is looked at.
+    """How a collection is examined.
 
     Attributes:
         collection: which collection the source is; unset recognises it by its content.
-        abnormality: which lesions are looked at: mass, calcification, or all. All is the default, because what is wrong
-            between masses and calcifications shows only when both are looked at.
-        tables_only: look at the tables alone; no image is read, and none needs to be there.
-        read_seconds: longest time that may be spent on one mammogram and its masks.
-        read_memory_gb: most memory that one may take, in GB.
-        workers: how many images are read side by side, in processes of their own; with 0 and 1 one is.
+        abnormality: which lesions are examined: mass, calcification, or all. All is the default, because errors between
+            masses and calcifications show only when both are examined.
+        tables_only: examine only the tables; no image is read or needs to be there.
+        read_seconds: time limit for one mammogram and its masks.
+        read_memory_gb: memory limit for the same, in GB.
+        workers: how many images are read in parallel, in separate processes; 0 and 1 both mean one.
     """
 
     collection: str | None = None
