@@ -20,17 +20,16 @@ _WITH_BATCH_NORMALISATION = ("shallow-cnn", "resnet50", "discriminator")
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """How training patches are varied; new chance for each image seen. Source: the paper, section 3.2.
+    """How training patches are varied, drawn anew for each image seen. Source: the paper, section 3.2.
 
     Attributes:
-        traditional: the paper's augmentation: flip, rotation up to 30 degrees, zoom from 0.75 to 1.25. The other
-            fields then stay at their defaults.
-        flip: mirror left and right, with probability 1/2.
-        rotation_degrees: largest angle; each is drawn uniformly between minus this and this, in degrees, [0, 180].
-        zoom: least and greatest zoom factor; each is drawn uniformly between them. Above 1 enlarges.
-        quarter_turns: turn by 0, 90, 180 or 270 degrees, each with probability 1/4, as well. With `flip` these are all
-            eight ways in which a square falls on itself, the mirror images up and down among them. Ours: a lesion has
-            no upper side.
+        traditional: the paper's augmentation: flip, rotation up to 30 degrees, zoom from 0.75 to 1.25. The other fields
+            then stay at their defaults.
+        flip: mirror left to right, with probability 1/2.
+        rotation_degrees: largest angle, in degrees, [0, 180]; each is drawn uniformly between minus this and this.
+        zoom: smallest and largest zoom factor; each is drawn uniformly between them. Above 1 enlarges.
+        quarter_turns: also turn by 0, 90, 180 or 270 degrees, each with probability 1/4. With `flip` this gives all
+            eight symmetries of a square, including mirror images up and down. Ours: a lesion has no upper side.
         strong: traditional augmentation and quarter turns, whether or not `traditional` is set; what generated patches
             have to beat. The other fields then stay at their defaults.
     """
@@ -76,100 +75,99 @@ class AugmentationSettings:
 class TrainClassifierSettings:
     """How a classifier is trained. Source: the paper, section 5; where it is silent, the choice is ours.
 
-    To compare training sets of different sizes, choose what stays the same: `epochs` (as the paper; a larger set then
-    also means more steps) or `images` (the same number of steps whatever the set).
+    To compare training sets of different sizes, choose what stays the same: `epochs` (as in the paper; a larger set
+    then also means more steps) or `images` (the same number of steps for every set).
 
     Attributes:
         preset: name of the preset that these settings came from; recorded only.
         network: resnet50, squeezenet1_1 and convnext_tiny are torchvision's; shallow-cnn is the paper's baseline;
-            discriminator is the backbone of an infiller's discriminator, its maps averaged over the patch, and a linear
-            layer (the paper's future work). timm/NAME is any network of timm's by its name there, with or without the
-            tag of its weights: timm/tf_efficientnet_lite0 (it needs the extra `backbones`).
-        weights: what the network starts from. imagenet: pretrained on ImageNet (torchvision's and timm's networks).
-            pretrained: on something else, which `weights_name` names: what `weights_file` holds, or what timm
-            publishes for that network. imagenet-to-layer2: resnet50 pretrained up to the end of its layer2, random
-            from there on. infiller: the backbone of the discriminator of the infiller that is given. none: random; the
-            shallow CNN knows no other.
-        weights_file: local .pth or .safetensors file with the tensor names of torchvision or timm. Without it theirs
-            is downloaded.
-        weights_keys: pairs (old, new): where a tensor's name in the file begins with the old text, the new one takes
-            its place; of several the first that fits. Tensors that no pair fits are left out. Tables within tables,
-            as in a training checkpoint, are joined by dots: [["state_dict.module.", ""]].
-        weights_name: what the file was trained on, for labels and reports: RadImageNet. With weights pretrained only.
-        input_px: side of the square input, in pixels; patches are resampled to it. 224 is the paper's; 64 to 128
-            make small studies bearable on a CPU. 0: the network's own, of timm's what its weights were trained at.
-        input_mean: of red, green and blue, for values in [0, 1]: taken off the gray, which is copied to the three.
-            Unset: the network's own: ImageNet's, of timm's what its weights were trained with. Another file may want
-            another.
-        input_sd: what the three are then divided by. Unset: the network's own.
-        standardise: take each patch's own level and contrast away before the network sees it, in training and in
-            every later use: its mean and standard deviation become 0.5 and 0.15. What is left is structure. For a
-            second judge of infillers, who must not be content with fills of the right brightness.
+            discriminator is the backbone of an infiller's discriminator, with its maps averaged over the patch and a
+            linear layer (the paper's future work). timm/NAME is any network by its name in timm, with or without the
+            tag of its weights: timm/tf_efficientnet_lite0 (needs the extra `backbones`).
+        weights: initial weights. imagenet: pretrained on ImageNet (torchvision's and timm's networks). pretrained: on
+            other data, named by `weights_name`: the weights in `weights_file`, or those that timm publishes for the
+            network. imagenet-to-layer2: resnet50 pretrained up to the end of its layer2, random after it. infiller: the
+            backbone of the given infiller's discriminator. none: random; the only choice for the shallow CNN.
+        weights_file: local .pth or .safetensors file with the tensor names of torchvision or timm. Without it, the
+            published file is downloaded.
+        weights_keys: pairs (old, new): if a tensor's name in the file begins with the old text, the new one replaces
+            it; the first pair that matches is used. Tensors that match no pair are left out. Nested tables, as in a
+            training checkpoint, are joined by dots: [["state_dict.module.", ""]].
+        weights_name: what the file was trained on, for labels and reports: RadImageNet. Only with weights pretrained.
+        input_px: side of the square input, in pixels; patches are resampled to it. The paper uses 224; 64 to 128 make
+            small studies bearable on a CPU. 0: the network's own, for timm the size that its weights were trained at.
+        input_mean: mean of red, green and blue, for values in [0, 1], subtracted from the gray, which is copied to
+            three channels. Unset: the network's own: ImageNet's, for timm that of its weights' training. Another file
+            may need another mean.
+        input_sd: what the channels are then divided by. Unset: the network's own.
+        standardise: remove each patch's own level and contrast before the network sees it, in training and in every
+            later use: its mean and standard deviation become 0.5 and 0.15. Only structure is left. For a second judge
+            of infillers, which must not be satisfied by the right brightness alone.
         epochs: passes over the training patches (paper: 50).
-        images: images seen in all, instead of `epochs`.
+        images: images seen in total, instead of `epochs`.
         batch: patches per step (paper: 32).
-        balanced: draw benign and malignant patches in turn, whatever their numbers; each class is shuffled by itself.
-            An epoch still is as many images as there are training patches.
-        optimiser: adam (the paper), or adamw, whose weight decay does not pass through Adam's scaling (Loshchilov and
-            Hutter, ICLR 2019).
-        weight_decay: of matrices and kernels; biases, normalisation and other vectors are spared.
-        clip_gradient: scale the gradient down to this length (2-norm over all weights) where it is longer; 0 never.
+        balanced: draw benign and malignant patches in turn, whatever their numbers; each class is shuffled separately.
+            An epoch still has as many images as there are training patches.
+        optimiser: adam (the paper), or adamw, whose weight decay is not scaled by Adam (Loshchilov and Hutter, ICLR
+            2019).
+        weight_decay: of matrices and kernels; not of biases, normalisation and other vectors.
+        clip_gradient: a longer gradient is scaled down to this length (2-norm over all weights); 0 never.
         learning_rate: of the optimiser at its peak (paper: 1e-5).
         betas: of Adam (paper: 0.9, 0.999).
         eps: of Adam (paper: 1e-8).
         schedule: how the learning rate falls. steps: by `decay` after every `decay_every_epochs` (the paper). cosine:
             along half a cosine to 0 at the end (Loshchilov and Hutter, ICLR 2017, equation 5).
-        warm_up: share of all images over which the learning rate first rises evenly from 0; [0, 1).
-        decay: factor on the learning rate after every `decay_every_epochs` (paper: 0.9). With schedule steps only.
+        warm_up: share of all images over which the learning rate first rises linearly from 0; [0, 1).
+        decay: factor on the learning rate after every `decay_every_epochs` (paper: 0.9). Only with schedule steps.
         decay_every_epochs: in passes over the training patches (paper: 30).
         augmentation: how training patches are varied.
-        mixup: blend each patch, and its label, with another one of the batch, in shares drawn from Beta(mixup, mixup)
+        mixup: blend each patch and its label with another one of the batch, in shares drawn from Beta(mixup, mixup)
             (Zhang et al., ICLR 2018); 0 never.
         label_smoothing: share of each label that is spread over both classes (Szegedy et al., CVPR 2016, section 7).
-        ema_half_life_images: the weights that are validated and kept are an EMA over the steps, in which a step counts
-            half after so many further images, but never more than a twentieth of those seen so far (Karras et
-            al., "Training generative adversarial networks with limited data", NeurIPS 2020, their code); 0 for none.
-        unfreeze: which layers learn, and when, where all but the last layer start from trained weights. at-once: all
-            from the beginning. head-first: the last one alone for `unfreeze_share`. layer-by-layer: after each such
-            share one more group of layers, from the last to the first (Howard and Ruder, ACL 2018, section 3.3).
-            never: the last one alone (a linear probe). Layers that do not learn keep their statistics too.
+        ema_half_life_images: the weights that are validated and kept are an EMA over the steps with this half-life, in
+            images, but at most a twentieth of the images seen so far (Karras et al., "Training generative adversarial
+            networks with limited data", NeurIPS 2020, their code); 0 for none.
+        unfreeze: which layers learn, and when, if all but the last layer start from trained weights. at-once: all from
+            the beginning. head-first: the last one alone for `unfreeze_share`. layer-by-layer: after each such share
+            one more group of layers, from the last to the first (Howard and Ruder, ACL 2018, section 3.3). never: the
+            last one alone (a linear probe). Layers that do not learn also keep their statistics.
         unfreeze_share: share of all images; in (0, 1).
-        real: learn from the real train patches. Without, from synthetic ones alone; validation stays real.
-        dose: synthetic patches learned from for each real one of their class, the first ones of the sets, so that a
-            smaller dose is a part of a larger one. Unset takes all.
-        repeats: real patches that are learned from again for each real one of their class, drawn at random: the control
-            of the same dose.
-        dose_by: what `dose` and `repeats` count. patch: so many for each real patch. lesion: so many for each real
-            lesion, of which several patches may show parts.
-        even_classes: of synthetic patches take no more than make both classes even: all that are there (or that the
-            dose allows) of the class that has fewer patches in all, and of the other one as many as reach its number.
-        synthetic_share: share of every batch that is synthetic, in (0, 1), evenly spread over it; each origin is
-            shuffled by itself. Unset: patches come as often as they are there. An epoch still is as many images as
-            there are training patches.
-        synthetic_weight: weight of a synthetic patch in the loss, where a real one has 1; the loss is the weighted
-            mean over the batch.
-        synthetic_first: share of all images over which synthetic patches alone are learned from, in [0, 1); then real
-            ones alone, or `synthetic_share` of synthetic ones.
-        synthetic_labels: what class a synthetic patch is learned as. asked: what the infiller was asked for; flipped:
-            the other one; shuffled: dealt out at random among them. The last two are controls.
-        keep: which weights make the classifier. last: those at the end, as the paper, which speaks of no choice.
-            best: those of the epoch with the greatest AUC on validation.
-        patience: stop when so many epochs in a row brought no greater AUC on validation, and keep the best, whatever
+        real: learn from the real training patches. If false, from synthetic ones alone; validation stays real.
+        dose: synthetic patches learned from for each real one of their class: the first ones of the sets, so that a
+            smaller dose is a subset of a larger one. Unset takes all.
+        repeats: real patches, drawn at random, that are learned from again for each real one of their class: the
+            control of the same dose.
+        dose_by: unit of `dose` and `repeats`. patch: so many for each real patch. lesion: so many for each real lesion;
+            several patches may show parts of it.
+        even_classes: use only as many synthetic patches as make both classes even: all available ones (or all that the
+            dose allows) of the class with fewer patches in total, and as many of the other as reach the same number.
+        synthetic_share: synthetic share of every batch, in (0, 1), spread evenly over it; real and synthetic patches
+            are shuffled separately. Unset: they come in proportion to their numbers. An epoch still has as many images
+            as there are training patches.
+        synthetic_weight: weight of a synthetic patch in the loss, where a real one has 1; the loss is the weighted mean
+            over the batch.
+        synthetic_first: share of all images, in [0, 1), in a first phase of synthetic patches alone; after it real ones
+            alone, or `synthetic_share` of synthetic ones.
+        synthetic_labels: class that a synthetic patch is learned as. asked: the one asked of the infiller; flipped: the
+            other one; shuffled: labels shuffled at random among them. The last two are controls.
+        keep: which weights make the classifier. last: those at the end, as in the paper, which mentions no choice.
+            best: those of the epoch with the highest AUC on validation.
+        patience: stop when the AUC on validation has not risen for so many epochs in a row, and keep the best, whatever
             `keep` says; unset never stops early. Epochs of synthetic patches alone (`synthetic_first`) do not count.
-        test_time_flips: score each patch twice, as it is and mirrored, and take the mean of the log-odds: on
-            validation, for the threshold and in every later use.
-        test_time_turns: score each patch at each of the four quarter turns, and take the mean of the log-odds; with
-            `test_time_flips`, of all eight ways in which a square falls on itself. Four times the time of a score. On
-            real masses the AUC by patch of SqueezeNet 1.1 rose by 0.009 to 0.013 over flips alone.
-        threshold_rule: where a score counts as malignant. balanced-accuracy: where recall plus specificity is greatest
-            on the validation patches. half: 0.5.
-        checkpoint_every_images: how often all is saved that a stopped run needs to go on.
-        memory_gb: patches are decoded once and kept if they need no more than this many gigabytes; more are decoded
-            again each time they are seen.
+        test_time_flips: score each patch twice, as it is and mirrored, and average the log-odds: on validation, for the
+            threshold and in every later use.
+        test_time_turns: score each patch at each of the four quarter turns, and average the log-odds; with
+            `test_time_flips`, over all eight symmetries of a square. Scoring takes four times as long. On real masses
+            the AUC by patch of SqueezeNet 1.1 rose by 0.009 to 0.013 over flips alone.
+        threshold_rule: from where a score counts as malignant. balanced-accuracy: where recall plus specificity is
+            highest on the validation patches. half: 0.5.
+        checkpoint_every_images: how often the state that a stopped run needs to continue is saved.
+        memory_gb: patches are decoded once and kept if they need at most this many gigabytes; otherwise they are
+            decoded again each time they are seen.
         engine: how the machine computes. at_once is for networks without batch normalisation (squeezenet1_1,
-            convnext_tiny); with several processes that looks at the whole batch. What networks roll dice for inside
-            (dropout of squeezenet1_1, dropped blocks of convnext_tiny) falls differently with another number of
-            processes or images at once.
+            convnext_tiny); with several processes, batch normalisation uses the whole batch. Randomness inside networks
+            (dropout of squeezenet1_1, dropped blocks of convnext_tiny) differs with another number of processes or
+            images at once.
     """
 
     preset: str = "paper"
