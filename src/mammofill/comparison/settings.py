@@ -14,26 +14,26 @@ class CompareArmsSettings:
     """How the arms of a study are compared.
 
     Attributes:
-        reference: name of the arm that tables and figures show the others beside, and that arms without added patches
-            are tested against. Empty takes the arm that most others are compared with, and tests no such arm unless
+        reference: arm beside which tables and figures show the others, and against which arms without added patches are
+            tested. Empty takes the arm that most others are compared with, and tests arms without added patches only if
             there is nothing else.
-        counterparts: pairs of names: an arm, and the one that it is compared with. An arm that is not named is
-            compared with the one that was trained in the same way on real patches alone, which is found by itself.
-        pairs: further comparisons to be tested, each two names of arms: the first against the second, at the same dose.
-        planned_doses: doses at which comparisons are tested; without any, all. What is not tested is computed and
-            shown, but belongs to no family and gets no verdict.
-        planned_shares: shares of the real patients at which comparisons are tested; without any, the largest.
-        planned_arms: arms whose comparisons are tested; without any, all.
-        measures: what is compared. The first is the primary one, which alone is tested; the others are described, with
-            intervals. ``_by_lesion`` and ``_by_patient`` say the unit, nothing says by patch. A recall at a fixed
-            specificity is written ``recall_at_specificity_0.9``, a specificity ``specificity_at_recall_0.9``,
+        counterparts: pairs of names: an arm, and the one that it is compared with. An arm that is not named is compared
+            with the one trained in the same way on real patches alone, which is found automatically.
+        pairs: further comparisons to test, each two names of arms: the first against the second, at the same dose.
+        planned_doses: doses at which comparisons are tested; empty takes all. Untested comparisons are computed and
+            shown, but belong to no family and get no verdict.
+        planned_shares: shares of the real patients at which comparisons are tested; empty takes the largest.
+        planned_arms: arms whose comparisons are tested; empty takes all.
+        measures: what is compared. Only the first, the primary measure, is tested; the others are described, with
+            intervals. ``_by_lesion`` and ``_by_patient`` give the unit; names without either are by patch. A recall at
+            a fixed specificity is written ``recall_at_specificity_0.9``, a specificity ``specificity_at_recall_0.9``,
             predictive values at the prevalence of a clinic ``ppv_at_prevalence_0.006``, ``npv_at_prevalence_0.006``.
-        margin: difference in the primary measure, in its own unit (0.02 of AUC), below which an arm is worth nothing
-            that matters; asked for besides whether there is any difference. Left out, that is not asked.
+        margin: difference in the primary measure, in its own unit (0.02 of AUC), below which a gain does not matter;
+            tested in addition to whether there is any difference. Left out, it is not tested.
         resamples: bootstrap resamples of patients, the same ones for all arms.
-        confidence: of intervals, in (0, 1); one minus it is the error that a family of comparisons may make.
-        power: with which the smallest difference that could have been shown is stated, in (0.5, 1).
-        curve_resamples: of the resamples, how many are behind the bands of curves.
+        confidence: of intervals, in (0, 1); one minus it is the error allowed to a family of comparisons.
+        power: power for which the smallest difference that could have been shown is stated, in (0.5, 1).
+        curve_resamples: how many of the resamples are behind the bands of curves.
         hardest: patches in the table of the hardest ones.
     """
 
