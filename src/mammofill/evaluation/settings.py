@@ -10,27 +10,29 @@ from mammofill.ground.errors import check_setting
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """How a classifier is judged, and where it stands among the others of a study.
+    """How a classifier is evaluated, and its place among the others of a study.
 
     Attributes:
         arm: name of this classifier in tables and figures; empty takes the name of the output folder.
-        replicate: number of the classifier, from 0, among those of one arm, dose and share.
-        infiller: number of the infiller, from 0, whose fills it learned from; classifiers of one infiller are one
-            replicate of the chain from infiller to classifier. Left out, infillers are known by their fingerprints.
-        training_set: number of the training set, from 0, where all arms are trained on several that have no patient in
-            common; arms are compared within each. Left out, it is seen from whom each classifier learned.
-        dose: synthetic or repeated patches for each real one that the classifier learned from; left out where there
-            are none, or where nobody counted.
+        replicate: number of the classifier, from 0, among those of the same arm, dose and share.
+        infiller: number, from 0, of the infiller whose fills it learned from; classifiers of one infiller are one
+            replicate of the chain from infiller to classifier. Left out, infillers are identified by their
+            fingerprints.
+        training_set: number of the training set, from 0, if all arms are trained on several that have no patient in
+            common; arms are compared within each. Left out, it follows from the patients that each classifier learned
+            from.
+        dose: synthetic or repeated patches for each real one that the classifier learned from; left out if there are
+            none, or if they were not counted.
         real_share: share of the train split's patients that the classifier learned from, in (0, 1].
-        split: whose patches it is judged on; all takes every patient of an external test set.
-        external: name of the source that the test patches are from, where it is not the one that the classifier's own
-            patches are from; empty for the test split of its own collection.
-        specificities: at which recall is measured, each in (0, 1).
-        recalls: at which specificity is measured, each in (0, 1).
+        split: split whose patches are scored; all takes every patient of an external test set.
+        external: name of the source of the test patches, if the classifier's own patches come from another one; empty
+            for the test split of its own collection.
+        specificities: specificities at which recall is measured, each in (0, 1).
+        recalls: recalls at which specificity is measured, each in (0, 1).
         resamples: bootstrap resamples of patients behind each interval.
         confidence: of an interval, in (0, 1).
-        attention: whether to look where the classifier looks, as well; takes about as long again as scoring.
-        heat_maps: of how many of the hardest patches, and of how many drawn by chance, pictures are made.
+        attention: also measure where the classifier looks; takes about as long again as scoring.
+        heat_maps: pictures of so many of the hardest patches, and of as many drawn at random.
         batch: patches scored at once. Does not change the scores beyond rounding.
     """
 
@@ -72,8 +74,8 @@ class PoolFoldsSettings:
     """How the pooled scores of a cross-validation are measured.
 
     Attributes:
-        specificities: at which recall is measured, each in (0, 1).
-        recalls: at which specificity is measured, each in (0, 1).
+        specificities: specificities at which recall is measured, each in (0, 1).
+        recalls: recalls at which specificity is measured, each in (0, 1).
         resamples: bootstrap resamples of patients behind each interval.
         confidence: of an interval, in (0, 1).
     """
