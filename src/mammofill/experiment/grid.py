@@ -31,33 +31,33 @@ the memory."""
 
 @dataclass(frozen=True)
 class Grid:
-    """In how many ways each arm is trained.
+    """How often, and on what, each arm is trained.
 
     Attributes:
-        infillers: how often each infiller is trained, with its fills, from a seed of its own; the first from the
-            study's own. Three show, if roughly, how far infillers of one kind differ, and put it into the intervals.
-        classifiers: how many classifiers learn from the fills of each infiller. Arms without generated patches are
-            trained as often as the others in all, ``infillers`` times ``classifiers``.
-        doses: synthetic or repeated patches for each real one, for arms that have them. Without, all synthetic patches
+        infillers: how often each infiller is trained, each time with its own seed and fills; the first uses the study's
+            seed. Three show roughly how much infillers of one kind differ, and add that to the intervals.
+        classifiers: how many classifiers learn from the fills of each infiller. Arms without generated patches have as
+            many classifiers as the others in total, ``infillers`` times ``classifiers``.
+        doses: synthetic or repeated patches for each real one, for arms that have them. If empty, all synthetic patches
             that `synthesize` makes are learned from.
         real_shares: shares of the train split's patients; infillers and synthetic patches are made from the same
             patients.
-        disjoint_shares: at shares below 1 each infiller, and the classifier beside it, learn from a part of the
-            patients that has nobody in common with the others' parts, so that the luck of the draw is in the intervals,
-            too. Otherwise all learn from the same patients. Not with several classifiers for each infiller: those of
-            arms without one would pass for as many draws of the patients.
-        training_sets: at shares below 1 everything is trained on so many parts of the patients that have nobody in
-            common, with each infiller on each part; and infillers learn from the train split's patients who are in none
-            of these parts, once for all of them, as where a hospital with few patients has infillers of another one.
-            Fills are painted into each part's own tissue, with its own outlines; what is pasted is its own, too. With
-            0 infillers learn from the same patients as the classifiers.
-        every_dose_at_every_share: all combinations; otherwise shares below the largest are tried at the dose nearest 1,
-            of two as near the smaller one.
-        folds: everything is made anew within each of so many folds, which test in turn, so that every patient is tested
-            by a classifier that never saw that patient; 0 tests on the one test split of ingest.
-        fold_repeats: how often the patients are dealt out to folds; each time is one more replicate.
-        painted_for_each: fills that are painted for each one of the largest dose, where an arm selects among them: a
-            gate that refuses half leaves the dose all the same. An arm that selects learns from fewer where fewer pass.
+        disjoint_shares: at shares below 1, each infiller and the classifier beside it learn from a part of the patients
+            that is disjoint from the others' parts, so that the intervals include the random draw of patients.
+            Otherwise all learn from the same patients. Not with several classifiers for each infiller: in arms without
+            an infiller they would count as so many draws of the patients.
+        training_sets: at shares below 1, everything is trained on so many disjoint parts of the patients, with each
+            infiller on each part; infillers are trained once for all parts, on the train split's patients in none of
+            them, as if a hospital with few patients used another one's infillers. Fills are painted into each part's
+            own tissue, with its own outlines; pasted lesions are its own, too. With 0, infillers learn from the same
+            patients as the classifiers.
+        every_dose_at_every_share: all combinations; otherwise shares below the largest are tried only at the dose
+            nearest 1, the smaller if two are equally near.
+        folds: everything is made anew within each of so many folds, each of them the test set once, so that every
+            patient is tested by a classifier that never saw that patient; 0 tests on the one test split of ingest.
+        fold_repeats: how often the patients are divided into folds; each time is one more replicate.
+        painted_for_each: fills that are painted for each one of the largest dose, if an arm selects among them: a gate
+            that refuses half still leaves the full dose. If fewer pass, an arm that selects learns from fewer.
     """
 
     infillers: int = 1
