@@ -13,13 +13,13 @@ class ExportDicomSettings:
     """How synthetic lesions become DICOM images.
 
     Attributes:
-        most: only the first so many patches, in the order of the set; unset takes all. Each becomes an image of the
-            size of its mammogram, and film of 5300 x 3130 px takes 33 MB.
-        match_grain: lend a hole that has less grain than the film around it grain of the film beside it.
-        watermark: draw the word SYNTHETIC into the corner that shows least breast. It changes pixels outside of the
+        most: only the first so many patches, in the order of the set; unset takes all. Each becomes an image as large
+            as its mammogram; film of 5300 x 3130 px takes 33 MB.
+        match_grain: if a hole has less grain than the film around it, add grain from the film beside it.
+        watermark: draw the word SYNTHETIC into the corner that shows least breast. This changes pixels outside the
             hole, and the images then say that they have burned-in annotation.
-        date: the date that the objects say, as YYYYMMDD, in every place where the standard wants one. No clock is
-            read, so that the same command writes the same bytes; the default is a day on which nobody was examined.
+        date: date in the objects, as YYYYMMDD, wherever the standard requires one. No clock is read, so that the same
+            command writes the same bytes; the default is a day on which nobody was examined.
     """
 
     most: int | None = None
@@ -36,15 +36,15 @@ class ExportDicomSettings:
 
 @dataclass(frozen=True)
 class ExportInfillerSettings:
-    """What the package of an infiller says that no manifest knows.
+    """What an infiller's package says that is in no manifest.
 
     Attributes:
-        name: of the package, as Python and medigan call it: letters, digits and underscores.
-        creator: who hands it out.
+        name: package name for Python and medigan: letters, digits and underscores.
+        creator: who publishes it.
         affiliation: of the creator.
-        licence: of the weights, as SPDX calls it. Left empty, the card says that it has to be filled in: which
-            licence is allowed depends on the data that was learned from.
-        data: what the data is called, with its licence, for the card.
+        licence: of the weights, as an SPDX name. If empty, the card says that it has to be filled in: which licence is
+            allowed depends on the training data.
+        data: name of the data, with its licence, for the card.
     """
 
     name: str = "mammofill_infiller"
@@ -61,13 +61,13 @@ class ExportInfillerSettings:
 
 @dataclass(frozen=True)
 class ExportPatchesSettings:
-    """What the card of a set of synthetic patches says that no manifest knows.
+    """What the card of a set of synthetic patches says that is in no manifest.
 
     Attributes:
         title: of the card.
-        creator: who hands the set out.
-        licence: of the set, as SPDX calls it. Left empty, the card says that it has to be filled in.
-        data: what the data is called that the tissue comes from, with its licence.
+        creator: who publishes the set.
+        licence: of the set, as an SPDX name. If empty, the card says that it has to be filled in.
+        data: name of the data that the tissue comes from, with its licence.
     """
 
     title: str = "Synthetic breast lesions"
