@@ -10,33 +10,34 @@ from mammofill.ground.errors import check_setting
 
 @dataclass(frozen=True)
 class WantedSettings:
-    """What an infiller has to reach. All limits are ours; nobody published any.
+    """What an infiller has to reach. All limits are ours; none have been published.
 
-    A criterion is reached where its number holds the limit and the interval does, too; the two shares with a `_bound`
-    have a lower limit for the interval's lower end.
+    A criterion is reached if its value and its interval are both within the limit; the two shares with a `_bound` have
+    a lower limit for the interval's lower end.
 
     Attributes:
-        class_share: least and greatest AUC of the classifier on fills of the donor's class, as a share of its AUC on
-            real lesions. Above 1 fills exaggerate the class.
-        class_share_bound: least lower end of its interval.
-        malignant_above_benign: least share of pairs in which the malignant fill scores higher than the benign one of
+        class_share: minimum and maximum AUC of the classifier on fills of the donor's class, as a share of its AUC on
+            real lesions. Above 1, fills exaggerate the class.
+        class_share_bound: minimum of its interval's lower end.
+        malignant_above_benign: minimum share of pairs in which the malignant fill scores higher than the benign one of
             the same patch, mask and seed.
-        malignant_above_benign_bound: least lower end of its interval.
-        standardised_share: least AUC of the standardised classifier on fills, as a share of its AUC on real lesions.
-        standardised_gap: least distance of its median log-odds on malignant and benign fills, as a share of real ones.
+        malignant_above_benign_bound: minimum of its interval's lower end.
+        standardised_share: minimum AUC of the standardised classifier on fills, as a share of its AUC on real lesions.
+        standardised_gap: minimum distance between its median log-odds on malignant and benign fills, as a share of that
+            on real ones.
         cue_excess: by how much the AUC of any simple cue (brightness, contrast, ...) on fills may exceed its AUC on
             real lesions.
-        spread: least and greatest standard deviation over fills of level, contrast and coarse structure, as a share of
-            real lesions'.
-        train_on_fills: least AUC on real lesions after training on fills, as a share of that after training on as many
-            real ones.
-        seam_over_oracle: by how much the AUC that tells the rings around the hole from those before may exceed that of
-            the oracle, on practice mammograms.
-        seam_auc: greatest such AUC where there is no oracle.
-        detection_auc: greatest AUC that tells real lesions from themselves painted again where they are.
-        band_dex: greatest difference of the mean log10 power of fills and real lesions in any band of frequencies.
-        seed_distance: least distance between fills of one context that differ in the seed alone, as a share of the
-            distance between real lesions of one class (below it they are the same picture to the eye).
+        spread: minimum and maximum standard deviation of level, contrast and coarse structure over fills, as a share of
+            that over real lesions.
+        train_on_fills: minimum AUC on real lesions after training on fills, as a share of that after training on as
+            many real ones.
+        seam_over_oracle: by how much the AUC for telling the rings around the hole after painting from those before may
+            exceed the oracle's, on practice mammograms.
+        seam_auc: maximum of this AUC if there is no oracle.
+        detection_auc: maximum AUC for telling real lesions from the same lesions painted again in place.
+        band_dex: maximum difference in mean log10 power between fills and real lesions in any frequency band.
+        seed_distance: minimum distance between fills of one context that differ only in the seed, as a share of the
+            distance between real lesions of one class (below it they look like the same picture).
     """
 
     class_share: tuple[float, float] = (0.95, 1.05)
@@ -70,11 +71,11 @@ class WantedSettings:
 
 @dataclass(frozen=True)
 class TrainOnFillsSettings:
-    """How it is tried whether a classifier learns as much from fills as from real lesions.
+    """How to test whether a classifier learns as much from fills as from real lesions.
 
-    The patients of the split are divided at random into two parts. The recipe of the classifier that judges learns from
-    fills into tissue of one part with outlines of the same part, and is tested on the real lesions of the other, and
-    the other way round; then the same with as many real lesions of each class.
+    The patients of the split are divided at random into two parts. The judging classifier's recipe is trained on fills
+    whose tissue and outlines come from one part and tested on the real lesions of the other, and vice versa; then the
+    same with as many real lesions of each class.
 
     Attributes:
         images: images that each training sees; 0 leaves the criterion out.
@@ -95,21 +96,21 @@ class JudgeInfillerSettings:
     """How infillers are judged.
 
     Attributes:
-        cases: pairs that are filled, each once benign and once malignant; half of them with a benign donor, half with
-            a malignant one, as far as there are so many. As many real lesions are looked at beside them, and painted
-            again where they are.
-        seed_cases: of these pairs, some that are filled with several seeds.
+        cases: pairs that are filled, each once benign and once malignant; half with a benign donor and half with a
+            malignant one, as far as there are enough. As many real lesions are measured beside them, and painted again
+            in place.
+        seed_cases: how many of these pairs are filled with several seeds.
         seeds_per_case: seeds for each of them.
-        folds: parts into which patients are divided where a random forest learns to tell fills from real lesions. It
-            is tried on patients of up to two of them, and learns from the others.
-        trees: of that forest.
-        train_on_fills: how it is tried whether a classifier learns from fills.
+        folds: parts into which patients are divided when a random forest learns to tell fills from real lesions. It is
+            tested on patients of up to two of them, and learns from the others.
+        trees: trees of that forest.
+        train_on_fills: how to test whether a classifier learns from fills.
         resamples: bootstrap resamples of patients behind each interval.
-        confidence: share of resamples that an interval holds, in (0, 1).
-        least_per_class: fewer fills or real lesions of a class give numbers but no verdict.
-        least_patients: fewer patients give numbers but no verdict.
-        least_classifier_auc: a classifier that does not reach this on real lesions cannot judge fills: guessing alone
-            would come near a share of so little (0.5 is 0.9 of 0.56). Ours.
+        confidence: share of resamples inside an interval, in (0, 1).
+        least_per_class: with fewer fills or real lesions of a class, numbers get no verdict.
+        least_patients: with fewer patients, numbers get no verdict.
+        least_classifier_auc: a classifier with a lower AUC on real lesions cannot judge fills: guessing alone would
+            come near the wanted share of so low an AUC (0.5 is 0.9 of 0.56). Ours.
         sheet_cases: cases on the contact sheet.
         wanted: what has to be reached.
         batch: patches in the classifier at once. Does not change the scores beyond rounding.
