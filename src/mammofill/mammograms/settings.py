@@ -17,43 +17,44 @@ class IngestSettings:
     """How a collection becomes a set of mammograms.
 
     Attributes:
-        collection: which collection the source is: one of the public ones that docs/sources.md lists, table (your own
-            CSV), or one that another package adds.
-        pathology_words: with table, what its words for pathology mean, where they are others than benign, malignant
-            and normal and not certain by themselves: ``gutartig=benign, 0=normal``.
-        abnormality: which lesions are taken: mass (the paper), calcification, or all. CBIS-DDSM keeps its masses and
-            its calcifications in tables of their own, and only the tables asked for are read.
-        split: official takes the collection's own, and refuses it where a patient is on two sides;
-            official-patient-safe keeps such a patient for the strictest of its splits (test before validation before
-            train); patients draws a split by patient, and kfold deals the patients out to folds of which one tests,
-            both in proportion of pathology, abnormality and density; auto takes official-patient-safe where the
-            collection has a split, else patients.
+        collection: which collection the source is: a public one listed in docs/sources.md, table (your own CSV), or one
+            that another package adds.
+        pathology_words: with table, what its words for pathology mean, unless they are benign, malignant and normal or
+            certain by themselves: ``gutartig=benign, 0=normal``.
+        abnormality: which lesions are used: mass (the paper), calcification, or all. CBIS-DDSM has separate tables for
+            masses and calcifications, and only the tables asked for are read.
+        split: official takes the collection's own, and refuses it if a patient is in two splits; official-patient-safe
+            puts such a patient into the strictest of its splits (test before validation before train); patients draws a
+            split by patient, and kfold divides the patients into folds, one of which is the test set, both stratified
+            by pathology, abnormality and density; auto takes official-patient-safe if the collection has a split, else
+            patients.
         validation_share: share of the patients for validation; with an official split without validation, and with
-            kfold, of those who do not test.
-        test_share: share of the patients for test, with patients.
+            kfold, of those not in the test set.
+        test_share: share of the patients for test, with split patients.
         folds: number of folds, with kfold.
-        fold: which fold tests, from 0, with kfold.
-        height_px: mammograms are brought to this number of rows, keeping their proportions, and never enlarged; unset
+        fold: which fold is the test set, from 0, with kfold.
+        height_px: mammograms are reduced to this number of rows, keeping their proportions, and never enlarged; unset
             keeps them as they are. The method's authors work at about 2750.
         crops: whether the pictures are crops, each cut around a lesion: all of a crop is breast, and the mask may fill
-            it. Unset finds it out picture by picture: a square one with one lesion, whose mask reaches across three
+            it. Unset decides for each picture: a crop is square and has one lesion, whose mask reaches across three
             quarters of it.
-        synthetic_tests: let images that say that they are synthetic (SyntheticData in DICOM) into the test split.
-            Without it they are left out there: what is measured on them says nothing about patients.
-        window: for DICOM: none keeps the stored intensities whole; first applies the file's first window or LUT.
-        half_jpeg2000: decode JPEG 2000 at half its resolution where that has at least `height_px` rows, four times as
-            fast. It is the low band of the wavelet, not the mean of areas, so the pixels are others; a decision for
-            each such mammogram says so, and one more where a set holds both kinds (decoding-mixed).
-        keep_images: keep each mammogram at the working resolution, 9 MB at 2750 rows. Without it, those of uncompressed
-            DICOM are read from the collection again, and compared with what they were, whenever they are looked at
-            (extract-patches, the studio, export-dicom): it must stay where it is. Others are kept in any case.
-        read_seconds: longest time that may be spent on one mammogram and its masks; a damaged file can make a decoder
-            hang. One that takes longer is left out, and tried again by the next run.
-        read_memory_gb: most memory that one may take, in GB; a file of kilobytes can unpack to more than there is.
-        fetched_gb: of a collection in an object store, how much of it is fetched at a time, in GB; the next part is
-            fetched while one is read, so twice as much may lie in the scratch folder. Does not change the result.
-        workers: how many work side by side; with 0 and 1 one does. Files are read in processes of their own in any
-            case. Does not change the result.
+        synthetic_tests: let images marked as synthetic (SyntheticData in DICOM) into the test split. Otherwise they are
+            left out there: results on them say nothing about patients.
+        window: for DICOM: none keeps all stored intensities; first applies the file's first window or LUT.
+        half_jpeg2000: decode JPEG 2000 at half its resolution if that has at least `height_px` rows, four times as
+            fast. It is the low band of the wavelet, not the mean of areas, so the pixels differ; a decision for each
+            such mammogram says so, and one more if a set holds both kinds (decoding-mixed).
+        keep_images: keep each mammogram at the working resolution, 9 MB at 2750 rows. Otherwise those of uncompressed
+            DICOM are read from the collection again, and checked for changes, whenever they are needed
+            (extract-patches, the studio, export-dicom): the collection must stay where it is. Others are kept in any
+            case.
+        read_seconds: time limit for one mammogram and its masks; a damaged file can make a decoder hang. One that takes
+            longer is left out, and tried again by the next run.
+        read_memory_gb: memory limit for the same, in GB; a file of kilobytes can unpack to more than there is.
+        fetched_gb: how much of a collection in an object store is fetched at a time, in GB; the next part is fetched
+            while one is read, so the scratch folder may hold twice as much. Does not change the result.
+        workers: number of parallel workers; 0 and 1 both mean one. Files are read in separate processes in any case.
+            Does not change the result.
         engine: where the workers are: processes on this machine, or slurm, submitit-local or dask, with options after
             a colon (docs/scaling.md). Does not change the result.
     """
