@@ -16,22 +16,22 @@ class ExtractPatchesSettings:
 
     Attributes:
         size_px: side of the square window, in pixels of the working resolution (paper: 256).
-        whole: take each picture as one patch, brought to `size_px`, where pictures are crops around their lesions; no
-            window is slid then, and all of a crop is breast. Unset does so where all pictures are square and most of
+        whole: take each picture as one patch, resampled to `size_px`, if pictures are crops around their lesions; there
+            is then no sliding window, and all of a crop is breast. Unset does so if all pictures are square and most of
             them are crops, as ingest found.
         stride_px: step of the sliding window, in both directions (paper: 128).
-        min_breast_share: least share of a window that breast must cover ("the majority of the breast"), in [0, 1].
+        min_breast_share: breast must cover at least this share of a window ("the majority of the breast"), in [0, 1].
         min_lesion_inside: a window is a lesion patch if at least this share of a lesion's area is inside, in (0, 1].
         min_window_share: or if lesion covers at least this share of the window, in (0, 1].
         normal_margin_px: a window is a normal patch only if no lesion pixel lies inside it or within this margin.
-        max_pectoral_share: a normal patch may be covered by pectoral muscle up to this share, in [0, 1]; 1 keeps all, 0
-            keeps none that any muscle reaches into.
+        max_pectoral_share: largest share of a normal patch that pectoral muscle may cover, in [0, 1]; 1 keeps all
+            patches, 0 only those without muscle.
         normals_per_mammogram: normal patches kept of one mammogram, drawn at random, windows that do not overlap first;
             unset keeps all, as the paper's loop does (over a hundred of a full-size mammogram).
         abnormality: which lesions make lesion patches; the others only keep normal patches away.
         bits: bits per pixel in the store; 16 keeps all, 8 takes a quarter of the space.
         mammograms_per_shard: mammograms whose patches share one file; also the unit that is redone after a stop.
-        workers: how many work side by side; 0 works in this process. Does not change the result.
+        workers: number of parallel workers; 0 works in this process. Does not change the result.
         engine: where the workers are: processes on this machine, or slurm, submitit-local or dask, with options after
             a colon (docs/scaling.md). Does not change the result.
     """
@@ -73,13 +73,12 @@ class SelectPatchesSettings:
     """How much of a patch set's train split is kept, as if there had been fewer patients to learn from.
 
     Attributes:
-        patients_share: share of the train split's patients that are kept, in (0, 1]. Drawn in proportion of their worst
-            pathology; with the same seed a smaller share is a part of a larger one.
-        parts: the train split's patients can be cut into 1 / `patients_share` parts of that share that have nobody in
-            common; these parts are kept, counted from 0. Studies of few patients draw their replicates so.
+        patients_share: share of the train split's patients that are kept, in (0, 1]. Stratified by their worst
+            pathology; with the same seed a smaller share is a subset of a larger one.
+        parts: the train split's patients can be divided into 1 / `patients_share` disjoint parts of that share; these
+            parts are kept, counted from 0. Studies of few patients draw their replicates in this way.
         others: keep the other patients instead. With the same share and seed, a set with and a set without it have no
-            patient of the train split in common, so that an infiller may come from patients of which a study knows
-            nothing.
+            patient of the train split in common, so that an infiller can come from patients outside a study.
     """
 
     patients_share: float = 1.0
