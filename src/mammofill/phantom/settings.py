@@ -13,18 +13,18 @@ class PhantomSettings:
     """What the practice mammograms are like.
 
     Attributes:
-        patients: how many; each has one breast in two views (CC and MLO) with one or two lesions.
+        patients: number of patients; each has one breast in two views (CC and MLO) with one or two lesions.
         malignant_share: share of patients whose lesion is malignant, in [0, 1].
         test_share: share of patients in the official test tables, in [0, 1).
         height_px: rows of each mammogram; CBIS-DDSM has about 5300.
         width_px: columns of each mammogram; CBIS-DDSM has about 3130.
-        difference: how far apart benign and malignant lesions look, in [0, 1]. At 0 both are drawn from the same
-            distribution, so no classifier can tell them; at 1 benign ones are smooth and faint, malignant ones
+        difference: how different benign and malignant lesions look, in [0, 1]. At 0 both are drawn from the same
+            distribution, so no classifier can tell them apart; at 1 benign ones are smooth and faint, malignant ones
             irregular, spiculated and dense.
-        calcifications: a third of the patients have a cluster of calcifications in place of the mass.
+        calcifications: a third of the patients have a cluster of calcifications instead of the mass.
         labels_and_edges: draw film labels and bright film edges.
-        monochrome1_share: share of the files that are written with low values bright (MONOCHROME1), in [0, 1].
-        bits: bits of each pixel, 8 to 16.
+        monochrome1_share: share of the files written with low values bright (MONOCHROME1), in [0, 1].
+        bits: bits per pixel, 8 to 16.
         layout: tables names the files as the tables do; tcia as today's downloads do.
     """
 
