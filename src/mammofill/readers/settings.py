@@ -10,15 +10,15 @@ from mammofill.ground.errors import check_setting
 
 @dataclass(frozen=True)
 class ReaderStudySettings:
-    """Which cases are read, and by how many.
+    """Which cases are read, and by how many readers.
 
     Attributes:
-        kind: ``ratings``: each case is rated by itself; ``pairs``: two cases side by side, a real and a synthetic one
-            of like class and size, and the reader says which is real.
+        kind: ``ratings``: each case is rated by itself; ``pairs``: a real and a synthetic case of like class and size
+            side by side, and the reader says which is real.
         cases: cases of each class and origin; four times as many are read, or twice as many pairs.
-        readers: people who read; each gets a code and an order of the cases of their own. Six or more carry an analysis
+        readers: number of readers; each gets a code and an individual order of the cases. Six or more allow an analysis
             with random readers (ours; with few, its intervals are wide).
-        split: whose real patches are read; unset takes all, since people learn from none of them.
+        split: split whose real patches are read; unset takes all, since people learn from none of them.
     """
 
     kind: Literal["ratings", "pairs"] = "ratings"
