@@ -15,9 +15,9 @@ class WriteReportSettings:
         title: heading of the page; empty takes a plain one.
         examples_per_kind: example patches of each kind (normal, benign, malignant; real and synthetic).
         previews: preview pictures of each infiller, the last ones of its training.
-        size_attribute: attribute of the lesions that is their true size, such as lesion_area_source_px, where pictures
-            are crops that were scaled to their lesions; for subgroups by size, and for what the size alone tells.
-            Empty goes by the outlines.
+        size_attribute: lesion attribute that gives the true size, such as lesion_area_source_px, if pictures are crops
+            scaled to their lesions; for subgroups by size, and for what the size alone reveals. Empty uses the
+            outlines.
     """
 
     title: str = ""
