@@ -1,4 +1,4 @@
-"""Settings that all ways to make an infiller share. Each method has its own beside its code, made from these."""
+"""Settings that all infiller methods share. Each method extends them in settings of its own, beside its code."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ CLASSES = FACTS["pathology"]
 
 @dataclass(frozen=True)
 class InfillerSettings:
-    """What every infiller has to know.
+    """Settings of every infiller.
 
     Attributes:
         preset: name of the preset that these settings came from; recorded only.
-        method: how it paints; it follows from the preset.
-        conditions: what can be asked of a lesion, apart from its place: pathology, then any of the other facts that the
-            patches tell (`conditions.FACTS`).
+        method: the painting method; follows from the preset.
+        conditions: what can be requested of a lesion, apart from its place: pathology, then any other facts that the
+            patches record (`conditions.FACTS`).
         hole: which pixels are repainted for a lesion's mask.
-        feather_px: a fill fades out over so many pixels outside the hole; farther away the patch stays as it was, bit
-            for bit.
-        allow_one_class: make one although the lesions are all benign or all malignant. It paints one class.
-        previews: rows in each preview picture: one half lesion patches with their own mask, one half pairs.
+        feather_px: a fill fades out over this many pixels outside the hole; beyond them the patch is unchanged, bit for
+            bit.
+        allow_one_class: allow lesions that are all benign or all malignant. The infiller then paints one class.
+        previews: rows in each preview picture: half are lesion patches with their own mask, half pairs.
     """
 
     preset: str = ""
@@ -40,7 +40,7 @@ class InfillerSettings:
 
     @property
     def begin_time(self) -> float:
-        """From which time on a fill is painted, in (0, 1]; below 1 a part of what is in the hole is kept."""
+        """Time from which a fill is painted, in (0, 1]; below 1 a part of what is in the hole is kept."""
         return 1.0
 
     def __post_init__(self) -> None:
@@ -61,18 +61,19 @@ class InfillerSettings:
 
 @dataclass(frozen=True)
 class TrainedInfillerSettings(InfillerSettings):
-    """What every infiller that is a trained network has to know as well.
+    """Further settings of every infiller that is a trained network.
 
     Attributes:
         hidden_share: each fact beyond pathology is hidden from the networks in this share of the training images, so
-            that they can paint without knowing it.
-        augment: turn and mirror training patches at random (the eight ways a square can lie). The paper does not.
+            that they can paint without it.
+        augment: rotate and mirror training patches at random (the eight symmetries of a square). The paper does not.
         engine: how the machine computes.
-        preview_every_images: a preview is painted each time so many images were seen.
-        history_every_images: a row of mean losses is kept each time so many images were seen.
-        checkpoint_every_images: a stopped training goes on from the last multiple of this. Does not change the result.
-        tensorboard: folder for losses and previews as TensorBoard reads them, beside the artifact; needs the extra
-            `tensorboard`. Does not change the result.
+        preview_every_images: training images between two previews.
+        history_every_images: training images between two rows of mean losses in the history.
+        checkpoint_every_images: training images between two checkpoints; a stopped training continues from the last.
+            Does not change the result.
+        tensorboard: separate folder for losses and previews in TensorBoard's format; needs the extra `tensorboard`.
+            Does not change the result.
     """
 
     hidden_share: float = 0.1

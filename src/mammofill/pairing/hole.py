@@ -1,8 +1,8 @@
 """The hole: what will be repainted for a lesion's mask. The mask says where the lesion is; the hole, what may change.
 
-Spicules and soft margins lie outside the outline that a reader draws, so whoever repaints the outline alone cuts them
-off; and the outline by itself tells the class. An ellipse of the mask's moments, grown, hides the outline and leaves
-room for margins.
+Spicules and soft margins lie outside a reader's outline, so repainting the outline alone cuts them off; and the
+outline by itself reveals the class. The ellipse of the mask's moments, grown, hides the outline and leaves room for
+margins.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class HoleSettings:
     """Which pixels are repainted for a lesion's mask.
 
     Attributes:
-        rule: mask, the mask itself (the paper); dilation, the mask grown on all sides; or ellipse, the ellipse that has
-            the mask's first and second moments, grown, together with the mask grown by `plus_px`, which hides the
-            outline that tells the class.
+        rule: mask, the mask itself (the paper); dilation, the mask grown on all sides; or ellipse, the grown ellipse of
+            the mask's first and second moments, together with the mask grown by `plus_px`: this hides the outline,
+            which reveals the class.
         share: growth as a share of the mask's equivalent radius, sqrt(area / pi). On practice mammograms spicules reach
             about 0.6 radii beyond the outline (ours). Not for the rule mask.
-        plus_px: growth in pixels on top of it. Not for the rule mask.
-        rim_px: what is grown ends so many pixels before the patch's border, so that something of the surroundings is
-            left where lesions fill their patches, as in crops; the mask itself is never cut. 0 lets it reach the
-            border. Not for the rule mask.
+        plus_px: additional growth in pixels. Not for the rule mask.
+        rim_px: growth stops this many pixels before the patch's border, so that some surroundings are left where
+            lesions fill their patches, as in crops; the mask itself is never cut. 0 lets it reach the border. Not for
+            the rule mask.
     """
 
     rule: Literal["mask", "dilation", "ellipse"] = "mask"
@@ -79,7 +79,7 @@ GROWN = HoleSettings("ellipse", 0.6, 2.0)
 
 
 def hole_of(mask: Mask, settings: HoleSettings) -> Mask:
-    """Return what is repainted for a mask. It holds the mask, and ends at the patch's border, or at its rim.
+    """Return what is repainted for a mask. It contains the mask, and ends at the patch's border or rim.
 
     Args:
         mask: (H, W) bool, not empty.
@@ -110,7 +110,7 @@ def holes_of(masks: NDArray[np.bool_], settings: HoleSettings) -> NDArray[np.boo
 
 
 def widest(holes: Iterable[HoleSettings]) -> HoleSettings:
-    """Return the rule whose holes hold those of the others, nearly: an ellipse before a dilation before the mask."""
+    """Return the rule whose holes nearly contain those of the others: an ellipse before a dilation before the mask."""
     return max(holes, key=lambda one: (one.rule != "mask", one.share, one.plus_px, -one.rim_px, one.rule == "ellipse"))
 
 

@@ -11,28 +11,28 @@ from mammofill.pairing.hole import GROWN, HoleSettings
 
 @dataclass(frozen=True)
 class PairPatchesSettings:
-    """How patches to be filled and lesion patches that lend their masks are paired. Source: the paper, section 4.1.
+    """How patches to be filled are paired with lesion patches that lend their masks. Source: the paper, section 4.1.
 
     Attributes:
-        split: whose patches are paired; synthetic patches are made for training only.
-        contexts: which patches are filled: normal ones (the paper); lesion, where a collection has no normal tissue:
+        split: split whose patches are paired; synthetic patches are made for training only.
+        contexts: which patches are filled: normal ones (the paper); lesion, for collections without normal tissue:
             another lesion is painted over the patch's own (re-infill); or both.
-        outline: whose outline is lent to lesion contexts: other, another patient's lesion's; or own, that of the lesion
-            that is painted over, where it lies, for infillers that keep a part of it (`sampling.begin_time` of a flow).
-            Context and donor are one patch then, so there is one pair for each; neither zoomed nor shifted.
-        own_class: for lesion contexts, the lesion that lends its mask is of the class of the one painted over, since
-            the tissue that stays may tell it; false takes lesions of either class.
-        own_margin_px: for lesion contexts, the patch's own lesion and so many pixels around it must lie in the hole,
-            but for its rim. Spicules that reach farther stay (ours).
+        outline: whose outline is lent to lesion contexts: other, that of another patient's lesion; or own, that of the
+            lesion painted over, in its place, for infillers that keep a part of it (`sampling.begin_time` of a flow).
+            Context and donor are then one patch, so each gives one pair, neither zoomed nor shifted.
+        own_class: for lesion contexts, the lesion that lends its mask has the class of the one painted over, since the
+            tissue that stays may reveal it; false takes lesions of either class.
+        own_margin_px: for lesion contexts, the patch's own lesion and this many pixels around it must lie in the hole,
+            except at its rim. Spicules that reach farther stay (ours).
         zoom: the lesion's mask is zoomed by a factor drawn uniformly from this range ("a small factor"; ours). In
-            lesion contexts it is brought to the area of the patch's own lesion first, and laid over its centroid.
-        max_shift_share: the mask is shifted by at most this share of the patch in each direction; the paper keeps the
-            lesion's own place, which is 0.
-        tries: lesion patches tried for one context before it is counted as unpaired.
-        pairs_per_patch: pairs made for each context, each with another lesion patch.
-        min_mask_px: least area of the zoomed mask, in pixels.
+            lesion contexts it is first scaled to the area of the patch's own lesion, and centred on its centroid.
+        max_shift_share: the mask is shifted by at most this share of the patch in each direction; 0, as in the paper,
+            keeps the lesion's own place.
+        tries: lesion patches tried for one context before it counts as unpaired.
+        pairs_per_patch: pairs made for each context, each with a different lesion patch.
+        min_mask_px: smallest area of the zoomed mask, in pixels.
         hole: which pixels will be repainted: all of them must lie on breast tissue and inside the patch. The default
-            fits all presets; where nothing but the paper's is to fill the pairs, the rule mask makes more of them.
+            suits all presets; if only the paper's fill the pairs, the rule mask gives more of them.
     """
 
     split: str = "train"

@@ -18,37 +18,38 @@ ORDERS = ("all", *QUANTILES, "originality")
 class SelectSyntheticSettings:
     """Which fills are kept.
 
-    Class_fidelity, typicality, seam and detection are quantiles: a fill has to score at least as the real validation
-    lesions of its class do at that quantile. 0.05 means "as good as 95 % of real lesions"; 0 leaves the score out. All
+    Class_fidelity, typicality, seam and detection are quantiles: a fill must reach that quantile of the scores of the
+    real validation lesions of its class. 0.05 means "as good as 95 % of real lesions"; 0 leaves the score out. All
     defaults are ours, from fills on practice mammograms.
 
     Attributes:
-        class_fidelity: log-odds for the class that was asked for, by classifiers that saw none of the fill's patients.
-            0 leaves out `other_class`, too.
-        other_class: these log-odds must also be above those of this share of the real validation lesions of the
-            other class: so many wrong labels would be found out. Where the classifiers tell the classes less well, more
-            fills go for it; 0 leaves it out.
-        typicality: nearness to real lesions of the class in the features of these classifiers.
-        seam: how little the rings around the hole look painted, to a forest that learned from other patients. Laxer,
-            since a forest finds traces that no eye and hardly a classifier minds.
-        detection: how little spectrum and brightness look painted, to such a forest.
-        refuse_copies: refuse fills that count as copies of a training lesion: their correlation with it lies beyond
-            halfway to 1 from the two most alike training lesions of different patients.
-        balance: keep the classes in the proportion in which they were painted, the best of the class of which more
-            pass; else a gate that lets one class through more easily tells the class by being synthetic.
-        ratio: keep at most so many fills for each real lesion patch of their class in the train split; unset keeps all
-            that pass.
-        top: keep at most so many in all, in the painted proportion of the classes; unset keeps all that pass.
-        by: by which score the best are taken, where not all that pass are kept: one of the four, originality
-            (correlation with the nearest training lesion), or all, the worst of the four, each as the share of real
-            lesions that score lower.
-        random: the control: as many of each class as would be kept, drawn from all fills at random.
-        least_real: fewer real validation lesions of a class, however many patches show them, set no threshold.
-        least_auc: below this AUC on real validation lesions a classifier is warned of: it hardly knows the classes.
-        folds: parts into which patients are divided for the forests.
-        trees: of each forest.
+        class_fidelity: log-odds for the requested class, by classifiers that saw none of the fill's patients. 0 also
+            leaves out `other_class`.
+        other_class: these log-odds must also exceed those of this share of the real validation lesions of the other
+            class: that share of wrong labels would be detected. The worse the classifiers separate the classes, the
+            more fills are lost; 0 leaves it out.
+        typicality: closeness to real lesions of the class in the features of these classifiers.
+        seam: how little the rings around the hole look painted to a forest that learned from other patients. Less
+            strict, since a forest finds traces that no eye sees and that hardly affect a classifier.
+        detection: how little spectrum and brightness look painted to such a forest.
+        refuse_copies: refuse fills that count as copies of a training lesion: their correlation with it is at least
+            halfway between 1 and that of the two most similar training lesions of different patients.
+        balance: keep the classes in the proportion in which they were painted, with the best of the class of which more
+            pass; if one class passed more easily, being synthetic would reveal the class.
+        ratio: keep at most this many fills for each real lesion patch of their class in the train split; unset keeps
+            all that pass.
+        top: keep at most this many in all, in the painted proportion of the classes; unset keeps all that pass.
+        by: score by which the best are taken, if not all that pass are kept: one of the four; originality (correlation
+            with the nearest training lesion); or all, the worst of the four, each as the share of real lesions that
+            score lower.
+        random: the control: as many of each class as would be kept, drawn at random from all fills.
+        least_real: fewest real validation lesions of a class, however many patches show them, that set a threshold.
+        least_auc: below this AUC on real validation lesions there is a warning: the classifier hardly separates the
+            classes.
+        folds: parts into which the forests divide the patients.
+        trees: trees in each forest.
         shown: fills in each row of the picture.
-        batch: patches in a classifier at once. Does not change the scores beyond rounding.
+        batch: patches per batch of a classifier. Does not change the scores beyond rounding.
     """
 
     class_fidelity: float = 0.05

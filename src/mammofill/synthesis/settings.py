@@ -11,28 +11,25 @@ from mammofill.ground.errors import check_choice, check_setting
 
 @dataclass(frozen=True)
 class SynthesizeSettings:
-    """How many synthetic patches are made, of which class.
+    """How many synthetic patches are made, and of which class.
 
-    Without given counts, so many are made that real and synthetic lesion patches of the train split together are as
-    many benign as malignant, and that synthetic ones are at least `ratio` of the real ones: "relatively small amounts
-    of synthetic images while simultaneously balancing" (the paper, section 5). The smaller class gets more of them,
-    but both get some where `ratio` allows, so that being synthetic does not tell the class.
+    If no counts are given, real and synthetic lesion patches of the train split together have as many benign as
+    malignant ones, with at least `ratio` synthetic patches for each real one: "relatively small amounts of synthetic
+    images while simultaneously balancing" (the paper, section 5). The smaller class gets more of them, but both get
+    some if `ratio` allows, so that being synthetic does not reveal the class.
 
     Attributes:
-        ratio: synthetic lesion patches for each real one, at least; more are made where balance needs more. The
-            default is ours.
-        balance: bring both classes to equal counts; otherwise both get the share that they have among the real ones.
-        benign: make exactly so many benign patches; unset, the number follows from ratio and balance.
+        ratio: synthetic lesion patches for each real one, at least; more if balance needs them. The default is ours.
+        balance: bring both classes to equal counts; otherwise each gets its share among the real ones.
+        benign: make exactly this many benign patches; unset, the number follows from ratio and balance.
         malignant: the same for malignant patches.
-        requested_class: donor asks for the class of the lesion that lends the mask, whose outline tells the class;
-            other asks for the other class (counterfactual); both asks for either in turn, from the same context, mask
-            and seed, so that two patches differ in nothing but the class: as many of each class as the two counts
-            together.
-        fills_per_pair: most fills of one pair, each with a seed of its own; a pair is used again only when all pairs of
-            its class are used up, and the number of such fills is recorded.
-        unjudged: fill without a judgement of the infiller, knowingly: for controls, whose class is not meant to be
-            painted, and where nothing can judge. It is recorded in the lineage. Without it, a missing judgement gives a
-            warning.
+        requested_class: donor requests the class of the lesion that lends the mask, whose outline reveals it; other
+            requests the other class (counterfactual); both requests each class in turn, with the same context, mask and
+            seed, so that the two patches differ only in the class: as many of each class as the two counts together.
+        fills_per_pair: most fills of one pair, each with its own seed; a pair is used again only when all pairs of its
+            class are used up, and the number of such fills is recorded.
+        unjudged: fill knowingly without a judgement of the infiller: for controls whose class is not meant to be
+            painted, and if nothing can judge. Recorded in the lineage. Without it, a missing judgement gives a warning.
         bits: bits per pixel in the store; 16 keeps all, 8 takes a quarter of the space.
         patches_per_shard: patches that share one file; also the unit that is redone after a stop.
     """
@@ -58,11 +55,11 @@ class SynthesizeSettings:
         check_setting(self, "patches_per_shard", self.patches_per_shard >= 1, "at least 1")
 
     def why(self, real: dict[str, int], made: dict[str, int]) -> str:
-        """Say why so many synthetic patches of each class are made.
+        """Explain the numbers of synthetic patches of each class.
 
         Args:
             real: number of real lesion patches of each class in the train split.
-            made: what is made of each class.
+            made: number made of each class.
         """
         reasons = [f"{name} = {getattr(self, name)} asks for it" for name in made if getattr(self, name) is not None]
         if len(reasons) < len(made):

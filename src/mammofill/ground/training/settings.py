@@ -1,4 +1,4 @@
-"""How the machine computes while networks learn: settings that all training stages share. It needs no torch."""
+"""How the machine computes during training: settings that all training stages share. Needs no torch."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class EngineSettings:
 
     Attributes:
         precision: float32; tf32, which rounds the inputs of products on CUDA to 10 bits; bf16, mixed precision (on a
-            CPU only where it has instructions for it); or auto, bf16 where the device has instructions for it and
-            float32 elsewhere: it is said and recorded which.
-        channels_last: keep channels of a pixel beside each other, which suits tensor cores, and on a CPU some networks:
-            SqueezeNet, EfficientNet-Lite0 and the shallow CNN train 1.4 to 1.5 times as fast in float32, ResNet-50 and
-            ConvNeXt-Tiny no faster and no slower (docs/benchmarks.md).
+            CPU only if it has instructions for it); or auto, bf16 if the device has instructions for it, else float32:
+            the choice is printed and recorded.
+        channels_last: store the channels of a pixel next to each other, which suits tensor cores and, on a CPU, some
+            networks: SqueezeNet, EfficientNet-Lite0 and the shallow CNN train 1.4 to 1.5 times as fast in float32,
+            ResNet-50 and ConvNeXt-Tiny no faster and no slower (docs/benchmarks.md).
         compile: compile the networks (torch.compile); the first steps then take minutes.
-        processes: processes that share each batch, one on each GPU (cuda), or on the cores of this machine (cpu). The
-            same up to the order of additions.
-        at_once: images of a batch that one process works on at the same time; fewer save memory. Unset takes all. The
-            same up to the order of additions (with spectral_norm also up to the number of its iterations).
+        processes: processes that share each batch, one per GPU (cuda), or on the cores of this machine (cpu). Results
+            are the same up to the order of additions.
+        at_once: images of a batch that one process handles at a time; fewer save memory. Unset takes all. Results are
+            the same up to the order of additions (with spectral_norm also up to the number of its iterations).
     """
 
     precision: Literal["float32", "tf32", "bf16", "auto"] = "float32"
@@ -42,16 +42,16 @@ class EngineSettings:
 
 @dataclass(frozen=True)
 class ValidationSettings:
-    """How fills of the validation split's lesions are watched while training: none of them is learned from.
+    """How fills of the validation split's lesions are measured during training; these lesions are not learned from.
 
     Attributes:
-        measure: none; perceptual, the perceptual loss of fills against the lesions that were there (which favours
-            blur); or kernel-distance, the distance between the distributions of fills and of real lesions, inside
-            their masks, in the features of the perceptual loss (Binkowski et al., "Demystifying MMD GANs", ICLR 2018).
-        every_images: taken each time so many images were seen, after the pre-training.
-        patches: lesion patches that are filled for it, at most.
+        measure: none; perceptual, the perceptual loss of fills against the original lesions (which favours blur); or
+            kernel-distance, the distance between the distributions of fills and of real lesions, inside their masks, in
+            the features of the perceptual loss (Binkowski et al., "Demystifying MMD GANs", ICLR 2018).
+        every_images: training images between two measurements, after the pre-training.
+        patches: lesion patches filled for it, at most.
         keep: the generator that is kept: last, or best by the measure.
-        patience: stop when so many takes in a row brought no better one; unset never stops early.
+        patience: stop after this many measurements in a row without improvement; unset never stops early.
     """
 
     measure: Literal["none", "perceptual", "kernel-distance"] = "none"

@@ -1,4 +1,4 @@
-"""Settings of the ways to paint that train nothing."""
+"""Settings of the methods that train nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mammofill.pairing.hole import GROWN, HoleSettings
 
 @dataclass(frozen=True)
 class CopyPasteSettings(InfillerSettings):
-    """A real lesion of the class asked for, whose outline fits, laid into the hole with its surroundings."""
+    """A real lesion of the requested class with a fitting outline, blended into the hole with its surroundings."""
 
     preset: str = "copy-paste"
     method: Literal["copy-paste"] = "copy-paste"
@@ -26,7 +26,7 @@ class CopyPasteSettings(InfillerSettings):
 
 @dataclass(frozen=True)
 class TextureSettings(InfillerSettings):
-    """The patch's own tissue painted anew, without a lesion: a sham, which tells what filling alone does."""
+    """Tissue synthesised from the patch's own, without a lesion: a sham that shows the effect of filling alone."""
 
     preset: str = "texture"
     method: Literal["texture"] = "texture"

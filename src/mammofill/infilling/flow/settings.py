@@ -19,14 +19,14 @@ class VelocityNetworkSettings:
     """The U-Net that predicts velocities. Source: Ho et al., NeurIPS 2020, appendix B.
 
     Attributes:
-        widths: channels at each scale, from the patch's own size down; each scale has half the side of the one before.
-            The first is thin and sees every pixel: grain and the seam are made there.
+        widths: channels at each scale, from full resolution down; each scale has half the side of the one before. The
+            first has few channels and sees every pixel: it generates grain and the seam.
         blocks: residual blocks at each scale, on the way down and on the way up.
-        full_size_norm: normalise groups of channels at the patch's own size, too. That costs as much as all else there,
-            and takes away levels that are known.
-        attention_px: scales of at most this side look at all places at once (self-attention).
-        heads: of the attention.
-        embedding: width of what tells each block the time, the class and the kind of shape.
+        full_size_norm: apply group norm at full resolution, too. It costs as much as everything else there, and removes
+            levels that are known.
+        attention_px: scales of at most this side use self-attention.
+        heads: number of attention heads.
+        embedding: width of the embedding that tells each block the time, the class and the kind of shape.
     """
 
     widths: tuple[int, ...] = (16, 48, 64, 96)
@@ -66,32 +66,32 @@ class VelocityNetworkSettings:
 
 @dataclass(frozen=True)
 class TargetSettings:
-    """What is learned: the patch less a smooth base, inside the hole.
+    """What is learned: the patch minus a smooth base, inside the hole.
 
     Attributes:
-        base_sigma_px: the hole is spanned by a membrane between its surroundings, from which grain finer than this
-            standard deviation has been taken; 0 takes none. What the base loses beside the border the network has to
-            find again, and a judge finds the seam: AUC 0.92 with 1.5 px, 0.81 with 0.5, and 0.74 with 0 and
-            `rim_weight` 3, on practice mammograms; then 0.65 after 83,000 images, and 0.58 after 50,000 more with 5.
-        scale: what is learned is divided by this, so that it has about the spread of the noise (ours: lesions and
+        base_sigma_px: the base is a membrane between the hole's surroundings, first blurred with this standard
+            deviation to remove grain; 0 does not blur. The network must restore what the base loses beside the border,
+            and a judge finds the seam: AUC 0.92 with 1.5 px, 0.81 with 0.5, and 0.74 with 0 and `rim_weight` 3, on
+            practice mammograms; then 0.65 after 83,000 images, and 0.58 after 50,000 more with `rim_weight` 5.
+        scale: what is learned is divided by this, so that its spread is about that of the noise (ours: lesions and
             tissue differ from the base by a tenth of the full range).
-        split_px: a Gaussian of this standard deviation splits residuals into a coarse and a fine part. If each were
-            normal, of the two spreads that follow, their velocity would be known in closed form; the network learns
-            what is left of it.
-        coarse_spread: of the coarse part, against that of white noise, at the hole's border, and how much it grows with
-            each pixel inwards: near the border the surroundings fix the picture.
-        most_coarse_spread: it grows no farther (both measured on practice mammograms: 1.1 at 1 px, 2.9 at 5, 8.5 at
+        split_px: standard deviation of the Gaussian that splits residuals into a coarse and a fine part. If both were
+            normal, with the spreads below, their velocity would be known in closed form; the network learns the
+            remainder.
+        coarse_spread: spread of the coarse part, relative to white noise: at the hole's border, and its growth per
+            pixel inwards. Near the border the surroundings fix the picture.
+        most_coarse_spread: limit of that growth (both measured on practice mammograms: 1.1 at 1 px, 2.9 at 5, 8.5 at
             15).
-        fine_spread: of the fine part, grain above all.
-        lesion_weight: weight of the loss near the lesion (within its equivalent radius x 0.3), against 1 elsewhere in
+        fine_spread: spread of the fine part, mainly grain.
+        lesion_weight: weight of the loss near the lesion (within 0.3 of its equivalent radius), against 1 elsewhere in
             the hole.
-        rim_weight: weight that is added within 3 px of the hole's border, where a judge looks for the seam.
-        hole_shares: in training each hole is grown by one of these shares of the lesion's radius, so that the hole's
-            size does not tell the lesion's; painting uses `hole`.
-        shape_shares: share of the training images in which the network is told nothing of the shape, the ellipse, or
-            the outline. The outline alone tells the class, so the network must do without it often.
-        class_hidden_share: share of the training images whose class (with all that is asked for) is hidden, as
-            classifier-free guidance needs it (Ho and Salimans, 2022).
+        rim_weight: weight added within 3 px of the hole's border, where a judge looks for the seam.
+        hole_shares: in training each hole is grown by one of these shares of the lesion's radius, so that its size does
+            not reveal the lesion's; painting uses `hole`.
+        shape_shares: shares of the training images in which the network is told nothing of the shape, the ellipse, or
+            the outline. The outline alone reveals the class, so the network must often do without it.
+        class_hidden_share: share of the training images whose class and other conditions are hidden, for
+            classifier-free guidance (Ho and Salimans, 2022).
     """
 
     base_sigma_px: float = 0.0
@@ -126,24 +126,24 @@ class TargetSettings:
 
 @dataclass(frozen=True)
 class FlowScheduleSettings:
-    """How long and how fast.
+    """Training schedule.
 
     Attributes:
         images: windows seen in all. On practice mammograms of 64 px, 7,000 teach brightness only, 45,000 the class,
-            83,000 jagged outlines, and 50,000 more make them plainer and the seam fainter. With 0, and another flow to
-            start from, its weights are kept as they are: to paint with other `sampling`.
-        batch: windows in a step.
-        learning_rate: Adam's, at the start, after a warm-up; falls along a half cosine to 0.
+            83,000 jagged outlines; 50,000 more make these clearer and the seam fainter. With 0 and another flow to
+            start from, its weights stay as they are: to paint with other `sampling`.
+        batch: windows per step.
+        learning_rate: Adam's learning rate after the warm-up; falls to 0 along a half cosine.
         warmup_images: images over which the learning rate rises from 0.
         beta1: Adam's first decay rate.
         beta2: Adam's second decay rate.
-        clip_gradient: longest gradient that a step takes.
-        ema_half_life_images: the network that is kept is an EMA, in which a step counts half after so many further
-            images, but never more than a twentieth of those seen so far.
-        log_odds_mean: of the times that are learned from, whose log-odds are normal (Esser et al., ICML 2024, section
+        clip_gradient: gradients are clipped to this norm.
+        ema_half_life_images: the network that is kept is an EMA: a step's weight halves after this many images, or a
+            twentieth of those seen so far if that is less.
+        log_odds_mean: mean log-odds of the training times, which are logit-normal (Esser et al., ICML 2024, section
             3.1).
-        log_odds_spread: standard deviation of these.
-        uniform_times: share of the training images whose time is uniform instead.
+        log_odds_spread: standard deviation of these log-odds.
+        uniform_times: share of the training images whose time is drawn uniformly instead.
     """
 
     images: int = 130_000
@@ -171,7 +171,7 @@ class FlowScheduleSettings:
         check_setting(self, "uniform_times", 0 <= self.uniform_times <= 1, "in [0, 1]")
 
     def rate_at(self, images_seen: int) -> float:
-        """Return the learning rate of the step that begins after so many images."""
+        """Return the learning rate of the step that begins after this many images."""
         rising = min(1.0, (images_seen + self.batch) / self.warmup_images)
         return (
             self.learning_rate * rising * (0.5 + 0.5 * math.cos(math.pi * min(1.0, images_seen / max(self.images, 1))))
@@ -180,13 +180,13 @@ class FlowScheduleSettings:
 
 @dataclass(frozen=True)
 class FlowValidationSettings:
-    """How the flow is measured on the validation split while it learns: by its loss, at fixed times and noise.
+    """How the flow is validated during training: by its loss on the validation split, at fixed times and noise.
 
     Attributes:
-        every_images: measured each time so many images were seen; without validation patients, never.
-        windows: lesion windows that are looked at, at most.
+        every_images: training images between two measurements; without validation patients there are none.
+        windows: lesion windows measured, at most.
         keep: the network that is kept: last, or best by that loss.
-        patience: stop when so many in a row brought no better one; unset never stops early.
+        patience: stop after this many measurements in a row without improvement; unset never stops early.
     """
 
     every_images: int = 8000
@@ -212,26 +212,26 @@ class SamplingSettings:
     """How a fill is painted: from noise to a picture along the flow.
 
     Attributes:
-        solver: multistep, one look of the network a step (DPM-Solver++; Lu et al., 2022), or heun, two.
-        steps: from noise to picture; fewer where a fill begins later, since the steps keep their length.
-        begin_time: time, in (0, 1], from which a fill is painted: 1 is pure noise. Earlier ones begin with what is in
-            the hole and noise, mixed as in training, so that a part of the patch's own lesion is kept: all of its
-            coarse structure at 0.3, about half of it at 0.5 (SDEdit; Meng et al., ICLR 2022, section 3). Such an
-            infiller paints over the lesion that lends its own outline, and nothing else.
+        solver: multistep (DPM-Solver++; Lu et al., 2022), one network evaluation per step, or heun, two.
+        steps: steps from noise to picture; fewer if a fill begins later, since the steps keep their length.
+        begin_time: time, in (0, 1], from which a fill is painted: 1 is pure noise. Below 1 a fill begins with a mixture
+            of noise and what is in the hole, as in training, so that a part of the patch's own lesion is kept: all of
+            its coarse structure at 0.3, about half of it at 0.5 (SDEdit; Meng et al., ICLR 2022, section 3). Such an
+            infiller paints only over a lesion that lends its own outline.
         first_log_odds: log-odds of the time of the first step after pure noise.
-        last_log_odds: log-odds of the time before the last step. Between the two, log-odds are even: coarse structure
-            is decided early and grain late, and each gets its steps; a grid that leaves the coarse to one step gives
-            fills of a third of the real spread.
-        guidance: how far the class asked for is exaggerated: 1 not at all (Ho and Salimans, 2022).
-        guidance_times: guidance holds between these times only (Kynkaanniemi et al., NeurIPS 2024).
-        coarse_guidance: share of the guidance that its coarse part keeps, brightness above all, so that shape is
-            exaggerated and level is not.
-        coarse_sigma_px: what is coarser than this standard deviation is coarse.
-        parallel_guidance: share of the guidance that is kept of its part along the picture itself, which makes all of
-            it stronger and no other (Sadat et al., "Eliminating oversaturation and artifacts of high guidance scales",
-            ICLR 2025, section 4): without it energy and contrast tell the class less.
-        shape: what the network is told of the lesion's shape; the ellipse leaves the outline, which tells the class, to
-            the class that is asked for.
+        last_log_odds: log-odds of the time before the last step. Between the two, log-odds are evenly spaced: coarse
+            structure is decided early and grain late, and each gets its steps; with only one step for coarse structure,
+            the spread of fills is a third of the real one.
+        guidance: how much the effect of the requested class is amplified: 1 not at all (Ho and Salimans, 2022).
+        guidance_times: guidance applies between these times only (Kynkaanniemi et al., NeurIPS 2024).
+        coarse_guidance: share kept of the guidance's coarse part, mainly brightness, so that shape is exaggerated and
+            level is not.
+        coarse_sigma_px: standard deviation of the blur that defines the coarse part.
+        parallel_guidance: share kept of the guidance's component parallel to the picture, which only makes the whole
+            picture stronger (Sadat et al., "Eliminating oversaturation and artifacts of high guidance scales", ICLR
+            2025, section 4): without it energy and contrast reveal the class less.
+        shape: what the network is told of the lesion's shape; with the ellipse, the outline, which reveals the class,
+            depends on the requested class.
     """
 
     solver: Literal["multistep", "heun"] = "multistep"
@@ -264,13 +264,13 @@ class SamplingSettings:
 
 @dataclass(frozen=True)
 class FlowSettings(TrainedInfillerSettings):
-    """How a flow is built, trained and painted with. Source: Liu et al., "Flow straight and fast", ICLR 2023.
+    """How a flow is built and trained, and how it paints. Source: Liu et al., "Flow straight and fast", ICLR 2023.
 
     Attributes:
-        network: what predicts velocities.
+        network: the network that predicts velocities.
         target: what is learned.
-        schedule: how long and how fast.
-        validation: how it is measured while it learns.
+        schedule: training schedule.
+        validation: how it is validated during training.
         sampling: how a fill is painted.
     """
 

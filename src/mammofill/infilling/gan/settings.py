@@ -1,6 +1,6 @@
 """Settings of the GAN: its networks, losses and schedule. The defaults are the paper's.
 
-Where the paper is silent, the choice is named in the field's text. Sizes in pixels are those of the patch.
+Where the paper is silent, the field's text names the choice. Sizes in pixels are those of the patch.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ class GeneratorSettings:
     """The cascaded refinement network that paints. Source: the paper, section 3.3; Chen and Koltun, ICCV 2017.
 
     Attributes:
-        widths: channels at each scale from the coarsest (4x4) to the finest; the default reaches 256x256. For smaller
-            patches the finest scales are left off: 64x64 patches use the first five widths.
+        widths: channels at each scale from the coarsest (4x4) to the finest; the default reaches 256x256. Smaller
+            patches leave out the finest scales: 64x64 patches use the first five widths.
         convolutions: 3x3 convolutions at each scale.
-        stack: what each scale is shown beside the coarser one's features. clean: context and mask, averaged over areas,
-            and the planes of what is asked for. accumulating: as the method's authors' code, where each halving (of
-            nearest pixels) appends the planes again, so that 4x4 has them six times and the finest scale not at all.
-            filled: the hole filled smoothly from its surroundings at every scale, mask, noise of the same strength at
-            every scale, planes.
-        norm: what follows each convolution: none (the paper), pixel (each pixel's channels brought to length 1; Karras
-            et al., ICLR 2018, section 4.2), which keeps brightness, or instance, which does not.
-        latent: numbers drawn for each fill, which with what is asked for scale and shift every channel after its norm
-            (Perez et al., "FiLM", AAAI 2018); 0 for none.
+        stack: what each scale sees besides the coarser one's features. clean: context and mask, averaged over areas,
+            and the condition planes. accumulating: as in the method's authors' code, each halving (nearest neighbour)
+            appends the planes again, so that 4x4 has them six times and the finest scale not at all. filled: the hole
+            filled smoothly from its surroundings at every scale, mask, noise of the same strength at every scale,
+            planes.
+        norm: what follows each convolution: none (the paper); pixel (each pixel's channels scaled to length 1; Karras
+            et al., ICLR 2018, section 4.2), which keeps brightness; or instance, which does not.
+        latent: random numbers drawn for each fill; with the conditions they scale and shift every channel after its
+            norm (Perez et al., "FiLM", AAAI 2018); 0 for none.
         upsampling: how a coarser scale is doubled: nearest (the paper) or bilinear.
         activation: what follows each convolution: leaky_relu (slope 0.2, as Chen and Koltun) or relu.
-        head: what bounds the picture after the last 1x1 convolution: sigmoid, relu, linear for no bound (values
-            outside [0, 1] are then cut off when the fill is laid over the patch), or residual, which adds it to the
-            smoothly filled context (only with stack filled).
+        head: what bounds the picture after the last 1x1 convolution: sigmoid; relu; linear for no bound (values outside
+            [0, 1] are then clipped when the fill is laid over the patch); or residual, which adds it to the smoothly
+            filled context (only with stack filled).
     """
 
     widths: tuple[int, ...] = (128, 128, 64, 64, 32, 32, 32)
@@ -99,21 +99,21 @@ class DiscriminatorSettings:
     """The network that judges fills. Source: the paper, section 3.3 ("similar, but inverse structure").
 
     Attributes:
-        widths: channels of the first 3x3 convolution and of each following one, after which the picture is halved
-            (the method's authors': 32, then 64 to 512).
-        class_head: train a second head that tells benign from malignant, on a backbone that does not see the class; its
-            verdict on fills also guides the generator.
-        conditioning: how the verdict depends on what was asked for: projection (Miyato and Koyama, ICLR 2018), on a
-            backbone that sees the picture alone, or planes joined to every layer's input (the method's authors), which
+        widths: channels of the first 3x3 convolution, and of each further one, which is followed by halving (the
+            method's authors': 32, then 64 to 512).
+        class_head: train a second head that separates benign from malignant, on a backbone that does not see the class;
+            its verdict on fills also guides the generator.
+        conditioning: how the verdict depends on the conditions: projection (Miyato and Koyama, ICLR 2018), on a
+            backbone that sees only the picture; or planes joined to every layer's input (the method's authors), which
             leaves no backbone for a class head.
-        sees: what it is shown of a fill: raw, the generator's whole picture (the paper, figure 1), or composite, the
-            fill laid over the patch with a soft edge, as it will be used.
-        sees_mask: show it where the lesion is, too.
-        judge: flat weighs all pixels of the last layer (the paper), patches gives a verdict at each of them and
+        sees: what it sees of a fill: raw, the generator's whole picture (the paper, figure 1), or composite, the fill
+            laid over the patch with a soft edge, as it will be used.
+        sees_mask: show it the lesion's mask, too.
+        judge: flat weighs all pixels of the last layer (the paper); patches gives a verdict at each of them and
             averages those near the mask (Isola et al., CVPR 2017, section 3.2.2).
-        spectral_norm: keep each layer from amplifying more than 1 (Miyato et al., ICLR 2018).
-        augment: what happens to all that it is shown, real and painted, so that it cannot learn patches by heart:
-            some of turn, translation, brightness, contrast (Zhao et al., "Differentiable augmentation", NeurIPS 2020).
+        spectral_norm: limit each layer's amplification to 1 (Miyato et al., ICLR 2018).
+        augment: augmentation of all pictures that it sees, real and painted, so that it cannot memorise patches: some
+            of turn, translation, brightness, contrast (Zhao et al., "Differentiable augmentation", NeurIPS 2020).
     """
 
     widths: tuple[int, ...] = (32, 64, 128, 256, 512)
@@ -167,21 +167,21 @@ class PerceptualSettings:
 
     Attributes:
         features: vgg19 (the paper), squeezenet1_1 or resnet50, trained on ImageNet; laplacian, the levels of a
-            Laplacian pyramid, which need no weights (Bojanowski et al., ICML 2018); none, the pixels alone.
+            Laplacian pyramid, without weights (Bojanowski et al., ICML 2018); or none, the pixels alone.
         weights: local file (.pth or .safetensors, torchvision's names) with the network's weights; unset, torchvision
             downloads and checks them. For resnet50 it may be the weights.safetensors of a classifier that mammofill
             trained. Not for laplacian and none.
-        layers: what is compared: input and, of vgg19 and squeezenet1_1, pool1, pool2, ... (the method's authors': up to
-            pool3), or of resnet50 stem (its first convolution), layer1, ... layer4.
-        pooling: how vgg19 and squeezenet1_1 halve: max, as they were trained, or average (the method's authors).
+        layers: what is compared: input; of vgg19 and squeezenet1_1 pool1, pool2, ... (the method's authors': up to
+            pool3); of resnet50 stem (its first convolution), layer1, ... layer4.
+        pooling: of vgg19 and squeezenet1_1: max, as they were trained, or average (the method's authors).
         levels: number of levels of the Laplacian pyramid.
-        levels_left_out: so many of its finest levels are not compared. Grain cannot be predicted, so the loss is least
-            without any; left out, grain is for the discriminator to ask for.
-        pixels: what a network sees of pixels between black and white: unit, 0 to 1; or centred255, -127.5 to 127.5 (the
-            method's authors), for weights that were trained on such pixels, which torchvision's were not.
-        normalise: bring pixels to the mean and spread of ImageNet before the network sees them, as torchvision's
-            weights expect it.
-        region: masked compares the lesion and its boundary each by itself, with everything else black, and the context
+        levels_left_out: number of its finest levels that are not compared. Grain cannot be predicted, so the loss is
+            lowest without grain; if these levels are left out, only the discriminator asks for grain.
+        pixels: range of pixels, from black to white, that a network sees: unit, 0 to 1; or centred255, -127.5 to 127.5
+            (the method's authors), for weights trained on such pixels, unlike torchvision's.
+        normalise: bring pixels to ImageNet's mean and spread before the network sees them, as torchvision's weights
+            expect.
+        region: masked compares the lesion and its boundary separately, each with everything else black, and the context
             by its pixels; whole compares the whole picture at once.
     """
 
@@ -217,29 +217,30 @@ class PerceptualSettings:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """The losses and how they are put together. Source: the paper, section 4.2; the method's authors for the weights.
+    """The losses and how they are combined. Source: the paper, section 4.2; the method's authors for the weights.
 
     Attributes:
-        combine: stepped takes a step for each loss in turn, with an Adam of its own (the method's authors); summed adds
-            them up, with one Adam.
+        combine: stepped takes a step for each loss in turn, each with its own Adam (the method's authors); summed adds
+            the losses up, with one Adam.
         perceptual_weight: weight of the perceptual loss.
-        context_weight: inside the perceptual loss, weight of the pixels outside the mask.
-        boundary_weight: weight of the boundary loss (the method's authors: 1000). With stepped losses Adam undoes
-            most of what a weight does.
-        boundary: where the boundary loss looks: contour, the mask's inner contour, blurred and scaled to peak 1 (the
+        context_weight: weight of the pixels outside the mask within the perceptual loss.
+        boundary_weight: weight of the boundary loss (the method's authors: 1000). With stepped losses Adam cancels most
+            of a weight's effect.
+        boundary: where the boundary loss applies: contour, the mask's inner contour, blurred and scaled to peak 1 (the
             method's authors' code), or blurred-mask, the whole mask blurred (the paper's sentence).
         boundary_sigma_px: standard deviation of that blur, in pixels (paper: 10).
         adversarial: non-saturating (cross-entropies; the paper) or hinge (Lim and Ye, 2017).
-        adversarial_weight: weight of all that the discriminator says of a fill, against the generator's other losses.
+        adversarial_weight: weight of the discriminator's whole verdict on a fill, against the generator's other losses.
         class_weight: weight of the class head's loss against the adversarial loss, for both networks.
-        feature_matching_weight: weight of the difference between what the discriminator's layers see in a fill and in
-            the real patch, near the mask (Salimans et al., NIPS 2016, section 3.1); 0 for none.
-        variety_weight: weight of a penalty on two fills of one context that differ, inside the mask, by less than
+        feature_matching_weight: weight of the difference between the discriminator's features of a fill and of the real
+            patch, near the mask (Salimans et al., NIPS 2016, section 3.1); 0 for none.
+        variety_weight: weight of a penalty if two fills of one context differ, inside the mask, by less than
             `variety_target`; 0 for none. After Mao et al., "Mode seeking GANs", CVPR 2019, but bounded.
-        variety_target: root mean square difference wanted between them, as a share of the real pixels' spread there.
-        gradient_penalty_weight: weight of R1, the squared slope of the verdict at real pictures (Mescheder et al., ICML
-            2018, equation 9), halved; 0 for none.
-        gradient_penalty_every: R1 is taken every this many steps of the discriminator, with its weight times as many.
+        variety_target: desired root mean square difference between them, as a share of the real pixels' spread there.
+        gradient_penalty_weight: weight of R1, half the squared gradient of the verdict at real pictures (Mescheder et
+            al., ICML 2018, equation 9); 0 for none.
+        gradient_penalty_every: R1 is computed every this many steps of the discriminator, its weight multiplied by as
+            many.
     """
 
     combine: Literal["stepped", "summed"] = "stepped"
@@ -276,33 +277,34 @@ class LossSettings:
 
 @dataclass(frozen=True)
 class ScheduleSettings:
-    """How long and how fast. An epoch is one pass over the lesion patches; every step counts the images of its batch.
+    """Training schedule. An epoch is one pass over the lesion patches; every step counts the images of its batch.
 
     Attributes:
-        pretrain_epochs: epochs on the perceptual loss alone (with summed losses: and the boundary loss) (paper: 300).
-            Unset where pretrain_images says how long.
-        adversarial_epochs: epochs of alternation between discriminator and generator after that (paper: 2000). Unset
-            where adversarial_images says how long.
-        pretrain_images: images of pre-training, however many patches there are, in place of pretrain_epochs (the
-            method's authors: 1,000 steps of 8).
-        adversarial_images: images of the alternation, in place of adversarial_epochs (the method's authors: 250,000
+        pretrain_epochs: epochs on the perceptual loss alone, with summed losses also on the boundary loss (paper: 300).
+            Unset if pretrain_images gives the length.
+        adversarial_epochs: epochs of alternation between discriminator and generator after that (paper: 2000). Unset if
+            adversarial_images gives the length.
+        pretrain_images: images of pre-training, for any number of patches, instead of pretrain_epochs (the method's
+            authors: 1,000 steps of 8).
+        adversarial_images: images of the alternation, instead of adversarial_epochs (the method's authors: 250,000
             steps of 8).
-        threshold: a turn of the discriminator or the generator ends when its adversarial loss is below (paper: 0.3).
-        discriminator_burst: steps that the discriminator takes at a time; only then is its mean loss over them compared
-            with the threshold (the method's authors: 5).
-        most_steps_per_turn: a turn ends after so many steps (of the discriminator: bursts) in any case, so that none
-            lasts for ever (ours; the method's authors: 5,000). With 1 the two simply alternate.
-        reconstruction_steps: with stepped losses, steps on the perceptual loss and as many on the boundary loss after
+        threshold: a turn of the discriminator or the generator ends when its adversarial loss falls below this (paper:
+            0.3).
+        discriminator_burst: steps of the discriminator after which their mean loss is compared with the threshold (the
+            method's authors: 5).
+        most_steps_per_turn: a turn ends at the latest after this many steps (of the discriminator: bursts), so that
+            none lasts for ever (ours; the method's authors: 5,000). With 1 the two simply alternate.
+        reconstruction_steps: with stepped losses, steps on the perceptual loss, and as many on the boundary loss, after
             each turn of the generator (the method's authors: 10).
-        batch: images in a step (the method's authors: 8).
+        batch: images per step (the method's authors: 8).
         learning_rate: Adam's learning rate at the start (the method's authors: 1e-4).
-        discriminator_learning_rate: the same for the discriminator; unset, the generator's.
+        discriminator_learning_rate: the same for the discriminator; unset takes the generator's.
         beta1: Adam's first decay rate.
         beta2: Adam's second decay rate.
-        decay: the learning rates are multiplied by this ... (the method's authors: 0.99)
-        decay_every_images: ... every so many images, smoothly (the method's authors: 500 steps of 8).
-        ema_half_life_images: the generator that is kept is an EMA over the steps, in which a step counts half after so
-            many further images (Karras et al., ICLR 2018, section A.1); 0 keeps the last one.
+        decay: factor by which the learning rates fall ... (the method's authors: 0.99)
+        decay_every_images: ... over this many images, smoothly (the method's authors: 500 steps of 8).
+        ema_half_life_images: the generator that is kept is an EMA over the steps: a step's weight halves after this
+            many images (Karras et al., ICLR 2018, section A.1); 0 keeps the last one.
     """
 
     pretrain_epochs: float | None = 300
@@ -347,13 +349,13 @@ class ScheduleSettings:
         check_setting(self, "ema_half_life_images", self.ema_half_life_images >= 0, "at least 0")
 
     def images_for(self, patches: int) -> tuple[float, float]:
-        """Return the images of the pre-training, and those of the alternation after it, on so many lesion patches."""
+        """Return the images of the pre-training, and of the alternation after it, for this many lesion patches."""
         pretraining = self.pretrain_images if self.pretrain_epochs is None else self.pretrain_epochs * patches
         alternation = self.adversarial_images if self.adversarial_epochs is None else self.adversarial_epochs * patches
         return pretraining or 0, alternation or 0
 
     def rate_at(self, images_seen: int) -> float:
-        """Return the share of the starting learning rates that holds after so many images."""
+        """Return the learning rates after this many images, as a share of the starting ones."""
         return float(self.decay ** (images_seen / self.decay_every_images))
 
 
@@ -365,9 +367,9 @@ class GanSettings(TrainedInfillerSettings):
         generator: the network that paints.
         discriminator: the network that judges.
         perceptual: what the perceptual loss compares.
-        losses: the losses and how they are put together.
-        schedule: how long and how fast.
-        validation: how fills are measured while training.
+        losses: the losses and how they are combined.
+        schedule: training schedule.
+        validation: how fills are measured during training.
     """
 
     preset: str = "paper"
