@@ -63,10 +63,20 @@ def test_every_preset_trains_and_goes_on_where_it_stopped(
     assert expected <= set(whole.history)
 
 
-def test_a_slope_is_taken_every_so_many_steps(world: World, tmp_path: Path) -> None:
-    losses = replace(small("modern").losses, gradient_penalty_weight=1.0, gradient_penalty_every=2)
-    infiller = train_infiller(world.patches, world.pairs, tmp_path / "r1", small("modern", losses=losses))
-    assert (infiller.history["discriminator.slope"].dropna() > 0).all()
+@pytest.mark.parametrize("pretrain_images", [8, 12])
+def test_a_slope_is_taken_every_so_many_steps_of_the_discriminator(
+    pretrain_images: int, world: World, tmp_path: Path
+) -> None:
+    """Steps of pre-training and of the generator are none of these: after odd ones there was no slope at all."""
+    settings = small("modern")
+    losses = replace(settings.losses, gradient_penalty_weight=1.0, gradient_penalty_every=2)
+    schedule = replace(settings.schedule, pretrain_epochs=None, pretrain_images=pretrain_images)
+    settings = replace(settings, losses=losses, schedule=schedule, history_every_images=settings.schedule.batch)
+    infiller = train_infiller(world.patches, world.pairs, tmp_path / "r1", settings)
+    of_discriminator = infiller.history["discriminator.adversarial"].notna()
+    slope = infiller.history.loc[of_discriminator, "discriminator.slope"]
+    assert (slope.iloc[::2] > 0).all()
+    assert slope.iloc[1::2].isna().all()
 
 
 @pytest.mark.parametrize("at_once", [1, 3])

@@ -97,15 +97,15 @@ class Networks:
         painted: Tensor = self.kept(batch.context, batch.mask, batch.conditions, batch.latent)
         return painted
 
-    def perceptual(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
+    def perceptual(self, batch: Batch, taken: int) -> dict[str, Tensor]:
         """Perceptual loss alone."""
         return {"perceptual": self._perceptual(batch, self.paint(batch))}
 
-    def boundary(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
+    def boundary(self, batch: Batch, taken: int) -> dict[str, Tensor]:
         """Boundary loss alone."""
         return {"boundary": boundary_loss(batch.real, self.paint(batch), batch.boundary)}
 
-    def reconstruction(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
+    def reconstruction(self, batch: Batch, taken: int) -> dict[str, Tensor]:
         """Both losses that compare with the real picture."""
         painted = self.paint(batch)
         return {
@@ -113,11 +113,11 @@ class Networks:
             "boundary": boundary_loss(batch.real, painted, batch.boundary),
         }
 
-    def fooling(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
+    def fooling(self, batch: Batch, taken: int) -> dict[str, Tensor]:
         """What the discriminator says of the fills: real? and of the class asked for?"""
         return self._of_verdict(batch, self._verdict(batch, self.paint(batch)))
 
-    def everything(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
+    def everything(self, batch: Batch, taken: int) -> dict[str, Tensor]:
         """All losses of the generator, from one picture."""
         painted = self.paint(batch)
         verdict = self._verdict(batch, painted)
@@ -138,13 +138,18 @@ class Networks:
             terms["variety"] = variety_loss(painted, other, batch.real, batch.mask, losses.variety_target)
         return terms
 
-    def judging(self, batch: Batch, images_seen: int) -> dict[str, Tensor]:
-        """Losses of the discriminator: real or painted; and the class, learned from real pictures alone."""
+    def judging(self, batch: Batch, taken: int) -> dict[str, Tensor]:
+        """Losses of the discriminator: real or painted; and the class, learned from real pictures alone.
+
+        Args:
+            batch: what is judged.
+            taken: steps of the discriminator before this one; they decide when the slope is looked at.
+        """
         with torch.no_grad():
             painted = self.paint(batch)
         losses = self.settings.losses
         every = losses.gradient_penalty_every
-        slope_too = losses.gradient_penalty_weight > 0 and images_seen // self.settings.schedule.batch % every == 0
+        slope_too = losses.gradient_penalty_weight > 0 and taken % every == 0
         real, mask = diffaugment(batch.real, batch.mask, batch.augmentations, self.settings.discriminator.augment)
         if slope_too:
             real = real.detach().requires_grad_()

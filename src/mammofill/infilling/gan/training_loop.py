@@ -43,7 +43,7 @@ class Turn:
     network: nn.Module
     optimiser: torch.optim.Adam
     terms: Callable[[Batch, int], dict[str, Tensor]]
-    """Named losses of a batch, unweighted, given the images seen before it."""
+    """Named losses of a batch, unweighted, given how many steps of this turn were taken before."""
     weights: Mapping[str, float]
     most_bursts: float
     burst: int = 1
@@ -52,13 +52,13 @@ class Turn:
     """The loss that ends the turn when it is below `threshold`."""
     threshold: float = -math.inf
 
-    def step(self, fabric: Fabric, parts: Sequence[Batch], images_seen: int, rate: float) -> dict[str, Tensor]:
+    def step(self, fabric: Fabric, parts: Sequence[Batch], taken: int, rate: float) -> dict[str, Tensor]:
         """Take one step at this share of the starting learning rate; return the losses before it, on the device.
 
         Args:
             fabric: this process.
             parts: this process's share of the batch, in parts that fit at once.
-            images_seen: before this step.
+            taken: steps of this turn before this one, all rounds together.
             rate: share of the starting learning rate.
         """
         parameters = [one for one in self.network.parameters() if one.requires_grad]
@@ -67,7 +67,7 @@ class Turn:
         sums: dict[str, Tensor] = {}
         for part in parts:
             with fabric.autocast():
-                terms = self.terms(part, images_seen)
+                terms = self.terms(part, taken)
                 total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
             # Only this turn's network gets gradients: the other one is left out of the backward pass where it can be.
             (total * (len(part) / count)).backward(inputs=parameters)  # type: ignore[no-untyped-call]
@@ -154,6 +154,8 @@ class Training(InfillerTraining[Batch]):
         watched = data.validated
         self.validation = Validation(watched, data.features, settings, data.seed) if watched is not None else None
         self.turn_number, self.steps_in_turn = 0, 0
+        self.steps_taken: dict[str, int] = {}
+        """Steps of each turn so far, all rounds together, by its name."""
         self.recent: list[Mapping[str, Tensor | float]] = []
         """Losses of the last steps of this turn, as many as a burst has."""
         self.sums: dict[str, list[float]] = {}
@@ -176,7 +178,9 @@ class Training(InfillerTraining[Batch]):
         turns = self.first_turns if self.images_seen < self.pretraining_ends else self.later_turns
         turn = turns[self.turn_number]
         parts = batch.parts(self.settings.engine.at_once)
-        losses = turn.step(self.fabric, parts, self.images_seen, self.settings.schedule.rate_at(self.images_seen))
+        rate, taken = self.settings.schedule.rate_at(self.images_seen), self.steps_taken.get(turn.name, 0)
+        losses = turn.step(self.fabric, parts, taken, rate)
+        self.steps_taken[turn.name] = taken + 1
         self.unseen.add(self.images_seen, list(losses), torch.stack(list(losses.values())))
         self.images_seen += self.settings.schedule.batch
         self.steps_in_turn += 1
@@ -243,6 +247,7 @@ class Training(InfillerTraining[Batch]):
         return {
             "turn_number": self.turn_number,
             "steps_in_turn": self.steps_in_turn,
+            "steps_taken": self.steps_taken,
             "recent": [{name: float(loss) for name, loss in one.items()} for one in self.recent],
             "sums": self.sums,
             "networks": self.networks.state(),
@@ -252,6 +257,7 @@ class Training(InfillerTraining[Batch]):
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take these up."""
         self.turn_number, self.steps_in_turn = state["turn_number"], state["steps_in_turn"]
+        self.steps_taken = state.get("steps_taken", {})  # checkpoints of earlier versions have none
         self.recent, self.sums = state["recent"], state["sums"]
         self.networks.load_state(state["networks"])
         for name, optimiser in self.optimisers.items():
