@@ -41,7 +41,7 @@ class Grid:
         doses: synthetic or repeated patches for each real one, for arms that have them. If empty, all synthetic patches
             that `synthesize` makes are learned from.
         real_shares: shares of the train split's patients; infillers and synthetic patches are made from the same
-            patients.
+            patients, unless there are training sets.
         disjoint_shares: at shares below 1, each infiller and the classifier beside it learn from a part of the patients
             that is disjoint from the others' parts, so that the intervals include the random draw of patients.
             Otherwise all learn from the same patients. Not with several classifiers for each infiller: in arms without
@@ -55,7 +55,7 @@ class Grid:
             nearest 1, the smaller if two are equally near.
         folds: everything is made anew within each of so many folds, each of them the test set once, so that every
             patient is tested by a classifier that never saw that patient; 0 tests on the one test split of ingest.
-        fold_repeats: how often the patients are divided into folds; each time is one more replicate.
+        fold_repeats: how often the patients are divided into folds; each time adds as many replicates again.
         painted_for_each: fills that are painted for each one of the largest dose, if an arm selects among them: a gate
             that refuses half still leaves the full dose. If fewer pass, an arm that selects learns from fewer.
     """

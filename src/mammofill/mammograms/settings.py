@@ -36,8 +36,8 @@ class IngestSettings:
         height_px: mammograms are reduced to this number of rows, keeping their proportions, and never enlarged; unset
             keeps them as they are. The method's authors work at about 2750.
         crops: whether the pictures are crops, each cut around a lesion: all of a crop is breast, and the mask may fill
-            it. Unset decides for each picture: a crop is square and has one lesion, whose mask reaches across three
-            quarters of it.
+            it. Unset decides for each picture: a crop is square, at most a quarter of it is black, and it has
+            one lesion, whose mask reaches across three quarters of it.
         synthetic_tests: let images marked as synthetic (SyntheticData in DICOM) into the test split. Otherwise they are
             left out there: results on them say nothing about patients.
         window: for DICOM: none keeps all stored intensities; first applies the file's first window or LUT.

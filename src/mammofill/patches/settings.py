@@ -74,7 +74,8 @@ class SelectPatchesSettings:
 
     Attributes:
         patients_share: share of the train split's patients that are kept, in (0, 1]. Stratified by their worst
-            pathology; with the same seed a smaller share is a subset of a larger one.
+            pathology; with the same seed the first part of a smaller share is a subset of that of a larger
+            one.
         parts: the train split's patients can be divided into 1 / `patients_share` disjoint parts of that share; these
             parts are kept, counted from 0. Studies of few patients draw their replicates in this way.
         others: keep the other patients instead. With the same share and seed, a set with and a set without it have no

@@ -43,7 +43,8 @@ class SelectSyntheticSettings:
             with the nearest training lesion); or all, the worst of the four, each as the share of real lesions that
             score lower.
         random: the control: as many of each class as would be kept, drawn at random from all fills.
-        least_real: fewest real validation lesions of a class, however many patches show them, that set a threshold.
+        least_real: fewest real validation lesions of a class, however many patches show them, that set a threshold;
+            with fewer the stage stops.
         least_auc: below this AUC on real validation lesions there is a warning: the classifier hardly separates the
             classes.
         folds: parts into which the forests divide the patients.

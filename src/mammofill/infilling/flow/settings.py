@@ -83,8 +83,8 @@ class TargetSettings:
         most_coarse_spread: limit of that growth (both measured on practice mammograms: 1.1 at 1 px, 2.9 at 5, 8.5 at
             15).
         fine_spread: spread of the fine part, mainly grain.
-        lesion_weight: weight of the loss near the lesion (within 0.3 of its equivalent radius), against 1 elsewhere in
-            the hole.
+        lesion_weight: weight of the loss near the lesion (within 0.3 of its equivalent radius and 1 px), against 1
+            elsewhere in the hole.
         rim_weight: weight added within 3 px of the hole's border, where a judge looks for the seam.
         hole_shares: in training each hole is grown by one of these shares of the lesion's radius, so that its size does
             not reveal the lesion's; painting uses `hole`.

@@ -35,11 +35,11 @@ class GeneratorSettings:
         convolutions: 3x3 convolutions at each scale.
         stack: what each scale sees besides the coarser one's features. clean: context and mask, averaged over areas,
             and the condition planes. accumulating: as in the method's authors' code, each halving (nearest neighbour)
-            appends the planes again, so that 4x4 has them six times and the finest scale not at all. filled: the hole
-            filled smoothly from its surroundings at every scale, mask, noise of the same strength at every scale,
-            planes.
-        norm: what follows each convolution: none (the paper); pixel (each pixel's channels scaled to length 1; Karras
-            et al., ICLR 2018, section 4.2), which keeps brightness; or instance, which does not.
+            appends the planes again, so that at 256 px 4x4 has them six times and the finest scale not at all. filled:
+            the hole filled smoothly from its surroundings at every scale, mask, noise of the same strength at every
+            scale, planes.
+        norm: what follows each convolution: none (the paper); pixel (each pixel's channels scaled to a root mean
+            square of 1; Karras et al., ICLR 2018, section 4.2), which keeps brightness; or instance, which does not.
         latent: random numbers drawn for each fill; with the conditions they scale and shift every channel after its
             norm (Perez et al., "FiLM", AAAI 2018); 0 for none.
         upsampling: how a coarser scale is doubled: nearest (the paper) or bilinear.
