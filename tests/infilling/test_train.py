@@ -308,11 +308,12 @@ def test_weights_that_are_no_numbers_are_not_kept(
 
     from mammofill.infilling.gan.training_loop import Turn
 
-    step = Turn.step
+    step, steps = Turn.step, 0
 
-    def breaking(turn: Turn, fabric: object, parts: object, images_seen: int, rate: float) -> dict[str, float]:
-        losses = step(turn, fabric, parts, images_seen, rate)  # type: ignore[arg-type]
-        if images_seen == 44:  # the last one, whose losses nobody takes any more
+    def breaking(turn: Turn, fabric: object, parts: object, taken: int, rate: float) -> dict[str, float]:
+        nonlocal steps
+        losses, steps = step(turn, fabric, parts, taken, rate), steps + 1  # type: ignore[arg-type]
+        if steps == 12:  # the last one, whose losses nobody takes any more
             torch.nn.init.constant_(turn.network.to_image.bias, float("nan"))  # type: ignore[arg-type, union-attr]
         return losses
 
@@ -368,7 +369,7 @@ def test_a_turn_moves_its_own_network_only(world: World) -> None:
     for turn in later:
         other = networks.generator if turn.network is networks.discriminator else networks.discriminator
         own_before, other_before = state(turn.network), state(other)
-        turn.step(fabric, [batch], images_seen=0, rate=1.0)
+        turn.step(fabric, [batch], taken=0, rate=1.0)
         assert not torch.equal(state(turn.network), own_before)
         assert torch.equal(state(other), other_before)
 
