@@ -17,7 +17,7 @@ from toy_infilling import make_pairs, make_patches, rows_of
 
 from mammofill.classifier import TrainClassifierSettings
 from mammofill.cli import main
-from mammofill.comparison.plan import hash_of, plan_files, read_plans
+from mammofill.comparison.plan import hash_of, plan_files, read_plans, write_plan
 from mammofill.comparison.power import Assumed
 from mammofill.experiment import STAGES, Study, read_settings, read_study, run, stage_named
 from mammofill.experiment.arms import PAPER_ARMS
@@ -1046,6 +1046,35 @@ def test_another_plan_after_results_is_refused_and_replaces_nothing(tmp_path: Pa
     with pytest.raises(PlanChangedError, match=r"out holds 1 test scores of another plan(.|\n)*added: late, dose 1 ag"):
         run.run_study(path, out)
     assert (out / "study.toml").read_bytes() == before
+    assert len(plan_files(out / "plans")) == 1
+
+
+def test_how_arms_are_trained_is_part_of_the_plan(tmp_path: Path) -> None:
+    """A longer training, chosen once results were seen, was the same plan."""
+    plan = content_of(read_study(write_study(tmp_path, GRID)))
+    longer = content_of(read_study(write_study(tmp_path, GRID + "\n[train-classifier]\nimages = 77\n")))
+    assert hash_of(longer) != hash_of(plan)
+    assert all(behind["train-classifier"]["images"] == 77 for behind in longer["trained"].values())
+
+
+@pytest.mark.parametrize(
+    ("more", "whole", "quarter"),
+    [("", 2, 2), ("folds = 3\nfold_repeats = 2\n", 4, 4), ("training_sets = 3\n", 2, 6)],
+)
+def test_the_plan_says_how_many_classifiers_each_group_has(tmp_path: Path, more: str, whole: int, quarter: int) -> None:
+    text = GRID.replace("classifiers = 2\n", f"classifiers = 2\n{more}")
+    planned = content_of(read_study(write_study(tmp_path, text)))["classifiers"]
+    assert planned["GAN, dose 2"] == planned["real"] == whole
+    assert planned["GAN, dose 1, 25 % of the real patients"] == quarter
+
+
+def test_a_plan_of_an_earlier_version_is_still_the_same_plan(tmp_path: Path) -> None:
+    """It does not hold how arms are trained; a finished study would have been refused for that."""
+    study, out = read_study(write_study(tmp_path, GRID)), tmp_path / "out"
+    earlier = {name: value for name, value in content_of(study).items() if name not in ("trained", "classifiers")}
+    write_plan(out / "plans", earlier, 0)
+    scored(out)
+    keep_plan(study, out, quiet)
     assert len(plan_files(out / "plans")) == 1
 
 

@@ -384,7 +384,7 @@ def test_what_was_added_after_results_were_seen_is_described_and_not_tested(tmp_
     }  # fmt: skip
     for number, known in enumerate((arms[:2], arms)):
         design = sort_into_groups([one for arm in known for one in made[arm]], FEW).design
-        content = content_of_plan(design, dict.fromkeys(known, "2 classifiers"), {})
+        content = content_of_plan(design, dict.fromkeys(known, "2 classifiers"), {}, {}, {})
         plans = write_plan(tmp_path / "plans", content, test_scores=4 * number)
     everything = [one for arm in arms for one in made[arm]]
     found = compare_arms(everything, tmp_path / "out", FEW, plans=plans)
@@ -415,7 +415,7 @@ def planned(
     folder: Path, made: list[Evaluation], settings: CompareArmsSettings, scores: int, times: str = "3 classifiers"
 ) -> list[Path]:
     design = sort_into_groups(made, settings).design
-    content = content_of_plan(design, dict.fromkeys(design.arms, times), {})
+    content = content_of_plan(design, dict.fromkeys(design.arms, times), {}, dict.fromkeys(design.groups, 3), {})
     return write_plan(folder / "plans", content, test_scores=scores)
 
 
@@ -433,6 +433,18 @@ def test_what_was_planned_is_tested_together_whatever_is_asked_for_later(tmp_pat
     assert (rows["family"] == 3).all()
     assert one_row(rows, arm="x")["p_holm"] == x["p_holm"]
     assert one_row(rows, arm="x")["smallest_shown_in_family"] == x["smallest_shown_in_family"]
+
+
+def test_fewer_classifiers_than_planned_are_told(tmp_path: Path) -> None:
+    """Leaving one out once scores are known is a choice among results; it was called planned without a word."""
+    made = planned_study(tmp_path)
+    plans = planned(tmp_path, made, FEW, 0)
+    whole = compare_arms(made, tmp_path / "whole", FEW, plans=plans)
+    assert all(said.endswith(" Planned.") for said in sentences(whole, "comparison"))
+    short = compare_arms([one for one in made if one.folder.name != "x2"], tmp_path / "out", FEW, plans=plans)
+    of_x, *others = sentences(short, "comparison")
+    assert of_x.endswith(" Planned, but with more classifiers than there are: 2 of 3 of x, dose 1.")
+    assert all(said.endswith(" Planned.") for said in others)
 
 
 def test_a_planned_comparison_that_is_left_out_counts_all_the_same(tmp_path: Path) -> None:

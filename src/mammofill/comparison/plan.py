@@ -4,10 +4,11 @@ A study writes ``plans/1.json`` before it trains anything::
 
     {"number": 1, "sha256": "...", "test_scores_before": 0, "plan": {...}}
 
-``plan`` holds the arms with their replicates, the primary measure, the comparisons that will be tested, the margin, and
-how the test set comes about; the hash is of it. A study that is run again with another plan writes the next file, which
-says how many test scores were there by then. The last plan that was written before any is in force: what it holds is
-tested, all of it together, whatever is asked for later; what it does not hold was added after results were seen.
+``plan`` holds the arms, how often and with which settings they are trained, the primary measure, the comparisons that
+will be tested, the margin, and how the test set comes about; the hash is of it. A study that is run again with another
+plan writes the next file, which says how many test scores were there by then. The last plan that was written before any
+is in force: what it holds is tested, all of it together, whatever is asked for later; what it does not hold was added
+after results were seen.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mammofill.comparison.design import Contrast, Design
+from mammofill.comparison.design import Contrast, Design, Group
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.errors import DamagedError
 
@@ -78,17 +79,35 @@ class WrittenPlan:
 
     def trains_alike(self, other: WrittenPlan, contrast: Contrast) -> bool:
         """Whether another plan has the arms of a comparison trained as often as this one, and in the same way."""
+        told = [name for name in ("arms", "trained") if name in self.content and name in other.content]
         arms = (contrast.group.arm, contrast.against.arm)
-        return all(self.content["arms"].get(arm) == other.content["arms"].get(arm) for arm in arms)
+        return all(self.content[name].get(arm) == other.content[name].get(arm) for name in told for arm in arms)
+
+    def says(self, content: Mapping[str, Any]) -> bool:
+        """Whether it says what another plan says; what plans of its version did not hold yet is not compared."""
+        return all(value == content.get(name) for name, value in self.content.items())
+
+    def classifiers_of(self, group: Group) -> int | None:
+        """Return how many classifiers it plans for a group; None where it does not say."""
+        count: int | None = self.content.get("classifiers", {}).get(group.name)
+        return count
 
 
-def content_of_plan(design: Design, replicates: Mapping[str, str], test_set: Mapping[str, Any]) -> dict[str, Any]:
+def content_of_plan(
+    design: Design,
+    replicates: Mapping[str, str],
+    test_set: Mapping[str, Any],
+    classifiers: Mapping[Group, int],
+    trained: Mapping[str, Any],
+) -> dict[str, Any]:
     """Return what a plan says.
 
     Args:
         design: groups, recipes and settings.
         replicates: arm -> how often it is trained, in words.
         test_set: what decides which patches are tested: settings and seeds of ingest and of what cuts patches.
+        classifiers: how many each group has.
+        trained: arm -> settings of all that is trained or painted for it.
     """
     settings = design.settings
     return {
@@ -98,6 +117,8 @@ def content_of_plan(design: Design, replicates: Mapping[str, str], test_set: Map
         "confidence": settings.confidence,
         "arms": dict(replicates),
         "groups": [group.name for group in design.groups],
+        "classifiers": {group.name: count for group, count in classifiers.items()},
+        "trained": dict(trained),
         "test_set": dict(test_set),
     }
 
@@ -114,7 +135,7 @@ def write_plan(folder: Path, content: Mapping[str, Any], test_scores: int) -> li
         All files, the first plan first.
     """
     plans = read_plans(plan_files(folder))
-    if not plans or plans[-1].sha256 != hash_of(content):
+    if not plans or not plans[-1].says(content):
         folder.mkdir(parents=True, exist_ok=True)
         number = len(plans) + 1
         told = {"number": number, "sha256": hash_of(content), "test_scores_before": test_scores, "plan": content}
@@ -187,6 +208,16 @@ def status_of(contrast: Contrast, measure: str, asked: Asked, plans: Sequence[Wr
         return PLANNED if plan.asks(asked) else ADDED
     known = {contrast.group.name, contrast.against.name} <= set(plan.content["groups"])
     return DESCRIBED if known and not (measure == asked.primary and contrast.tested) else ADDED
+
+
+def fewer_than_planned(counts: Mapping[Group, int], plans: Sequence[WrittenPlan]) -> dict[Group, tuple[int, int]]:
+    """Return the groups with fewer classifiers than the plan in force gives them: those there are, those planned.
+
+    Who leaves some out once their scores are known chooses among results, and nobody else can see whether that was so.
+    """
+    plan = plan_in_force(plans)
+    planned = {group: plan.classifiers_of(group) for group in counts} if plan else {}
+    return {group: (counts[group], count) for group, count in planned.items() if count and counts[group] < count}
 
 
 def not_made(contrasts: Iterable[Contrast], asked: Asked, plans: Sequence[WrittenPlan]) -> list[str]:

@@ -18,7 +18,16 @@ from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT
 from mammofill.comparison.design import Group, Trained, patients_and
 from mammofill.comparison.differences import Measured
 from mammofill.comparison.groups import Groups
-from mammofill.comparison.plan import ADDED, NOT_WRITTEN, PLANNED, WrittenPlan, looks, not_made, plan_in_force
+from mammofill.comparison.plan import (
+    ADDED,
+    NOT_WRITTEN,
+    PLANNED,
+    WrittenPlan,
+    fewer_than_planned,
+    looks,
+    not_made,
+    plan_in_force,
+)
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.intervals import scale_of
 from mammofill.evaluation.metrics import LOWER_IS_BETTER
@@ -67,8 +76,17 @@ def sentences_table(
     tested = primary[primary["tested"]]
     asked_for = np.array([_was_asked_for(groups, row) for row in _records(primary)], dtype=bool)
     added = primary[(primary["plan"] == ADDED) & asked_for]
+    counts = {group: len(evaluations) for group, evaluations in groups.members.items()}
+    fewer = fewer_than_planned(counts, plans)
     rows = [
-        ("comparison", _name(row), _name(row, "against"), name, row["verdict"], _comparison(row, groups, settings))
+        (
+            "comparison",
+            _name(row),
+            _name(row, "against"),
+            name,
+            row["verdict"],
+            f"{_comparison(row, groups, settings)}{_planned(row, fewer)}",
+        )
         for row in _records(tested)
     ]
     rows += [
@@ -103,17 +121,26 @@ def no_finding(trained: Trained, against: Trained) -> str:
 
 def _comparison(row: Mapping[str, Any], groups: Groups, settings: CompareArmsSettings) -> str:
     family, verdict = row["family"], row["verdict"]
-    head, planned = _head(row, settings), " Planned." if row["plan"] == PLANNED else ""
+    head = _head(row, settings)
     if verdict == NO_FINDING:
-        return f"{head} {no_finding(_trained(row), _trained(row, 'against_'))}.{planned}"
+        return f"{head} {no_finding(_trained(row), _trained(row, 'against_'))}."
     if verdict == CANNOT_TELL:
-        return f"{head} It cannot be judged: an error of the difference cannot be had from these patients.{planned}"
+        return f"{head} It cannot be judged: an error of the difference cannot be had from these patients."
     level = 1 - settings.confidence
     corrected = f", {_p(row['p_holm'], level)} after Holm's correction for {family} comparisons" if family > 1 else ""
     told = f"{head} {verdict.capitalize()} ({_p(row['p'], level)}{corrected})."
     if verdict not in (BETTER, WORSE):
         told += f"{_nearly(row)} {_could_have_shown(row, groups, settings)}"
-    return told + _margin(row, level / 2) + planned
+    return told + _margin(row, level / 2)
+
+
+def _planned(row: Mapping[str, Any], fewer: Mapping[Group, tuple[int, int]]) -> str:
+    """Say that a comparison was planned, and of which of its groups not all planned classifiers are there."""
+    if row["plan"] != PLANNED:
+        return ""
+    short = [(group, fewer[group]) for group in (_group(row, "arm"), _group(row, "against")) if group in fewer]
+    told = ", ".join(f"{there} of {planned} of {group.name}" for group, (there, planned) in short)
+    return f" Planned, but with more classifiers than there are: {told}." if short else " Planned."
 
 
 def _head(row: Mapping[str, Any], settings: CompareArmsSettings) -> str:

@@ -8,15 +8,16 @@ and the new ones lie beside them (``comparison-2``, ``report-2``) and say what w
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mammofill.comparison.design import Design, Group, Recipe
-from mammofill.comparison.plan import content_of_plan, hash_of, plan_files, read_plans, write_plan
+from mammofill.comparison.plan import content_of_plan, plan_files, read_plans, write_plan
 from mammofill.evaluation.training import GENERATED, REPEATED, recipe_of
-from mammofill.experiment.grid import ALL, Arm, Plan, cells_of, trained_here
+from mammofill.experiment.grid import ALL, Arm, Cell, Plan, cells_of, trained_here
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import MANIFEST_NAME, fingerprint_file, settings_of_plan, write_atomically
@@ -30,9 +31,13 @@ _TOLD_ONCE = ("compare-arms", "write-report")
 
 def design_of(plan: Plan) -> Design:
     """Return which groups a study will have, how they are trained, and what is held against what."""
-    groups = dict.fromkeys(Group(cell.arm.name, cell.dose, cell.share) for cell in cells_of(plan))
+    groups = dict.fromkeys(_group_of(cell) for cell in cells_of(plan))
     recipes = {arm.name: _recipe(arm) for arm in plan.arms}
     return Design(tuple(groups), recipes, plan.settings["compare-arms"])
+
+
+def _group_of(cell: Cell) -> Group:
+    return Group(cell.arm.name, cell.dose, cell.share)
 
 
 def content_of(study: Study) -> dict[str, Any]:
@@ -48,9 +53,29 @@ def content_of(study: Study) -> dict[str, Any]:
     if plan.external:
         test_set |= {"external": plan.external.name, "external_source": plan.external.source.name}
         test_set |= {"external_ingest": settings_of_plan(plan.external.settings)}
+    trained = {arm.name: _settings_behind(arm, plan) for arm in plan.arms}
+    content = content_of_plan(design_of(plan), replicates, test_set, _classifiers_of(plan), trained)
     # Through JSON, as it will be read again: tuples become lists.
-    content: dict[str, Any] = json.loads(json.dumps(content_of_plan(design_of(plan), replicates, test_set)))
-    return content
+    kept: dict[str, Any] = json.loads(json.dumps(content))
+    return kept
+
+
+def _classifiers_of(plan: Plan) -> Counter[Group]:
+    """Count the classifiers of each group; those of all folds of one repeat are one, pooled."""
+    counts = Counter(_group_of(cell) for cell in cells_of(plan))
+    return Counter({group: count * plan.grid.fold_repeats for group, count in counts.items()})
+
+
+def _settings_behind(arm: Arm, plan: Plan) -> dict[str, Any]:
+    """Return the settings of the classifiers of an arm, and of what paints and selects their fills."""
+    weights, painters = arm.settings.weights_file, [name for name in (arm.infiller, arm.discriminator) if name]
+    lending = [plan.paints_with[name] for name in painters if name in plan.paints_with]
+    stages = ["pair-patches", "synthesize"] * bool(arm.infiller) + ["select-synthetic"] * (arm.select != ALL)
+    told: dict[str, Any] = {"train-classifier": settings_of_plan(arm.settings)}
+    told |= {"weights": fingerprint_file(Path(weights))} if weights else {}
+    told |= {name: settings_of_plan(plan.settings[name]) for name in stages}
+    trained = [name for name in (*lending, *painters) if name not in plan.ready]
+    return told | {f"infiller {name}": settings_of_plan(plan.infillers[name]) for name in trained}
 
 
 def times_trained(arm: Arm, plan: Plan) -> str:
@@ -91,7 +116,7 @@ def keep_plan(study: Study, out: Path, progress: Progress, amend: bool = False) 
     """
     content, scores = content_of(study), count_test_scores(out)
     earlier = read_plans(plan_files(out / PLANS))
-    if earlier and scores and earlier[-1].sha256 != hash_of(content) and not amend:
+    if earlier and scores and not earlier[-1].says(content) and not amend:
         changes = "".join(f"\n  {line}" for line in _changes(earlier[-1].content, content))
         raise PlanChangedError(
             f"{out} holds {scores} test scores of another plan ({earlier[-1].sha256[:12]}):{changes}\n"
