@@ -142,6 +142,18 @@ def test_images_instead_of_epochs(real: PatchSet, tmp_path: Path) -> None:
     assert trained.history["images_seen"].tolist() == [16, 24]
 
 
+def test_validating_less_often_changes_nothing_but_the_history(real: PatchSet, tmp_path: Path) -> None:
+    often = train_classifier([real], tmp_path / "often", QUICK)
+    seldom = train_classifier([real], tmp_path / "seldom", replace(QUICK, validate_every_images=20))
+    assert often.history["images_seen"].tolist() == [16, 24, 40, 48]
+    assert seldom.history["images_seen"].tolist() == [24, 48]
+    assert seldom.history["epoch"].tolist() == [2, 4]
+    first, second = often.history["loss"][:2]
+    assert seldom.history["loss"][0] == pytest.approx((2 * first + second) / 3), "mean over steps"
+    images, _ = lesions(real, "test")
+    assert np.array_equal(often.logits(images), seldom.logits(images))
+
+
 def test_best_weights_are_those_of_the_greatest_validation_auc(real: PatchSet, tmp_path: Path) -> None:
     trained = train_classifier([real], tmp_path / "classifier", replace(QUICK, keep="best"))
     history = trained.history

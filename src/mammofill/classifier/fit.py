@@ -85,7 +85,7 @@ def _fit(
     training = TrainingStep(fabric, start, settings, seed)
     history, losses = History(), UnseenLosses()
     images_seen, images_saved, loss_sum, steps = 0, 0, 0.0, 0
-    best: dict[str, Any] = {"auc": -1.0, "epochs_since": 0}
+    best: dict[str, Any] = {"auc": -1.0, "validations_since": 0}
 
     state = load_checkpoint(folder)
     if state is not None:
@@ -107,8 +107,7 @@ def _fit(
         upcoming = beside.submit(training_batch, train, images_seen, settings, seed, share)
         while True:
             epoch = images_seen // len(train)
-            watched = int(history.rows[-1]["epoch"]) if history.rows else 0
-            if steps and (images_seen >= wanted or epoch > watched):
+            if steps and (images_seen >= wanted or _validation_is_due(history, epoch, images_seen, settings)):
                 loss_sum = _with(losses, loss_sum)
                 row = _watch(training.kept, validation, settings, fabric.device)
                 check_finite(row, images_seen)
@@ -118,7 +117,7 @@ def _fit(
                 if settings.keeps_best:
                     counts = images_seen > images_of_first_phase(settings, len(train))
                     best = _better(best, row["validation_auc"], images_seen, training.kept, counts)
-            over = images_seen >= wanted or best["epochs_since"] >= (settings.patience or np.inf)
+            over = images_seen >= wanted or best["validations_since"] >= (settings.patience or np.inf)
             if writes and (over or stop or images_seen - images_saved >= settings.checkpoint_every_images):
                 loss_sum = _with(losses, loss_sum)
                 save_checkpoint(
@@ -186,6 +185,13 @@ def _network_facts(
     }
 
 
+def _validation_is_due(history: History, epoch: int, images_seen: int, settings: TrainClassifierSettings) -> bool:
+    """Whether an epoch has ended since the last validation, and enough images were seen."""
+    last = history.rows[-1] if history.rows else {"epoch": 0, "images_seen": 0}
+    seen = images_seen - int(last["images_seen"])
+    return epoch > int(last["epoch"]) and seen >= settings.validate_every_images
+
+
 def _with(losses: UnseenLosses, loss_sum: float) -> float:
     """Look at the last losses and add them, one after the other, so that a stop between them changes no bit."""
     for one in losses.look():
@@ -194,10 +200,10 @@ def _with(losses: UnseenLosses, loss_sum: float) -> float:
 
 
 def _better(best: dict[str, Any], auc: float, images_seen: int, network: nn.Module, counts: bool) -> dict[str, Any]:
-    """Return what is best after another epoch, and for how many epochs that count for patience it has been."""
+    """Return what is best after another validation, and how many that count for patience came since."""
     if auc > best["auc"]:
-        return {"auc": auc, "images_seen": images_seen, "weights": _copy(network), "epochs_since": 0}
-    return best | {"epochs_since": best["epochs_since"] + counts}
+        return {"auc": auc, "images_seen": images_seen, "weights": _copy(network), "validations_since": 0}
+    return best | {"validations_since": best["validations_since"] + counts}
 
 
 _CHUNK = 1024  # validation patches scored at once

@@ -151,9 +151,12 @@ class TrainClassifierSettings:
         synthetic_labels: class that a synthetic patch is learned as. asked: the one asked of the infiller; flipped: the
             other one; shuffled: labels shuffled at random among them. The last two are controls.
         keep: which weights make the classifier. last: those at the end, as in the paper, which mentions no choice.
-            best: those of the epoch with the highest AUC on validation.
-        patience: stop when the AUC on validation has not risen for so many epochs in a row, and keep the best, whatever
-            `keep` says; unset never stops early. Epochs of synthetic patches alone (`synthetic_first`) do not count.
+            best: those with the highest AUC on validation.
+        validate_every_images: validate at the end of an epoch if so many images were seen since the last time; 0 after
+            every epoch. With few patients epochs are short, and most of the time would go into validating.
+        patience: stop when the AUC on validation has not risen for so many validations in a row, and keep the best,
+            whatever `keep` says; unset never stops early. While the network learns from synthetic patches alone
+            (`synthetic_first`) they do not count.
         test_time_flips: score each patch twice, as it is and mirrored, and average the log-odds: on validation, for the
             threshold and in every later use.
         test_time_turns: score each patch at each of the four quarter turns, and average the log-odds; with
@@ -210,6 +213,7 @@ class TrainClassifierSettings:
     synthetic_first: float = 0.0
     synthetic_labels: Literal["asked", "flipped", "shuffled"] = "asked"
     keep: Literal["last", "best"] = "last"
+    validate_every_images: int = 0
     patience: int | None = None
     test_time_flips: bool = False
     test_time_turns: bool = False
@@ -235,6 +239,7 @@ class TrainClassifierSettings:
         check_setting(self, "repeats", self.real or self.repeats == 0, "0 where no real patch is learned from")
         self._check_use_of_fills()
         check_setting(self, "keep", self.keep in ("last", "best"), "last or best")
+        check_setting(self, "validate_every_images", self.validate_every_images >= 0, "at least 0")
         check_setting(self, "patience", self.patience is None or self.patience >= 1, "at least 1, or left out")
         rules = ("balanced-accuracy", "half")
         check_setting(self, "threshold_rule", self.threshold_rule in rules, f"one of {', '.join(rules)}")
@@ -254,7 +259,7 @@ class TrainClassifierSettings:
 
     @property
     def keeps_best(self) -> bool:
-        """Whether validation chooses among the weights of all epochs."""
+        """Whether validation chooses among the weights of the whole training."""
         return self.keep == "best" or self.patience is not None
 
     def _check_input(self) -> None:
