@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from toy_classifier import patch_row, real_rows, synthetic_row
+from toy_classifier import make_mammograms, patch_row, real_rows, synthetic_row
 
 from mammofill.classifier import AugmentationSettings, Classifier, TrainClassifierSettings, train_classifier
 from mammofill.ground import stopping
@@ -334,6 +334,22 @@ def test_a_patient_in_two_splits_is_refused(patch_set: MakeSet, tmp_path: Path) 
     rows = [*real_rows(), patch_row(0, "benign", "test", patch_id="again", patient_id="train-0")]
     with pytest.raises(LeakError, match="Patient train-0 is in two splits: test in .*, train in "):
         refused([patch_set(rows)], tmp_path)
+
+
+def test_a_patient_with_another_name_in_another_set_is_refused(patch_set: MakeSet, tmp_path: Path) -> None:
+    """Sets of two ingests were compared letter by letter."""
+    names = [row["patient_id"] for row in real_rows()]
+    own = patch_set(real_rows(), mammograms=make_mammograms(tmp_path / "own", names))
+    away = make_mammograms(tmp_path / "away", ["Train_0", "elsewhere"])
+    rows = [patch_row(0, "benign", "test", patch_id="again", patient_id="Train_0")]
+    words = "'train-0' in the train split, .* has patient 'Train_0' in the test split, and both spell one identifier"
+    with pytest.raises(LeakError, match=words):
+        refused([own, patch_set(rows, "more", mammograms=away)], tmp_path)
+    learned = [LearnedFrom("train-infiller", ("TEST 1",))]
+    saw = make_mammograms(tmp_path / "saw", ["TEST 1"])
+    fills = patch_set([synthetic_row(0, "benign")], "fills", learned_from=learned, mammograms=saw)
+    with pytest.raises(LeakError, match=r"from patient test-1 \(through train-infiller, as 'TEST 1': both spell one"):
+        refused([own, fills], tmp_path)
 
 
 @pytest.mark.parametrize(

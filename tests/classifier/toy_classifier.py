@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammofill.ground.artifact import LearnedFrom, begin
+from mammofill.ground.artifact import Artifact, LearnedFrom, begin, open_any
 from mammofill.ground.imaging import to_uint16
 from mammofill.ground.seeding import stream
 from mammofill.patches.patch_set import PatchSet, write_shard
@@ -66,11 +66,28 @@ def synthetic_row(number: int, pathology: str, **more: Any) -> dict[str, Any]:
     )
 
 
-def make_set(out: Path, rows: Iterable[Mapping[str, Any]], learned_from: Iterable[LearnedFrom] = ()) -> PatchSet:
+def make_mammograms(out: Path, patients: Iterable[str]) -> Artifact:
+    """Make a set that knows its patients, each with an image file of its own, and nothing else."""
+    with begin(out, kind="mammograms", stage="toy", settings=_Toy(), seed=0, inputs={}) as work:
+        assert work is not None
+        table = pd.DataFrame({"patient_id": list(patients)})
+        files = [f"{out.name} {patient}" for patient in table["patient_id"]]
+        table.assign(source_sha256=files).to_parquet(work.folder / "mammograms.parquet")
+        work.finish({})
+    return open_any(out)
+
+
+def make_set(
+    out: Path,
+    rows: Iterable[Mapping[str, Any]],
+    learned_from: Iterable[LearnedFrom] = (),
+    mammograms: Artifact | None = None,
+) -> PatchSet:
     rows = list(rows)
+    inputs = {"mammograms": mammograms} if mammograms else {}
     images = [toy_image(row["patch_id"], row["pathology"]) for row in rows]
     masks = [np.zeros((SIZE_PX, SIZE_PX), bool)] * len(rows)
-    with begin(out, kind="patches", stage="toy", settings=_Toy(), seed=0, inputs={}) as work:
+    with begin(out, kind="patches", stage="toy", settings=_Toy(), seed=0, inputs=inputs) as work:
         assert work is not None
         write_shard(work.folder / "patches-00000.parquet", rows, images, masks, [~mask for mask in masks])
         pd.DataFrame({"reason": [], "split": [], "count": []}).to_parquet(work.folder / "dropped.parquet")

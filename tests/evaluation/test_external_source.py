@@ -118,9 +118,10 @@ def test_what_could_not_be_compared_is_said(tmp_path: Path) -> None:
 
 def test_patients_of_the_same_name_are_refused_with_advice(tmp_path: Path) -> None:
     classifier = cast(Classifier, made_from(tmp_path / "classifier", "classifier"))
+    patches = made_from(tmp_path / "patches", "patches")
     test = pd.DataFrame({"patient_id": ["P1", "P2"]})
     with pytest.raises(LeakError, match=r"1 patients of the external source 'clinic':\n  P1: through train") as caught:
-        check_no_leak(classifier, test, "all", "clinic")
+        check_no_leak(classifier, cast(PatchSet, patches), test, "all", "clinic")
     assert "other people with the same names" in str(caught.value)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations, product
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from mammofill.classifier.training_set import compose
 from mammofill.ground.artifact import CHOSEN, Artifact, LearnedFrom, begin
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.progress import Progress, quiet
+from mammofill.mammograms.across_sets import learned_patients, one_person_in_both
 from mammofill.mammograms.vocabulary import Origin, Pathology, Split
 from mammofill.patches.patch_set import PatchSet
 
@@ -162,6 +164,7 @@ def check_leaks(patches: Sequence[PatchSet], teachers: Sequence[Artifact] = ()) 
     real = joined[joined["origin"] == Origin.REAL]
     synthetic = joined[joined["origin"] == Origin.SYNTHETIC]
     _check_one_split_each(real)
+    _check_one_person_each(patches)
     _check_synthetic(synthetic)
 
     judged = real[real["split"] != Split.TRAIN]
@@ -179,17 +182,44 @@ def check_leaks(patches: Sequence[PatchSet], teachers: Sequence[Artifact] = ()) 
             )
     makers: list[tuple[Artifact, str]] = [(one, _MADE) for one in patches]
     makers += [(one, _START) for one in teachers]
-    for one, maker in makers:
-        for patient, every_way in one.manifest.learned_patients().items():
-            split = split_of.get(patient)
-            # Validation patients may have chosen something before, as they choose here; nobody has learned from them.
-            ways = [way for way in every_way if split == Split.TEST or CHOSEN not in way]
-            if split is not None and ways:
-                again = one.manifest.kind if maker is _START else "infiller"
-                raise LeakError(
-                    f"{one.folder}: {maker} learned from patient {patient} (through {', '.join(ways)}), who is in the "
-                    f"{split} split. Train the {again} on train patients only."
-                )
+    for judged_in in patches:
+        for one, maker in makers:
+            _check_maker(one, maker, judged_in, split_of)
+
+
+def _check_maker(one: Artifact, maker: str, judged_in: PatchSet, split_of: Mapping[str, str]) -> None:
+    """Refuse what learned from a patient who is judged on, or stands so by another name in a set of patches."""
+    for patient, every_way in learned_patients(one, judged_in).items():
+        split = split_of.get(patient)
+        # Validation patients may have chosen something before, as they choose here; nobody has learned from them.
+        ways = [way for way in every_way if split == Split.TEST or CHOSEN not in way]
+        if split is not None and ways:
+            again = one.manifest.kind if maker is _START else "infiller"
+            raise LeakError(
+                f"{one.folder}: {maker} learned from patient {patient} (through {', '.join(ways)}), who is in the "
+                f"{split} split. Train the {again} on train patients only."
+            )
+
+
+def _check_one_person_each(patches: Sequence[PatchSet]) -> None:
+    """Refuse sets of which one has in another split who has another name there."""
+    for one, other in combinations(patches, 2):
+        for same in one_person_in_both(one, other):
+            for split, there in product(_splits_of(one, same.own), _splits_of(other, same.other)):
+                if split != there:
+                    raise LeakError(
+                        f"{one.folder} has patient {same.own!r} in the {split} split, {other.folder} has patient "
+                        f"{same.other!r} in the {there} split, and {same.why}: they may be one person. Give sets that "
+                        "come from the same ingest; if they are two persons, give those of one source other names "
+                        "before ingest."
+                    )
+
+
+def _splits_of(patches: PatchSet, patient: str) -> list[str]:
+    """Return the splits for which a set has anything of a patient, tissue or outline."""
+    table = patches.table
+    own = (table["patient_id"] == patient) | (table["mask_donor_patient_id"] == patient)
+    return sorted(set(table["split"][own]))
 
 
 def _check_one_split_each(real: pd.DataFrame) -> None:

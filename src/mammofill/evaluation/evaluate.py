@@ -30,6 +30,7 @@ from mammofill.ground.imaging import to_unit
 from mammofill.ground.progress import Progress, Task, quiet
 from mammofill.ground.seeding import stream
 from mammofill.ground.training.memory import freed_memory_kept
+from mammofill.mammograms.across_sets import learned_patients
 from mammofill.patches import PatchSet
 
 
@@ -70,7 +71,7 @@ def evaluate(
     """
     rows = _test_rows(patches, settings.split)
     table = patches.table.iloc[rows]
-    check_no_leak(classifier, table, settings.split, settings.external)
+    check_no_leak(classifier, patches, table, settings.split, settings.external)
     source = check_external(classifier, patches, settings.external) if settings.external else {"external": ""}
 
     from mammofill.ground.training.device import find_device  # torch, which the settings and the help do not need
@@ -130,19 +131,22 @@ def evaluate(
     return Evaluation.open(out)
 
 
-def check_no_leak(classifier: Classifier, test: pd.DataFrame, split: str, external: str = "") -> None:
-    """Refuse a classifier that learned from a test patient, by whatever way.
+def check_no_leak(
+    classifier: Classifier, patches: PatchSet, test: pd.DataFrame, split: str, external: str = ""
+) -> None:
+    """Refuse a classifier that learned from a test patient, by whatever way and under whatever name.
 
     Args:
         classifier: its manifest says whom any weights upstream have learned from, and through what.
-        test: the table of the test patches.
+        patches: the set of the test patches.
+        test: the rows of its table that test.
         split: name of the split, for the message.
         external: name of the source, if it is another one, for the message.
 
     Raises:
         LeakError: naming the patients and the ways in.
     """
-    ways = classifier.manifest.learned_patients()
+    ways = learned_patients(classifier, patches)
     leaking = sorted(set(test["patient_id"]) & set(ways))
     if leaking:
         shown = "".join(f"\n  {patient}: through {', '.join(ways[patient])}" for patient in leaking[:10])

@@ -13,6 +13,7 @@ from mammofill.ground.imaging import touches_border
 from mammofill.infilling import Infiller
 from mammofill.infilling.settings import CLASSES
 from mammofill.judging.cases import Lesions
+from mammofill.mammograms.across_sets import learned_patients
 from mammofill.pairing import Pairs
 from mammofill.pairing.hole import holes_of
 from mammofill.pairing.pixels import check_own_lesions_hidden, check_same_patches
@@ -48,7 +49,7 @@ def check_inputs(
     people = pd.unique(pairs.table[["context_patient_id", "mask_donor_patient_id"]].to_numpy(dtype=object).ravel())
     of_split = patches.table["patient_id"].iloc[patches.rows(split=split, origin="real")]
     for one in (*infillers, *classifiers):
-        _check_unknown_to(one, {*map(str, people), *map(str, of_split)}, split)
+        _check_unknown_to(one, patches, {*map(str, people), *map(str, of_split)}, split)
     return split
 
 
@@ -135,10 +136,11 @@ def _check_standardised(classifier: Classifier, standardised: Classifier | None)
         )
 
 
-def _check_unknown_to(one: Artifact, patients: set[str], split: str) -> None:
+def _check_unknown_to(one: Artifact, patches: PatchSet, patients: set[str], split: str) -> None:
     # A judge's threshold is not asked, so who chose nothing else may be judged on: settings are tried on validation.
-    known = {patient: set(ways) - {THRESHOLD_ALONE} for patient, ways in one.manifest.learned_patients().items()}
-    ways = {patient: sorted(others) for patient, others in known.items() if others}
+    known = learned_patients(one, patches).items()
+    kept = {patient: {way for way in every if not way.startswith(THRESHOLD_ALONE)} for patient, every in known}
+    ways = {patient: sorted(others) for patient, others in kept.items() if others}
     leaking = sorted(patients & set(ways))
     if leaking:
         shown = "".join(f"\n  {patient}: through {', '.join(ways[patient])}" for patient in leaking[:10])

@@ -1,0 +1,100 @@
+"""One person in two sets of mammograms, whom each of them spells in its own way.
+
+Within a set `ingest` gives each person one name. Two sets are compared by their names wherever patients are kept apart;
+here is what names do not tell: the same identifier in another spelling, and the same image file under another name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mammofill.ground.artifact import Artifact, upstream
+from mammofill.mammograms.sources.patients import patient_key
+
+
+@dataclass(frozen=True)
+class SamePerson:
+    """A patient of one set who is one of another set.
+
+    Attributes:
+        own: the name in the one set.
+        other: the name in the other set.
+        why: by what they are known to be one person, in words.
+    """
+
+    own: str
+    other: str
+    why: str
+
+
+def one_person_in_both(own: Artifact, other: Artifact) -> list[SamePerson]:
+    """Find the persons of two artifacts who have another name in each of them.
+
+    Identifiers in another spelling (see `patient_key`) are one person's if both sets are of one collection, or both of
+    own tables: two public collections may both number their patients from 1. Equal image files are one person's
+    whatever the collections.
+
+    Args:
+        own: anything that was made from mammograms, or a set of them.
+        other: likewise.
+
+    Returns:
+        Each pair of different names once, by `other`. Sets that are no longer at their place, and one and the same set
+        on both sides, have none.
+    """
+    found: dict[tuple[str, str], SamePerson] = {}
+    for one in _sets(own):
+        for two in _sets(other):
+            if one.fingerprint != two.fingerprint:
+                for same in _in_both(one, two):
+                    found.setdefault((same.other, same.own), same)
+    return [found[names] for names in sorted(found)]
+
+
+def learned_patients(own: Artifact, other: Artifact) -> dict[str, list[str]]:
+    """Return the ways in for each patient who shaped any weights upstream of an artifact: patient -> ways.
+
+    Args:
+        own: whose manifest says whom it learned from.
+        other: by whose names the patients are also to be found.
+
+    Returns:
+        As `Manifest.learned_patients`; who has another name in the sets of `other` stands there by that one, too.
+    """
+    found = own.manifest.learned_patients()
+    for same in one_person_in_both(own, other):
+        if same.own in found:
+            told = [f"{way}, as {same.own!r}: {same.why}" for way in found[same.own]]
+            found[same.other] = [*found.get(same.other, []), *told]
+    return found
+
+
+def _sets(artifact: Artifact) -> list[Artifact]:
+    return [artifact] if artifact.manifest.kind == "mammograms" else upstream(artifact).get("mammograms", [])
+
+
+def _in_both(own: Artifact, other: Artifact) -> Iterator[SamePerson]:
+    ours, theirs = _table(own), _table(other)
+    files = _matches(ours, theirs, "source_sha256", lambda sha256: sha256)
+    yield from (SamePerson(*names, "they have an image file in common") for names in files)
+    if own.manifest.settings.get("collection") == other.manifest.settings.get("collection"):
+        spelt = _matches(ours, theirs, "patient_id", patient_key)
+        yield from (SamePerson(*names, "both spell one identifier") for names in spelt)
+
+
+def _table(mammograms: Artifact) -> pd.DataFrame:
+    return pd.read_parquet(mammograms.folder / "mammograms.parquet", columns=["patient_id", "source_sha256"])
+
+
+def _matches(
+    ours: pd.DataFrame, theirs: pd.DataFrame, column: str, key: Callable[[str], str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of different names whose rows have the same key, which is not empty."""
+    keyed = [one.assign(key=one[column].fillna("").map(key))[["patient_id", "key"]].drop_duplicates()
+             for one in (ours, theirs)]  # fmt: skip
+    both = keyed[0].merge(keyed[1], on="key", suffixes=("_own", "_other"))
+    both = both[(both["key"] != "") & (both["patient_id_own"] != both["patient_id_other"])]
+    yield from zip(both["patient_id_own"], both["patient_id_other"], strict=True)

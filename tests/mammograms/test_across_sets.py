@@ -1,0 +1,76 @@
+"""One person in two sets of mammograms, under other names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mammofill.ground.artifact import Artifact, LearnedFrom, begin, open_any
+from mammofill.mammograms.across_sets import learned_patients, one_person_in_both
+
+
+@dataclass(frozen=True)
+class Toy:
+    collection: str = ""
+
+
+def mammograms(folder: Path, collection: str, files: dict[str, str]) -> Artifact:
+    """Make a set with one image file for each patient: patient -> SHA-256."""
+    with begin(folder, kind="mammograms", stage="ingest", settings=Toy(collection), seed=0, inputs={}) as work:
+        assert work is not None
+        table = pd.DataFrame({"patient_id": list(files), "source_sha256": list(files.values())})
+        table.to_parquet(work.folder / "mammograms.parquet")
+        work.finish({})
+    return open_any(folder)
+
+
+def made_from(folder: Path, *inputs: Artifact, learned: tuple[str, ...] = ()) -> Artifact:
+    with begin(folder, kind="toy", stage="toy", settings=Toy(), seed=0, inputs={"from": list(inputs)}) as work:
+        assert work is not None
+        (work.folder / "name.txt").write_text(folder.name)
+        work.finish({}, [LearnedFrom("train-toy", learned)] if learned else ())
+    return open_any(folder)
+
+
+def found(own: Artifact, other: Artifact) -> list[tuple[str, str, str]]:
+    return [(same.own, same.other, same.why) for same in one_person_in_both(own, other)]
+
+
+def test_other_spellings_of_one_collection_are_one_person(tmp_path: Path) -> None:
+    own = mammograms(tmp_path / "own", "table", {"P001": "a", "P002": "b", "same": "c"})
+    other = mammograms(tmp_path / "other", "table", {"p 1": "d", "3": "e", "same": "f"})
+    assert found(own, other) == [("P001", "p 1", "both spell one identifier")]
+    assert found(made_from(tmp_path / "far", made_from(tmp_path / "near", own)), made_from(tmp_path / "x", other))
+
+
+def test_two_public_collections_may_both_number_their_patients(tmp_path: Path) -> None:
+    own = mammograms(tmp_path / "own", "cbis-ddsm", {"P_00001": "a"})
+    other = mammograms(tmp_path / "other", "cdd-cesm", {"P1": "b"})
+    assert found(own, other) == []
+
+
+@pytest.mark.parametrize("collection", ["table", "cbis-ddsm"])
+def test_one_image_file_is_of_one_person(tmp_path: Path, collection: str) -> None:
+    own = mammograms(tmp_path / "own", "table", {"Anna": "a", "Berta": ""})
+    other = mammograms(tmp_path / "other", collection, {"exam 7": "a", "exam 8": ""})
+    assert found(own, other) == [("Anna", "exam 7", "they have an image file in common")]
+
+
+def test_one_set_has_one_name_for_each(tmp_path: Path) -> None:
+    own = mammograms(tmp_path / "own", "table", {"P1": "a", "1 P": "a"})
+    assert found(own, made_from(tmp_path / "made", own)) == []
+    gone = made_from(tmp_path / "gone", mammograms(tmp_path / "away", "table", {"p1": "a"}))
+    (tmp_path / "away").rename(tmp_path / "elsewhere")
+    assert found(own, gone) == []
+
+
+def test_who_was_learned_from_is_found_by_the_names_of_another_set(tmp_path: Path) -> None:
+    own = mammograms(tmp_path / "own", "table", {"P001": "a", "P002": "b"})
+    other = mammograms(tmp_path / "other", "table", {"p 1": "a", "p 2": "c"})
+    assert learned_patients(made_from(tmp_path / "made", own, learned=("P001",)), other) == {
+        "P001": ["train-toy"],
+        "p 1": ["train-toy, as 'P001': they have an image file in common"],
+    }
