@@ -81,6 +81,16 @@ def test_a_difference_is_that_of_the_values(study: tuple[list[Evaluation], Compa
             assert (row["p"] < 0.05) == (row["low"] > 0 or row["high"] < 0), "the test is that of the interval"
 
 
+def test_no_difference_of_shares_is_said_to_be_larger_than_one(
+    study: tuple[list[Evaluation], Comparison], tmp_path: Path
+) -> None:
+    """From two trainings it was: -0.036 [-1.937, +1.866]."""
+    found = compare_arms(study[0], tmp_path / "out", replace(FEW, confidence=1 - 1e-9)).differences
+    rows = found[found["measure"].isin(["auc", "accuracy"])]
+    assert (rows["low"] == -1).all()
+    assert (rows["high"] == 1).all()
+
+
 def test_every_verdict_is_one_of_those_there_are(study: tuple[list[Evaluation], Comparison]) -> None:
     table = study[1].differences
     assert set(table.loc[table["tested"], "verdict"]) <= set(VERDICTS)

@@ -172,6 +172,8 @@ def _difference(
         mcnemar_found = _mcnemar(groups, one)
     effect = effect_size(unit_of(name)[0], first.value, second.value)
     low, high = (math.nan, math.nan) if name in BIASED else spread.interval(settings.confidence)
+    if scale_of(unit_of(name)[0]) == "share":  # of few trainings: two shares differ by 1 at most
+        low, high = float(np.clip(low, -1, 1)), float(np.clip(high, -1, 1))
     nothing = ("p", "p_holm", "smallest_shown", "smallest_shown_in_family", "p_worth_less", "p_not_worse")
     return {
         **dict.fromkeys(nothing, math.nan),
