@@ -103,7 +103,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 def test_what_cannot_be_studied_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is not recognised as any of cbis-ddsm"):
         look_at(tmp_path)
-    with pytest.raises(TooFewError, match=r"names no lesion that can be used.*--pathology_words gutartig=benign"):
+    with pytest.raises(TooFewError, match=r"names no lesion that can be used.*--pathology_words gutartig=CLASS"):
         look_at(write_own(tmp_path, "gutartig"))
 
 

@@ -320,7 +320,7 @@ def test_words_for_pathology_are_understood_and_said(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("gutartig", "unsure"), r"'gutartig' for a_1, which is not known.*--pathology_words gutartig=benign"),
+        (("gutartig", "unsure"), r"'gutartig' for a_1, which is not known.*--pathology_words gutartig=CLASS"),
         (("BI-RADS 4b", "BI-RADS 5"), r"'BI-RADS 4b' .* a suspicion and no diagnosis.*--pathology_words 'BI-RADS 4b'="),
     ],
 )

@@ -164,7 +164,7 @@ def subgroups_of_arms(
         lesions, patients = units.lesions, truth["patient_id"].to_numpy(dtype=object)
         of_class = {side: len(set(lesions.patients[lesions.malignant == side])) for side in (False, True)}
         counts = (len(set(patients)), int((~lesions.malignant).sum()), int(lesions.malignant.sum()))
-        resamples = Resamples.draw(patients, settings.resamples, stream(seed, "subgroups", name, words))
+        resamples = Resamples.draw(patients, settings.resamples, stream(seed, "compare-arms"))
         enough = min(of_class.values()) >= FEWEST_PATIENTS
         for arm, several in arms.items():
             estimate = _measured(several, units, resamples, settings.confidence) if enough else _NOTHING

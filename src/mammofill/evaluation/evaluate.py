@@ -187,7 +187,8 @@ def measure_scores(
     """
     logits, units = scores["logit"].to_numpy(dtype=np.float64), Units(scores)
     patients = scores["patient_id"].to_numpy(dtype=object)
-    resamples = Resamples.draw(patients, settings.resamples, stream(seed, "intervals"))
+    # Those of a comparison, so that one classifier has one interval wherever it is told.
+    resamples = Resamples.draw(patients, settings.resamples, stream(seed, "compare-arms"))
     rows = []
     for prefix, names, rule, logits_at, limit in _what_to_measure(logits, threshold, settings, temperature):
         if rule == "half" and folds is not None:  # the scores of folds are no probabilities

@@ -106,10 +106,13 @@ def why_unknown(word: str) -> str:
     plain = plain_word(word)
     if plain in _NOTHING:
         return "which says that nobody knows it"
-    why = "which is not known"
-    if plain.startswith("bi rads"):
-        why = "which is a suspicion and no diagnosis"
-    elif plain.isdecimal():
-        why = "whose meaning is certain only where numbers are 0 and 1 and every 0 has a mask"
     given = word if re.fullmatch(r"[\w.-]+", word) else f"'{word}'"
-    return f"{why}. Known are {', '.join(PATHOLOGIES)}; say what yours means: --pathology_words {given}=benign"
+    if plain.startswith("bi rads"):
+        return (
+            "which is a suspicion and no diagnosis. Write into the table what biopsy or follow-up of each lesion "
+            f"found; who takes a whole category for one class all the same says so: --pathology_words {given}=CLASS"
+        )
+    why = "which is not known"
+    if plain.isdecimal():
+        why = "whose meaning is certain only where numbers are 0 and 1 and every 0 has a mask"
+    return f"{why}. Known are {', '.join(PATHOLOGIES)}; say which of them yours means: --pathology_words {given}=CLASS"
