@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from collections_on_disk import Case, write_cbis
 from published_layouts import write_cesm, write_cmmd, write_inbreast, write_vindr
 from pydicom import dcmread
 
+from mammofill.ground.errors import LeakError
 from mammofill.mammograms import IngestSettings, ingest
 from mammofill.mammograms.draw_masks import share_in_picture, why_not_drawn
 from mammofill.mammograms.sources.annotations import Box, Circle, Collection, Outline
+from mammofill.mammograms.sources.cbis_ddsm import read_cbis_ddsm
 from mammofill.mammograms.sources.cdd_cesm import read_cdd_cesm
 from mammofill.mammograms.sources.cmmd import read_cmmd
 from mammofill.mammograms.sources.inbreast import read_inbreast
@@ -114,6 +117,41 @@ def test_inbreast_misses_outlines_and_points_that_are_counted(
     found = read_inbreast(source, SETTINGS)
     assert story in found.exclusions[0].found
     assert not found.mammograms[0].all_lesions_located
+
+
+# ---- CBIS-DDSM ------------------------------------------------------------------------------------------------------
+
+
+def test_cbis_takes_a_mammogram_that_tables_of_both_splits_name_for_test(tmp_path: Path) -> None:
+    cases = [Case(), Case(number=2), Case(view="MLO"), Case("P_00002"), Case("P_00003", split="test")]
+    source = write_cbis(tmp_path / "cbis", cases)
+    train, test = (source / f"mass_case_description_{split}_set.csv" for split in ("train", "test"))
+    lines = train.read_bytes().split(b"\r\n")
+    train.write_bytes(b"\r\n".join([*lines[:2], *lines[3:]]))
+    test.write_bytes(test.read_bytes() + lines[2] + b"\r\n")
+    found = ingest(source, tmp_path / "out", IngestSettings())
+    patient = found.mammograms[found.mammograms["patient_id"] == "P_00001"]
+    assert patient[["split", "official_split"]].to_numpy().tolist() == [["test", "test"], ["test", "train"]]
+    told = found.decisions.set_index("rule")["found"]
+    assert told["mammogram-in-two-splits"] == (
+        "mass_case_description_train_set.csv row 2 (train) and mass_case_description_test_set.csv row 3 (test) all "
+        "describe Mass-Training_P_00001_LEFT_CC, which cannot be in both splits."
+    )
+    assert told["patient-kept-for-test"] == "The collection has P_00001 in test and in train."
+    with pytest.raises(LeakError, match="1 mammograms are in more than one split of the collection: mass_case.*row 3"):
+        ingest(source, tmp_path / "again", IngestSettings(split="official"))
+
+
+def test_cbis_tells_columns_that_contradict_the_name_of_the_mammogram(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case(), Case(number=2), Case("P_00003", split="test")])
+    table = source / "mass_case_description_train_set.csv"
+    table.write_bytes(table.read_bytes().replace(b"P_00001,3,LEFT,CC,2", b"P_00001,3,RIGHT,MLO,2"))
+    told = [one for one in read_cbis_ddsm(source, IngestSettings()).decisions if one.rule == "file-contradicts-table"]
+    assert [one.what for one in told] == ["Mass-Training_P_00001_LEFT_CC"]
+    assert told[0].found == (
+        "The name Mass-Training_P_00001_LEFT_CC, of mass_case_description_train_set.csv row 3, says left, where the "
+        "table says right and cc, where the table says mlo."
+    )
 
 
 # ---- CMMD -----------------------------------------------------------------------------------------------------------

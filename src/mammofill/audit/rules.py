@@ -155,6 +155,21 @@ _DECIDED: dict[str, _Rule] = {
         "Both are kept, each with the patient of the table.",
         "Compare PatientID in the headers with the tables; give one person one name.",
     ),
+    "mammogram-in-two-splits": _Rule(
+        "Mammograms that tables of both splits name",
+        "serious",
+        "What is learned from one row is tested on the other: both are of one picture.",
+        "The mammogram's official split is test, and `official-patient-safe` keeps its patient for test; `--split "
+        "official` refuses and names it.",
+        "Read the rows named, and remove the wrong one.",
+    ),
+    "file-contradicts-table": _Rule(
+        "Mammograms whose name or header says another side or view than the table",
+        "moderate",
+        "Files may be exchanged: lesions then lie on other films.",
+        "Kept as the table has it.",
+        "Look at the picture, and at the row.",
+    ),
     "patient-spelled-differently": _Rule(
         "Patients who are written in several ways",
         "serious",
