@@ -33,6 +33,14 @@ _LEFT_OUT: dict[str, _Rule] = {
         "The mammogram is left out.",
         "Read the row.",
     ),
+    "patient-contradicted": _Rule(
+        "Mammograms whose header or folder names another patient than the table",
+        "serious",
+        "Files are exchanged: a lesion and its pathology are given to another person's picture, perhaps in another "
+        "split.",
+        "The mammogram is left out.",
+        "Compare PatientID in the header with the table.",
+    ),
     "number-unreadable": _Rule(
         "Images with a number that cannot be read",
         "moderate",
@@ -154,6 +162,13 @@ _DECIDED: dict[str, _Rule] = {
         "The tables may have two names for one person: what is learned from one is tested on the other.",
         "Both are kept, each with the patient of the table.",
         "Compare PatientID in the headers with the tables; give one person one name.",
+    ),
+    "headers-number-otherwise": _Rule(
+        "Headers that give many mammograms to other patients than the tables",
+        "moderate",
+        "If the headers do not number patients in another way, lesions lie on other persons' pictures.",
+        "Kept by the tables.",
+        "Compare PatientID in the headers with the tables.",
     ),
     "mammogram-in-two-splits": _Rule(
         "Mammograms that tables of both splits name",

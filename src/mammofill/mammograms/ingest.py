@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -27,7 +27,7 @@ from mammofill.mammograms.mammogram_set import (
 )
 from mammofill.mammograms.mask_fits import find_misfits
 from mammofill.mammograms.mixed_values import find_mixtures
-from mammofill.mammograms.names_in_headers import one_person_in_headers
+from mammofill.mammograms.names_in_headers import one_person_in_headers, patients_contradicted
 from mammofill.mammograms.prepare import FOLDERS, Prepared, is_whole, prepare, rows_path
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
@@ -157,6 +157,7 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
         gathered.hashes.update(rows.hashes)
         gathered.values.extend(rows.values)
         gathered.fits.extend(rows.fits)
+    _leave_out_files_of_others(gathered, collection.mammograms)
     for mixture in find_mixtures(gathered.values):
         gathered.decisions.append(Decision("collection", None, mixture.rule, mixture.found, mixture.done))
     gathered.decisions.extend(find_misfits(gathered.fits))
@@ -172,6 +173,29 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
         )
     )
     return gathered
+
+
+def _leave_out_files_of_others(gathered: Prepared, entries: Sequence[MammogramEntry]) -> None:
+    """Leave out mammograms whose header says that they are of another patient of the tables."""
+    names = {one.mammogram_id: one.header_name for one in gathered.values}
+    exclusions, decisions = patients_contradicted(names, entries)
+    gathered.exclusions.extend(exclusions)
+    gathered.decisions.extend(decisions)
+    _leave_out(gathered, {one.what for one in exclusions})
+
+
+def _leave_out(gathered: Prepared, lost: Container[str]) -> None:
+    """Take mammograms, with all that was made of them, out of what was gathered."""
+    lesions = {row["lesion_id"] for row in gathered.lesions if row["mammogram_id"] in lost}
+    gathered.hashes = {
+        name: sha256
+        for name, sha256 in gathered.hashes.items()
+        if PurePosixPath(name).stem not in (lesions if name.startswith("masks/") else lost)
+    }
+    gathered.mammograms = [row for row in gathered.mammograms if row["mammogram_id"] not in lost]
+    gathered.lesions = [row for row in gathered.lesions if row["mammogram_id"] not in lost]
+    gathered.values = [one for one in gathered.values if one.mammogram_id not in lost]
+    gathered.fits = [one for one in gathered.fits if one.mammogram_id not in lost]
 
 
 def _same_files_of_several_patients(rows: Sequence[Mapping[str, Any]]) -> list[Decision]:

@@ -286,6 +286,7 @@ class _Reader:
             all_lesions_located=located and twin_located,
             density=None if density in _EMPTY else density,
             official_split=_split(rows),
+            named_in_header=name,
         )
 
     def _lesions(self, rows: Sequence[Row]) -> tuple[list[LesionEntry], bool]:
