@@ -139,6 +139,13 @@ _LEFT_OUT: dict[str, _Rule] = {
         _NO_NORMALS,
         "Read the row or the file of outlines.",
     ),
+    "outlines-differ": _Rule(
+        "Images with several files of outlines that differ",
+        "moderate",
+        "Lesions that only one of the files has would pass for normal tissue.",
+        _NO_NORMALS,
+        "Compare the files named, and remove all but one.",
+    ),
     "outline-unreadable": _Rule(
         "Files of outlines that cannot be read",
         "moderate",
