@@ -214,6 +214,13 @@ _DECIDED: dict[str, _Rule] = {
         "Kept for each of the pictures.",
         "Look at the mask over each of the pictures.",
     ),
+    "masks-of-one-lesion": _Rule(
+        "Masks of one mammogram that are nearly the same",
+        "note",
+        "One lesion would count twice.",
+        "The lesion counts once, with the first mask.",
+        "Look at both masks over the mammogram.",
+    ),
     "masks-identical": _Rule(
         "Masks of different mammograms that mark the same pixels",
         "moderate",
