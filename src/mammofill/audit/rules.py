@@ -97,6 +97,12 @@ _LEFT_OUT: dict[str, _Rule] = {
         "The lesion is lost, and the tissue of its mammogram is of no known health.",
         _NO_NORMALS,
     ),
+    "mask-part-small": _Rule(
+        "Small parts of masks, beside a large one, that may be lesions",
+        "note",
+        "A slip of the pen would be learned from as a lesion; a lesion that is left out would pass for normal tissue.",
+        "The part is left out; its mammogram gives no normal patches.",
+    ),
     "mask-missing": _Rule(
         "Lesions with a picture but no mask",
         "moderate",
