@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from collections_on_disk import Case, write_cbis
+from collections_on_disk import Case, write_cbis, write_mini_mias
 from published_layouts import write_cesm, write_cmmd, write_inbreast, write_vindr
 from pydicom import dcmread
 
-from mammofill.ground.errors import LeakError
+from mammofill.ground.errors import LeakError, SourceError
 from mammofill.mammograms import IngestSettings, ingest
 from mammofill.mammograms.draw_masks import share_in_picture, why_not_drawn
 from mammofill.mammograms.sources.annotations import Box, Circle, Collection, Outline
@@ -187,6 +187,13 @@ def test_cesm_finds_regions_and_images_in_another_case_and_tells_those_of_no_row
     assert told.found.endswith("row 3 on P1_R_DM_MLO.jpg.")
 
 
+def test_cesm_takes_nothing_below_a_folder_of_masks_for_a_mammogram(tmp_path: Path) -> None:
+    source = write_cesm(tmp_path, [(NAME, "", "Normal")], None, masks=[f"png/{NAME}.png"])
+    found = read_cdd_cesm(source, SETTINGS)
+    assert found.mammograms == ()
+    assert rules(found) == ["file-missing"]
+
+
 @pytest.mark.parametrize(
     "shape",
     [
@@ -234,6 +241,51 @@ def test_mias_tells_images_of_no_row_and_does_not_swallow_a_second_line(tmp_path
         ("mdb001", False), ("mdb003", True)
     ]  # fmt: skip
     assert [(one.rule, one.what) for one in found.decisions] == [("files-of-no-row", "mdb002")]
+
+
+def test_mias_takes_no_mask_for_a_mammogram_and_no_picture_of_two_that_differ(tmp_path: Path) -> None:
+    for folder, name, content in (
+        ("images", "mdb001.png", b"1"), ("images", "mdb001.pgm", b"2"), ("Masks/png", "mdb001.pgm", b"3"),
+        ("images", "mdb003.pgm", b"4"), ("again", "mdb003.pgm", b"4"),
+        ("images", "mdb005.pgm", b"5"), ("again", "mdb005.pgm", b"6"),
+    ):  # fmt: skip
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / name).write_bytes(content)
+    found = mias(tmp_path, b"mdb001 G NORM\nmdb003 G NORM\nmdb005 G NORM\n")
+    files = {
+        entry.mammogram_id: [str(path.relative_to(tmp_path)) for path in entry.image] for entry in found.mammograms
+    }
+    assert files == {
+        "mdb001": ["images/mdb001.pgm"], "mdb003": ["again/mdb003.pgm"],
+        "mdb005": ["again/mdb005.pgm", "images/mdb005.pgm"],
+    }  # fmt: skip
+    (told,) = found.decisions
+    assert told.rule == "masks-not-read"
+    assert told.found == (
+        f"1 files in folders of masks have the names of images, the first {tmp_path / 'Masks' / 'png' / 'mdb001.pgm'}."
+    )
+
+
+def test_pictures_of_one_name_in_two_folders_are_named(tmp_path: Path) -> None:
+    write_mini_mias(tmp_path, ["mdb001 G NORM", "mdb003 G NORM"], ["mdb001", "mdb003"])
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "mdb003.pgm").write_bytes((tmp_path / "mdb001.pgm").read_bytes())
+    found = ingest(tmp_path, tmp_path / "out", IngestSettings(collection="mini-mias", split="patients"))
+    assert found.mammograms["mammogram_id"].tolist() == ["mdb001"]
+    assert found.exclusions[["rule", "found"]].to_numpy().tolist() == [
+        ["unreadable", "The mammogram mdb003 has several files: mdb003.pgm, again/mdb003.pgm. Remove all but one."]
+    ]
+
+
+def test_mias_refuses_two_tables_that_differ(tmp_path: Path) -> None:
+    lines = b"mdb001 G NORM\r\n"
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "Info.txt").write_bytes(lines.replace(b"\r", b""))
+    assert len(mias(tmp_path, lines, "mdb001").mammograms) == 1
+    with pytest.raises(
+        SourceError, match="Info.txt and .*copy/Info.txt could both be Info.txt, and differ. Remove one."
+    ):
+        mias(tmp_path, b"mdb001 G CIRC B 535 425 197\n", "mdb001")
 
 
 # ---- places ---------------------------------------------------------------------------------------------------------

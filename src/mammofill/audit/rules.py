@@ -285,6 +285,13 @@ _DECIDED: dict[str, _Rule] = {
         "Read as they are; masks are cut at half of their range.",
         "Get the DICOM files from the publisher.",
     ),
+    "masks-not-read": _Rule(
+        "Files in folders of masks",
+        "note",
+        "Read as mammograms they would show white shapes on black.",
+        "Not read.",
+        "Compare the names of the folders with the layout of the collection.",
+    ),
     "subtracted": _Rule(
         "Rows of subtracted images",
         "note",
@@ -316,7 +323,7 @@ _TOLD_BY_TABLES = (
 """Rules that are told from the tables themselves, whether or not files are there."""
 
 
-_TOLD_TOGETHER = ("files-of-no-row", "dicom-and-picture", "jpeg-copy", "subtracted", "name-unknown")
+_TOLD_TOGETHER = ("files-of-no-row", "masks-not-read", "dicom-and-picture", "jpeg-copy", "subtracted", "name-unknown")
 """Rules that have one row for all their cases."""
 
 OF_TABLES = ("patient-spelled-differently", "patient-unknown")

@@ -526,6 +526,9 @@ def _write(folder: Path, name: str, content: bytes, rows: Prepared) -> None:
 
 def _find_image(entry: MammogramEntry) -> Path:
     if len(entry.image) > 1:
+        if len({path.parent for path in entry.image}) > 1:
+            files = ", ".join(map(str, entry.image))
+            raise ImageFileError(f"The mammogram {entry.mammogram_id} has several files: {files}. Remove all but one.")
         names = ", ".join(path.name for path in entry.image)
         raise ImageFileError(
             f"{entry.image[0].parent} should hold one file, the mammogram {entry.mammogram_id}, "

@@ -112,7 +112,8 @@ class _Pictures:
         found = _Pictures()
         for path in files_under(source, _PICTURES):
             if _is_low_energy(name := _clean(path.name)):
-                is_mask = path.parent.name.lower().startswith("mask")
+                folders = path.relative_to(source).parts[:-1]
+                is_mask = any(folder.lower().startswith("mask") for folder in folders)
                 (found.masks if is_mask else found.images).setdefault(name, []).append(path)
         return found
 
