@@ -50,6 +50,24 @@ def test_no_finding_that_has_a_box_or_a_category_is_not_normal(tmp_path: Path, f
     assert "row 2 says that there is no finding, and gives one a box or a category" in found.exclusions[0].found
 
 
+def test_a_breast_with_two_categories_gives_no_normal_patches(tmp_path: Path) -> None:
+    rows = [
+        f"s{study},series,i{study}{view},L,{view},60,40,BI-RADS {birads},DENSITY C,{finding},training"
+        for study, view, birads, finding in (
+            (1, "CC", 3, "['Mass'],BI-RADS 3,3,2,13,15"), (1, "MLO", 1, "['No Finding'],,,,,"),
+            (2, "CC", 1, "['No Finding'],,,,,"), (2, "MLO", 1, "['No Finding'],,,,,"),
+        )
+    ]  # fmt: skip
+    images = [(f"s{study}", f"i{study}{view}") for study in (1, 2) for view in ("CC", "MLO")]
+    found = read_vindr_mammo(write_vindr(tmp_path, rows, images), SETTINGS)
+    assert [entry.all_lesions_located for entry in found.mammograms] == [False, False, True, True]
+    assert [(one.what, one.rule) for one in found.decisions] == [("i1CC", "rows-disagree"), ("i1MLO", "rows-disagree")]
+    assert found.decisions[1].found == (
+        "finding_annotations.csv row 2 (BI-RADS 3) and finding_annotations.csv row 3 (BI-RADS 1) disagree about the "
+        "left breast of s1, which i1MLO shows."
+    )
+
+
 def test_words_are_read_however_they_are_written(tmp_path: Path) -> None:
     found = vindr(tmp_path, "['Mass'],bi-rads  4A,3,2,13,15", breast="bi-rads 4")
     first, second = found.mammograms
@@ -185,6 +203,18 @@ def test_cesm_finds_regions_and_images_in_another_case_and_tells_those_of_no_row
     (told,) = found.decisions
     assert told.rule == "drawings-of-no-row"
     assert told.found.endswith("row 3 on P1_R_DM_MLO.jpg.")
+
+
+def test_cesm_gives_no_normal_patches_where_the_subtracted_image_shows_a_lesion(tmp_path: Path) -> None:
+    other = NAME.replace("P1", "P2")
+    rows = [(NAME, "", "Normal"), (NAME.replace("DM", "CM"), "Mass", "Malignant"), (other, "", "Normal"),
+            (other.replace("DM", "CM"), "", "Normal")]  # fmt: skip
+    found = read_cdd_cesm(write_cesm(tmp_path, rows, [], [f"{NAME}.jpg", f"{other}.jpg"]), SETTINGS)
+    assert [(one.mammogram_id, one.all_lesions_located) for one in found.mammograms] == [(NAME, False), (other, True)]
+    assert [(one.rule, one.found) for one in found.decisions if one.rule != "subtracted"] == [
+        ("rows-disagree", "Radiology-manual-annotations.csv row 2 calls P1_L_DM_MLO normal, but "
+         "Radiology-manual-annotations.csv row 3 calls P1_L_CM_MLO, the subtracted image of the same view, malignant.")
+    ]  # fmt: skip
 
 
 def test_cesm_takes_nothing_below_a_folder_of_masks_for_a_mammogram(tmp_path: Path) -> None:
