@@ -170,9 +170,11 @@ def _without_copies(paths: list[Path]) -> list[Path]:
     """Keep one of the files with the same content."""
     if len(paths) == 1:
         return paths
+    kept: dict[str, Path] = {}
     for path in paths:
         check_is_here(path)
-    return list({fingerprint_file(path): path for path in reversed(paths)}.values())[::-1]
+        kept.setdefault(fingerprint_file(path), path)
+    return list(kept.values())
 
 
 def _read_rows(table: Path) -> list[_Row]:
