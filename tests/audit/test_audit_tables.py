@@ -176,8 +176,9 @@ def test_what_a_reader_leaves_out_is_told_where_the_rows_as_listed_do_not_show_i
         Exclusion("own.csv row a", "P1", "row-repeated", "told already"),
         Exclusion("own.csv row 9", None, "row-repeated", "own.csv row 9 repeats own.csv row 8."),
     )
-    findings = {one.finding: one for one in table_findings(Collection((), exclusions, listed=rows))}
-    assert [case.words for case in findings["rows-disagree"].cases] == [exclusions[0].found]
+    noted = (Decision("m2", "P2", "rows-disagree", "own.csv row 5 calls m2 normal, but row 6 does not.", "Kept."),)
+    findings = {one.finding: one for one in table_findings(Collection((), exclusions, noted, listed=rows))}
+    assert [case.words for case in findings["rows-disagree"].cases] == [exclusions[0].found, noted[0].found]
     assert names(findings["rows-repeated"]) == ["own.csv row a", "own.csv row 9"]
 
 

@@ -172,3 +172,18 @@ def test_a_list_of_properties_over_which_the_library_stumbles_leaves_out_its_out
     found = read_inbreast(tmp_path, IngestSettings(collection="inbreast", abnormality="all"))
     assert [one.rule for one in found.exclusions] == ["outline-unreadable"]
     assert [entry.all_lesions_located for entry in found.mammograms] == [False]
+
+
+def test_two_files_of_outlines_of_one_image_that_differ_leave_out_its_lesions(tmp_path: Path) -> None:
+    rois = {"1": [MASS, MASS], "2": [MASS]}
+    source = write_inbreast(tmp_path, ["L;CC;1;2;5", "R;CC;2;2;5"], {"1": ANN, "2": BEA}, rois)
+    release = source / "INbreast Release 1.0"
+    older = release / "before correction"
+    older.mkdir()
+    (older / "1.xml").write_bytes((release / "AllXML" / "2.xml").read_bytes())
+    (older / "2.xml").write_bytes((release / "AllXML" / "2.xml").read_bytes())
+    found = read_inbreast(source, SETTINGS)
+    assert [(len(entry.lesions), entry.all_lesions_located) for entry in found.mammograms] == [(0, False), (1, True)]
+    assert rules(found) == {"1": "outlines-differ"}
+    first, second = release / "AllXML" / "1.xml", older / "1.xml"
+    assert found.exclusions[0].found == f"INbreast.csv row 2: {first} and {second} differ. Remove all but one."

@@ -113,6 +113,26 @@ def test_slips_of_the_pen_are_left_out() -> None:
     assert np.array_equal(checked.parts[0], LESION)
 
 
+@pytest.mark.parametrize(
+    ("crumb", "in_crop", "told"),
+    [((280, 60, 3, 3), False, True), ((280, 60, 3, 3), True, False), ((280, 60, 2, 2), False, False),
+     ((122, 42, 3, 3), False, False)],
+)  # fmt: skip
+def test_a_crumb_that_may_be_a_lesion_keeps_normal_patches_away(
+    crumb: tuple[int, int, int, int], in_crop: bool, told: bool
+) -> None:
+    mask = ellipse((120, 40, 60, 50))
+    top, left, height, width = crumb
+    mask[top : top + height, left : left + width] = True
+    checked = check_mask(mask, TISSUE, "lesion_1", in_crop=in_crop)
+    assert [remark.rule for remark in checked.remarks] == ["mask-crumbs"]
+    assert len(checked.parts) == 1
+    assert [(problem.rule, problem.found) for problem in checked.left_out] == [
+        ("mask-part-small", "The mask of lesion_1 has a part of 9 pixels that is small beside its largest, and lies "
+         "apart. Nobody can say whether it is a lesion.")
+    ][: int(told)]  # fmt: skip
+
+
 def taken(folder: Path, mask: np.ndarray) -> MammogramSet:
     cv2.imwrite(str(folder / "a.png"), FILM)
     cv2.imwrite(str(folder / "b.png"), film(1))
@@ -144,3 +164,15 @@ def test_a_constant_mask_is_left_out_and_keeps_normal_patches_away(tmp_path: Pat
     found = taken(tmp_path, np.ones(FILM.shape, bool))
     assert found.exclusions[["what", "rule"]].to_numpy().tolist() == [["a_1", "mask-constant"]]
     assert found.mammograms.set_index("mammogram_id")["all_lesions_located"].to_dict() == {"a": False, "b": True}
+
+
+def test_normal_patches_keep_away_from_a_small_part_that_was_left_out(tmp_path: Path) -> None:
+    mask = ellipse((100, 40, 70, 60))
+    mask[270:275, 60:65] = True
+    found = taken(tmp_path, mask)
+    assert found.exclusions[["what", "rule"]].to_numpy().tolist() == [["a_1", "mask-part-small"]]
+    assert dict(found.mammograms[["mammogram_id", "all_lesions_located"]].to_numpy().tolist()) == {
+        "a": False,
+        "b": True,
+    }
+    assert "a_1" in set(found.lesions["lesion_id"])

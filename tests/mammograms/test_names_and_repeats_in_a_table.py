@@ -145,3 +145,30 @@ def test_accents_in_names_of_files_may_be_stored_in_two_ways(tmp_path: Path) -> 
     found = ingest(folder, tmp_path / "out", TABLE)
     assert not len(found.exclusions)
     assert len(found.lesions) == 1
+
+
+@pytest.mark.parametrize(("shift", "pathology", "kept"), [(1, "benign", ["a_1"]), (1, "malignant", []),
+                                                          (4, "malignant", ["a_1", "a_2"])])  # fmt: skip
+def test_masks_of_two_readers_are_one_lesion(tmp_path: Path, shift: int, pathology: str, kept: list[str]) -> None:
+    source = write(tmp_path / "own", "a.png,m.png,P1,benign", f"a.png,o.png,P1,{pathology}", "b.png,m2.png,P2,benign")
+    mask = cv2.imread(str(source / "m.png"), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(source / "o.png"), np.roll(mask, shift, axis=0))
+    found = ingest(source, tmp_path / "out", TABLE)
+    assert found.lesions["lesion_id"].tolist() == [*kept, "b_1"]
+    assert found.mammograms["all_lesions_located"].tolist() == [bool(kept), True]
+    if kept == ["a_1"]:
+        told = found.decisions.set_index("rule").loc["masks-of-one-lesion"]
+        assert told["found"] == "a_1 and a_2 have masks that share 82% of their area: they are outlines of one lesion."
+        assert told["done"] == "It counts once, with the mask of a_1."
+    if not kept:
+        assert found.exclusions["found"].tolist() == [
+            "a_1 and a_2 have masks that share 82% of their area, and are called benign and malignant."
+        ]
+
+
+def test_nearly_the_same_masks_of_two_kinds_of_lesions_are_two(tmp_path: Path) -> None:
+    rows = "a.png,m.png,P1,benign,mass", "a.png,o.png,P1,malignant,calcification"
+    source = write(tmp_path / "own", *rows, header=f"{HEADER},abnormality")
+    mask = cv2.imread(str(source / "m.png"), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(source / "o.png"), np.roll(mask, 1, axis=0))
+    assert ingest(source, tmp_path / "out", TABLE).lesions["lesion_id"].tolist() == ["a_1", "a_2"]

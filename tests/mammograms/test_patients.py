@@ -217,3 +217,59 @@ def test_one_person_in_the_headers_and_two_in_the_table_is_told_without_her_name
 def test_a_name_that_all_headers_have_is_nobodys(tmp_path: Path) -> None:
     found = ingest(write_films(tmp_path, ("A1", "ANON"), ("B2", "anon"), ("C3", "ANON")), tmp_path / "out", TABLE)
     assert "header-names-one-patient" not in set(found.decisions["rule"])
+
+
+def test_a_file_whose_header_has_the_name_of_another_patient_is_left_out(tmp_path: Path) -> None:
+    patients = (
+        ("A1", "A1"),
+        ("B2", "C3"),
+        ("C3", "B2"),
+        ("D4", "d 4"),
+        ("E5", "E5"),
+        ("F6", ""),
+        ("G7", "G7"),
+        ("H8", "X"),
+    )
+    source = write_films(tmp_path, *patients)
+    found = ingest(source, tmp_path / "out", TABLE)
+    told = found.exclusions[found.exclusions["rule"] == "patient-contradicted"]
+    assert told[["what", "patient_id", "found"]].to_numpy().tolist() == [
+        ["1", "B2", "1.dcm is of B2 by the tables, but its header says that it is of C3."],
+        ["2", "C3", "2.dcm is of C3 by the tables, but its header says that it is of B2."],
+    ]
+    assert found.mammograms["mammogram_id"].tolist() == ["0", "3", "4", "5", "6", "7"]
+    assert not {"1_1", "2_1"} & set(found.lesions["lesion_id"])
+    assert not list((tmp_path / "out").rglob("[12]_1.png"))
+    findings = {one.finding: one for one in audit(source, AuditSettings(collection="table")).findings}
+    assert [case.what for case in findings["patient-contradicted"].cases] == ["1", "2"]
+
+
+def test_cbis_files_that_were_exchanged_are_known_by_their_headers(tmp_path: Path) -> None:
+    patients = [f"P_{number:05d}" for number in range(1, 7)]
+    cases = [Case(one, split="test" if number > 3 else "train") for number, one in enumerate(patients)]
+    source = write_cbis(tmp_path / "cbis", cases)
+    first, last = (next(source.rglob(f"{case.name}/*/*/*.dcm")) for case in (cases[0], cases[-1]))
+    of_first = first.read_bytes()
+    first.write_bytes(last.read_bytes())
+    last.write_bytes(of_first)
+    found = ingest(source, tmp_path / "out", IngestSettings())
+    told = found.exclusions[found.exclusions["rule"] == "patient-contradicted"]
+    assert told["what"].tolist() == [cases[-1].name, cases[0].name]
+    assert told["found"].iloc[0].endswith("is of P_00006 by the tables, but its header says that it is of P_00001.")
+
+
+def test_headers_that_number_patients_in_another_way_leave_nobody_out(tmp_path: Path) -> None:
+    found = ingest(write_films(tmp_path, ("1", "3"), ("2", "1"), ("3", "2"), ("4", "4")), tmp_path / "out", TABLE)
+    assert len(found.mammograms) == 4
+    told = found.decisions[found.decisions["rule"] == "headers-number-otherwise"]
+    assert told["found"].tolist() == [
+        "Of 4 headers (PatientID) with a name that the tables have, 3 have that of another patient; the first is 0.dcm "
+        "of 1, which has the name of 3."
+    ]
+
+
+@pytest.mark.parametrize("names", [("1", "1", "1"), ("ANON", "", "removed"), ("7", "8", "9")])
+def test_names_that_say_nothing_of_the_tables_contradict_nobody(tmp_path: Path, names: tuple[str, ...]) -> None:
+    found = ingest(write_films(tmp_path, *zip("123", names, strict=True)), tmp_path / "out", TABLE)
+    assert len(found.mammograms) == 3
+    assert "headers-number-otherwise" not in set(found.decisions["rule"])

@@ -71,6 +71,55 @@ def test_one_picture_twice_with_other_lesions_gives_no_normal_patches(tmp_path: 
     ]
 
 
+def test_copies_of_a_file_with_the_same_lesions_are_kept_once(tmp_path: Path) -> None:
+    made(tmp_path, {"a": film(), "c": film(2)})
+    for folder, linked in (("d", False), ("e", True)):
+        (tmp_path / folder).mkdir()
+        for name in ("a.png", "ma.png"):
+            copy = tmp_path / folder / name
+            copy.symlink_to(tmp_path / name) if linked else copy.write_bytes((tmp_path / name).read_bytes())
+    rows = ["a.png,ma.png,P1,{}", "d/a.png,d/ma.png,P1,{}", "e/a.png,e/ma.png,P1,{}", "c.png,mc.png,P2,benign"]
+    for pathologies, lesions, located in (("bbb", ["a_1", "c_1"], [True, True]), ("bmb", ["c_1"], [False, True])):
+        told = [row.format(word) for row, word in zip(rows, [*pathologies, ""], strict=True)]
+        (tmp_path / "own.csv").write_text("\n".join(["image,mask,patient,pathology", *told]))
+        found = ingest(tmp_path, tmp_path / f"out-{pathologies}", TABLE)
+        assert found.mammograms["mammogram_id"].tolist() == ["a", "c"]
+        assert found.mammograms["all_lesions_located"].tolist() == located
+        assert found.lesions["lesion_id"].tolist() == lesions
+        excluded = dict(zip(found.exclusions["what"], found.exclusions["found"], strict=True))
+        assert excluded["d-a"] == "a.png and d/a.png are the same file. The first is kept."
+        assert set(excluded) == {"d-a", "e-a"} | ({"a_1"} if "m" in pathologies else set())
+    assert excluded["a_1"] == (
+        "a_1 and d-a_1 and e-a_1 have the same mask on copies of one file, and are called benign and malignant."
+    )
+
+
+def test_a_copy_with_a_lesion_of_unknown_place_keeps_normal_patches_away(tmp_path: Path) -> None:
+    same = film()
+    rows = "a.png,,P1,malignant", "bb.png,,P1,normal", "c.png,mc.png,P2,benign", "dd.png,,P3,normal"
+    found = made(tmp_path, {"a": same, "bb": same, "c": film(2), "dd": same}, *rows)
+    assert found.mammograms["mammogram_id"].tolist() == ["a", "c", "dd"]
+    assert found.mammograms["all_lesions_located"].tolist() == [False, True, False]
+    told = found.decisions[found.decisions["rule"] == "image-twice"]
+    assert told["found"].tolist() == [
+        "a (a.png) and dd (dd.png) are the same file, and not all lesions of one of them are known by place."
+    ]
+
+
+def test_two_files_of_one_patient_with_the_same_pixels_are_one_picture(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        dicom.write_image(tmp_path / f"{name}.dcm", film() >> 4, patient_id="P1", uid_names=(name,), bits=12)
+    cv2.imwrite(str(tmp_path / "m.png"), LESION.astype(np.uint8) * 255)
+    rows = ["image,mask,patient,pathology", "a.dcm,m.png,P1,malignant", "b.dcm,,P1,normal"]
+    (tmp_path / "own.csv").write_text("\n".join(rows))
+    found = ingest(tmp_path, tmp_path / "out", TABLE)
+    assert found.mammograms["all_lesions_located"].tolist() == [False, False]
+    told = found.decisions[found.decisions["rule"] == "image-twice"]
+    assert told["found"].tolist() == [
+        "a (a.dcm) and b (b.dcm) have the same pixels, and other lesions are marked in each."
+    ]
+
+
 def test_a_mask_in_colours_or_with_transparency_is_refused_for_what_it_is(tmp_path: Path) -> None:
     marked = LESION.astype(np.uint8) * 255
     made(tmp_path, {"a": film(), "bb": film(1), "ccc": film(2)})

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from collections_on_disk import Case, write_cbis, write_mini_mias
 from published_layouts import write_cesm, write_cmmd, write_inbreast, write_vindr
 from pydicom import dcmread
 
+from mammofill.ground.errors import LeakError, SourceError
 from mammofill.mammograms import IngestSettings, ingest
 from mammofill.mammograms.draw_masks import share_in_picture, why_not_drawn
 from mammofill.mammograms.sources.annotations import Box, Circle, Collection, Outline
+from mammofill.mammograms.sources.cbis_ddsm import read_cbis_ddsm
 from mammofill.mammograms.sources.cdd_cesm import read_cdd_cesm
 from mammofill.mammograms.sources.cmmd import read_cmmd
 from mammofill.mammograms.sources.inbreast import read_inbreast
@@ -45,6 +48,24 @@ def test_no_finding_that_has_a_box_or_a_category_is_not_normal(tmp_path: Path, f
     assert [entry.all_lesions_located for entry in found.mammograms] == [False, True]
     assert rules(found) == ["rows-disagree"]
     assert "row 2 says that there is no finding, and gives one a box or a category" in found.exclusions[0].found
+
+
+def test_a_breast_with_two_categories_gives_no_normal_patches(tmp_path: Path) -> None:
+    rows = [
+        f"s{study},series,i{study}{view},L,{view},60,40,BI-RADS {birads},DENSITY C,{finding},training"
+        for study, view, birads, finding in (
+            (1, "CC", 3, "['Mass'],BI-RADS 3,3,2,13,15"), (1, "MLO", 1, "['No Finding'],,,,,"),
+            (2, "CC", 1, "['No Finding'],,,,,"), (2, "MLO", 1, "['No Finding'],,,,,"),
+        )
+    ]  # fmt: skip
+    images = [(f"s{study}", f"i{study}{view}") for study in (1, 2) for view in ("CC", "MLO")]
+    found = read_vindr_mammo(write_vindr(tmp_path, rows, images), SETTINGS)
+    assert [entry.all_lesions_located for entry in found.mammograms] == [False, False, True, True]
+    assert [(one.what, one.rule) for one in found.decisions] == [("i1CC", "rows-disagree"), ("i1MLO", "rows-disagree")]
+    assert found.decisions[1].found == (
+        "finding_annotations.csv row 2 (BI-RADS 3) and finding_annotations.csv row 3 (BI-RADS 1) disagree about the "
+        "left breast of s1, which i1MLO shows."
+    )
 
 
 def test_words_are_read_however_they_are_written(tmp_path: Path) -> None:
@@ -116,6 +137,41 @@ def test_inbreast_misses_outlines_and_points_that_are_counted(
     assert not found.mammograms[0].all_lesions_located
 
 
+# ---- CBIS-DDSM ------------------------------------------------------------------------------------------------------
+
+
+def test_cbis_takes_a_mammogram_that_tables_of_both_splits_name_for_test(tmp_path: Path) -> None:
+    cases = [Case(), Case(number=2), Case(view="MLO"), Case("P_00002"), Case("P_00003", split="test")]
+    source = write_cbis(tmp_path / "cbis", cases)
+    train, test = (source / f"mass_case_description_{split}_set.csv" for split in ("train", "test"))
+    lines = train.read_bytes().split(b"\r\n")
+    train.write_bytes(b"\r\n".join([*lines[:2], *lines[3:]]))
+    test.write_bytes(test.read_bytes() + lines[2] + b"\r\n")
+    found = ingest(source, tmp_path / "out", IngestSettings())
+    patient = found.mammograms[found.mammograms["patient_id"] == "P_00001"]
+    assert patient[["split", "official_split"]].to_numpy().tolist() == [["test", "test"], ["test", "train"]]
+    told = found.decisions.set_index("rule")["found"]
+    assert told["mammogram-in-two-splits"] == (
+        "mass_case_description_train_set.csv row 2 (train) and mass_case_description_test_set.csv row 3 (test) all "
+        "describe Mass-Training_P_00001_LEFT_CC, which cannot be in both splits."
+    )
+    assert told["patient-kept-for-test"] == "The collection has P_00001 in test and in train."
+    with pytest.raises(LeakError, match="1 mammograms are in more than one split of the collection: mass_case.*row 3"):
+        ingest(source, tmp_path / "again", IngestSettings(split="official"))
+
+
+def test_cbis_tells_columns_that_contradict_the_name_of_the_mammogram(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case(), Case(number=2), Case("P_00003", split="test")])
+    table = source / "mass_case_description_train_set.csv"
+    table.write_bytes(table.read_bytes().replace(b"P_00001,3,LEFT,CC,2", b"P_00001,3,RIGHT,MLO,2"))
+    told = [one for one in read_cbis_ddsm(source, IngestSettings()).decisions if one.rule == "file-contradicts-table"]
+    assert [one.what for one in told] == ["Mass-Training_P_00001_LEFT_CC"]
+    assert told[0].found == (
+        "The name Mass-Training_P_00001_LEFT_CC, of mass_case_description_train_set.csv row 3, says left, where the "
+        "table says right and cc, where the table says mlo."
+    )
+
+
 # ---- CMMD -----------------------------------------------------------------------------------------------------------
 
 
@@ -147,6 +203,25 @@ def test_cesm_finds_regions_and_images_in_another_case_and_tells_those_of_no_row
     (told,) = found.decisions
     assert told.rule == "drawings-of-no-row"
     assert told.found.endswith("row 3 on P1_R_DM_MLO.jpg.")
+
+
+def test_cesm_gives_no_normal_patches_where_the_subtracted_image_shows_a_lesion(tmp_path: Path) -> None:
+    other = NAME.replace("P1", "P2")
+    rows = [(NAME, "", "Normal"), (NAME.replace("DM", "CM"), "Mass", "Malignant"), (other, "", "Normal"),
+            (other.replace("DM", "CM"), "", "Normal")]  # fmt: skip
+    found = read_cdd_cesm(write_cesm(tmp_path, rows, [], [f"{NAME}.jpg", f"{other}.jpg"]), SETTINGS)
+    assert [(one.mammogram_id, one.all_lesions_located) for one in found.mammograms] == [(NAME, False), (other, True)]
+    assert [(one.rule, one.found) for one in found.decisions if one.rule != "subtracted"] == [
+        ("rows-disagree", "Radiology-manual-annotations.csv row 2 calls P1_L_DM_MLO normal, but "
+         "Radiology-manual-annotations.csv row 3 calls P1_L_CM_MLO, the subtracted image of the same view, malignant.")
+    ]  # fmt: skip
+
+
+def test_cesm_takes_nothing_below_a_folder_of_masks_for_a_mammogram(tmp_path: Path) -> None:
+    source = write_cesm(tmp_path, [(NAME, "", "Normal")], None, masks=[f"png/{NAME}.png"])
+    found = read_cdd_cesm(source, SETTINGS)
+    assert found.mammograms == ()
+    assert rules(found) == ["file-missing"]
 
 
 @pytest.mark.parametrize(
@@ -196,6 +271,51 @@ def test_mias_tells_images_of_no_row_and_does_not_swallow_a_second_line(tmp_path
         ("mdb001", False), ("mdb003", True)
     ]  # fmt: skip
     assert [(one.rule, one.what) for one in found.decisions] == [("files-of-no-row", "mdb002")]
+
+
+def test_mias_takes_no_mask_for_a_mammogram_and_no_picture_of_two_that_differ(tmp_path: Path) -> None:
+    for folder, name, content in (
+        ("images", "mdb001.png", b"1"), ("images", "mdb001.pgm", b"2"), ("Masks/png", "mdb001.pgm", b"3"),
+        ("images", "mdb003.pgm", b"4"), ("again", "mdb003.pgm", b"4"),
+        ("images", "mdb005.pgm", b"5"), ("again", "mdb005.pgm", b"6"),
+    ):  # fmt: skip
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / name).write_bytes(content)
+    found = mias(tmp_path, b"mdb001 G NORM\nmdb003 G NORM\nmdb005 G NORM\n")
+    files = {
+        entry.mammogram_id: [str(path.relative_to(tmp_path)) for path in entry.image] for entry in found.mammograms
+    }
+    assert files == {
+        "mdb001": ["images/mdb001.pgm"], "mdb003": ["again/mdb003.pgm"],
+        "mdb005": ["again/mdb005.pgm", "images/mdb005.pgm"],
+    }  # fmt: skip
+    (told,) = found.decisions
+    assert told.rule == "masks-not-read"
+    assert told.found == (
+        f"1 files in folders of masks have the names of images, the first {tmp_path / 'Masks' / 'png' / 'mdb001.pgm'}."
+    )
+
+
+def test_pictures_of_one_name_in_two_folders_are_named(tmp_path: Path) -> None:
+    write_mini_mias(tmp_path, ["mdb001 G NORM", "mdb003 G NORM"], ["mdb001", "mdb003"])
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "mdb003.pgm").write_bytes((tmp_path / "mdb001.pgm").read_bytes())
+    found = ingest(tmp_path, tmp_path / "out", IngestSettings(collection="mini-mias", split="patients"))
+    assert found.mammograms["mammogram_id"].tolist() == ["mdb001"]
+    assert found.exclusions[["rule", "found"]].to_numpy().tolist() == [
+        ["unreadable", "The mammogram mdb003 has several files: mdb003.pgm, again/mdb003.pgm. Remove all but one."]
+    ]
+
+
+def test_mias_refuses_two_tables_that_differ(tmp_path: Path) -> None:
+    lines = b"mdb001 G NORM\r\n"
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "Info.txt").write_bytes(lines.replace(b"\r", b""))
+    assert len(mias(tmp_path, lines, "mdb001").mammograms) == 1
+    with pytest.raises(
+        SourceError, match="Info.txt and .*copy/Info.txt could both be Info.txt, and differ. Remove one."
+    ):
+        mias(tmp_path, b"mdb001 G CIRC B 535 425 197\n", "mdb001")
 
 
 # ---- places ---------------------------------------------------------------------------------------------------------

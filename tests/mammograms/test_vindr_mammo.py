@@ -24,11 +24,11 @@ def test_findings_are_boxes_with_a_class_of_their_own(tmp_path: Path) -> None:
         row("s1", "i1", "['Mass']", "BI-RADS 4", "23.5,17.25,24.75,18.5"),
         row("s1", "i1", "\"['Suspicious Calcification', 'Focal Asymmetry']\"", "BI-RADS 3", "-6.25,5,18,19"),
         row("s1", "i2", "\"['Nipple Retraction', 'Mass']\"", "BI-RADS 5", "1,2,3,5", place="R,MLO"),
-        row("s1", "i3", "['No Finding']", "", ",,,", breast="1"),
-        row("s1", "i4", "['No Finding']", "", ",,,", breast="2"),
+        row("s3", "i3", "['No Finding']", "", ",,,", breast="1"),
+        row("s4", "i4", "['No Finding']", "", ",,,", breast="2"),
         row("s2", "i5", "['Asymmetry']", "BI-RADS 3", "1,2,3,5").replace("training", "test"),
     ]
-    images = [("s1", "i1"), ("s1", "i2"), ("s1", "i3"), ("s1", "i4"), ("s2", "i5")]
+    images = [("s1", "i1"), ("s1", "i2"), ("s3", "i3"), ("s4", "i4"), ("s2", "i5")]
     found = read_vindr_mammo(write_vindr(tmp_path, rows, images), SETTINGS)
     first, second, normal, benign, test = found.mammograms
     assert (first.mammogram_id, first.patient_id, first.laterality, first.view) == ("i1", "s1", "left", "cc")

@@ -21,7 +21,7 @@ from mammofill.audit.tables import table_findings
 from mammofill.ground.errors import SourceError
 from mammofill.ground.processes import Limits, in_processes
 from mammofill.ground.progress import Progress, quiet
-from mammofill.mammograms.names_in_headers import one_person_in_headers
+from mammofill.mammograms.names_in_headers import one_person_in_headers, patients_contradicted
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.collections import read_collection
@@ -132,9 +132,13 @@ def _with_images(
                 looked.append(Looked(entry, facts, facts.pixels))
         spellings = {one.patient_id: one.found for one in decisions if one.rule == "patient-spelled-differently"}
         looked.sort(key=lambda one: one.entry.mammogram_id)
+        names = {one.entry.mammogram_id: one.pixels.header_name for one in looked}
+        contradicted, numbered = patients_contradicted(names, collection.mammograms)
+        exclusions.extend(contradicted)
+        decisions.extend(numbered)
         decisions.extend(
             one_person_in_headers(
-                {one.entry.mammogram_id: one.pixels.header_name for one in looked},
+                names,
                 {one.entry.mammogram_id: one.entry.patient_id for one in looked},
                 {one.entry.patient_id: split for one in looked if (split := one.entry.official_split)},
             )

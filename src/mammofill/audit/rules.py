@@ -33,6 +33,14 @@ _LEFT_OUT: dict[str, _Rule] = {
         "The mammogram is left out.",
         "Read the row.",
     ),
+    "patient-contradicted": _Rule(
+        "Mammograms whose header or folder names another patient than the table",
+        "serious",
+        "Files are exchanged: a lesion and its pathology are given to another person's picture, perhaps in another "
+        "split.",
+        "The mammogram is left out.",
+        "Compare PatientID in the header with the table.",
+    ),
     "number-unreadable": _Rule(
         "Images with a number that cannot be read",
         "moderate",
@@ -89,6 +97,12 @@ _LEFT_OUT: dict[str, _Rule] = {
         "The lesion is lost, and the tissue of its mammogram is of no known health.",
         _NO_NORMALS,
     ),
+    "mask-part-small": _Rule(
+        "Small parts of masks, beside a large one, that may be lesions",
+        "note",
+        "A slip of the pen would be learned from as a lesion; a lesion that is left out would pass for normal tissue.",
+        "The part is left out; its mammogram gives no normal patches.",
+    ),
     "mask-missing": _Rule(
         "Lesions with a picture but no mask",
         "moderate",
@@ -131,6 +145,13 @@ _LEFT_OUT: dict[str, _Rule] = {
         _NO_NORMALS,
         "Read the row or the file of outlines.",
     ),
+    "outlines-differ": _Rule(
+        "Images with several files of outlines that differ",
+        "moderate",
+        "Lesions that only one of the files has would pass for normal tissue.",
+        _NO_NORMALS,
+        "Compare the files named, and remove all but one.",
+    ),
     "outline-unreadable": _Rule(
         "Files of outlines that cannot be read",
         "moderate",
@@ -155,6 +176,28 @@ _DECIDED: dict[str, _Rule] = {
         "Both are kept, each with the patient of the table.",
         "Compare PatientID in the headers with the tables; give one person one name.",
     ),
+    "headers-number-otherwise": _Rule(
+        "Headers that give many mammograms to other patients than the tables",
+        "moderate",
+        "If the headers do not number patients in another way, lesions lie on other persons' pictures.",
+        "Kept by the tables.",
+        "Compare PatientID in the headers with the tables.",
+    ),
+    "mammogram-in-two-splits": _Rule(
+        "Mammograms that tables of both splits name",
+        "serious",
+        "What is learned from one row is tested on the other: both are of one picture.",
+        "The mammogram's official split is test, and `official-patient-safe` keeps its patient for test; `--split "
+        "official` refuses and names it.",
+        "Read the rows named, and remove the wrong one.",
+    ),
+    "file-contradicts-table": _Rule(
+        "Mammograms whose name or header says another side or view than the table",
+        "moderate",
+        "Files may be exchanged: lesions then lie on other films.",
+        "Kept as the table has it.",
+        "Look at the picture, and at the row.",
+    ),
     "patient-spelled-differently": _Rule(
         "Patients who are written in several ways",
         "serious",
@@ -176,6 +219,13 @@ _DECIDED: dict[str, _Rule] = {
         "Where the pictures are not of one exposure, one of them has its lesion marked where none is.",
         "Kept for each of the pictures.",
         "Look at the mask over each of the pictures.",
+    ),
+    "masks-of-one-lesion": _Rule(
+        "Masks of one mammogram that are nearly the same",
+        "note",
+        "One lesion would count twice.",
+        "The lesion counts once, with the first mask.",
+        "Look at both masks over the mammogram.",
     ),
     "masks-identical": _Rule(
         "Masks of different mammograms that mark the same pixels",
@@ -235,6 +285,13 @@ _DECIDED: dict[str, _Rule] = {
         "Read as they are; masks are cut at half of their range.",
         "Get the DICOM files from the publisher.",
     ),
+    "masks-not-read": _Rule(
+        "Files in folders of masks",
+        "note",
+        "Read as mammograms they would show white shapes on black.",
+        "Not read.",
+        "Compare the names of the folders with the layout of the collection.",
+    ),
     "subtracted": _Rule(
         "Rows of subtracted images",
         "note",
@@ -266,7 +323,7 @@ _TOLD_BY_TABLES = (
 """Rules that are told from the tables themselves, whether or not files are there."""
 
 
-_TOLD_TOGETHER = ("files-of-no-row", "dicom-and-picture", "jpeg-copy", "subtracted", "name-unknown")
+_TOLD_TOGETHER = ("files-of-no-row", "masks-not-read", "dicom-and-picture", "jpeg-copy", "subtracted", "name-unknown")
 """Rules that have one row for all their cases."""
 
 OF_TABLES = ("patient-spelled-differently", "patient-unknown")

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from mammofill.audit.findings import Case, Finding
 from mammofill.audit.overview import listed_rows
-from mammofill.mammograms.sources.annotations import Collection, Listed
+from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, Listed
 from mammofill.mammograms.sources.patients import doubts
 from mammofill.mammograms.split import strictest
 
@@ -309,9 +309,10 @@ def _masks_apart(rows: Sequence[Listed]) -> Finding:
 
 
 def _left_out(rule: str, collection: Collection, told: Iterable[Case]) -> Iterator[Case]:
-    """Yield what a reader left out by a rule and the rows, as listed, do not show: they hold a part of the columns."""
+    """Yield what a reader left out or noted and the rows, as listed, do not show: they hold a part of the columns."""
     names = {name for case in told for name in (case.what, *case.mammogram_ids)}
-    for one in collection.exclusions:
+    noted: list[Exclusion | Decision] = [*collection.exclusions, *collection.decisions]
+    for one in noted:
         if one.rule == rule and one.what not in names:
             yield Case(one.what, one.patient_id, one.found)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -27,7 +27,7 @@ from mammofill.mammograms.mammogram_set import (
 )
 from mammofill.mammograms.mask_fits import find_misfits
 from mammofill.mammograms.mixed_values import find_mixtures
-from mammofill.mammograms.names_in_headers import one_person_in_headers
+from mammofill.mammograms.names_in_headers import one_person_in_headers, patients_contradicted
 from mammofill.mammograms.prepare import FOLDERS, Prepared, is_whole, prepare, rows_path
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
@@ -157,11 +157,13 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
         gathered.hashes.update(rows.hashes)
         gathered.values.extend(rows.values)
         gathered.fits.extend(rows.fits)
+    _leave_out_files_of_others(gathered, collection.mammograms)
+    _leave_out_copies(gathered)
     for mixture in find_mixtures(gathered.values):
         gathered.decisions.append(Decision("collection", None, mixture.rule, mixture.found, mixture.done))
     gathered.decisions.extend(find_misfits(gathered.fits))
     gathered.decisions.extend(_same_files_of_several_patients(gathered.mammograms))
-    gathered.decisions.extend(_same_files_with_other_lesions(gathered))
+    gathered.decisions.extend(_same_pictures_with_other_lesions(gathered))
     read = masks_from_files(collection.mammograms, gathered.mammograms, gathered.lesions, gathered.hashes)
     gathered.decisions.extend(same_masks(read))
     gathered.decisions.extend(
@@ -172,6 +174,31 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
         )
     )
     return gathered
+
+
+def _leave_out_files_of_others(gathered: Prepared, entries: Sequence[MammogramEntry]) -> None:
+    """Leave out mammograms whose header says that they are of another patient of the tables."""
+    names = {one.mammogram_id: one.header_name for one in gathered.values}
+    exclusions, decisions = patients_contradicted(names, entries)
+    gathered.exclusions.extend(exclusions)
+    gathered.decisions.extend(decisions)
+    _leave_out(gathered, {one.what for one in exclusions})
+
+
+def _leave_out(gathered: Prepared, lost: Container[str], lost_lesions: Container[str] = ()) -> None:
+    """Take mammograms, with all that was made of them, and lesions out of what was gathered."""
+    lesions = {
+        row["lesion_id"] for row in gathered.lesions if row["mammogram_id"] in lost or row["lesion_id"] in lost_lesions
+    }
+    gathered.hashes = {
+        name: sha256
+        for name, sha256 in gathered.hashes.items()
+        if PurePosixPath(name).stem not in (lesions if name.startswith("masks/") else lost)
+    }
+    gathered.mammograms = [row for row in gathered.mammograms if row["mammogram_id"] not in lost]
+    gathered.lesions = [row for row in gathered.lesions if row["lesion_id"] not in lesions]
+    gathered.values = [one for one in gathered.values if one.mammogram_id not in lost]
+    gathered.fits = [one for one in gathered.fits if one.mammogram_id not in lost]
 
 
 def _same_files_of_several_patients(rows: Sequence[Mapping[str, Any]]) -> list[Decision]:
@@ -190,25 +217,74 @@ def _same_files_of_several_patients(rows: Sequence[Mapping[str, Any]]) -> list[D
     return found
 
 
-def _same_files_with_other_lesions(gathered: Prepared) -> list[Decision]:
-    """Return a decision for each file that is there twice, byte by byte, with other lesions marked each time.
+Place = tuple[Any, ...]
+"""A lesion's box, and the hash of the mask in it."""
 
-    Tissue of the one may be a lesion of the other, so that nobody can say where either is healthy.
+
+def _leave_out_copies(gathered: Prepared) -> None:
+    """Keep one of the mammograms of a patient that are one file, byte by byte, with the same lesions marked.
+
+    A lesion to which they give different pathologies is left out: nobody can say which is right.
     """
-    lesions: dict[str, set[tuple[Any, ...]]] = {}
+    lesions = _lesions_by_place(gathered)
+    same: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in gathered.mammograms:
+        places = tuple(sorted(lesions.get(row["mammogram_id"], ())))
+        same.setdefault((row["patient_id"], row["source_sha256"], places), []).append(row)
+    lost: set[str] = set()
+    contradicted: set[str] = set()
+    for (patient, _, places), (first, *copies) in same.items():
+        names = [row["mammogram_id"] for row in (first, *copies)]
+        first["all_lesions_located"] = all(row["all_lesions_located"] for row in (first, *copies))
+        for place in places:
+            told = [lesions[name][place] for name in names]
+            pathologies = sorted({lesion["pathology"] for lesion in told})
+            if len(pathologies) > 1:
+                which = " and ".join(lesion["lesion_id"] for lesion in told)
+                found = f"{which} have the same mask on copies of one file, and are called {' and '.join(pathologies)}."
+                gathered.exclusions.append(Exclusion(told[0]["lesion_id"], patient, "rows-disagree", found))
+                contradicted.add(told[0]["lesion_id"])
+                first["all_lesions_located"] = False
+        for copy in copies:
+            found = f"{first['source_file']} and {copy['source_file']} are the same file. The first is kept."
+            gathered.exclusions.append(Exclusion(copy["mammogram_id"], patient, "image-twice", found))
+            lost.add(copy["mammogram_id"])
+    _leave_out(gathered, lost, contradicted)
+
+
+def _lesions_by_place(gathered: Prepared) -> dict[str, dict[Place, dict[str, Any]]]:
+    """Return the lesions of each mammogram."""
+    lesions: dict[str, dict[Place, dict[str, Any]]] = {}
     for row in gathered.lesions:
         place = (row["top"], row["left"], row["height"], row["width"], gathered.hashes[f"masks/{row['lesion_id']}.png"])
-        lesions.setdefault(row["mammogram_id"], set()).add(place)
-    copies: dict[str, list[dict[str, Any]]] = {}
+        lesions.setdefault(row["mammogram_id"], {})[place] = row
+    return lesions
+
+
+def _same_pictures_with_other_lesions(gathered: Prepared) -> list[Decision]:
+    """Return a decision for each picture that is there twice, and of which one copy has lesions that another lacks.
+
+    Copies are the same file, byte by byte, or files of one patient with the same pixels. Tissue of the one may be a
+    lesion of the other, so that nobody can say where either is healthy.
+    """
+    lesions = _lesions_by_place(gathered)
+    pixels = {one.mammogram_id: one.sha256 for one in gathered.values}
+    copies: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in gathered.mammograms:
-        copies.setdefault(row["source_sha256"], []).append(row)
+        copies.setdefault((row["source_sha256"],), []).append(row)
+        copies.setdefault((row["patient_id"], pixels[row["mammogram_id"]]), []).append(row)
     found = []
     for same in copies.values():
-        if len({frozenset(lesions.get(row["mammogram_id"], ())) for row in same}) > 1:
+        unlike = len({frozenset(lesions.get(row["mammogram_id"], ())) for row in same}) > 1
+        doubtful = len({row["all_lesions_located"] for row in same}) > 1
+        if doubtful or (unlike and any(row["all_lesions_located"] for row in same)):
             names = " and ".join(f"{row['mammogram_id']} ({row['source_file']})" for row in same)
-            story = f"{names} are the same file, and other lesions are marked in each."
+            alike = "are the same file" if len({row["source_sha256"] for row in same}) == 1 else "have the same pixels"
+            what = "other lesions are marked in each" if unlike else "not all lesions of one of them are known by place"
             done = "All are kept, and none gives normal patches: what is marked in one is not in another."
-            found.append(Decision(same[0]["mammogram_id"], same[0]["patient_id"], "image-twice", story, done))
+            first = same[0]
+            story = f"{names} {alike}, and {what}."
+            found.append(Decision(first["mammogram_id"], first["patient_id"], "image-twice", story, done))
             for row in same:
                 row["all_lesions_located"] = False
     return found

@@ -45,6 +45,9 @@ _LONG_PX = 16
 _CRUMB = 0.01
 """Parts of less than this share of the largest part are slips of the pen."""
 
+_LARGE_CRUMB = 1e-4
+"""Unless they mark this share of the picture, some 2 mm across: then they may be a lesion beside a large one. Ours."""
+
 _MOST_PARTS = 1000
 """A mask of more parts is noise."""
 
@@ -70,6 +73,8 @@ class CheckedMask:
     parts: tuple[Mask, ...]
     """(H, W) bool each: one lesion each, the upper ones first."""
     remarks: tuple[Remark, ...]
+    left_out: tuple[MaskProblem, ...] = ()
+    """Of parts that are no lesion, beside others that are."""
 
 
 def check_mask(
@@ -87,7 +92,8 @@ def check_mask(
       which the lesion may fill;
     - what encloses half as much as it marks is an outline, and filled; so is one with gaps (``mask-outline-filled``).
       Other lines are refused (``mask-thin``), but for calcifications, which lie in lines;
-    - slips of the pen, parts of less than a hundredth of the largest, are left out (``mask-crumbs``);
+    - slips of the pen, parts of less than a hundredth of the largest, are left out (``mask-crumbs``); such a part that
+      may be a lesion, by its size and since it lies apart, is told in `left_out` (``mask-part-small``), but for crops;
     - parts become lesions (``mask-parted``): two parts are one lesion if the gap between their boxes is not wider than
       the longer side of the smaller one, as of a cluster or a drawing with gaps; else they are two.
 
@@ -119,7 +125,7 @@ def check_mask(
     top, left, height, width = mask_box(mask)
     inner = np.pad(mask[top : top + height, left : left + width], 1)
     inner, outline = _filled(inner, name, is_calcification)
-    inner, crumbs = _without_crumbs(inner, name)
+    inner, crumbs, left_out = _without_crumbs(inner, name, mask.size if in_crop else _LARGE_CRUMB * mask.size)
     groups = _grouped_parts(inner, name)
     remarks += [*outline, *crumbs]
     if len(groups) > 1:
@@ -130,7 +136,7 @@ def check_mask(
         part = np.zeros_like(mask)
         part[top : top + height, left : left + width] = group[1:-1, 1:-1]
         parts.append(part)
-    return CheckedMask(tuple(parts), tuple(remarks))
+    return CheckedMask(tuple(parts), tuple(remarks), tuple(left_out))
 
 
 def _marks_corners(mask: Mask) -> bool:
@@ -226,7 +232,8 @@ def _refuse_lines(mask: Mask, name: str) -> None:
         raise MaskProblem("mask-thin", f"The mask of {name} {what}, and no area.")
 
 
-def _without_crumbs(mask: Mask, name: str) -> tuple[Mask, list[Remark]]:
+def _without_crumbs(mask: Mask, name: str, large_px: float) -> tuple[Mask, list[Remark], list[MaskProblem]]:
+    """Leave out the small parts of a mask; name those of `large_px` pixels or more that lie in no other part's box."""
     count, labels, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count - 1 > _MOST_PARTS:
         raise MaskProblem("mask-scattered", f"The mask of {name} falls into {count - 1:,} parts.")
@@ -234,10 +241,31 @@ def _without_crumbs(mask: Mask, name: str) -> tuple[Mask, list[Remark]]:
     least = _CRUMB * int(areas[1:].max())
     crumbs = [number for number in range(1, count) if areas[number] < least]
     if not crumbs:
-        return mask, []
+        return mask, [], []
     lost = int(areas[crumbs].sum())
     found = f"The mask of {name} has {len(crumbs)} parts of less than a hundredth of its largest, {lost} pixels in all."
-    return mask & ~np.isin(labels, crumbs), [Remark("mask-crumbs", found, "Left out.")]
+    kept = [facts[number] for number in range(1, count) if number not in crumbs]
+    apart = [
+        int(areas[number])
+        for number in crumbs
+        if areas[number] >= large_px and not any(_lies_in_box(facts[number], part) for part in kept)
+    ]
+    problems = []
+    if apart:
+        told = f"The mask of {name} has a part of {max(apart)} pixels that is small beside its largest, and lies apart."
+        problems.append(MaskProblem("mask-part-small", f"{told} Nobody can say whether it is a lesion."))
+    return mask & ~np.isin(labels, crumbs), [Remark("mask-crumbs", found, "Left out.")], problems
+
+
+def _lies_in_box(part: NDArray[np.int32], other: NDArray[np.int32]) -> bool:
+    """Say whether the box of a part lies within that of another."""
+    left, top, width, height = (int(side) for side in part[:4])
+    return bool(
+        other[cv2.CC_STAT_LEFT] <= left
+        and other[cv2.CC_STAT_TOP] <= top
+        and left + width <= other[cv2.CC_STAT_LEFT] + other[cv2.CC_STAT_WIDTH]
+        and top + height <= other[cv2.CC_STAT_TOP] + other[cv2.CC_STAT_HEIGHT]
+    )
 
 
 def _grouped_parts(mask: Mask, name: str) -> list[Mask]:

@@ -30,6 +30,8 @@ class Values:
     """What stands for the patient's name in the header: see `names_in_headers`."""
     halved: bool = False
     """Whether it was decoded at half its resolution."""
+    sha256: str = ""
+    """Of the working image, so that one picture in two files is known again."""
 
 
 @dataclass(frozen=True)

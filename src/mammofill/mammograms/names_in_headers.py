@@ -1,15 +1,21 @@
-"""Do the headers of images know patients by other names than the tables? Then one person may have two."""
+"""Do the headers of images know patients by other names than the tables?
+
+Then one person may have two names; or, where a header has the name of another patient, files are exchanged.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from mammofill.mammograms.sources.annotations import Decision
+from mammofill.mammograms.sources.annotations import Decision, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.patients import patient_key
 
 _SHOWN = 5
 """Patients that are named in a decision."""
+
+_MOST_CONTRADICTED = 1 / 3
+"""Where a larger share of the headers names another patient, the headers number patients in another way. Ours."""
 
 
 def hidden_name(patient_id: str | None) -> str | None:
@@ -47,3 +53,43 @@ def one_person_in_headers(
         patient, mammogram = next(iter(shared.items()))
         found.append(Decision(mammogram, patient, "header-names-one-patient", story, done))
     return found
+
+
+def patients_contradicted(
+    names: Mapping[str, str | None], entries: Sequence[MammogramEntry]
+) -> tuple[list[Exclusion], list[Decision]]:
+    """Return an exclusion for each mammogram whose header has the name of another patient of the tables.
+
+    Names that the tables do not know, and one that all headers share, say nothing. Where many headers have another
+    patient's name, they number patients in another way than the tables, and one decision says so.
+
+    Args:
+        names: `hidden_name` of each mammogram, by its identifier.
+        entries: the mammograms, as the tables describe them.
+
+    Returns:
+        Exclusions (``patient-contradicted``) and decisions (``headers-number-otherwise``).
+    """
+    patient_of = {hidden_name(entry.named_in_header or entry.patient_id): entry.patient_id for entry in entries}
+    told = [(entry, names[entry.mammogram_id]) for entry in entries if names.get(entry.mammogram_id)]
+    known = [(entry, patient_of[name]) for entry, name in told if name in patient_of]
+    others = [(entry, patient) for entry, patient in known if patient != entry.patient_id]
+    if not others or len({name for _, name in told}) < 2:
+        return [], []
+    if len(others) > _MOST_CONTRADICTED * len(known):
+        first, patient = others[0]
+        found = (
+            f"Of {len(known)} headers (PatientID) with a name that the tables have, {len(others)} have that of another "
+            f"patient; the first is {first.image[0]} of {first.patient_id}, which has the name of {patient}."
+        )
+        done = "Kept by the tables. If the headers do not number patients in another way, files are exchanged."
+        return [], [Decision("collection", None, "headers-number-otherwise", found, done)]
+    return [
+        Exclusion(
+            entry.mammogram_id,
+            entry.patient_id,
+            "patient-contradicted",
+            f"{entry.image[0]} is of {entry.patient_id} by the tables, but its header says that it is of {patient}.",
+        )
+        for entry, patient in others
+    ], []

@@ -55,6 +55,10 @@ _LEAST_IN_BREAST = 0.5
 _LEAST_IN_PICTURE = 0.5
 """A circle, outline or box of which less than this lies in the picture is noted."""
 
+_ONE_LESION = 0.7
+"""Masks of a mammogram that share this much of the area that either marks are outlines of one lesion. Ours; readers who
+outline a mass share some 0.7 to 0.9 of it."""
+
 _TINY_PX = 4
 """A mask of fewer pixels than this is noted: there is no lesion to be seen in it."""
 
@@ -189,7 +193,8 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         rows.decisions.extend(decision for decision in inverted_crops if decision)
     name, halved = hidden_name(read.patient_id), read.halved_from is not None
     told = (read.bits, read.used_bits, read.signed, read.intent)
-    rows.values.append(Values(entry.mammogram_id, *told, name, halved=halved))
+    of_pixels = hashlib.sha256(f"{shape}".encode() + np.ascontiguousarray(working).tobytes()).hexdigest()
+    rows.values.append(Values(entry.mammogram_id, *told, name, halved=halved, sha256=of_pixels))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,
@@ -258,33 +263,75 @@ def _read_lesion(
 
 
 def _is_each_lesion_once(entry: MammogramEntry, made: _Made) -> bool:
-    """Leave out lesions whose mask another lesion of the mammogram has already, pixel by pixel.
+    """Leave out lesions that another lesion of the mammogram is already, by its mask.
 
     Returns:
         Whether their pathologies agree; where they do not, none of them is kept.
     """
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in made.rows.lesions:
-        place = (row["top"], row["left"], row["height"], row["width"])
-        groups.setdefault((place, made.files[f"masks/{row['lesion_id']}.png"]), []).append(row)
     agree = True
-    for group in groups.values():
+    for group in _by_lesion(entry, made):
         names = [row["lesion_id"] for row in group]
+        least = min(_shared(group[0], row, made) for row in group)
+        alike = "the same mask" if least == 1 else f"masks that share {least:.0%} of their area"
         pathologies = sorted({row["pathology"] for row in group})
         lost = names if len(pathologies) > 1 else names[1:]
         if len(pathologies) > 1:
             agree = False
-            found = f"{' and '.join(names)} have the same mask, and are called {' and '.join(pathologies)}."
+            found = f"{' and '.join(names)} have {alike}, and are called {' and '.join(pathologies)}."
             made.rows.exclusions.append(Exclusion(names[0], entry.patient_id, "rows-disagree", found))
-        else:
+        elif least == 1:
             made.rows.exclusions.extend(
                 Exclusion(name, entry.patient_id, "row-repeated", f"{name} has the same mask as {names[0]}.")
                 for name in lost
             )
+        elif lost:
+            found = f"{' and '.join(names)} have {alike}: they are outlines of one lesion."
+            done = f"It counts once, with the mask of {names[0]}."
+            made.rows.decisions.append(Decision(names[0], entry.patient_id, "masks-of-one-lesion", found, done))
         made.rows.lesions = [row for row in made.rows.lesions if row["lesion_id"] not in lost]
         for name in lost:
             del made.files[f"masks/{name}.png"]
     return agree
+
+
+def _by_lesion(entry: MammogramEntry, made: _Made) -> list[list[dict[str, Any]]]:
+    """Return the rows of each lesion: those with the same mask, or of one kind with nearly the same.
+
+    Masks that are nearly the same are two readers' outlines only where they come from files: boxes, circles and
+    regions of published collections mark what is found within each other on purpose.
+    """
+    from_files = all(isinstance(lesion.place, tuple) for lesion in entry.lesions)
+
+    def is_one(row: dict[str, Any], other: dict[str, Any]) -> bool:
+        alike = from_files and row["abnormality"] == other["abnormality"]
+        return _shared(row, other, made) >= (_ONE_LESION if alike else 1)
+
+    groups: list[list[dict[str, Any]]] = []
+    for row in made.rows.lesions:
+        own = next((group for group in groups if is_one(group[0], row)), None)
+        if own is None:
+            groups.append([row])
+        else:
+            own.append(row)
+    return groups
+
+
+def _shared(row: dict[str, Any], other: dict[str, Any], made: _Made) -> float:
+    """Return how much of what two masks mark both mark: 1 where they are the same."""
+    top, left = max(row["top"], other["top"]), max(row["left"], other["left"])
+    bottom = min(one["top"] + one["height"] for one in (row, other))
+    right = min(one["left"] + one["width"] for one in (row, other))
+    if bottom <= top or right <= left:
+        return 0.0
+    marked = [
+        decode_png(made.files[f"masks/{one['lesion_id']}.png"])[
+            top - one["top"] : bottom - one["top"], left - one["left"] : right - one["left"]
+        ]
+        > 0
+        for one in (row, other)
+    ]
+    both = int(np.count_nonzero(marked[0] & marked[1]))
+    return both / (int(row["area_px"]) + int(other["area_px"]) - both)
 
 
 @dataclass(frozen=True)
@@ -361,6 +408,9 @@ def _find_masks(
         checked = check_mask(found.mask, tissue, lesion.lesion_id, is_calcification, in_crop)
         rows.decisions.extend(found.decisions)
         rows.decisions.extend(remarked(remark, lesion.lesion_id, patient_id) for remark in checked.remarks)
+        rows.exclusions.extend(
+            Exclusion(lesion.lesion_id, patient_id, problem.rule, problem.found) for problem in checked.left_out
+        )
         return [resample_mask_to_box(part, shape) for part in checked.parts], found.file
     kind = type(lesion.place).__name__.lower()
     if why := why_not_drawn(lesion.place):
@@ -476,6 +526,9 @@ def _write(folder: Path, name: str, content: bytes, rows: Prepared) -> None:
 
 def _find_image(entry: MammogramEntry) -> Path:
     if len(entry.image) > 1:
+        if len({path.parent for path in entry.image}) > 1:
+            files = ", ".join(map(str, entry.image))
+            raise ImageFileError(f"The mammogram {entry.mammogram_id} has several files: {files}. Remove all but one.")
         names = ", ".join(path.name for path in entry.image)
         raise ImageFileError(
             f"{entry.image[0].parent} should hold one file, the mammogram {entry.mammogram_id}, "

@@ -78,6 +78,8 @@ class MammogramEntry:
     official_split: str | None = None
     source_shape: tuple[int, int] | None = None
     """(rows, columns) that the file must have, where the places of lesions hold for that size only."""
+    named_in_header: str | None = None
+    """PatientID that the header of its file should have, where that is not the patient's own identifier."""
     versions: tuple[str, ...] = ()
     """What a store says of each of its files, where they lie in one: another content is another entry."""
 

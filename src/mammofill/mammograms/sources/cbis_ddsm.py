@@ -15,11 +15,11 @@ What trips everyone, and what is done here:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mammofill.ground.errors import SourceError
+from mammofill.ground.errors import LeakError, SourceError
 from mammofill.ground.foreign_files import is_regular_file
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import (
@@ -34,6 +34,7 @@ from mammofill.mammograms.sources.cbis_files import NAME, Walked, find_files, wa
 from mammofill.mammograms.sources.csv_table import read_csv_table, walk_files
 from mammofill.mammograms.sources.numbers import same_cell
 from mammofill.mammograms.sources.patients import patient_key
+from mammofill.mammograms.sources.sides_and_views import CONTRADICTS, DONE, contradicted, read_side, read_view
 
 Row = Mapping[str, str]
 """A row of a table, with its mammogram, lesion, kind and split beside the table's own columns."""
@@ -68,13 +69,14 @@ def read_cbis_ddsm(source: Path, settings: IngestSettings) -> Collection:
     Args:
         source: folder that holds the tables and the images, at any depth and in any layout of `cbis_files`; or one
             table, which is then listed, with all its images missing.
-        settings: which abnormalities.
+        settings: which abnormalities, and whether the official split is asked for as it is.
 
     Returns:
         One entry per mammogram that has a file, and every row in `listed`, even if there is no image at all.
 
     Raises:
         SourceError: tables or columns are missing.
+        LeakError: the official split was asked for as it is, and has a mammogram on two sides.
     """
     walked = walk(source) if source.is_dir() else Walked([source])
     tables = _tables(walked.tables)
@@ -88,6 +90,8 @@ def read_cbis_ddsm(source: Path, settings: IngestSettings) -> Collection:
     )
     reader = _Reader(files, _by_view(rows, asked), {kind for kind, _ in asked})
     chosen = [row for kind_split in asked for row in rows[kind_split]]
+    if settings.split == "official":
+        _refuse_two_splits(chosen)
     mammograms = reader.mammograms(chosen)
     if {kind for kind, _ in tables} != set(_ABNORMALITIES):
         reader.decisions.append(_about_unknown_twins(asked))
@@ -270,6 +274,8 @@ class _Reader:
         lesions, located = self._lesions(rows)
         of_twin, twin_located = self._lesions_of_twin(name, first)
         density = first.get("breast density", "")
+        self.decisions.extend(_about_name(name, rows))
+        self.decisions.extend(_about_splits(name, rows))
         return MammogramEntry(
             mammogram_id=name,
             patient_id=patient,
@@ -279,7 +285,8 @@ class _Reader:
             lesions=(*lesions, *of_twin),
             all_lesions_located=located and twin_located,
             density=None if density in _EMPTY else density,
-            official_split=first["split"],
+            official_split=_split(rows),
+            named_in_header=name,
         )
 
     def _lesions(self, rows: Sequence[Row]) -> tuple[list[LesionEntry], bool]:
@@ -367,6 +374,48 @@ def _differing_patients(name: str, rows: Sequence[Row]) -> list[str]:
     in_name = re.search(r"P_\d+", name)
     said = [*(row["patient_id"] for row in rows), *([in_name[0]] if in_name else [])]
     return sorted(set(said)) if len({patient_key(one) for one in said}) > 1 else []
+
+
+def _split(rows: Sequence[Row]) -> str:
+    """Return test if any row of a mammogram stands in a table of the test set: it must not be learned from."""
+    return "test" if any(row["split"] == "test" for row in rows) else "train"
+
+
+def _about_splits(name: str, rows: Sequence[Row]) -> Iterator[Decision]:
+    """Yield a decision about a mammogram that tables of both splits name."""
+    if len({row["split"] for row in rows}) > 1:
+        where = " and ".join(f"{row['row']} ({row['split']})" for row in rows)
+        found = f"{where} all describe {name}, which cannot be in both splits."
+        yield Decision(name, rows[0]["patient_id"], "mammogram-in-two-splits", found, "Its official split is test.")
+
+
+def _refuse_two_splits(rows: Iterable[Row]) -> None:
+    """Refuse tables of which those of both splits name one mammogram.
+
+    Raises:
+        LeakError: names the mammograms.
+    """
+    told = [
+        one.found for name, group in sorted(_grouped(rows, "mammogram").items()) for one in _about_splits(name, group)
+    ]
+    if told:
+        raise LeakError(
+            f"{len(told)} mammograms are in more than one split of the collection: {told[0]} A classifier tested on "
+            "them would have seen them. Put the tables right, or use --split official-patient-safe, which keeps their "
+            "patients for test, or --split patients."
+        )
+
+
+def _about_name(name: str, rows: Sequence[Row]) -> Iterator[Decision]:
+    """Yield a decision for each row whose columns say another side or view than the name of its mammogram."""
+    named = NAME.fullmatch(name)
+    if named is None:
+        return
+    for row in rows:
+        side, view = read_side(row["left or right breast"]), read_view(row["image view"])
+        if said := contradicted(side, view, read_side(named[3]), read_view(named[4])):
+            found = f"The name {name}, of {row['row']}, says {said}."
+            yield Decision(name, row["patient_id"], CONTRADICTS, found, DONE)
 
 
 def _entry(row: Row, lesion_id: str, files: tuple[Path, ...], drawn_on: str | None = None) -> LesionEntry:

@@ -85,12 +85,12 @@ def read_cdd_cesm(source: Path, settings: IngestSettings) -> Collection:
     low_energy = [row for row in named if _is_low_energy(row["Image_name"])]
     distinct, exclusions = one_row_each(low_energy, "Image_name")
     drawings = _drawings(source)
-    reader = _Reader(pictures, drawings, exclusions)
+    reader = _Reader(pictures, drawings, _subtracted_with_lesion(named), exclusions)
     mammograms = [reader.mammogram(row) for row in sorted(distinct, key=lambda row: row["Image_name"])]
     return Collection(
         tuple(entry for entry in mammograms if entry is not None),
         tuple(exclusions),
-        (*_about_other_rows(named), *_about_drawings(drawings, named)),
+        (*reader.decisions, *_about_other_rows(named), *_about_drawings(drawings, named)),
         tuple(_listed(row) for row in low_energy),
     )
 
@@ -112,7 +112,8 @@ class _Pictures:
         found = _Pictures()
         for path in files_under(source, _PICTURES):
             if _is_low_energy(name := _clean(path.name)):
-                is_mask = path.parent.name.lower().startswith("mask")
+                folders = path.relative_to(source).parts[:-1]
+                is_mask = any(folder.lower().startswith("mask") for folder in folders)
                 (found.masks if is_mask else found.images).setdefault(name, []).append(path)
         return found
 
@@ -161,7 +162,10 @@ class _Reader:
 
     pictures: _Pictures
     drawings: Mapping[str, Sequence[Row]]
+    subtracted: Mapping[str, Row]
+    """Rows of subtracted images that are called benign or malignant, by the low-energy image of the same view."""
     exclusions: list[Exclusion]
+    decisions: list[Decision] = field(default_factory=list)
 
     def mammogram(self, row: Row) -> MammogramEntry | None:
         name, patient = row["Image_name"], _patient(row["Image_name"])
@@ -187,7 +191,7 @@ class _Reader:
         pathology = _pathology(row)
         places, complete = self._places(name, patient)
         if pathology == "normal" and not places:
-            return (), complete
+            return (), complete and not self._is_contradicted(row, name, patient)
         if pathology in (None, "normal"):
             known = f"known are {', '.join(_PATHOLOGIES)}"
             problem = f"yet {len(places)} regions are drawn on it" if pathology else known
@@ -204,6 +208,19 @@ class _Reader:
             for count, (place, where) in enumerate(places, start=1)
         )
         return lesions, complete
+
+    def _is_contradicted(self, row: Row, name: str, patient: str) -> bool:
+        """Say whether the subtracted image of the same view shows a lesion; note it."""
+        other = self.subtracted.get(name)
+        if other is None:
+            return False
+        found = (
+            f"{row['row']} calls {name} normal, but {other['row']} calls {other['Image_name']}, the subtracted image "
+            f"of the same view, {_pathology(other)}."
+        )
+        done = "Kept, and gives no normal patches."
+        self.decisions.append(Decision(name, patient, "rows-disagree", found, done))
+        return True
 
     def _places(self, name: str, patient: str) -> tuple[list[tuple[Place, str]], bool]:
         """Return the places of an image's lesions, each with where it comes from, and whether all could be read."""
@@ -325,6 +342,15 @@ def _kind(finding: str) -> str:
 def _density(row: Row) -> str | None:
     density = row.get(_DENSITY, "")
     return None if density in _EMPTY else density
+
+
+def _subtracted_with_lesion(rows: Iterable[Row]) -> dict[str, Row]:
+    """Return rows of subtracted images with a lesion, by the name of the low-energy image of the same view."""
+    return {
+        row["Image_name"].replace("_CM_", "_DM_"): row
+        for row in rows
+        if "_CM_" in row["Image_name"] and _pathology(row) in ("benign", "malignant")
+    }
 
 
 def _about_other_rows(rows: Iterable[Row]) -> list[Decision]:

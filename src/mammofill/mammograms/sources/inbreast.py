@@ -101,7 +101,9 @@ def read_inbreast(source: Path, settings: IngestSettings) -> Collection:
     for path in files_under(source, (".dcm", ".dicom")):
         if named := _FILE.fullmatch(path.stem):
             images.setdefault(named[1], []).append(path)
-    outlines = {path.stem: path for path in files_under(source, (".xml",))}
+    outlines: dict[str, list[Path]] = {}
+    for path in files_under(source, (".xml",)):
+        outlines.setdefault(path.stem, []).append(path)
     distinct, exclusions = one_row_each(rows, "File Name")
     mammograms = []
     for row in sorted(distinct, key=lambda row: row["File Name"]):
@@ -110,7 +112,7 @@ def read_inbreast(source: Path, settings: IngestSettings) -> Collection:
             found = f"{row['row']} names the image {name}, but no {name}_..._ANON.dcm is there."
             exclusions.append(Exclusion(row["row"], None, "file-missing", found))
             continue
-        mammograms.append(_mammogram(row, images[name], outlines.get(name), exclusions))
+        mammograms.append(_mammogram(row, images[name], outlines.get(name, []), exclusions))
     return Collection(
         tuple(mammograms),
         tuple(exclusions),
@@ -142,7 +144,7 @@ def _patient(images: Sequence[Path]) -> str:
     return named[2] if named else ""
 
 
-def _mammogram(row: Row, images: list[Path], outlines: Path | None, exclusions: list[Exclusion]) -> MammogramEntry:
+def _mammogram(row: Row, images: list[Path], outlines: Sequence[Path], exclusions: list[Exclusion]) -> MammogramEntry:
     name, patient = row["File Name"], _patient(images)
     lesions, located = _lesions(row, patient, outlines, exclusions)
     return MammogramEntry(
@@ -159,7 +161,7 @@ def _mammogram(row: Row, images: list[Path], outlines: Path | None, exclusions: 
 
 
 def _lesions(
-    row: Row, patient: str, outlines: Path | None, exclusions: list[Exclusion]
+    row: Row, patient: str, outlines: Sequence[Path], exclusions: list[Exclusion]
 ) -> tuple[tuple[LesionEntry, ...], bool]:
     """Return the lesions of an image, and whether these are all."""
 
@@ -169,9 +171,12 @@ def _lesions(
     name, birads = row["File Name"], row["Bi-Rads"]
     pathology = PATHOLOGY_OF_BIRADS.get(birads_category(birads) or "")
     try:
-        rois, broken = _read_rois(outlines) if outlines is not None else ([], [])
+        if len({path.read_bytes() for path in outlines}) > 1:
+            leave_out(name, "outlines-differ", f"{' and '.join(map(str, outlines))} differ. Remove all but one.")
+            return (), False
+        rois, broken = _read_rois(outlines[0]) if outlines else ([], [])
     except Exception as error:  # noqa: BLE001  (over a damaged list of properties the library raises nearly anything)
-        leave_out(name, "outline-unreadable", f"{outlines} cannot be read as OsiriX' outlines: {error!r}.")
+        leave_out(name, "outline-unreadable", f"{outlines[0]} cannot be read as OsiriX' outlines: {error!r}.")
         return (), False
     for story in broken:
         leave_out(name, "lesion-without-place", f"{story} in {name}.xml.")

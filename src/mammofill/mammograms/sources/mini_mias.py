@@ -13,8 +13,9 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mammofill.ground.artifact import fingerprint_file
 from mammofill.ground.errors import SourceError
-from mammofill.ground.foreign_files import is_regular_file
+from mammofill.ground.foreign_files import check_is_here, is_regular_file
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import (
     Circle,
@@ -64,11 +65,9 @@ def read_mini_mias(source: Path, settings: IngestSettings) -> Collection:
         One entry per image that is there, and every row in `listed`.
 
     Raises:
-        SourceError: there is no ``Info.txt``, or it has no rows of the kind expected.
+        SourceError: there is no ``Info.txt``, or several that differ, or it has no rows of the kind expected.
     """
-    table = source if source.is_file() else next(_tables(source), None)
-    if table is None:
-        raise SourceError(f"{source} lacks {_TABLE}, which comes with mini-MIAS and says where the lesions are.")
+    table = source if source.is_file() else _find_table(source)
     rows = _read_rows(table)
     if not rows:
         raise SourceError(
@@ -77,7 +76,7 @@ def read_mini_mias(source: Path, settings: IngestSettings) -> Collection:
     of_image: dict[str, list[_Row]] = {}
     for row in rows:
         of_image.setdefault(row.name, []).append(row)
-    images = {path.stem.lower(): path for end in (".png", ".pgm") for path in files_under(source, (end,))}
+    images, masks = _pictures(source)
 
     exclusions: list[Exclusion] = []
     mammograms = []
@@ -87,7 +86,7 @@ def read_mini_mias(source: Path, settings: IngestSettings) -> Collection:
             exclusions.append(Exclusion(name, _patient(name), "file-missing", found))
             continue
         mammograms.append(_mammogram(name, of_image[name], images[name], exclusions))
-    told = _about_files_of_no_row(images, of_image)
+    told = (*_about_files_of_no_row(images, of_image), *_about_masks(masks, of_image))
     return Collection(tuple(mammograms), tuple(exclusions), told, tuple(_listed(row) for row in rows))
 
 
@@ -140,6 +139,44 @@ def _tables(source: Path, depth: int | None = None) -> Iterator[Path]:
     return (path for path in files_under(source, (".txt",), depth) if path.name.lower() == _TABLE.lower())
 
 
+def _find_table(source: Path) -> Path:
+    tables = list(_tables(source))
+    if not tables:
+        raise SourceError(f"{source} lacks {_TABLE}, which comes with mini-MIAS and says where the lesions are.")
+    told = [(path, [(row.name, row.density, row.kind, row.rest) for row in _read_rows(path)]) for path in tables]
+    first, *others = [(path, rows) for path, rows in told if rows] or told
+    for path, rows in others:
+        if rows != first[1]:
+            raise SourceError(f"{first[0]} and {path} could both be {_TABLE}, and differ. Remove one.")
+    return first[0]
+
+
+def _pictures(source: Path) -> tuple[dict[str, list[Path]], list[Path]]:
+    """Return the pictures by name, of those that are there in both formats the PGM files; and the files of masks."""
+    found: dict[tuple[str, str], list[Path]] = {}
+    masks = []
+    for path in files_under(source, (".pgm", ".png")):
+        if any(part.lower().startswith("mask") for part in path.relative_to(source).parts[:-1]):
+            masks.append(path)
+        else:
+            found.setdefault((path.stem.lower(), path.suffix.lower()), []).append(path)
+    images: dict[str, list[Path]] = {}
+    for (name, _), paths in sorted(found.items()):  # .pgm before .png
+        images.setdefault(name, paths)
+    return {name: _without_copies(paths) for name, paths in images.items()}, masks
+
+
+def _without_copies(paths: list[Path]) -> list[Path]:
+    """Keep one of the files with the same content."""
+    if len(paths) == 1:
+        return paths
+    kept: dict[str, Path] = {}
+    for path in paths:
+        check_is_here(path)
+        kept.setdefault(fingerprint_file(path), path)
+    return list(kept.values())
+
+
 def _read_rows(table: Path) -> list[_Row]:
     rows: list[_Row] = []
     counts: Counter[str] = Counter()
@@ -178,7 +215,7 @@ def _laterality(name: str) -> str:
     return "left" if int(name[3:]) % 2 else "right"
 
 
-def _mammogram(name: str, rows: Sequence[_Row], image: Path, exclusions: list[Exclusion]) -> MammogramEntry:
+def _mammogram(name: str, rows: Sequence[_Row], images: Sequence[Path], exclusions: list[Exclusion]) -> MammogramEntry:
     distinct = {(row.kind, row.rest): row for row in reversed(rows) if row.number}
     named = [row for row in rows if row in distinct.values()]
     for row in rows:
@@ -198,7 +235,7 @@ def _mammogram(name: str, rows: Sequence[_Row], image: Path, exclusions: list[Ex
         patient_id=_patient(name),
         laterality=_laterality(name),
         view="mlo",
-        image=(image,),
+        image=tuple(images),
         lesions=tuple(lesions),
         all_lesions_located=len(lesions) == len(named) and not contradicted,
         density=rows[0].density,
@@ -227,12 +264,21 @@ def _lesion(row: _Row, exclusions: list[Exclusion]) -> LesionEntry | None:
     )
 
 
-def _about_files_of_no_row(images: Mapping[str, Path], known: Container[str]) -> tuple[Decision, ...]:
+def _about_files_of_no_row(images: Mapping[str, Sequence[Path]], known: Container[str]) -> tuple[Decision, ...]:
     lost = sorted(name for name in images if _NAMES_IMAGE.fullmatch(name) and name not in known)
     if not lost:
         return ()
-    found = f"{len(lost)} images have no row in the table, the first {images[lost[0]]}."
+    found = f"{len(lost)} images have no row in the table, the first {images[lost[0]][0]}."
     return (Decision(lost[0], None, "files-of-no-row", found, "They were not read."),)
+
+
+def _about_masks(masks: Sequence[Path], known: Container[str]) -> tuple[Decision, ...]:
+    """Say that masks are not read, which the collection as published does not have."""
+    of_rows = [path for path in masks if path.stem.lower() in known]
+    if not of_rows:
+        return ()
+    found = f"{len(of_rows)} files in folders of masks have the names of images, the first {of_rows[0]}."
+    return (Decision(of_rows[0].name, None, "masks-not-read", found, "Not read: a lesion is the circle of its row."),)
 
 
 def _listed(row: _Row) -> Listed:

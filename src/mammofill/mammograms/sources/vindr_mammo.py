@@ -15,10 +15,19 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.annotations import Box, Collection, Exclusion, LesionEntry, Listed, MammogramEntry
+from mammofill.mammograms.sources.annotations import (
+    Box,
+    Collection,
+    Decision,
+    Exclusion,
+    LesionEntry,
+    Listed,
+    MammogramEntry,
+)
 from mammofill.mammograms.sources.csv_table import Row, files_under, find_table, read_rows, recognises_table
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
 from mammofill.mammograms.sources.pathology_words import birads_category
@@ -83,8 +92,9 @@ def read_vindr_mammo(source: Path, settings: IngestSettings) -> Collection:
         for image_id in sorted(by_image)
         if (entry := _mammogram(by_image[image_id], images.get(image_id), studies, exclusions)) is not None
     ]
+    mammograms, decisions = _without_contradicted_breasts(mammograms, rows)
     listed = [_listed(row, count) for group in by_image.values() for count, row in enumerate(group, start=1)]
-    return Collection(tuple(mammograms), tuple(exclusions), (), tuple(listed))
+    return Collection(tuple(mammograms), tuple(exclusions), tuple(decisions), tuple(listed))
 
 
 def recognises(source: Path) -> bool:
@@ -137,6 +147,30 @@ def _mammogram(
         official_split=_SPLITS.get(first["split"].lower()),
         source_shape=shape,
     )
+
+
+def _without_contradicted_breasts(
+    mammograms: Sequence[MammogramEntry], rows: Sequence[Row]
+) -> tuple[list[MammogramEntry], list[Decision]]:
+    """Take nothing for normal in a breast to which the rows of its images give different categories of BI-RADS."""
+    breasts: dict[tuple[str, str | None], dict[str, Row]] = {}
+    for row in rows:
+        if category := birads_category(row["breast_birads"]):
+            breasts.setdefault((row["study_id"], read_side(row["laterality"])), {}).setdefault(category, row)
+    kept: list[MammogramEntry] = []
+    decisions: list[Decision] = []
+    for entry in mammograms:
+        said = breasts.get((entry.patient_id, entry.laterality), {}) if entry.laterality else {}
+        if len(said) < 2 or not entry.all_lesions_located:
+            kept.append(entry)
+            continue
+        where = " and ".join(f"{row['row']} ({row['breast_birads']})" for row in said.values())
+        breast = f"the {entry.laterality} breast of {entry.patient_id}"
+        found = f"{where} disagree about {breast}, which {entry.mammogram_id} shows."
+        done = "Kept, and gives no normal patches."
+        decisions.append(Decision(entry.mammogram_id, entry.patient_id, "rows-disagree", found, done))
+        kept.append(replace(entry, all_lesions_located=False))
+    return kept, decisions
 
 
 def _lesions(rows: Sequence[Row], exclusions: list[Exclusion]) -> tuple[tuple[LesionEntry, ...], bool]:
