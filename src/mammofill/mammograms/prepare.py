@@ -193,7 +193,8 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         rows.decisions.extend(decision for decision in inverted_crops if decision)
     name, halved = hidden_name(read.patient_id), read.halved_from is not None
     told = (read.bits, read.used_bits, read.signed, read.intent)
-    of_pixels = hashlib.sha256(f"{shape}".encode() + np.ascontiguousarray(working).tobytes()).hexdigest()
+    # Every fourth row tells films apart, and takes a quarter of the time.
+    of_pixels = hashlib.sha256(f"{shape}".encode() + working[::4].tobytes()).hexdigest()
     rows.values.append(Values(entry.mammogram_id, *told, name, halved=halved, sha256=of_pixels))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
