@@ -32,7 +32,7 @@ _DEPTH_TO_RECOGNISE = 2
 """Folders below the source into which one looks to recognise a collection."""
 
 
-def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) -> pd.DataFrame:
+def read_csv_table(path: Path, needed: Sequence[str], known: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table whose cells are all text, without spaces and line ends around them.
 
     Args:
@@ -40,7 +40,8 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
             separated by commas, semicolons, tabs or bars, whichever the header has most of. A line like ``sep=;``
             before it is passed by. Columns without a name must be empty, and are left out.
         needed: columns that must be there.
-        any_case: whether to bring the names of all columns to lower case.
+        known: columns that are found in any spelling (`plain_name`); where some are given, the names of all others are
+            brought to lower case.
 
     Returns:
         The rows, with a further column `row` that says where each stands, for messages ("own.csv row 2" is the first
@@ -63,7 +64,7 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
                 f"around it. Put {path} right."
             )
     table = pd.DataFrame([(row + [""] * width)[:width] for _, row in numbered], columns=header, dtype=str)
-    table.columns = [str(column).strip().lower() if any_case else str(column).strip() for column in table.columns]
+    table.columns = [_spelt_as_known(str(column).strip(), known) for column in table.columns]
     twice = sorted({str(name) for name in table.columns[table.columns.duplicated()]})
     if twice:
         raise SourceError(f"{path} has more than one column called {', '.join(twice)}. Rename or remove the others.")
@@ -76,6 +77,17 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
     rows: pd.DataFrame = table.apply(lambda column: column.str.strip()) if len(table) else table
     rows["row"] = [f"{path.name} row {number}" for number, _ in numbered]
     return rows
+
+
+def plain_name(column: str) -> str:
+    """Return a column's name such that case, spaces, hyphens and underscores make no difference."""
+    return re.sub(r"[\s_-]+", "", column.casefold())
+
+
+def _spelt_as_known(column: str, known: Sequence[str]) -> str:
+    if not known:
+        return column
+    return next((one for one in known if plain_name(one) == plain_name(column)), column.lower())
 
 
 Numbered = tuple[int, list[str]]
