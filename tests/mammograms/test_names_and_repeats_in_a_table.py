@@ -15,6 +15,7 @@ from mammofill.ground.progress import LineProgress
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.collections import read_collection
+from mammofill.mammograms.sources.table import read_table
 
 HEADER = "image,mask,patient,pathology"
 TABLE = IngestSettings(collection="table")
@@ -222,3 +223,31 @@ def test_accents_in_names_of_files_may_be_stored_in_two_ways(tmp_path: Path) -> 
     found = ingest(folder, tmp_path / "out", TABLE)
     assert not len(found.exclusions)
     assert len(found.lesions) == 1
+
+
+@pytest.mark.parametrize("apart", [1, 2, 3])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_quotation_mark_that_takes_rows_for_one_cell_is_refused(tmp_path: Path, apart: int, separator: str) -> None:
+    rows = [f"{name}.png,,P{name},normal," for name in "abcdef"]
+    rows[1] += '"see film'
+    rows[1 + apart] += '3 x 4"'
+    (tmp_path / "own.csv").write_text("\n".join([f"{HEADER},note", *rows]).replace(",", separator))
+    with pytest.raises(SourceError, match="a quotation mark in the row that begins in line 3 takes lines .*'see film"):
+        read_table(tmp_path, TABLE)
+
+
+def test_a_quotation_mark_that_opens_in_the_middle_of_a_row_is_refused(tmp_path: Path) -> None:
+    rows = ('a.png,"m.png,P1,benign,', 'b.png,n.png",P2,benign,', "c.png,,P3,normal,")
+    (tmp_path / "own.csv").write_text("\n".join([f"{HEADER},note", *rows]))
+    with pytest.raises(SourceError, match="the row that begins in line 2 takes lines below it for one cell"):
+        read_table(tmp_path, TABLE)
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["m.png\n", "\n\n", "round, dense\nlarge, spiculated, with calcifications, seen in CC, not in MLO\n1,5 x 2,5 cm",
+     "a, b, c, d, e\na, b, c, d, e", "first\nsecond\nthird"],
+)  # fmt: skip
+def test_notes_of_several_lines_are_read(tmp_path: Path, note: str) -> None:
+    (tmp_path / "own.csv").write_text(f'{HEADER},note\na.png,,P1,normal,"{note}"\nb.png,"\n",P2,normal,\n')
+    assert len(read_table(tmp_path, TABLE).listed) == 2
