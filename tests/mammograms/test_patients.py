@@ -42,6 +42,10 @@ def test_spellings_of_one_person_have_one_key(spellings: tuple[str, ...]) -> Non
     assert len({patient_key(one) for one in spellings}) == 1
 
 
+def test_words_for_nobody_are_persons_with_a_number_or_another_name() -> None:
+    assert all(map(patient_key, ["NA12", "Anon 7", "P-1", "-12", "Nat King", "Ana", "99"]))
+
+
 def test_different_persons_have_different_keys() -> None:
     persons = ["1", "10", "100", "1-23", "12-3", "D1-0001", "D2-0001", "D1-0011", "a1", "b1", "1.2.840.1", "1.2.840.10"]
     assert len({patient_key(one) for one in persons}) == len(persons)
@@ -112,7 +116,11 @@ def test_serial_numbers_and_the_schemes_of_public_collections_are_not_doubted(pa
     assert not doubts(collection(*patients))
 
 
-@pytest.mark.parametrize("nobody", [" - ", "nan", "None", "N/A", "Unknown"])
+@pytest.mark.parametrize(
+    "nobody",
+    [" - ", "nan", "None", "N/A", "Unknown", "NA", "n.a.", "Missing", "not available", "anon", "DeIdentified",
+     "undefined", "#REF!", "NaT", "TBD", "redacted", "unbekannt", "-1", "-1.0", "-999"],
+)  # fmt: skip
 def test_a_mammogram_of_nobody_is_left_out(nobody: str) -> None:
     found = one_person_each(collection("P1", nobody))
     assert [entry.patient_id for entry in found.mammograms] == ["P1"]

@@ -37,9 +37,14 @@ _WORDS_FOR_PATIENT = frozenset(
 )  # fmt: skip
 """Words that only say that a number is a patient's."""
 _NOBODY = frozenset(
-    {"nan", "none", "null", "nil", "n/a", "#n/a", "<na>", "unknown", "anonymous", "anonymized", "anonymised", "removed"}
-)
+    {"nan", "none", "null", "nil", "n/a", "#n/a", "<na>", "unknown", "anonymous", "anonymized", "anonymised", "removed",
+     "na", "n.a.", "n.a", "n/d", "n.d.", "nat", "missing", "not available", "not applicable", "undefined", "anon",
+     "deidentified", "de-identified", "redacted", "tbd", "blank", "empty", "no name", "unbekannt", "k.a.", "anonym",
+     "inconnu", "desconocido", "sconosciuto", "sin dato", "#ref!", "#value!", "#name?", "#num!", "#null!", "#div/0!"}
+)  # fmt: skip
 """What programs and people write where no patient is known: whoever is called so may be anybody."""
+_CODE_FOR_MISSING = re.compile(r"-(?:1|9+)(?:[.,]0*)?")
+"""Numbers below 0 that stand for a missing value: without its sign -1 would be patient 1."""
 _OF_PICTURES = frozenset(
     {"l", "r", "left", "right", "cc", "mlo", "ml", "lm", "lcc", "rcc", "lmlo", "rmlo", "ccl", "ccr", "mlol", "mlor",
      "lt", "rt", "image", "img", "picture", "mask", "crop", "full", "dcm", "dicom", "png", "tif", "tiff", "jpg", "jpeg",
@@ -90,7 +95,7 @@ def patient_key(patient_id: str) -> str:
     difference, but digits that are parted stay parted: ``1-23`` is not ``12-3``. Of each run of digits leading zeros
     are left out, of a number in float form (``4.0``) the decimals; and a word that only says "patient" (P, PT, PATIENT,
     ID, ...) before a number is left out as well. Digits of all scripts are those from 0 to 9. Words that say that there
-    is no patient (``nan``, ``unknown``, ...) leave nothing.
+    is no patient (``nan``, ``unknown``, ``-1``, ...) leave nothing.
     """
     return _key(_runs(patient_id))
 
@@ -98,7 +103,7 @@ def patient_key(patient_id: str) -> str:
 def _runs(patient_id: str) -> list[str]:
     """Return the words and numbers of an identifier, in lower case, numbers without leading zeros."""
     text = unicodedata.normalize("NFKC", patient_id).casefold().strip()
-    if text in _NOBODY:
+    if text in _NOBODY or _CODE_FOR_MISSING.fullmatch(text):
         return []
     text = "".join(str(unicodedata.decimal(one, one)) for one in text)
     if not _THOUSANDS.fullmatch(text) and (as_float := _FLOAT_FORM.fullmatch(text)):
