@@ -109,6 +109,13 @@ def test_names_of_columns_may_have_spaces_hyphens_and_capitals(tmp_path: Path) -
         read(tmp_path, f"{row},0.08", header=f"{HEADER},spacing mm,abnormality,spacing_mm")
 
 
+@pytest.mark.parametrize("column", ["row", "Row"])
+def test_a_column_called_row_is_kept(tmp_path: Path, column: str) -> None:
+    found = read(tmp_path, "a.png,m.png,P1,benign,17", header=f"{HEADER},{column}")
+    lesion = found.mammograms[0].lesions[0]
+    assert (lesion.attributes, lesion.source) == ({"row_in_file": "17"}, "own.csv row 2")
+
+
 def test_the_abnormality_type_of_cbis_is_read_where_its_words_are_known(tmp_path: Path) -> None:
     rows = ("a.png,m.png,P1,benign,Calcification", "b.png,n.png,P2,benign,")
     found = read(tmp_path / "a", *rows, header=f"{HEADER},abnormality type")

@@ -45,8 +45,8 @@ def read_csv_table(path: Path, needed: Sequence[str], known: Sequence[str] = ())
 
     Returns:
         The rows, with a further column `row` that says where each stands, for messages ("own.csv row 2" is the first
-        below the header; empty rows are counted and left out). Empty cells are "", and nothing else is taken for a
-        missing value.
+        below the header; empty rows are counted and left out). A column of the file called `row` becomes `row_in_file`.
+        Empty cells are "", and nothing else is taken for a missing value.
 
     Raises:
         SourceError: the file is no such table, has a row with more cells than the header, has a cell into which a
@@ -64,7 +64,8 @@ def read_csv_table(path: Path, needed: Sequence[str], known: Sequence[str] = ())
                 f"around it. Put {path} right."
             )
     table = pd.DataFrame([(row + [""] * width)[:width] for _, row in numbered], columns=header, dtype=str)
-    table.columns = [_spelt_as_known(str(column).strip(), known) for column in table.columns]
+    names = [_spelt_as_known(str(column).strip(), known) for column in table.columns]
+    table.columns = ["row_in_file" if name == "row" else name for name in names]
     twice = sorted({str(name) for name in table.columns[table.columns.duplicated()]})
     if twice:
         raise SourceError(f"{path} has more than one column called {', '.join(twice)}. Rename or remove the others.")
