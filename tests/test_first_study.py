@@ -44,6 +44,14 @@ def test_the_study_file_is_fitted_and_reads_as_a_study(tmp_path: Path) -> None:
     assert "test_share = 0.3                  # 3 patients in the smaller class: folds" in study.path.read_text("utf-8")
 
 
+def test_a_split_under_another_name_is_pointed_out(tmp_path: Path) -> None:
+    table = write_own(tmp_path, *["benign"] * 6, *["malignant"] * 6, split="train")
+    lines = table.read_text("utf-8").replace("pathology,split", "pathology,subset").splitlines()
+    table.write_text("\n".join([*lines[:-1], lines[-1].replace("train", "test")]), "utf-8")
+    said = write_first_study(table, tmp_path / "study.toml", "cpu")
+    assert "its column 'subset' says train (11x), test (1x). Did you mean split?" in said
+
+
 def test_sizes_and_networks_follow_the_device_and_the_images(tmp_path: Path) -> None:
     found = look_at(write_own(tmp_path, "benign", "malignant", rows=1900))
     settings = tomllib.loads(study_text(found, tmp_path / "study.toml", "cuda"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from collections_on_disk import film
 
@@ -130,6 +131,7 @@ def test_a_table_of_attributes_is_joined_by_the_pictures_names(tmp_path: Path, k
     [
         ("who,shape\nc0,x", "must name the picture of each row in a column called image or file or mask.*who, shape"),
         ("file,shape\nc0,x\nc0,y", "row 3 names c0 again"),
+        ("file,shape\nc0,x\nc0.png,y", "c0.png and c0 both name a file of c0_1, and disagree about shape: y and x"),
         ("file,shape\nq,x", "names none of the 4 lesions' pictures; its first is 'q', that of c0_1 is c0.png"),
     ],
 )
@@ -139,6 +141,40 @@ def test_a_table_of_attributes_that_fits_nothing_is_refused(tmp_path: Path, line
     table.write_text(lines + "\n")
     with pytest.raises(SourceError, match=words):
         ingest(source, tmp_path / "m", TABLE, attributes=table)
+
+
+def test_rows_that_name_a_lesion_twice_and_agree_are_one(tmp_path: Path) -> None:
+    source = write_crops(tmp_path / "own", [disc(24)] * 4)
+    table = tmp_path / "attributes.csv"
+    table.write_text("file,shape,margin,kind\nc0,Oval,,4\nc0.png,oval,obscured,4.0\nm0.png,oval,,mask\n")
+    made = ingest(source, tmp_path / "m", TABLE, attributes=table)
+    assert json.loads(made.lesions["attributes"][0]) == {"shape": "oval", "margin": "obscured", "kind": "4.0"}
+    told = made.decisions[made.decisions["rule"] == "attributes-contradict"]
+    assert told["found"].tolist() == [
+        "attributes.csv has '4.0' as kind of the picture of c0_1, and 'mask' of its mask."
+    ]
+
+
+def test_attributes_that_contradict_the_collection_are_told(tmp_path: Path) -> None:
+    source = write_crops(tmp_path / "own", [disc(24)] * 4, "Mass Shape,subtlety", "OVAL,4")
+    own = pd.read_csv(source / "own.csv", dtype=str)
+    patient, pathology = own["patient"], own["pathology"].str.upper()
+    table = tmp_path / "attributes.csv"
+    table.write_text(
+        "file,Patient ID,pathology,mass_shape,subtlety\n"
+        f"c0,{patient[0]},{pathology[0]},oval,4.0\n"
+        f"c1,elsewhere,{pathology[1]},round,4\n"
+        f"c2,,{pathology[3]},oval,\n"
+    )
+    made = ingest(source, tmp_path / "m", TABLE, attributes=table)
+    assert decisions(made, "attributes-contradict") == ["c1_1", "c2_1"]
+    found = "\n".join(made.decisions["found"])
+    assert f"attributes.csv has 'elsewhere' as Patient ID of c1_1, and the collection {patient[1]!r}." in found
+    assert f"attributes.csv has {pathology[3]!r} as pathology of c2_1, and the collection" in found
+    assert decisions(made, "attribute-replaced") == ["c1_1"]
+    assert "attributes.csv has 'round' as mass_shape of c1_1, and the collection 'OVAL'." in found
+    assert "mass shape" not in json.loads(made.lesions["attributes"][1])
+    assert made.lesions["pathology"].tolist() == own["pathology"].tolist()
 
 
 def test_a_name_that_two_pictures_share_is_refused(tmp_path: Path) -> None:

@@ -371,6 +371,12 @@ def test_explained_words_must_be_pairs(text: str) -> None:
         replace(CBIS, pathology_words="B=benign")
 
 
+def test_a_word_with_two_meanings_is_refused() -> None:
+    with pytest.raises(SettingsError, match="gives 'X' two meanings, benign and malignant: case, spaces"):
+        replace(TABLE, pathology_words="x=benign, X=malignant")
+    assert replace(TABLE, pathology_words="x=benign, X=Benign")
+
+
 def test_a_table_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8), np.uint8))
     good: dict[str, object] = {"image": "a.png", "mask": "", "patient": "x", "pathology": "normal", "view": "CC"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,9 @@ from collections_on_disk import film
 from mammofill.ground.errors import SourceError, TooFewError
 from mammofill.ground.progress import LineProgress
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
+from mammofill.mammograms.sources.annotations import Collection
+from mammofill.mammograms.sources.collections import read_collection
+from mammofill.mammograms.sources.table import read_table
 
 HEADER = "image,mask,patient,pathology"
 TABLE = IngestSettings(collection="table")
@@ -40,6 +44,87 @@ def write(folder: Path, *rows: str, header: str = HEADER, same: bool = False) ->
 
 def made(tmp_path: Path, *rows: str, header: str = HEADER) -> MammogramSet:
     return ingest(write(tmp_path / "own", *rows, header=header), tmp_path / "out", TABLE)
+
+
+def read(folder: Path, *rows: str, header: str, settings: IngestSettings = TABLE) -> Collection:
+    return read_collection(write(folder, *rows, header=header), settings)
+
+
+@pytest.mark.parametrize("column", ["patient_id", "Subject", "MRN", "hospital patient no."])
+def test_a_further_column_that_joins_patients_is_refused(tmp_path: Path, column: str) -> None:
+    rows = ("a.png,m.png,E1,benign,W1", "b.png,,E2,normal,W2", "c.png,,E3,normal,w-1")
+    told = rf"patient and {column.lower()} disagree .*own.csv row 2 and own.csv row 4 have 'E1' and 'E3' .*'w-1' as"
+    with pytest.raises(SourceError, match=told):
+        read(tmp_path, *rows, header=f"{HEADER},{column}")
+
+
+@pytest.mark.parametrize(
+    ("column", "patients", "cells"),
+    [("patient_id", "P_001 P_001 P_002", "1 1 2"), ("patient_id", "W1 W1 W2", "E1 E2 E3"),
+     ("patient_id", "A-1 B-1 B-2", "1 1 2"), ("mrn", "E1 E2 E3", "0 000 5"), ("mrn", "E1 E2 E3", "NaN nan 5"),
+     ("patient_id", "E1 E2 E3", "anything anything anything"), ("patient_age", "E1 E2 E3", "50 60 50"),
+     ("patient_name", "E1 E2 E3", "Doe Roe Doe")],
+)  # fmt: skip
+def test_a_further_column_that_joins_nobody_does_no_harm(
+    tmp_path: Path, column: str, patients: str, cells: str
+) -> None:
+    triples = zip("abc", patients.split(), cells.split(), strict=True)
+    rows = [f"{name}.png,,{patient},normal,{cell}" for name, patient, cell in triples]
+    assert len(read(tmp_path, *rows, header=f"{HEADER},{column}").mammograms) == 3
+
+
+OF_SPLIT = ("a.png,m.png,P1,benign,Test", "b.png,,P2,normal,", "c.png,,P3,normal,train")
+
+
+@pytest.mark.parametrize("column", ["splits", "subset", "official_split", "Data Split"])
+def test_a_split_in_a_column_of_another_name_is_told_and_not_followed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str
+) -> None:
+    source = write(tmp_path / "own", *OF_SPLIT, header=f"{HEADER},{column}")
+    found = ingest(source, tmp_path / "out", TABLE, progress=LineProgress())
+    said = f"own.csv has nothing in a column split, but its column {column.lower()!r} says Test (1x), train (1x). Did"
+    assert said in capsys.readouterr().err
+    assert "column-called-otherwise" in set(found.decisions["rule"])
+    assert found.mammograms["official_split"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("header", "split", "cells"),
+    [("set", "patients", ("test", "train", "train")), ("set", "auto", ("train", "train", "train")),
+     ("set", "auto", ("train", "test", "third")), ("Split", "auto", ("train", "test", "train"))],
+)  # fmt: skip
+def test_no_split_is_missed_where_there_is_one_or_none(
+    tmp_path: Path, header: str, split: str, cells: tuple[str, ...]
+) -> None:
+    rows = [f"{name}.png,,P{name},normal,{cell}" for name, cell in zip("abc", cells, strict=True)]
+    found = read(tmp_path, *rows, header=f"{HEADER},{header}", settings=replace(TABLE, split=split))  # type: ignore[arg-type]
+    assert not found.decisions
+
+
+def test_names_of_columns_may_have_spaces_hyphens_and_capitals(tmp_path: Path) -> None:
+    row = "a.png,m.png,P1,benign,0.07,calcification"
+    entry = read(tmp_path, row, header="Image,MASK,patient_,Pathology,Spacing-MM,Abnormality").mammograms[0]
+    assert (entry.spacing_mm, entry.lesions[0].abnormality, entry.lesions[0].attributes) == (0.07, "calcification", {})
+    with pytest.raises(SourceError, match="more than one column called spacing_mm"):
+        read(tmp_path, f"{row},0.08", header=f"{HEADER},spacing mm,abnormality,spacing_mm")
+
+
+@pytest.mark.parametrize("column", ["row", "Row"])
+def test_a_column_called_row_is_kept(tmp_path: Path, column: str) -> None:
+    found = read(tmp_path, "a.png,m.png,P1,benign,17", header=f"{HEADER},{column}")
+    lesion = found.mammograms[0].lesions[0]
+    assert (lesion.attributes, lesion.source) == ({"row_in_file": "17"}, "own.csv row 2")
+
+
+def test_the_abnormality_type_of_cbis_is_read_where_its_words_are_known(tmp_path: Path) -> None:
+    rows = ("a.png,m.png,P1,benign,Calcification", "b.png,n.png,P2,benign,")
+    found = read(tmp_path / "a", *rows, header=f"{HEADER},abnormality type")
+    assert [entry.lesions[0].abnormality for entry in found.mammograms] == ["calcification", "mass"]
+    assert found.decisions[0].done == "Read as abnormality."
+    rows = (*rows, "c.png,m2.png,P3,benign,asymmetry")
+    found = read(tmp_path / "b", *rows, header=f"{HEADER},abnormality_type")
+    assert {entry.lesions[0].abnormality for entry in found.mammograms} == {"mass"}
+    assert "It says 'asymmetry', which is neither mass" in found.decisions[0].found
 
 
 def test_files_called_by_their_uid_keep_its_last_number(tmp_path: Path) -> None:
@@ -172,3 +257,31 @@ def test_nearly_the_same_masks_of_two_kinds_of_lesions_are_two(tmp_path: Path) -
     mask = cv2.imread(str(source / "m.png"), cv2.IMREAD_UNCHANGED)
     cv2.imwrite(str(source / "o.png"), np.roll(mask, 1, axis=0))
     assert ingest(source, tmp_path / "out", TABLE).lesions["lesion_id"].tolist() == ["a_1", "a_2"]
+
+
+@pytest.mark.parametrize("apart", [1, 2, 3])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_quotation_mark_that_takes_rows_for_one_cell_is_refused(tmp_path: Path, apart: int, separator: str) -> None:
+    rows = [f"{name}.png,,P{name},normal," for name in "abcdef"]
+    rows[1] += '"see film'
+    rows[1 + apart] += '3 x 4"'
+    (tmp_path / "own.csv").write_text("\n".join([f"{HEADER},note", *rows]).replace(",", separator))
+    with pytest.raises(SourceError, match="a quotation mark in the row that begins in line 3 takes lines .*'see film"):
+        read_table(tmp_path, TABLE)
+
+
+def test_a_quotation_mark_that_opens_in_the_middle_of_a_row_is_refused(tmp_path: Path) -> None:
+    rows = ('a.png,"m.png,P1,benign,', 'b.png,n.png",P2,benign,', "c.png,,P3,normal,")
+    (tmp_path / "own.csv").write_text("\n".join([f"{HEADER},note", *rows]))
+    with pytest.raises(SourceError, match="the row that begins in line 2 takes lines below it for one cell"):
+        read_table(tmp_path, TABLE)
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["m.png\n", "\n\n", "round, dense\nlarge, spiculated, with calcifications, seen in CC, not in MLO\n1,5 x 2,5 cm",
+     "a, b, c, d, e\na, b, c, d, e", "first\nsecond\nthird"],
+)  # fmt: skip
+def test_notes_of_several_lines_are_read(tmp_path: Path, note: str) -> None:
+    (tmp_path / "own.csv").write_text(f'{HEADER},note\na.png,,P1,normal,"{note}"\nb.png,"\n",P2,normal,\n')
+    assert len(read_table(tmp_path, TABLE).listed) == 2

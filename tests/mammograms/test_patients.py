@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import md5
 from pathlib import Path
 
 import cv2
@@ -41,6 +42,10 @@ def test_spellings_of_one_person_have_one_key(spellings: tuple[str, ...]) -> Non
     assert len({patient_key(one) for one in spellings}) == 1
 
 
+def test_words_for_nobody_are_persons_with_a_number_or_another_name() -> None:
+    assert all(map(patient_key, ["NA12", "Anon 7", "P-1", "-12", "Nat King", "Ana", "99"]))
+
+
 def test_different_persons_have_different_keys() -> None:
     persons = ["1", "10", "100", "1-23", "12-3", "D1-0001", "D2-0001", "D1-0011", "a1", "b1", "1.2.840.1", "1.2.840.10"]
     assert len({patient_key(one) for one in persons}) == len(persons)
@@ -70,7 +75,11 @@ def collection(*patients: str) -> Collection:
      ("P1a", "1a"), ("12", "l2"), ("P12", "PI2"), ("Mrs Jane Doe", "Jane Doe"), ("Doe^Jane^^Dr", "Doe^Jane"),
      ("M\u00c3\u00bcller", "M\u00fcller"), ("M%C3%BCller", "M\u00fcller"), ("M&uuml;ller", "M\u00fcller"),
      ("M?ller", "M\u00fcller"), ("M\ufffdller", "M\u00fcller"),
-     ("m??ller-gr?n", "M\u00dcller-Gr\u00dcn"), ("P 1", "P%201")],
+     ("m??ller-gr?n", "M\u00dcller-Gr\u00dcn"), ("P 1", "P%201"), ("P1_2019", "P1_2020"),
+     ("P1_20190305", "P1_20200405"), ("0012-2019-03-05", "0012-2020-04-05"), ("P1_2D", "P1_DBT"), ("P1_2D", "P1_3D"),
+     ("P1_RXCCL", "P1_LMLO"), ("P1_links", "P1_rechts"), ("P1_izq", "P1_der"), ("benign/P1", "malignant/P1"),
+     ("P1_pre", "P1_post"), ("P1_pre_1", "P1_post_2"), ("Anna Mueller", "Anna Mueller 1961"),
+     ("Anna Doe", "Doe, Anna *05.03.1961"), ("P1-1", "P1")],
 )  # fmt: skip
 def test_who_may_be_one_person_is_refused_with_both_spellings(patients: tuple[str, str]) -> None:
     with pytest.raises(LeakError, match="It is not clear who is one person") as caught:
@@ -85,13 +94,33 @@ def test_who_may_be_one_person_is_refused_with_both_spellings(patients: tuple[st
      ("1e99", "9" * 400 + "e9"), ("train_1", "test_1"), ("P1", "P10"), ("1.2.840.1", "1.2.840.10"), ("1a", "1b"),
      ("12", "12-345678"), ("AE1", "A2"), ("SITE1-P1", "SITE1-P2"), ("A1-1", "A2-1"), ("10%", "1"),
      ("Bell", "Bill"), ("Who?", "Why?"), ("AO1", "AO2"), ("Dr Doe", "Dr Roe"),
-     ("Doe Jane", "Doe John"), ("may", "june")],
+     ("Doe Jane", "Doe John"), ("may", "june"), ("P1_2019", "P2_2019"), ("SITE1-2019", "SITE1-2020"),
+     ("101-2001", "101-2002"), ("2019-0001", "2020-0001"), ("101-2019-0007", "101-2020-0007"), ("P1-1", "P1-2"),
+     ("Anna Doe 1960", "Anna Doe 1961"), ("Anna", "Anna 1961"), ("BC_new_001", "BC_new_002"), ("PRE12", "POST12"),
+     ("benign/1", "malignant/1"), ("benign_case_1", "malignant_case_1")],
 )  # fmt: skip
 def test_who_cannot_be_mistaken_is_not_doubted(patients: tuple[str, str]) -> None:
     assert not doubts(collection(*patients))
 
 
-@pytest.mark.parametrize("nobody", [" - ", "nan", "None", "N/A", "Unknown"])
+@pytest.mark.parametrize(
+    "patients",
+    [[f"A-{n:03}" for n in range(1, 1000)], [f"SITE{site}-{n:04}" for site in (1, 2) for n in range(1, 2100)],
+     [f"P1-{n}" for n in range(2001, 2040)], [f"P1-{n:04}" for n in (7, 2001, 2002)],
+     [f"{year}-{n:04}" for year in (2019, 2020) for n in range(1, 401)],
+     [f"D{part}-{n:04}" for part in (1, 2) for n in range(1, 1027)], [f"mdb{n:03}" for n in range(1, 323)],
+     [md5(f"{n}".encode()).hexdigest() for n in range(2000)]],
+    ids=lambda patients: patients[-1],
+)  # fmt: skip
+def test_serial_numbers_and_the_schemes_of_public_collections_are_not_doubted(patients: list[str]) -> None:
+    assert not doubts(collection(*patients))
+
+
+@pytest.mark.parametrize(
+    "nobody",
+    [" - ", "nan", "None", "N/A", "Unknown", "NA", "n.a.", "Missing", "not available", "anon", "DeIdentified",
+     "undefined", "#REF!", "NaT", "TBD", "redacted", "unbekannt", "-1", "-1.0", "-999"],
+)  # fmt: skip
 def test_a_mammogram_of_nobody_is_left_out(nobody: str) -> None:
     found = one_person_each(collection("P1", nobody))
     assert [entry.patient_id for entry in found.mammograms] == ["P1"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from jsonargparse import ArgumentParser
 
@@ -59,6 +60,19 @@ def test_attributes_are_there_for_conditions(tmp_path: Path) -> None:
     patches = extract_patches(make_crops(tmp_path / "own", [26] * 6), tmp_path / "p", SMALL)
     assert json.loads(patches.table["attributes"][0]) == {"mass_shape": "OVAL", "scale": "26"}
     assert words_in(patches.table, "shape") == ("oval",) * 6
+
+
+@pytest.mark.parametrize(
+    ("fact", "attributes", "word"),
+    [("shape", {"Shape": "Round"}, "round"), ("margin", {"Mass Margins": "ILL_DEFINED-SPICULATED"}, "ill-defined"),
+     ("margin", {"mass-margin": "Ill defined"}, "ill-defined"), ("birads", {"BI-RADS": "4a"}, "4"),
+     ("birads", {"assessment": "BI-RADS 4", "birads": "3"}, "4"), ("birads", {"Assessment": "4.0"}, "4"),
+     ("birads", {"assessment": "suspicious", "birads": "4"}, "4"), ("birads", {"assessment": "40"}, None)],
+)  # fmt: skip
+def test_words_of_attributes_are_understood_in_other_spellings(
+    fact: str, attributes: dict[str, str], word: str | None
+) -> None:
+    assert words_in(pd.DataFrame({"attributes": [json.dumps(attributes)]}), fact) == (word,)
 
 
 def test_windows_are_cut_where_pictures_are_mammograms_unless_told_otherwise(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ class Found:
         rows: of the images, a typical number; None where none could be read.
         crops: whether the images look like crops, each cut around one lesion: then there is no tissue without one.
         left_out: what the tables name and cannot be used: words.
+        called_otherwise: columns that hold what one of another name should: words.
     """
 
     source: Path
@@ -63,6 +64,7 @@ class Found:
     rows: int | None
     crops: bool
     left_out: tuple[str, ...]
+    called_otherwise: tuple[str, ...]
 
 
 def write_first_study(source: str | Path, path: str | Path, device: str, collection: str | None = None) -> str:
@@ -156,6 +158,9 @@ def look_at(source: Path, name: str | None = None) -> Found:
         rows=size[0] if (size := typical_size(collection)) else None,
         crops=_are_crops(collection),
         left_out=_left_out(collection),
+        called_otherwise=tuple(
+            f"{one.found} {one.done}" for one in collection.decisions if one.rule == "column-called-otherwise"
+        ),
     )
 
 
@@ -226,6 +231,7 @@ def _facts(found: Found) -> Iterator[str]:
         f"{split} {of['benign']}, {of['malignant']}" for split, of in found.counts.items()
     )
     yield from (f"left out: {one}" for one in found.left_out)
+    yield from found.called_otherwise
 
 
 def study_text(found: Found, path: Path, device: str) -> str:

@@ -7,6 +7,7 @@ change to a network.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammofill.ground.errors import SettingsError
+from mammofill.mammograms.sources.csv_table import plain_name
+from mammofill.mammograms.sources.pathology_words import birads_category
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,11 +36,11 @@ OF_LESION = ("abnormality", "shape", "margin", "birads")
 """Facts of a lesion; the others are of the breast around it."""
 
 _ATTRIBUTES = {
-    "shape": ("mass shape", "mass_shape", "shape"),
-    "margin": ("mass margins", "mass_margins", "margins", "margin"),
-    "birads": ("assessment", "birads", "BIRADS"),
+    "shape": ("massshape", "shape"),
+    "margin": ("massmargins", "massmargin", "margins", "margin"),
+    "birads": ("assessment", "birads"),
 }
-"""Facts that are told by the attributes of a lesion, and what the sources call them."""
+"""Facts that are told by the attributes of a lesion, and what the sources call them, as plain names."""
 
 
 def count_planes(facts: Sequence[str]) -> int:
@@ -87,7 +90,8 @@ def words_in(table: pd.DataFrame, fact: str) -> tuple[str | None, ...]:
     """Return a fact's words from a patch table; None where the word is missing or unknown to `FACTS`.
 
     The fact is a column of its name, or one of the lesion's attributes. Of several words in one, such as
-    ``IRREGULAR-ARCHITECTURAL_DISTORTION``, the first that is known counts.
+    ``IRREGULAR-ARCHITECTURAL_DISTORTION``, the first that is known counts. An assessment may be written in all ways
+    that `birads_category` knows; of ``4a`` the number counts.
     """
     if fact not in _ATTRIBUTES:
         return tuple(word if isinstance(word, str) and word in FACTS[fact] else None for word in table[fact])
@@ -95,10 +99,13 @@ def words_in(table: pd.DataFrame, fact: str) -> tuple[str | None, ...]:
 
 
 def _word_of(fact: str, attributes: Mapping[str, Any]) -> str | None:
+    values = {plain_name(column): str(value).lower() for column, value in attributes.items()}
     for name in _ATTRIBUTES[fact]:
-        told = str(attributes.get(name, "")).lower().replace("ill_defined", "ill-defined")
+        told = values.get(name, "")
+        if fact == "birads" and (category := birads_category(told)):
+            return category[0]
         # Words are joined by hyphens, and one of them has a hyphen of its own.
-        words = told.replace("ill-defined", "illdefined").split("-")
+        words = re.sub("ill[ _-]defined", "illdefined", told).split("-")
         for word in (one.replace("illdefined", "ill-defined").strip() for one in words):
             if word in FACTS[fact]:
                 return word

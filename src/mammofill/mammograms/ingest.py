@@ -97,7 +97,7 @@ def _ingest(
             progress.say(
                 f"{len(collection.mammograms)} mammograms of {len(split.split_of)} patients; split: {split.kind}"
             )
-            for decision in (*_of_words(collection), *split.decisions):
+            for decision in (*_of_table(collection), *split.decisions):
                 progress.say(f"{decision.found} {decision.done}")
             for folder in FOLDERS:
                 (work.folder / folder).mkdir(exist_ok=True)
@@ -290,8 +290,8 @@ def _same_pictures_with_other_lesions(gathered: Prepared) -> list[Decision]:
     return found
 
 
-def _of_words(collection: Collection) -> list[Decision]:
-    return [decision for decision in collection.decisions if decision.rule == "pathology-word"]
+def _of_table(collection: Collection) -> list[Decision]:
+    return [decision for decision in collection.decisions if decision.rule in _OF_TABLE]
 
 
 def _check_mammograms(place: Whereabouts, left: Sequence[object], exclusions: Sequence[Exclusion]) -> None:
@@ -339,7 +339,8 @@ _MAY_LEAK = ("image-of-two-patients", "header-names-one-patient")
 """Decisions that leave open whether one person is in two splits: too much to be a number among others."""
 
 _KEPT_FOR = tuple(f"patient-kept-for-{split}" for split in _WITHOUT)
-_TOLD_APART = ("pathology-word", "lesion-without-pathology", *_KEPT_FOR, *_MAY_LEAK)
+_OF_TABLE = ("pathology-word", "column-called-otherwise")
+_TOLD_APART = (*_OF_TABLE, "lesion-without-pathology", *_KEPT_FOR, *_MAY_LEAK)
 """Rules whose exclusions and decisions are said in words of their own."""
 
 

@@ -32,7 +32,7 @@ _DEPTH_TO_RECOGNISE = 2
 """Folders below the source into which one looks to recognise a collection."""
 
 
-def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) -> pd.DataFrame:
+def read_csv_table(path: Path, needed: Sequence[str], known: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table whose cells are all text, without spaces and line ends around them.
 
     Args:
@@ -40,16 +40,17 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
             separated by commas, semicolons, tabs or bars, whichever the header has most of. A line like ``sep=;``
             before it is passed by. Columns without a name must be empty, and are left out.
         needed: columns that must be there.
-        any_case: whether to bring the names of all columns to lower case.
+        known: columns that are found in any spelling (`plain_name`); where some are given, the names of all others are
+            brought to lower case.
 
     Returns:
         The rows, with a further column `row` that says where each stands, for messages ("own.csv row 2" is the first
-        below the header; empty rows are counted and left out). Empty cells are "", and nothing else is taken for a
-        missing value.
+        below the header; empty rows are counted and left out). A column of the file called `row` becomes `row_in_file`.
+        Empty cells are "", and nothing else is taken for a missing value.
 
     Raises:
-        SourceError: the file is no such table, has a row with more cells than the header, or lacks columns; names them
-            and those that it has.
+        SourceError: the file is no such table, has a row with more cells than the header, has a cell into which a
+            quotation mark took other rows, or lacks columns; names them and those that it has.
     """
     _refuse_spreadsheet(path)
     (_, names), *records = _records(path)
@@ -63,7 +64,8 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
                 f"around it. Put {path} right."
             )
     table = pd.DataFrame([(row + [""] * width)[:width] for _, row in numbered], columns=header, dtype=str)
-    table.columns = [str(column).strip().lower() if any_case else str(column).strip() for column in table.columns]
+    names = [_spelt_as_known(str(column).strip(), known) for column in table.columns]
+    table.columns = ["row_in_file" if name == "row" else name for name in names]
     twice = sorted({str(name) for name in table.columns[table.columns.duplicated()]})
     if twice:
         raise SourceError(f"{path} has more than one column called {', '.join(twice)}. Rename or remove the others.")
@@ -78,6 +80,17 @@ def read_csv_table(path: Path, needed: Sequence[str], any_case: bool = False) ->
     return rows
 
 
+def plain_name(column: str) -> str:
+    """Return a column's name such that case, spaces, hyphens and underscores make no difference."""
+    return re.sub(r"[\s_-]+", "", column.casefold())
+
+
+def _spelt_as_known(column: str, known: Sequence[str]) -> str:
+    if not known:
+        return column
+    return next((one for one in known if plain_name(one) == plain_name(column)), column.lower())
+
+
 Numbered = tuple[int, list[str]]
 """The cells of a row, and which row of the file it is."""
 
@@ -85,16 +98,19 @@ Numbered = tuple[int, list[str]]
 def _records(path: Path) -> list[Numbered]:
     """Return the header and the rows that are not empty, each with its number; the header is number 1."""
     lines = _text(path)
+    header = _header_of(lines)
     reader = csv.reader(
-        io.StringIO(lines, newline=""), delimiter=_separator(_header_of(lines)), skipinitialspace=True, strict=True
+        io.StringIO(lines, newline=""), delimiter=_separator(header), skipinitialspace=True, strict=True
     )
     rows: list[Numbered] = []
-    number = 1
+    number, begins = 1, 1
     try:
         for number, row in enumerate(reader, start=1):
             said = number == 1 and _SAYS_SEPARATOR.match(lines.split("\n", 1)[0])
             if not said and any(cell.strip() for cell in row):
                 rows.append((number, row))
+                _refuse_swallowed_rows(path, row, begins, len(rows[0][1]) - 1, header)
+            begins = reader.line_num + 1
     except csv.Error as error:
         raise SourceError(
             f"{path} cannot be read as a CSV table: {error}, in the row after row {number}. Perhaps a quote is never "
@@ -103,6 +119,27 @@ def _records(path: Path) -> list[Numbered]:
     if not rows:
         raise SourceError(f"{path} cannot be read as a CSV table: it is empty.")
     return rows
+
+
+def _refuse_swallowed_rows(path: Path, row: list[str], begins: int, between: int, header: str) -> None:
+    """Refuse a row of which a cell holds other rows: a quotation mark was opened in one and closed in another.
+
+    A line within a cell is a row if it has as many separators as the header (`between`). Where only two rows are in the
+    cell, its first line has the separators behind the cell's column, and its last line those before it. In text a space
+    follows a comma, so such commas do not count, unless the header has them as well. With fewer than three separators a
+    line of text looks like a row too easily.
+    """
+    separator = _separator(header)
+    separates = re.compile(re.escape(separator) + ("" if f"{separator} " in header else r"(?! )"))
+    for place, cell in enumerate(row):
+        counts = [len(separates.findall(line)) for line in cell.split("\n")]
+        looks_so = between in counts[1:-1] or (counts[0], counts[-1]) == (between - place, place)
+        if between >= 3 and len(counts) > 1 and looks_so:
+            raise SourceError(
+                f"{path} cannot be read as a CSV table: a quotation mark in the row that begins in line {begins} takes "
+                f"lines below it for one cell, {cell.strip()[:60]!r}. They look like rows. Remove the mark, or close "
+                "it in its own row."
+            )
 
 
 def _without_unnamed_columns(path: Path, header: list[str], rows: list[Numbered]) -> tuple[list[str], list[Numbered]]:

@@ -45,7 +45,7 @@ def explained_words(text: str) -> dict[str, str]:
         Word, plain -> normal, benign or malignant.
 
     Raises:
-        SettingsError: it is not written so, or names another pathology.
+        SettingsError: it is not written so, names another pathology, or gives one word two meanings.
     """
     found: dict[str, str] = {}
     for part in filter(None, (one.strip() for one in text.split(","))):
@@ -55,7 +55,11 @@ def explained_words(text: str) -> dict[str, str]:
                 f"IngestSettings.pathology_words must be like 'B=benign, M=malignant', each word with one of "
                 f"{', '.join(PATHOLOGIES)}, but has {part!r}."
             )
-        found[plain_word(word)] = meaning.lower()
+        if found.setdefault(plain_word(word), meaning.lower()) != meaning.lower():
+            raise SettingsError(
+                f"IngestSettings.pathology_words gives {word!r} two meanings, {found[plain_word(word)]} and "
+                f"{meaning.lower()}: case, spaces, hyphens and underscores make no difference. Give each word one."
+            )
     return found
 
 

@@ -37,17 +37,38 @@ _WORDS_FOR_PATIENT = frozenset(
 )  # fmt: skip
 """Words that only say that a number is a patient's."""
 _NOBODY = frozenset(
-    {"nan", "none", "null", "nil", "n/a", "#n/a", "<na>", "unknown", "anonymous", "anonymized", "anonymised", "removed"}
-)
+    {"nan", "none", "null", "nil", "n/a", "#n/a", "<na>", "unknown", "anonymous", "anonymized", "anonymised", "removed",
+     "na", "n.a.", "n.a", "n/d", "n.d.", "nat", "missing", "not available", "not applicable", "undefined", "anon",
+     "deidentified", "de-identified", "redacted", "tbd", "blank", "empty", "no name", "unbekannt", "k.a.", "anonym",
+     "inconnu", "desconocido", "sconosciuto", "sin dato", "#ref!", "#value!", "#name?", "#num!", "#null!", "#div/0!"}
+)  # fmt: skip
 """What programs and people write where no patient is known: whoever is called so may be anybody."""
+_CODE_FOR_MISSING = re.compile(r"-(?:1|9+)(?:[.,]0*)?")
+"""Numbers below 0 that stand for a missing value: without its sign -1 would be patient 1."""
 _OF_PICTURES = frozenset(
     {"l", "r", "left", "right", "cc", "mlo", "ml", "lm", "lcc", "rcc", "lmlo", "rmlo", "ccl", "ccr", "mlol", "mlor",
      "lt", "rt", "image", "img", "picture", "mask", "crop", "full", "dcm", "dicom", "png", "tif", "tiff", "jpg", "jpeg",
      "pgm", "baseline", "followup", "follow", "up", "prior", "current"}
 )  # fmt: skip
 """Words for a side, a view, a kind of file or the time of a visit: beside the number of a patient they are no name."""
+_BEHIND_PATIENT = _OF_PICTURES | {
+    "xccl", "xccm", "lxccl", "rxccl", "lxccm", "rxccm", "lml", "rml", "llm", "rlm", "links", "rechts", "gauche",
+    "droite", "droit", "izquierda", "izquierdo", "izq", "derecha", "derecho", "der", "sinistra", "sinistro", "destra",
+    "destro", "esquerda", "direita", "ffdm", "sfm", "dbt", "tomo", "tomosynthesis", "cesm", "cedm", "pre", "post",
+    "before", "after", "initial", "old", "new",
+}  # fmt: skip
+"""Words that say nothing of who it is only behind the number of a patient: before it they may be a site's."""
+_DIMENSIONS = (["2", "d"], ["3", "d"])
 _OF_LISTS = frozenset({"mass", "masses", "calc", "calcification", "train", "training", "test", "validation", "val"})
 """Words for a list in which a patient stands, as CBIS-DDSM's folders have them before the patient's own word."""
+_FOLDER_OF_CLASS = re.compile(r"(?:benign|malignant|normal|cancer)[/\\](?=\s*[a-z])", re.IGNORECASE)
+"""A folder of pictures of one class, before the patient's own word."""
+_YEAR = r"(?:19[3-9]|20[0-4])\d"
+_TIME_BEHIND = re.compile(rf"(.*\d)[\W_]+({_YEAR}(?:([-_.]?)(?:0[1-9]|1[0-2])\3(?:0[1-9]|[12]\d|3[01]))?)\s*")
+"""A year or a date (year, month, day) behind an identifier that has a number of its own."""
+_NUMBER_BEHIND = re.compile(r"(.*\d)[\W_]+\d+\s*")
+_MOST_EXAMS = 10
+"""More years or dates behind one number are no exams of one person but serial numbers. Ours."""
 _OF_VISITS = frozenset({"visit", "exam", "study", "session", "scan", "series", "timepoint", "v", "t"})
 """Words that say, with a number behind them, when a picture was taken."""
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -74,7 +95,7 @@ def patient_key(patient_id: str) -> str:
     difference, but digits that are parted stay parted: ``1-23`` is not ``12-3``. Of each run of digits leading zeros
     are left out, of a number in float form (``4.0``) the decimals; and a word that only says "patient" (P, PT, PATIENT,
     ID, ...) before a number is left out as well. Digits of all scripts are those from 0 to 9. Words that say that there
-    is no patient (``nan``, ``unknown``, ...) leave nothing.
+    is no patient (``nan``, ``unknown``, ``-1``, ...) leave nothing.
     """
     return _key(_runs(patient_id))
 
@@ -82,7 +103,7 @@ def patient_key(patient_id: str) -> str:
 def _runs(patient_id: str) -> list[str]:
     """Return the words and numbers of an identifier, in lower case, numbers without leading zeros."""
     text = unicodedata.normalize("NFKC", patient_id).casefold().strip()
-    if text in _NOBODY:
+    if text in _NOBODY or _CODE_FOR_MISSING.fullmatch(text):
         return []
     text = "".join(str(unicodedata.decimal(one, one)) for one in text)
     if not _THOUSANDS.fullmatch(text) and (as_float := _FLOAT_FORM.fullmatch(text)):
@@ -143,10 +164,12 @@ def doubts(collection: Collection) -> tuple[Doubt, ...]:
     - A number that a spreadsheet has rounded (``1.23E+11``): several persons may have become one.
     - A number that can be read as another one is written: ``1,000`` and ``1`` or ``1000``, ``1e3`` and ``1000``,
       ``1.10`` and ``1.1``, ``2-Jan`` and ``1-2``.
-    - The same number with the side, view, visit or list of a picture beside it: ``12_L``, ``12_R`` and ``12``,
-      ``Mass-Training_P_1`` and ``Calc-Training_P_1``.
+    - The same number with the side, view, kind, visit or list of a picture beside it: ``12_L``, ``12_R`` and ``12``,
+      ``P1_2D`` and ``P1_DBT``, ``Mass-Training_P_1`` and ``Calc-Training_P_1``, ``benign/P1`` and ``malignant/P1``.
     - One that is another with a letter or a small number behind it: ``12``, ``12a`` and ``12-1``.
     - One that is another with more before it or behind it (``P1``, ``P1_2019``, ``P1_copy`` and ``SITE1-P1``).
+    - Those that differ in what stands behind them, if it is a date (``12_20190305`` and ``12_20200405``) or, behind a
+      patient's word and number, a year (``P1_2019`` and ``P1_2020``); and a name with a year behind it and without.
     - Names that look alike: but for accents, for letters of another alphabet, for O and 0, I, l and 1, for titles and
       the order of words.
     - Names that went through a wrong encoding, or lost letters in one (``M\u00c3\u00bcller``, ``M%C3%BCller``,
@@ -170,7 +193,15 @@ def doubts(collection: Collection) -> tuple[Doubt, ...]:
         start, _, last = key.rpartition("-")
         if start in spelt and start[-1].isdigit() and (len(last) == 1 or (last.isdigit() and len(last) == 2)):
             found.append(Doubt((spelt[start][0], spellings[0]), "the same but for a letter or number behind it"))
-    all_found = (*found, *_of_two_readings(spelt), *_alike(spelt), *_with_lost_letters(spelt), *_with_more(spelt))
+    all_found = (
+        *found,
+        *_of_two_readings(spelt),
+        *_alike(spelt),
+        *_with_lost_letters(spelt),
+        *_with_more(spelt),
+        *_with_time(spelt),
+        *_with_year_of_birth(spelt),
+    )
     return tuple({frozenset(one.spellings): one for one in reversed(all_found)}.values())[::-1]
 
 
@@ -194,6 +225,44 @@ def _with_more(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
         for part in (*starts, *ends):
             if (shorter := first_of.get(part)) and shorter != spellings:
                 found.append(Doubt((shorter[0], spellings[0]), "the same but for what stands before or behind it"))
+    return found
+
+
+def _with_time(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
+    """Return identifiers that differ in the year or date behind them alone, as exams of one person do.
+
+    Where other numbers stand there as well, or more than anyone has exams, they are serial numbers: ``SITE1-2019`` of a
+    site that has ``SITE1-0007``. A year alone may be a serial number as well, unless it stands behind a patient's own.
+    """
+    exams: dict[str, list[str]] = {}
+    serial = set()
+    for spellings in spelt.values():
+        name = unicodedata.normalize("NFKC", spellings[0])
+        if timed := _TIME_BEHIND.fullmatch(name):
+            runs = _runs(timed[1])
+            if len(timed[2]) > len("2019") or _without_word(runs) != runs:
+                exams.setdefault(_key(runs), []).append(spellings[0])
+        elif numbered := _NUMBER_BEHIND.fullmatch(name):
+            serial.add(patient_key(numbered[1]))
+    return [
+        Doubt((names[0], other), "the same but for a year or date behind it")
+        for person, names in exams.items()
+        if person not in serial and len(names) <= _MOST_EXAMS
+        for other in names[1:]
+    ]
+
+
+def _with_year_of_birth(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
+    """Return names of several words that are another's with a year behind it; two with other years are two persons."""
+    plain = {_in_any_order(one[0]): one[0] for one in spelt.values() if all(map(str.isalpha, _runs(one[0])))}
+    found = []
+    for spellings in spelt.values():
+        runs = _runs(spellings[0])
+        words = list(takewhile(str.isalpha, runs))
+        behind = runs[len(words) :]
+        is_dated = all(map(str.isdigit, behind)) and any(re.fullmatch(_YEAR, run) for run in behind)
+        if len(words) > 1 and is_dated and (other := plain.get(_in_any_order(" ".join(words)))):
+            found.append(Doubt((other, spellings[0]), "the same name, once with a year behind it"))
     return found
 
 
@@ -269,7 +338,7 @@ def _alike(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
     """Return identifiers that differ in what is not the patient's, or in what the eye does not see."""
     found = []
     for plain, why in (
-        (_without_pictures, "the same but for a side, view, visit or list beside it"),
+        (_without_pictures, "the same but for a side, view, kind of picture, visit or list beside it"),
         (_as_it_looks, "the same but for accents or letters of another alphabet"),
         (_with_digits, "the same but for letters that look like digits"),
         (_in_any_order, "the same words in another order"),
@@ -283,12 +352,19 @@ def _alike(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
 
 
 def _without_pictures(patient_id: str) -> str:
-    """Return the key of what is left without words beside a number that speak of a picture, a visit or a list."""
-    runs = _runs(patient_id)
+    """Return the key of what is left without words beside a number that speak of a picture, a visit or a list.
+
+    Words that may be a name's as well are left out only behind a number.
+    """
+    runs = _runs(_FOLDER_OF_CLASS.sub("", patient_id))
     while runs and any(run.isdigit() for run in runs):
-        if len(runs) > 2 and runs[-1].isdigit() and runs[-2] in (_OF_VISITS | _OF_PICTURES):
+        is_numbered = any(run.isdigit() for run in runs[:-2])
+        before_number = _OF_VISITS | (_BEHIND_PATIENT if is_numbered else _OF_PICTURES)
+        if len(runs) > 2 and runs[-1].isdigit() and runs[-2] in before_number:
             del runs[-2:]  # of P_1_LEFT_CC_2 the last number is the lesion's
-        elif runs[-1] in (_OF_PICTURES | _WORDS_FOR_PATIENT):
+        elif is_numbered and runs[-2:] in _DIMENSIONS:
+            del runs[-2:]
+        elif runs[-1] in (_BEHIND_PATIENT | _WORDS_FOR_PATIENT):
             del runs[-1]
         elif runs[0] in _OF_PICTURES or (runs[0] in _OF_LISTS and runs[1].isalpha()):
             del runs[0]

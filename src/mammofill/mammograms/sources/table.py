@@ -19,7 +19,8 @@ spacing_mm no       distance between pixels
 bits       no       bits that the image's values use, where a 16-bit file holds, say, 12
 ========== ======== ===================================================================================
 
-All further columns are kept as attributes of the lesion, as they stand.
+Case, spaces, hyphens and underscores make no difference to the names of these. All further columns are kept as
+attributes of the lesion, as they stand.
 """
 
 from __future__ import annotations
@@ -38,8 +39,15 @@ from mammofill.ground.errors import SourceError
 from mammofill.ground.file_names import file_name, why_no_file
 from mammofill.ground.foreign_files import is_regular_file
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.annotations import Collection, Exclusion, LesionEntry, Listed, MammogramEntry
-from mammofill.mammograms.sources.csv_table import read_csv_table
+from mammofill.mammograms.sources.annotations import (
+    Collection,
+    Decision,
+    Exclusion,
+    LesionEntry,
+    Listed,
+    MammogramEntry,
+)
+from mammofill.mammograms.sources.csv_table import plain_name, read_csv_table
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
 from mammofill.mammograms.sources.pathology_words import PATHOLOGIES, plain_word, understand, why_unknown
 from mammofill.mammograms.sources.patients import patient_key
@@ -47,10 +55,20 @@ from mammofill.mammograms.sources.sides_and_views import SIDES, VIEWS, read_side
 
 _NEEDED = ("image", "mask", "patient", "pathology")
 _OPTIONAL = ("laterality", "view", "split", "abnormality", "density", "spacing_mm", "bits")
+_KNOWN = (*_NEEDED, *_OPTIONAL)
 _SIDES = {**SIDES, "": None}
 _VIEWS = {**VIEWS, "": None}
 _ABNORMALITIES = {"": "mass", "mass": "mass", "calcification": "calcification", "other": "other"}
 _SPLITS = {"train": "train", "training": "train", "validation": "validation", "test": "test", "": None}
+_WORDS_OF_SPLITS = {**_SPLITS, "val": "validation", "valid": "validation", "dev": "validation", "testing": "test"}
+"""What a column of another name than split may say of it."""
+_ABNORMALITY_TYPE = "abnormality type"
+"""What the tables of CBIS-DDSM call abnormality."""
+_NAMES_PERSON = re.compile(
+    r".*(?:patient(?:en)?|subject|participant|person)(?:id|no|nr|num|number|nummer|code|key|uid|identifier)\.?"
+    r"|.*mrn|medicalrecordnumber|subject|participant|pid"
+)
+"""Plain names of further columns that say who a person is. A column of names is none: two women may have one."""
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _ENDINGS = (".png", ".dcm", ".tif", ".tiff", ".pgm", ".jpg", ".jpeg", ".PNG", ".DCM", ".TIF", ".JPG")
 _MOST_SPACING_MM = 10.0
@@ -68,10 +86,12 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
         SourceError: there is no table, it lacks a column, or has values that no column knows.
     """
     path = _find_table(source)
-    table = read_csv_table(path, _NEEDED, any_case=True)
+    table = read_csv_table(path, _NEEDED, known=_KNOWN)
     for column in _OPTIONAL:
         if column not in table:
             table[column] = ""
+    _refuse_joined_patients(table, path)
+    called_otherwise = (*_kind_called_otherwise(table, path.name), *_split_called_otherwise(table, path.name, settings))
     words = understand(zip(table["pathology"], table["mask"] != "", strict=True), settings.pathology_words, path.name)
     table["pathology"] = [words.meaning.get(plain_word(word), word) for word in table["pathology"]]
     exclusions: list[Exclusion] = []
@@ -81,13 +101,14 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
         for image, rows in table.groupby("image", sort=True)
         if (entry := _mammogram(names[str(image)], str(image), rows, path, exclusions)) is not None
     ]
-    return Collection(tuple(mammograms), tuple(exclusions), words.decisions, tuple(_listed(table, names)))
+    decisions = (*words.decisions, *called_otherwise)
+    return Collection(tuple(mammograms), tuple(exclusions), decisions, tuple(_listed(table, names)))
 
 
 def recognises(source: Path) -> bool:
     """Say whether a file is, or a folder holds just one, table with the columns needed."""
     try:
-        read_csv_table(_find_table(source), _NEEDED, any_case=True)
+        read_csv_table(_find_table(source), _NEEDED, known=_KNOWN)
     except SourceError:
         return False
     return True
@@ -101,6 +122,67 @@ def _find_table(source: Path) -> Path:
         names = ", ".join(path.name for path in tables) or "none"
         raise SourceError(f"{source} must hold just one .csv table, but holds {names}. Name the table itself.")
     return tables[0]
+
+
+def _further(table: pd.DataFrame) -> list[str]:
+    return [str(column) for column in table.columns if column not in ("row", *_KNOWN)]
+
+
+def _refuse_joined_patients(table: pd.DataFrame, path: Path) -> None:
+    """Refuse a table in which a further column gives several patients one identifier: they would leak.
+
+    A patient whose name ends in that identifier has it with more before it, such as a site in which alone it is unique.
+    """
+    for column in _further(table):
+        if not _NAMES_PERSON.fullmatch(plain_name(column)) or table[column].nunique() == 1:
+            continue
+        first: dict[str, Any] = {}
+        for row in table.to_dict("records"):
+            person, patient = patient_key(row[column]), patient_key(row["patient"])
+            if not person.strip("0") or not patient or patient.endswith(f"-{person}"):
+                continue  # nobody, or 0 for nobody
+            other = first.setdefault(person, row)
+            if patient_key(other["patient"]) != patient:
+                raise SourceError(
+                    f"{path}: the columns patient and {column} disagree about who is one person: {other['row']} and "
+                    f"{row['row']} have {other['patient']!r} and {row['patient']!r} as patient, and {row[column]!r} as "
+                    f"{column}. Without one name for a person, nothing keeps her in one split: put it into patient, or "
+                    f"rename {column} if it names no person."
+                )
+
+
+def _kind_called_otherwise(table: pd.DataFrame, name: str) -> Iterator[Decision]:
+    """Read a column `abnormality type` as abnormality where that is empty and all words are known, and tell of it."""
+    for column in _further(table):
+        if plain_name(column) != plain_name(_ABNORMALITY_TYPE) or any(table["abnormality"]) or not any(table[column]):
+            continue
+        strange = next((word for word in table[column] if word.lower() not in _ABNORMALITIES), None)
+        found = f"{name} has nothing in a column abnormality, but a column {column!r}."
+        done = "Read as abnormality."
+        if strange is None:
+            table["abnormality"] = table[column]
+        else:
+            found = f"{found} It says {strange!r}, which is neither mass, calcification nor other."
+            done = "Kept as an attribute, and all lesions count as masses. Call it abnormality, with known words."
+        yield Decision(column, None, "column-called-otherwise", found, done)
+
+
+def _split_called_otherwise(table: pd.DataFrame, name: str, settings: IngestSettings) -> Iterator[Decision]:
+    """Tell of further columns that hold a split, where it is neither said how to split nor by a column split."""
+    if settings.split != "auto" or any(table["split"]):
+        return
+    for column in _further(table):
+        counts = Counter(value for value in table[column] if value)
+        if len({_WORDS_OF_SPLITS.get(value.lower(), value) for value in counts}) > 1 and all(
+            value.lower() in _WORDS_OF_SPLITS for value in counts
+        ):
+            told = ", ".join(f"{value} ({count}x)" for value, count in counts.most_common())
+            found = f"{name} has nothing in a column split, but its column {column!r} says {told}. Did you mean split?"
+            done = (
+                "Kept as an attribute, and a new split is drawn. Rename the column to split to have it followed, or "
+                "say --split patients."
+            )
+            yield Decision(column, None, "column-called-otherwise", found, done)
 
 
 def _names(images: Sequence[str], table: Path) -> dict[str, str]:
@@ -198,7 +280,7 @@ def _told_once(rows: dict[str, dict[str, Any]], exclusions: list[Exclusion]) -> 
             continue
         for lesion_id in lesion_ids:
             row = rows[lesion_id]
-            matters = [column for column in row if column != "row" and column in (*_NEEDED, *_OPTIONAL)]
+            matters = [column for column in row if column in _KNOWN]
             same = all(same_cell(row[column]).lower() == same_cell(first[column]).lower() or column == "mask"
                        for column in matters)  # fmt: skip
             if row is not first and same:
@@ -226,8 +308,7 @@ def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[E
         exclusions.append(Exclusion(lesion_id, row["patient"], "file-missing", found))
         return None
     abnormality = _one_of(_ABNORMALITIES, row["abnormality"], "abnormality", where)
-    known = ("row", *_NEEDED, *_OPTIONAL)
-    attributes = {column: value for column, value in row.items() if column not in known and value}
+    attributes = {column: value for column, value in row.items() if column not in ("row", *_KNOWN) and value}
     return LesionEntry(lesion_id, pathology, str(abnormality), (mask,), where, attributes)
 
 
