@@ -121,7 +121,7 @@ def spread_of_real(
         return statistics.estimate(lambda weights: _spread(weights, real, numbers[k]), real.people, len(real))
 
     words = "Standard deviation over real lesions of one class, in shares of the full range."
-    return [reported("spread", name, deviation(k), words) for k, name in enumerate(_SPREADS)]
+    return [reported("spread", f"SD of {name}", deviation(k), words) for k, name in enumerate(_SPREADS)]
 
 
 def spread_of_fills(

@@ -65,6 +65,7 @@ def distribution_of(
                 f"{measure}, {name}",
                 counted(found.get(measure, float("nan")), count, patients),
                 f"{words[0].upper()}{words[1:]}. Features: {space}.",
+                "" if found else f"no half of the patients has {_LEAST} lesions of the class and as many to compare",
             )
             for measure, words in _WORDS.items()
         ]

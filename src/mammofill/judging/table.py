@@ -108,14 +108,19 @@ def verdicts_side_by_side(
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ("".join(one.ljust(width + 2) for one, width in zip(line, widths, strict=True)) for line in lines)
     table = "\n".join(line.rstrip() for line in padded)
-    told = [f"In brackets: {confidence:.0%} intervals that resample patients.", *why_not_judged(measures, names)]
+    told = [
+        f"In brackets: {confidence:.0%} intervals that resample patients. Reached, not reached: by the whole interval. "
+        "Open: it crosses the limit.",
+        *why_not_judged(measures, names),
+    ]
     return f"{table}\n\n" + "\n".join(told) + "\n"
 
 
 def why_not_judged(measures: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """Return a line for each reason why something cannot be judged, with the measures that it is about."""
+    """Return a line for each reason why something cannot be judged or has no number, with what it is about."""
     about: dict[str, dict[str, None]] = {}
-    for row in measures[measures["subject"].isin(names) & (measures["verdict"] == CANNOT_BE_JUDGED)].itertuples():
+    missing = (measures["verdict"] == CANNOT_BE_JUDGED) | (measures["value"].isna() & (measures["remark"] != ""))
+    for row in measures[measures["subject"].isin(names) & missing].itertuples():
         about.setdefault(str(row.remark), {})[f"{row.criterion}: {row.measure}"] = None
     return [f"Cannot be judged, because {reason}: {', '.join(places)}." for reason, places in about.items()]
 

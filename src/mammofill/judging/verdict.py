@@ -171,9 +171,9 @@ NONE = Estimate(math.nan, math.nan, math.nan, 0, 0)
 """A number that has no value."""
 
 
-def reported(criterion: str, measure: str, estimate: Estimate, words: str = "") -> Finding:
-    """Make a finding of which nothing is wanted."""
-    return Finding(criterion, measure, estimate, words=words)
+def reported(criterion: str, measure: str, estimate: Estimate, words: str = "", remark: str = "") -> Finding:
+    """Make a finding of which nothing is wanted; the remark says why there is no number, if there is none."""
+    return Finding(criterion, measure, estimate, words=words, remark=remark)
 
 
 def judged(
