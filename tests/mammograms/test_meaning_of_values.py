@@ -518,6 +518,23 @@ def test_what_only_looks_like_a_soft_mask_is_refused(tmp_path: Path) -> None:
         read_mask(tmp_path / "red.png")
 
 
+@pytest.mark.parametrize(("low", "high"), [(1, 10), (1, 255), (1000, 65535)])
+def test_a_lesion_with_a_faint_label_is_not_taken_for_a_soft_edge(tmp_path: Path, low: int, high: int) -> None:
+    labels = np.zeros((100, 200), np.uint16 if high > 255 else np.uint8)
+    labels[:80, :80] = (disc() > 0) * high
+    labels[40:60, 140:160] = low
+    Image.fromarray(labels).save(tmp_path / "labels.png")
+    with pytest.raises(ImageFileError, match=f"an area of the value {low}, as a label has, lies away from all edges"):
+        read_mask(tmp_path / "labels.png")
+
+
+def test_noise_that_jpeg_leaves_around_a_lesion_is_no_label(tmp_path: Path) -> None:
+    Image.fromarray(np.pad(disc(soft=True), 100)).save(tmp_path / "m.jpg", quality=60)
+    read = read_mask(tmp_path / "m.jpg")
+    assert [remark.rule for remark in read.remarks] == ["mask-soft"]
+    assert abs(int(read.mask.sum()) - int((disc() > 0).sum())) < 0.1 * read.mask.sum()
+
+
 # ---- a collection that mixes ----------------------------------------------------------------------------------------
 
 

@@ -24,6 +24,9 @@ _SOFT_PX, _SOFT_PX_OF_JPEG = 3, 8
 """How far from where it is cut a mask's soft edge reaches at most, on both sides; of a JPEG a block of 8
 pixels is blurred as one."""
 
+_TAIL = 3
+"""Soft edges fade to values near to those of the background over so many times as far."""
+
 _SPECKS = 0.05
 """Faint specks apart from the lesion that JPEG and resizing leave, as a share of the lesion. In 36 of the 249 masks of
 the 8-bit copy of CDD-CESM there are some, of at most 0.2 %."""
@@ -93,7 +96,7 @@ def read_mask(path: Path) -> ReadMask:
     A mask that was resampled or went through JPEG has soft edges: its values are cut at half of the greatest, and that
     is a remark. It counts as a mask only if nearly all values are near to the least or the greatest, and all others lie
     beside the lesion, as edges do; in a picture of tissue, and in one with a gray value for each of several lesions,
-    they do not.
+    they do not. Values near to the least may lie anywhere, but not as an area of one value, which is a lesion's label.
 
     Raises:
         ImageFileError: as `read_image`; or the file holds a picture and not a mask.
@@ -128,7 +131,7 @@ def _as_mask(path: Path, values: NDArray[np.integer[Any]], remarks: tuple[Remark
     extreme = marked + int(np.count_nonzero(values == lowest))
     if lowest == highest or extreme == values.size:
         return ReadMask(mask, remarks)
-    if why := _why_no_soft_mask(values, extreme, is_jpeg):
+    if why := _why_no_soft_mask(values, extreme, is_jpeg) or _why_several_labels(values, is_jpeg):
         raise ImageFileError(
             f"{path} is not a mask: a mask has two values, this image has {len(np.unique(values))}, and {why}. "
             "It may be the cropped picture of the lesion; check which file is which."
@@ -151,6 +154,26 @@ def _why_no_soft_mask(values: NDArray[np.integer[Any]], extreme: int, is_jpeg: b
     if is_jpeg and apart <= _SPECKS * np.count_nonzero(core):
         return ""
     return f"{apart} values between the extremes do not lie at the edge of a lesion" if apart else ""
+
+
+def _why_several_labels(values: NDArray[np.integer[Any]], is_jpeg: bool) -> str:
+    """Say why low values are no edges that fade: areas of one of them, away from all edges, are a label; "" if not."""
+    highest = int(values.max())
+    low = np.asarray(values[values <= highest // 8])
+    # What JPEG makes of black is not always 0.
+    background = int(np.bincount(low).argmax()) if is_jpeg else int(values.min())
+    reach = _TAIL * (_SOFT_PX_OF_JPEG if is_jpeg else _SOFT_PX)
+    cut, size = np.asarray(values > highest / 2, np.uint8), 2 * reach + 1
+    faint = (values > background) & (values <= highest // 8) & (cv2.dilate(cut, np.ones((size, size), np.uint8)) == 0)
+    if not faint.any():
+        return ""
+    exact, around = values.astype(np.float32), np.ones((3, 3), np.uint8)
+    areas = np.asarray(faint & (cv2.erode(exact, around) == cv2.dilate(exact, around)), np.bool_)
+    apart = int(np.count_nonzero(areas))
+    if not apart or (is_jpeg and apart <= _SPECKS * np.count_nonzero(cut)):
+        return ""
+    label = int(np.median(values[areas]))
+    return f"an area of the value {label}, as a label has, lies away from all edges of what has the value {highest}"
 
 
 def _edge(values: NDArray[np.integer[Any]], core: NDArray[np.uint8], reach: int) -> Mask:
