@@ -361,6 +361,9 @@ def _find_masks(
         checked = check_mask(found.mask, tissue, lesion.lesion_id, is_calcification, in_crop)
         rows.decisions.extend(found.decisions)
         rows.decisions.extend(remarked(remark, lesion.lesion_id, patient_id) for remark in checked.remarks)
+        rows.exclusions.extend(
+            Exclusion(lesion.lesion_id, patient_id, problem.rule, problem.found) for problem in checked.left_out
+        )
         return [resample_mask_to_box(part, shape) for part in checked.parts], found.file
     kind = type(lesion.place).__name__.lower()
     if why := why_not_drawn(lesion.place):
