@@ -31,9 +31,12 @@ _COLOURS = {"RGB", "RGBA", "LA", "P"}
 # Source: TIFF, revision 6.0, section 8.
 _COLUMNS, _ROWS, _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _WHITE_IS_ZERO = 256, 257, 258, 262, 274, 0
 _COMPRESSION, _PREDICTOR, _SAMPLE_FORMAT, _UNSIGNED, _SIGNED = 259, 317, 339, 1, 2
-_STRIP_ROWS, _STRIP_BYTES, _FILLS_UP, _UNCOMPRESSED, _AS_THEY_LIE = 278, 279, 3, 1, {1, 32773}
+_STRIP_OFFSETS, _STRIP_ROWS, _STRIP_BYTES, _FILLS_UP, _UNCOMPRESSED, _AS_THEY_LIE = 273, 278, 279, 3, 1, {1, 32773}
 """Up to three bytes fill up a strip. The last are the compressions that Pillow undoes itself,
 where the order of bytes is still that of the file."""
+
+_TILE_COLUMNS, _TILE_ROWS, _TILE_OFFSETS, _TILE_BYTES = 322, 323, 324, 325
+"""Source: TIFF, revision 6.0, section 15."""
 
 _WITH_PREDICTOR = {5, 8, 32946, 34925, 50000}
 """Compressions whose decoders undo a predictor: LZW, Deflate (two numbers), LZMA, Zstandard. Others leave differences
@@ -170,17 +173,36 @@ def _check_tiff(path: Path, picture: PillowImage.Image) -> None:
 
 
 def _check_strips(path: Path, picture: PillowImage.Image, compression: int) -> None:
-    """Refuse an uncompressed TIFF whose strips hold other than its rows: its width or height is wrong."""
+    """Refuse a TIFF whose strips or tiles hold other than its pixels: of what is missing Pillow shows anything.
+
+    Of compressed ones the decoder sees it, but for what Pillow unpacks itself.
+    """
     tags: Any = getattr(picture, "tag_v2", {})
-    if compression != _UNCOMPRESSED or _STRIP_BYTES not in tags:
+    if compression not in _AS_THEY_LIE:
         return
-    rows, columns, strips = int(tags[_ROWS]), int(tags[_COLUMNS]), tags[_STRIP_BYTES]
-    in_strip = min(int(tags.get(_STRIP_ROWS, rows)), rows)
-    most = in_strip * -(-columns * sum(tags.get(_BITS_PER_SAMPLE, (1,))) // 8)
-    if max(strips) > most + _FILLS_UP or len(strips) > -(-rows // max(1, in_strip)):
+    is_tiled = _TILE_OFFSETS in tags
+    rows, columns = int(tags[_ROWS]), int(tags[_COLUMNS])
+    high = int(tags[_TILE_ROWS]) if is_tiled else max(1, min(int(tags.get(_STRIP_ROWS, rows)), rows))
+    wide = int(tags[_TILE_COLUMNS]) if is_tiled else columns
+    count = -(-rows // high) * -(-columns // wide)
+    in_row = -(-wide * sum(tags.get(_BITS_PER_SAMPLE, (1,))) // 8)
+    most = high * in_row
+    offsets = tags.get(_TILE_OFFSETS if is_tiled else _STRIP_OFFSETS, ())
+    held = tags.get(_TILE_BYTES if is_tiled else _STRIP_BYTES, (most,) * count)
+    kind = "tile" if is_tiled else "strip"
+    if compression == _UNCOMPRESSED and (max(held) > most + _FILLS_UP or len(held) > count):
         raise ImageFileError(
-            f"{path} says {rows}x{columns} pixels, of which a strip takes {most} bytes, but holds {len(strips)} of up "
-            f"to {max(strips)}: its width or height is wrong. Save it again."
+            f"{path} says {rows}x{columns} pixels, of which a {kind} takes {most} bytes, but holds {len(held)} of up "
+            f"to {max(held)}: its width or height is wrong. Save it again."
+        )
+    needed = [most if compression == _UNCOMPRESSED else 1] * count
+    if compression == _UNCOMPRESSED and not is_tiled:
+        needed[-1] = (rows - (count - 1) * high) * in_row
+    whole = sum(at > 0 and there >= least for at, there, least in zip(offsets, held, needed, strict=False))
+    if whole < count:
+        raise ImageFileError(
+            f"{path} says {rows}x{columns} pixels in {count} {kind}s, but of these only {whole} are there and whole: "
+            "the others would be read as black, or as bytes of something else. Save it again."
         )
 
 

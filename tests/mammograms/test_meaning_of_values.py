@@ -385,6 +385,34 @@ def test_tiffs_that_pillow_reads_as_something_else_are_refused(tmp_path: Path) -
     assert np.array_equal(pictures.read(plain_tiff(path, packed, compression=8, sample_format=2)).pixels, EIGHT)
 
 
+def tiled_tiff(path: Path, offsets: list[int], sizes: list[int]) -> Path:
+    """Write a TIFF of 32 columns and 32 rows of 8 bits in tiles of 16 by 16, of which some may be missing."""
+    pixels = bytes(range(256)) * 4
+    longs = struct.pack(f"<{len(offsets)}I{len(sizes)}I", *offsets, *sizes)
+    at = 8 + len(pixels)
+    said = [(256, 1, 32), (257, 1, 32), (258, 1, 8), (259, 1, 1), (262, 1, 1), (277, 1, 1), (322, 1, 16), (323, 1, 16),
+            (324, len(offsets), at), (325, len(sizes), at + 4 * len(offsets))]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, count, value) for tag, count, value in said)
+    head = b"II*\0" + struct.pack("<I", at + len(longs))
+    path.write_bytes(head + pixels + longs + struct.pack("<H", len(said)) + entries + bytes(4))
+    return path
+
+
+def test_tiffs_that_lack_strips_or_tiles_are_refused(tmp_path: Path) -> None:
+    stored = EIGHT.tobytes()
+    with pytest.raises(ImageFileError, match="says 2x4 pixels in 1 strips, but of these only 0 are there and whole"):
+        pictures.read(plain_tiff(tmp_path / "a.tif", stored, strip_bytes=8))
+    with pytest.raises(ImageFileError, match="says 2x4 pixels in 2 strips, but of these only 1 are there and whole"):
+        pictures.read(plain_tiff(tmp_path / "b.tif", stored[:8], strip_rows=1))
+    with pytest.raises(ImageFileError, match="in 1 strips, but of these only 0 are there"):
+        read_mask(plain_tiff(tmp_path / "c.tif", stored, strip=0))
+    places, sizes = [8, 264, 520, 776], [256] * 4
+    assert pictures.read(tiled_tiff(tmp_path / "d.tif", places, sizes)).pixels.shape == (32, 32)
+    for at, held in ((places[:3], sizes[:3]), ([0, *places[1:]], [0, *sizes[1:]]), (places, [*sizes[:3], 100])):
+        with pytest.raises(ImageFileError, match="says 32x32 pixels in 4 tiles, but of these only 3 are there"):
+            pictures.read(tiled_tiff(tmp_path / "e.tif", at, held))
+
+
 def test_white_is_zero_is_told_in_8_bits_too(tmp_path: Path) -> None:
     values = np.arange(8, dtype=np.uint8).reshape(2, 4)
     read = pictures.read(plain_tiff(tmp_path / "a.tif", values.tobytes(), bits=8, photometric=0))
