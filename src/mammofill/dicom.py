@@ -466,6 +466,8 @@ def _half_stored(path: Path, start: _Start, least_rows: int) -> tuple[NDArray[np
     told = facts_of_frame(code)
     if told is not None:
         _check_frame(told, dataset, notes)
+        if told.bits > int(dataset.BitsStored):
+            return None  # values may need more bits than the header says, which only the whole picture shows
     # Source: ITU-T T.800, A.5.1: the marker SIZ follows that of the start; its byte 38 says sign and bits, less 1.
     if code[:4] != b"\xff\x4f\xff\x51" or code[42] & 0x80 or _is_signed(dataset):
         return None
@@ -718,7 +720,7 @@ def _decoded(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     for plugin in wanted:
         try:
             if plugin == _TWELVE_BITS:
-                return _whole(path, _jpeg_of_12_bits(dataset), dataset)
+                return _whole(path, _jpeg_of_12_bits(path, dataset), dataset)
             dataset.pixel_array_options(decoding_plugin=plugin, correct_unused_bits=False)
             return _whole(path, np.asarray(dataset.pixel_array), dataset)
         except (ImageFileError, MemoryError, KeyboardInterrupt, SystemExit):
@@ -754,10 +756,14 @@ def _check_frame(facts: FrameFacts, dataset: Dataset, notes: _Notes) -> None:
         notes.add("bits-of-frame-fewer", found, "Read over the range of the header: it is darker than it may be meant.")
 
 
-def _jpeg_of_12_bits(dataset: Dataset) -> NDArray[np.integer[Any]]:
+def _jpeg_of_12_bits(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     from imagecodecs import jpeg8_decode
 
-    values: NDArray[np.integer[Any]] = jpeg8_decode(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    # The decoder fills up a frame that is cut short. Source of the end mark: ISO/IEC 10918-1, B.1.1.3, EOI.
+    if not frame.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
+        raise ImageFileError(f"{path} is truncated: the compressed image in it lacks its end mark. Fetch it again.")
+    values: NDArray[np.integer[Any]] = jpeg8_decode(frame)
     return values.view(f"i{values.dtype.itemsize}") if _is_signed(dataset) else values
 
 
