@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import generate_frames
+from pydicom.encaps import generate_fragments, generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
@@ -461,7 +461,7 @@ def _half_stored(path: Path, start: _Start, least_rows: int) -> tuple[NDArray[np
     dataset = _dataset(path, pixels=True)
     header = _header_of_whole(path, dataset)
     _check_readable(path, header, dataset)
-    code = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    code = _only_frame(path, dataset)
     notes = _Notes(path, list(header.remarks))
     told = facts_of_frame(code)
     if told is not None:
@@ -681,12 +681,28 @@ def _decode(path: Path, dataset: Dataset, notes: _Notes) -> NDArray[np.integer[A
     if not syntax.is_encapsulated:
         dataset.pixel_array_options(correct_unused_bits=False)
         return _whole(path, np.asarray(dataset.pixel_array), dataset)
-    told = facts_of_frame(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    told = facts_of_frame(_only_frame(path, dataset))
     if told is not None:
         _check_frame(told, dataset, notes)
     # A decoder that is told fewer bits than there are clears the others, and nobody sees that the header is wrong.
     with _bits_stored(dataset, max(int(dataset.BitsStored), told.bits if told else 0)):
         return _decoded(path, dataset)
+
+
+_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP", b"\1\0\0\0", b"\2\0\0\0")
+"""First bytes of a JPEG or JPEG-LS, a JPEG 2000 (bare, or as a file) and a gray RLE image of 8 and 16 bits. Source of
+the last: DICOM PS3.5 G.5."""
+
+
+def _only_frame(path: Path, dataset: Dataset) -> bytes:
+    """Return the compressed image, which may lie in several fragments; refuse a second one behind it."""
+    images = sum(fragment.startswith(_STARTS) for fragment in generate_fragments(dataset.PixelData))
+    if images > 1:
+        raise ImageFileError(
+            f"{path} holds {images} compressed images, one behind the other, but does not say so (NumberOfFrames, "
+            "(0028,0008)): nobody knows which is the mammogram. Export that one to a file of its own."
+        )
+    return next(generate_frames(dataset.PixelData, number_of_frames=1))
 
 
 @contextmanager

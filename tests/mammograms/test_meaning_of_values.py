@@ -16,7 +16,7 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.tag import Tag
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
@@ -152,6 +152,23 @@ def test_a_compressed_image_in_colours_or_of_another_sign_is_not_taken_for_the_h
     assert rules(read) == {"sign-of-frame-differs"}
     dark = imagecodecs.jpeg2k_encode((STORED >> 4).astype(np.uint8), level=0, codecformat="j2k")
     assert rules(dicom.read(compressed(tmp_path / "c.dcm", dark, JPEG2000Lossless))) == {"bits-of-frame-fewer"}
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless])
+@pytest.mark.parametrize("with_table", [True, False])
+def test_a_second_image_of_which_the_header_says_nothing_is_refused(
+    tmp_path: Path, syntax: str, with_table: bool
+) -> None:
+    dataset = dcmread(make(tmp_path / "a.dcm", STORED, 12))
+    dataset.compress(syntax)
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData = encapsulate([frame, frame], has_bot=with_table)
+    dataset.save_as(tmp_path / "two.dcm")
+    with pytest.raises(ImageFileError, match="two.dcm holds 2 compressed images, one behind the other, but does not"):
+        dicom.read(tmp_path / "two.dcm")
+    dataset.PixelData = encapsulate([frame], fragments_per_frame=1 if syntax == RLELossless else 3, has_bot=with_table)
+    dataset.save_as(tmp_path / "one.dcm")
+    assert np.array_equal(dicom.read(tmp_path / "one.dcm").pixels, BASE)
 
 
 def test_no_sign_and_syntaxes_of_makers_are_refused_by_name(tmp_path: Path) -> None:
