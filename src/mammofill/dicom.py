@@ -43,7 +43,15 @@ from pydicom.uid import (
 
 from mammofill.ground.compressed_frames import FrameFacts, facts_of_frame
 from mammofill.ground.errors import ImageFileError
-from mammofill.ground.foreign_files import ReadImage, Remark, check_size, looks_like, open_regular
+from mammofill.ground.foreign_files import (
+    ReadImage,
+    Remark,
+    bits_in_use,
+    check_size,
+    looks_like,
+    open_regular,
+    sampled,
+)
 from mammofill.ground.imaging import FULL_RANGE, StoredImage
 
 Window = Literal["none", "first"]
@@ -175,22 +183,24 @@ def read(path: str | Path, window: Window = "none", half_if_rows: int | None = N
         stored, dataset, notes = half or _stored_and_noted(path, start)
         low, shown = _what_values_show(stored, dataset, window, notes)
         _note_doubts(dataset, notes)
-        signed = _is_signed(dataset)
-        greatest = max(int(stored.max()), -1 - int(stored.min()) if signed else 0)
-        header, remarks = _header_of_whole(path, dataset), tuple(notes.remarks)
+        _note_unused_sign(stored, dataset, notes)
+        used_bits, filled_bits = _bits_in_use(stored, low, shown, dataset, notes)
+        header = _header_of_whole(path, dataset)
         return ReadImage(
             _looked_up(stored, low, shown),
             header.bits_stored,
-            greatest.bit_length() + signed,
-            signed,
+            used_bits,
+            _is_signed(dataset),
             header.intent,
-            remarks,
+            tuple(notes.remarks),
             header.patient_id,
             is_compressed=dataset.file_meta.TransferSyntaxUID.is_encapsulated,
             halved_from=(header.rows, header.columns) if half else None,
             modality=header.modality,
             laterality=header.laterality,
             view=header.view,
+            filled_bits=filled_bits,
+            windowed=notes.windowed,
         )
 
 
@@ -571,6 +581,8 @@ class _Notes:
 
     path: Path
     remarks: list[Remark]
+    windowed: bool = False
+    """Whether a VOI LUT or a window was applied."""
 
     def add(self, rule: str, found: str, done: str) -> None:
         remark = Remark(rule, f"{self.path}: {found}", done)
@@ -894,11 +906,11 @@ def _to_unit(
             shown = entries[places] / (2**bits - 1)
         elif (windowed := _windowed(values, dataset, notes)) is not None:
             shown = windowed
-        shown = np.clip(shown, 0.0, 1.0)
-        if _loses(shown, used):
+        if _loses(np.clip(shown, 0.0, 1.0), used):
             found = "its VOI LUT or window makes all its pixels the same."
             notes.add("window-unusable", found, "It was not applied: the whole range is kept.")
             shown = unit
+        notes.windowed = shown is not unit
     return np.clip(shown, 0.0, 1.0)
 
 
@@ -1036,11 +1048,10 @@ def _darken_padding(
         dataset: of the file.
         notes: gets what was found.
     """
-    value = _padding(dataset, "PixelPaddingValue", low, len(unit), notes)
-    if value is None:
+    padding = _padding_range(dataset, low, len(unit), notes)
+    if padding is None:
         return
-    limit = _padding(dataset, "PixelPaddingRangeLimit", low, len(unit), notes)
-    first, last = sorted((value, value if limit is None else limit))
+    first, last = padding
     if not (unit[first - low : last - low + 1] > 0).any():
         return
     padded = np.asarray((stored >= first) & (stored <= last))
@@ -1053,6 +1064,15 @@ def _darken_padding(
         return
     unit[first - low : last - low + 1] = 0.0
     notes.add("padding-darkened", f"{share:.1%} of its pixels are padding ({said}), and would be bright.", "Made dark.")
+
+
+def _padding_range(dataset: Dataset, low: int, count: int, notes: _Notes) -> tuple[int, int] | None:
+    """Return the first and the last value of padding; None if there is none."""
+    value = _padding(dataset, "PixelPaddingValue", low, count, notes)
+    if value is None:
+        return None
+    limit = _padding(dataset, "PixelPaddingRangeLimit", low, count, notes)
+    return (value, value) if limit is None else (min(value, limit), max(value, limit))
 
 
 def _padding(dataset: Dataset, name: str, low: int, count: int, notes: _Notes) -> int | None:
@@ -1070,6 +1090,29 @@ def _padding(dataset: Dataset, name: str, low: int, count: int, notes: _Notes) -
     return number if low <= number < low + count else None
 
 
+def _bits_in_use(
+    stored: NDArray[np.integer[Any]], low: int, shown: NDArray[np.uint16], dataset: Dataset, notes: _Notes
+) -> tuple[int, int]:
+    """Return the bits that the values use and fill, both as stored and, if look-up tables leave fewer, as shown."""
+    some = sampled(stored)
+    if padding := _padding_range(dataset, low, len(shown), notes):
+        imaged = (some < padding[0]) | (some > padding[1])
+        some = some[imaged] if imaged.any() else some
+    signed = _is_signed(dataset)
+    used, filled = bits_in_use(np.maximum(some, -1 - some) if signed else some)
+    levels = shown[some - low].astype(np.int64)
+    levels = FULL_RANGE - levels if dataset.PhotometricInterpretation == "MONOCHROME1" else levels
+    used_as_shown, _ = bits_in_use(levels >> (16 - int(dataset.BitsStored)))
+    return min(used + signed, used_as_shown), filled
+
+
+def _note_unused_sign(stored: NDArray[np.integer[Any]], dataset: Dataset, notes: _Notes) -> None:
+    if _is_signed(dataset) and int(stored.min()) >= 0:
+        found = "it says that its values are signed, but none is below 0: half of their range is unused."
+        done = "Kept. If they are meant as unsigned, set PixelRepresentation, (0028,0103), to 0."
+        notes.add("sign-unused", found, done)
+
+
 def _note_doubts(dataset: Dataset, notes: _Notes) -> None:
     """Note what is synthetic, where two elements contradict each other about what is bright, and pixels not square."""
     if str(_optional(dataset, "SyntheticData", notes) or "").strip().upper() == "YES":
@@ -1079,6 +1122,9 @@ def _note_doubts(dataset: Dataset, notes: _Notes) -> None:
     shape = str(_optional(dataset, "PresentationLUTShape", notes) or "").upper()
     if shape in ("IDENTITY", "INVERSE") and (shape == "INVERSE") != inverted:
         found = f"it is {photometric}, but its PresentationLUTShape is {shape}."
+        notes.add("polarity-doubtful", found, f"Read as {photometric}: look whether bright is dense.")
+    if not notes.windowed and _has_falling_voi_lut(dataset, notes):
+        found = f"it is {photometric}, but its VOI LUT, which is not applied, shows low values bright."
         notes.add("polarity-doubtful", found, f"Read as {photometric}: look whether bright is dense.")
     sign = _optional(dataset, "PixelIntensityRelationshipSign", notes)
     # -1: more X-rays, lower values, so that high values are dense. Source: DICOM PS3.3 C.8.11.3.1.2.
@@ -1092,3 +1138,13 @@ def _note_doubts(dataset: Dataset, notes: _Notes) -> None:
     if sides and abs(sides[0] / sides[1] - 1) > _SQUARE:
         found = f"its PixelAspectRatio is {sides[0]:g} to {sides[1]:g}."
         notes.add("pixels-not-square", found, "Kept as they are.")
+
+
+def _has_falling_voi_lut(dataset: Dataset, notes: _Notes) -> bool:
+    lut = _first_item(dataset, "VOILUTSequence", notes)
+    if lut is None:
+        return False
+    with suppress(ImageFileError):  # it is not applied, so that it may be damaged
+        entries, _, _ = _look_up_table(lut, dataset, notes.path, "VOI LUT")
+        return bool(entries[-1] < entries[0])
+    return False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,15 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
 from mammofill.ground.errors import ImageFileError
-from mammofill.ground.foreign_files import ReadImage, Remark, check_size, looks_like, open_regular
+from mammofill.ground.foreign_files import (
+    ReadImage,
+    Remark,
+    bits_in_use,
+    check_size,
+    looks_like,
+    open_regular,
+    sampled,
+)
 from mammofill.ground.imaging import FULL_RANGE
 
 FORMATS = ("PNG", "TIFF", "PPM", "JPEG")
@@ -68,20 +77,26 @@ def read(path: Path, bits: int | None = None) -> ReadImage:
         ImageFileError: the file is missing, truncated, of another format, in colour, of fractions, or has several
             frames; or its values need more than `bits`, or are below 0.
     """
-    values, file_bits, remarks = read_values(path)
-    highest, lowest = int(values.max()), int(values.min())
-    if lowest < 0:
-        raise ImageFileError(f"{path} holds values down to {lowest}; intensities start at 0. Shift them first.")
-    bits = bits or file_bits
-    most = 2**bits - 1
-    if highest > most:
-        raise ImageFileError(f"{path} holds values up to {highest}, more than the {bits} bits that it should use.")
+    picture = _read(path, bits=bits)
+    values, bits, most = picture.values, picture.bits, 2**picture.bits - 1
+    _check_range(path, values, bits)
+    some = sampled(values)
+    used_bits, filled_bits = bits_in_use(most - some if picture.white_is_zero else some)
     if bits == 16:
         pixels = values.astype(np.uint16, copy=False)
     else:
         stretched = np.rint(np.arange(most + 1) * (FULL_RANGE / most)).astype(np.uint16)
         pixels = np.asarray(stretched[values])  # looked up: there are far fewer values than pixels
-    return ReadImage(pixels, bits, highest.bit_length(), remarks=remarks)
+    return ReadImage(pixels, bits, used_bits, picture.signed, remarks=picture.remarks, filled_bits=filled_bits)
+
+
+def _check_range(path: Path, values: NDArray[np.integer[Any]], bits: int) -> None:
+    """Refuse intensities below 0, and more than their bits hold."""
+    highest, lowest = int(values.max()), int(values.min())
+    if lowest < 0:
+        raise ImageFileError(f"{path} holds values down to {lowest}; intensities start at 0. Shift them first.")
+    if highest > 2**bits - 1:
+        raise ImageFileError(f"{path} holds values up to {highest}, more than the {bits} bits that it should use.")
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -109,6 +124,22 @@ def read_values(path: Path, as_mask: bool = False) -> tuple[NDArray[np.integer[A
     Raises:
         ImageFileError: as `read`.
     """
+    picture = _read(path, as_mask)
+    return picture.values, picture.bits, picture.remarks
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A picture, turned upright, and bright where it says white."""
+
+    values: NDArray[np.integer[Any]]
+    bits: int
+    signed: bool
+    white_is_zero: bool
+    remarks: tuple[Remark, ...]
+
+
+def _read(path: Path, as_mask: bool = False, bits: int | None = None) -> _Read:
     with _picture(path) as picture:
         if picture.mode not in _BITS_OF_MODE and not (as_mask and picture.mode in _COLOURS):
             kind = "a picture of fractions" if picture.mode == "F" else "a colour picture"
@@ -121,7 +152,7 @@ def read_values(path: Path, as_mask: bool = False) -> tuple[NDArray[np.integer[A
                 f"{path} is a colour picture of 16 bits, of which only 8 would be read. Save it as a gray picture."
             )
         is_tiff = picture.format == "TIFF"
-        orientation, bits, inverted = _orientation(picture), _bits(picture), _is_inverted(picture)
+        orientation, bits, inverted = _orientation(picture), bits or _bits(picture), _is_inverted(picture)
         _check_tiff(path, picture)
         _check_pgm(path, picture)
         signed, white_is_zero = _is_signed(picture), _says_white_is_zero(picture)
@@ -132,6 +163,7 @@ def read_values(path: Path, as_mask: bool = False) -> tuple[NDArray[np.integer[A
     if signed is not None and values.dtype.kind in "iu" and values.dtype.itemsize in (1, 4):
         values = values.view(f"{'i' if signed else 'u'}{values.dtype.itemsize}")  # Pillow has one kind of each
     if inverted:
+        _check_range(path, values, bits)
         values = (2**bits - 1 - values.astype(np.int64)).astype(values.dtype)
     if white_is_zero:
         remarks.append(Remark("white-is-zero", f"{path} says that 0 is white.", "Inverted, so that bright is dense."))
@@ -139,7 +171,7 @@ def read_values(path: Path, as_mask: bool = False) -> tuple[NDArray[np.integer[A
         values = values if is_tiff else _UPRIGHT[orientation](values)
         found = f"{path} is stored turned or mirrored (orientation {orientation})."
         remarks.append(Remark("orientation-applied", found, "Turned upright, as viewers show it."))
-    return np.ascontiguousarray(values), bits, tuple(remarks)
+    return _Read(np.ascontiguousarray(values), bits, bool(signed), white_is_zero, tuple(remarks))
 
 
 def _is_signed(picture: PillowImage.Image) -> bool | None:

@@ -25,7 +25,7 @@ from mammofill.ground.errors import ImageFileError
 from mammofill.ground.foreign_files import ReadImage
 from mammofill.mammograms import IngestSettings, ingest
 from mammofill.mammograms.mixed_values import Values, find_mixtures
-from mammofill.mammograms.reading import read_mask
+from mammofill.mammograms.reading import read_image, read_mask
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "dicom"))
 from test_dicom import make
@@ -437,6 +437,14 @@ def test_white_is_zero_is_told_in_8_bits_too(tmp_path: Path) -> None:
     assert rules(read) == {"white-is-zero"}
 
 
+def test_white_is_zero_is_inverted_within_the_bits_that_a_table_gives(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", (4095 - STORED).astype(np.uint16), 0)
+    assert np.array_equal(pictures.read(path, 12).pixels, BASE)
+    assert pictures.read(path).used_bits == 12
+    with pytest.raises(ImageFileError, match="holds values up to 4095, more than the 10 bits that it should use"):
+        pictures.read(path, 10)
+
+
 def test_a_pgm_of_several_pictures_is_refused(tmp_path: Path) -> None:
     for most, values in ((255, bytes(range(6))), (4095, bytes(range(12))), (65535, bytes(range(12)))):
         one = b"P5 3 2 %d\n" % most + values
@@ -593,6 +601,7 @@ def values(name: str, **more: Any) -> Values:
         ({"used_bits": 12}, "ranges-mixed", "2 over the range, 1 within 12 of 16 bits"),
         ({"bits": 12, "used_bits": 12}, "bits-mixed", "2 of 16 bits, 1 of 12 bits"),
         ({"signed": True}, "signs-mixed", "2 unsigned, 1 signed"),
+        ({"windowed": True}, "windows-mixed", "2 shown without a window, 1 shown through a window"),
         ({"halved": True}, "decoding-mixed", "2 decoded whole, 1 decoded at half resolution"),
         ({"intent": "FOR PROCESSING"}, "intents-mixed", "2 of no stated intent, 1 FOR PROCESSING"),
     ],
@@ -602,6 +611,79 @@ def test_what_differs_between_images_is_found(other: dict[str, Any], rule: str, 
     assert [(one.rule, one.fewer) for one in found] == [(rule, ("c",))]
     assert words in found[0].found
     assert not find_mixtures([values("a"), values("b", used_bits=14)])
+
+
+def test_two_devices_that_fill_ranges_two_bits_apart_are_found() -> None:
+    few, many = [values(f"a{number}", used_bits=12, filled_bits=12) for number in range(3)], []
+    for number, filled in enumerate((14, 14, 14, 0)):
+        many.append(values(f"b{number}", used_bits=14, filled_bits=filled))
+    (found,) = find_mixtures([*few, *many])
+    assert (found.rule, found.fewer) == ("ranges-mixed", ("b0", "b1", "b2"))
+    assert "3 up to the end of 12 of 16 bits, 3 up to the end of 14 of 16 bits" in found.found
+    between = values("c", used_bits=13, filled_bits=13)
+    assert not find_mixtures([*few, *many, between])
+    assert not find_mixtures([*few[:2], *many])
+
+
+@pytest.mark.parametrize("hidden_by", ["a label", "padding"])
+def test_a_few_bright_pixels_do_not_hide_a_range_that_is_unused(tmp_path: Path, hidden_by: str) -> None:
+    stored = np.random.default_rng(0).integers(0, 4096, (200, 150))
+    if hidden_by == "a label":
+        stored[3:6, 100:140] = 65535
+        path = make(tmp_path / "a.dcm", stored, 16)
+        Image.fromarray(stored.astype(np.uint16)).save(tmp_path / "a.png")
+        assert pictures.read(tmp_path / "a.png").used_bits == 12
+    else:
+        stored[:20] = 65535
+        path = make(tmp_path / "a.dcm", stored, 16, PixelPaddingValue=65535)
+    read = dicom.read(path)
+    assert (read.bits, read.used_bits) == (16, 12)
+
+
+def test_a_table_that_reaches_a_part_of_its_bits_uses_only_these(tmp_path: Path) -> None:
+    item = table_item(np.arange(4096), 0, 16, False)
+    assert dicom.read(make(tmp_path / "a.dcm", STORED, 12, ModalityLUTSequence=[item])).used_bits == 8
+    path = make(tmp_path / "b.dcm", STORED, 12, VOILUTSequence=[item])
+    assert (dicom.read(path).used_bits, dicom.read(path, "first").used_bits) == (12, 8)
+    path = make(tmp_path / "c.dcm", STORED, 12, PhotometricInterpretation="MONOCHROME1")
+    assert dicom.read(path).used_bits == 12
+
+
+def test_a_window_that_was_applied_is_told(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.dcm", STORED, 12, WindowCenter=2000, WindowWidth=1000)
+    assert [dicom.read(path, window).windowed for window in ("none", "first")] == [False, True]
+    assert not dicom.read(make(tmp_path / "b.dcm", STORED, 12), "first").windowed
+    assert not dicom.read(make(tmp_path / "c.dcm", STORED, 12, WindowCenter=90000, WindowWidth=1), "first").windowed
+
+
+def test_bits_of_a_table_that_a_dicom_header_contradicts_are_told(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.dcm", STORED, 16)
+    read = read_image(path, 12, "none")
+    assert [remark.rule for remark in read.remarks] == ["bits-contradict-header"]
+    assert "has 16 bits by its header (BitsStored, (0028,0101)), where the table says 12." in read.remarks[0].found
+    assert not read_image(path, 16, "none").remarks
+    assert not read_image(path, None, "none").remarks
+
+
+def test_signed_values_of_which_none_is_below_zero_are_told(tmp_path: Path) -> None:
+    read = dicom.read(make(tmp_path / "a.dcm", STORED, 16, signed=True))
+    assert rules(read) == {"sign-unused"}
+    assert "says that its values are signed, but none is below 0" in read.remarks[0].found
+    assert not rules(dicom.read(make(tmp_path / "b.dcm", STORED - 2048, 12, signed=True)))
+    values = EIGHT.astype("<i2").tobytes()
+    assert pictures.read(plain_tiff(tmp_path / "a.tif", values, sample_format=2)).signed
+    assert not pictures.read(plain_tiff(tmp_path / "b.tif", values)).signed
+
+
+def test_a_voi_lut_that_shows_low_values_bright_is_told_unless_it_is_applied(tmp_path: Path) -> None:
+    falling, rising = (table_item(np.arange(4096)[::step], 0, 12, False) for step in (-1, 1))
+    path = make(tmp_path / "a.dcm", STORED, 12, VOILUTSequence=[falling])
+    read = dicom.read(path)
+    assert rules(read) == {"polarity-doubtful"}
+    assert "it is MONOCHROME2, but its VOI LUT, which is not applied, shows low values bright" in read.remarks[0].found
+    assert np.array_equal(read.pixels, BASE)
+    assert not rules(dicom.read(path, "first"))
+    assert not rules(dicom.read(make(tmp_path / "b.dcm", STORED, 12, VOILUTSequence=[rising])))
 
 
 def test_ingest_decides_about_a_mixed_collection(tmp_path: Path) -> None:

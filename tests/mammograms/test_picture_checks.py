@@ -51,8 +51,8 @@ def test_images_that_leave_their_range_unused_are_told(tmp_path: Path) -> None:
     found = made(tmp_path, dark)
     told = found.decisions[found.decisions["rule"] == "range-unused"]
     assert told["found"].tolist() == [
-        "None of the 2 images of 16 bits has a value above 4095: they use 1 part in 16 of their range, and are dark to "
-        "a network."
+        "None of the 2 images of 16 bits has more than a hundredth of its values above 4095: they use 1 part in 16 of "
+        "their range, and are dark to a network."
     ]
     assert "column bits" in told["done"].iloc[0]
     findings = audit(tmp_path, AuditSettings(collection="table")).found

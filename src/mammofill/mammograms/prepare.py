@@ -189,7 +189,7 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         rows.decisions.extend(decision for decision in inverted_crops if decision)
     name, halved = hidden_name(read.patient_id), read.halved_from is not None
     told = (read.bits, read.used_bits, read.signed, read.intent)
-    rows.values.append(Values(entry.mammogram_id, *told, name, halved=halved))
+    rows.values.append(Values(entry.mammogram_id, *told, name, halved, read.filled_bits, read.windowed))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ def read_image(path: Path, bits: int | None, window: dicom.Window, half_if_rows:
 
     Args:
         path: the file.
-        bits: bits that the values use, where the file's own number is not meant; not for DICOM, which says it itself.
+        bits: bits that the values use, where the file's own number is not meant; of DICOM, which says it itself, only
+            compared.
         window: see `mammofill.dicom.read`.
         half_if_rows: likewise.
 
@@ -56,7 +57,14 @@ def read_image(path: Path, bits: int | None, window: dicom.Window, half_if_rows:
         ImageFileError: the file is missing, truncated, of an unknown kind, in colour, or has several frames; or its
             values need more than `bits`.
     """
-    return dicom.read(path, window, half_if_rows) if _is_dicom(path) else pictures.read(path, bits)
+    if not _is_dicom(path):
+        return pictures.read(path, bits)
+    read = dicom.read(path, window, half_if_rows)
+    if bits in (None, read.bits):
+        return read
+    found = f"{path} has {read.bits} bits by its header (BitsStored, (0028,0101)), where the table says {bits}."
+    contradicted = Remark("bits-contradict-header", found, "The header counts. If the table is right, correct it.")
+    return replace(read, remarks=(*read.remarks, contradicted))
 
 
 @dataclass(frozen=True)
