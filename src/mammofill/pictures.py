@@ -7,6 +7,7 @@ called).
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,11 +36,13 @@ FORMATS = ("PNG", "TIFF", "PPM", "JPEG")
 """The formats that are opened, by Pillow's names; PPM is PGM's family."""
 
 _BITS_OF_MODE = {"1": 1, "L": 8, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 16}
+_TYPE_OF_MODE = {"1": np.bool_, "L": np.uint8, "I;16": np.uint16, "I": np.int32}
 _COLOURS = {"RGB", "RGBA", "LA", "P"}
 
 # Source: TIFF, revision 6.0, section 8.
 _COLUMNS, _ROWS, _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION, _WHITE_IS_ZERO = 256, 257, 258, 262, 274, 0
 _COMPRESSION, _PREDICTOR, _SAMPLE_FORMAT, _UNSIGNED, _SIGNED = 259, 317, 339, 1, 2
+_PLANAR, _IN_PLANES, _FILL_ORDER = 284, 2, 266
 _STRIP_OFFSETS, _STRIP_ROWS, _STRIP_BYTES, _FILLS_UP, _UNCOMPRESSED, _AS_THEY_LIE = 273, 278, 279, 3, 1, {1, 32773}
 """Up to three bytes fill up a strip. The last are the compressions that Pillow undoes itself,
 where the order of bytes is still that of the file."""
@@ -61,6 +64,13 @@ _UPRIGHT = {
     8: lambda values: np.rot90(values),
 }
 """How values are turned upright, by the tag Orientation, which EXIF shares with TIFF."""
+
+
+_BLANK_BYTES = 8
+"""Fewer bytes behind the pixels of a PGM may be ends of lines."""
+
+_NOISE_PX = 64
+"""No row of so many pixels or more equals noise by chance."""
 
 
 def read(path: Path, bits: int | None = None) -> ReadImage:
@@ -151,6 +161,7 @@ def _read(path: Path, as_mask: bool = False, bits: int | None = None) -> _Read:
             raise ImageFileError(
                 f"{path} is a colour picture of 16 bits, of which only 8 would be read. Save it as a gray picture."
             )
+        noise = _fill_last_row(picture)  # first of all: asked for its orientation, a PNG is decoded
         is_tiff = picture.format == "TIFF"
         orientation, bits, inverted = _orientation(picture), bits or _bits(picture), _is_inverted(picture)
         _check_tiff(path, picture)
@@ -158,6 +169,11 @@ def _read(path: Path, as_mask: bool = False, bits: int | None = None) -> _Read:
         signed, white_is_zero = _is_signed(picture), _says_white_is_zero(picture)
         picture.load()  # which turns a TIFF upright by itself: its size holds only afterwards
         gray, remarks = _gray(path, picture)
+    if noise is not None and np.array_equal(gray[-1:], noise):
+        raise ImageFileError(
+            f"{path} says {gray.shape[0]}x{gray.shape[1]} pixels, but its data ends before the last row. Fetch it "
+            "again."
+        )
     values = gray.astype(np.uint8) if gray.dtype == np.bool_ else gray
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if signed is not None and values.dtype.kind in "iu" and values.dtype.itemsize in (1, 4):
@@ -172,6 +188,22 @@ def _read(path: Path, as_mask: bool = False, bits: int | None = None) -> _Read:
         found = f"{path} is stored turned or mirrored (orientation {orientation})."
         remarks.append(Remark("orientation-applied", found, "Turned upright, as viewers show it."))
     return _Read(np.ascontiguousarray(values), bits, bool(signed), white_is_zero, tuple(remarks))
+
+
+def _fill_last_row(picture: PillowImage.Image) -> NDArray[Any] | None:
+    """Fill the last row of a PNG with noise before it is decoded, and return the noise; None for other pictures.
+
+    Pillow leaves rows black, as film is, that its data do not reach; the noise stays there.
+    """
+    loaded: Any = picture
+    is_plain = picture.format == "PNG" and picture.mode in _TYPE_OF_MODE and not picture.info.get("interlace")
+    if not is_plain or picture.width < _NOISE_PX or not loaded.tile:
+        return None
+    noise = np.random.default_rng(0).integers(0, 2 if picture.mode == "1" else 256, (1, picture.width))
+    row = PillowImage.fromarray(noise.astype(_TYPE_OF_MODE[picture.mode]))
+    loaded.load_prepare()
+    loaded.im.paste(row.im, (0, picture.height - 1, picture.width, picture.height))
+    return noise
 
 
 def _is_signed(picture: PillowImage.Image) -> bool | None:
@@ -200,6 +232,12 @@ def _check_tiff(path: Path, picture: PillowImage.Image) -> None:
         raise ImageFileError(
             f"{path} holds signed values, the high byte first, and compressed ({compression}): they would be read with "
             "their bytes exchanged. Save it without compression."
+        )
+    turned = (_says_white_is_zero(picture) and not _is_inverted(picture)) or tags.get(_FILL_ORDER, 1) != 1
+    if tags.get(_PLANAR, 1) == _IN_PLANES and turned and compression in _AS_THEY_LIE:
+        raise ImageFileError(
+            f"{path} keeps its colours in planes (PlanarConfiguration 2), and 0 as white or its bits backwards "
+            "(FillOrder): together these would be read as if the last were not so. Save it again."
         )
     _check_strips(path, picture, compression)
 
@@ -239,13 +277,17 @@ def _check_strips(path: Path, picture: PillowImage.Image, compression: int) -> N
 
 
 def _check_pgm(path: Path, picture: PillowImage.Image) -> None:
-    """Refuse a PGM whose values are larger than the greatest that it names, and one of several pictures.
+    """Refuse a PGM whose values are larger than the greatest that it names, and one of several or of more pixels.
 
-    Pillow cuts off the first and leaves out the second. Source: netpbm's description of PGM; the values are as they
+    Pillow cuts off the first and leaves out the others. Source: netpbm's description of PGM; the values are as they
     stand only in the binary form.
     """
     tiles: Any = getattr(picture, "tile", None)
-    if picture.format != "PPM" or picture.mode == "1" or not tiles or tiles[0][0] not in ("ppm", "raw"):
+    if picture.format != "PPM" or not tiles:
+        return
+    if tiles[0][0] == "ppm_plain" and picture.mode in ("L", "I"):
+        _check_plain_pgm(path, picture, tiles[0][2])
+    if picture.mode not in ("L", "I") or tiles[0][0] not in ("ppm", "raw"):
         return
     is_cut = tiles[0][0] == "ppm"
     most = tiles[0][3][1] if is_cut else 255 if picture.mode == "L" else FULL_RANGE
@@ -256,6 +298,7 @@ def _check_pgm(path: Path, picture: PillowImage.Image) -> None:
         content = file.read(picture.width * picture.height * kind.itemsize)
         more = file.read(64)
         behind = more.strip()
+        surplus = file.seek(0, os.SEEK_END) - tiles[0][2] - len(content)
     values = np.frombuffer(content[: len(content) // kind.itemsize * kind.itemsize], kind)
     if is_cut and values.size and int(values.max()) > most:
         raise ImageFileError(f"{path} says that its values go up to {most}, but holds {values.max()}.")
@@ -266,6 +309,28 @@ def _check_pgm(path: Path, picture: PillowImage.Image) -> None:
         )
     if behind[:1] == b"P" and behind[1:2].isdigit():
         raise ImageFileError(f"{path} holds several pictures, one behind the other; one is needed.")
+    if surplus >= max(picture.width * kind.itemsize, _BLANK_BYTES):
+        raise ImageFileError(
+            f"{path} says {picture.height}x{picture.width} pixels, which take {len(content)} bytes, but holds "
+            f"{len(content) + surplus}: its width or height is wrong."
+        )
+
+
+def _check_plain_pgm(path: Path, picture: PillowImage.Image, start: int) -> None:
+    """Refuse a PGM written as text that holds a row of numbers more than its size says; Pillow leaves them out."""
+    with open_regular(path) as file:
+        file.seek(start)
+        content = file.read()
+    if b"#" in content:
+        return  # a comment, whose words would be counted
+    is_blank = np.frombuffer(content, np.uint8) <= ord(" ")
+    numbers = int(np.count_nonzero(is_blank[:-1] & ~is_blank[1:])) + int(not is_blank[:1].all())
+    needed = picture.width * picture.height
+    if numbers >= needed + picture.width:
+        raise ImageFileError(
+            f"{path} says {picture.height}x{picture.width} pixels, which are {needed} numbers, but holds {numbers}: "
+            "its width or height is wrong."
+        )
 
 
 def kind_of(path: Path) -> str:

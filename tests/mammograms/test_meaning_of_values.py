@@ -363,9 +363,10 @@ def test_a_pgm_that_holds_more_than_it_says_is_refused(tmp_path: Path) -> None:
 def plain_tiff(path: Path, values: bytes, order: str = "<", **tags: int) -> Path:
     """Write a TIFF of 4 columns and 2 rows tag by tag, as other programs do; a tag of -1 is left out."""
     named = {"columns": 256, "rows": 257, "bits": 258, "compression": 259, "photometric": 262, "strip": 273,
-             "samples": 277, "strip_rows": 278, "strip_bytes": 279, "sample_format": 339}  # fmt: skip
+             "samples": 277, "strip_rows": 278, "strip_bytes": 279, "planar": 284, "sample_format": 339,
+             "fill_order": 266}  # fmt: skip
     usual = {"columns": 4, "rows": 2, "bits": 16, "compression": 1, "photometric": 1, "strip": 8, "samples": 1,
-             "strip_rows": 2, "strip_bytes": len(values), "sample_format": 1}  # fmt: skip
+             "strip_rows": 2, "strip_bytes": len(values), "planar": 1, "sample_format": 1}  # fmt: skip
     said = {named[name]: value for name, value in (usual | tags).items() if value >= 0}
     entries = b"".join(
         struct.pack(f"{order}HHI", tag, 3, 1) + struct.pack(f"{order}HH", value, 0)
@@ -400,6 +401,14 @@ def test_tiffs_that_pillow_reads_as_something_else_are_refused(tmp_path: Path) -
         pictures.read(plain_tiff(path, packed, ">", compression=8, sample_format=2))
     packed = zlib.compress(EIGHT.astype("<i2").tobytes())
     assert np.array_equal(pictures.read(plain_tiff(path, packed, compression=8, sample_format=2)).pixels, EIGHT)
+
+
+def test_what_pillow_forgets_of_a_tiff_in_planes_refuses_it(tmp_path: Path) -> None:
+    path, values = tmp_path / "a.tif", np.arange(8, dtype=np.uint8)
+    for more in ({"photometric": 0}, {"fill_order": 2}):
+        with pytest.raises(ImageFileError, match=r"a.tif keeps its colours in planes \(PlanarConfiguration 2\), and 0"):
+            pictures.read(plain_tiff(path, values.tobytes(), bits=8, planar=2, **more))
+    assert np.array_equal(pictures.read_values(plain_tiff(path, values.tobytes(), bits=8, planar=2))[0].ravel(), values)
 
 
 def tiled_tiff(path: Path, offsets: list[int], sizes: list[int]) -> Path:
@@ -453,6 +462,46 @@ def test_a_pgm_of_several_pictures_is_refused(tmp_path: Path) -> None:
         (tmp_path / "a.pgm").write_bytes(one + b"\n" + one)
         with pytest.raises(ImageFileError, match="a.pgm holds several pictures, one behind the other"):
             pictures.read(tmp_path / "a.pgm")
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_a_pgm_of_more_pixels_than_it_says_is_refused(tmp_path: Path, text: bool) -> None:
+    head = b"P2 29 40 65535\n" if text else b"P5 29 40 65535\n"
+    for rows, columns in ((40, 29), (40, 30), (41, 29)):
+        values = np.arange(rows * columns).reshape(rows, columns)
+        numbers = b"\n".join(b" ".join(b"%d" % value for value in row) for row in values)
+        (tmp_path / "a.pgm").write_bytes(head + (numbers if text else values.astype(">u2").tobytes()) + b"\n")
+        if (rows, columns) == (40, 29):
+            assert np.array_equal(pictures.read(tmp_path / "a.pgm").pixels, values)
+            continue
+        with pytest.raises(ImageFileError, match=r"a.pgm says 40x29 pixels, which .* its width or height is wrong"):
+            pictures.read(tmp_path / "a.pgm")
+
+
+def png(path: Path, values: np.ndarray, rows: int) -> Path:
+    """Write a PNG whose header says so many rows."""
+    bits = 1 if values.dtype == np.bool_ else 8 * values.itemsize
+    lines = np.packbits(values, axis=1) if bits == 1 else values.astype(f">u{values.itemsize}")
+    content = b"".join(b"\0" + line.tobytes() for line in lines)
+    header = struct.pack(">IIBBBBB", values.shape[1], rows, bits, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(content)), (b"IEND", b""))
+    written = (
+        struct.pack(">I", len(one)) + kind + one + struct.pack(">I", zlib.crc32(kind + one)) for kind, one in chunks
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(written))
+    return path
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.uint8, np.bool_])
+def test_a_png_whose_data_ends_too_early_is_refused(tmp_path: Path, kind: Any) -> None:
+    values = (np.arange(90 * 70).reshape(90, 70) % 251).astype(kind)
+    values[80:] = 0
+    assert np.array_equal(pictures.read_values(png(tmp_path / "a.png", values, 90))[0], values)
+    for there in (1, 60, 89):
+        with pytest.raises(ImageFileError, match="says 90x70 pixels, but its data ends before the last row"):
+            pictures.read_values(png(tmp_path / "b.png", values[:there], 90))
+    with pytest.raises(ImageFileError, match="its data ends before the last row"):
+        read_mask(png(tmp_path / "m.png", values[:60], 90))
 
 
 def test_a_dicom_that_holds_more_than_its_header_says_is_refused(tmp_path: Path) -> None:
