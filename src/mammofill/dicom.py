@@ -201,6 +201,7 @@ def read(path: str | Path, window: Window = "none", half_if_rows: int | None = N
             view=header.view,
             filled_bits=filled_bits,
             windowed=notes.windowed,
+            spacing_mm=header.spacing_mm[0] if header.spacing_mm else None,
         )
 
 
@@ -411,8 +412,13 @@ def _take_facts_of_frame(dataset: Dataset) -> None:
             continue
         for name, facts in _OF_ONE_FRAME.items():
             for fact in facts if (items := frames[0].get(name)) else ():
-                if fact not in dataset and fact in items[0]:
+                if _is_left_out(dataset, fact) and fact in items[0]:
                     dataset[fact] = items[0][fact]
+
+
+def _is_left_out(dataset: Dataset, name: str) -> bool:
+    """Say whether an element is not there, or empty."""
+    return name not in dataset or getattr(dataset.get_item(name), "value", None) in (None, b"", "")
 
 
 @dataclass(frozen=True)
@@ -1070,6 +1076,9 @@ def _padding_range(dataset: Dataset, low: int, count: int, notes: _Notes) -> tup
     """Return the first and the last value of padding; None if there is none."""
     value = _padding(dataset, "PixelPaddingValue", low, count, notes)
     if value is None:
+        if "PixelPaddingValue" not in dataset and "PixelPaddingRangeLimit" in dataset:
+            found = "it has a PixelPaddingRangeLimit without a PixelPaddingValue."
+            notes.add("header-unreadable", found, "No pixel is taken for padding.")
         return None
     limit = _padding(dataset, "PixelPaddingRangeLimit", low, count, notes)
     return (value, value) if limit is None else (min(value, limit), max(value, limit))
@@ -1080,7 +1089,11 @@ def _padding(dataset: Dataset, name: str, low: int, count: int, notes: _Notes) -
     value = _optional(dataset, name, notes)
     if isinstance(value, bytes):
         value = int.from_bytes(value[:2], "little")
+    if value is None or value == "":
+        return None
     if not isinstance(value, int | float):
+        found = f"{name} is {value!r}, which is not one number."
+        notes.add("header-unreadable", found, "Taken for unknown: what it names may be bright.")
         return None
     number = int(value)
     if low < 0 and number > low + count - 1:

@@ -406,3 +406,7 @@ def test_an_object_of_one_frame_says_slope_window_and_spacing_in_its_groups(tmp_
     assert dicom.read_image(path).tolist() == [[65535, 65519, 0]]
     assert dicom.read_image(path, "first").tolist() == [[65535, 0, 0]]
     assert dicom.read_header(path).spacing_mm == (0.1, 0.2)
+    empty = {"RescaleSlope": None, "RescaleIntercept": None, "PixelSpacing": None}
+    path = make(tmp_path / "b.dcm", np.array([[0, 1, 4095]]), 12, NumberOfFrames=1, **{where: [frame]}, **empty)
+    assert dicom.read_image(path).tolist() == [[65535, 65519, 0]]
+    assert dicom.read_header(path).spacing_mm == (0.1, 0.2)

@@ -242,6 +242,19 @@ def test_a_range_of_padding_and_one_that_is_no_padding(tmp_path: Path) -> None:
     assert not rules(dicom.read(make(tmp_path / "c.dcm", STORED, 12, PixelPaddingValue=0)))
 
 
+def test_padding_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    stored = np.full((20, 30), 2000)
+    stored[:, 20:] = 4095
+    two = write_raw(tmp_path / "b.dcm", make(tmp_path / "a.dcm", stored, 12), (0x0028, 0x0120), "US", b"\xff\x0f" * 2)
+    limit = make(tmp_path / "c.dcm", stored, 12, PixelPaddingRangeLimit=4095)
+    for path, words in ((two, "PixelPaddingValue is [4095, 4095], which is not one number"),
+                        (limit, "it has a PixelPaddingRangeLimit without a PixelPaddingValue")):  # fmt: skip
+        read = dicom.read(path)
+        assert rules(read) == {"header-unreadable"}
+        assert words in read.remarks[0].found
+        assert (read.pixels[:, 20:] == 65535).all()
+
+
 # ---- look-up tables -------------------------------------------------------------------------------------------------
 
 

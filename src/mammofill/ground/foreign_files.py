@@ -68,6 +68,8 @@ class ReadImage:
     """Bits of which the greatest value nearly fills the range; 0 where it ends in its midst."""
     windowed: bool = False
     """Whether it is shown through a window or VOI LUT of its header."""
+    spacing_mm: float | None = None
+    """Distance between rows, where a header says it."""
 
 
 _SAMPLED_PX = 256
