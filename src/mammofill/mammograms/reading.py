@@ -24,8 +24,9 @@ _SOFT_PX, _SOFT_PX_OF_JPEG = 3, 8
 """How far from where it is cut a mask's soft edge reaches at most, on both sides; of a JPEG a block of 8
 pixels is blurred as one."""
 
-_TAIL = 3
-"""Soft edges fade to values near to those of the background over so many times as far."""
+_FAINT_PX = 24
+"""So far from an edge faint values may be what is left of it: soft edges fade, and a JPEG that was saved as another
+format keeps its noise in blocks of up to 16 pixels."""
 
 _SPECKS = 0.05
 """Faint specks apart from the lesion that JPEG and resizing leave, as a share of the lesion. In 36 of the 249 masks of
@@ -170,9 +171,9 @@ def _why_several_labels(values: NDArray[np.integer[Any]], is_jpeg: bool) -> str:
     low = np.asarray(values[values <= highest // 8])
     # What JPEG makes of black is not always 0.
     background = int(np.bincount(low).argmax()) if is_jpeg else int(values.min())
-    reach = _TAIL * (_SOFT_PX_OF_JPEG if is_jpeg else _SOFT_PX)
-    cut, size = np.asarray(values > highest / 2, np.uint8), 2 * reach + 1
-    faint = (values > background) & (values <= highest // 8) & (cv2.dilate(cut, np.ones((size, size), np.uint8)) == 0)
+    cut = np.asarray(values > highest / 2, np.uint8)
+    near = cv2.dilate(cut, np.ones((2 * _FAINT_PX + 1, 2 * _FAINT_PX + 1), np.uint8)) > 0
+    faint = (values > background) & (values <= highest // 8) & ~near
     if not faint.any():
         return ""
     exact, around = values.astype(np.float32), np.ones((3, 3), np.uint8)
