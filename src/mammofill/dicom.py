@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import generate_frames
+from pydicom.encaps import generate_fragments, generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.pixels.decoders.base import get_decoder
@@ -43,7 +43,15 @@ from pydicom.uid import (
 
 from mammofill.ground.compressed_frames import FrameFacts, facts_of_frame
 from mammofill.ground.errors import ImageFileError
-from mammofill.ground.foreign_files import ReadImage, Remark, check_size, looks_like, open_regular
+from mammofill.ground.foreign_files import (
+    ReadImage,
+    Remark,
+    bits_in_use,
+    check_size,
+    looks_like,
+    open_regular,
+    sampled,
+)
 from mammofill.ground.imaging import FULL_RANGE, StoredImage
 
 Window = Literal["none", "first"]
@@ -175,22 +183,25 @@ def read(path: str | Path, window: Window = "none", half_if_rows: int | None = N
         stored, dataset, notes = half or _stored_and_noted(path, start)
         low, shown = _what_values_show(stored, dataset, window, notes)
         _note_doubts(dataset, notes)
-        signed = _is_signed(dataset)
-        greatest = max(int(stored.max()), -1 - int(stored.min()) if signed else 0)
-        header, remarks = _header_of_whole(path, dataset), tuple(notes.remarks)
+        _note_unused_sign(stored, dataset, notes)
+        used_bits, filled_bits = _bits_in_use(stored, low, shown, dataset, notes)
+        header = _header_of_whole(path, dataset)
         return ReadImage(
             _looked_up(stored, low, shown),
             header.bits_stored,
-            greatest.bit_length() + signed,
-            signed,
+            used_bits,
+            _is_signed(dataset),
             header.intent,
-            remarks,
+            tuple(notes.remarks),
             header.patient_id,
             is_compressed=dataset.file_meta.TransferSyntaxUID.is_encapsulated,
             halved_from=(header.rows, header.columns) if half else None,
             modality=header.modality,
             laterality=header.laterality,
             view=header.view,
+            filled_bits=filled_bits,
+            windowed=notes.windowed,
+            spacing_mm=header.spacing_mm[0] if header.spacing_mm else None,
         )
 
 
@@ -401,8 +412,13 @@ def _take_facts_of_frame(dataset: Dataset) -> None:
             continue
         for name, facts in _OF_ONE_FRAME.items():
             for fact in facts if (items := frames[0].get(name)) else ():
-                if fact not in dataset and fact in items[0]:
+                if _is_left_out(dataset, fact) and fact in items[0]:
                     dataset[fact] = items[0][fact]
+
+
+def _is_left_out(dataset: Dataset, name: str) -> bool:
+    """Say whether an element is not there, or empty."""
+    return name not in dataset or getattr(dataset.get_item(name), "value", None) in (None, b"", "")
 
 
 @dataclass(frozen=True)
@@ -461,11 +477,13 @@ def _half_stored(path: Path, start: _Start, least_rows: int) -> tuple[NDArray[np
     dataset = _dataset(path, pixels=True)
     header = _header_of_whole(path, dataset)
     _check_readable(path, header, dataset)
-    code = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    code = _only_frame(path, dataset)
     notes = _Notes(path, list(header.remarks))
     told = facts_of_frame(code)
     if told is not None:
         _check_frame(told, dataset, notes)
+        if told.bits > int(dataset.BitsStored):
+            return None  # values may need more bits than the header says, which only the whole picture shows
     # Source: ITU-T T.800, A.5.1: the marker SIZ follows that of the start; its byte 38 says sign and bits, less 1.
     if code[:4] != b"\xff\x4f\xff\x51" or code[42] & 0x80 or _is_signed(dataset):
         return None
@@ -569,6 +587,8 @@ class _Notes:
 
     path: Path
     remarks: list[Remark]
+    windowed: bool = False
+    """Whether a VOI LUT or a window was applied."""
 
     def add(self, rule: str, found: str, done: str) -> None:
         remark = Remark(rule, f"{self.path}: {found}", done)
@@ -679,12 +699,28 @@ def _decode(path: Path, dataset: Dataset, notes: _Notes) -> NDArray[np.integer[A
     if not syntax.is_encapsulated:
         dataset.pixel_array_options(correct_unused_bits=False)
         return _whole(path, np.asarray(dataset.pixel_array), dataset)
-    told = facts_of_frame(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    told = facts_of_frame(_only_frame(path, dataset))
     if told is not None:
         _check_frame(told, dataset, notes)
     # A decoder that is told fewer bits than there are clears the others, and nobody sees that the header is wrong.
     with _bits_stored(dataset, max(int(dataset.BitsStored), told.bits if told else 0)):
         return _decoded(path, dataset)
+
+
+_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP", b"\1\0\0\0", b"\2\0\0\0")
+"""First bytes of a JPEG or JPEG-LS, a JPEG 2000 (bare, or as a file) and a gray RLE image of 8 and 16 bits. Source of
+the last: DICOM PS3.5 G.5."""
+
+
+def _only_frame(path: Path, dataset: Dataset) -> bytes:
+    """Return the compressed image, which may lie in several fragments; refuse a second one behind it."""
+    images = sum(fragment.startswith(_STARTS) for fragment in generate_fragments(dataset.PixelData))
+    if images > 1:
+        raise ImageFileError(
+            f"{path} holds {images} compressed images, one behind the other, but does not say so (NumberOfFrames, "
+            "(0028,0008)): nobody knows which is the mammogram. Export that one to a file of its own."
+        )
+    return next(generate_frames(dataset.PixelData, number_of_frames=1))
 
 
 @contextmanager
@@ -718,7 +754,7 @@ def _decoded(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     for plugin in wanted:
         try:
             if plugin == _TWELVE_BITS:
-                return _whole(path, _jpeg_of_12_bits(dataset), dataset)
+                return _whole(path, _jpeg_of_12_bits(path, dataset), dataset)
             dataset.pixel_array_options(decoding_plugin=plugin, correct_unused_bits=False)
             return _whole(path, np.asarray(dataset.pixel_array), dataset)
         except (ImageFileError, MemoryError, KeyboardInterrupt, SystemExit):
@@ -754,10 +790,14 @@ def _check_frame(facts: FrameFacts, dataset: Dataset, notes: _Notes) -> None:
         notes.add("bits-of-frame-fewer", found, "Read over the range of the header: it is darker than it may be meant.")
 
 
-def _jpeg_of_12_bits(dataset: Dataset) -> NDArray[np.integer[Any]]:
+def _jpeg_of_12_bits(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     from imagecodecs import jpeg8_decode
 
-    values: NDArray[np.integer[Any]] = jpeg8_decode(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    # The decoder fills up a frame that is cut short. Source of the end mark: ISO/IEC 10918-1, B.1.1.3, EOI.
+    if not frame.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
+        raise ImageFileError(f"{path} is truncated: the compressed image in it lacks its end mark. Fetch it again.")
+    values: NDArray[np.integer[Any]] = jpeg8_decode(frame)
     return values.view(f"i{values.dtype.itemsize}") if _is_signed(dataset) else values
 
 
@@ -872,11 +912,11 @@ def _to_unit(
             shown = entries[places] / (2**bits - 1)
         elif (windowed := _windowed(values, dataset, notes)) is not None:
             shown = windowed
-        shown = np.clip(shown, 0.0, 1.0)
-        if _loses(shown, used):
+        if _loses(np.clip(shown, 0.0, 1.0), used):
             found = "its VOI LUT or window makes all its pixels the same."
             notes.add("window-unusable", found, "It was not applied: the whole range is kept.")
             shown = unit
+        notes.windowed = shown is not unit
     return np.clip(shown, 0.0, 1.0)
 
 
@@ -1014,11 +1054,10 @@ def _darken_padding(
         dataset: of the file.
         notes: gets what was found.
     """
-    value = _padding(dataset, "PixelPaddingValue", low, len(unit), notes)
-    if value is None:
+    padding = _padding_range(dataset, low, len(unit), notes)
+    if padding is None:
         return
-    limit = _padding(dataset, "PixelPaddingRangeLimit", low, len(unit), notes)
-    first, last = sorted((value, value if limit is None else limit))
+    first, last = padding
     if not (unit[first - low : last - low + 1] > 0).any():
         return
     padded = np.asarray((stored >= first) & (stored <= last))
@@ -1033,12 +1072,28 @@ def _darken_padding(
     notes.add("padding-darkened", f"{share:.1%} of its pixels are padding ({said}), and would be bright.", "Made dark.")
 
 
+def _padding_range(dataset: Dataset, low: int, count: int, notes: _Notes) -> tuple[int, int] | None:
+    """Return the first and the last value of padding; None if there is none."""
+    value = _padding(dataset, "PixelPaddingValue", low, count, notes)
+    if value is None:
+        if "PixelPaddingValue" not in dataset and "PixelPaddingRangeLimit" in dataset:
+            found = "it has a PixelPaddingRangeLimit without a PixelPaddingValue."
+            notes.add("header-unreadable", found, "No pixel is taken for padding.")
+        return None
+    limit = _padding(dataset, "PixelPaddingRangeLimit", low, count, notes)
+    return (value, value) if limit is None else (min(value, limit), max(value, limit))
+
+
 def _padding(dataset: Dataset, name: str, low: int, count: int, notes: _Notes) -> int | None:
     """Return a value of padding as pixels hold it; None if there is none that they can hold."""
     value = _optional(dataset, name, notes)
     if isinstance(value, bytes):
         value = int.from_bytes(value[:2], "little")
+    if value is None or value == "":
+        return None
     if not isinstance(value, int | float):
+        found = f"{name} is {value!r}, which is not one number."
+        notes.add("header-unreadable", found, "Taken for unknown: what it names may be bright.")
         return None
     number = int(value)
     if low < 0 and number > low + count - 1:
@@ -1046,6 +1101,29 @@ def _padding(dataset: Dataset, name: str, low: int, count: int, notes: _Notes) -
     elif low == 0 and number < 0:
         number += 2 ** int(dataset.BitsAllocated)
     return number if low <= number < low + count else None
+
+
+def _bits_in_use(
+    stored: NDArray[np.integer[Any]], low: int, shown: NDArray[np.uint16], dataset: Dataset, notes: _Notes
+) -> tuple[int, int]:
+    """Return the bits that the values use and fill, both as stored and, if look-up tables leave fewer, as shown."""
+    some = sampled(stored)
+    if padding := _padding_range(dataset, low, len(shown), notes):
+        imaged = (some < padding[0]) | (some > padding[1])
+        some = some[imaged] if imaged.any() else some
+    signed = _is_signed(dataset)
+    used, filled = bits_in_use(np.maximum(some, -1 - some) if signed else some)
+    levels = shown[some - low].astype(np.int64)
+    levels = FULL_RANGE - levels if dataset.PhotometricInterpretation == "MONOCHROME1" else levels
+    used_as_shown, _ = bits_in_use(levels >> (16 - int(dataset.BitsStored)))
+    return min(used + signed, used_as_shown), filled
+
+
+def _note_unused_sign(stored: NDArray[np.integer[Any]], dataset: Dataset, notes: _Notes) -> None:
+    if _is_signed(dataset) and int(stored.min()) >= 0:
+        found = "it says that its values are signed, but none is below 0: half of their range is unused."
+        done = "Kept. If they are meant as unsigned, set PixelRepresentation, (0028,0103), to 0."
+        notes.add("sign-unused", found, done)
 
 
 def _note_doubts(dataset: Dataset, notes: _Notes) -> None:
@@ -1057,6 +1135,9 @@ def _note_doubts(dataset: Dataset, notes: _Notes) -> None:
     shape = str(_optional(dataset, "PresentationLUTShape", notes) or "").upper()
     if shape in ("IDENTITY", "INVERSE") and (shape == "INVERSE") != inverted:
         found = f"it is {photometric}, but its PresentationLUTShape is {shape}."
+        notes.add("polarity-doubtful", found, f"Read as {photometric}: look whether bright is dense.")
+    if not notes.windowed and _has_falling_voi_lut(dataset, notes):
+        found = f"it is {photometric}, but its VOI LUT, which is not applied, shows low values bright."
         notes.add("polarity-doubtful", found, f"Read as {photometric}: look whether bright is dense.")
     sign = _optional(dataset, "PixelIntensityRelationshipSign", notes)
     # -1: more X-rays, lower values, so that high values are dense. Source: DICOM PS3.3 C.8.11.3.1.2.
@@ -1070,3 +1151,13 @@ def _note_doubts(dataset: Dataset, notes: _Notes) -> None:
     if sides and abs(sides[0] / sides[1] - 1) > _SQUARE:
         found = f"its PixelAspectRatio is {sides[0]:g} to {sides[1]:g}."
         notes.add("pixels-not-square", found, "Kept as they are.")
+
+
+def _has_falling_voi_lut(dataset: Dataset, notes: _Notes) -> bool:
+    lut = _first_item(dataset, "VOILUTSequence", notes)
+    if lut is None:
+        return False
+    with suppress(ImageFileError):  # it is not applied, so that it may be damaged
+        entries, _, _ = _look_up_table(lut, dataset, notes.path, "VOI LUT")
+        return bool(entries[-1] < entries[0])
+    return False

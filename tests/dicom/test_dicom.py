@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGExtended12Bit, RLELossless
 from real_data import real_data
 
@@ -278,6 +278,20 @@ def test_jpeg_of_12_bits(tmp_path: Path) -> None:
     assert "(JPEG Extended (Process 2 and 4), 12 bits) could not be decoded by imagecodecs" in refused(damaged)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_jpeg_of_12_bits_that_is_cut_short_is_refused(tmp_path: Path, share: float) -> None:
+    pixels = np.random.default_rng(0).integers(0, 4096, (48, 64)).astype(np.uint16)
+    path = jpeg_of_12_bits(tmp_path / "a.dcm", pixels)
+    dataset = pydicom.dcmread(path)
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData = encapsulate([frame[: int(len(frame) * share)]])
+    dataset.save_as(path)
+    assert "is truncated: the compressed image in it lacks its end mark" in refused(path)
+    dataset.PixelData = encapsulate([frame + b"\0\0"])
+    dataset.save_as(path)
+    assert dicom.read_image(path).shape == (48, 64)
+
+
 def test_without_its_decoder_jpeg_of_12_bits_is_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,4 +405,8 @@ def test_an_object_of_one_frame_says_slope_window_and_spacing_in_its_groups(tmp_
     path = make(tmp_path / "a.dcm", np.array([[0, 1, 4095]]), 12, NumberOfFrames=1, **{where: [frame]})
     assert dicom.read_image(path).tolist() == [[65535, 65519, 0]]
     assert dicom.read_image(path, "first").tolist() == [[65535, 0, 0]]
+    assert dicom.read_header(path).spacing_mm == (0.1, 0.2)
+    empty = {"RescaleSlope": None, "RescaleIntercept": None, "PixelSpacing": None}
+    path = make(tmp_path / "b.dcm", np.array([[0, 1, 4095]]), 12, NumberOfFrames=1, **{where: [frame]}, **empty)
+    assert dicom.read_image(path).tolist() == [[65535, 65519, 0]]
     assert dicom.read_header(path).spacing_mm == (0.1, 0.2)

@@ -12,7 +12,7 @@ from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from mammofill import dicom
-from mammofill.ground.errors import SettingsError
+from mammofill.ground.errors import ImageFileError, SettingsError
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 
 SHAPE = (400, 301)
@@ -59,6 +59,14 @@ def test_a_picture_that_would_be_too_low_is_decoded_whole(tmp_path: Path, least_
     assert read.halved_from is None
     assert not read.remarks
     assert np.array_equal(read.pixels, film(0))
+
+
+def test_values_of_more_bits_than_the_header_says_are_refused_as_in_the_whole_picture(tmp_path: Path) -> None:
+    dataset = dcmread(write(tmp_path / "a.dcm", film(0)))
+    dataset.BitsStored, dataset.HighBit = 12, 11
+    dataset.save_as(tmp_path / "a.dcm")
+    with pytest.raises(ImageFileError, match="says 12 bits, but holds values that need 16"):
+        dicom.read(tmp_path / "a.dcm", half_if_rows=100)
 
 
 @pytest.mark.parametrize("syntax", ["", RLELossless])

@@ -90,6 +90,24 @@ def test_what_is_no_lesions_mask_is_refused() -> None:
     assert len(check_mask(line, TISSUE, "lesion_1", is_calcification=True).parts) == 1
 
 
+def test_an_outline_beside_an_area_is_filled() -> None:
+    small = ellipse((40, 20, 12, 12))
+    checked = check_mask(LESION | outline(small), TISSUE, "lesion_1")
+    assert [np.array_equal(part, lesion) for part, lesion in zip(checked.parts, (small, LESION), strict=True)] == [
+        True,
+        True,
+    ]
+    assert [remark.rule for remark in checked.remarks] == ["mask-outline-filled", "mask-parted"]
+    assert "The mask of lesion_1 has an outline among its" in checked.remarks[0].found
+
+
+def test_a_hole_that_is_small_for_its_area_stays() -> None:
+    with_hole = LESION & ~ellipse((140, 50, 10, 8))
+    checked = check_mask(with_hole | ellipse((40, 20, 12, 12)), TISSUE, "lesion_1")
+    assert np.array_equal(checked.parts[1], with_hole)
+    assert [remark.rule for remark in checked.remarks] == ["mask-parted"]
+
+
 def test_parts_that_lie_apart_are_lesions_and_those_together_are_one() -> None:
     far = ellipse((60, 20, 20, 20)) | ellipse((200, 60, 24, 24))
     checked = check_mask(far, TISSUE, "lesion_1")
@@ -157,6 +175,18 @@ def test_two_lesions_in_one_mask_are_two_lesions_each_with_its_patches(tmp_path:
 def test_a_mask_beside_the_breast_is_left_out_and_keeps_normal_patches_away(tmp_path: Path) -> None:
     found = taken(tmp_path, ellipse((10, 150, 20, 20)))
     assert found.exclusions[["what", "rule"]].to_numpy().tolist() == [["a_1", "mask-outside-breast"]]
+    assert found.mammograms.set_index("mammogram_id")["all_lesions_located"].to_dict() == {"a": False, "b": True}
+
+
+def test_a_line_beside_an_area_is_left_out_alone_and_keeps_normal_patches_away(tmp_path: Path) -> None:
+    line = np.zeros(FILM.shape, bool)
+    line[60, 20:80] = True
+    found = taken(tmp_path, LESION | line)
+    assert found.lesions["lesion_id"].tolist() == ["a_1", "b_1"]
+    assert found.lesions["area_px"].tolist()[0] == LESION.sum()
+    assert found.exclusions[["what", "rule", "found"]].to_numpy().tolist() == [
+        ["a_1", "mask-thin", "The mask of a part of a_1 is a line, 60 pixels long, and no area."]
+    ]
     assert found.mammograms.set_index("mammogram_id")["all_lesions_located"].to_dict() == {"a": False, "b": True}
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.tag import Tag
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
@@ -25,7 +25,7 @@ from mammofill.ground.errors import ImageFileError
 from mammofill.ground.foreign_files import ReadImage
 from mammofill.mammograms import IngestSettings, ingest
 from mammofill.mammograms.mixed_values import Values, find_mixtures
-from mammofill.mammograms.reading import read_mask
+from mammofill.mammograms.reading import read_image, read_mask
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "dicom"))
 from test_dicom import make
@@ -154,6 +154,23 @@ def test_a_compressed_image_in_colours_or_of_another_sign_is_not_taken_for_the_h
     assert rules(dicom.read(compressed(tmp_path / "c.dcm", dark, JPEG2000Lossless))) == {"bits-of-frame-fewer"}
 
 
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless])
+@pytest.mark.parametrize("with_table", [True, False])
+def test_a_second_image_of_which_the_header_says_nothing_is_refused(
+    tmp_path: Path, syntax: str, with_table: bool
+) -> None:
+    dataset = dcmread(make(tmp_path / "a.dcm", STORED, 12))
+    dataset.compress(syntax)
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    dataset.PixelData = encapsulate([frame, frame], has_bot=with_table)
+    dataset.save_as(tmp_path / "two.dcm")
+    with pytest.raises(ImageFileError, match="two.dcm holds 2 compressed images, one behind the other, but does not"):
+        dicom.read(tmp_path / "two.dcm")
+    dataset.PixelData = encapsulate([frame], fragments_per_frame=1 if syntax == RLELossless else 3, has_bot=with_table)
+    dataset.save_as(tmp_path / "one.dcm")
+    assert np.array_equal(dicom.read(tmp_path / "one.dcm").pixels, BASE)
+
+
 def test_no_sign_and_syntaxes_of_makers_are_refused_by_name(tmp_path: Path) -> None:
     for bits in (12, 16):
         with pytest.raises(ImageFileError, match="does not say whether its values are signed"):
@@ -223,6 +240,19 @@ def test_a_range_of_padding_and_one_that_is_no_padding(tmp_path: Path) -> None:
     even = dicom.read(make(tmp_path / "b.dcm", np.full((4, 4), 4095), 12, PixelPaddingValue=4095))
     assert (rules(even), even.pixels.min()) == ({"padding-ignored"}, 65535)
     assert not rules(dicom.read(make(tmp_path / "c.dcm", STORED, 12, PixelPaddingValue=0)))
+
+
+def test_padding_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    stored = np.full((20, 30), 2000)
+    stored[:, 20:] = 4095
+    two = write_raw(tmp_path / "b.dcm", make(tmp_path / "a.dcm", stored, 12), (0x0028, 0x0120), "US", b"\xff\x0f" * 2)
+    limit = make(tmp_path / "c.dcm", stored, 12, PixelPaddingRangeLimit=4095)
+    for path, words in ((two, "PixelPaddingValue is [4095, 4095], which is not one number"),
+                        (limit, "it has a PixelPaddingRangeLimit without a PixelPaddingValue")):  # fmt: skip
+        read = dicom.read(path)
+        assert rules(read) == {"header-unreadable"}
+        assert words in read.remarks[0].found
+        assert (read.pixels[:, 20:] == 65535).all()
 
 
 # ---- look-up tables -------------------------------------------------------------------------------------------------
@@ -346,9 +376,10 @@ def test_a_pgm_that_holds_more_than_it_says_is_refused(tmp_path: Path) -> None:
 def plain_tiff(path: Path, values: bytes, order: str = "<", **tags: int) -> Path:
     """Write a TIFF of 4 columns and 2 rows tag by tag, as other programs do; a tag of -1 is left out."""
     named = {"columns": 256, "rows": 257, "bits": 258, "compression": 259, "photometric": 262, "strip": 273,
-             "samples": 277, "strip_rows": 278, "strip_bytes": 279, "sample_format": 339}  # fmt: skip
+             "samples": 277, "strip_rows": 278, "strip_bytes": 279, "planar": 284, "sample_format": 339,
+             "fill_order": 266}  # fmt: skip
     usual = {"columns": 4, "rows": 2, "bits": 16, "compression": 1, "photometric": 1, "strip": 8, "samples": 1,
-             "strip_rows": 2, "strip_bytes": len(values), "sample_format": 1}  # fmt: skip
+             "strip_rows": 2, "strip_bytes": len(values), "planar": 1, "sample_format": 1}  # fmt: skip
     said = {named[name]: value for name, value in (usual | tags).items() if value >= 0}
     entries = b"".join(
         struct.pack(f"{order}HHI", tag, 3, 1) + struct.pack(f"{order}HH", value, 0)
@@ -385,11 +416,55 @@ def test_tiffs_that_pillow_reads_as_something_else_are_refused(tmp_path: Path) -
     assert np.array_equal(pictures.read(plain_tiff(path, packed, compression=8, sample_format=2)).pixels, EIGHT)
 
 
+def test_what_pillow_forgets_of_a_tiff_in_planes_refuses_it(tmp_path: Path) -> None:
+    path, values = tmp_path / "a.tif", np.arange(8, dtype=np.uint8)
+    for more in ({"photometric": 0}, {"fill_order": 2}):
+        with pytest.raises(ImageFileError, match=r"a.tif keeps its colours in planes \(PlanarConfiguration 2\), and 0"):
+            pictures.read(plain_tiff(path, values.tobytes(), bits=8, planar=2, **more))
+    assert np.array_equal(pictures.read_values(plain_tiff(path, values.tobytes(), bits=8, planar=2))[0].ravel(), values)
+
+
+def tiled_tiff(path: Path, offsets: list[int], sizes: list[int]) -> Path:
+    """Write a TIFF of 32 columns and 32 rows of 8 bits in tiles of 16 by 16, of which some may be missing."""
+    pixels = bytes(range(256)) * 4
+    longs = struct.pack(f"<{len(offsets)}I{len(sizes)}I", *offsets, *sizes)
+    at = 8 + len(pixels)
+    said = [(256, 1, 32), (257, 1, 32), (258, 1, 8), (259, 1, 1), (262, 1, 1), (277, 1, 1), (322, 1, 16), (323, 1, 16),
+            (324, len(offsets), at), (325, len(sizes), at + 4 * len(offsets))]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, count, value) for tag, count, value in said)
+    head = b"II*\0" + struct.pack("<I", at + len(longs))
+    path.write_bytes(head + pixels + longs + struct.pack("<H", len(said)) + entries + bytes(4))
+    return path
+
+
+def test_tiffs_that_lack_strips_or_tiles_are_refused(tmp_path: Path) -> None:
+    stored = EIGHT.tobytes()
+    with pytest.raises(ImageFileError, match="says 2x4 pixels in 1 strips, but of these only 0 are there and whole"):
+        pictures.read(plain_tiff(tmp_path / "a.tif", stored, strip_bytes=8))
+    with pytest.raises(ImageFileError, match="says 2x4 pixels in 2 strips, but of these only 1 are there and whole"):
+        pictures.read(plain_tiff(tmp_path / "b.tif", stored[:8], strip_rows=1))
+    with pytest.raises(ImageFileError, match="in 1 strips, but of these only 0 are there"):
+        read_mask(plain_tiff(tmp_path / "c.tif", stored, strip=0))
+    places, sizes = [8, 264, 520, 776], [256] * 4
+    assert pictures.read(tiled_tiff(tmp_path / "d.tif", places, sizes)).pixels.shape == (32, 32)
+    for at, held in ((places[:3], sizes[:3]), ([0, *places[1:]], [0, *sizes[1:]]), (places, [*sizes[:3], 100])):
+        with pytest.raises(ImageFileError, match="says 32x32 pixels in 4 tiles, but of these only 3 are there"):
+            pictures.read(tiled_tiff(tmp_path / "e.tif", at, held))
+
+
 def test_white_is_zero_is_told_in_8_bits_too(tmp_path: Path) -> None:
     values = np.arange(8, dtype=np.uint8).reshape(2, 4)
     read = pictures.read(plain_tiff(tmp_path / "a.tif", values.tobytes(), bits=8, photometric=0))
     assert np.array_equal(read.pixels, (255 - values.astype(np.uint16)) * 257)
     assert rules(read) == {"white-is-zero"}
+
+
+def test_white_is_zero_is_inverted_within_the_bits_that_a_table_gives(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", (4095 - STORED).astype(np.uint16), 0)
+    assert np.array_equal(pictures.read(path, 12).pixels, BASE)
+    assert pictures.read(path).used_bits == 12
+    with pytest.raises(ImageFileError, match="holds values up to 4095, more than the 10 bits that it should use"):
+        pictures.read(path, 10)
 
 
 def test_a_pgm_of_several_pictures_is_refused(tmp_path: Path) -> None:
@@ -400,6 +475,46 @@ def test_a_pgm_of_several_pictures_is_refused(tmp_path: Path) -> None:
         (tmp_path / "a.pgm").write_bytes(one + b"\n" + one)
         with pytest.raises(ImageFileError, match="a.pgm holds several pictures, one behind the other"):
             pictures.read(tmp_path / "a.pgm")
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_a_pgm_of_more_pixels_than_it_says_is_refused(tmp_path: Path, text: bool) -> None:
+    head = b"P2 29 40 65535\n" if text else b"P5 29 40 65535\n"
+    for rows, columns in ((40, 29), (40, 30), (41, 29)):
+        values = np.arange(rows * columns).reshape(rows, columns)
+        numbers = b"\n".join(b" ".join(b"%d" % value for value in row) for row in values)
+        (tmp_path / "a.pgm").write_bytes(head + (numbers if text else values.astype(">u2").tobytes()) + b"\n")
+        if (rows, columns) == (40, 29):
+            assert np.array_equal(pictures.read(tmp_path / "a.pgm").pixels, values)
+            continue
+        with pytest.raises(ImageFileError, match=r"a.pgm says 40x29 pixels, which .* its width or height is wrong"):
+            pictures.read(tmp_path / "a.pgm")
+
+
+def png(path: Path, values: np.ndarray, rows: int) -> Path:
+    """Write a PNG whose header says so many rows."""
+    bits = 1 if values.dtype == np.bool_ else 8 * values.itemsize
+    lines = np.packbits(values, axis=1) if bits == 1 else values.astype(f">u{values.itemsize}")
+    content = b"".join(b"\0" + line.tobytes() for line in lines)
+    header = struct.pack(">IIBBBBB", values.shape[1], rows, bits, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(content)), (b"IEND", b""))
+    written = (
+        struct.pack(">I", len(one)) + kind + one + struct.pack(">I", zlib.crc32(kind + one)) for kind, one in chunks
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(written))
+    return path
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.uint8, np.bool_])
+def test_a_png_whose_data_ends_too_early_is_refused(tmp_path: Path, kind: Any) -> None:
+    values = (np.arange(90 * 70).reshape(90, 70) % 251).astype(kind)
+    values[80:] = 0
+    assert np.array_equal(pictures.read_values(png(tmp_path / "a.png", values, 90))[0], values)
+    for there in (1, 60, 89):
+        with pytest.raises(ImageFileError, match="says 90x70 pixels, but its data ends before the last row"):
+            pictures.read_values(png(tmp_path / "b.png", values[:there], 90))
+    with pytest.raises(ImageFileError, match="its data ends before the last row"):
+        read_mask(png(tmp_path / "m.png", values[:60], 90))
 
 
 def test_a_dicom_that_holds_more_than_its_header_says_is_refused(tmp_path: Path) -> None:
@@ -518,6 +633,23 @@ def test_what_only_looks_like_a_soft_mask_is_refused(tmp_path: Path) -> None:
         read_mask(tmp_path / "red.png")
 
 
+@pytest.mark.parametrize(("low", "high"), [(1, 10), (1, 255), (1000, 65535)])
+def test_a_lesion_with_a_faint_label_is_not_taken_for_a_soft_edge(tmp_path: Path, low: int, high: int) -> None:
+    labels = np.zeros((100, 200), np.uint16 if high > 255 else np.uint8)
+    labels[:80, :80] = (disc() > 0) * high
+    labels[40:60, 140:160] = low
+    Image.fromarray(labels).save(tmp_path / "labels.png")
+    with pytest.raises(ImageFileError, match=f"an area of the value {low}, as a label has, lies away from all edges"):
+        read_mask(tmp_path / "labels.png")
+
+
+def test_noise_that_jpeg_leaves_around_a_lesion_is_no_label(tmp_path: Path) -> None:
+    Image.fromarray(np.pad(disc(soft=True), 100)).save(tmp_path / "m.jpg", quality=60)
+    read = read_mask(tmp_path / "m.jpg")
+    assert [remark.rule for remark in read.remarks] == ["mask-soft"]
+    assert abs(int(read.mask.sum()) - int((disc() > 0).sum())) < 0.1 * read.mask.sum()
+
+
 # ---- a collection that mixes ----------------------------------------------------------------------------------------
 
 
@@ -531,6 +663,7 @@ def values(name: str, **more: Any) -> Values:
         ({"used_bits": 12}, "ranges-mixed", "2 over the range, 1 within 12 of 16 bits"),
         ({"bits": 12, "used_bits": 12}, "bits-mixed", "2 of 16 bits, 1 of 12 bits"),
         ({"signed": True}, "signs-mixed", "2 unsigned, 1 signed"),
+        ({"windowed": True}, "windows-mixed", "2 shown without a window, 1 shown through a window"),
         ({"halved": True}, "decoding-mixed", "2 decoded whole, 1 decoded at half resolution"),
         ({"intent": "FOR PROCESSING"}, "intents-mixed", "2 of no stated intent, 1 FOR PROCESSING"),
     ],
@@ -540,6 +673,79 @@ def test_what_differs_between_images_is_found(other: dict[str, Any], rule: str, 
     assert [(one.rule, one.fewer) for one in found] == [(rule, ("c",))]
     assert words in found[0].found
     assert not find_mixtures([values("a"), values("b", used_bits=14)])
+
+
+def test_two_devices_that_fill_ranges_two_bits_apart_are_found() -> None:
+    few, many = [values(f"a{number}", used_bits=12, filled_bits=12) for number in range(3)], []
+    for number, filled in enumerate((14, 14, 14, 0)):
+        many.append(values(f"b{number}", used_bits=14, filled_bits=filled))
+    (found,) = find_mixtures([*few, *many])
+    assert (found.rule, found.fewer) == ("ranges-mixed", ("b0", "b1", "b2"))
+    assert "3 up to the end of 12 of 16 bits, 3 up to the end of 14 of 16 bits" in found.found
+    between = values("c", used_bits=13, filled_bits=13)
+    assert not find_mixtures([*few, *many, between])
+    assert not find_mixtures([*few[:2], *many])
+
+
+@pytest.mark.parametrize("hidden_by", ["a label", "padding"])
+def test_a_few_bright_pixels_do_not_hide_a_range_that_is_unused(tmp_path: Path, hidden_by: str) -> None:
+    stored = np.random.default_rng(0).integers(0, 4096, (200, 150))
+    if hidden_by == "a label":
+        stored[3:6, 100:140] = 65535
+        path = make(tmp_path / "a.dcm", stored, 16)
+        Image.fromarray(stored.astype(np.uint16)).save(tmp_path / "a.png")
+        assert pictures.read(tmp_path / "a.png").used_bits == 12
+    else:
+        stored[:20] = 65535
+        path = make(tmp_path / "a.dcm", stored, 16, PixelPaddingValue=65535)
+    read = dicom.read(path)
+    assert (read.bits, read.used_bits) == (16, 12)
+
+
+def test_a_table_that_reaches_a_part_of_its_bits_uses_only_these(tmp_path: Path) -> None:
+    item = table_item(np.arange(4096), 0, 16, False)
+    assert dicom.read(make(tmp_path / "a.dcm", STORED, 12, ModalityLUTSequence=[item])).used_bits == 8
+    path = make(tmp_path / "b.dcm", STORED, 12, VOILUTSequence=[item])
+    assert (dicom.read(path).used_bits, dicom.read(path, "first").used_bits) == (12, 8)
+    path = make(tmp_path / "c.dcm", STORED, 12, PhotometricInterpretation="MONOCHROME1")
+    assert dicom.read(path).used_bits == 12
+
+
+def test_a_window_that_was_applied_is_told(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.dcm", STORED, 12, WindowCenter=2000, WindowWidth=1000)
+    assert [dicom.read(path, window).windowed for window in ("none", "first")] == [False, True]
+    assert not dicom.read(make(tmp_path / "b.dcm", STORED, 12), "first").windowed
+    assert not dicom.read(make(tmp_path / "c.dcm", STORED, 12, WindowCenter=90000, WindowWidth=1), "first").windowed
+
+
+def test_bits_of_a_table_that_a_dicom_header_contradicts_are_told(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.dcm", STORED, 16)
+    read = read_image(path, 12, "none")
+    assert [remark.rule for remark in read.remarks] == ["bits-contradict-header"]
+    assert "has 16 bits by its header (BitsStored, (0028,0101)), where the table says 12." in read.remarks[0].found
+    assert not read_image(path, 16, "none").remarks
+    assert not read_image(path, None, "none").remarks
+
+
+def test_signed_values_of_which_none_is_below_zero_are_told(tmp_path: Path) -> None:
+    read = dicom.read(make(tmp_path / "a.dcm", STORED, 16, signed=True))
+    assert rules(read) == {"sign-unused"}
+    assert "says that its values are signed, but none is below 0" in read.remarks[0].found
+    assert not rules(dicom.read(make(tmp_path / "b.dcm", STORED - 2048, 12, signed=True)))
+    values = EIGHT.astype("<i2").tobytes()
+    assert pictures.read(plain_tiff(tmp_path / "a.tif", values, sample_format=2)).signed
+    assert not pictures.read(plain_tiff(tmp_path / "b.tif", values)).signed
+
+
+def test_a_voi_lut_that_shows_low_values_bright_is_told_unless_it_is_applied(tmp_path: Path) -> None:
+    falling, rising = (table_item(np.arange(4096)[::step], 0, 12, False) for step in (-1, 1))
+    path = make(tmp_path / "a.dcm", STORED, 12, VOILUTSequence=[falling])
+    read = dicom.read(path)
+    assert rules(read) == {"polarity-doubtful"}
+    assert "it is MONOCHROME2, but its VOI LUT, which is not applied, shows low values bright" in read.remarks[0].found
+    assert np.array_equal(read.pixels, BASE)
+    assert not rules(dicom.read(path, "first"))
+    assert not rules(dicom.read(make(tmp_path / "b.dcm", STORED, 12, VOILUTSequence=[rising])))
 
 
 def test_ingest_decides_about_a_mixed_collection(tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ def test_images_that_leave_their_range_unused_are_told(tmp_path: Path) -> None:
     found = made(tmp_path, dark)
     told = found.decisions[found.decisions["rule"] == "range-unused"]
     assert told["found"].tolist() == [
-        "None of the 2 images of 16 bits has a value above 4095: they use 1 part in 16 of their range, and are dark to "
-        "a network."
+        "None of the 2 images of 16 bits has more than a hundredth of its values above 4095: they use 1 part in 16 of "
+        "their range, and are dark to a network."
     ]
     assert "column bits" in told["done"].iloc[0]
     findings = audit(tmp_path, AuditSettings(collection="table")).found
@@ -182,3 +182,21 @@ def test_a_header_that_contradicts_its_table_or_is_of_no_mammogram_is_told(tmp_p
         "The header of a.dcm says left, where the table says right and mlo, where the table says cc."
     )
     assert found["no-mammogram"] == "b.dcm says that it is of the modality US; mammograms are MG."
+
+
+def test_a_size_of_pixels_that_the_header_contradicts_is_told(tmp_path: Path) -> None:
+    for number, spacing in enumerate(("0.2", "0.0705", "")):
+        path = tmp_path / f"{number}.dcm"
+        dicom.write_image(path, film(number) >> 4, patient_id=str(number), uid_names=(str(number),), bits=12)
+        dataset = pydicom.dcmread(path)
+        dataset.PixelSpacing = [spacing, spacing] if spacing else None
+        dataset.save_as(path)
+    cv2.imwrite(str(tmp_path / "m.png"), LESION.astype(np.uint8) * 255)
+    rows = ["image,mask,patient,pathology,spacing_mm", "0.dcm,m.png,1,benign,0.07", "1.dcm,,2,normal,0.07"]
+    (tmp_path / "own.csv").write_text("\n".join([*rows, "2.dcm,,3,normal,0.07"]))
+    found = ingest(tmp_path, tmp_path / "out", TABLE)
+    told = found.decisions[found.decisions["rule"] == "spacing-contradicts-header"]
+    assert told[["what", "found"]].to_numpy().tolist() == [
+        ["0", "The header of 0.dcm says 0.2 mm per pixel, where the collection says 0.07 mm."]
+    ]
+    assert found.mammograms["spacing_mm"].tolist() == [0.07] * 3

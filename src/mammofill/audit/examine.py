@@ -33,7 +33,7 @@ class Pixels:
     bits: int
     """Bits that the file says its values use."""
     used_bits: int
-    """Bits that the greatest of the values needs."""
+    """Bits that all but the greatest hundredth of the values need."""
     signed: bool
     """Whether values below 0 can be stored."""
     intent: str | None
@@ -49,6 +49,8 @@ class Pixels:
     """Of `hash_picture`, as hexadecimal digits."""
     header_name: str | None = None
     """What stands for the patient's name in the header, see `mammograms.names_in_headers`."""
+    filled_bits: int = 0
+    """Bits of which the greatest value nearly fills the range; 0 where it ends in its midst."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def _pixels(read: ReadImage, entry: MammogramEntry) -> Pixels:
         hash=hash_picture(image).tobytes().hex(),
         mirrored_hash=hash_picture(image[:, ::-1]).tobytes().hex(),
         header_name=hidden_name(read.patient_id),
+        filled_bits=read.filled_bits,
     )
 
 

@@ -249,7 +249,14 @@ _MIXED = {
 
 def _mixtures(looked: Sequence[Looked]) -> list[Finding]:
     values = [
-        Values(one.entry.mammogram_id, one.pixels.bits, one.pixels.used_bits, one.pixels.signed, one.pixels.intent)
+        Values(
+            one.entry.mammogram_id,
+            one.pixels.bits,
+            one.pixels.used_bits,
+            one.pixels.signed,
+            one.pixels.intent,
+            filled_bits=one.pixels.filled_bits,
+        )
         for one in looked
     ]
     entry_of = {one.entry.mammogram_id: one.entry for one in looked}
@@ -282,7 +289,7 @@ def _unused_range(unused: Mixture | None, entry_of: Mapping[str, MammogramEntry]
         "They are dark: a network sees all of them within a few gray levels of black.",
         "Kept as they are, with a decision (`range-unused`).",
         "Compare the greatest values with the number of bits that the files state. A table says in a column `bits` how "
-        "many the values have.",
+        "many the values have; of DICOM files only their header can (BitsStored).",
         tuple(Case(name, entry_of[name].patient_id, "is dark", (name,)) for name in (unused.fewer if unused else ())),
         (unused.found,) if unused else (),
     )

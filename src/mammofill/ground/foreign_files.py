@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mammofill.ground.errors import ImageFileError, SourceError
 from mammofill.ground.file_names import why_no_file
@@ -43,7 +46,7 @@ class ReadImage:
     bits: int
     """Bits of the values that are stored."""
     used_bits: int
-    """Bits that the greatest of the values needs."""
+    """Bits that all but the greatest hundredth of the values need: labels are seldom more."""
     signed: bool = False
     """Whether values below 0 can be stored."""
     intent: str | None = None
@@ -61,6 +64,34 @@ class ReadImage:
     """What a header says of the side, for example L."""
     view: str | None = None
     """What a header says of the view, for example CC."""
+    filled_bits: int = 0
+    """Bits of which the greatest value nearly fills the range; 0 where it ends in its midst."""
+    windowed: bool = False
+    """Whether it is shown through a window or VOI LUT of its header."""
+    spacing_mm: float | None = None
+    """Distance between rows, where a header says it."""
+
+
+_SAMPLED_PX = 256
+"""So many rows and columns tell which bits an image uses."""
+
+_FILLED = 0.8
+"""A value above this share of the range of its bits nearly fills it."""
+
+
+def sampled(values: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Return some of the values of a picture: rows and columns at equal distances."""
+    step = max(1, min(values.shape) // _SAMPLED_PX)
+    return values[::step, ::step].astype(np.int64)
+
+
+def bits_in_use(values: NDArray[np.int64]) -> tuple[int, int]:
+    """Return `used_bits` and `filled_bits` (see `ReadImage`) of values of 0 and more."""
+    if not values.size:
+        return 0, 0
+    greatest = int(values.max())
+    filled = greatest.bit_length() if greatest >= _FILLED * 2 ** greatest.bit_length() else 0
+    return int(np.percentile(values, 99, method="higher")).bit_length(), filled
 
 
 def is_regular_file(path: Path) -> bool:

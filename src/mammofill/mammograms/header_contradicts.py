@@ -11,6 +11,10 @@ _NO_X_RAYS_OF_BREASTS = frozenset({"US", "MR", "CT", "PT", "NM", "XA", "ES", "SM
 PS3.3 C.7.3.1.1.1."""
 
 
+_SAME_SPACING = 0.01
+"""Distances of pixels that differ by no more than this share are called the same."""
+
+
 def why_another(read: ReadImage, file: str, entry: MammogramEntry) -> list[Decision]:
     """Return decisions about a file that says of itself that it shows something else than its table says.
 
@@ -20,7 +24,8 @@ def why_another(read: ReadImage, file: str, entry: MammogramEntry) -> list[Decis
         entry: the mammogram, as the table describes it.
 
     Returns:
-        ``file-contradicts-table`` for another side or view, ``no-mammogram`` for another kind of image.
+        ``file-contradicts-table`` for another side or view, ``no-mammogram`` for another kind of image,
+        ``spacing-contradicts-header`` for another size of pixels.
     """
     found = []
     if (modality := (read.modality or "").upper()) in _NO_X_RAYS_OF_BREASTS:
@@ -29,6 +34,10 @@ def why_another(read: ReadImage, file: str, entry: MammogramEntry) -> list[Decis
     said = contradicted(entry.laterality, entry.view, read_side(read.laterality), read_view(read.view))
     if said:
         found.append(_decision(entry, CONTRADICTS, f"The header of {file} says {said}.", DONE))
+    if entry.spacing_mm and read.spacing_mm and abs(entry.spacing_mm / read.spacing_mm - 1) > _SAME_SPACING:
+        story = f"The header of {file} says {read.spacing_mm:g} mm per pixel, where the collection says "
+        done = "The collection counts. If the header is right, sizes in mm are wrong: correct the collection's number."
+        found.append(_decision(entry, "spacing-contradicts-header", f"{story}{entry.spacing_mm:g} mm.", done))
     return found
 
 

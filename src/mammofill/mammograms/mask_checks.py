@@ -91,7 +91,8 @@ def check_mask(
       (``mask-too-large``), or reaches from one border to the opposite one (``mask-across``), is refused, but for crops,
       which the lesion may fill;
     - what encloses half as much as it marks is an outline, and filled; so is one with gaps (``mask-outline-filled``).
-      Other lines are refused (``mask-thin``), but for calcifications, which lie in lines;
+      Other lines are refused (``mask-thin``), but for calcifications, which lie in lines. Parts that lie far apart are
+      looked at one by one, and a line beside an area is left out alone;
     - slips of the pen, parts of less than a hundredth of the largest, are left out (``mask-crumbs``); such a part that
       may be a lesion, by its size and since it lies apart, is told in `left_out` (``mask-part-small``), but for crops;
     - parts become lesions (``mask-parted``): two parts are one lesion if the gap between their boxes is not wider than
@@ -125,9 +126,9 @@ def check_mask(
     top, left, height, width = mask_box(mask)
     inner = np.pad(mask[top : top + height, left : left + width], 1)
     inner, outline = _filled(inner, name, is_calcification)
-    inner, crumbs, left_out = _without_crumbs(inner, name, mask.size if in_crop else _LARGE_CRUMB * mask.size)
-    groups = _grouped_parts(inner, name)
-    remarks += [*outline, *crumbs]
+    inner, crumbs, small = _without_crumbs(inner, name, mask.size if in_crop else _LARGE_CRUMB * mask.size)
+    groups, filled, left_out = _without_lines(_grouped_parts(inner, name), name, is_calcification)
+    remarks += [*outline, *crumbs, *filled]
     if len(groups) > 1:
         done = f"{len(groups)} lesions, {name}-1 to {name}-{len(groups)}."
         remarks.append(Remark("mask-parted", f"The mask of {name} has parts that lie far apart.", done))
@@ -136,7 +137,7 @@ def check_mask(
         part = np.zeros_like(mask)
         part[top : top + height, left : left + width] = group[1:-1, 1:-1]
         parts.append(part)
-    return CheckedMask(tuple(parts), tuple(remarks), tuple(left_out))
+    return CheckedMask(tuple(parts), tuple(remarks), (*small, *left_out))
 
 
 def _marks_corners(mask: Mask) -> bool:
@@ -176,17 +177,56 @@ def _share_on_breast(mask: Mask, tissue: TissueMap) -> float:
 def _filled(mask: Mask, name: str, is_calcification: bool) -> tuple[Mask, list[Remark]]:
     """Fill a mask that is only an outline, also one with gaps; refuse one that is only lines."""
     drawn = int(mask.sum())
-    filled = _inside_of(mask)
+    filled = _with_outlines_filled(mask)
     if not is_calcification and int(filled.sum()) < _OUTLINE * drawn and _is_of_lines(mask):
         if (inside := _inside_of_gaps(mask)) is None:
             _refuse_lines(mask, name)
             return mask, []
         filled = inside
     whole = int(filled.sum())
-    if whole >= _OUTLINE * drawn:
-        found = f"The mask of {name} is an outline of {drawn} pixels around {whole - drawn}."
-        return filled, [Remark("mask-outline-filled", found, "Filled.")]
-    return mask, []
+    if whole == drawn:
+        return mask, []
+    what = "is an outline of" if whole >= _OUTLINE * drawn else "has an outline among its"
+    found = f"The mask of {name} {what} {drawn} pixels around {whole - drawn}."
+    return filled, [Remark("mask-outline-filled", found, "Filled.")]
+
+
+def _with_outlines_filled(mask: Mask) -> Mask:
+    """Return a mask in which each part that is an outline is filled; a hole that is small for its part stays."""
+    solid = _inside_of(mask)
+    count, labels = cv2.connectedComponents(solid.astype(np.uint8), connectivity=8)
+    drawn, enclosed = np.bincount(labels[mask], minlength=count), np.bincount(labels.ravel(), minlength=count)
+    return np.asarray(mask | (solid & (enclosed >= _OUTLINE * drawn)[labels]))
+
+
+def _without_lines(
+    groups: list[Mask], name: str, is_calcification: bool
+) -> tuple[list[Mask], list[Remark], list[MaskProblem]]:
+    """Leave out those of several lesions that are only lines, and fill what is an outline with gaps among them.
+
+    Raises:
+        MaskProblem: all of them are lines.
+    """
+    if len(groups) == 1:
+        return groups, [], []
+    kept: list[Mask] = []
+    remarks: list[Remark] = []
+    problems: list[MaskProblem] = []
+    for group in groups:
+        top, left, height, width = mask_box(group)
+        box = slice(top, top + height), slice(left, left + width)
+        try:
+            filled, outline = _filled(np.pad(group[box], 1), f"a part of {name}", is_calcification)
+        except MaskProblem as problem:
+            problems.append(problem)
+            continue
+        whole = np.zeros_like(group)
+        whole[box] = filled[1:-1, 1:-1]
+        kept.append(whole)
+        remarks += outline
+    if not kept:
+        raise problems[0]
+    return kept, remarks, problems
 
 
 def _inside_of(mask: Mask) -> Mask:

@@ -14,6 +14,11 @@ LEAST_BITS_APART = 3
 dark all over uses one or two bits fewer than one with a label on it."""
 
 
+_DEVICES_BITS_APART, _DEVICES_FEWEST, _DEVICES_LEAST_SHARE = 2, 3, 0.1
+"""Files of which each fills the range of its bits are said to come from two devices if these are so many bits apart,
+and of each there are at least so many files, and so large a share of all."""
+
+
 @dataclass(frozen=True)
 class Values:
     """What the values of one mammogram are like."""
@@ -22,7 +27,7 @@ class Values:
     bits: int
     """Bits that the file says its values use."""
     used_bits: int
-    """Bits that the greatest of them needs."""
+    """Bits that all but the greatest hundredth of them need."""
     signed: bool
     intent: str | None
     """FOR PRESENTATION or FOR PROCESSING, where a header says it."""
@@ -32,6 +37,10 @@ class Values:
     """Whether it was decoded at half its resolution."""
     sha256: str = ""
     """Of the working image, so that one picture in two files is known again."""
+    filled_bits: int = 0
+    """Bits of which its greatest value nearly fills the range; 0 where it ends in its midst."""
+    windowed: bool = False
+    """Whether it is shown through a window or VOI LUT of its header."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Mixture:
     """One respect in which the images of a collection differ."""
 
     rule: str
-    """intents-mixed, signs-mixed, bits-mixed, ranges-mixed, decoding-mixed or range-unused."""
+    """intents-mixed, signs-mixed, bits-mixed, ranges-mixed, decoding-mixed, windows-mixed or range-unused."""
     found: str
     fewer: tuple[str, ...]
     """The mammograms that differ from most; of range-unused all."""
@@ -57,22 +66,41 @@ def find_mixtures(images: Sequence[Values]) -> list[Mixture]:
         _mixture("signs-mixed", images, lambda one: "signed" if one.signed else "unsigned"),
         _mixture("bits-mixed", images, lambda one: f"of {one.bits} bits"),
         _mixture("decoding-mixed", images, lambda one: f"decoded {'at half resolution' if one.halved else 'whole'}"),
+        _mixture("windows-mixed", images, lambda one: f"shown {'through' if one.windowed else 'without'} a window"),
     ]
     for bits in sorted({one.bits for one in images}):
         same = [one for one in images if one.bits == bits]
         most = max(one.used_bits for one in same)
-        differing.append(_mixture("ranges-mixed", same, lambda one, most=most: _range(one, most)))  # type: ignore[misc]
+        of_ranges = _mixture("ranges-mixed", same, lambda one, most=most: _range(one, most))  # type: ignore[misc]
+        differing.append(of_ranges or _two_filled_ranges(same))
         if bits - most >= LEAST_BITS_APART:
             differing.append(_unused(same, bits, most))
     return [mixture for mixture in differing if mixture is not None]
 
 
+def _two_filled_ranges(images: Sequence[Values]) -> Mixture | None:
+    """Return whether images come from two devices: each fills the range of its bits, two apart, and none between.
+
+    Films, whose brightest values lie anywhere, fill a range by chance, and then those between as well.
+    """
+    filling = [one for one in images if one.filled_bits]
+    counts = Counter(one.filled_bits for one in filling)
+    if len(counts) != 2 or max(counts) - min(counts) < _DEVICES_BITS_APART:
+        return None
+    if min(counts.values()) < max(_DEVICES_FEWEST, _DEVICES_LEAST_SHARE * len(images)):
+        return None
+    return _mixture("ranges-mixed", filling, lambda one: f"up to the end of {one.filled_bits} of {one.bits} bits")
+
+
 def _unused(images: Sequence[Values], bits: int, most: int) -> Mixture:
     found = (
-        f"None of the {len(images)} images of {bits} bits has a value above {2**most - 1}: they use 1 part in "
-        f"{2 ** (bits - most)} of their range, and are dark to a network."
+        f"None of the {len(images)} images of {bits} bits has more than a hundredth of its values above {2**most - 1}: "
+        f"they use 1 part in {2 ** (bits - most)} of their range, and are dark to a network."
     )
-    done = "Kept as they are. If their values are of fewer bits than the files state, a table says so in a column bits."
+    done = (
+        "Kept as they are. If their values are of fewer bits than the files state, a table says so in a column bits; "
+        "of DICOM files only their header can (BitsStored, (0028,0101), and HighBit)."
+    )
     return Mixture("range-unused", found, tuple(one.mammogram_id for one in images), done)
 
 

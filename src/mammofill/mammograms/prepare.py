@@ -195,7 +195,7 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     told = (read.bits, read.used_bits, read.signed, read.intent)
     # Every fourth row tells films apart, and takes a quarter of the time.
     of_pixels = hashlib.sha256(f"{shape}".encode() + working[::4].tobytes()).hexdigest()
-    rows.values.append(Values(entry.mammogram_id, *told, name, halved=halved, sha256=of_pixels))
+    rows.values.append(Values(entry.mammogram_id, *told, name, halved, of_pixels, read.filled_bits, read.windowed))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,10 @@ _SOFT_PX, _SOFT_PX_OF_JPEG = 3, 8
 """How far from where it is cut a mask's soft edge reaches at most, on both sides; of a JPEG a block of 8
 pixels is blurred as one."""
 
+_FAINT_PX = 24
+"""So far from an edge faint values may be what is left of it: soft edges fade, and a JPEG that was saved as another
+format keeps its noise in blocks of up to 16 pixels."""
+
 _SPECKS = 0.05
 """Faint specks apart from the lesion that JPEG and resizing leave, as a share of the lesion. In 36 of the 249 masks of
 the 8-bit copy of CDD-CESM there are some, of at most 0.2 %."""
@@ -42,7 +46,8 @@ def read_image(path: Path, bits: int | None, window: dicom.Window, half_if_rows:
 
     Args:
         path: the file.
-        bits: bits that the values use, where the file's own number is not meant; not for DICOM, which says it itself.
+        bits: bits that the values use, where the file's own number is not meant; of DICOM, which says it itself, only
+            compared.
         window: see `mammofill.dicom.read`.
         half_if_rows: likewise.
 
@@ -53,7 +58,14 @@ def read_image(path: Path, bits: int | None, window: dicom.Window, half_if_rows:
         ImageFileError: the file is missing, truncated, of an unknown kind, in colour, or has several frames; or its
             values need more than `bits`.
     """
-    return dicom.read(path, window, half_if_rows) if _is_dicom(path) else pictures.read(path, bits)
+    if not _is_dicom(path):
+        return pictures.read(path, bits)
+    read = dicom.read(path, window, half_if_rows)
+    if bits in (None, read.bits):
+        return read
+    found = f"{path} has {read.bits} bits by its header (BitsStored, (0028,0101)), where the table says {bits}."
+    contradicted = Remark("bits-contradict-header", found, "The header counts. If the table is right, correct it.")
+    return replace(read, remarks=(*read.remarks, contradicted))
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ def read_mask(path: Path) -> ReadMask:
     A mask that was resampled or went through JPEG has soft edges: its values are cut at half of the greatest, and that
     is a remark. It counts as a mask only if nearly all values are near to the least or the greatest, and all others lie
     beside the lesion, as edges do; in a picture of tissue, and in one with a gray value for each of several lesions,
-    they do not.
+    they do not. Values near to the least may lie anywhere, but not as an area of one value, which is a lesion's label.
 
     Raises:
         ImageFileError: as `read_image`; or the file holds a picture and not a mask.
@@ -128,7 +140,7 @@ def _as_mask(path: Path, values: NDArray[np.integer[Any]], remarks: tuple[Remark
     extreme = marked + int(np.count_nonzero(values == lowest))
     if lowest == highest or extreme == values.size:
         return ReadMask(mask, remarks)
-    if why := _why_no_soft_mask(values, extreme, is_jpeg):
+    if why := _why_no_soft_mask(values, extreme, is_jpeg) or _why_several_labels(values, is_jpeg):
         raise ImageFileError(
             f"{path} is not a mask: a mask has two values, this image has {len(np.unique(values))}, and {why}. "
             "It may be the cropped picture of the lesion; check which file is which."
@@ -151,6 +163,26 @@ def _why_no_soft_mask(values: NDArray[np.integer[Any]], extreme: int, is_jpeg: b
     if is_jpeg and apart <= _SPECKS * np.count_nonzero(core):
         return ""
     return f"{apart} values between the extremes do not lie at the edge of a lesion" if apart else ""
+
+
+def _why_several_labels(values: NDArray[np.integer[Any]], is_jpeg: bool) -> str:
+    """Say why low values are no edges that fade: areas of one of them, away from all edges, are a label; "" if not."""
+    highest = int(values.max())
+    low = np.asarray(values[values <= highest // 8])
+    # What JPEG makes of black is not always 0.
+    background = int(np.bincount(low).argmax()) if is_jpeg else int(values.min())
+    cut = np.asarray(values > highest / 2, np.uint8)
+    near = cv2.dilate(cut, np.ones((2 * _FAINT_PX + 1, 2 * _FAINT_PX + 1), np.uint8)) > 0
+    faint = (values > background) & (values <= highest // 8) & ~near
+    if not faint.any():
+        return ""
+    exact, around = values.astype(np.float32), np.ones((3, 3), np.uint8)
+    areas = np.asarray(faint & (cv2.erode(exact, around) == cv2.dilate(exact, around)), np.bool_)
+    apart = int(np.count_nonzero(areas))
+    if not apart or (is_jpeg and apart <= _SPECKS * np.count_nonzero(cut)):
+        return ""
+    label = int(np.median(values[areas]))
+    return f"an area of the value {label}, as a label has, lies away from all edges of what has the value {highest}"
 
 
 def _edge(values: NDArray[np.integer[Any]], core: NDArray[np.uint8], reach: int) -> Mask:
