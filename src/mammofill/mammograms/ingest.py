@@ -268,7 +268,9 @@ def _same_pictures_with_other_lesions(gathered: Prepared) -> list[Decision]:
     lesion of the other, so that nobody can say where either is healthy.
     """
     lesions = _lesions_by_place(gathered)
-    pixels = {one.mammogram_id: one.sha256 for one in gathered.values}
+    pixels = {
+        one.mammogram_id: gathered.hashes.get(f"images/{one.mammogram_id}.tiff", one.sha256) for one in gathered.values
+    }
     copies: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in gathered.mammograms:
         copies.setdefault((row["source_sha256"],), []).append(row)
