@@ -381,6 +381,28 @@ def test_a_reader_reads_through_a_reload_and_a_killed_server(browser: Chrome, se
     assert [tuple(table.loc[number, ["synthetic", "malignant"]]) for number in order] == given
 
 
+def test_two_readers_in_tabs_of_one_browser_do_not_answer_for_each_other(
+    browser: Chrome, server: Server, tmp_path: Path
+) -> None:
+    patches = PatchSet.open(server.folder / "patches")
+    fills = [HandFill(f"train-normal-{number}", a_disc(), name, 0) for number, name in enumerate(CLASSES[1:])]
+    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
+    settings = ReaderStudySettings(cases=1, readers=2)
+    study = make_reader_study(patches, painted, server.folder / "us.readers.sqlite", settings)
+    for number, code in enumerate(study.codes(), start=1):
+        if number == 2:
+            browser.switch_to.new_window("tab")
+        browser.get(server.page(f"read?code={code}"))
+        wait_for(lambda: "Real or synthetic?" in text_of(browser, "#asked"))
+        assert text_of(browser, "#reader") == f"Reader {number}"
+    browser.switch_to.window(browser.window_handles[0])
+    type_in(browser, "11\n")
+    wait_for(lambda: "Benign or malignant?" in text_of(browser, "#asked"))
+    type_in(browser, "22\n")
+    wait_for(lambda: "the address of another was opened in this browser" in text_of(browser, "#message"))
+    assert len(study.ratings()) == 0
+
+
 def test_a_room_that_was_left_before_it_was_ready_is_not_shown(browser: Chrome, server: Server) -> None:
     browser.get(server.address)
     wait_for(lambda: all_of(browser, ".artifact"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -48,6 +49,10 @@ _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-sr
 Word = Annotated[str, Query(max_length=100)]
 
 
+class AnotherReaderError(SettingsError):
+    """A page asks for one reader, but the browser by now says that it is another's."""
+
+
 def create_app(studio: Studio, access: Access) -> AccessControl:
     """Return the studio as an ASGI application, behind its access control.
 
@@ -68,7 +73,8 @@ def create_app(studio: Studio, access: Access) -> AccessControl:
 def _say_errors(app: FastAPI, studio: Studio) -> None:
     @app.exception_handler(MammofillError)
     def explain(_: Request, error: MammofillError) -> JSONResponse:
-        status = 429 if isinstance(error, BusyError) else 404 if isinstance(error, SourceError) else 400
+        statuses = {BusyError: 429, SourceError: 404, AnotherReaderError: 409}
+        status = next((one for kind, one in statuses.items() if isinstance(error, kind)), 400)
         return JSONResponse({"error": words_of(error, studio.index.folder)}, status)
 
 
@@ -330,30 +336,58 @@ def _read(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/read/next")
     def upcoming(request: Request) -> dict[str, Any]:
         code = str(request.state.reader)
-        return studio.reader(code).upcoming(code)
+        return _turn(studio.reader(code), code)
 
     @app.get("/api/read/case/{position}")
-    def case(request: Request, position: int) -> Response:
-        code = str(request.state.reader)
+    def case(request: Request, position: int, tag: Word) -> Response:
+        code = _same_reader(request, position, tag)
         return Response(studio.reader(code).pixels(code, position), media_type="application/octet-stream")
 
     @app.post("/api/read/rating")
     def rate(request: Request, given: RatingGiven) -> dict[str, Any]:
-        code = str(request.state.reader)
+        code = _same_reader(request, given.position, given.tag)
         study = studio.reader(code)
         if isinstance(study, PairStudy):
             raise SettingsError("This study asks which of two is real, and takes no ratings. Load the page again.")
         study.rate(code, given.position, given.synthetic, given.malignant, given.seconds)
-        return study.upcoming(code)
+        return _turn(study, code)
 
     @app.post("/api/read/choice")
     def choose(request: Request, given: ChoiceGiven) -> dict[str, Any]:
-        code = str(request.state.reader)
+        code = _same_reader(request, given.position, given.tag)
         study = studio.reader(code)
         if not isinstance(study, PairStudy):
             raise SettingsError("This study asks for ratings. Load the page again.")
         study.choose(code, given.position, given.left, given.seconds)
-        return study.upcoming(code)
+        return _turn(study, code)
+
+
+def _turn(study: ReaderStudy, code: str) -> dict[str, Any]:
+    """Return which case a reader reads next, with the reader's number and the tag that an answer must bring back."""
+    found = study.upcoming(code)
+    return found | {"reader": study.codes().index(code) + 1, "tag": _tag(code, found["position"])}
+
+
+def _tag(code: str, position: int) -> str:
+    """Return a tag of a reader and a case. It is made from the code alone, so that it outlives the server."""
+    return hmac.new(code.encode(), str(position).encode(), "sha256").hexdigest()[:16]
+
+
+def _same_reader(request: Request, position: int, tag: str) -> str:
+    """Return the code of the reader whom the browser names, if the page that asks is that reader's.
+
+    All tabs of a browser share its cookie, which names the reader whose address was opened last.
+
+    Raises:
+        AnotherReaderError: it is another's.
+    """
+    code = str(request.state.reader)
+    if not hmac.compare_digest(tag.encode(), _tag(code, position).encode()):
+        raise AnotherReaderError(
+            "This page reads for one reader, but the address of another was opened in this browser since: nothing was "
+            "taken. Open your own address again to go on. Two readers at once need two browsers."
+        )
+    return code
 
 
 def _listed(name: str, study: ReaderStudy, folder: Path) -> dict[str, Any]:
