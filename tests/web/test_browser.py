@@ -423,6 +423,13 @@ def test_a_room_that_was_left_before_it_was_ready_is_not_shown(browser: Chrome, 
     assert text_of(browser, "#message") == ""
 
 
+def test_no_reader_study_is_begun_where_nothing_was_painted(browser: Chrome, server: Server) -> None:
+    browser.get(server.address)
+    browser.get(server.page("#readers"))
+    wait_for(lambda: "No set of this folder was painted" in text_of(browser, "#room"))
+    assert browser.execute_script("return document.querySelector('.form .main').disabled")
+
+
 def test_the_analysis_is_shown_once_readers_are_done(browser: Chrome, server: Server, tmp_path: Path) -> None:
     patches = PatchSet.open(server.folder / "patches")
     fills = [HandFill(f"train-normal-{number}", a_disc(), CLASSES[1 + number % 2], number) for number in range(4)]

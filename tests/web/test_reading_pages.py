@@ -359,6 +359,17 @@ def test_too_few_patients_are_said(folder: Path, painted: PatchSet, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
+def test_a_set_without_a_lesion_of_a_class_or_without_fills_is_said(
+    folder: Path, painted: PatchSet, tmp_path: Path
+) -> None:
+    patches = PatchSet.open(folder / "patches")
+    fills = [HandFill(f"train-normal-{number}", a_disc(), "malignant", number) for number in range(3)]
+    one_class = keep_painted(infiller_of(folder), patches, fills, tmp_path / "one-class")
+    for real, synthetic in ((patches, patches), (patches, one_class), (painted, painted)):
+        with pytest.raises(TooFewError, match="1 benign cases of each origin are asked for, .* only 0"):
+            make_reader_study(real, synthetic, tmp_path / "x.readers.sqlite", ReaderStudySettings(cases=1))
+
+
 def test_another_file_is_no_study(tmp_path: Path) -> None:
     (tmp_path / "x.readers.sqlite").write_bytes(b"something else" * 100)
     with pytest.raises(DamagedError, match="is no reader study"):
