@@ -359,6 +359,21 @@ def test_too_few_patients_are_said(folder: Path, painted: PatchSet, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
+def test_studies_of_one_name_in_the_folder_and_its_studio_hide_no_other(
+    study: ReaderStudy, folder: Path, painted: PatchSet
+) -> None:
+    place = study.path.parent / "studio" / study.path.name
+    other = make_reader_study(PatchSet.open(folder / "patches"), painted, place, ReaderStudySettings(cases=2))
+    client, access = client_of(Studio(study.path.parent))
+    for code in (study.codes()[0], other.codes()[0]):
+        assert client.get(f"/read?code={code}").status_code == 200
+        assert client.get("/api/read/next").json()["position"] == 0
+    client.get(f"/?token={access.token}")
+    assert [(one["name"], one["cases"]) for one in client.get("/api/studies").json()] == [("s", 12), ("studio/s", 8)]
+    read_all(other, other.codes()[0], sharp=True)
+    assert "8 cases" in client.get("/api/studies/studio%2Fs/analysis").json()["words"]
+
+
 def test_a_set_without_a_lesion_of_a_class_or_without_fills_is_said(
     folder: Path, painted: PatchSet, tmp_path: Path
 ) -> None:
@@ -389,4 +404,6 @@ def test_studies_are_made_on_the_page_too(folder: Path, painted: PatchSet, tmp_p
     made = client.post("/api/studies", json=asked).json()
     assert made["cases"] == 8
     assert client.get("/api/studies").json() == [made]
+    assert made["name"] == "studio/us"
+    assert client.get("/api/studies/studio%2Fus/analysis").status_code == 400  # nobody has rated, but it is found
     assert client.get(f"/read?code={made['readers'][1]['code']}", headers={"host": HOST}).status_code == 200

@@ -39,7 +39,7 @@ from mammofill.web.bodies import (
 )
 from mammofill.web.folder_index import words_of
 from mammofill.web.pictures import SHEET_COLUMNS, THUMB_PX, TILE_PX, sheet, top_level, white_of
-from mammofill.web.studio import PAGE, Studio
+from mammofill.web.studio import PAGE, STUDY, Studio
 from mammofill.web.windows import around
 
 _STATIC = Path(__file__).with_name("static")
@@ -310,22 +310,22 @@ def _read(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/api/studies")
     def studies() -> list[dict[str, Any]]:
-        return [_listed(name, one, studio.index.folder) for name, one in studio.studies().items()]
+        return [_listed(one, index.folder) for one in studio.studies().values()]
 
     @app.post("/api/studies")
     def make(asked: StudyAsked) -> dict[str, Any]:
         settings = ReaderStudySettings(kind=asked.kind, cases=asked.cases, readers=asked.readers)
-        out = studio.new_place(asked.name, ".readers.sqlite")
+        out = studio.new_place(asked.name, STUDY)
         sets = studio.own_patches(asked.real), studio.own_patches(asked.synthetic)
         made = make_reader_study(*sets, out, settings, seed=asked.seed)
-        return _listed(asked.name, made, studio.index.folder)
+        return _listed(made, index.folder)
 
-    @app.get("/api/studies/{name}/analysis")
+    @app.get("/api/studies/{name:path}/analysis")
     def analysis(name: str) -> dict[str, Any]:
         study = studio.study(name)
         return {"words": str(analyse_study(study)), "roc": not isinstance(study, PairStudy)}
 
-    @app.get("/api/studies/{name}/roc.svg")
+    @app.get("/api/studies/{name:path}/roc.svg")
     def roc(name: str) -> Response:
         study = studio.study(name)
         if isinstance(study, PairStudy):
@@ -390,9 +390,10 @@ def _same_reader(request: Request, position: int, tag: str) -> str:
     return code
 
 
-def _listed(name: str, study: ReaderStudy, folder: Path) -> dict[str, Any]:
+def _listed(study: ReaderStudy, folder: Path) -> dict[str, Any]:
     """Return what the page shows of a reader study; of one that cannot be read, why."""
-    said = {"name": name, "kind": study.kind, "place": study.path.relative_to(folder).as_posix()}
+    place = study.path.relative_to(folder).as_posix()
+    said = {"name": place.removesuffix(STUDY), "kind": study.kind, "place": place}
     try:
         return said | study.progress()
     except ArtifactError as error:

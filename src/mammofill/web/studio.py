@@ -49,6 +49,8 @@ _ALL_BREAST = 0.97
 """Share of a patch that breast covers, from which on there is tissue wherever somebody may want to draw."""
 _SETTINGS_WITH_NAMES = {STAGE: ("fills",), CUT_STAGE: ("places",)}
 """Settings, by the stage, that hold identifiers of patches or mammograms, which mostly hold the patient's."""
+STUDY = ".readers.sqlite"
+"""What files of reader studies end with."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -348,10 +350,10 @@ class Studio:
     # ---- readers
 
     def studies(self) -> dict[str, ReaderStudy]:
-        """Return the reader studies in the folder, by a name of the server's."""
-        places = sorted([*self.index.folder.glob("*.readers.sqlite"),
-                         *self.index.folder.glob("studio/*.readers.sqlite")])  # fmt: skip
-        return {place.name.removesuffix(".readers.sqlite"): open_study(place) for place in places}
+        """Return the reader studies in the folder and in its `studio`, by their places without what all end with."""
+        folder = self.index.folder
+        places = sorted([*folder.glob(f"*{STUDY}"), *folder.glob(f"studio/*{STUDY}")])
+        return {place.relative_to(folder).as_posix().removesuffix(STUDY): open_study(place) for place in places}
 
     def study(self, name: str) -> ReaderStudy:
         """Return a reader study by its name.
