@@ -238,6 +238,97 @@ def test_a_painting_is_cancelled(browser: Chrome, server: Server) -> None:
     assert complaints(browser) == []
 
 
+HOLD = """
+    const asked = window.fetch, held = [];
+    window.sent = [];
+    window.fetch = (...given) => {
+        const name = `${given[1]?.method ?? "GET"} ${given[0]}`;
+        window.sent.push(name);
+        if (!new RegExp(arguments[0]).test(name)) return asked(...given);
+        return new Promise((answer) => held.push(() => answer(asked(...given))));
+    };
+    window.letGo = () => { window.fetch = asked; for (const go of held) go(); };"""
+"""Requests that match wait, as if the studio were slow, until they are let go; `sent` is all that was asked."""
+
+
+def painting_page(browser: Chrome, server: Server) -> None:
+    """Open the Paint page with an outline on the first patch."""
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    browser.execute_script("document.getElementById('benign-outline').click()")
+    wait_for(lambda: "will be repainted" in text_of(browser, ".verdict"))
+
+
+def chosen(browser: Chrome, number: int) -> None:
+    browser.execute_script("document.querySelectorAll('.strip button')[arguments[0]].click()", number)
+
+
+def test_the_patch_that_was_chosen_last_is_the_one_that_is_shown(browser: Chrome, server: Server) -> None:
+    shown = "return document.querySelector('.stage canvas').toDataURL()"
+    painting_page(browser, server)
+    first = browser.execute_script(shown)
+    chosen(browser, 2)
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    last = browser.execute_script(shown)
+    chosen(browser, 0)
+    wait_for(lambda: browser.execute_script(shown) == first)
+    row = browser.execute_script("return document.querySelectorAll('.strip button')[1].dataset.row")
+    browser.execute_script(HOLD, f"raw/{row}$")
+    chosen(browser, 1)
+    wait_for(lambda: browser.execute_script("return window.sent.some((one) => one.includes('/raw/'))"))
+    chosen(browser, 2)
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    browser.execute_async_script("window.letGo(); setTimeout(arguments[0], 1000)")
+    assert browser.execute_script(shown) == last
+
+
+def test_nothing_else_is_painted_meanwhile(browser: Chrome, server: Server) -> None:
+    painting_page(browser, server)
+    browser.execute_script(HOLD, "GET /api/paint/")
+    browser.execute_script("document.getElementById('go').click()")
+    wait_for(lambda: all_of(browser, ".fill"))
+    verdict = text_of(browser, ".verdict")
+    browser.execute_script("document.getElementById('malignant-outline').click()")
+    wait_for(lambda: text_of(browser, ".verdict") != verdict)
+    assert browser.execute_script("return document.getElementById('go').disabled")
+    assert not browser.execute_script("return document.getElementById('stop').hidden")
+    browser.execute_script("window.letGo()")
+    wait_for(lambda: len(all_of(browser, ".fill input:not(:disabled)")) == 6)
+    wait_for(lambda: not browser.execute_script("return document.getElementById('go').disabled"))
+    assert "not painted" not in text_of(browser, ".fills")
+    assert complaints(browser) == []
+
+
+def test_a_painting_is_cancelled_before_the_studio_has_answered(browser: Chrome, server: Server) -> None:
+    painting_page(browser, server)
+    browser.execute_script(HOLD, "POST /api/paint$")
+    browser.execute_script("document.getElementById('go').click()")
+    wait_for(lambda: browser.execute_script("return window.sent.includes('POST /api/paint')"))
+    browser.execute_script("document.getElementById('stop').click()")
+    browser.execute_script(
+        "window.letGo(); const asked = window.fetch;"
+        "window.fetch = (...given) => { window.sent.push(given[1]?.method); return asked(...given); }"
+    )
+    wait_for(lambda: browser.execute_script("return document.getElementById('stop').hidden"))
+    assert browser.execute_script("return window.sent.includes('DELETE')")
+    assert all_of(browser, ".fill") == []
+    assert not browser.execute_script("return document.getElementById('go').disabled")
+    assert complaints(browser) == []
+
+
+def test_fills_that_are_gone_are_not_kept(browser: Chrome, server: Server) -> None:
+    painting_page(browser, server)
+    browser.execute_script("document.getElementById('go').click()")
+    wait_for(lambda: len(all_of(browser, ".fill input:not(:disabled)")) == 6)
+    browser.execute_script("document.querySelector('.fill input').click()")
+    assert text_of(browser, "#keep") == "Keep 1"
+    chosen(browser, 1)
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    assert text_of(browser, "#keep") == "Keep"
+    assert browser.execute_script("return document.getElementById('keep').disabled")
+
+
 def test_a_mask_off_the_tissue_is_refused_with_the_reason(browser: Chrome, server: Server) -> None:
     browser.get(server.address)
     browser.get(server.page("#paint"))

@@ -18,6 +18,8 @@ async function answerOf(address, options) {
 
 export const askJson = async (address, options) => (await ask(address, options)).json();
 
+export const bytes = async (address) => new Uint8Array(await (await ask(address)).arrayBuffer());
+
 export const send = (address, body, signal) =>
   askJson(address, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal });
 

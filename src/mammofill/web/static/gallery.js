@@ -1,6 +1,6 @@
 // Patches as a gallery. Only the sheets that are in sight are asked for, however many patches there are.
 
-import { ask, askJson, byArrows, choice, complain, make, words } from "./ask.js";
+import { ask, askJson, byArrows, bytes, choice, complain, make, words } from "./ask.js";
 import { draw, edges, sixteen, tails } from "./pixels.js";
 
 const AT_ONCE = 60;
@@ -104,7 +104,7 @@ export async function gallery(place, artifact, all) {
     button.setAttribute("aria-pressed", "true");
     const canvas = make("canvas", { role: "img", "aria-label": labelOf(one) });
     const raw = await sixteen(await ask(`/api/patches/${artifact.id}/raw/${one.row}`), side);
-    const mask = new Uint8Array(await (await ask(`/api/patches/${artifact.id}/mask/${one.row}`)).arrayBuffer());
+    const mask = await bytes(`/api/patches/${artifact.id}/mask/${one.row}`);
     const [low, high] = tails(raw);
     const look = { level: (low + high) / 2, width: high - low };
     let outline = true;
