@@ -10,9 +10,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +144,33 @@ def test_a_lesion_is_drawn_painted_and_kept(browser: Chrome, server: Server) -> 
     patches = PatchSet.open(server.folder / "patches")
     fill = HandFill(str(kept.table["context_patch_id"].iloc[0]), masks[0], "benign", 0)
     assert (kept.pixels([0])[0][0] == paint_by_hand(infiller_of(server.folder), patches, fill)).all()
+
+
+def test_an_address_that_is_clicked_on_another_page_opens_and_is_loaded_again(
+    browser: Chrome, server: Server, tmp_path: Path
+) -> None:
+    """As on a mail's page. A page of another host is foreign to browsers, one of another port of the host is near."""
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    (pages / "mail.html").write_text(f'<a href="{server.address}">here</a>', encoding="utf-8")
+    handler = partial(QuietHandler, directory=pages)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as elsewhere:
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        for host in ("localhost", "127.0.0.1"):
+            browser.delete_all_cookies()
+            browser.get(f"http://{host}:{elsewhere.server_port}/mail.html")
+            all_of(browser, "a")[0].click()
+            wait_for(lambda: len(all_of(browser, ".artifact")) == 3)
+            assert browser.current_url == server.page("")
+            browser.refresh()
+            wait_for(lambda: len(all_of(browser, ".artifact")) == 3)
+        elsewhere.shutdown()
+    assert [one for one in complaints(browser) if server.page("") in one["message"]] == []
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 def test_a_window_of_a_mammogram_is_chosen_painted_and_kept(browser: Chrome, server: Server, tmp_path: Path) -> None:
