@@ -12,10 +12,13 @@ from starlette.testclient import TestClient
 from toy_studio import SIZE_PX, a_disc, client_of, infiller_of, packed
 
 from mammofill.classifier import TrainClassifierSettings, train_classifier
+from mammofill.experiment.listing import listing
 from mammofill.ground.errors import BusyError
 from mammofill.ground.imaging import touches_border
 from mammofill.infilling import Infiller
-from mammofill.patches import PatchSet
+from mammofill.mammograms import IngestSettings, MammogramSet, ingest
+from mammofill.patches import ExtractPatchesSettings, PatchSet, extract_patches
+from mammofill.phantom import PhantomSettings, write_phantoms
 from mammofill.synthesis import HandFill, hole_for, paint_by_hand
 from mammofill.web.folder_index import words_of
 from mammofill.web.painting import MOST_WAITING, FillRequest, Painting, PaintQueue
@@ -63,6 +66,32 @@ def test_artifacts_are_listed_with_their_state_and_lineage(opened: tuple[TestCli
     (made,) = [one for one in client.get("/api/artifacts").json()["artifacts"] if one["kind"] == "infiller"]
     (pairs,) = [one for one in made["inputs"] if one["role"] == "pairs"]
     assert pairs == {"role": "pairs", "path": "pairs", "id": None, "note": "no longer there"}
+
+
+def test_what_was_made_from_a_collection_that_is_an_artifact_is_not_called_changed(tmp_path: Path) -> None:
+    """Of a collection's folder no fingerprint is recorded, also where mammofill made it, as practice images."""
+    settings = PhantomSettings(patients=5, height_px=150, width_px=100)
+    write_phantoms(tmp_path / "practice", settings, seed=1)
+    ingest(tmp_path / "practice", tmp_path / "mammograms", IngestSettings(height_px=150, split="auto"))
+    client, access = client_of(Studio(tmp_path))
+    client.get(f"/?token={access.token}")
+
+    def source() -> dict[str, Any]:
+        found = {one["place"]: one for one in client.get("/api/artifacts").json()["artifacts"]}
+        (record,) = found["mammograms"]["inputs"]
+        return dict(record)
+
+    assert source()["id"] == ids_of(client)["practice"]
+    assert source()["note"] == ""
+    assert "from source ../practice\n" in listing(tmp_path) + "\n"
+    extract_patches(
+        MammogramSet.open(tmp_path / "mammograms"), tmp_path / "patches", ExtractPatchesSettings(size_px=32)
+    )
+    shutil.rmtree(tmp_path / "mammograms")
+    ingest(tmp_path / "practice", tmp_path / "mammograms", IngestSettings(height_px=140, split="auto"))
+    assert "from mammograms ../mammograms (another one by now)" in listing(tmp_path)
+    found = {one["place"]: one for one in client.get("/api/artifacts").json()["artifacts"]}
+    assert found["patches"]["inputs"][0]["note"] == "another one by now"
 
 
 def test_a_reader_study_that_cannot_be_read_hides_no_other(opened: tuple[TestClient, Path]) -> None:
