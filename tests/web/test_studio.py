@@ -19,7 +19,7 @@ from mammofill.infilling import Infiller
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.patches import ExtractPatchesSettings, PatchSet, extract_patches
 from mammofill.phantom import PhantomSettings, write_phantoms
-from mammofill.synthesis import HandFill, hole_for, paint_by_hand
+from mammofill.synthesis import HandFill, hole_for, keep_painted, paint_by_hand
 from mammofill.web.folder_index import words_of
 from mammofill.web.painting import MOST_WAITING, FillRequest, Painting, PaintQueue
 from mammofill.web.studio import Studio
@@ -251,6 +251,27 @@ def test_what_is_kept_is_learned_from_like_any_other_set(opened: tuple[TestClien
     settings = TrainClassifierSettings(network="shallow-cnn", weights="none", input_px=32, epochs=1)
     trained = train_classifier([patches, kept], place / "classifier", settings)
     assert "patient-train-normal-0" in trained.manifest.learned_patients()
+
+
+def test_fills_of_a_patch_are_kept_together_and_in_the_order_asked_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network paints as many at once as fit into a batch, which costs as much as one."""
+    infiller, patches = infiller_of(folder), PatchSet.open(folder / "patches")
+    fills = [HandFill(f"train-normal-{number % 2}", a_disc(radius=4 + number), "benign", number) for number in range(3)]
+    alone = [paint_by_hand(infiller, patches, fill) for fill in fills]
+    painted_at_once = []
+
+    def counted(self: Infiller, images: np.ndarray, *given: Any, **settings: Any) -> np.ndarray:
+        painted_at_once.append(len(images))
+        return infill(self, images, *given, **settings)
+
+    infill = Infiller.infill
+    monkeypatch.setattr(Infiller, "infill", counted)
+    kept = keep_painted(infiller, patches, fills, tmp_path / "kept")
+    assert painted_at_once == [2, 1]
+    assert list(kept.table["seed"]) == [0, 1, 2]
+    assert (kept.pixels([0, 1, 2])[0] == np.array(alone)).all()
 
 
 def test_nothing_of_the_test_split_is_kept(opened: tuple[TestClient, Path]) -> None:
