@@ -544,6 +544,35 @@ def test_a_room_that_was_left_before_it_was_ready_is_not_shown(browser: Chrome, 
     assert text_of(browser, "#message") == ""
 
 
+def test_an_address_that_leads_nowhere_is_said_in_words(browser: Chrome, server: Server) -> None:
+    browser.get(server.address)
+    browser.get(server.page("#paint/0123456789abcdef"))
+    wait_for(lambda: "There is no such set of patches or mammograms here" in text_of(browser, "#message"))
+    browser.execute_script(
+        "const into = document.querySelector('.paint select'); into.dispatchEvent(new Event('change'))"
+    )
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    assert text_of(browser, "#message") == ""
+    browser.get(server.page("#browse/%E0%A4%A"))
+    wait_for(lambda: len(all_of(browser, ".artifact")) == 3)
+    assert text_of(browser, "#message") == ""
+
+
+def test_facts_can_be_read_on_a_phone(browser: Chrome, server: Server) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 420, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
+    browser.get(server.address)
+    wait_for(lambda: all_of(browser, ".artifact"))
+    links = dict(
+        browser.execute_script("return [...document.querySelectorAll('.artifact b a')].map((a) => [a.text, a.href])")
+    )
+    browser.get(links["infillers/pasted"])
+    wait_for(lambda: all_of(browser, "dl dd"))
+    browser.execute_script("document.querySelector('dt').textContent = 'learned from, by train-classifier '.repeat(3)")
+    assert browser.execute_script("return document.querySelector('dd').clientWidth") > 150
+
+
 def test_no_reader_study_is_begun_where_nothing_was_painted(browser: Chrome, server: Server) -> None:
     browser.get(server.address)
     browser.get(server.page("#readers"))

@@ -17,9 +17,10 @@ from mammofill.ground.errors import BusyError
 from mammofill.ground.imaging import touches_border
 from mammofill.infilling import Infiller
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
+from mammofill.pairing.hole import HoleSettings
 from mammofill.patches import ExtractPatchesSettings, PatchSet, extract_patches
 from mammofill.phantom import PhantomSettings, write_phantoms
-from mammofill.synthesis import HandFill, hole_for, keep_painted, paint_by_hand
+from mammofill.synthesis import HandFill, hole_for, keep_painted, over_own, paint_by_hand, patch_of, refusal
 from mammofill.web.folder_index import words_of
 from mammofill.web.painting import MOST_WAITING, FillRequest, Painting, PaintQueue
 from mammofill.web.studio import Studio
@@ -132,6 +133,27 @@ def test_masks_are_looked_at_once_to_find_what_can_be_painted_into(
     assert [one["row"] for one in pages[0] + pages[1]] == np.flatnonzero(fits)[:20].tolist()
     assert pages[2] == pages[0]
     assert len(decoded) == len(set(decoded))
+
+
+def test_patches_are_offered_whose_lesion_the_infiller_can_paint_over(
+    opened: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, place = opened
+    monkeypatch.setattr(Infiller, "hole", HoleSettings("ellipse", share=1.0, plus_px=1.0))
+    ids, infiller, patches = ids_of(client), infiller_of(place), PatchSet.open(place / "patches")
+    address = f"/api/patches/{ids['patches']}/rows?whole=true&infiller={ids['infillers/pasted']}&count=100"
+    offered = {one["row"] for one in client.get(address).json()["rows"]}
+    lesions = {int(row) for name in ("benign", "malignant") for row in patches.rows(pathology=name)}
+    can = set()
+    for row in lesions:
+        patch = patch_of(patches, row)
+        if refusal(over_own(patch, infiller)[0], patch, infiller) is None:
+            can.add(row)
+    assert offered & lesions == can
+    assert 0 < len(can) < sum(not touches_border(mask) for mask in patches.masks(sorted(lesions)))
+    normal = {int(row) for row in patches.rows(pathology="normal")}
+    without = client.get(address.replace("infiller", "other")).json()["rows"]
+    assert offered & normal == {one["row"] for one in without} & normal
 
 
 def test_a_class_that_was_never_learned_is_not_painted(

@@ -125,6 +125,7 @@ def _browse(app: FastAPI, studio: Studio) -> None:
         origin: Word = "",
         patient: Word = "",
         whole: bool = False,
+        infiller: Word = "",
         offset: Annotated[int, Query(ge=0)] = 0,
         count: Annotated[int, Query(ge=0, le=PAGE)] = PAGE,
     ) -> dict[str, Any]:
@@ -132,8 +133,9 @@ def _browse(app: FastAPI, studio: Studio) -> None:
         wanted = {"split": split, "pathology": pathology, "origin": origin, "patient_id": patient}
         found = studio.chosen(patches, wanted)
         if whole:
+            painter = index.open(infiller, Infiller) if infiller else None
             with index.lock:
-                found = studio.whole(patches, found, offset + count)
+                found = studio.whole(patches, found, offset + count, painter)
         return {
             "all": len(found),
             "size_px": patches.size_px,

@@ -69,7 +69,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       look),
     make("section", {},
       make("div", { className: "bar" },
-        choice("infiller", infillers.map((one) => [one.id, one.place]), state.infiller, (id) => { state.infiller = id; chooseInfiller(); if (state.chosen) chooseWindow(...state.chosen); else if (state.laidOwn) layOwn(); else changed(); }),
+        choice("infiller", infillers.map((one) => [one.id, one.place]), state.infiller, (id) => { state.infiller = id; chooseInfiller(); if (!strip.hidden && state.tissue !== "normal") layStrip(turn); if (state.chosen) chooseWindow(...state.chosen); else if (state.laidOwn) layOwn(); else changed(); }),
         make("label", {}, "first seed", make("input", { type: "number", min: 0, value: 0, id: "seed", onchange: (event) => { state.seed = Number(event.target.value); } })),
         make("label", {}, "fills of each class", make("input", { type: "number", min: 1, max: 6, value: 3, id: "seeds", onchange: (event) => { state.seeds = Math.max(1, Math.min(6, Math.round(Number(event.target.value)))); event.target.value = state.seeds; } })),
         conditions, go, stop),
@@ -97,35 +97,42 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     const mine = await forget();
     if (mine !== turn) return;
     state.set = id;
-    const filmed = all.artifacts.find((one) => one.id === id).kind === "mammograms";
-    strip.hidden = tissues.hidden = filmed;
-    if (filmed) {
+    const into = [...sets, ...filmed].find((one) => one.id === id);
+    if (!into) throw new Error("There is no such set of patches or mammograms here (any more). Choose another to paint into.");
+    strip.hidden = tissues.hidden = into.kind === "mammograms";
+    if (into.kind === "mammograms") {
       await film.show(id);
       return;
     }
     film.hide();
     state.lender = id;
-    const wanted = { pathology: state.tissue, origin: "real", split: "train", whole: true, count: THUMBS };
-    const found = await askJson(`/api/patches/${id}/rows?${new URLSearchParams(wanted)}`);
+    const found = await layStrip(mine);
     if (mine !== turn) return;
     state.side = found.size_px;
-    strip.replaceChildren();
     if (!found.rows.length && row === undefined) {
       throw new Error(state.tissue === "normal"
         ? "This set has no normal patch of the train split, all of it breast. Choose tissue with a lesion, and paint over it."
-        : `This set has no ${state.tissue} patch of the train split with its lesion whole in it.`);
+        : `This set has no ${state.tissue} patch of the train split whose lesion this infiller could paint over as a whole.`);
     }
+    await choosePatch(row ?? found.rows[0].row);
+  }
+
+  // Patches to paint into: of those with lesions, the ones that the infiller could paint over.
+  async function layStrip(mine) {
+    const id = state.set, wanted = { pathology: state.tissue, origin: "real", split: "train", whole: true, infiller: state.infiller, count: THUMBS };
+    const found = await askJson(`/api/patches/${id}/rows?${new URLSearchParams(wanted)}`);
     const image = new Image();
-    image.src = `/api/patches/${id}/sheet?rows=${found.rows.map((one) => one.row).join(",")}`;
-    if (found.rows.length) await image.decode();
-    if (mine !== turn) return;
-    strip.replaceChildren(...found.rows.map((one, number) => {
+    if (found.rows.length) {
+      image.src = `/api/patches/${id}/sheet?rows=${found.rows.map((one) => one.row).join(",")}`;
+      await image.decode();
+    }
+    if (mine === turn) strip.replaceChildren(...found.rows.map((one, number) => {
       const thumb = make("canvas", { width: found.thumb_px, height: found.thumb_px });
       thumb.getContext("2d").drawImage(image, -(number % found.columns) * found.thumb_px, -Math.floor(number / found.columns) * found.thumb_px);
       return make("button", { "data-row": one.row, tabIndex: number ? -1 : 0, title: one.patch_id ?? "", "aria-label": `${one.pathology} patch of ${one.patient_id}`,
-        onclick: () => choosePatch(one.row) }, thumb);
+        "aria-pressed": String(one.row === state.row), onclick: () => choosePatch(one.row) }, thumb);
     }));
-    await choosePatch(row ?? found.rows[0].row);
+    return found;
   }
 
   async function forget() {
@@ -491,6 +498,6 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   addEventListener("keydown", escape);
 
   chooseInfiller();
-  if (first) await chooseSet(first, wantedRow === undefined ? undefined : Number(wantedRow));
+  if (first) await chooseSet(first, wantedRow === undefined ? undefined : Number(wantedRow)).catch(complain); // another can be chosen
   return () => { turn++; removeEventListener("keydown", escape); clearInterval(flicker); asking?.abort(); cancel(); film.close(); };
 }
