@@ -577,6 +577,7 @@ def test_no_reader_study_is_begun_where_nothing_was_painted(browser: Chrome, ser
     browser.get(server.address)
     browser.get(server.page("#readers"))
     wait_for(lambda: "No set of this folder was painted" in text_of(browser, "#room"))
+    assert f"--port {server.port}" in text_of(browser, "#room")
     assert browser.execute_script("return document.querySelector('.form .main').disabled")
 
 

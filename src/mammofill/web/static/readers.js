@@ -16,6 +16,8 @@ export async function readers(place, all) {
     make("h2", {}, "Reader studies"),
     make("p", { className: "faint" }, "Real and synthetic lesions, matched by class and size, without a word of who made them. Give each reader their own address; what they rate is kept at once."),
     studies,
+    make("p", { className: "faint" }, "The addresses hold as long as the port does: to close the studio and open it again while somebody reads, add ",
+      make("code", {}, `--port ${location.port}`), "."),
     make("h3", {}, "A new one"),
     synthetic ? "" : make("p", {}, "No set of this folder was painted: there is nothing yet to show to readers beside real lesions. Keep fills on the Paint page, or use mammofill synthesize."),
     make("div", { className: "form" },
