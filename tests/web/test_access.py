@@ -124,6 +124,18 @@ def test_masks_have_the_size_of_the_patch(inside: TestClient, mask: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [("guidance", "NaN"), ("guidance", "Infinity"), ("patches", r'"\ud800"'), ("facts", r'{"\ud800": 1}')],
+)
+def test_what_json_can_hold_and_not_give_back_is_refused(inside: TestClient, name: str, value: str) -> None:
+    fills = '[{"pathology": "benign", "seed": 1}]'
+    body = f'{{"row": 0, "mask": "", "infillers": ["x"], "fills": {fills}, "{name}": {value}}}'
+    answer = inside.post("/api/paint", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert ": Input should be" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/api/patches/{id}/raw/99999999",

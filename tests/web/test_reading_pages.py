@@ -205,6 +205,21 @@ def test_a_reader_may_read_and_nothing_else(study: ReaderStudy, tmp_path: Path) 
     assert client.post("/api/read/rating", json=given).status_code == 422
 
 
+def test_after_the_last_case_there_is_none(study: ReaderStudy, pairs: ReaderStudy, tmp_path: Path) -> None:
+    assert isinstance(pairs, PairStudy)
+    read_all(study, study.codes()[0], sharp=True)
+    for position in range(8):
+        pairs.choose(pairs.codes()[0], position, True, 1.0)
+    for of, past in ((study, 12), (pairs, 8)):
+        client, _ = client_of(Studio(tmp_path))
+        client.get(f"/read?code={of.codes()[0]}")
+        turn = client.get("/api/read/next").json()
+        assert turn["position"] == past
+        answer = client.get(f"/api/read/case/{past}", params={"tag": turn["tag"]})
+        assert answer.status_code == 400
+        assert "now. Load the page again." in answer.json()["error"]
+
+
 def test_a_page_of_one_reader_takes_no_answers_for_another(
     study: ReaderStudy, pairs: ReaderStudy, tmp_path: Path
 ) -> None:

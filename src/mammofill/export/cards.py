@@ -61,6 +61,8 @@ mammofill's method `{infiller.method}`. Outside of the hole a fill is its patch,
 
 ## How to use it
 
+    pip install mammofill
+
 ```python
 from mammofill.infilling import Infiller
 infiller = Infiller.open("{settings.name}")

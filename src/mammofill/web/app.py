@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from numpy.typing import NDArray
@@ -76,6 +77,12 @@ def _say_errors(app: FastAPI, studio: Studio) -> None:
         statuses = {BusyError: 429, SourceError: 404, AnotherReaderError: 409}
         status = next((one for kind, one in statuses.items() if isinstance(error, kind)), 400)
         return JSONResponse({"error": words_of(error, studio.index.folder)}, status)
+
+    @app.exception_handler(RequestValidationError)
+    def explain_request(_: Request, error: RequestValidationError) -> JSONResponse:
+        # Without what was sent: a number that is none, or half of a letter, could not be sent back.
+        words = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+        return JSONResponse({"error": words.encode(errors="replace").decode()}, 422)
 
 
 def _pages(app: FastAPI, studio: Studio) -> None:

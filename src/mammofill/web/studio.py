@@ -196,11 +196,11 @@ class Studio:
 
     def window(self, mammograms: MammogramSet, place: Place, infiller: Infiller) -> Patch:
         """Return a window, cut as the infiller's own patches were."""
-        with self.index.lock, self.unnamed(place.mammogram_id):
+        with self.index.lock, self.unnamed(place.mammogram_id, called="This mammogram"):
             return self.windows.cut(mammograms, place, windows_for(infiller))
 
     @contextmanager
-    def unnamed(self, *names: str) -> Iterator[None]:
+    def unnamed(self, *names: str, called: str = "This patch") -> Iterator[None]:
         """Take names that tell who a patient is out of what is refused, where patients are not to be named."""
         try:
             yield
@@ -209,7 +209,7 @@ class Studio:
                 raise
             words = str(error)
             for name in names:
-                words = words.replace(name, "It")
+                words = words.replace(f"Patch {name}", called).replace(name, called)
             raise type(error)(words) from None
 
     # ---- painting

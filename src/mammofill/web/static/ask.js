@@ -26,8 +26,7 @@ export const send = (address, body, signal) =>
 async function wordsOf(answer) {
   const text = await answer.text();
   try {
-    const said = JSON.parse(text);
-    return said.error ?? said.detail?.map((one) => `${one.loc.at(-1)}: ${one.msg}`).join("; ") ?? text;
+    return JSON.parse(text).error ?? text;
   } catch {
     return text || `The studio answered ${answer.status}.`;
   }

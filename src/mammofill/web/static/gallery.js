@@ -141,6 +141,7 @@ const labelOf = (one) => `${one.origin} ${one.pathology} patch of ${one.patient_
 // Level and width in gray values of 16 bits, each said beside its slider.
 export function windowOf(look, onchange) {
   const range = (name, least) => {
+    look[name] = Math.min(65535, Math.max(least, look[name]));
     const said = make("output", {}, words(Math.round(look[name])));
     const slider = make("input", { type: "range", min: least, max: 65535, step: 64, value: look[name], "aria-label": `${name}, in gray values of 16 bits`, oninput: () => {
       look[name] = Number(slider.value);

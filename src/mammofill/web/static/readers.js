@@ -73,7 +73,7 @@ async function analyse(one, place) {
     const found = await askJson(`${address}/analysis`);
     place.replaceChildren(
       make("pre", { tabIndex: 0, "aria-label": `analysis of ${one.name}` }, found.words),
-      found.roc ? make("figure", {},
+      found.roc ? make("figure", { className: "wide" },
         make("img", { className: "plot", src: `${address}/roc.svg`, alt: "ROC curves of each reader, for synthetic against real, and for malignant against benign among real and among synthetic lesions; their areas stand above" }),
         make("figcaption", {}, "ROC curve of each reader")) : "");
   } catch (error) {
