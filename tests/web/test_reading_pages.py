@@ -201,6 +201,7 @@ def test_a_reader_may_read_and_nothing_else(study: ReaderStudy, tmp_path: Path) 
     assert client.get("/api/read/case/3", params=params).status_code == 400  # not yet
     stranger, _ = client_of(Studio(tmp_path))
     assert stranger.get("/read?code=AAAAAAAAAAAA").status_code == 401
+    assert "the address that you were given" in client.get("/read?code=AAAAAAAAAAAA").text  # who reads already, too
     given = {"position": 0, "tag": tag_of(study.codes()[1], 0), "synthetic": 0, "malignant": 101, "seconds": 1}
     assert client.post("/api/read/rating", json=given).status_code == 422
 

@@ -88,7 +88,8 @@ class AccessControl:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         given = parse_qs(scope["query_string"].decode("latin-1"))
         entered = self._entrance(scope["path"], given)
-        refused = self._refused(scope, headers, entered is not None)
+        mistaken = scope["path"] == "/read" and "code" in given and entered is None
+        refused = self._refused(scope, headers, entered is not None, mistaken)
         if refused is not None:
             await _answer(send, *refused)
         elif entered is not None:
@@ -99,7 +100,7 @@ class AccessControl:
             scope["state"] = scope.get("state", {}) | {"reader": self._cookies(headers).get("reader")}
             await self._app(scope, receive, _with_headers(send))
 
-    def _refused(self, scope: Scope, headers: dict[str, str], enters: bool) -> tuple[int, str] | None:
+    def _refused(self, scope: Scope, headers: dict[str, str], enters: bool, mistaken: bool) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if host not in self._access.hosts:
             return 421, "This is not the address that the studio was opened under."
@@ -116,7 +117,8 @@ class AccessControl:
                 return 411, "A request that sends something must say how much."
             if int(length) > MOST_BYTES:
                 return 413, f"At most {MOST_BYTES} bytes may be sent at once."
-        if not enters and not self._may(scope["path"], headers):
+        # A code that nobody has must not open the page of whoever read last in the same browser.
+        if mistaken or (not enters and not self._may(scope["path"], headers)):
             if scope["path"].startswith(_READ_PATHS):
                 return 401, "Open the reading by the address that you were given, which ends in your code."
             return 401, "Open the studio by the address that it printed, which holds its token."
