@@ -409,7 +409,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     const { fills, painting } = work, { side } = state;
     for (let shown = 0; !work.stopped;) {
       const now = await askJson(`/api/paint/${painting}`);
-      for (; shown < now.done && !work.stopped; shown++) {
+      for (; shown < now.done && fills === state.fills; shown++) {
         const one = fills[shown];
         one.values = await sixteen(await ask(`/api/paint/${painting}/fill/${shown}`), side);
         one.tick.disabled = false;
