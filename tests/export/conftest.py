@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from painted import SIZE, painted
+from painted import SIZE, infiller_like, painted
 
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.patches import ExtractPatchesSettings, PatchSet, extract_patches
@@ -21,10 +21,11 @@ def mammograms(tmp_path_factory: pytest.TempPathFactory) -> MammogramSet:
 
 @pytest.fixture(scope="session")
 def fills(mammograms: MammogramSet) -> PatchSet:
-    """Two fills of each of three mammograms, the second over the first."""
+    """Two fills of a flow in each of three mammograms, the second over the first."""
     folder = mammograms.folder.parent
     patches = extract_patches(
         mammograms, folder / "patches", ExtractPatchesSettings(size_px=SIZE, stride_px=8, normal_margin_px=0)
     )
     train = patches.table.iloc[patches.rows(split="train", pathology="normal")]
-    return painted(patches, train.groupby("mammogram_id").head(1).index[:3].repeat(2), folder / "fills")
+    rows = train.groupby("mammogram_id").head(1).index[:3].repeat(2)
+    return painted(patches, rows, folder / "fills", infiller=infiller_like(folder / "flow", "flow"))

@@ -7,20 +7,32 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mammofill.ground.artifact import begin
+from mammofill.ground.artifact import Artifact, begin, read_manifest
 from mammofill.ground.imaging import encode_png
+from mammofill.infilling.settings import InfillerSettings
 from mammofill.patches import ExtractPatchesSettings, PatchSet, write_index, write_shard
 from mammofill.patches.patch_set import encode_patch
 
 SIZE = 32
 
 
-def painted(patches: PatchSet, rows: pd.Index, out: Path, bits: int = 16) -> PatchSet:
-    """Paint discs into patches, and keep them as `synthesize` does."""
+def infiller_like(out: Path, method: str) -> Artifact:
+    """Make what stands at an infiller's place and says its method; nothing of it is opened where fills are exported."""
+    settings = InfillerSettings(method=method)
+    with begin(out, kind="infiller", stage="train-infiller", settings=settings, seed=0, inputs={}) as work:
+        assert work is not None
+        (work.folder / "network.json").write_text(f'{{"method": "{method}"}}', encoding="utf-8")
+        work.finish({"benign": 1, "malignant": 1})
+    return Artifact(out, read_manifest(out))
+
+
+def painted(patches: PatchSet, rows: pd.Index, out: Path, bits: int = 16, infiller: Artifact | None = None) -> PatchSet:
+    """Paint discs into patches, and keep them as `synthesize` does, by an infiller or by one that was lost."""
+    inputs: dict[str, Artifact] = {"patches": patches} | ({"infiller": infiller} if infiller else {})
     place = np.hypot(*(np.indices((SIZE, SIZE)) - 15.5))
     mask, hole = place <= 5, place <= 9
     with begin(
-        out, kind="patches", stage="synthesize", settings=ExtractPatchesSettings(), seed=0, inputs={"patches": patches}
+        out, kind="patches", stage="synthesize", settings=ExtractPatchesSettings(), seed=0, inputs=inputs
     ) as work:
         assert work is not None
         made, images = [], []
@@ -39,7 +51,7 @@ def painted(patches: PatchSet, rows: pd.Index, out: Path, bits: int = 16) -> Pat
                     "context_patch_id": of_tissue["patch_id"],
                     "mask_donor_patient_id": of_tissue["patient_id"],
                     "seed": number,
-                    "infiller": "f" * 64,
+                    "infiller": infiller.manifest.fingerprint if infiller else "f" * 64,
                 }
             )
         count = len(made)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from painted import infiller_like, painted
 
 from mammofill import dicom
 from mammofill.export import DicomExport, ExportDicomSettings, export_dicom
@@ -71,10 +72,35 @@ def test_what_an_image_says(export: DicomExport, fills: PatchSet, mammograms: Ma
     assert list(image.ImageType) == ["DERIVED", "SECONDARY"]
     assert image.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
     assert image.ContributingEquipmentSequence[0].Manufacturer == "mammofill"
-    assert image.DerivationDescription.startswith("A benign mass was painted")
+    assert image.DerivationDescription.startswith("A benign mass was painted by a generative model")
     assert (image.BurnedInAnnotation, image.PatientIdentityRemoved) == ("NO", "YES")
     known = {*mammograms.mammograms["patient_id"]}
     assert not [patient for patient in known if patient in str(image) or patient in str(row["image"])]
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "code"),
+    [
+        ("copy-paste", "was pasted: it is a real lesion of a patient", "PASTED_LESION"),
+        ("texture", "without a lesion", "SHAM_LESION"),
+        (None, "method is not known: it may be a real lesion of a patient", "INSERTED_LESION"),
+    ],
+)
+def test_a_patients_lesion_is_not_called_a_generative_models(
+    fills: PatchSet, tmp_path: Path, method: str | None, words: str, code: str
+) -> None:
+    patches = PatchSet.open(fills.folder.parent / "patches")
+    infiller = infiller_like(tmp_path / "infiller", method) if method else None
+    rows = patches.rows(split="train", pathology="normal")[:1]
+    pasted = painted(patches, patches.table.index[rows], tmp_path / "pasted", infiller=infiller)
+    export = export_dicom(pasted, tmp_path / "out")
+    image = pydicom.dcmread(export.folder / "images" / "00001.dcm")
+    assert words in image.DerivationDescription
+    (item,) = image.DerivationCodeSequence
+    assert (item.get("CodeValue") or item.LongCodeValue) == code
+    assert "enerative" not in str(image)
+    segment = pydicom.dcmread(export.folder / "segmentations" / "00001.dcm").SegmentSequence[0]
+    assert "Synthetic" not in segment.SegmentLabel
 
 
 def test_the_same_command_writes_the_same_bytes(export: DicomExport, fills: PatchSet, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "infilling"))
 
 
+from painted import infiller_like, painted
 from toy_infilling import World, make_world
 
 from mammofill.export import ExportInfillerSettings, ExportPatchesSettings, export_infiller, export_patches
@@ -93,9 +94,32 @@ def test_a_name_that_python_cannot_import_is_refused() -> None:
 def test_a_data_set_says_that_it_is_synthetic(fills: PatchSet, tmp_path: Path) -> None:
     made = export_patches(fills, tmp_path / "out", ExportPatchesSettings(licence="CC-BY-4.0"))
     assert made.card.startswith('---\nlicense: "cc-by-4.0"')
-    assert "**All lesions are synthetic**" in made.card
+    assert "**All lesions are synthetic.**" in made.card
+    assert "nobody's lesion" in made.card
     assert "6 patches of 32 x 32 px" in made.card
     assert (made.folder / "data" / "patches-00000.parquet").read_bytes() == fills.shards[0].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("copy-paste", "**All lesions are real ones of patients, pasted into other tissue.**"),
+        ("texture", "**All are shams"),
+        (None, "is no longer at its place: it is not known whether they are synthetic, or real ones"),
+    ],
+)
+def test_a_card_does_not_call_a_patients_lesion_nobodys(
+    fills: PatchSet, tmp_path: Path, method: str | None, words: str
+) -> None:
+    patches = PatchSet.open(fills.folder.parent / "patches")
+    infiller = infiller_like(tmp_path / "infiller", method) if method else None
+    pasted = painted(patches, patches.table.index[:2], tmp_path / "pasted", infiller=infiller)
+    card = export_patches(pasted, tmp_path / "out", ExportPatchesSettings()).card
+    assert words in card
+    assert "nobody's" not in card
+    assert "are synthetic**" not in card
+    assert f"({method or 'method not known'})" in card
+    assert "it may be handed out only as far as that may be" in card
 
 
 def test_a_set_with_real_patches_is_refused(fills: PatchSet, tmp_path: Path) -> None:

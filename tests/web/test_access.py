@@ -34,7 +34,8 @@ def test_nothing_is_shown_without_the_token(studio: Studio, path: str) -> None:
     client, _ = client_of(studio)
     answer = client.get(path)
     assert answer.status_code == 401
-    assert "Open the studio by the address that it printed" in answer.text
+    whose = "reading by the address that you were given" if "read" in path else "studio by the address that it printed"
+    assert f"Open the {whose}" in answer.text
 
 
 @pytest.mark.parametrize("token", ["", "x", "x" * 43, "ä"])
@@ -123,6 +124,18 @@ def test_masks_have_the_size_of_the_patch(inside: TestClient, mask: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [("guidance", "NaN"), ("guidance", "Infinity"), ("patches", r'"\ud800"'), ("facts", r'{"\ud800": 1}')],
+)
+def test_what_json_can_hold_and_not_give_back_is_refused(inside: TestClient, name: str, value: str) -> None:
+    fills = '[{"pathology": "benign", "seed": 1}]'
+    body = f'{{"row": 0, "mask": "", "infillers": ["x"], "fills": {fills}, "{name}": {value}}}'
+    answer = inside.post("/api/paint", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert ": Input should be" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/api/patches/{id}/raw/99999999",
@@ -169,7 +182,11 @@ def test_pages_have_no_inline_script_and_no_address_elsewhere() -> None:
 
 def test_the_cookie_stays_with_the_page(studio: Studio) -> None:
     client, access = client_of(studio)
-    cookie = client.get(f"/?token={access.token}", follow_redirects=False).headers["set-cookie"]
+    answer = client.get(f"/?token={access.token}", follow_redirects=False)
+    assert answer.status_code == 200  # no redirect: that would be made in the name of the page before
+    assert 'content="0; url=/"' in answer.text
+    assert access.token not in answer.text
+    cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
     assert cookie.startswith("mammofill-8765=")

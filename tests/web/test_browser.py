@@ -10,9 +10,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,6 +146,33 @@ def test_a_lesion_is_drawn_painted_and_kept(browser: Chrome, server: Server) -> 
     assert (kept.pixels([0])[0][0] == paint_by_hand(infiller_of(server.folder), patches, fill)).all()
 
 
+def test_an_address_that_is_clicked_on_another_page_opens_and_is_loaded_again(
+    browser: Chrome, server: Server, tmp_path: Path
+) -> None:
+    """As on a mail's page. A page of another host is foreign to browsers, one of another port of the host is near."""
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    (pages / "mail.html").write_text(f'<a href="{server.address}">here</a>', encoding="utf-8")
+    handler = partial(QuietHandler, directory=pages)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as elsewhere:
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        for host in ("localhost", "127.0.0.1"):
+            browser.delete_all_cookies()
+            browser.get(f"http://{host}:{elsewhere.server_port}/mail.html")
+            all_of(browser, "a")[0].click()
+            wait_for(lambda: len(all_of(browser, ".artifact")) == 3)
+            assert browser.current_url == server.page("")
+            browser.refresh()
+            wait_for(lambda: len(all_of(browser, ".artifact")) == 3)
+        elsewhere.shutdown()
+    assert [one for one in complaints(browser) if server.page("") in one["message"]] == []
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 def test_a_window_of_a_mammogram_is_chosen_painted_and_kept(browser: Chrome, server: Server, tmp_path: Path) -> None:
     write_phantoms(tmp_path / "films", PhantomSettings(patients=5, height_px=300, width_px=200), seed=3)
     ingest(tmp_path / "films", server.folder / "mammograms", IngestSettings(height_px=300, split="auto"))
@@ -236,6 +266,97 @@ def test_a_painting_is_cancelled(browser: Chrome, server: Server) -> None:
     wait_for(lambda: browser.execute_script("return document.getElementById('stop').hidden"))
     assert browser.execute_script("return document.getElementById('message').hidden")
     assert complaints(browser) == []
+
+
+HOLD = """
+    const asked = window.fetch, held = [];
+    window.sent = [];
+    window.fetch = (...given) => {
+        const name = `${given[1]?.method ?? "GET"} ${given[0]}`;
+        window.sent.push(name);
+        if (!new RegExp(arguments[0]).test(name)) return asked(...given);
+        return new Promise((answer) => held.push(() => answer(asked(...given))));
+    };
+    window.letGo = () => { window.fetch = asked; for (const go of held) go(); };"""
+"""Requests that match wait, as if the studio were slow, until they are let go; `sent` is all that was asked."""
+
+
+def painting_page(browser: Chrome, server: Server) -> None:
+    """Open the Paint page with an outline on the first patch."""
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    browser.execute_script("document.getElementById('benign-outline').click()")
+    wait_for(lambda: "will be repainted" in text_of(browser, ".verdict"))
+
+
+def chosen(browser: Chrome, number: int) -> None:
+    browser.execute_script("document.querySelectorAll('.strip button')[arguments[0]].click()", number)
+
+
+def test_the_patch_that_was_chosen_last_is_the_one_that_is_shown(browser: Chrome, server: Server) -> None:
+    shown = "return document.querySelector('.stage canvas').toDataURL()"
+    painting_page(browser, server)
+    first = browser.execute_script(shown)
+    chosen(browser, 2)
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    last = browser.execute_script(shown)
+    chosen(browser, 0)
+    wait_for(lambda: browser.execute_script(shown) == first)
+    row = browser.execute_script("return document.querySelectorAll('.strip button')[1].dataset.row")
+    browser.execute_script(HOLD, f"raw/{row}$")
+    chosen(browser, 1)
+    wait_for(lambda: browser.execute_script("return window.sent.some((one) => one.includes('/raw/'))"))
+    chosen(browser, 2)
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    browser.execute_async_script("window.letGo(); setTimeout(arguments[0], 1000)")
+    assert browser.execute_script(shown) == last
+
+
+def test_nothing_else_is_painted_meanwhile(browser: Chrome, server: Server) -> None:
+    painting_page(browser, server)
+    browser.execute_script(HOLD, "GET /api/paint/")
+    browser.execute_script("document.getElementById('go').click()")
+    wait_for(lambda: all_of(browser, ".fill"))
+    verdict = text_of(browser, ".verdict")
+    browser.execute_script("document.getElementById('malignant-outline').click()")
+    wait_for(lambda: text_of(browser, ".verdict") != verdict)
+    assert browser.execute_script("return document.getElementById('go').disabled")
+    assert not browser.execute_script("return document.getElementById('stop').hidden")
+    browser.execute_script("window.letGo()")
+    wait_for(lambda: len(all_of(browser, ".fill input:not(:disabled)")) == 6)
+    wait_for(lambda: not browser.execute_script("return document.getElementById('go').disabled"))
+    assert "not painted" not in text_of(browser, ".fills")
+    assert complaints(browser) == []
+
+
+def test_a_painting_is_cancelled_before_the_studio_has_answered(browser: Chrome, server: Server) -> None:
+    painting_page(browser, server)
+    browser.execute_script(HOLD, "POST /api/paint$")
+    browser.execute_script("document.getElementById('go').click()")
+    wait_for(lambda: browser.execute_script("return window.sent.includes('POST /api/paint')"))
+    browser.execute_script("document.getElementById('stop').click()")
+    browser.execute_script(
+        "window.letGo(); const asked = window.fetch;"
+        "window.fetch = (...given) => { window.sent.push(given[1]?.method); return asked(...given); }"
+    )
+    wait_for(lambda: browser.execute_script("return document.getElementById('stop').hidden"))
+    assert browser.execute_script("return window.sent.includes('DELETE')")
+    assert all_of(browser, ".fill") == []
+    assert not browser.execute_script("return document.getElementById('go').disabled")
+    assert complaints(browser) == []
+
+
+def test_fills_that_are_gone_are_not_kept(browser: Chrome, server: Server) -> None:
+    painting_page(browser, server)
+    browser.execute_script("document.getElementById('go').click()")
+    wait_for(lambda: len(all_of(browser, ".fill input:not(:disabled)")) == 6)
+    browser.execute_script("document.querySelector('.fill input').click()")
+    assert text_of(browser, "#keep") == "Keep 1"
+    chosen(browser, 1)
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    assert text_of(browser, "#keep") == "Keep"
+    assert browser.execute_script("return document.getElementById('keep').disabled")
 
 
 def test_a_mask_off_the_tissue_is_refused_with_the_reason(browser: Chrome, server: Server) -> None:
@@ -381,6 +502,28 @@ def test_a_reader_reads_through_a_reload_and_a_killed_server(browser: Chrome, se
     assert [tuple(table.loc[number, ["synthetic", "malignant"]]) for number in order] == given
 
 
+def test_two_readers_in_tabs_of_one_browser_do_not_answer_for_each_other(
+    browser: Chrome, server: Server, tmp_path: Path
+) -> None:
+    patches = PatchSet.open(server.folder / "patches")
+    fills = [HandFill(f"train-normal-{number}", a_disc(), name, 0) for number, name in enumerate(CLASSES[1:])]
+    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
+    settings = ReaderStudySettings(cases=1, readers=2)
+    study = make_reader_study(patches, painted, server.folder / "us.readers.sqlite", settings)
+    for number, code in enumerate(study.codes(), start=1):
+        if number == 2:
+            browser.switch_to.new_window("tab")
+        browser.get(server.page(f"read?code={code}"))
+        wait_for(lambda: "Real or synthetic?" in text_of(browser, "#asked"))
+        assert text_of(browser, "#reader") == f"Reader {number}"
+    browser.switch_to.window(browser.window_handles[0])
+    type_in(browser, "11\n")
+    wait_for(lambda: "Benign or malignant?" in text_of(browser, "#asked"))
+    type_in(browser, "22\n")
+    wait_for(lambda: "the address of another was opened in this browser" in text_of(browser, "#message"))
+    assert len(study.ratings()) == 0
+
+
 def test_a_room_that_was_left_before_it_was_ready_is_not_shown(browser: Chrome, server: Server) -> None:
     browser.get(server.address)
     wait_for(lambda: all_of(browser, ".artifact"))
@@ -399,6 +542,43 @@ def test_a_room_that_was_left_before_it_was_ready_is_not_shown(browser: Chrome, 
     browser.execute_async_script("goOn(); setTimeout(arguments[0], 1000)")
     assert "Reader studies" in text_of(browser, "#room")
     assert text_of(browser, "#message") == ""
+
+
+def test_an_address_that_leads_nowhere_is_said_in_words(browser: Chrome, server: Server) -> None:
+    browser.get(server.address)
+    browser.get(server.page("#paint/0123456789abcdef"))
+    wait_for(lambda: "There is no such set of patches or mammograms here" in text_of(browser, "#message"))
+    browser.execute_script(
+        "const into = document.querySelector('.paint select'); into.dispatchEvent(new Event('change'))"
+    )
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    assert text_of(browser, "#message") == ""
+    browser.get(server.page("#browse/%E0%A4%A"))
+    wait_for(lambda: len(all_of(browser, ".artifact")) == 3)
+    assert text_of(browser, "#message") == ""
+
+
+def test_facts_can_be_read_on_a_phone(browser: Chrome, server: Server) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 420, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
+    browser.get(server.address)
+    wait_for(lambda: all_of(browser, ".artifact"))
+    links = dict(
+        browser.execute_script("return [...document.querySelectorAll('.artifact b a')].map((a) => [a.text, a.href])")
+    )
+    browser.get(links["infillers/pasted"])
+    wait_for(lambda: all_of(browser, "dl dd"))
+    browser.execute_script("document.querySelector('dt').textContent = 'learned from, by train-classifier '.repeat(3)")
+    assert browser.execute_script("return document.querySelector('dd').clientWidth") > 150
+
+
+def test_no_reader_study_is_begun_where_nothing_was_painted(browser: Chrome, server: Server) -> None:
+    browser.get(server.address)
+    browser.get(server.page("#readers"))
+    wait_for(lambda: "No set of this folder was painted" in text_of(browser, "#room"))
+    assert f"--port {server.port}" in text_of(browser, "#room")
+    assert browser.execute_script("return document.querySelector('.form .main').disabled")
 
 
 def test_the_analysis_is_shown_once_readers_are_done(browser: Chrome, server: Server, tmp_path: Path) -> None:

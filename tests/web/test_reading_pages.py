@@ -26,7 +26,11 @@ from mammofill.readers import (
 )
 from mammofill.readers.make import as_shown
 from mammofill.synthesis import HandFill, keep_painted, over_own, patch_of
+from mammofill.web.app import _tag as tag_of
 from mammofill.web.studio import Studio
+
+TOLD = {"position", "cases", "side", "kind", "reader", "tag"}
+"""What a reader is told of a case; nothing of them depends on who made it, nor on what was answered."""
 
 
 @pytest.fixture(scope="session")
@@ -113,12 +117,13 @@ def test_nothing_that_a_reader_gets_tells_who_made_a_case(study: ReaderStudy, tm
     seen = []
     for position in range(12):
         turn = client.get("/api/read/next").json()
-        assert turn == {"position": position, "cases": 12, "side": SIZE_PX, "kind": "ratings"}
-        case = client.get(f"/api/read/case/{position}")
+        tag = turn.pop("tag")
+        assert turn == {"position": position, "cases": 12, "side": SIZE_PX, "kind": "ratings", "reader": 1}
+        case = client.get(f"/api/read/case/{position}", params={"tag": tag})
         values = np.frombuffer(case.content, np.uint8)
         seen.append((len(case.content), values.min(), values.max(), sorted(case.headers)))
-        given = {"position": position, "synthetic": 40, "malignant": 60, "seconds": 2.0}
-        assert set(client.post("/api/read/rating", json=given).json()) == {"position", "cases", "side", "kind"}
+        given = {"position": position, "tag": tag, "synthetic": 40, "malignant": 60, "seconds": 2.0}
+        assert set(client.post("/api/read/rating", json=given).json()) == TOLD
     assert all(one == (SIZE_PX**2, 0, 255, seen[0][3]) for one in seen)
 
 
@@ -150,15 +155,16 @@ def test_nothing_that_a_reader_gets_tells_which_of_two_is_real(pairs: ReaderStud
     seen, answers = [], []
     for position in range(8):
         turn = client.get("/api/read/next").json()
-        assert turn == {"position": position, "cases": 8, "side": SIZE_PX, "kind": "pairs"}
-        case = client.get(f"/api/read/case/{position}")
+        tag = turn.pop("tag")
+        assert turn == {"position": position, "cases": 8, "side": SIZE_PX, "kind": "pairs", "reader": 1}
+        case = client.get(f"/api/read/case/{position}", params={"tag": tag})
         values = np.frombuffer(case.content, np.uint8).reshape(2, -1)
         seen.append((case.headers["content-length"], *values.min(axis=1), *values.max(axis=1), sorted(case.headers)))
-        given = {"position": position, "left": position % 2 == 0, "seconds": 2.0}
+        given = {"position": position, "tag": tag, "left": position % 2 == 0, "seconds": 2.0}
         answers.append(client.post("/api/read/choice", json=given))
     assert all(one == (str(2 * SIZE_PX**2), 0, 0, 255, 255, seen[0][5]) for one in seen)
-    assert all(set(one.json()) == {"position", "cases", "side", "kind"} for one in answers)  # not whether it was right
-    rating = {"position": 0, "synthetic": 4, "malignant": 4, "seconds": 1}
+    assert all(set(one.json()) == TOLD for one in answers)  # not whether it was right
+    rating = {"position": 0, "tag": tag_of(pairs.codes()[0], 0), "synthetic": 4, "malignant": 4, "seconds": 1}
     assert "takes no ratings" in client.post("/api/read/rating", json=rating).json()["error"]
 
 
@@ -191,11 +197,52 @@ def test_a_reader_may_read_and_nothing_else(study: ReaderStudy, tmp_path: Path) 
     client.get(f"/read?code={study.codes()[1]}")
     for path in ("/", "/api/artifacts", "/api/studies", "/api/infillers", "/artifact/x/y.png"):
         assert client.get(path).status_code == 401
-    assert client.get("/api/read/case/3").status_code == 400  # not yet
+    params = {"tag": tag_of(study.codes()[1], 3)}
+    assert client.get("/api/read/case/3", params=params).status_code == 400  # not yet
     stranger, _ = client_of(Studio(tmp_path))
     assert stranger.get("/read?code=AAAAAAAAAAAA").status_code == 401
-    given = {"position": 0, "synthetic": 0, "malignant": 101, "seconds": 1}
+    assert "the address that you were given" in client.get("/read?code=AAAAAAAAAAAA").text  # who reads already, too
+    given = {"position": 0, "tag": tag_of(study.codes()[1], 0), "synthetic": 0, "malignant": 101, "seconds": 1}
     assert client.post("/api/read/rating", json=given).status_code == 422
+
+
+def test_after_the_last_case_there_is_none(study: ReaderStudy, pairs: ReaderStudy, tmp_path: Path) -> None:
+    assert isinstance(pairs, PairStudy)
+    read_all(study, study.codes()[0], sharp=True)
+    for position in range(8):
+        pairs.choose(pairs.codes()[0], position, True, 1.0)
+    for of, past in ((study, 12), (pairs, 8)):
+        client, _ = client_of(Studio(tmp_path))
+        client.get(f"/read?code={of.codes()[0]}")
+        turn = client.get("/api/read/next").json()
+        assert turn["position"] == past
+        answer = client.get(f"/api/read/case/{past}", params={"tag": turn["tag"]})
+        assert answer.status_code == 400
+        assert "now. Load the page again." in answer.json()["error"]
+
+
+def test_a_page_of_one_reader_takes_no_answers_for_another(
+    study: ReaderStudy, pairs: ReaderStudy, tmp_path: Path
+) -> None:
+    """All tabs of a browser share its cookies, and so the address that was opened last says who reads."""
+    for of, path, answer in (
+        (study, "rating", {"synthetic": 40, "malignant": 60}),
+        (pairs, "choice", {"left": True}),
+    ):
+        client, _ = client_of(Studio(tmp_path))
+        client.get(f"/read?code={of.codes()[1]}")
+        turn = client.get("/api/read/next").json()
+        client.get(f"/read?code={of.codes()[2]}")
+        assert client.get("/api/read/next").json()["reader"] == 3
+        given = {"position": turn["position"], "tag": turn["tag"], "seconds": 1.0} | answer
+        refused = client.post(f"/api/read/{path}", json=given)
+        assert refused.status_code == 409
+        assert "the address of another was opened in this browser since" in refused.json()["error"]
+        assert client.get("/api/read/case/0", params={"tag": turn["tag"]}).status_code == 409
+        assert [one["rated"] for one in of.progress()["readers"]] == [0, 0, 0]
+        client.get(f"/read?code={of.codes()[1]}")
+        assert client.post(f"/api/read/{path}", json=given).json()["position"] == 1
+        assert [one["rated"] for one in of.progress()["readers"]] == [0, 1, 0]
 
 
 def test_ratings_are_resumed_given_twice_and_never_changed(study: ReaderStudy) -> None:
@@ -328,6 +375,32 @@ def test_too_few_patients_are_said(folder: Path, painted: PatchSet, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
+def test_studies_of_one_name_in_the_folder_and_its_studio_hide_no_other(
+    study: ReaderStudy, folder: Path, painted: PatchSet
+) -> None:
+    place = study.path.parent / "studio" / study.path.name
+    other = make_reader_study(PatchSet.open(folder / "patches"), painted, place, ReaderStudySettings(cases=2))
+    client, access = client_of(Studio(study.path.parent))
+    for code in (study.codes()[0], other.codes()[0]):
+        assert client.get(f"/read?code={code}").status_code == 200
+        assert client.get("/api/read/next").json()["position"] == 0
+    client.get(f"/?token={access.token}")
+    assert [(one["name"], one["cases"]) for one in client.get("/api/studies").json()] == [("s", 12), ("studio/s", 8)]
+    read_all(other, other.codes()[0], sharp=True)
+    assert "8 cases" in client.get("/api/studies/studio%2Fs/analysis").json()["words"]
+
+
+def test_a_set_without_a_lesion_of_a_class_or_without_fills_is_said(
+    folder: Path, painted: PatchSet, tmp_path: Path
+) -> None:
+    patches = PatchSet.open(folder / "patches")
+    fills = [HandFill(f"train-normal-{number}", a_disc(), "malignant", number) for number in range(3)]
+    one_class = keep_painted(infiller_of(folder), patches, fills, tmp_path / "one-class")
+    for real, synthetic in ((patches, patches), (patches, one_class), (painted, painted)):
+        with pytest.raises(TooFewError, match="1 benign cases of each origin are asked for, .* only 0"):
+            make_reader_study(real, synthetic, tmp_path / "x.readers.sqlite", ReaderStudySettings(cases=1))
+
+
 def test_another_file_is_no_study(tmp_path: Path) -> None:
     (tmp_path / "x.readers.sqlite").write_bytes(b"something else" * 100)
     with pytest.raises(DamagedError, match="is no reader study"):
@@ -347,4 +420,6 @@ def test_studies_are_made_on_the_page_too(folder: Path, painted: PatchSet, tmp_p
     made = client.post("/api/studies", json=asked).json()
     assert made["cases"] == 8
     assert client.get("/api/studies").json() == [made]
+    assert made["name"] == "studio/us"
+    assert client.get("/api/studies/studio%2Fus/analysis").status_code == 400  # nobody has rated, but it is found
     assert client.get(f"/read?code={made['readers'][1]['code']}", headers={"host": HOST}).status_code == 200

@@ -12,11 +12,15 @@ from starlette.testclient import TestClient
 from toy_studio import SIZE_PX, a_disc, client_of, infiller_of, packed
 
 from mammofill.classifier import TrainClassifierSettings, train_classifier
+from mammofill.experiment.listing import listing
 from mammofill.ground.errors import BusyError
 from mammofill.ground.imaging import touches_border
 from mammofill.infilling import Infiller
-from mammofill.patches import PatchSet
-from mammofill.synthesis import HandFill, hole_for, paint_by_hand
+from mammofill.mammograms import IngestSettings, MammogramSet, ingest
+from mammofill.pairing.hole import HoleSettings
+from mammofill.patches import ExtractPatchesSettings, PatchSet, extract_patches
+from mammofill.phantom import PhantomSettings, write_phantoms
+from mammofill.synthesis import HandFill, hole_for, keep_painted, over_own, paint_by_hand, patch_of, refusal
 from mammofill.web.folder_index import words_of
 from mammofill.web.painting import MOST_WAITING, FillRequest, Painting, PaintQueue
 from mammofill.web.studio import Studio
@@ -65,6 +69,32 @@ def test_artifacts_are_listed_with_their_state_and_lineage(opened: tuple[TestCli
     assert pairs == {"role": "pairs", "path": "pairs", "id": None, "note": "no longer there"}
 
 
+def test_what_was_made_from_a_collection_that_is_an_artifact_is_not_called_changed(tmp_path: Path) -> None:
+    """Of a collection's folder no fingerprint is recorded, also where mammofill made it, as practice images."""
+    settings = PhantomSettings(patients=5, height_px=150, width_px=100)
+    write_phantoms(tmp_path / "practice", settings, seed=1)
+    ingest(tmp_path / "practice", tmp_path / "mammograms", IngestSettings(height_px=150, split="auto"))
+    client, access = client_of(Studio(tmp_path))
+    client.get(f"/?token={access.token}")
+
+    def source() -> dict[str, Any]:
+        found = {one["place"]: one for one in client.get("/api/artifacts").json()["artifacts"]}
+        (record,) = found["mammograms"]["inputs"]
+        return dict(record)
+
+    assert source()["id"] == ids_of(client)["practice"]
+    assert source()["note"] == ""
+    assert "from source ../practice\n" in listing(tmp_path) + "\n"
+    extract_patches(
+        MammogramSet.open(tmp_path / "mammograms"), tmp_path / "patches", ExtractPatchesSettings(size_px=32)
+    )
+    shutil.rmtree(tmp_path / "mammograms")
+    ingest(tmp_path / "practice", tmp_path / "mammograms", IngestSettings(height_px=140, split="auto"))
+    assert "from mammograms ../mammograms (another one by now)" in listing(tmp_path)
+    found = {one["place"]: one for one in client.get("/api/artifacts").json()["artifacts"]}
+    assert found["patches"]["inputs"][0]["note"] == "another one by now"
+
+
 def test_a_reader_study_that_cannot_be_read_hides_no_other(opened: tuple[TestClient, Path]) -> None:
     client, place = opened
     (place / "torn.readers.sqlite").write_text("no database")
@@ -103,6 +133,27 @@ def test_masks_are_looked_at_once_to_find_what_can_be_painted_into(
     assert [one["row"] for one in pages[0] + pages[1]] == np.flatnonzero(fits)[:20].tolist()
     assert pages[2] == pages[0]
     assert len(decoded) == len(set(decoded))
+
+
+def test_patches_are_offered_whose_lesion_the_infiller_can_paint_over(
+    opened: tuple[TestClient, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, place = opened
+    monkeypatch.setattr(Infiller, "hole", HoleSettings("ellipse", share=1.0, plus_px=1.0))
+    ids, infiller, patches = ids_of(client), infiller_of(place), PatchSet.open(place / "patches")
+    address = f"/api/patches/{ids['patches']}/rows?whole=true&infiller={ids['infillers/pasted']}&count=100"
+    offered = {one["row"] for one in client.get(address).json()["rows"]}
+    lesions = {int(row) for name in ("benign", "malignant") for row in patches.rows(pathology=name)}
+    can = set()
+    for row in lesions:
+        patch = patch_of(patches, row)
+        if refusal(over_own(patch, infiller)[0], patch, infiller) is None:
+            can.add(row)
+    assert offered & lesions == can
+    assert 0 < len(can) < sum(not touches_border(mask) for mask in patches.masks(sorted(lesions)))
+    normal = {int(row) for row in patches.rows(pathology="normal")}
+    without = client.get(address.replace("infiller", "other")).json()["rows"]
+    assert offered & normal == {one["row"] for one in without} & normal
 
 
 def test_a_class_that_was_never_learned_is_not_painted(
@@ -222,6 +273,27 @@ def test_what_is_kept_is_learned_from_like_any_other_set(opened: tuple[TestClien
     settings = TrainClassifierSettings(network="shallow-cnn", weights="none", input_px=32, epochs=1)
     trained = train_classifier([patches, kept], place / "classifier", settings)
     assert "patient-train-normal-0" in trained.manifest.learned_patients()
+
+
+def test_fills_of_a_patch_are_kept_together_and_in_the_order_asked_for(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network paints as many at once as fit into a batch, which costs as much as one."""
+    infiller, patches = infiller_of(folder), PatchSet.open(folder / "patches")
+    fills = [HandFill(f"train-normal-{number % 2}", a_disc(radius=4 + number), "benign", number) for number in range(3)]
+    alone = [paint_by_hand(infiller, patches, fill) for fill in fills]
+    painted_at_once = []
+
+    def counted(self: Infiller, images: np.ndarray, *given: Any, **settings: Any) -> np.ndarray:
+        painted_at_once.append(len(images))
+        return infill(self, images, *given, **settings)
+
+    infill = Infiller.infill
+    monkeypatch.setattr(Infiller, "infill", counted)
+    kept = keep_painted(infiller, patches, fills, tmp_path / "kept")
+    assert painted_at_once == [2, 1]
+    assert list(kept.table["seed"]) == [0, 1, 2]
+    assert (kept.pixels([0, 1, 2])[0] == np.array(alone)).all()
 
 
 def test_nothing_of_the_test_split_is_kept(opened: tuple[TestClient, Path]) -> None:

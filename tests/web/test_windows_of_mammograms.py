@@ -138,6 +138,8 @@ def test_patients_are_not_named_to_other_machines_where_a_window_is_refused(film
         answer = client.get(f"/api/mammograms/{ids['mammograms']}/{number}/window", params=params)
         assert answer.status_code == 200
         assert name not in answer.text
+        refused = answer.json()["refused"]
+        assert not refused or refused.startswith("This mammogram")
 
 
 def painting(client: TestClient, filmed: Path, pathology: str = "normal", split: str = "train") -> dict[str, Any]:

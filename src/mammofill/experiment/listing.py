@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mammofill.experiment.stages import all_stages, find
-from mammofill.ground.artifact import MANIFEST_NAME, PARTIAL, Artifact, Manifest, holder_of, read_manifest, read_plan
+from mammofill.ground.artifact import (
+    MANIFEST_NAME,
+    PARTIAL,
+    Artifact,
+    InputRecord,
+    Manifest,
+    holder_of,
+    read_manifest,
+    read_plan,
+)
 from mammofill.ground.errors import MammofillError, SourceError
 from mammofill.ground.file_names import as_url
 from mammofill.ground.progress import in_words
@@ -119,7 +128,14 @@ def _inputs(place: Path, manifest: Manifest) -> Iterator[str]:
             yield words  # whether it is still there, its store is not asked
         elif not there.exists():
             yield f"{words} (no longer there)"
-        elif (there / MANIFEST_NAME).is_file() and read_manifest(there).fingerprint != record.fingerprint:
+        elif _is_another(there, record):
             yield f"{words} (another one by now)"
         else:
             yield words
+
+
+def _is_another(there: Path, record: InputRecord) -> bool:
+    """Say whether another artifact lies there by now; of a collection's folder no fingerprint is recorded."""
+    if not record.fingerprint or not (there / MANIFEST_NAME).is_file():
+        return False
+    return read_manifest(there).fingerprint != record.fingerprint

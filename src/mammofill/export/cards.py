@@ -10,6 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
+from mammofill.export.painted_how import methods_of, painted_how
 from mammofill.export.settings import ExportInfillerSettings, ExportPatchesSettings
 from mammofill.ground.artifact import Artifact, Manifest, upstream
 from mammofill.infilling import Infiller
@@ -17,12 +20,19 @@ from mammofill.patches import PatchSet
 
 TO_FILL = "[to be filled in]"
 
-_NOT_FOR_CARE = (
-    "Not a medical device: nothing here is for diagnosis, and what it paints is nobody's lesion.",
+_NOT_FOR_CARE = "Not a medical device: nothing here is for diagnosis"
+_LEARNED = (
+    f"{_NOT_FOR_CARE}, and what it paints is nobody's lesion.",
     "What it paints is as varied as the patients that it learned from, and no more; rare kinds of lesions are missing.",
     "An infiller can remember patients. That it does not was not proved: see the judgement's measures of variety.",
     "Test a classifier on real patients only, and on none of those named in artifact.json.",
 )
+_NOT_LEARNED = (
+    f"{_NOT_FOR_CARE}.",
+    "A lesion that was pasted is a piece of a patient's mammogram: it may be handed out only as far as that may be.",
+    "Whose lesion was pasted is not in the table. Test a classifier on none of the patients named in artifact.json.",
+)
+"""Of fills that are not all a trained network's, or not known to be."""
 
 
 def model_card(infiller: Infiller, settings: ExportInfillerSettings, judgement: Artifact | None) -> str:
@@ -50,6 +60,8 @@ mammofill's method `{infiller.method}`. Outside of the hole a fill is its patch,
   `{manifest.fingerprint}`
 
 ## How to use it
+
+    pip install mammofill
 
 ```python
 from mammofill.infilling import Infiller
@@ -94,13 +106,15 @@ def dataset_card(patches: PatchSet, settings: ExportPatchesSettings) -> str:
     counts = table["pathology"].value_counts()
     configs = {"configs": [{"config_name": "default", "data_files": "data/patches-*.parquet"}]}
     front = _front_matter(settings.licence, ["mammography", "synthetic-data", "medical"], configs)
-    infillers = ", ".join(f"`{name}`" for name in sorted(set(table["infiller"])))
+    methods = methods_of(patches)
+    infillers = ", ".join(f"`{name}` ({method or 'method not known'})" for name, method in methods.items())
+    limits = _LEARNED if all(painted_how(one) is painted_how("flow") for one in methods.values()) else _NOT_LEARNED
     return f"""{front}
 # {settings.title}
 
-{len(table):,} patches of {patches.size_px} x {patches.size_px} px with one painted lesion each:
-{", ".join(f"{int(count):,} {name}" for name, count in counts.items())}. **All lesions are synthetic**; the tissue
-around them is of {table["patient_id"].nunique():,} real patients.
+{len(table):,} patches of {patches.size_px} x {patches.size_px} px with one lesion each that was painted or pasted:
+{", ".join(f"{int(count):,} {name}" for name, count in counts.items())}. {_whose(table, methods)}
+The tissue around them is of {table["patient_id"].nunique():,} real patients.
 
 - Made by: {_by(settings.creator, "")}
 - Licence: {settings.licence or TO_FILL}
@@ -121,7 +135,7 @@ image, mask, label = patches[0]["image"], patches[0]["mask"], patches[0]["pathol
 
 ## Known limits
 
-{_listed(_NOT_FOR_CARE)}
+{_listed(limits)}
 
 ## Settings
 
@@ -129,6 +143,12 @@ image, mask, label = patches[0]["image"], patches[0]["mask"], patches[0]["pathol
 {json.dumps(manifest.settings, indent=1)}
 ```
 """
+
+
+def _whose(table: pd.DataFrame, methods: Mapping[str, str]) -> str:
+    """Say how many lesions came to be in which way, and so whether they are a patient's."""
+    counts = table["infiller"].map(methods).map(lambda method: painted_how(method).card).value_counts()
+    return " ".join(f"**{'All' if count == len(table) else f'{count:,}'} {words}.**" for words, count in counts.items())
 
 
 def measures_of(infiller: Infiller, judgement: Artifact | None) -> dict[str, Any]:
@@ -192,7 +212,7 @@ def _limits(infiller: Infiller, judgement: Artifact | None) -> list[str]:
     lacking = [name for name in ("benign", "malignant") if not infiller.classes_learned.get(name)]
     if lacking:
         limits.append(f"It never saw a {' or '.join(lacking)} lesion.")
-    return [*limits, *_NOT_FOR_CARE]
+    return [*limits, *_LEARNED]
 
 
 def _listed(lines: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mammofill.export.dicom_export import LINEAGE_COLUMNS, DicomExport
 from mammofill.export.objects import Lineage, draw_watermark, write_image
+from mammofill.export.painted_how import methods_of
 from mammofill.export.paste import Pasted, Place, paste
 from mammofill.export.segmentation import check_installed, write_segmentation
 from mammofill.export.settings import ExportDicomSettings
@@ -137,7 +138,7 @@ def _write_all(
     """Write the images of one mammogram after the other, so that each source is read once."""
     for name in ("images", "segmentations"):
         (work.folder / name).mkdir(exist_ok=True)
-    table = patches.table.iloc[rows]
+    table, methods = patches.table.iloc[rows], methods_of(patches)
     records: list[dict[str, Any]] = []
     with progress.task("writing DICOM images", len(rows)) as task:
         for mammogram_id, places in sorted(table.groupby("mammogram_id").indices.items()):
@@ -145,7 +146,7 @@ def _write_all(
             for number, row in enumerate(rows[places], start=1):
                 # The names of patches tell whose tissue it is, so files are numbered.
                 name = f"{len(records) + 1:05d}"
-                records.append(_write_one(work, patches, mammograms, source, int(row), name, number, settings))
+                records.append(_write_one(work, patches, mammograms, source, int(row), name, number, settings, methods))
                 task.advance()
     return records
 
@@ -159,6 +160,7 @@ def _write_one(
     name: str,
     number: int,
     settings: ExportDicomSettings,
+    methods: Mapping[str, str],
 ) -> dict[str, Any]:
     """Paste, write and describe one image."""
     facts: dict[Hashable, Any] = patches.table.iloc[row].to_dict()
@@ -178,7 +180,7 @@ def _write_one(
     changed, outside = _changed(source, pasted)
     if settings.watermark:
         draw_watermark(source, pasted.values, _emptiest_corner(breast))
-    lineage = _lineage(facts, of_mammogram, mammograms, source, number, patches, settings)
+    lineage = _lineage(facts, of_mammogram, mammograms, source, number, patches, settings, methods)
     image = write_image(work.folder / "images" / f"{name}.dcm", source, pasted.values, lineage, settings.watermark)
     outline = np.zeros(source.values.shape, np.bool_)
     box = place.box_in_source(mask, (source.values.shape[0], source.values.shape[1]))
@@ -243,6 +245,7 @@ def _lineage(
     number: int,
     patches: PatchSet,
     settings: ExportDicomSettings,
+    methods: Mapping[str, str],
 ) -> Lineage:
     told = json.dumps(
         [source.sha256, patches.fingerprint, str(facts["patch_id"]), settings_of_plan(settings)], sort_keys=True
@@ -257,6 +260,7 @@ def _lineage(
         abnormality=_text(facts["abnormality"]),
         seed=int(facts["seed"]),
         infiller=str(facts["infiller"]),
+        method=methods.get(str(facts["infiller"]), ""),
         laterality=of_mammogram["laterality"],
         view=of_mammogram["view"],
         spacing_mm=float(spacing) * float(of_mammogram["scale"]) if spacing else None,

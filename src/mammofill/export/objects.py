@@ -29,6 +29,7 @@ from pydicom.uid import (
 )
 
 import mammofill
+from mammofill.export.painted_how import painted_how
 from mammofill.export.source import Source
 from mammofill.export.uids import uid
 
@@ -71,6 +72,8 @@ class Lineage:
     abnormality: str
     seed: int
     infiller: str
+    method: str
+    """Of the infiller; empty if it is not known."""
     laterality: str | None
     view: str | None
     spacing_mm: float | None
@@ -122,7 +125,7 @@ def write_image(path: Path, source: Source, values: NDArray[np.integer[Any]], li
 
 def _begun(sop_class: str, lineage: Lineage, header: Dataset) -> Dataset:
     """Say who (nobody), when, by what, and from what."""
-    image = Dataset()
+    image, how = Dataset(), painted_how(lineage.method)
     image.SpecificCharacterSet = "ISO_IR 192"
     image.SOPClassUID, image.SOPInstanceUID = sop_class, lineage.uid("image")
     image.SyntheticData = "YES"
@@ -142,10 +145,11 @@ def _begun(sop_class: str, lineage: Lineage, header: Dataset) -> Dataset:
     image.Modality, image.BodyPartExamined = "MG", "BREAST"
     say_maker(image, lineage)
     image.DerivationDescription = (
-        f"A {lineage.pathology} {lineage.abnormality or 'lesion'} was painted by a generative model; pixels outside of "
-        f"its hole are the source's. Infiller {lineage.infiller[:16]}, seed {lineage.seed}."
+        f"A {lineage.pathology} {lineage.abnormality or 'lesion'} was {how.done}; pixels outside of its hole are the "
+        f"source's. Infiller {lineage.infiller[:16]}, seed {lineage.seed}."
     )[:1024]
-    image.DerivationCodeSequence = [code("SYNTHESIZED_LESION", "99MAMMOFILL", "Lesion painted by a generative model")]
+    value, meaning = how.code
+    image.DerivationCodeSequence = [code(value, "99MAMMOFILL", meaning)]
     if "SOPInstanceUID" in header:
         reference = Dataset()
         reference.ReferencedSOPClassUID = header.SOPClassUID
@@ -170,7 +174,7 @@ def _equipment(lineage: Lineage) -> Dataset:
     equipment.PurposeOfReferenceCodeSequence = [code("109102", "DCM", "Processing Equipment")]
     say_maker(equipment, lineage)
     equipment.ContributionDateTime = f"{lineage.date}000000"
-    equipment.ContributionDescription = "Generative lesion infilling"
+    equipment.ContributionDescription = painted_how(lineage.method).contribution
     return equipment
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 import mammofill
 from mammofill.export.objects import MAKER, Lineage
+from mammofill.export.painted_how import painted_how
 from mammofill.ground.errors import SettingsError
 from mammofill.ground.imaging import Mask
 
@@ -46,7 +47,7 @@ def write_segmentation(path: Path, image: Any, mask: Mask, lineage: Lineage) -> 
     kinds = {"mass": codes.SCT.Mass, "calcification": codes.SCT.CalcificationOfBreast}
     segment = hd.seg.SegmentDescription(
         segment_number=1,
-        segment_label=f"Synthetic {lineage.pathology} {lineage.abnormality or 'lesion'}",
+        segment_label=f"{painted_how(lineage.method).lesion} {lineage.pathology} {lineage.abnormality or 'lesion'}",
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         segmented_property_type=kinds.get(lineage.abnormality, codes.SCT.Lesion),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,

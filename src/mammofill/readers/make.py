@@ -121,8 +121,8 @@ def _whole(patches: PatchSet, rows: NDArray[np.int64]) -> pd.DataFrame:
     masks = patches.masks(rows)
     columns = ["patch_id", "patient_id", "density", "mask_donor_patient_id"]
     table = patches.table.iloc[rows][columns].assign(row=rows).fillna({"mask_donor_patient_id": ""})
-    table["area"] = masks.reshape(len(masks), -1).sum(axis=1)
-    whole = [bool(mask.any()) and not touches_border(mask) for mask in masks]
+    table["area"] = masks.sum(axis=(1, 2))
+    whole = np.array([mask.any() and not touches_border(mask) for mask in masks], np.bool_)
     return table[whole]
 
 

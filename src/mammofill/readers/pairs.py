@@ -94,9 +94,10 @@ class PairStudy(ReaderStudy):
         """Return the left and then the right picture at a position of a reader's order, side x side bytes each.
 
         Raises:
-            SettingsError: it is not the reader's turn to see it.
+            SettingsError: it is not the reader's turn to see it, or there is none.
         """
-        if position != self.upcoming(code)["position"]:
+        turn = self.upcoming(code)
+        if position != turn["position"] or position == turn["cases"]:
             raise SettingsError("This is not the pair that is to be judged now. Load the page again.")
         with self._opened() as database:
             number, real_left = _order(database, code)[position]

@@ -150,9 +150,10 @@ class ReaderStudy:
         """Return the picture at a position of a reader's order, side x side bytes, whatever its origin.
 
         Raises:
-            SettingsError: it is not the reader's turn to see it.
+            SettingsError: it is not the reader's turn to see it, or there is none.
         """
-        if position != self.upcoming(code)["position"]:
+        turn = self.upcoming(code)
+        if position != turn["position"] or position == turn["cases"]:
             raise SettingsError("This is not the case that is to be read now. Load the page again.")
         with self._opened() as database:
             number = stored_order(database, code)[position]

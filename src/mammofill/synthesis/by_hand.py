@@ -247,7 +247,7 @@ def keep_painted(
     with begin(out, kind=PatchSet.kind, stage=STAGE, settings=settings, seed=0, inputs=inputs, device=device) as work:
         if work is not None:
             painter = infiller if guidance is None else infiller.with_guidance(guidance)
-            images = [paint_by_hand(painter, patches, fill, device=device) for fill in fills]
+            images = _painted(painter, patches, fills, device)
             drawn = np.array([fill.mask for fill in fills], np.bool_)
             breasts = patches.breasts([_row_of(patches, fill.context_patch_id) for fill in fills])
             write_shard(
@@ -315,6 +315,17 @@ def _row_of(patches: PatchSet, patch_id: str) -> int:
     if len(found) != 1:
         raise SettingsError(f"{patches.folder}: there are {len(found)} patches {patch_id!r}; one is needed.")
     return int(found[0])
+
+
+def _painted(infiller: Infiller, patches: PatchSet, fills: Sequence[HandFill], device: str) -> list[StoredImage]:
+    """Paint the fills of each patch together; each is what it would be alone, to the bit."""
+    images: dict[int, StoredImage] = {}
+    for context in dict.fromkeys(fill.context_patch_id for fill in fills):
+        numbers = [number for number, fill in enumerate(fills) if fill.context_patch_id == context]
+        patch = patch_of(patches, _row_of(patches, context))
+        made = paint_patch(infiller, patch, [fills[number] for number in numbers], device=device)
+        images.update(zip(numbers, made, strict=True))
+    return [images[number] for number in range(len(fills))]
 
 
 def _said(fill: HandFill) -> dict[str, Any]:

@@ -40,6 +40,20 @@ _HEADERS = {
 _READ_PATHS = ("/read", "/api/read/")
 """All that a reader may ask for."""
 
+_ENTRANCE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="0; url={place}">
+<link rel="icon" href="data:,">
+<title>mammofill studio</title>
+<p><a href="{place}">Go on</a></p>
+"""
+"""What an address with a token or a code answers.
+
+It goes on by itself, and so as the studio's own page. A redirect would go on in the name of the page that the address
+was clicked on, as a mail: browsers keep the cookie back then, and say that the request comes from elsewhere.
+"""
+
 
 @dataclass(frozen=True)
 class Access:
@@ -74,17 +88,19 @@ class AccessControl:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         given = parse_qs(scope["query_string"].decode("latin-1"))
         entered = self._entrance(scope["path"], given)
-        refused = self._refused(scope, headers, entered is not None)
+        mistaken = scope["path"] == "/read" and "code" in given and entered is None
+        refused = self._refused(scope, headers, entered is not None, mistaken)
         if refused is not None:
             await _answer(send, *refused)
         elif entered is not None:
             cookie = f"{entered[1]}; HttpOnly; SameSite=Strict; Path=/"
-            await _answer(send, 303, "", {"location": entered[0], "set-cookie": cookie})
+            page = _ENTRANCE.format(place=entered[0])
+            await _answer(send, 200, page, {"content-type": "text/html; charset=utf-8", "set-cookie": cookie})
         else:
             scope["state"] = scope.get("state", {}) | {"reader": self._cookies(headers).get("reader")}
             await self._app(scope, receive, _with_headers(send))
 
-    def _refused(self, scope: Scope, headers: dict[str, str], enters: bool) -> tuple[int, str] | None:
+    def _refused(self, scope: Scope, headers: dict[str, str], enters: bool, mistaken: bool) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if host not in self._access.hosts:
             return 421, "This is not the address that the studio was opened under."
@@ -101,7 +117,10 @@ class AccessControl:
                 return 411, "A request that sends something must say how much."
             if int(length) > MOST_BYTES:
                 return 413, f"At most {MOST_BYTES} bytes may be sent at once."
-        if not enters and not self._may(scope["path"], headers):
+        # A code that nobody has must not open the page of whoever read last in the same browser.
+        if mistaken or (not enters and not self._may(scope["path"], headers)):
+            if scope["path"].startswith(_READ_PATHS):
+                return 401, "Open the reading by the address that you were given, which ends in your code."
             return 401, "Open the studio by the address that it printed, which holds its token."
         return None
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from numpy.typing import NDArray
@@ -38,7 +40,7 @@ from mammofill.web.bodies import (
 )
 from mammofill.web.folder_index import words_of
 from mammofill.web.pictures import SHEET_COLUMNS, THUMB_PX, TILE_PX, sheet, top_level, white_of
-from mammofill.web.studio import PAGE, Studio
+from mammofill.web.studio import PAGE, STUDY, Studio
 from mammofill.web.windows import around
 
 _STATIC = Path(__file__).with_name("static")
@@ -46,6 +48,10 @@ _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-sr
 """Reports hold their own styles and pictures; what scripts they have stays off inside of the studio."""
 
 Word = Annotated[str, Query(max_length=100)]
+
+
+class AnotherReaderError(SettingsError):
+    """A page asks for one reader, but the browser by now says that it is another's."""
 
 
 def create_app(studio: Studio, access: Access) -> AccessControl:
@@ -68,8 +74,15 @@ def create_app(studio: Studio, access: Access) -> AccessControl:
 def _say_errors(app: FastAPI, studio: Studio) -> None:
     @app.exception_handler(MammofillError)
     def explain(_: Request, error: MammofillError) -> JSONResponse:
-        status = 429 if isinstance(error, BusyError) else 404 if isinstance(error, SourceError) else 400
+        statuses = {BusyError: 429, SourceError: 404, AnotherReaderError: 409}
+        status = next((one for kind, one in statuses.items() if isinstance(error, kind)), 400)
         return JSONResponse({"error": words_of(error, studio.index.folder)}, status)
+
+    @app.exception_handler(RequestValidationError)
+    def explain_request(_: Request, error: RequestValidationError) -> JSONResponse:
+        # Without what was sent: a number that is none, or half of a letter, could not be sent back.
+        words = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+        return JSONResponse({"error": words.encode(errors="replace").decode()}, 422)
 
 
 def _pages(app: FastAPI, studio: Studio) -> None:
@@ -119,6 +132,7 @@ def _browse(app: FastAPI, studio: Studio) -> None:
         origin: Word = "",
         patient: Word = "",
         whole: bool = False,
+        infiller: Word = "",
         offset: Annotated[int, Query(ge=0)] = 0,
         count: Annotated[int, Query(ge=0, le=PAGE)] = PAGE,
     ) -> dict[str, Any]:
@@ -126,8 +140,9 @@ def _browse(app: FastAPI, studio: Studio) -> None:
         wanted = {"split": split, "pathology": pathology, "origin": origin, "patient_id": patient}
         found = studio.chosen(patches, wanted)
         if whole:
+            painter = index.open(infiller, Infiller) if infiller else None
             with index.lock:
-                found = studio.whole(patches, found, offset + count)
+                found = studio.whole(patches, found, offset + count, painter)
         return {
             "all": len(found),
             "size_px": patches.size_px,
@@ -304,22 +319,22 @@ def _read(app: FastAPI, studio: Studio) -> None:
 
     @app.get("/api/studies")
     def studies() -> list[dict[str, Any]]:
-        return [_listed(name, one, studio.index.folder) for name, one in studio.studies().items()]
+        return [_listed(one, index.folder) for one in studio.studies().values()]
 
     @app.post("/api/studies")
     def make(asked: StudyAsked) -> dict[str, Any]:
         settings = ReaderStudySettings(kind=asked.kind, cases=asked.cases, readers=asked.readers)
-        out = studio.new_place(asked.name, ".readers.sqlite")
+        out = studio.new_place(asked.name, STUDY)
         sets = studio.own_patches(asked.real), studio.own_patches(asked.synthetic)
         made = make_reader_study(*sets, out, settings, seed=asked.seed)
-        return _listed(asked.name, made, studio.index.folder)
+        return _listed(made, index.folder)
 
-    @app.get("/api/studies/{name}/analysis")
+    @app.get("/api/studies/{name:path}/analysis")
     def analysis(name: str) -> dict[str, Any]:
         study = studio.study(name)
         return {"words": str(analyse_study(study)), "roc": not isinstance(study, PairStudy)}
 
-    @app.get("/api/studies/{name}/roc.svg")
+    @app.get("/api/studies/{name:path}/roc.svg")
     def roc(name: str) -> Response:
         study = studio.study(name)
         if isinstance(study, PairStudy):
@@ -330,35 +345,64 @@ def _read(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/read/next")
     def upcoming(request: Request) -> dict[str, Any]:
         code = str(request.state.reader)
-        return studio.reader(code).upcoming(code)
+        return _turn(studio.reader(code), code)
 
     @app.get("/api/read/case/{position}")
-    def case(request: Request, position: int) -> Response:
-        code = str(request.state.reader)
+    def case(request: Request, position: int, tag: Word) -> Response:
+        code = _same_reader(request, position, tag)
         return Response(studio.reader(code).pixels(code, position), media_type="application/octet-stream")
 
     @app.post("/api/read/rating")
     def rate(request: Request, given: RatingGiven) -> dict[str, Any]:
-        code = str(request.state.reader)
+        code = _same_reader(request, given.position, given.tag)
         study = studio.reader(code)
         if isinstance(study, PairStudy):
             raise SettingsError("This study asks which of two is real, and takes no ratings. Load the page again.")
         study.rate(code, given.position, given.synthetic, given.malignant, given.seconds)
-        return study.upcoming(code)
+        return _turn(study, code)
 
     @app.post("/api/read/choice")
     def choose(request: Request, given: ChoiceGiven) -> dict[str, Any]:
-        code = str(request.state.reader)
+        code = _same_reader(request, given.position, given.tag)
         study = studio.reader(code)
         if not isinstance(study, PairStudy):
             raise SettingsError("This study asks for ratings. Load the page again.")
         study.choose(code, given.position, given.left, given.seconds)
-        return study.upcoming(code)
+        return _turn(study, code)
 
 
-def _listed(name: str, study: ReaderStudy, folder: Path) -> dict[str, Any]:
+def _turn(study: ReaderStudy, code: str) -> dict[str, Any]:
+    """Return which case a reader reads next, with the reader's number and the tag that an answer must bring back."""
+    found = study.upcoming(code)
+    return found | {"reader": study.codes().index(code) + 1, "tag": _tag(code, found["position"])}
+
+
+def _tag(code: str, position: int) -> str:
+    """Return a tag of a reader and a case. It is made from the code alone, so that it outlives the server."""
+    return hmac.new(code.encode(), str(position).encode(), "sha256").hexdigest()[:16]
+
+
+def _same_reader(request: Request, position: int, tag: str) -> str:
+    """Return the code of the reader whom the browser names, if the page that asks is that reader's.
+
+    All tabs of a browser share its cookie, which names the reader whose address was opened last.
+
+    Raises:
+        AnotherReaderError: it is another's.
+    """
+    code = str(request.state.reader)
+    if not hmac.compare_digest(tag.encode(), _tag(code, position).encode()):
+        raise AnotherReaderError(
+            "This page reads for one reader, but the address of another was opened in this browser since: nothing was "
+            "taken. Open your own address again to go on. Two readers at once need two browsers."
+        )
+    return code
+
+
+def _listed(study: ReaderStudy, folder: Path) -> dict[str, Any]:
     """Return what the page shows of a reader study; of one that cannot be read, why."""
-    said = {"name": name, "kind": study.kind, "place": study.path.relative_to(folder).as_posix()}
+    place = study.path.relative_to(folder).as_posix()
+    said = {"name": place.removesuffix(STUDY), "kind": study.kind, "place": place}
     try:
         return said | study.progress()
     except ArtifactError as error:

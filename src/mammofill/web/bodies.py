@@ -95,18 +95,23 @@ class StudyAsked(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
 
 
-class RatingGiven(BaseModel):
+class Answered(BaseModel):
+    """Which case a reader answers, and how long it took."""
+
+    position: int = Field(ge=0)
+    tag: str = Field(max_length=40)
+    """Of the reader and the case, as the page was told it with the case."""
+    seconds: float = Field(ge=0, le=1e6)
+
+
+class RatingGiven(Answered):
     """What a reader says of a case."""
 
-    position: int = Field(ge=0)
     synthetic: int = Field(ge=1, le=100)
     malignant: int = Field(ge=1, le=100)
-    seconds: float = Field(ge=0, le=1e6)
 
 
-class ChoiceGiven(BaseModel):
+class ChoiceGiven(Answered):
     """Which of two a reader calls real."""
 
-    position: int = Field(ge=0)
     left: bool
-    seconds: float = Field(ge=0, le=1e6)

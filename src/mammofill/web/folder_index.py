@@ -118,7 +118,8 @@ class FolderIndex:
         there, folder = os.path.realpath(record.place(place)), os.path.realpath(self.folder)
         if there in ids:
             _, manifest = self._read(ids[there], self._places[ids[there]])
-            same = manifest is not None and manifest.fingerprint == record.fingerprint
+            # Of a collection's folder no fingerprint is recorded, also where it is an artifact, as practice images are.
+            same = not record.fingerprint or (manifest is not None and manifest.fingerprint == record.fingerprint)
             return shown | {"id": ids[there], "note": "" if same else "another one by now"}
         if os.path.commonpath((there, folder)) == folder:
             return shown | {

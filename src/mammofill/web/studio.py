@@ -29,6 +29,7 @@ from mammofill.synthesis import (
     hole_for,
     keep_painted,
     keep_painted_windows,
+    over_own,
     paint_patch,
     patch_of,
     refusal,
@@ -49,6 +50,8 @@ _ALL_BREAST = 0.97
 """Share of a patch that breast covers, from which on there is tissue wherever somebody may want to draw."""
 _SETTINGS_WITH_NAMES = {STAGE: ("fills",), CUT_STAGE: ("places",)}
 """Settings, by the stage, that hold identifiers of patches or mammograms, which mostly hold the patient's."""
+STUDY = ".readers.sqlite"
+"""What files of reader studies end with."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -63,8 +66,9 @@ class Studio:
         self.device = device
         self.name_patients = name_patients
         self._patients: dict[str, int] = {}
-        self._paintable: dict[str, NDArray[np.float64]] = {}
-        """Of each patch of a set, by its fingerprint: 1 if it can be painted into, 0 if not, NaN if not yet known."""
+        self._paintable: dict[tuple[str, str], NDArray[np.float64]] = {}
+        """Of each patch of a set, by its and an infiller's fingerprint: whether it can be painted into, 1 or 0; NaN if
+        that is not yet known."""
         self._readers: dict[str, ReaderStudy] = {}
 
     # ---- patches
@@ -83,19 +87,25 @@ class Studio:
         of = patches.table["patient_id"].str.contains(wanted["patient_id"], case=False, regex=False)
         return rows[of.fillna(False).to_numpy(dtype=bool)[rows]]
 
-    def whole(self, patches: PatchSet, rows: NDArray[np.int64], least: int) -> NDArray[np.int64]:
+    def whole(
+        self, patches: PatchSet, rows: NDArray[np.int64], least: int, infiller: Infiller | None = None
+    ) -> NDArray[np.int64]:
         """Return the first patches that can be painted into: all breast, or with a lesion that no border cuts.
 
         Args:
             patches: the set.
             rows: those that are asked for.
             least: so many are looked for; masks are decoded, once each, until they are found.
+            infiller: who is to paint: what it would repaint over a lesion must lie in the patch, too.
         """
-        known = self._paintable.setdefault(patches.fingerprint, np.full(len(patches.table), np.nan))
+        if infiller is not None and infiller.size_px != patches.size_px:
+            infiller = None  # it paints into none of them, which is said when one is chosen
+        key = patches.fingerprint, infiller.fingerprint if infiller else ""
+        known = self._paintable.setdefault(key, np.full(len(patches.table), np.nan))
         for start in range(0, len(rows), PAGE):
             some = rows[start : start + PAGE]
             new = some[np.isnan(known[some])]
-            known[new] = _can_be_painted_into(patches, new)
+            known[new] = _can_be_painted_into(patches, new, infiller)
             if np.nansum(known[rows[: start + PAGE]]) >= least:
                 break
         found: NDArray[np.int64] = rows[known[rows] == 1]
@@ -186,11 +196,11 @@ class Studio:
 
     def window(self, mammograms: MammogramSet, place: Place, infiller: Infiller) -> Patch:
         """Return a window, cut as the infiller's own patches were."""
-        with self.index.lock, self.unnamed(place.mammogram_id):
+        with self.index.lock, self.unnamed(place.mammogram_id, called="This mammogram"):
             return self.windows.cut(mammograms, place, windows_for(infiller))
 
     @contextmanager
-    def unnamed(self, *names: str) -> Iterator[None]:
+    def unnamed(self, *names: str, called: str = "This patch") -> Iterator[None]:
         """Take names that tell who a patient is out of what is refused, where patients are not to be named."""
         try:
             yield
@@ -199,7 +209,7 @@ class Studio:
                 raise
             words = str(error)
             for name in names:
-                words = words.replace(name, "It")
+                words = words.replace(f"Patch {name}", called).replace(name, called)
             raise type(error)(words) from None
 
     # ---- painting
@@ -348,10 +358,10 @@ class Studio:
     # ---- readers
 
     def studies(self) -> dict[str, ReaderStudy]:
-        """Return the reader studies in the folder, by a name of the server's."""
-        places = sorted([*self.index.folder.glob("*.readers.sqlite"),
-                         *self.index.folder.glob("studio/*.readers.sqlite")])  # fmt: skip
-        return {place.name.removesuffix(".readers.sqlite"): open_study(place) for place in places}
+        """Return the reader studies in the folder and in its `studio`, by their places without what all end with."""
+        folder = self.index.folder
+        places = sorted([*folder.glob(f"*{STUDY}"), *folder.glob(f"studio/*{STUDY}")])
+        return {place.relative_to(folder).as_posix().removesuffix(STUDY): open_study(place) for place in places}
 
     def study(self, name: str) -> ReaderStudy:
         """Return a reader study by its name.
@@ -386,11 +396,23 @@ class Studio:
         return self._readers[code]
 
 
-def _can_be_painted_into(patches: PatchSet, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _can_be_painted_into(patches: PatchSet, rows: NDArray[np.int64], infiller: Infiller | None) -> NDArray[np.bool_]:
     table = patches.table.iloc[rows]
     tissue = table["breast_share"].to_numpy(dtype=float) >= _ALL_BREAST
-    cut = np.array([touches_border(mask) for mask in patches.masks(rows)], np.bool_)
-    return np.where((table["pathology"] == "normal").to_numpy(dtype=bool), tissue, ~cut)
+    masks = patches.masks(rows)
+    normal = (table["pathology"] == "normal").to_numpy(dtype=bool)
+    over = np.array([not touches_border(mask) for mask in masks], np.bool_)
+    if infiller is not None:
+        lesions = np.flatnonzero(~normal & over)
+        for number, row in zip(lesions, rows[lesions], strict=True):
+            over[number] = _can_be_painted_over(patch_of(patches, int(row)), infiller)
+    return np.where(normal, tissue, over)
+
+
+def _can_be_painted_over(patch: Patch, infiller: Infiller) -> bool:
+    """Say whether the least that hides a patch's own lesion can be repainted; of a larger mask the same is asked."""
+    hole = hole_for(over_own(patch, infiller)[0], infiller)
+    return not touches_border(hole) and bool(patch.breast[hole].all())
 
 
 def _can_be_laid(mask: NDArray[np.bool_], infiller: Infiller) -> bool:

@@ -18,14 +18,15 @@ async function answerOf(address, options) {
 
 export const askJson = async (address, options) => (await ask(address, options)).json();
 
+export const bytes = async (address) => new Uint8Array(await (await ask(address)).arrayBuffer());
+
 export const send = (address, body, signal) =>
   askJson(address, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal });
 
 async function wordsOf(answer) {
   const text = await answer.text();
   try {
-    const said = JSON.parse(text);
-    return said.error ?? said.detail?.map((one) => `${one.loc.at(-1)}: ${one.msg}`).join("; ") ?? text;
+    return JSON.parse(text).error ?? text;
   } catch {
     return text || `The studio answered ${answer.status}.`;
   }

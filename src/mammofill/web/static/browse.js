@@ -3,6 +3,7 @@ import { gallery } from "./gallery.js";
 import { mammograms } from "./mammograms.js";
 
 const FINDINGS = ["report", "comparison"];
+const MOST_SHOWN = 12; // inputs of an artifact, on its own page; more are folded
 
 export async function browse(place, all, [id, ...rest]) {
   if (!id) return list(place, all);
@@ -82,7 +83,8 @@ async function about(place, artifact, all) {
   const tables = await Promise.all(artifact.tables.map(async (file) => [file, await (await ask(`/artifact/${artifact.id}/${file}`)).text()]));
   const counts = { ...facts.counts, seed: facts.seed, "version of mammofill": facts.package_version, fingerprint: facts.fingerprint.slice(0, 16) };
   place.replaceChildren(
-    make("p", { className: "faint" }, ...pages(artifact), ...lineage(artifact, all)),
+    make("p", { className: "faint" }, ...pages(artifact), ...(artifact.inputs.length > MOST_SHOWN ? [] : lineage(artifact, all))),
+    artifact.inputs.length > MOST_SHOWN ? make("details", {}, make("summary", {}, `made from ${words(artifact.inputs.length)} artifacts`), make("p", { className: "faint" }, ...lineage(artifact, all))) : "",
     ...facts.verdicts.map((one) => make("p", {}, "Judged in ", make("a", { href: `#browse/${one.id}` }, one.place), `: ${verdictWords(one.verdict)}.`)),
     ...tables.flatMap(([file, text]) => [make("h3", {}, calledAs(file)), make("pre", { tabIndex: 0, "aria-label": calledAs(file) }, text)]),
     artifact.kind === "infiller" && artifact.pictures.length

@@ -26,7 +26,9 @@ export function films(onchoose) {
   }
 
   async function load(offset) {
-    const found = await askJson(`/api/mammograms/${set}/rows?${new URLSearchParams({ split: "train", offset, count: 120 })}`);
+    const id = set;
+    const found = await askJson(`/api/mammograms/${id}/rows?${new URLSearchParams({ split: "train", offset, count: 120 })}`);
+    if (id !== set) return;
     known = offset ? [...known, ...found.rows] : found.rows;
     const options = found.rows.map((one) => make("option", { value: one.number }, `${called(one)}: ${one.lesions.join(", ") || "no lesion"}`));
     if (offset) select.append(...options);

@@ -1,6 +1,6 @@
 // Patches as a gallery. Only the sheets that are in sight are asked for, however many patches there are.
 
-import { ask, askJson, byArrows, choice, complain, make, words } from "./ask.js";
+import { ask, askJson, byArrows, bytes, choice, complain, make, words } from "./ask.js";
 import { draw, edges, sixteen, tails } from "./pixels.js";
 
 const AT_ONCE = 60;
@@ -104,7 +104,7 @@ export async function gallery(place, artifact, all) {
     button.setAttribute("aria-pressed", "true");
     const canvas = make("canvas", { role: "img", "aria-label": labelOf(one) });
     const raw = await sixteen(await ask(`/api/patches/${artifact.id}/raw/${one.row}`), side);
-    const mask = new Uint8Array(await (await ask(`/api/patches/${artifact.id}/mask/${one.row}`)).arrayBuffer());
+    const mask = await bytes(`/api/patches/${artifact.id}/mask/${one.row}`);
     const [low, high] = tails(raw);
     const look = { level: (low + high) / 2, width: high - low };
     let outline = true;
@@ -141,6 +141,7 @@ const labelOf = (one) => `${one.origin} ${one.pathology} patch of ${one.patient_
 // Level and width in gray values of 16 bits, each said beside its slider.
 export function windowOf(look, onchange) {
   const range = (name, least) => {
+    look[name] = Math.min(65535, Math.max(least, look[name]));
     const said = make("output", {}, words(Math.round(look[name])));
     const slider = make("input", { type: "range", min: least, max: 65535, step: 64, value: look[name], "aria-label": `${name}, in gray values of 16 bits`, oninput: () => {
       look[name] = Number(slider.value);

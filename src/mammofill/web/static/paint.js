@@ -1,4 +1,4 @@
-import { ask, askJson, byArrows, choice, complain, make, pause, send, still, words } from "./ask.js";
+import { ask, askJson, byArrows, bytes, choice, complain, make, pause, send, still, words } from "./ask.js";
 import { verdictWords } from "./browse.js";
 import { films } from "./films.js";
 import { windowOf } from "./gallery.js";
@@ -21,8 +21,9 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   const state = {
     infiller: (painters.find((one) => one.verdict === "reached") ?? painters[0] ?? infillers[0]).id, guidance: null, facts: {}, seed: 0, seeds: 3,
     set: null, lender: null, row: null, place: null, tissue: "normal", side: 0, before: null, mask: null, hole: null, own: null, laidOwn: false, note: "", chosen: null, donor: null, refused: "", window: { level: 32768, width: 65535 },
-    tool: "draw", size: 5, view: "fill", fills: [], painting: null, stroke: null,
+    tool: "draw", size: 5, view: "fill", fills: [], work: null, keeping: false, stroke: null,
   };
+  let turn = 0; // of what is painted into: what was asked for before another was chosen is not shown any more
   const about = (id) => infillers.find((one) => one.id === id);
   const first = wantedSet ?? about(state.infiller).patches.find((id) => sets.some((one) => one.id === id)) ?? sets[0]?.id ?? filmed[0]?.id;
 
@@ -68,7 +69,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       look),
     make("section", {},
       make("div", { className: "bar" },
-        choice("infiller", infillers.map((one) => [one.id, one.place]), state.infiller, (id) => { state.infiller = id; chooseInfiller(); if (state.place) chooseWindow(...state.chosen); else if (state.laidOwn) layOwn(); else changed(); }),
+        choice("infiller", infillers.map((one) => [one.id, one.place]), state.infiller, (id) => { state.infiller = id; chooseInfiller(); if (!strip.hidden && state.tissue !== "normal") layStrip(turn); if (state.chosen) chooseWindow(...state.chosen); else if (state.laidOwn) layOwn(); else changed(); }),
         make("label", {}, "first seed", make("input", { type: "number", min: 0, value: 0, id: "seed", onchange: (event) => { state.seed = Number(event.target.value); } })),
         make("label", {}, "fills of each class", make("input", { type: "number", min: 1, max: 6, value: 3, id: "seeds", onchange: (event) => { state.seeds = Math.max(1, Math.min(6, Math.round(Number(event.target.value)))); event.target.value = state.seeds; } })),
         conditions, go, stop),
@@ -93,58 +94,74 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
 
   async function chooseSet(id, row) {
     complain(null);
-    await forget();
+    const mine = await forget();
+    if (mine !== turn) return;
     state.set = id;
-    const filmed = all.artifacts.find((one) => one.id === id).kind === "mammograms";
-    strip.hidden = tissues.hidden = filmed;
-    if (filmed) {
+    const into = [...sets, ...filmed].find((one) => one.id === id);
+    if (!into) throw new Error("There is no such set of patches or mammograms here (any more). Choose another to paint into.");
+    strip.hidden = tissues.hidden = into.kind === "mammograms";
+    if (into.kind === "mammograms") {
       await film.show(id);
       return;
     }
     film.hide();
     state.lender = id;
-    const wanted = { pathology: state.tissue, origin: "real", split: "train", whole: true, count: THUMBS };
-    const found = await askJson(`/api/patches/${id}/rows?${new URLSearchParams(wanted)}`);
+    const found = await layStrip(mine);
+    if (mine !== turn) return;
     state.side = found.size_px;
-    strip.replaceChildren();
     if (!found.rows.length && row === undefined) {
       throw new Error(state.tissue === "normal"
         ? "This set has no normal patch of the train split, all of it breast. Choose tissue with a lesion, and paint over it."
-        : `This set has no ${state.tissue} patch of the train split with its lesion whole in it.`);
+        : `This set has no ${state.tissue} patch of the train split whose lesion this infiller could paint over as a whole.`);
     }
-    const image = new Image();
-    image.src = `/api/patches/${id}/sheet?rows=${found.rows.map((one) => one.row).join(",")}`;
-    if (found.rows.length) await image.decode();
-    strip.replaceChildren(...found.rows.map((one, number) => {
-      const thumb = make("canvas", { width: found.thumb_px, height: found.thumb_px });
-      thumb.getContext("2d").drawImage(image, -(number % found.columns) * found.thumb_px, -Math.floor(number / found.columns) * found.thumb_px);
-      return make("button", { "data-row": one.row, tabIndex: number ? -1 : 0, title: one.patch_id ?? "", "aria-label": `${one.pathology} patch of ${one.patient_id}`,
-        onclick: () => choosePatch(one.row) }, thumb);
-    }));
     await choosePatch(row ?? found.rows[0].row);
   }
 
+  // Patches to paint into: of those with lesions, the ones that the infiller could paint over.
+  async function layStrip(mine) {
+    const id = state.set, wanted = { pathology: state.tissue, origin: "real", split: "train", whole: true, infiller: state.infiller, count: THUMBS };
+    const found = await askJson(`/api/patches/${id}/rows?${new URLSearchParams(wanted)}`);
+    const image = new Image();
+    if (found.rows.length) {
+      image.src = `/api/patches/${id}/sheet?rows=${found.rows.map((one) => one.row).join(",")}`;
+      await image.decode();
+    }
+    if (mine === turn) strip.replaceChildren(...found.rows.map((one, number) => {
+      const thumb = make("canvas", { width: found.thumb_px, height: found.thumb_px });
+      thumb.getContext("2d").drawImage(image, -(number % found.columns) * found.thumb_px, -Math.floor(number / found.columns) * found.thumb_px);
+      return make("button", { "data-row": one.row, tabIndex: number ? -1 : 0, title: one.patch_id ?? "", "aria-label": `${one.pathology} patch of ${one.patient_id}`,
+        "aria-pressed": String(one.row === state.row), onclick: () => choosePatch(one.row) }, thumb);
+    }));
+    return found;
+  }
+
   async function forget() {
-    await cancel();
+    const mine = ++turn;
     asking?.abort();
-    Object.assign(state, { row: null, place: null, before: null, mask: null, hole: null, own: null, laidOwn: false, note: "", donor: null, fills: [] });
+    Object.assign(state, { row: null, place: null, chosen: null, before: null, mask: null, hole: null, own: null, laidOwn: false, note: "", donor: null, fills: [] });
     results.replaceChildren();
+    countKept();
     for (const canvas of [picture, drawing]) canvas.width = canvas.height = 1;
-    go.disabled = true;
+    allow();
     verdict.textContent = "";
+    await cancel();
+    return mine;
   }
 
   async function choosePatch(row) {
-    await forget();
+    const mine = await forget();
+    if (mine !== turn) return;
     state.row = row;
     for (const button of strip.children) button.setAttribute("aria-pressed", String(button.dataset.row === String(row)));
     const before = await sixteen(await ask(`/api/patches/${state.set}/raw/${row}`), state.side);
-    await lay16(before, await ask(`/api/patches/${state.set}/mask/${row}`));
+    const own = await bytes(`/api/patches/${state.set}/mask/${row}`);
+    if (mine === turn) await lay16(before, own);
   }
 
   // Plain tissue has little contrast of its own: a window of half of the mammogram's range leaves room for a lesion's.
   async function chooseWindow(one, row, column) {
-    await forget();
+    const mine = await forget();
+    if (mine !== turn) return;
     state.chosen = [one, row, column];
     stage.hidden = true;
     if (!one) {
@@ -155,6 +172,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     verdict.textContent = "The window is cut …";
     const base = `/api/mammograms/${state.set}/${one.number}/window`, by = new URLSearchParams({ infiller: state.infiller });
     const found = await askJson(`${base}?${by}&row=${row}&column=${column}`);
+    if (mine !== turn) return;
     film.frame(found.top, found.left, found.size_px, found.refused);
     verdict.textContent = found.refused;
     verdict.classList.toggle("bad", Boolean(found.refused));
@@ -163,12 +181,13 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     state.place = { mammograms: state.set, number: one.number, top: found.top, left: found.left };
     state.lender = about(state.infiller).patches.find((id) => sets.some((set) => set.id === id)) ?? null;
     const corner = `${base}/${found.top}/${found.left}`;
-    await lay16(await sixteen(await ask(`${corner}/raw?${by}`), state.side), await ask(`${corner}/mask?${by}`), found.white / 2);
+    const before = await sixteen(await ask(`${corner}/raw?${by}`), found.size_px), own = await bytes(`${corner}/mask?${by}`);
+    if (mine === turn) await lay16(before, own, found.white / 2);
   }
 
   async function lay16(before, own, least = 0) {
     state.before = before;
-    state.own = new Uint8Array(await own.arrayBuffer());
+    state.own = own;
     state.mask = new Uint8Array(state.side ** 2);
     const [low, high] = tails(before);
     state.window = { level: (low + high) / 2, width: Math.max(1.6 * (high - low), least, 256) };
@@ -182,7 +201,9 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   // Its outline, or, where the infiller repaints the mask alone, the least mask that hides the lesion's margin, too.
   async function layOwn() {
     complain(null);
+    const mine = turn;
     const found = await send("/api/over-own", { ...target(), infiller: state.infiller });
+    if (mine !== turn) return;
     state.mask = unpacked(found.mask, state.own.length);
     state.donor = null;
     state.laidOwn = true;
@@ -192,6 +213,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
 
   // A mask that somebody changed is no outline of the patch's own any more.
   function drawn() {
+    complain(null);
     state.laidOwn = false;
     state.note = "";
     return changed();
@@ -284,25 +306,29 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   const lesions = {};
   async function layOutline(pathology) {
     complain(null);
+    const mine = turn;
     if (!state.mask) throw new Error("Choose first what to paint into.");
     if (!state.lender) throw new Error("The patches that the infiller learned from are not in this folder, so that no outline can be lent.");
     const wanted = { pathology, infiller: state.infiller }, name = JSON.stringify([state.lender, wanted]);
     if (!lesions[name]) {
       const found = await askJson(`/api/patches/${state.lender}/outlines?${new URLSearchParams(wanted)}`);
+      if (mine !== turn) return;
       if (found.size_px !== state.side) throw new Error(`Outlines of ${found.size_px} px do not fit windows of ${state.side} px.`);
       lesions[name] = { rows: found.rows, next: 0 };
     }
     const { rows } = lesions[name];
     if (!rows.length) throw new Error(`No ${pathology} lesion of the train split can be lent: none lies whole in its patch with what would be repainted around it.`);
     const row = rows[lesions[name].next++ % rows.length];
-    state.mask = centred(new Uint8Array(await (await ask(`/api/patches/${state.lender}/mask/${row}`)).arrayBuffer()));
+    const outline = await bytes(`/api/patches/${state.lender}/mask/${row}`);
+    if (mine !== turn) return;
+    state.mask = centred(outline);
     state.donor = row;
     await drawn();
   }
 
   async function changed() {
     asking?.abort();
-    asking = new AbortController();
+    const { signal } = (asking = new AbortController());
     state.hole = null;
     if (!state.mask) return;
     if (!area(state.mask)) {
@@ -310,21 +336,24 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       state.refused = "Draw where the lesion should be, or lay an outline.";
     } else {
       try {
-        const found = await send("/api/hole", { ...target(), infiller: state.infiller, mask: packed(state.mask) }, asking.signal);
+        const found = await send("/api/hole", { ...target(), infiller: state.infiller, mask: packed(state.mask) }, signal);
+        if (signal.aborted) return;
         state.refused = found.refused ?? "";
         state.hole = unpacked(found.hole, state.mask.length);
       } catch (error) {
-        if (error.name === "AbortError") return;
+        if (signal.aborted) return;
         state.refused = error.message;
       }
     }
     verdict.textContent = state.note + (state.refused || `${words(area(state.mask))} px of lesion; ${words(area(state.hole))} px will be repainted.`);
     verdict.classList.toggle("bad", Boolean(state.refused) && area(state.mask) > 0);
-    go.disabled = Boolean(state.refused);
+    allow();
     redraw();
   }
 
   // ---- painting
+
+  const allow = () => { go.disabled = Boolean(state.work || !state.mask || state.refused); };
 
   async function start() {
     complain(null);
@@ -333,25 +362,40 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       ...target(), mask, facts: state.facts, guidance: state.guidance, infillers: [state.infiller],
       fills: ["benign", "malignant"].flatMap((pathology) => seeds.map((seed) => ({ pathology, seed }))),
     };
-    go.disabled = true;
+    const work = (state.work = { painting: null, stopped: false, fills: [] });
+    allow();
     stop.hidden = false;
     stop.textContent = "Cancel";
     try {
-      const aside = await besides(mask);
-      order.infillers.push(...aside.infillers);
-      const { painting, fills } = await send("/api/paint", order);
-      state.painting = painting;
-      state.fills = fills.map((said) => ({ ...said, canvas: make("canvas"), values: null, tick: null, asked: order, lender: state.lender, donor: state.donor }));
-      lay();
-      if (aside.words) results.append(make("p", { className: "faint" }, aside.words));
-      await follow(painting);
+      await carryOut(work, order);
     } catch (error) {
       complain(error);
     }
-    for (const one of state.fills) if (!one.values) one.tick.parentElement.append(": not painted");
+    for (const one of work.fills) if (!one.values) one.tick.parentElement.append(": not painted");
     stop.hidden = true;
-    go.disabled = Boolean(state.refused);
+    state.work = null;
+    allow();
   }
+
+  // Whoever cancels before the studio has answered cancels, too; and fills of what is not shown any more are not laid.
+  async function carryOut(work, order) {
+    const { lender, donor } = state;
+    const aside = await besides(order.mask);
+    if (work.stopped) return;
+    order.infillers.push(...aside.infillers);
+    const { painting, fills } = await send("/api/paint", order);
+    work.painting = painting;
+    if (work.stopped) {
+      await give(work);
+      return;
+    }
+    state.fills = work.fills = fills.map((said) => ({ ...said, canvas: make("canvas"), values: null, tick: null, asked: order, lender, donor }));
+    lay();
+    if (aside.words) results.append(make("p", { className: "faint" }, aside.words));
+    await follow(work);
+  }
+
+  const give = (work) => ask(`/api/paint/${work.painting}`, { method: "DELETE" });
 
   // Who pastes is shown beside, unless its own hole, which may be a wider one, does not fit here.
   async function besides(mask) {
@@ -361,27 +405,29 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     return refused ? { infillers: [], words: `${one.place} is not shown beside: ${refused}` } : { infillers: [one.id] };
   }
 
-  async function follow(painting) {
-    for (let shown = 0; state.painting === painting;) {
+  async function follow(work) {
+    const { fills, painting } = work, { side } = state;
+    for (let shown = 0; !work.stopped;) {
       const now = await askJson(`/api/paint/${painting}`);
-      for (; shown < now.done; shown++) {
-        const one = state.fills[shown];
-        one.values = await sixteen(await ask(`/api/paint/${painting}/fill/${shown}`), state.side);
+      for (; shown < now.done && fills === state.fills; shown++) {
+        const one = fills[shown];
+        one.values = await sixteen(await ask(`/api/paint/${painting}/fill/${shown}`), side);
         one.tick.disabled = false;
-        showFill(one);
+        if (fills === state.fills) showFill(one);
       }
-      stop.textContent = `Cancel (${now.done} of ${state.fills.length} are painted)`;
+      stop.textContent = `Cancel (${now.done} of ${fills.length} are painted)`;
       if (now.state === "failed") throw new Error(now.error);
       if (now.state === "done" || now.state === "cancelled") break;
       await pause(150);
     }
-    if (state.painting === painting) state.painting = null;
   }
 
   async function cancel() {
-    const painting = state.painting;
-    state.painting = null;
-    if (painting) await ask(`/api/paint/${painting}`, { method: "DELETE" });
+    const { work } = state;
+    if (!work || work.stopped) return;
+    work.stopped = true;
+    stop.textContent = "Cancelling …";
+    if (work.painting) await give(work);
   }
 
   function lay() {
@@ -415,19 +461,21 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   const ticked = () => state.fills.filter((one) => one.tick?.checked);
 
   function countKept() {
-    keepButton.disabled = !ticked().length;
+    keepButton.disabled = state.keeping || !ticked().length;
     keepButton.textContent = ticked().length ? `Keep ${ticked().length}` : "Keep";
   }
 
   async function keep() {
     complain(null);
     const chosen = ticked();
+    if (!chosen.length) return;
     const by = [...new Set(chosen.map((one) => one.infiller))];
     if (by.length > 1) {
       complain(new Error("A set has one infiller: tick the fills of one of them."));
       return;
     }
-    keepButton.disabled = true;
+    state.keeping = true;
+    countKept();
     keepWords.textContent = "is written …";
     try {
       const { asked, donor, lender } = chosen[0];
@@ -442,6 +490,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       keepWords.textContent = "";
       complain(error);
     }
+    state.keeping = false;
     countKept();
   }
 
@@ -449,6 +498,6 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   addEventListener("keydown", escape);
 
   chooseInfiller();
-  if (first) await chooseSet(first, wantedRow === undefined ? undefined : Number(wantedRow));
-  return () => { removeEventListener("keydown", escape); clearInterval(flicker); asking?.abort(); cancel(); film.close(); };
+  if (first) await chooseSet(first, wantedRow === undefined ? undefined : Number(wantedRow)).catch(complain); // another can be chosen
+  return () => { turn++; removeEventListener("keydown", escape); clearInterval(flicker); asking?.abort(); cancel(); film.close(); };
 }

@@ -17,7 +17,8 @@ async function next(known) {
   given = {};
   typed = "";
   const pairs = turn.kind === "pairs";
-  byId("progress").textContent = `${turn.position} of ${turn.cases} ${pairs ? "pairs are judged" : "cases are rated"}`;
+  document.title = `Reading, reader ${turn.reader}`;
+  byId("reader").textContent = `Reader ${turn.reader}`;
   document.body.classList.toggle("pairs", pairs);
   if (pairs) byId("hint").textContent = "Left or right arrow chooses, Enter confirms.";
   if (turn.position === turn.cases) {
@@ -26,10 +27,11 @@ async function next(known) {
     byId("question").replaceChildren(document.createTextNode(`All ${pairs ? "pairs are judged" : "cases are rated"}. Thank you; you may close this page.`));
     return;
   }
-  const pixels = new Uint8Array(await (await patiently(() => ask(`/api/read/case/${turn.position}`))).arrayBuffer());
+  const pixels = new Uint8Array(await (await patiently(() => ask(`/api/read/case/${turn.position}?tag=${turn.tag}`))).arrayBuffer());
   lay(byId("case"), pixels.subarray(0, turn.side ** 2));
   byId("other").hidden = !pairs;
   if (pairs) lay(byId("other"), pixels.subarray(turn.side ** 2));
+  byId("progress").textContent = `${turn.position} of ${turn.cases} ${pairs ? "pairs are judged" : "cases are rated"}`;
   byId("pause").textContent = turn.position && turn.position % REST_EVERY === 0 ? "A good moment for a break: everything so far is kept." : "";
   began = performance.now();
   busy = false;
@@ -79,7 +81,7 @@ async function choose() {
   if (!typed) return;
   busy = true;
   const seconds = (performance.now() - began) / 1000, left = typed === "left";
-  await next(await patiently(() => send("/api/read/choice", { left, position: turn.position, seconds })));
+  await next(await patiently(() => send("/api/read/choice", { left, position: turn.position, tag: turn.tag, seconds })));
 }
 
 async function take() {
@@ -97,7 +99,7 @@ async function take() {
   }
   busy = true;
   const seconds = (performance.now() - began) / 1000;
-  await next(await patiently(() => send("/api/read/rating", { ...given, position: turn.position, seconds })));
+  await next(await patiently(() => send("/api/read/rating", { ...given, position: turn.position, tag: turn.tag, seconds })));
 }
 
 addEventListener("keydown", (event) => {

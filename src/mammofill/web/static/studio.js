@@ -9,8 +9,17 @@ const place = document.getElementById("room");
 let leave = () => {};
 let entered = 0;
 
+// What is no address of ours, as half of a letter, leads to the first room.
+function wordsIn(hash) {
+  try {
+    return decodeURIComponent(hash.slice(1)).split("/");
+  } catch {
+    return [];
+  }
+}
+
 async function enter() {
-  const [asked, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
+  const [asked, ...rest] = wordsIn(location.hash);
   const name = Object.hasOwn(rooms, asked) ? asked : "browse";
   leave();
   leave = () => {};
