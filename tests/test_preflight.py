@@ -281,3 +281,16 @@ def test_a_plan_marks_what_is_not_as_usual(write: Write, tmp_path: Path, capsys:
     assert "\n  preset = 'flow-small'\n" in plan
     assert "\n  size_px = 256\n" in plan
     assert not (tmp_path / "out").exists()
+
+
+def test_a_study_is_not_written_into_a_finished_artifact(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mammograms"
+    finish(out, "ingest", {}, 1.0, None)
+    for command in (["demo"], ["run", str(write(*["benign", "malignant"] * 6))]):
+        for more in ([], ["--dry-run"]):
+            assert main([*command, "--out", str(out), *more]) == 4
+            message = capsys.readouterr().err
+            assert f"{out} is a finished x artifact; a study needs a folder of its own as --out." in message
+    assert [one.name for one in out.iterdir()] == [MANIFEST_NAME]

@@ -25,8 +25,15 @@ from mammofill.experiment.stages import stage_named
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study, read_study
 from mammofill.experiment.tables import stage_settings
-from mammofill.ground.artifact import MANIFEST_NAME
-from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, TooFewError, WeightsError
+from mammofill.ground.artifact import MANIFEST_NAME, read_manifest
+from mammofill.ground.errors import (
+    ArtifactError,
+    DeviceError,
+    MammofillError,
+    SettingsError,
+    TooFewError,
+    WeightsError,
+)
 from mammofill.mammograms.mammogram_set import MammogramSet
 from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.collections import read_collection
@@ -49,9 +56,11 @@ def ready_study(path: str | Path, out: str | Path, quick: bool = False) -> Study
         quick: whether its table ``[quick]`` holds.
 
     Raises:
+        ArtifactError: its folder is a finished artifact.
         MammofillError: the only fault that there is; or a `SettingsError` that lists all of them.
     """
     path = Path(path)
+    _refuse_finished_artifact(Path(out))
     try:
         study = read_study(path, quick)
     except MammofillError as first:
@@ -61,6 +70,13 @@ def ready_study(path: str | Path, out: str | Path, quick: bool = False) -> Study
     if faults:
         raise _together(faults)
     return study
+
+
+def _refuse_finished_artifact(out: Path) -> None:
+    """Refuse to write a study into the folder of an artifact, which never changes once it is finished."""
+    if (out / MANIFEST_NAME).is_file():
+        kind = read_manifest(out).kind
+        raise ArtifactError(f"{out} is a finished {kind} artifact; a study needs a folder of its own as --out.")
 
 
 def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
