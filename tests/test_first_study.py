@@ -141,5 +141,5 @@ def test_the_command_says_what_to_do_next(
     begun = tmp_path / "runs" / "own" / "mammograms.partial"
     begun.mkdir(parents=True)
     (begun / "plan.json").write_text('{"seed": 1}', encoding="utf-8")
-    assert main(["run", "study.toml", "--out", "runs/own", "--dry-run"]) == 0
-    assert "Refused, as made with other settings or seed: runs/own/mammograms." in capsys.readouterr().out
+    assert main(["run", "study.toml", "--out", "runs/own", "--dry-run"]) == 4
+    assert "Refused, as made with other settings or seed: runs/own/mammograms. Take" in capsys.readouterr().out
