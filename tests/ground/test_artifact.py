@@ -29,6 +29,7 @@ from mammofill.ground.errors import (
     DamagedError,
     NewerFormatError,
     PlanChangedError,
+    TooFewError,
     WrongKindError,
 )
 
@@ -106,6 +107,26 @@ def test_a_stopped_stage_leaves_a_partial_folder_and_goes_on(tmp_path: Path) -> 
         Loaf.open(tmp_path / "a")
     bake(tmp_path / "a")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_was_refused_before_anything_was_made_leaves_nothing(tmp_path: Path) -> None:
+    def refuse(size_px: int, *made: str) -> None:
+        settings = Settings(size_px=size_px)
+        with begin(tmp_path / "a", kind="loaf", stage="bake", settings=settings, seed=0, inputs={}) as work:
+            assert work is not None
+            (work.scratch / "empty").mkdir()
+            for name in made:
+                (work.folder / name).write_text("dough")
+            raise TooFewError("Not enough flour.")
+
+    with pytest.raises(TooFewError):
+        refuse(5000)
+    assert list(tmp_path.iterdir()) == [], "so that the mended setting is no other plan"
+    with pytest.raises(TooFewError):
+        refuse(64, "dough.txt")
+    assert (tmp_path / "a.partial" / "dough.txt").is_file(), "what was made is kept"
+    with pytest.raises(PlanChangedError):
+        refuse(65)
 
 
 def test_killed_between_the_last_write_and_the_rename(tmp_path: Path) -> None:
