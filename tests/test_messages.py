@@ -161,7 +161,14 @@ def test_what_is_no_collection_no_test_set_and_no_place_is_told(
 def test_where_no_order_is_right_the_kinds_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     patches = str(make(tmp_path / "patches", "patches", "extract-patches").folder)
     message = said(["train-infiller", patches, patches, "--out", str(tmp_path / "out")], capsys)
-    assert "train-infiller takes, in this order: patches (patches), pairs (pairs)." in message
+    flags = "--windows (patches), --start (infiller)."
+    words = "train-infiller takes, in this order: patches (patches), pairs (pairs); and, where wanted, "
+    assert words + flags in message
+    evaluation = str(make(tmp_path / "evaluation", "evaluation", "evaluate").folder)
+    message = said(["write-report", evaluation, "--judgements", patches, "--out", str(tmp_path / "out")], capsys)
+    assert (
+        "evaluations (evaluation); and, where wanted, --comparisons (comparison), --judgements (judgement)." in message
+    )
 
 
 def test_a_folder_around_an_artifact_or_in_it_is_told_apart(

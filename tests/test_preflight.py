@@ -18,7 +18,7 @@ from mammofill.experiment.effort import effort_lines, seconds_of
 from mammofill.experiment.planned import keep_plan
 from mammofill.experiment.preflight import ready_study
 from mammofill.ground.artifact import MANIFEST_NAME, Manifest, settings_of_plan
-from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, TooFewError, WeightsError
+from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, SourceError, TooFewError, WeightsError
 from mammofill.ground.progress import quiet
 
 Write = Callable[..., Path]
@@ -214,6 +214,20 @@ def test_all_faults_of_the_file_are_told_at_once(write: Write, tmp_path: Path) -
         "TrainClassifierSettings.epochs must be",
     ):  # fmt: skip
         assert words in found
+
+
+def test_a_fault_that_all_arms_share_is_told_once(write: Write, tmp_path: Path) -> None:
+    small = SMALL.replace('weights = "none"', 'weights = "imagenet"\nweights_file = "nowhere.pth"')
+    found = fault(write("benign", "malignant", small=small), tmp_path / "out")
+    assert isinstance(found, SourceError)
+    assert str(found) == (
+        f"{tmp_path / 'study.toml'} [train-classifier]: weights_file {tmp_path / 'nowhere.pth'} does not exist. It is "
+        "relative to the TOML file that names it."
+    )
+    mistyped = SMALL.replace("images = 6000", "imagse = 6000")
+    found = fault(write("benign", "malignant", small=mistyped), tmp_path / "out")
+    assert "[train-classifier] has no setting called 'imagse'" in str(found)
+    assert "faults" not in str(found)
 
 
 def test_what_an_arm_is_to_learn_from_is_no_fault_of_its_settings(write: Write, tmp_path: Path) -> None:

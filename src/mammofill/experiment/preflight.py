@@ -64,7 +64,7 @@ def ready_study(path: str | Path, out: str | Path, quick: bool = False) -> Study
     try:
         study = read_study(path, quick)
     except MammofillError as first:
-        raise _together([first, *_in_tables(path)]) from first
+        raise _together(_told_once([first, *_in_tables(path)])) from first
     # A smaller study may have fewer arms, and no use for some infillers.
     faults = [*([] if quick else _of_infillers(study)), *faults_of(study, Path(out))]
     if faults:
@@ -149,6 +149,12 @@ def _in_tables(path: Path) -> Iterator[MammofillError]:
             check()
         except MammofillError as fault:
             yield fault
+
+
+def _told_once(faults: list[MammofillError]) -> list[MammofillError]:
+    """Leave out of the arms' faults those of the table ``[train-classifier]``, which all arms share."""
+    shared = tuple(words for one in faults if (words := str(one).partition("[train-classifier]")[2]))
+    return [one for one in faults if not ("[[arms]]" in str(one) and str(one).endswith(shared))]
 
 
 def _checks_of_tables(content: Mapping[str, Any], path: Path) -> Iterator[Callable[[], object]]:

@@ -169,7 +169,10 @@ def _with_files_found(values: Mapping[str, Any], where: str, folder: Path, withi
         elif within + name in _WEIGHTS_FILES and isinstance(value, str) and value != "null":
             file = (folder / value).resolve()
             if not file.is_file():
-                raise SourceError(f"{where}: {within + name} {file} {why_no_file(file)}. It is relative to {folder}.")
+                raise SourceError(
+                    f"{where}: {within + name} {file} {why_no_file(file)}. It is relative to the TOML file that names "
+                    "it."
+                )
             found[name] = str(file)
     return found
 
