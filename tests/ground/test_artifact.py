@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -244,6 +245,20 @@ def test_moved_inputs_are_still_the_same_inputs(tmp_path: Path) -> None:
     bake(tmp_path / "a", inputs={"flour": flour})
     (tmp_path / "flour").rename(tmp_path / "moved")
     bake(tmp_path / "a", inputs={"flour": Loaf.open(tmp_path / "moved")})
+
+
+def test_other_inputs_are_told_by_where_they_lie(tmp_path: Path) -> None:
+    flour, rye = bake(tmp_path / "flour"), bake(tmp_path / "rye", content="rye")
+    bake(tmp_path / "a", inputs={"flour": flour})
+    with pytest.raises(PlanChangedError, match=f"inputs.flour: was {flour.folder}, now {rye.folder}\n"):
+        bake(tmp_path / "a", inputs={"flour": rye})
+    with pytest.raises(PlanChangedError, match=rf"inputs.flour: was {flour.folder}, now \(not set\)\n"):
+        bake(tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        bake(tmp_path / "b", inputs={"flour": flour}, stop=True)
+    shutil.rmtree(flour.folder)
+    with pytest.raises(PlanChangedError, match=f"inputs.flour: {flour.folder} has another content now\n"):
+        bake(tmp_path / "b", inputs={"flour": bake(tmp_path / "flour", content="white")})
 
 
 def test_the_wrong_kind_is_refused_by_name(tmp_path: Path) -> None:
