@@ -126,6 +126,16 @@ def test_nothing_is_lacking(write: Write, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_split_of_the_table_that_tests_nobody_is_told_with_its_column(write: Write, tmp_path: Path) -> None:
+    path = write(*["benign", "malignant"] * 6, split="train")
+    found = str(fault(path, tmp_path / "out"))
+    words = (
+        "no patient in the test split has a benign or malignant mass lesion. The split is the collection's own (of a"
+    )
+    assert words in found
+    assert 'draw another one with split = "patients" in [ingest], or take another abnormality.' in found
+
+
 def test_one_fault_is_told_as_it_is(write: Write, tmp_path: Path) -> None:
     found = fault(write(*["benign", "malignant"] * 6, more='device = "cuda:63"'), tmp_path / "out")
     assert isinstance(found, DeviceError)

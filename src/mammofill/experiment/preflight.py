@@ -276,22 +276,28 @@ def _of_patients(study: Study, step: Step, collection: Collection, splits: tuple
     """Yield a fault for each of some splits in which a class that is needed has no patient."""
     source = step.inputs["source"][0]
     try:
-        split_of = split_patients(collection.mammograms, step.settings, step.seed).split_of
+        split = split_patients(collection.mammograms, step.settings, step.seed)
     except MammofillError as fault:
         yield fault
         return
     wanted = study.plan.settings["extract-patches"].abnormality
-    classes = classes_of(collection, split_of, wanted)
-    for split in splits:
-        empty = [name for name, patients in classes[split].items() if not patients]
-        if not empty or (split == "validation" and not _chooses(study)):
+    classes = classes_of(collection, split.split_of, wanted)
+    instead = "Take another split, share or seed in [ingest], or another abnormality."
+    if split.kind.startswith("official"):
+        instead = (
+            "The split is the collection's own (of a table: its column split). Mend it, draw another one with "
+            'split = "patients" in [ingest], or take another abnormality.'
+        )
+    for name in splits:
+        empty = [pathology for pathology, patients in classes[name].items() if not patients]
+        if not empty or (name == "validation" and not _chooses(study)):
             continue
         kind = "" if wanted == "all" else f" {wanted}"
         where = f" of {step.out.parent}" if study.plan.grid.folds else ""
         left_out = f" The first thing left out: {collection.exclusions[0].found}" if collection.exclusions else ""
         yield TooFewError(
-            f"{source}: no patient in the {split} split{where} has a {' or '.join(empty)}{kind} lesion. Take another "
-            f"split, share or seed in [ingest], or another abnormality.{left_out}"
+            f"{source}: no patient in the {name} split{where} has a {' or '.join(empty)}{kind} lesion. "
+            f"{instead}{left_out}"
         )
 
 
