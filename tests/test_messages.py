@@ -16,7 +16,14 @@ from mammofill.experiment import run, run_study
 from mammofill.experiment.listing import listing
 from mammofill.experiment.settings import presets_in_words
 from mammofill.ground.artifact import Artifact, begin
-from mammofill.ground.errors import PlanChangedError, SourceError, TooFewError, TrainingError, did_you_mean
+from mammofill.ground.errors import (
+    PlanChangedError,
+    SourceError,
+    TooFewError,
+    TrainingError,
+    WrongKindError,
+    did_you_mean,
+)
 from mammofill.ground.progress import KeptProgress, LineProgress, Progress, quiet
 from mammofill.infilling import PRESETS
 from mammofill.mammograms import IngestSettings, ingest
@@ -135,6 +142,28 @@ def test_artifacts_in_the_wrong_order_are_answered_with_the_right_one(
     message = said(["train-infiller", str(pairs.folder), str(patches.folder), "--out", str(tmp_path / "out")], capsys)
     assert "holds a 'pairs' artifact (made by pair-patches), but a 'patches' artifact is needed here." in message
     assert f"In the right order: mammofill train-infiller {patches.folder} {pairs.folder} --out DIR" in message
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("ingest table own.csv --height_px 5", "error: --height_px must be at least 16, or unset, but is 5."),
+        (
+            "train-infiller a b --preset flow-small --schedule.batch 0",
+            "error: --schedule.batch must be at least 1, but",
+        ),
+        ("select-patches a --parts 3", "parts: must be a list in brackets, as [3], but is 3."),
+    ],
+)
+def test_settings_are_called_by_their_flags(command: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert words in said([*command.split(), "--out", "out"], capsys)
+    assert "error: --workers must be at least 0" in said(["audit", "own.csv", "--workers", "-1"], capsys)
+
+
+def test_an_infiller_is_not_a_infiller(tmp_path: Path) -> None:
+    made = make(tmp_path / "a", "infiller", "train-infiller")
+    with pytest.raises(WrongKindError, match="holds an 'infiller' artifact .* but a 'patches' artifact is needed here"):
+        Patches.open(made.folder)
 
 
 def test_what_belongs_to_a_flag_is_given_its_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

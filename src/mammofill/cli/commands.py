@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import mammofill
 from mammofill.cli.failures import SERIOUS_FOUND
-from mammofill.cli.options import add_common_options, device_for, parsed, parser_for, progress_of
+from mammofill.cli.options import add_common_options, device_for, named_by_flags, parsed, parser_for, progress_of
 from mammofill.ground.errors import PlanChangedError, SettingsError
 from mammofill.ground.progress import quiet
 
@@ -48,8 +48,9 @@ def _audit(given: list[str]) -> int:
     from mammofill.experiment.settings import add_settings, settings_in
 
     add_settings(parser, AuditSettings, skip="tables_only")
-    options = parsed(parser, given)
-    settings = settings_in(options, AuditSettings, tables_only=options.tables_only)
+    with named_by_flags(AuditSettings):
+        options = parsed(parser, given)
+        settings = settings_in(options, AuditSettings, tables_only=options.tables_only)
     return _print_audit(Path(options.source), options, settings)
 
 

@@ -157,6 +157,7 @@ def in_plain_words(error: Exception) -> str:
     text = re.sub(r"Expected a typing\.Literal\[(.*?)\]", r"Expected one of \1", text)
     text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
     text = re.sub(r"Expected an? (\w+)\. Got value: (.*)", _of_kind, text)
+    text = re.sub(r"must be tuple, but is ([\w.+-]+)", r"must be a list in brackets, as [\1], but is \1", text)
     return text.replace(", NoneType", " or null (unset)").strip().rstrip(".") + "."
 
 
