@@ -131,6 +131,16 @@ def test_three_patients_are_told_to_be_too_few_when_the_file_is_written(tmp_path
     assert "WARNING" not in write_first_study(enough, tmp_path / "more" / "study.toml", "cpu")
 
 
+def test_a_column_split_without_test_patients_is_told_with_the_setting_that_draws_one(tmp_path: Path) -> None:
+    said = write_first_study(
+        write_own(tmp_path, *["benign", "malignant"] * 8, split="train"), tmp_path / "study.toml", "cpu"
+    )
+    assert "WARNING: nobody for test benign, test malignant, so that `run` will refuse" in said
+    assert 'or split = "patients" in [ingest], which draws a split instead of the collection\'s own.' in said
+    assert "--benign 0" not in said, "plan would refuse that"
+    assert "mammofill plan" not in said
+
+
 def test_the_command_says_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -149,5 +159,5 @@ def test_the_command_says_what_to_do_next(
     begun = tmp_path / "runs" / "own" / "mammograms.partial"
     begun.mkdir(parents=True)
     (begun / "plan.json").write_text('{"seed": 1}', encoding="utf-8")
-    assert main(["run", "study.toml", "--out", "runs/own", "--dry-run"]) == 0
-    assert "Refused, as made with other settings or seed: runs/own/mammograms." in capsys.readouterr().out
+    assert main(["run", "study.toml", "--out", "runs/own", "--dry-run"]) == 4
+    assert "Refused, as made with other settings or seed: runs/own/mammograms. Take" in capsys.readouterr().out

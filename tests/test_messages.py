@@ -16,7 +16,14 @@ from mammofill.experiment import run, run_study
 from mammofill.experiment.listing import listing
 from mammofill.experiment.settings import presets_in_words
 from mammofill.ground.artifact import Artifact, begin
-from mammofill.ground.errors import PlanChangedError, SourceError, TooFewError, TrainingError, did_you_mean
+from mammofill.ground.errors import (
+    PlanChangedError,
+    SourceError,
+    TooFewError,
+    TrainingError,
+    WrongKindError,
+    did_you_mean,
+)
 from mammofill.ground.progress import KeptProgress, LineProgress, Progress, quiet
 from mammofill.infilling import PRESETS
 from mammofill.mammograms import IngestSettings, ingest
@@ -137,6 +144,28 @@ def test_artifacts_in_the_wrong_order_are_answered_with_the_right_one(
     assert f"In the right order: mammofill train-infiller {patches.folder} {pairs.folder} --out DIR" in message
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("ingest table own.csv --height_px 5", "error: --height_px must be at least 16, or unset, but is 5."),
+        (
+            "train-infiller a b --preset flow-small --schedule.batch 0",
+            "error: --schedule.batch must be at least 1, but",
+        ),
+        ("select-patches a --parts 3", "parts: must be a list in brackets, as [3], but is 3."),
+    ],
+)
+def test_settings_are_called_by_their_flags(command: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert words in said([*command.split(), "--out", "out"], capsys)
+    assert "error: --workers must be at least 0" in said(["audit", "own.csv", "--workers", "-1"], capsys)
+
+
+def test_an_infiller_is_not_a_infiller(tmp_path: Path) -> None:
+    made = make(tmp_path / "a", "infiller", "train-infiller")
+    with pytest.raises(WrongKindError, match="holds an 'infiller' artifact .* but a 'patches' artifact is needed here"):
+        Patches.open(made.folder)
+
+
 def test_what_belongs_to_a_flag_is_given_its_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kinds = {"evaluation": "evaluate", "comparison": "compare-arms", "judgement": "judge-infiller"}
     places = [str(make(tmp_path / kind, kind, stage).folder) for kind, stage in kinds.items()]
@@ -161,7 +190,14 @@ def test_what_is_no_collection_no_test_set_and_no_place_is_told(
 def test_where_no_order_is_right_the_kinds_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     patches = str(make(tmp_path / "patches", "patches", "extract-patches").folder)
     message = said(["train-infiller", patches, patches, "--out", str(tmp_path / "out")], capsys)
-    assert "train-infiller takes, in this order: patches (patches), pairs (pairs)." in message
+    flags = "--windows (patches), --start (infiller)."
+    words = "train-infiller takes, in this order: patches (patches), pairs (pairs); and, where wanted, "
+    assert words + flags in message
+    evaluation = str(make(tmp_path / "evaluation", "evaluation", "evaluate").folder)
+    message = said(["write-report", evaluation, "--judgements", patches, "--out", str(tmp_path / "out")], capsys)
+    assert (
+        "evaluations (evaluation); and, where wanted, --comparisons (comparison), --judgements (judgement)." in message
+    )
 
 
 def test_a_folder_around_an_artifact_or_in_it_is_told_apart(

@@ -13,11 +13,13 @@ from test_first_study import write_own
 
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.cli import main
-from mammofill.experiment import preflight, read_study
+from mammofill.experiment import preflight, read_study, run_study
 from mammofill.experiment.effort import effort_lines, seconds_of
+from mammofill.experiment.planned import keep_plan
 from mammofill.experiment.preflight import ready_study
 from mammofill.ground.artifact import MANIFEST_NAME, Manifest, settings_of_plan
-from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, TooFewError, WeightsError
+from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, SourceError, TooFewError, WeightsError
+from mammofill.ground.progress import quiet
 
 Write = Callable[..., Path]
 
@@ -124,6 +126,16 @@ def test_nothing_is_lacking(write: Write, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_split_of_the_table_that_tests_nobody_is_told_with_its_column(write: Write, tmp_path: Path) -> None:
+    path = write(*["benign", "malignant"] * 6, split="train")
+    found = str(fault(path, tmp_path / "out"))
+    words = (
+        "no patient in the test split has a benign or malignant mass lesion. The split is the collection's own (of a"
+    )
+    assert words in found
+    assert 'draw another one with split = "patients" in [ingest], or take another abnormality.' in found
+
+
 def test_one_fault_is_told_as_it_is(write: Write, tmp_path: Path) -> None:
     found = fault(write(*["benign", "malignant"] * 6, more='device = "cuda:63"'), tmp_path / "out")
     assert isinstance(found, DeviceError)
@@ -214,6 +226,20 @@ def test_all_faults_of_the_file_are_told_at_once(write: Write, tmp_path: Path) -
         assert words in found
 
 
+def test_a_fault_that_all_arms_share_is_told_once(write: Write, tmp_path: Path) -> None:
+    small = SMALL.replace('weights = "none"', 'weights = "imagenet"\nweights_file = "nowhere.pth"')
+    found = fault(write("benign", "malignant", small=small), tmp_path / "out")
+    assert isinstance(found, SourceError)
+    assert str(found) == (
+        f"{tmp_path / 'study.toml'} [train-classifier]: weights_file {tmp_path / 'nowhere.pth'} does not exist. It is "
+        "relative to the TOML file that names it."
+    )
+    mistyped = SMALL.replace("images = 6000", "imagse = 6000")
+    found = fault(write("benign", "malignant", small=mistyped), tmp_path / "out")
+    assert "[train-classifier] has no setting called 'imagse'" in str(found)
+    assert "faults" not in str(found)
+
+
 def test_what_an_arm_is_to_learn_from_is_no_fault_of_its_settings(write: Write, tmp_path: Path) -> None:
     arms = SMALL.replace("synthetic = true", 'synthetic = true\nselect = "gated"\nshares = [1]')
     found = str(fault(write("benign", "malignant", more="[grid]\ninfillers = 0\n", small=arms), tmp_path / "out"))
@@ -281,3 +307,55 @@ def test_a_plan_marks_what_is_not_as_usual(write: Write, tmp_path: Path, capsys:
     assert "\n  preset = 'flow-small'\n" in plan
     assert "\n  size_px = 256\n" in plan
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_of_a_finished_study_says_what_a_run_would_say(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lesions, out = ["benign", "malignant"] * 6, tmp_path / "out"
+    path = write(*lesions)
+    for step in keep_plan(read_study(path), out, quiet).steps:
+        finish(out / step.out, step.stage.name, settings_of_plan(step.settings), 1.0, None)
+    command = ["run", str(path), "--out", str(out), "--dry-run"]
+    assert main(command) == 0
+    write(*lesions, small=SMALL.replace("images = 6000", "images = 7000"))
+    assert main(command) == 4
+    plan = capsys.readouterr().out.split("No fault was found")[-1]
+    assert plan.count("(made with other settings or seed, will be refused)") == 2
+    assert plan.count("(not reached, as it is made from what will be refused)") == 4  # evaluations, comparison, report
+    assert f"{out} holds 2 test scores of another plan" in plan
+    assert "images: was 6000, now 7000" in plan
+    assert re.search(r"Refused, as made .* or delete them and what was made from them.\n$", plan)
+
+    write(*lesions, more="[compare-arms]\nmargin = 0.02\n")
+    assert main(command) == 4
+    assert "margin: was None, now 0.02" in capsys.readouterr().out
+    assert main([*command, "--amend"]) == 0
+    assert f"-> {out / 'comparison-2'}  (will run)" in capsys.readouterr().out
+    with pytest.raises(MammofillError, match="holds 2 test scores of another plan"):
+        run_study(path, out)
+
+
+def test_a_study_is_not_written_into_a_finished_artifact(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mammograms"
+    finish(out, "ingest", {}, 1.0, None)
+    for command in (["demo"], ["run", str(write(*["benign", "malignant"] * 6))]):
+        for more in ([], ["--dry-run"]):
+            assert main([*command, "--out", str(out), *more]) == 4
+            message = capsys.readouterr().err
+            assert f"{out} is a finished x artifact; a study needs a folder of its own as --out." in message
+    assert [one.name for one in out.iterdir()] == [MANIFEST_NAME]
+
+
+def test_a_studio_that_cannot_be_opened_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for port in ("99999", "-4"):
+        assert main(["studio", str(tmp_path), "--port", port]) == 2
+        assert f"--port must be in 0..65535, but is {port}. 0 takes a free one." in capsys.readouterr().err
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert main(["studio", str(tmp_path), "--device", "cuda"]) == 6
+    assert "Device 'cuda' was asked for, but 0 CUDA devices were found." in capsys.readouterr().err

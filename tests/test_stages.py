@@ -140,7 +140,8 @@ def test_the_wrong_kind_of_input_is_refused_by_name(ran: StudyRun, stage: Stage)
         if one.kind != SOURCE:
             wanted = find(one.kind).kind
             wrong = next(made for made in ran.artifacts.values() if made.manifest.kind != wanted)
-            with pytest.raises(WrongKindError, match=rf"holds a '{wrong.manifest.kind}' .* but a '{wanted}' artifact"):
+            words = rf"holds an? '{wrong.manifest.kind}' .* but an? '{wanted}' artifact"
+            with pytest.raises(WrongKindError, match=words):
                 one.open(wrong.folder)
 
 

@@ -210,6 +210,25 @@ def test_rules_of_ingest_become_findings_and_an_unknown_rule_is_told_as_it_is() 
     assert findings["mask-empty"].count == 0
 
 
+def test_cases_that_are_left_out_are_told_from_those_that_are_kept() -> None:
+    exclusions = [Exclusion("a_1", "P1", "mask-outside-breast", "Only 0% of the mask of a_1 lies on breast.")]
+    decisions = [Decision("b_1", "P2", "mask-outside-breast", "Only 17% of it does.", "Kept; look at it.")]
+    finding = {one.finding: one for one in rule_findings(exclusions, decisions)}["mask-outside-breast"]
+    assert [case.words for case in finding.cases] == [
+        "Only 0% of the mask of a_1 lies on breast. Left out.",
+        "Only 17% of it does. Kept; look at it.",
+    ]
+    assert finding.ingest.startswith("Left out where less than 5 % of the mask lies on breast")
+
+
+def test_a_table_without_rows_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "own.csv"
+    table.write_text("image,mask,patient,laterality,view,pathology\n", encoding="utf-8")
+    assert main(["audit", str(table), "--quiet"]) == 3
+    assert f"{table}: there is no mammogram, for its tables have no rows below the header." in capsys.readouterr().err
+    assert main(["audit", str(table), "--quiet", "--tables-only"]) == 3
+
+
 def test_the_rules_told_from_tables_are_not_told_twice() -> None:
     exclusions = [Exclusion("own.csv row 3", "P1", "row-repeated", "again")]
     assert "row-repeated" not in {one.finding for one in rule_findings(exclusions, [])}

@@ -141,6 +141,19 @@ def test_a_file_that_is_no_weights_is_refused(tmp_path: Path) -> None:
         read_start(start_from(path), path)
 
 
+@pytest.mark.parametrize("content", [b"image,mask\na.png,b.png\n", b"hello", b""])
+def test_a_table_given_as_weights_is_refused_without_torchs_advice(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "own.csv"
+    path.write_bytes(content)
+    words = (
+        r"own.csv cannot be read as weights: it is no file of tensors alone. A .safetensors file, or a .pth file with "
+        r"nothing but a dictionary of tensors as torchvision publishes it, is needed.$"
+    )
+    with pytest.raises(WeightsError, match=words) as refused:
+        read_start(start_from(path), path)
+    assert "weights_only" not in str(refused.value)
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"nothing\.pth does not exist"):
         find_weights(start_from(tmp_path / "nothing.pth"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from mammofill.ground.errors import (
     DamagedError,
     NewerFormatError,
     PlanChangedError,
+    TooFewError,
     WrongKindError,
 )
 
@@ -106,6 +108,26 @@ def test_a_stopped_stage_leaves_a_partial_folder_and_goes_on(tmp_path: Path) -> 
         Loaf.open(tmp_path / "a")
     bake(tmp_path / "a")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_was_refused_before_anything_was_made_leaves_nothing(tmp_path: Path) -> None:
+    def refuse(size_px: int, *made: str) -> None:
+        settings = Settings(size_px=size_px)
+        with begin(tmp_path / "a", kind="loaf", stage="bake", settings=settings, seed=0, inputs={}) as work:
+            assert work is not None
+            (work.scratch / "empty").mkdir()
+            for name in made:
+                (work.folder / name).write_text("dough")
+            raise TooFewError("Not enough flour.")
+
+    with pytest.raises(TooFewError):
+        refuse(5000)
+    assert list(tmp_path.iterdir()) == [], "so that the mended setting is no other plan"
+    with pytest.raises(TooFewError):
+        refuse(64, "dough.txt")
+    assert (tmp_path / "a.partial" / "dough.txt").is_file(), "what was made is kept"
+    with pytest.raises(PlanChangedError):
+        refuse(65)
 
 
 def test_killed_between_the_last_write_and_the_rename(tmp_path: Path) -> None:
@@ -223,6 +245,20 @@ def test_moved_inputs_are_still_the_same_inputs(tmp_path: Path) -> None:
     bake(tmp_path / "a", inputs={"flour": flour})
     (tmp_path / "flour").rename(tmp_path / "moved")
     bake(tmp_path / "a", inputs={"flour": Loaf.open(tmp_path / "moved")})
+
+
+def test_other_inputs_are_told_by_where_they_lie(tmp_path: Path) -> None:
+    flour, rye = bake(tmp_path / "flour"), bake(tmp_path / "rye", content="rye")
+    bake(tmp_path / "a", inputs={"flour": flour})
+    with pytest.raises(PlanChangedError, match=f"inputs.flour: was {flour.folder}, now {rye.folder}\n"):
+        bake(tmp_path / "a", inputs={"flour": rye})
+    with pytest.raises(PlanChangedError, match=rf"inputs.flour: was {flour.folder}, now \(not set\)\n"):
+        bake(tmp_path / "a")
+    with pytest.raises(KeyboardInterrupt):
+        bake(tmp_path / "b", inputs={"flour": flour}, stop=True)
+    shutil.rmtree(flour.folder)
+    with pytest.raises(PlanChangedError, match=f"inputs.flour: {flour.folder} has another content now\n"):
+        bake(tmp_path / "b", inputs={"flour": bake(tmp_path / "flour", content="white")})
 
 
 def test_the_wrong_kind_is_refused_by_name(tmp_path: Path) -> None:

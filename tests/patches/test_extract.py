@@ -103,6 +103,10 @@ def test_nothing_kept_says_why(tmp_path: Path) -> None:
     mammograms = make_mammograms(tmp_path / "m")
     with pytest.raises(TooFewError, match="Not one window .* Dropped by reason: mammogram-smaller-than-window 7"):
         extract_patches(mammograms, tmp_path / "p", replace(SETTINGS, size_px=256))
+    assert not (tmp_path / "p.partial").exists()
+    assert extract_patches(mammograms, tmp_path / "p", SETTINGS).manifest.counts["patches"], (
+        "the mended command is not refused"
+    )
 
 
 def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:

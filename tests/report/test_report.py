@@ -20,6 +20,7 @@ from mammofill.ground.errors import ArtifactError, SettingsError
 from mammofill.ground.imaging import decode_png
 from mammofill.report import PAPER_TABLE, Report, WriteReportSettings, format_table, write_report
 from mammofill.report.examples import real_examples, synthetic_examples
+from mammofill.report.flow import flow_sheets
 from mammofill.report.lineage import find_lineage
 
 
@@ -137,6 +138,21 @@ def test_every_arm_and_every_row_of_the_paper_is_there(page: str) -> None:
 def test_names_are_shown_not_run(page: str) -> None:
     assert "<script" not in page
     assert SCRIPT in Reader(page).words
+
+
+def test_windows_of_infillers_are_not_counted_among_patches(tmp_path: Path) -> None:
+    patches = make_patches(tmp_path / "patches", [patch_row(k, "benign") for k in range(2)], {})
+    windows = make_patches(tmp_path / "windows", [patch_row(k, "benign") for k in range(7)], {})
+    infiller = make(tmp_path / "infiller", "infiller", {"patches": patches, "windows": windows}, {"a.txt": "weights"})
+    classifier = make(
+        tmp_path / "classifier", "classifier", {"patches": patches, "infiller": infiller}, {"b.txt": "others"}
+    )
+    evaluation = make_evaluation(tmp_path / "a", "a", 1.0, {"classifier": classifier, "patches": patches})
+    *_, sheet = flow_sheets(find_lineage([evaluation]), {"a": [evaluation]})
+    assert sheet.rows == (
+        ("real", "train", "0", "2", "0", "2", "2"),
+        ("real, windows for infillers", "train", "0", "7", "0", "7", "7"),
+    )
 
 
 def test_the_flow_counts_whom_every_stage_kept_and_what_it_left_out(page: str) -> None:

@@ -11,7 +11,9 @@ import pytest
 from toy_study import make_evaluation, make_mammograms, make_patches, patch_row
 
 from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
+from mammofill.comparison.plan import write_plan
 from mammofill.evaluation import Evaluation
+from mammofill.ground.errors import ArtifactError
 from mammofill.report import Report, write_report
 from mammofill.report.compared_figures import figures_over_doses, forest_plot, reliability_figure
 from mammofill.report.comparisons import (
@@ -59,6 +61,7 @@ def comparison(folder: Path, cells: list[Evaluation]) -> Comparison:
 @pytest.fixture(scope="module")
 def report(folder: Path, cells: list[Evaluation], comparison: Comparison) -> Report:
     (folder / "study.toml").write_text(STUDY, encoding="utf-8")
+    write_plan(folder / "plans", {"arms": {"real only": "3 classifiers", "generated": "3 infillers"}}, 0)
     return write_report(cells, folder / "report", comparisons=[comparison])
 
 
@@ -68,7 +71,7 @@ def page(report: Report) -> str:
 
 
 def test_table_1_holds_means_over_seeds(page: str, comparison: Comparison) -> None:
-    assert "Means over the trainings of each arm" in page
+    assert "Means over the trainings of each arm, from all patients. In brackets" in page, "these arms have no doses"
     aucs = comparison.arms[comparison.arms["measure"] == "auc"]
     assert len(aucs) == 2
     for value in aucs["value"]:
@@ -141,6 +144,32 @@ def test_how_to_make_it_again(page: str, cells: list[Evaluation]) -> None:
     assert "/somebody/secret" not in page
     assert "/CBIS-DDSM" in page
     assert cells[0].test_set in page
+
+
+def test_a_comparison_of_arms_that_are_not_shown_is_refused(
+    tmp_path: Path, folder: Path, cells: list[Evaluation], comparison: Comparison
+) -> None:
+    some = [one for one in cells if one.arm == "real only"]
+    missing = ", ".join(str(folder / f"generated-{seed}") for seed in range(3))
+    told = (
+        rf"comparison compares generated, of which no evaluation is in this report. Give their evaluations as well "
+        rf"\({re.escape(missing)}\), or leave the comparison out."
+    )
+    with pytest.raises(ArtifactError, match=told):
+        write_report(some, tmp_path / "report", comparisons=[comparison])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_study_file_that_was_not_run_is_not_said_to_make_it_again(tmp_path: Path) -> None:
+    one = make_evaluation(tmp_path / "evaluations" / "a", "a", 1.0, {})
+    (tmp_path / "study.toml").write_text(STUDY, encoding="utf-8")  # as `init` leaves it
+    words = "The stages were run one by one, by no study file; their settings and seeds stand below."
+    page = write_report([one], tmp_path / "report").page.read_text(encoding="utf-8")
+    assert words in page
+    assert "mammofill run study.toml" not in page
+    write_plan(tmp_path / "plans", {"arms": {"another": "1 classifiers"}}, 0)
+    page = write_report([one], tmp_path / "report-2").page.read_text(encoding="utf-8")
+    assert words in page, "a study was run here, but this arm is not of it"
 
 
 def test_tables_are_there_as_csv_and_latex(report: Report) -> None:

@@ -18,7 +18,7 @@ from mammofill.audit.recognise import recognise
 from mammofill.audit.rules import OF_FILES, OF_TABLES, rule_findings
 from mammofill.audit.settings import AuditSettings, reading_limits
 from mammofill.audit.tables import table_findings
-from mammofill.ground.errors import SourceError
+from mammofill.ground.errors import SourceError, TooFewError
 from mammofill.ground.processes import Limits, in_processes
 from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms.names_in_headers import one_person_in_headers, patients_contradicted
@@ -80,6 +80,7 @@ def audit(source: str | Path, settings: AuditSettings = AuditSettings(), *, prog
         SourceError: the source is missing or not recognised, or its tables are missing or cannot be read.
         SettingsError: several collections recognise it; it has so many pictures that an index is needed, which is not
             installed.
+        TooFewError: its tables have no rows.
     """
     source = Path(source)
     if not source.exists():
@@ -87,6 +88,9 @@ def audit(source: str | Path, settings: AuditSettings = AuditSettings(), *, prog
     name = settings.collection or recognise(source)
     ingest_settings = _ingest_settings(name, settings)
     collection = read_collection(source, ingest_settings)
+    if not (collection.mammograms or collection.exclusions or collection.listed):
+        # As ingest says it: where there is nothing to look at, "nothing was found" would be praise.
+        raise TooFewError(f"{source}: there is no mammogram, for its tables have no rows below the header.")
     findings = [*table_findings(collection)]
     if settings.tables_only:
         findings += _without_images(collection)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mammofill.audit.findings import Case, Finding, Severity
+from mammofill.mammograms.mask_checks import LEAST_IN_BREAST
 from mammofill.mammograms.sources.annotations import Decision, Exclusion
 
 _NO_NORMALS = (
@@ -251,7 +252,9 @@ _DECIDED: dict[str, _Rule] = {
         "Masks that lie mostly outside of the breast",
         "moderate",
         "Either the mask is at a wrong place, or the breast was not found whole: look.",
-        "Kept and noted. `extract-patches` keeps windows with enough breast only, so most such lesions give no patch.",
+        f"Left out where less than {100 * LEAST_IN_BREAST:g} % of the mask lies on breast; then its mammogram gives "
+        "no normal patches; else kept and noted. `extract-patches` keeps windows with enough breast only, so most such "
+        "lesions give no patch.",
     ),
     "files-of-no-row": _Rule(
         "Image files that no row speaks of",
@@ -366,7 +369,9 @@ def _finding(rule: str, rows: Iterable[Exclusion | Decision]) -> Finding:
 
 
 def _words(row: Exclusion | Decision) -> str:
-    return f"{row.found} {row.done}" if isinstance(row, Decision) else row.found
+    if isinstance(row, Decision):
+        return f"{row.found} {row.done}"
+    return f"{row.found} Left out." if row.rule in _DECIDED else row.found  # other cases of the rule are kept
 
 
 def _stands_for(row: Exclusion | Decision) -> int:

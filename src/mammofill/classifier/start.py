@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import urllib.error
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -212,15 +213,22 @@ def _check_no_other_network(
         )
 
 
+_READABLE = (
+    "A .safetensors file, or a .pth file with nothing but a dictionary of tensors as torchvision publishes it, is "
+    "needed."
+)
+
+
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         return _flat(torch.load(path, map_location="cpu", weights_only=True))
+    except (pickle.UnpicklingError, EOFError, KeyError) as error:  # torch's words advise to run what is in the file
+        raise WeightsError(f"{path} cannot be read as weights: it is no file of tensors alone. {_READABLE}") from error
     except Exception as error:  # both libraries raise many kinds
         raise WeightsError(
-            f"{path} cannot be read as weights ({type(error).__name__}: {error}). A .safetensors file, or a .pth file "
-            "with a dictionary of tensors as torchvision publishes it, is needed."
+            f"{path} cannot be read as weights ({type(error).__name__}: {error}). {_READABLE}"
         ) from error
 
 

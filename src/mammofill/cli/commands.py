@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import mammofill
 from mammofill.cli.failures import SERIOUS_FOUND
-from mammofill.cli.options import add_common_options, device_for, parsed, parser_for, progress_of
-from mammofill.ground.errors import SettingsError
+from mammofill.cli.options import add_common_options, device_for, named_by_flags, parsed, parser_for, progress_of
+from mammofill.ground.errors import PlanChangedError, SettingsError
 from mammofill.ground.progress import quiet
 
 if TYPE_CHECKING:
@@ -48,8 +48,9 @@ def _audit(given: list[str]) -> int:
     from mammofill.experiment.settings import add_settings, settings_in
 
     add_settings(parser, AuditSettings, skip="tables_only")
-    options = parsed(parser, given)
-    settings = settings_in(options, AuditSettings, tables_only=options.tables_only)
+    with named_by_flags(AuditSettings):
+        options = parsed(parser, given)
+        settings = settings_in(options, AuditSettings, tables_only=options.tables_only)
     return _print_audit(Path(options.source), options, settings)
 
 
@@ -173,6 +174,8 @@ def _pull(given: list[str]) -> int:
 _OF_STORES = """s3:// needs pip install "mammofill[object-stores]"; gs:// and others the library that fsspec names.
 Credentials and addresses are found as that library does, in the environment: AWS_PROFILE, AWS_ENDPOINT_URL, ..."""
 
+_LAST_PORT = 65535
+
 
 def _studio(given: list[str]) -> int:
     parser = parser_for("studio", SUMMARIES["studio"])
@@ -186,6 +189,13 @@ def _studio(given: list[str]) -> int:
     parser.add_argument("--device", default="cpu", help="where fills are painted: auto, cpu, cuda or cuda:N")
     add_common_options(parser, dry_run=False)
     options = parsed(parser, given)
+    if not 0 <= options.port <= _LAST_PORT:
+        raise SettingsError(f"--port must be in 0..{_LAST_PORT}, but is {options.port}. 0 takes a free one.")
+    device = device_for(options.device, quiet)
+    if device != "cpu":
+        from mammofill.ground.training.device import find_device  # torch, which takes seconds
+
+        find_device(device)  # now, and not when somebody has drawn a lesion and waits for its fill
     from mammofill.web.serve import open_studio
 
     open_studio(
@@ -194,7 +204,7 @@ def _studio(given: list[str]) -> int:
         port=options.port,
         browser=not options.no_browser,
         name_patients=options.name_patients,
-        device=device_for(options.device, quiet),
+        device=device,
         say=lambda words: print(words, flush=True),
     )
     return 0
@@ -255,8 +265,10 @@ def _study(path: Path, out: Path, options: Namespace) -> int:
 
     if options.dry_run:
         study = ready_study(path, out, getattr(options, "quick", False))
-        print(plan_of_study(study, out, device_for(study.device, quiet)))
-        return 0
+        device, amend = device_for(study.device, quiet), getattr(options, "amend", False)
+        plan, refused = plan_of_study(study, out, device, amend)
+        print(plan)
+        return PlanChangedError.exit_code if refused else 0
     beside = {name: getattr(options, name) for name in ("workers", "engine", "amend", "quick") if name in options}
     print(summary_of_run(run_study(path, out, progress_of(options), **beside)))
     return 0

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentError
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import is_dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from mammofill.ground.errors import SettingsError, did_you_mean
 from mammofill.ground.progress import LineProgress, Progress, for_this_console, quiet
@@ -64,6 +67,26 @@ def parsed(parser: ArgumentParser, given: list[str]) -> Namespace:
             meant += " Say with --out where it is to be made."
         raise SettingsError(f"{in_plain_words(error)}{meant} All options: {parser.prog} --help") from error
     return options
+
+
+@contextmanager
+def named_by_flags(settings_class: type[Any]) -> Iterator[None]:
+    """Call refused settings by their flags, as whoever typed them knows them: not by a class of Python."""
+    try:
+        yield
+    except SettingsError as error:
+        words = str(error)
+        for name, flag in _flags_of_classes(settings_class):
+            words = re.sub(rf"\b{name}\.(?=[a-z])", flag, words)
+        raise SettingsError(words) from error
+
+
+def _flags_of_classes(settings_class: type[Any], within: str = "--") -> Iterator[tuple[str, str]]:
+    """Yield the settings class and those of its fields, by name, and how flags of their fields begin."""
+    yield settings_class.__name__, within
+    for name, kind in get_type_hints(settings_class).items():
+        if is_dataclass(kind) and isinstance(kind, type):
+            yield from _flags_of_classes(kind, f"{within}{name}.")
 
 
 def _unknown_flags(given: list[str], known: set[str]) -> list[str]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mammofill.cli.options import add_common_options, device_for, parsed, parser_for, progress_of, value_of
+from mammofill.cli.options import (
+    add_common_options,
+    device_for,
+    named_by_flags,
+    parsed,
+    parser_for,
+    progress_of,
+    value_of,
+)
 from mammofill.experiment.stages import Input, Stage, find
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact
 from mammofill.ground.errors import SettingsError
@@ -18,9 +26,10 @@ def run_stage(stage: Stage, given: list[str]) -> None:
     """Run one stage, or print its plan; `given` follows the name of the stage."""
     start = start_settings(stage, given)
     settings_class = stage.settings_class() if start is None else type(start)
-    options = parsed(stage_parser(stage, settings_class, start), given)
-    leading = {stage.leading: getattr(options, stage.leading)} if stage.leading else {}
-    settings = settings_from(options, settings_class, leading)
+    with named_by_flags(settings_class):
+        options = parsed(stage_parser(stage, settings_class, start), given)
+        leading = {stage.leading: getattr(options, stage.leading)} if stage.leading else {}
+        settings = settings_from(options, settings_class, leading)
     out = Path(options.out)
     inputs = stage.open_all({one.role: getattr(options, one.role) for one in stage.inputs})
     progress = progress_of(options)

@@ -145,7 +145,7 @@ def write_plan(folder: Path, content: Mapping[str, Any], test_scores: int) -> li
 
 def plan_files(folder: Path) -> list[Path]:
     """Return the files of a folder of plans, the first plan first."""
-    return sorted(folder.glob("*.json"), key=lambda path: int(path.stem))
+    return sorted((path for path in folder.glob("*.json") if path.stem.isdecimal()), key=lambda path: int(path.stem))
 
 
 def read_plans(paths: Sequence[Path]) -> list[WrittenPlan]:

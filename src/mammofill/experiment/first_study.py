@@ -94,13 +94,16 @@ def write_first_study(source: str | Path, path: str | Path, device: str, collect
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, study_text(found, path, device))
     where, out = shlex.quote(str(path)), f"--out runs/{file_name(_name(found))}"
+    test = found.counts["test"]
+    can_show = (
+        f"  mammofill plan {where} --benign {test['benign']} --malignant {test['malignant']}   # what it can show"
+    )
     return "\n".join(
         [
             *_facts(found),
             *_empty_places(found),
             f"wrote {path}, for the {'GPU' if device == 'cuda' else 'CPU'} of this machine. Read its comments, then:",
-            f"  mammofill plan {where} --benign {found.counts['test']['benign']} "
-            f"--malignant {found.counts['test']['malignant']}   # what it can show",
+            *([can_show] if all(test.values()) else []),  # there is no AUC without test patients of both classes
             f"  mammofill run {where} {out} --dry-run   # what would run; faults, all at once",
             f"  mammofill run {where} {out}",
         ]
@@ -111,9 +114,12 @@ def _empty_places(found: Found) -> Iterator[str]:
     """Say of which class a split has nobody: `run` would refuse the study, and that is better known before."""
     empty = [f"{split} {kind}" for split, of in found.counts.items() for kind, count in of.items() if not count]
     if empty:
+        mend = "a column split in the table that gives each split patients of both classes"
+        if found.split == "auto":
+            mend = 'split = "patients" in [ingest], which draws a split instead of the collection\'s own'
         yield (
             f"WARNING: nobody for {', '.join(empty)}, so that `run` will refuse this study. It takes more patients, or "
-            "a column split in the table that gives each split patients of both classes."
+            f"{mend}."
         )
 
 

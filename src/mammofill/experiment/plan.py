@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mammofill.experiment.effort import effort_lines
+from mammofill.experiment.planned import foresee_plan
 from mammofill.experiment.settings import flat
 from mammofill.experiment.stages import Stage, find
 from mammofill.experiment.steps import Step
@@ -20,19 +21,30 @@ from mammofill.ground.artifact import (
     read_plan,
     settings_of_plan,
 )
+from mammofill.ground.errors import PlanChangedError
 from mammofill.ground.file_names import as_url
 
 _REFUSED = "with other settings or seed, will be refused"
+_NOT_REACHED = "not reached, as it is made from what will be refused"
 
 
-def plan_of_study(study: Study, out: Path, device: str) -> str:
+def plan_of_study(study: Study, out: Path, device: str, amend: bool = False) -> tuple[str, bool]:
     """Return the plan of a whole study: how much it is, and each stage with its state, inputs and settings.
 
     Args:
         study: that was read.
         out: its folder.
         device: where it is to run, which `auto` leaves to us.
+        amend: whether another plan may follow one whose test scores are there, see `planned`.
+
+    Returns:
+        The plan in words, and whether a run would be refused for what lies in the folder.
     """
+    faults = []
+    try:
+        study = foresee_plan(study, out, amend)
+    except PlanChangedError as fault:
+        faults.append(str(fault))
     lines = [
         f"study   {study.name} ({study.path})",
         f"out     {out}",
@@ -41,24 +53,31 @@ def plan_of_study(study: Study, out: Path, device: str) -> str:
         *effort_lines(study, out, device),
         "marked *: what differs from the defaults, or from those of the preset",
     ]
-    refused, told = [], _Told()
+    states, told = _states(study, out), _Told()
     for step in study.steps:
         inputs = ", ".join(str(out / place) for places in step.inputs.values() for place in places)
-        state = state_of(out / step.out, step.settings, step.seed)
-        if state.endswith(_REFUSED):
-            refused.append(str(out / step.out))
         lines += [
             "",
-            f"{step.stage.name}: {inputs}{' -> ' if inputs else ''}{out / step.out}  ({state})",
+            f"{step.stage.name}: {inputs}{' -> ' if inputs else ''}{out / step.out}  ({states[step.out]})",
             *told.settings_of(step),
         ]
-    if refused:
-        last = (
-            f"Refused, as made with other settings or seed: {', '.join(refused)}. Take another --out, or delete them."
+    if refused := [str(out / place) for place, state in states.items() if state.endswith(_REFUSED)]:
+        faults.append(
+            f"Refused, as made with other settings or seed: {', '.join(refused)}. Take another --out, or delete them "
+            "and what was made from them."
         )
-    else:
-        last = "No fault was found, and nothing has run: the same command without --dry-run runs it."
-    return "\n".join([*lines, "", last])
+    last = faults or ["No fault was found, and nothing has run: the same command without --dry-run runs it."]
+    return "\n".join([*lines, "", *last]), bool(faults)
+
+
+def _states(study: Study, out: Path) -> dict[Path, str]:
+    """Say of each step's place what stands there; what comes after one that is refused is not reached, and not done."""
+    states: dict[Path, str] = {}
+    for step in study.steps:
+        before = [states.get(place, "") for places in step.inputs.values() for place in places]
+        stopped = any(state.endswith((_REFUSED, _NOT_REACHED)) for state in before)
+        states[step.out] = _NOT_REACHED if stopped else state_of(out / step.out, step.settings, step.seed)
+    return states
 
 
 class _Told:

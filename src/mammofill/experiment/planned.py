@@ -115,6 +115,25 @@ def keep_plan(study: Study, out: Path, progress: Progress, amend: bool = False) 
         DamagedError: a plan was changed after it was written.
     """
     content, scores = content_of(study), count_test_scores(out)
+    _check_not_changed(content, scores, out, amend)
+    files = write_plan(out / PLANS, content, scores)
+    _keep_study_file(study, out, progress)
+    late = sum(not one.in_time for one in read_plans(files)[1:])
+    return replace(study, steps=tuple(_with_plans(step, files, late, out) for step in study.steps))
+
+
+def foresee_plan(study: Study, out: Path, amend: bool = False) -> Study:
+    """Return the study that `keep_plan` would return, and write nothing; see there for arguments and errors."""
+    content, scores = content_of(study), count_test_scores(out)
+    _check_not_changed(content, scores, out, amend)
+    files = plan_files(out / PLANS)
+    earlier = read_plans(files)
+    added = bool(earlier and scores and not earlier[-1].says(content))
+    late = sum(not one.in_time for one in earlier[1:]) + added
+    return replace(study, steps=tuple(_with_plans(step, files, late, out) for step in study.steps))
+
+
+def _check_not_changed(content: Mapping[str, Any], scores: int, out: Path, amend: bool) -> None:
     earlier = read_plans(plan_files(out / PLANS))
     if earlier and scores and not earlier[-1].says(content) and not amend:
         changes = "".join(f"\n  {line}" for line in _changes(earlier[-1].content, content))
@@ -124,10 +143,6 @@ def keep_plan(study: Study, out: Path, progress: Progress, amend: bool = False) 
             "values back to go on, or add --amend: then the old comparison and report stay, and the new ones say what "
             "was added."
         )
-    files = write_plan(out / PLANS, content, scores)
-    _keep_study_file(study, out, progress)
-    late = sum(not one.in_time for one in read_plans(files)[1:])
-    return replace(study, steps=tuple(_with_plans(step, files, late, out) for step in study.steps))
 
 
 def count_test_scores(out: Path) -> int:

@@ -25,8 +25,15 @@ from mammofill.experiment.stages import stage_named
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study, read_study
 from mammofill.experiment.tables import stage_settings
-from mammofill.ground.artifact import MANIFEST_NAME
-from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, TooFewError, WeightsError
+from mammofill.ground.artifact import MANIFEST_NAME, read_manifest
+from mammofill.ground.errors import (
+    ArtifactError,
+    DeviceError,
+    MammofillError,
+    SettingsError,
+    TooFewError,
+    WeightsError,
+)
 from mammofill.mammograms.mammogram_set import MammogramSet
 from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.collections import read_collection
@@ -49,18 +56,27 @@ def ready_study(path: str | Path, out: str | Path, quick: bool = False) -> Study
         quick: whether its table ``[quick]`` holds.
 
     Raises:
+        ArtifactError: its folder is a finished artifact.
         MammofillError: the only fault that there is; or a `SettingsError` that lists all of them.
     """
     path = Path(path)
+    _refuse_finished_artifact(Path(out))
     try:
         study = read_study(path, quick)
     except MammofillError as first:
-        raise _together([first, *_in_tables(path)]) from first
+        raise _together(_told_once([first, *_in_tables(path)])) from first
     # A smaller study may have fewer arms, and no use for some infillers.
     faults = [*([] if quick else _of_infillers(study)), *faults_of(study, Path(out))]
     if faults:
         raise _together(faults)
     return study
+
+
+def _refuse_finished_artifact(out: Path) -> None:
+    """Refuse to write a study into the folder of an artifact, which never changes once it is finished."""
+    if (out / MANIFEST_NAME).is_file():
+        kind = read_manifest(out).kind
+        raise ArtifactError(f"{out} is a finished {kind} artifact; a study needs a folder of its own as --out.")
 
 
 def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
@@ -133,6 +149,12 @@ def _in_tables(path: Path) -> Iterator[MammofillError]:
             check()
         except MammofillError as fault:
             yield fault
+
+
+def _told_once(faults: list[MammofillError]) -> list[MammofillError]:
+    """Leave out of the arms' faults those of the table ``[train-classifier]``, which all arms share."""
+    shared = tuple(words for one in faults if (words := str(one).partition("[train-classifier]")[2]))
+    return [one for one in faults if not ("[[arms]]" in str(one) and str(one).endswith(shared))]
 
 
 def _checks_of_tables(content: Mapping[str, Any], path: Path) -> Iterator[Callable[[], object]]:
@@ -254,22 +276,28 @@ def _of_patients(study: Study, step: Step, collection: Collection, splits: tuple
     """Yield a fault for each of some splits in which a class that is needed has no patient."""
     source = step.inputs["source"][0]
     try:
-        split_of = split_patients(collection.mammograms, step.settings, step.seed).split_of
+        split = split_patients(collection.mammograms, step.settings, step.seed)
     except MammofillError as fault:
         yield fault
         return
     wanted = study.plan.settings["extract-patches"].abnormality
-    classes = classes_of(collection, split_of, wanted)
-    for split in splits:
-        empty = [name for name, patients in classes[split].items() if not patients]
-        if not empty or (split == "validation" and not _chooses(study)):
+    classes = classes_of(collection, split.split_of, wanted)
+    instead = "Take another split, share or seed in [ingest], or another abnormality."
+    if split.kind.startswith("official"):
+        instead = (
+            "The split is the collection's own (of a table: its column split). Mend it, draw another one with "
+            'split = "patients" in [ingest], or take another abnormality.'
+        )
+    for name in splits:
+        empty = [pathology for pathology, patients in classes[name].items() if not patients]
+        if not empty or (name == "validation" and not _chooses(study)):
             continue
         kind = "" if wanted == "all" else f" {wanted}"
         where = f" of {step.out.parent}" if study.plan.grid.folds else ""
         left_out = f" The first thing left out: {collection.exclusions[0].found}" if collection.exclusions else ""
         yield TooFewError(
-            f"{source}: no patient in the {split} split{where} has a {' or '.join(empty)}{kind} lesion. Take another "
-            f"split, share or seed in [ingest], or another abnormality.{left_out}"
+            f"{source}: no patient in the {name} split{where} has a {' or '.join(empty)}{kind} lesion. "
+            f"{instead}{left_out}"
         )
 
 

@@ -157,6 +157,7 @@ def in_plain_words(error: Exception) -> str:
     text = re.sub(r"Expected a typing\.Literal\[(.*?)\]", r"Expected one of \1", text)
     text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text)
     text = re.sub(r"Expected an? (\w+)\. Got value: (.*)", _of_kind, text)
+    text = re.sub(r"must be tuple, but is ([\w.+-]+)", r"must be a list in brackets, as [\1], but is \1", text)
     return text.replace(", NoneType", " or null (unset)").strip().rstrip(".") + "."
 
 
@@ -169,7 +170,10 @@ def _with_files_found(values: Mapping[str, Any], where: str, folder: Path, withi
         elif within + name in _WEIGHTS_FILES and isinstance(value, str) and value != "null":
             file = (folder / value).resolve()
             if not file.is_file():
-                raise SourceError(f"{where}: {within + name} {file} {why_no_file(file)}. It is relative to {folder}.")
+                raise SourceError(
+                    f"{where}: {within + name} {file} {why_no_file(file)}. It is relative to the TOML file that names "
+                    "it."
+                )
             found[name] = str(file)
     return found
 

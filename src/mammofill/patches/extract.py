@@ -79,6 +79,8 @@ def extract_patches(
             dropped = _count_dropped(made)
             write_dropped(work.folder, dropped)
             patches = write_index(work.folder)
+            if not len(patches):
+                work.clear()
             _check_any(patches, dropped, mammograms.folder)
             _say_counts(patches, progress)
             work.finish(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ from mammofill.report.lineage import Lineage
 from mammofill.report.sheet import Sheet
 
 _SPLITS = ("train", "validation", "test")
+_WINDOWS = "real, windows for infillers"
 _COLUMNS = ("stage", "patients", "images", "lesions", "patches", "left out, by reason")
 
 
@@ -29,7 +30,7 @@ def flow_sheets(lineage: Lineage, arms: Mapping[str, Sequence[Evaluation]]) -> I
     for one in lineage.of_kind("mammograms"):
         yield _splits_sheet(one)
     if lineage.patch_sets:
-        table = count_patches(lineage.patch_sets)
+        table = count_patches(lineage.patch_sets, _windows(lineage))
         rows = [tuple(cell(value) for value in row) for row in table.itertuples(index=False, name=None)]
         yield Sheet("Patches, by origin and split", tuple(table.columns), tuple(rows))
 
@@ -166,15 +167,30 @@ def _read(artifact: Artifact, name: str) -> pd.DataFrame:
     return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
 
 
-def count_patches(patches: Sequence[PatchSet]) -> pd.DataFrame:
+def _windows(lineage: Lineage) -> set[str]:
+    """Return the fingerprints of the sets that infillers alone learn from, many windows around each lesion."""
+    records = [record for one in lineage.artifacts for record in one.manifest.inputs]
+    others = {record.fingerprint for record in records if record.role != "windows"}
+    return {record.fingerprint for record in records if record.role == "windows"} - others
+
+
+def count_patches(patches: Sequence[PatchSet], windows: Collection[str] = ()) -> pd.DataFrame:
     """Count patches and patients.
+
+    Args:
+        patches: the sets.
+        windows: fingerprints of those that hold windows for infillers alone; they are counted by themselves.
 
     Returns:
         One row per origin and split: origin, split, normal, benign, malignant, patches, patients.
     """
-    table = pd.concat([one.table[["patient_id", "split", "origin", "pathology"]] for one in patches])
+    parts = [one.table[["patient_id", "split", "origin", "pathology"]].copy() for one in patches]
+    for one, part in zip(patches, parts, strict=True):
+        if one.fingerprint in windows:
+            part["origin"] = _WINDOWS
+    table = pd.concat(parts)
     rows = []
-    for origin in ("real", "synthetic"):
+    for origin in ("real", _WINDOWS, "synthetic"):
         for split in _SPLITS:
             some = table[(table["origin"] == origin) & (table["split"] == split)]
             if len(some):

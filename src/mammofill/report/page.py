@@ -126,6 +126,7 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
         "not_tested": not_tested(study.comparisons, study.judgements, _has_fills(lineage)),
         "classifiers": study.classifiers,
         "learned_from": "all patients" if study.real_share == 1 else f"{100 * study.real_share:g} % of the patients",
+        "doses": any(one.dose is not None for several in study.arms.values() for one in several),
         "fewer_patients": study.fewer_patients,
         "test_set": evaluations[0].test_set,
         "counts": evaluations[0].manifest.counts,

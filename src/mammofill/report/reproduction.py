@@ -7,12 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
+from mammofill.comparison.plan import plan_files, read_plans
 from mammofill.evaluation import Evaluation
 from mammofill.report.lineage import Lineage
 
 STUDY_NAME = "study.toml"
+_PLANS = "plans"
 _LIBRARIES = ("mammofill", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "opencv-python-headless")
 
 
@@ -32,8 +33,11 @@ def read_reproduction(evaluations: Sequence[Evaluation], lineage: Lineage) -> Re
     Args:
         evaluations: all of them.
         lineage: what they came from.
+
+    Raises:
+        DamagedError: the study's plans were changed after they were written.
     """
-    study = _study_of(evaluations[0].folder)
+    study = _study_of(evaluations)
     made = [one.manifest for one in lineage.artifacts]
     seeds = sorted({one.seed for one in made})
     of_kind = {kind: lineage.of_kind(kind) for kind in ("mammograms", "patches", "pairs", "infiller")}
@@ -50,11 +54,16 @@ def read_reproduction(evaluations: Sequence[Evaluation], lineage: Lineage) -> Re
     return Reproduction(command, study, tuple(facts))
 
 
-def _study_of(evaluation: Path) -> str:
-    """Return the study file that `mammofill run` left above an evaluation; empty where there is none."""
-    for folder in evaluation.absolute().parents[:2]:
+def _study_of(evaluations: Sequence[Evaluation]) -> str:
+    """Return the study file that `mammofill run` left above evaluations; empty where none was run for them.
+
+    A study file alone tells nothing: `mammofill init` writes one of the same name, beside which stages may have been
+    run one by one. A run writes its plan before anything else, and the plan names its arms.
+    """
+    for folder in evaluations[0].folder.absolute().parents[:2]:
         path = folder / STUDY_NAME
-        if path.is_file():
+        plans = read_plans(plan_files(folder / _PLANS)) if path.is_file() else []
+        if plans and {one.arm for one in evaluations} <= set(plans[-1].content["arms"]):
             # A page that is passed on should not tell where files lie on somebody's disk.
             return re.sub(r'"/[^"\n]*/([^"/\n]+)"', r'"…/\1"', path.read_text(encoding="utf-8"))
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,9 +51,12 @@ def write_report(
         The report.
 
     Raises:
-        ArtifactError: there is no evaluation, or they were measured on different test sets.
+        ArtifactError: there is no evaluation, they were measured on different test sets, or a comparison is of arms
+            that are not among them.
+        DamagedError: the plan of the study that made them was changed after it was written.
     """
     check_comparable(evaluations)
+    check_compared(evaluations, comparisons)
     inputs: dict[str, Sequence[Artifact]] = {"evaluations": list(evaluations)}
     if comparisons:
         inputs["comparisons"] = list(comparisons)
@@ -140,6 +144,31 @@ def check_comparable(evaluations: Sequence[Evaluation]) -> None:
             "Evaluate all classifiers on the same patches and the same split, then write the report."
         )
     check_told_apart(evaluations)
+
+
+def check_compared(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison]) -> None:
+    """Refuse comparisons of arms that the page would not show: its answer would speak of them all the same.
+
+    Raises:
+        ArtifactError: naming the comparison, the arms, and the evaluations that are missing.
+    """
+    shown, given = {one.arm for one in evaluations}, {one.fingerprint for one in evaluations}
+    for one in comparisons:
+        missing = sorted(set(one.arms["arm"]) - shown)
+        if not missing:
+            continue
+        records = [record for record in one.manifest.inputs if record.role == "evaluations"]
+        # Those of an external comparison are of other patients, and never among the evaluations of a report.
+        lacking = [
+            os.path.normpath(one.folder / record.path)
+            for record in records
+            if record.fingerprint not in given and not one.external
+        ]
+        named = f" ({', '.join(lacking)})" if lacking else ""
+        raise ArtifactError(
+            f"{one.folder} compares {', '.join(missing)}, of which no evaluation is in this report. Give their "
+            f"evaluations as well{named}, or leave the comparison out."
+        )
 
 
 def check_told_apart(evaluations: Sequence[Evaluation]) -> None:

@@ -42,8 +42,8 @@ class Artifact:
         manifest = read_manifest(folder)
         if manifest.kind != cls.kind:
             raise WrongKindError(
-                f"{folder} holds a {manifest.kind!r} artifact (made by {manifest.stage}), "
-                f"but a {cls.kind!r} artifact is needed here."
+                f"{folder} holds {_a(manifest.kind)} artifact (made by {manifest.stage}), "
+                f"but {_a(cls.kind)} artifact is needed here."
             )
         check_files(folder, manifest)
         return cls(folder, manifest)
@@ -75,6 +75,10 @@ class Artifact:
         )
         words = f"<b>{html.escape(type(self).__name__)}</b> {html.escape(str(self.folder))}"
         return f"<div>{words}<br>{html.escape(self.headline())}<br>{pictures}</div>"
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind.startswith(tuple('aeiou')) else 'a'} {kind!r}"
 
 
 def open_any(folder: str | Path) -> Artifact:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mammofill.ground.artifact.layout import PLAN_NAME, as_json, write_atomically
-from mammofill.ground.artifact.manifest import Manifest
+from mammofill.ground.artifact.manifest import InputRecord, Manifest
 from mammofill.ground.artifact.verification import verifies
 from mammofill.ground.errors import DamagedError, PlanChangedError
 
@@ -124,9 +124,27 @@ def check_same_plan(place: Path, old: Mapping[str, Any], new: Mapping[str, Any],
         state = "was finished" if finished else "was begun"
         raise PlanChangedError(
             f"{place} {state} with another plan:\n"
-            + "\n".join(f"  {name}: was {before!r}, now {after!r}" for name, before, after in differences)
+            + "\n".join(
+                f"  {name}: {_told(name, before, after, place, old, new)}" for name, before, after in differences
+            )
             + "\nUse the old values to go on, another --out to start anew, or delete the folder."
         )
+
+
+def _told(name: str, before: Any, after: Any, place: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Say in what two plans differ; of inputs, whose values are fingerprints, where they lie."""
+    if not name.startswith("inputs."):
+        return f"was {before!r}, now {after!r}"
+    role = name.removeprefix("inputs.")
+    was, now = _places(old, role, place), _places(new, role, place)
+    if was == now:
+        return f"{was} has another content now"
+    return f"was {was}, now {now}"
+
+
+def _places(plan: Mapping[str, Any], role: str, folder: Path) -> str:
+    records = [one if isinstance(one, InputRecord) else InputRecord(**one) for one in plan.get("inputs", ())]
+    return ", ".join(one.place(folder) for one in records if one.role == role) or _missing
 
 
 def _comparable(plan: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,6 +64,14 @@ class Work:
         folder.mkdir(exist_ok=True)
         return folder
 
+    def clear(self) -> None:
+        """Remove what was made, where nothing of it is of use: whoever mends the settings then begins anew."""
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name not in (LOCK_NAME, PLAN_NAME):
+                path.unlink()
+
     def finish(
         self,
         counts: Mapping[str, int],
@@ -168,7 +176,13 @@ def begin(
             yield None
             return
         note_plan(partial, plan)
-        yield Work(out, partial, plan, _learned_upstream(inputs))
+        try:
+            yield Work(out, partial, plan, _learned_upstream(inputs))
+        except MammofillError:
+            # Else the same command with the setting mended would be refused for the plan of the one before.
+            if partial.is_dir() and _holds_nothing(partial):
+                shutil.rmtree(partial)
+            raise
 
 
 def _check_place(out: Path) -> None:
@@ -204,6 +218,11 @@ def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
     check_files(out, manifest)
     forget_lock(out)
     return True
+
+
+def _holds_nothing(partial: Path) -> bool:
+    """Say whether nothing was made in a folder that was begun: no file but its plan and its lock."""
+    return all(path.is_dir() or path.name in (LOCK_NAME, PLAN_NAME) for path in partial.rglob("*"))
 
 
 def discard(partial: Path) -> None:

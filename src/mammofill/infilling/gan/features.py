@@ -9,6 +9,7 @@ ICML 2018, section 3; pyramid of Burt and Adelson, 1983). ``none`` compares pixe
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -206,6 +207,10 @@ def _weights(settings: PerceptualSettings) -> tuple[str, dict[str, Tensor]]:
         if path.suffix == ".safetensors":
             return words, load_file(path)
         return words, torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, KeyError) as error:  # torch's words advise to run what is in the file
+        raise WeightsError(
+            f"{path} cannot be read as weights: it is no file of tensors alone. Give a .safetensors or .pth file."
+        ) from error
     except Exception as error:  # safetensors and torch raise many kinds here
         raise WeightsError(f"{path} cannot be read as weights ({error}). Give a .safetensors or .pth file.") from error
 
