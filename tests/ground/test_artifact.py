@@ -357,6 +357,22 @@ def test_what_was_verified_is_not_read_again_until_it_is_touched(
     assert read == ["content.txt"] * 2
 
 
+def test_a_file_can_be_verified_alone(tmp_path: Path, cache: Path) -> None:
+    with begin(tmp_path / "a", kind="loaf", stage="bake", settings=Settings(), seed=0, inputs={}) as work:
+        assert work is not None
+        for name in ("table.txt", "picture.txt"):
+            (work.folder / name).write_text(name)
+        work.finish({})
+    loaf = Loaf.open(tmp_path / "a")
+    (tmp_path / "a" / "picture.txt").unlink()
+    artifact.verify(loaf, ["table.txt"])
+    flip(tmp_path / "a" / "table.txt", 3)
+    with pytest.raises(DamagedError, match=r"table.txt was changed after it was finished: its SHA-256 was"):
+        artifact.verify(loaf, ["table.txt"])
+    with pytest.raises(DamagedError, match="picture.txt is missing"):
+        artifact.verify(loaf, ["picture.txt"])
+
+
 def test_without_verification_the_manifest_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flour = bake(tmp_path / "flour")
     flip(tmp_path / "flour" / "content.txt", 3)

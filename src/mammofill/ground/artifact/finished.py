@@ -89,7 +89,8 @@ def upstream(artifact: Artifact, roles: Collection[str] | None = None) -> dict[s
     """Find the artifacts that this one was made from, near and far, by kind; with roles, by way of these alone.
 
     Follows the relative paths in the manifests. What is no longer at its place (or is there with another fingerprint)
-    is left out: a report then says that it could not be found.
+    is left out: a report then says that it could not be found. Nothing but the manifests is read: whoever reads more of
+    what is found verifies that first, see `verify`.
     """
     found: dict[str, list[Artifact]] = {}
     seen: set[str] = set()

@@ -197,14 +197,14 @@ _KINDS: dict[str, tuple[type, ...]] = {
 """What the entries of a manifest must be."""
 
 
-def check_files(folder: Path, manifest: Manifest) -> None:
-    """Check that all payload files are there, by their size alone.
+def check_files(folder: Path, manifest: Manifest, names: Iterable[str] | None = None) -> None:
+    """Check that all payload files are there, or those named, by their size alone.
 
     Raises:
         DamagedError: names the file that is missing or has another size than when it was finished.
     """
-    for name, size in manifest.files.items():
-        path = folder / name
+    for name in manifest.files if names is None else names:
+        path, size = folder / name, manifest.files[name]
         found = path.stat().st_size if os.path.isfile(path) else None  # False for names that none can be
         if found != size:
             state = "is missing" if found is None else f"has {found} bytes"

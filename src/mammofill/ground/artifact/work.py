@@ -100,7 +100,7 @@ class Work:
         write_atomically(self.folder / MANIFEST_NAME, as_json(manifest))
         move_into_place(self.folder, self.out)
         if set(hashes).isdisjoint(known or {}):  # else what is on the disk has not been read yet
-            leave_mark(mark_of(self.out, read_manifest(self.out)))
+            leave_mark(mark_of(self.out, read_manifest(self.out), sorted(files)))
 
 
 @contextmanager
