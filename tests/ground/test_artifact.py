@@ -415,6 +415,15 @@ def test_a_manifest_whose_files_and_hashes_contradict_each_other_is_damage(
         artifact.verify(Loaf.open(flour.folder))
 
 
+def test_a_manifest_that_lists_no_files_is_damage(tmp_path: Path) -> None:
+    flour = bake(tmp_path / "flour")
+    path = tmp_path / "flour" / "artifact.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": {}, "hashes": {}}))
+    flip(tmp_path / "flour" / "content.txt", 3)
+    with pytest.raises(DamagedError, match=r"artifact.json was changed after it was finished: the files, hashes and"):
+        bake(tmp_path / "bread", inputs={"flour": Loaf.open(flour.folder)})
+
+
 @pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "a/../../secret.txt"])
 def test_a_manifest_cannot_name_files_outside_its_folder(tmp_path: Path, name: str) -> None:
     bake(tmp_path / "a")
