@@ -480,6 +480,11 @@ def test_a_manifest_of_endless_brackets_is_damaged(tmp_path: Path) -> None:
         ("x" * 250, "has a longer name than file systems take (255 bytes, the ending .partial with it)."),
         ("dead", "is a link that leads nowhere. Remove it"),
         ("loop", "is a link that leads nowhere. Remove it"),
+        (
+            "link",
+            "is a link to another folder, and a finished folder cannot be moved into its place. Name a new folder",
+        ),
+        ("mount", "is where a disk or a volume is mounted, and a finished folder cannot be moved into its place."),
         ("file/x", "would lie in file, which is no folder."),
     ],
 )
@@ -490,10 +495,23 @@ def test_places_where_no_folder_can_be_are_refused(
     Path("file").write_text("x")
     Path("dead").symlink_to("nowhere")
     Path("loop").symlink_to("loop")
+    Path("mount").mkdir()
+    Path("link").symlink_to("mount")
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == "mount")
     with (
         pytest.raises(ArtifactError) as caught,
         begin(name, kind="k", stage="s", settings=Settings(), seed=0, inputs={}),
     ):
         pass
     assert why in str(caught.value)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["dead", "file", "loop"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dead", "file", "link", "loop", "mount"]
+
+
+def test_a_finished_artifact_is_found_through_a_link_and_at_a_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bake(tmp_path / "a")
+    (tmp_path / "link").symlink_to("a")
+    assert bake(tmp_path / "link").fingerprint == bake(tmp_path / "a").fingerprint
+    monkeypatch.setattr(os.path, "ismount", lambda path: True)
+    assert bake(tmp_path / "a", stop=True).manifest.counts == {"loaves": 1}

@@ -401,6 +401,16 @@ def test_what_a_store_says_is_believed_nothing(made: Artifact, tmp_path: Path, c
     assert files_of(tmp_path) == before, "nothing is written"
 
 
+def test_nothing_is_pulled_into_the_place_of_a_link(made: Artifact, tmp_path: Path) -> None:
+    place = f"file://{tmp_path / 'store'}"
+    push(made.folder, place)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    with pytest.raises(ArtifactError, match="is a link to another folder, .* Name a new folder in it"):
+        pull(place, tmp_path / "link")
+    assert not (tmp_path / "link.partial").exists()
+
+
 def test_a_folder_of_somebody_else_is_left_alone(made: Artifact, tmp_path: Path) -> None:
     url = (tmp_path / "store").as_uri()
     push(made.folder, url)

@@ -42,5 +42,6 @@ from mammofill.ground.artifact.verification import verifies as verifies
 from mammofill.ground.artifact.verification import verify as verify
 from mammofill.ground.artifact.work import Work as Work
 from mammofill.ground.artifact.work import begin as begin
+from mammofill.ground.artifact.work import check_place as check_place
 from mammofill.ground.artifact.work import discard as discard
 from mammofill.ground.artifact.work import move_into_place as move_into_place

@@ -137,7 +137,7 @@ def begin(
     """
     out = Path(out)
     refuse_url(out, "Artifacts are made on a file system", pushed=True)
-    _check_place(out)
+    check_place(out)
     for given in inputs.values():
         for one in given if isinstance(given, Sequence) else [given]:
             if isinstance(one, Artifact):
@@ -171,11 +171,12 @@ def begin(
         yield Work(out, partial, plan, _learned_upstream(inputs))
 
 
-def _check_place(out: Path) -> None:
+def check_place(out: Path) -> None:
     """Refuse a place at which no folder can be made, before anything is tried there.
 
     Raises:
-        ArtifactError: it has no name of its own, or one that no folder can have, or lies in a file or a dead link.
+        ArtifactError: it has no name of its own, or one that no folder can have; lies in a file or a dead link; or is
+            a link or a mount at which no artifact is, and whose place none can take.
     """
     shown = ascii(str(out)) if len(str(out)) <= 300 else f"{str(out)[:150]!a}..."
     why = ""
@@ -189,6 +190,9 @@ def _check_place(out: Path) -> None:
         why = f"has a longer name than file systems take ({_LONGEST_NAME} bytes, the ending {PARTIAL} with it)"
     elif os.path.islink(out) and not os.path.exists(out):
         why = "is a link that leads nowhere. Remove it, or choose another --out"
+    elif (os.path.islink(out) or os.path.ismount(out)) and not os.path.isfile(out / MANIFEST_NAME):
+        kind = "a link to another folder" if os.path.islink(out) else "where a disk or a volume is mounted"
+        why = f"is {kind}, and a finished folder cannot be moved into its place. Name a new folder in it"
     elif file := next((one for one in out.parents if os.path.exists(one) and not one.is_dir()), None):
         why = f"would lie in {file}, which is no folder. Choose another --out"
     if why:
