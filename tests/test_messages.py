@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -289,6 +292,28 @@ def test_what_lies_in_a_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     assert "from patches ../../first (no longer there)" in listing(tmp_path / "s")
     assert main(["list", str(tmp_path / "s")]) == 0
     assert "deep/second" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="streams are closed as shells of Unix do it")
+def test_no_stream_that_takes_less_ends_a_command(tmp_path: Path) -> None:
+    """Standard error may be closed, and a console may not have the letters of a folder's name or of a result."""
+    (tmp_path / "träge").mkdir()
+    command = f"{sys.executable} -m mammofill"
+    made = f"{command} phantom {tmp_path / 'made'} --patients 10 2>&-"
+    assert subprocess.run(made, shell=True).returncode == 0
+    assert (tmp_path / "made" / "artifact.json").is_file()
+    listed = f"PYTHONIOENCODING=ascii {command} list {tmp_path / 'träge'}"
+    told = subprocess.run(listed, shell=True, capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "tr?ge: no artifact of mammofill lies here" in told.stdout
+
+
+def test_a_minus_stays_one_where_a_console_has_no_such_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    main(["--version"])
+    print("difference −0.6 → 1", flush=True)
+    assert written.getvalue().endswith(b"difference -0.6 ? 1" + os.linesep.encode())
 
 
 def test_a_folder_without_artifacts_and_none_are_told_apart(tmp_path: Path) -> None:

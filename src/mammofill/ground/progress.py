@@ -180,5 +180,7 @@ quiet = Progress()
 
 
 def for_this_console() -> Progress:
-    """Return a bar where standard error is a terminal, plain lines elsewhere."""
+    """Return a bar where standard error is a terminal, nothing where it is closed, plain lines elsewhere."""
+    if sys.stderr is None:
+        return quiet
     return BarProgress() if sys.stderr.isatty() else LineProgress()
