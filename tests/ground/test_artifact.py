@@ -171,6 +171,30 @@ def test_finished_by_another_process_meanwhile(tmp_path: Path, monkeypatch: pyte
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.parametrize("left", ["checkpoint.pt", ".scratch"])
+def test_work_without_its_plan_is_not_gone_on_with(tmp_path: Path, left: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bake(tmp_path / "a", stop=True)
+    partial = tmp_path / "a.partial"
+    (partial / left).mkdir()
+    (partial / "plan.json").unlink()
+    with pytest.raises(DamagedError, match=f"holds {left} of work that was begun, but no plan.json, .* Delete the"):
+        bake(tmp_path / "a", Settings(size_px=9))
+
+
+@pytest.mark.parametrize("said", [{"inputs": 5}, {"inputs": [{}]}, {"device": 5}, [3]])
+def test_a_plan_that_is_none_is_damaged(tmp_path: Path, said: object) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bake(tmp_path / "a", stop=True)
+    plan = tmp_path / "a.partial" / "plan.json"
+    plan.write_text(json.dumps({"stage": "bake"} | said if isinstance(said, dict) else said))
+    with pytest.raises(DamagedError, match=r"plan.json cannot be read .* Delete the folder and begin again"):
+        bake(tmp_path / "a")
+    plan.write_text("[" * 100_000)
+    with pytest.raises(DamagedError, match=r"plan.json cannot be read"):
+        bake(tmp_path / "a")
+
+
 @pytest.mark.parametrize("finished", [True, False])
 def test_changed_settings_seed_and_inputs_are_refused_by_name(tmp_path: Path, finished: bool) -> None:
     flour = bake(tmp_path / "flour", content="flour")

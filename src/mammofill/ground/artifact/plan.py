@@ -83,6 +83,7 @@ def note_plan(partial: Path, plan: Mapping[str, Any]) -> None:
 
     Raises:
         PlanChangedError: it was begun with another plan; names each difference.
+        DamagedError: what was kept there cannot be read.
     """
     if (partial / PLAN_NAME).is_file():
         check_same_plan(partial, read_plan(partial), plan)
@@ -100,8 +101,10 @@ def read_plan(partial: Path) -> dict[str, Any]:
         DamagedError: it does not say.
     """
     try:
-        return dict(json.loads((partial / PLAN_NAME).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        plan = dict(json.loads((partial / PLAN_NAME).read_text(encoding="utf-8")))
+        _comparable(plan)  # else it is no plan
+        return plan
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedError(
             f"{partial / PLAN_NAME} cannot be read ({error}), so nobody can say what {partial} was to become. "
             "Delete the folder and begin again."

@@ -35,7 +35,7 @@ from mammofill.ground.artifact.plan import (
     settings_of_plan,
 )
 from mammofill.ground.artifact.verification import leave_mark, mark_of, verify
-from mammofill.ground.errors import ArtifactError, MammofillError
+from mammofill.ground.errors import ArtifactError, DamagedError, MammofillError
 from mammofill.ground.file_names import refuse_url, why_no_file
 
 _LONGEST_NAME = 255
@@ -133,7 +133,7 @@ def begin(
         PlanChangedError: the folder was begun or finished with other settings, seed, inputs or device.
         BusyError: another process is working on it.
         ArtifactError: something that is not ours stands at `out`.
-        DamagedError: an input was changed after it was finished.
+        DamagedError: an input was changed after it was finished; or what work was begun cannot be known any more.
     """
     out = Path(out)
     refuse_url(out, "Artifacts are made on a file system", pushed=True)
@@ -167,6 +167,7 @@ def begin(
             move_into_place(partial, out)
             yield None
             return
+        _check_plan_is_there(partial)
         note_plan(partial, plan)
         yield Work(out, partial, plan, _learned_upstream(inputs))
 
@@ -208,6 +209,20 @@ def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
     check_files(out, manifest)
     forget_lock(out)
     return True
+
+
+def _check_plan_is_there(partial: Path) -> None:
+    """Refuse to go on with work of which nobody knows with which settings it was begun.
+
+    Raises:
+        DamagedError: there is a checkpoint, or another part of it, and no plan.
+    """
+    begun = [name for name in (CHECKPOINT_NAME, SCRATCH_NAME) if (partial / name).exists()]
+    if begun and not (partial / PLAN_NAME).exists():
+        raise DamagedError(
+            f"{partial} holds {begun[0]} of work that was begun, but no {PLAN_NAME}, so nobody can say with which "
+            "settings. Delete the folder and begin again."
+        )
 
 
 def discard(partial: Path) -> None:
