@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -395,6 +396,29 @@ def test_a_file_can_be_verified_alone(tmp_path: Path, cache: Path) -> None:
         artifact.verify(loaf, ["table.txt"])
     with pytest.raises(DamagedError, match="picture.txt is missing"):
         artifact.verify(loaf, ["picture.txt"])
+
+
+@pytest.mark.parametrize("home", ["none", "another user's"])
+def test_without_a_home_files_are_read_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    real = os.stat
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    def not_allowed(path: Path, *given: Any, **named: Any) -> os.stat_result:
+        if "home" in str(path).split("/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *given, **named)
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    (tmp_path / "home").write_text("no folder can be made in it")
+    monkeypatch.setattr(Path, "home", no_home if home == "none" else lambda: tmp_path / "home")
+    monkeypatch.setattr(os, "stat", not_allowed)
+    flour = bake(tmp_path / "flour")
+    assert bake(tmp_path / "bread", inputs={"flour": flour}).manifest.execution == {"workers": 0}
+    flip(tmp_path / "flour" / "content.txt", 3)
+    with pytest.raises(DamagedError, match=r"content.txt was changed after it was finished"):
+        bake(tmp_path / "cake", inputs={"flour": flour})
 
 
 def test_without_verification_the_manifest_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
