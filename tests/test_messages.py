@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 import os
 import shutil
 import subprocess
@@ -314,6 +316,36 @@ def test_a_minus_stays_one_where_a_console_has_no_such_letter(monkeypatch: pytes
     main(["--version"])
     print("difference −0.6 → 1", flush=True)
     assert written.getvalue().endswith(b"difference -0.6 ? 1" + os.linesep.encode())
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"wall_seconds": math.nan}, "ValueError: cannot convert float NaN to integer"),
+        ({"wall_seconds": math.inf}, "OverflowError: cannot convert float infinity to integer"),
+        ({"inputs": [{"role": "a", "kind": "b", "path": "x" * 5000, "fingerprint": ""}]}, "File name too long"),
+    ],
+)
+def test_one_artifact_that_cannot_be_told_does_not_end_the_list(
+    tmp_path: Path, changed: dict[str, object], words: str
+) -> None:
+    for name in ("bad", "good"):
+        with begin(tmp_path / name, kind="strange", stage="bake", settings=Nothing(), seed=0, inputs={}) as work:
+            assert work is not None
+            work.finish({})
+    manifest = tmp_path / "bad" / "artifact.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | changed))
+    shown = listing(tmp_path)
+    assert "bad  artifact, cannot be used\n" in shown
+    assert words in shown
+    assert "good  strange, finished" in shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes of this kind")
+def test_a_plan_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "a.partial").mkdir()
+    os.mkfifo(tmp_path / "a.partial" / "plan.json")
+    assert "plan.json cannot be read (it is not a regular file but a named pipe" in listing(tmp_path)
 
 
 def test_a_folder_without_artifacts_and_none_are_told_apart(tmp_path: Path) -> None:
