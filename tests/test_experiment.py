@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -26,7 +28,7 @@ from mammofill.experiment.power import plan_in_words
 from mammofill.experiment.steps import Step
 from mammofill.ground.artifact import MANIFEST_NAME, begin, write_atomically
 from mammofill.ground.errors import ArtifactError, DamagedError, PlanChangedError, SettingsError, SourceError
-from mammofill.ground.progress import Progress, quiet
+from mammofill.ground.progress import KeptProgress, LineProgress, Progress, quiet
 from mammofill.infilling import PRESETS, GanSettings, train_infiller
 from mammofill.pairing.hole import GROWN, HoleSettings
 from mammofill.patches import ExtractPatchesSettings
@@ -1047,6 +1049,30 @@ def test_another_plan_after_results_is_refused_and_replaces_nothing(tmp_path: Pa
         run.run_study(path, out)
     assert (out / "study.toml").read_bytes() == before
     assert len(plan_files(out / "plans")) == 1
+
+
+def test_what_else_lies_among_the_plans_is_said_and_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, out = read_study(write_study(tmp_path, GRID)), tmp_path / "out"
+    keep_plan(study, out, quiet)
+    shutil.copy(out / "plans/1.json", out / "plans/1 (copy).json")
+    keep_plan(study, out, LineProgress())
+    assert "plans/1 (copy).json is not read: plans are called 1.json, 2.json and so on." in capsys.readouterr().err
+    (out / "plans/2.json").write_text("[" * 100_000)
+    with pytest.raises(DamagedError, match=r"2.json is not a plan as a study writes it \(maximum recursion"):
+        keep_plan(study, out, quiet)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes of this kind")
+def test_no_pipe_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "plans").mkdir()
+    os.mkfifo(tmp_path / "plans/1.json")
+    with pytest.raises(DamagedError, match=r"1.json is not a plan .*it is not a regular file but a named pipe"):
+        read_plans(plan_files(tmp_path / "plans"))
+    os.mkfifo(tmp_path / "log.txt")
+    with pytest.raises(ArtifactError, match=r"log.txt is not a regular file but a named pipe, and cannot keep"):
+        KeptProgress(quiet, tmp_path / "log.txt")
 
 
 def test_settings_other_than_those_of_a_finished_step_are_kept_nowhere(tmp_path: Path) -> None:

@@ -124,6 +124,8 @@ def keep_plan(study: Study, out: Path, progress: Progress, amend: bool = False) 
     """
     content, scores = content_of(study), count_test_scores(out)
     earlier = read_plans(plan_files(out / PLANS))
+    for stray in sorted({*(out / PLANS).glob("*.json")} - {*plan_files(out / PLANS)}):
+        progress.say(f"{stray} is not read: plans are called 1.json, 2.json and so on.")
     if earlier and scores and not earlier[-1].says(content) and not amend:
         changes = "".join(f"\n  {line}" for line in _changes(earlier[-1].content, content))
         raise PlanChangedError(

@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from mammofill.ground.errors import ArtifactError
+from mammofill.ground.file_names import why_no_file
+
 logger = logging.getLogger("mammofill")
 
 
@@ -103,7 +106,12 @@ class KeptProgress(Progress):
         Args:
             spoken: who is heard.
             path: the file; its folder must exist.
+
+        Raises:
+            ArtifactError: it is a named pipe, at which writing might wait for ever.
         """
+        if path.is_fifo():
+            raise ArtifactError(f"{path} {why_no_file(path)}, and cannot keep what is said. Move it away.")
         self.spoken, self.path = spoken, path
 
     def say(self, text: str) -> None:
