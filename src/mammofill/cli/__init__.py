@@ -23,6 +23,7 @@ from mammofill.experiment.stages import EXPORTS, PHANTOM, STAGES, all_stages, st
 from mammofill.ground.artifact import NO_VERIFY
 from mammofill.ground.errors import SettingsError, did_you_mean
 from mammofill.ground.file_names import refuse_source_url, refuse_url
+from mammofill.ground.progress import printable
 from mammofill.ground.stopping import sigterm_interrupts
 
 _OTHERS = {
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         message, code = explained(error)
-        print(message, file=sys.stderr)
+        print(printable(message), file=sys.stderr)
         return code
 
 
@@ -73,7 +74,7 @@ def _let_streams_take_all() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (as long as the process)
-        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="nearest")
 
 

@@ -7,6 +7,7 @@ tests collect a list.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +19,15 @@ from mammofill.ground.errors import ArtifactError
 from mammofill.ground.file_names import why_no_file
 
 logger = logging.getLogger("mammofill")
+
+
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and end of line; marks that turn the direction of writing; halves of characters."""
+
+
+def printable(text: str) -> str:
+    """Return a text as a terminal may show it: tables, names and manifests of others may hold commands to it."""
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class Task(Protocol):
@@ -62,7 +72,7 @@ class LineProgress(Progress):
 
     def say(self, text: str) -> None:
         """Print one line to standard error."""
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
     def _begin(self, name: str, total: float) -> Task:
         return _LineTask(self, name, total)
@@ -122,7 +132,7 @@ class KeptProgress(Progress):
     def keep(self, text: str) -> None:
         """Keep a line without saying it."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {printable(text)}\n")
 
     @contextmanager
     def task(self, name: str, total: float) -> Iterator[Task]:
@@ -143,7 +153,7 @@ class BarProgress(Progress):
 
     def say(self, text: str) -> None:
         """Print one line above the bar."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(printable(text), markup=False, highlight=False)
 
     def _begin(self, name: str, total: float) -> Task:
         return _BarTask(self._console, name, total)
@@ -166,12 +176,12 @@ class _BarTask:
             TextColumn("{task.fields[note]}"),
             console=console,  # type: ignore[arg-type]
         )
-        self.row = self.bar.add_task(name, total=total, note="")
+        self.row = self.bar.add_task(printable(name), total=total, note="")
         self.bar.start()
 
     def advance(self, steps: float = 1, note: str = "") -> None:
         if note:
-            self.bar.update(self.row, note=note)
+            self.bar.update(self.row, note=printable(note))
         self.bar.advance(self.row, steps)
 
 
