@@ -321,16 +321,16 @@ def test_a_minus_stays_one_where_a_console_has_no_such_letter(monkeypatch: pytes
 def test_what_others_wrote_gives_a_terminal_no_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make(tmp_path / "a", "strange", "elsewhere")
     manifest = tmp_path / "a" / "artifact.json"
-    kind = "x\x1b]0;title\x07 \x9b31m\u202e\ud800"
+    kind = "x\x1b]0;title\x07 \x9b31m\u202e"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"kind": kind}))
     assert main(["list", str(tmp_path)]) == 0
-    assert r"a  x\x1b]0;title\x07 \x9b31m\u202e\ud800, finished" in capsys.readouterr().out
+    assert r"a  x\x1b]0;title\x07 \x9b31m\u202e, finished" in capsys.readouterr().out
     assert main(["list", f"{tmp_path}/\x1b[2J"]) == 3
     assert r"\x1b[2J is no folder" in capsys.readouterr().err
     kept = KeptProgress(LineProgress(), tmp_path / "log.txt")
-    kept.say("exam \x1b[31m7\tä − \r")
-    assert capsys.readouterr().err == "exam \\x1b[31m7\tä − \\r\n"
-    assert (tmp_path / "log.txt").read_text(encoding="utf-8").endswith("exam \\x1b[31m7\tä − \\r\n")
+    kept.say("exam \x1b[31m7\tä − \r\udcff")
+    assert capsys.readouterr().err == "exam \\x1b[31m7\tä − \\r\\udcff\n"
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8").endswith("exam \\x1b[31m7\tä − \\r\\udcff\n")
 
 
 @pytest.mark.parametrize(

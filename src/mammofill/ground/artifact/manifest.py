@@ -165,11 +165,12 @@ def _check_types(manifest: Manifest) -> None:
     """See that a manifest says words where words are needed, numbers where numbers are.
 
     Raises:
-        TypeError: it does not; names the first such entry.
+        TypeError, UnicodeError: it does not; names the first such entry.
     """
     for name, kinds in _KINDS.items():
         if not isinstance(getattr(manifest, name), kinds) or isinstance(getattr(manifest, name), bool):
             raise TypeError(f"{name} is {getattr(manifest, name)!r}")
+    (manifest.kind + manifest.stage).encode()  # refuses halves of characters, which cannot be written anywhere
     tables: tuple[tuple[dict[str, Any], type], ...] = (
         (manifest.files, int),
         (manifest.counts, int),
