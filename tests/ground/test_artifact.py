@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -563,3 +564,15 @@ def test_a_finished_artifact_is_found_through_a_link_and_at_a_mount(
     assert bake(tmp_path / "link").fingerprint == bake(tmp_path / "a").fingerprint
     monkeypatch.setattr(os.path, "ismount", lambda path: True)
     assert bake(tmp_path / "a", stop=True).manifest.counts == {"loaves": 1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems elsewhere hold no such names")
+def test_an_input_whose_name_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    flour = bake(tmp_path / "flour")
+    place = tmp_path / "p\udcff"
+    flour.folder.rename(place)
+    with pytest.raises(ArtifactError, match=r"p\\udcff' is a name that is no UTF-8, .* Rename it"):
+        Loaf.open(place)
+    with pytest.raises(ArtifactError, match=r"p\\udcff' is a name that is no UTF-8, .* Rename it"):
+        bake(tmp_path / "bread", inputs={"flour": Loaf(place, flour.manifest)})
+    assert not (tmp_path / "bread.partial").exists()

@@ -36,7 +36,7 @@ from mammofill.ground.artifact.plan import (
 )
 from mammofill.ground.artifact.verification import leave_mark, mark_of, verify
 from mammofill.ground.errors import ArtifactError, DamagedError, MammofillError
-from mammofill.ground.file_names import refuse_url, why_no_file
+from mammofill.ground.file_names import refuse_no_utf8, refuse_url, why_no_file
 
 _LONGEST_NAME = 255
 """Bytes of the longest name of a folder on today's file systems."""
@@ -132,7 +132,7 @@ def begin(
     Raises:
         PlanChangedError: the folder was begun or finished with other settings, seed, inputs or device.
         BusyError: another process is working on it.
-        ArtifactError: something that is not ours stands at `out`.
+        ArtifactError: something that is not ours stands at `out`; or an input has a name that no manifest can hold.
         DamagedError: an input was changed after it was finished; or what work was begun cannot be known any more.
     """
     out = Path(out)
@@ -267,7 +267,9 @@ def _input_records(
                 path, kind, fingerprint = one, "file", fingerprint_file(one)
             else:
                 raise MammofillError(f"{one} ({role}) {why_no_file(one)}. Check the path.")
-            records.append(InputRecord(role, kind, Path(os.path.relpath(path, out)).as_posix(), fingerprint))
+            seen = Path(os.path.relpath(path, out)).as_posix()
+            refuse_no_utf8(seen)
+            records.append(InputRecord(role, kind, seen, fingerprint))
     return records
 
 
