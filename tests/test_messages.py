@@ -310,6 +310,21 @@ def test_no_stream_that_takes_less_ends_a_command(tmp_path: Path) -> None:
     assert "tr?ge: no artifact of mammofill lies here" in told.stdout
 
 
+def test_a_stop_while_the_program_is_loaded_is_told_in_words() -> None:
+    stopped = """
+import sys
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "mammofill.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stop())
+from mammofill.__main__ import main
+sys.exit(main())
+"""
+    told = subprocess.run([sys.executable, "-c", stopped], capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (130, "stopped; run the same command again to go on\n")
+
+
 def test_a_minus_stays_one_where_a_console_has_no_such_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
