@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -19,14 +21,14 @@ from mammofill.classifier import TrainClassifierSettings
 from mammofill.cli import main
 from mammofill.comparison.plan import hash_of, plan_files, read_plans, write_plan
 from mammofill.comparison.power import Assumed
-from mammofill.experiment import STAGES, Study, read_settings, read_study, run, stage_named
+from mammofill.experiment import STAGES, Study, planned, read_settings, read_study, run, stage_named
 from mammofill.experiment.arms import PAPER_ARMS
 from mammofill.experiment.planned import content_of, design_of, keep_plan
 from mammofill.experiment.power import plan_in_words
 from mammofill.experiment.steps import Step
-from mammofill.ground.artifact import MANIFEST_NAME, write_atomically
+from mammofill.ground.artifact import MANIFEST_NAME, begin, write_atomically
 from mammofill.ground.errors import ArtifactError, DamagedError, PlanChangedError, SettingsError, SourceError
-from mammofill.ground.progress import Progress, quiet
+from mammofill.ground.progress import KeptProgress, LineProgress, Progress, quiet
 from mammofill.infilling import PRESETS, GanSettings, train_infiller
 from mammofill.pairing.hole import GROWN, HoleSettings
 from mammofill.patches import ExtractPatchesSettings
@@ -1010,14 +1012,14 @@ def test_an_arm_without_a_counterpart_is_said_to_have_none(tmp_path: Path) -> No
 
 def test_the_plan_is_written_before_any_score_and_kept(tmp_path: Path) -> None:
     study, out = read_study(write_study(tmp_path, GRID)), tmp_path / "out"
-    planned = keep_plan(study, out, quiet)
+    kept = keep_plan(study, out, quiet)
     (plan,) = read_plans(plan_files(out / "plans"))
     assert plan.in_time
     assert plan.sha256 == hash_of(plan.content)
     assert plan.content["comparisons"] == compared(study) != []
     assert plan.content["primary_measure"] == "auc_by_lesion"
     assert plan.content["arms"]["GAN"] == "1 infillers with 2 classifiers each"
-    comparison = next(step for step in planned.steps if step.stage.name == "compare-arms")
+    comparison = next(step for step in kept.steps if step.stage.name == "compare-arms")
     assert comparison.inputs["plans"] == (Path("plans/1.json"),)
     keep_plan(study, out, quiet)
     assert len(plan_files(out / "plans")) == 1, "the same plan is the same plan"
@@ -1049,6 +1051,48 @@ def test_another_plan_after_results_is_refused_and_replaces_nothing(tmp_path: Pa
     assert len(plan_files(out / "plans")) == 1
 
 
+def test_what_else_lies_among_the_plans_is_said_and_not_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, out = read_study(write_study(tmp_path, GRID)), tmp_path / "out"
+    keep_plan(study, out, quiet)
+    shutil.copy(out / "plans/1.json", out / "plans/1 (copy).json")
+    keep_plan(study, out, LineProgress())
+    assert "plans/1 (copy).json is not read: plans are called 1.json, 2.json and so on." in capsys.readouterr().err
+    (out / "plans/2.json").write_text("[" * 100_000)
+    with pytest.raises(DamagedError, match=r"2.json is not a plan as a study writes it \(maximum recursion"):
+        keep_plan(study, out, quiet)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes of this kind")
+def test_no_pipe_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "plans").mkdir()
+    os.mkfifo(tmp_path / "plans/1.json")
+    with pytest.raises(DamagedError, match=r"1.json is not a plan .*it is not a regular file but a named pipe"):
+        read_plans(plan_files(tmp_path / "plans"))
+    os.mkfifo(tmp_path / "log.txt")
+    with pytest.raises(ArtifactError, match=r"log.txt is not a regular file but a named pipe, and cannot keep"):
+        KeptProgress(quiet, tmp_path / "log.txt")
+
+
+def test_settings_other_than_those_of_a_finished_step_are_kept_nowhere(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    path = write_study(tmp_path, GRID)
+    study = keep_plan(read_study(path), out, quiet)
+    before = (out / "study.toml").read_bytes()
+    step = next(one for one in study.steps if one.stage.name == "extract-patches")
+    with begin(out / step.out, kind="patches", stage=step.stage.name, settings=step.settings, seed=step.seed,
+               inputs={}) as work:  # fmt: skip
+        assert work is not None
+        work.finish({})
+    keep_plan(study, out, quiet)
+    write_study(tmp_path, GRID + "\n[extract-patches]\nsize_px = 96\n")
+    with pytest.raises(PlanChangedError, match=r"patches was finished with another plan:\n +settings.size_px: was"):
+        keep_plan(read_study(path), out, quiet)
+    assert (out / "study.toml").read_bytes() == before
+    assert len(plan_files(out / "plans")) == 1
+
+
 def test_how_arms_are_trained_is_part_of_the_plan(tmp_path: Path) -> None:
     """A longer training, chosen once results were seen, was the same plan."""
     plan = content_of(read_study(write_study(tmp_path, GRID)))
@@ -1063,9 +1107,9 @@ def test_how_arms_are_trained_is_part_of_the_plan(tmp_path: Path) -> None:
 )
 def test_the_plan_says_how_many_classifiers_each_group_has(tmp_path: Path, more: str, whole: int, quarter: int) -> None:
     text = GRID.replace("classifiers = 2\n", f"classifiers = 2\n{more}")
-    planned = content_of(read_study(write_study(tmp_path, text)))["classifiers"]
-    assert planned["GAN, dose 2"] == planned["real"] == whole
-    assert planned["GAN, dose 1, 25 % of the real patients"] == quarter
+    counts = content_of(read_study(write_study(tmp_path, text)))["classifiers"]
+    assert counts["GAN, dose 2"] == counts["real"] == whole
+    assert counts["GAN, dose 1, 25 % of the real patients"] == quarter
 
 
 def test_a_plan_of_an_earlier_version_is_still_the_same_plan(tmp_path: Path) -> None:
@@ -1179,6 +1223,7 @@ def test_what_an_earlier_run_finished_says_nothing_of_the_time_left(
     monkeypatch.setattr(run, "work_through", make_slowly)
     monkeypatch.setattr(run, "_run_step", make)
     monkeypatch.setattr(run, "check_pairs", lambda *_: None)  # there are none that could be counted
+    monkeypatch.setattr(planned, "_check_finished_steps", lambda *_: None)  # their manifests are empty
     monkeypatch.setattr(run.time, "monotonic", lambda: now)
     progress = Notes()
     with pytest.raises(ArtifactError):  # at the end, since nothing was made

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
+import math
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -325,6 +330,88 @@ def test_what_lies_in_a_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     assert "from patches ../../first (no longer there)" in listing(tmp_path / "s")
     assert main(["list", str(tmp_path / "s")]) == 0
     assert "deep/second" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="streams are closed as shells of Unix do it")
+def test_no_stream_that_takes_less_ends_a_command(tmp_path: Path) -> None:
+    """Standard error may be closed, and a console may not have the letters of a folder's name or of a result."""
+    (tmp_path / "träge").mkdir()
+    command = f"{sys.executable} -m mammofill"
+    made = f"{command} phantom {tmp_path / 'made'} --patients 10 2>&-"
+    assert subprocess.run(made, shell=True).returncode == 0
+    assert (tmp_path / "made" / "artifact.json").is_file()
+    listed = f"PYTHONIOENCODING=ascii {command} list {tmp_path / 'träge'}"
+    told = subprocess.run(listed, shell=True, capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "tr?ge: no artifact of mammofill lies here" in told.stdout
+
+
+def test_a_stop_while_the_program_is_loaded_is_told_in_words() -> None:
+    stopped = """
+import sys
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "mammofill.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stop())
+from mammofill.__main__ import main
+sys.exit(main())
+"""
+    told = subprocess.run([sys.executable, "-c", stopped], capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (130, "stopped; run the same command again to go on\n")
+
+
+def test_a_minus_stays_one_where_a_console_has_no_such_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    main(["--version"])
+    print("difference −0.6 → 1", flush=True)
+    assert written.getvalue().endswith(b"difference -0.6 ? 1" + os.linesep.encode())
+
+
+def test_what_others_wrote_gives_a_terminal_no_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path / "a", "strange", "elsewhere")
+    manifest = tmp_path / "a" / "artifact.json"
+    kind = "x\x1b]0;title\x07 \x9b31m\u202e"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"kind": kind}))
+    assert main(["list", str(tmp_path)]) == 0
+    assert r"a  x\x1b]0;title\x07 \x9b31m\u202e, finished" in capsys.readouterr().out
+    assert main(["list", f"{tmp_path}/\x1b[2J"]) == 3
+    assert r"\x1b[2J is no folder" in capsys.readouterr().err
+    kept = KeptProgress(LineProgress(), tmp_path / "log.txt")
+    kept.say("exam \x1b[31m7\tä − \r\udcff")
+    assert capsys.readouterr().err == "exam \\x1b[31m7\tä − \\r\\udcff\n"
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8").endswith("exam \\x1b[31m7\tä − \\r\\udcff\n")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"wall_seconds": math.nan}, "ValueError: cannot convert float NaN to integer"),
+        ({"wall_seconds": math.inf}, "OverflowError: cannot convert float infinity to integer"),
+        ({"inputs": [{"role": "a", "kind": "b", "path": "x" * 5000, "fingerprint": ""}]}, "File name too long"),
+    ],
+)
+def test_one_artifact_that_cannot_be_told_does_not_end_the_list(
+    tmp_path: Path, changed: dict[str, object], words: str
+) -> None:
+    for name in ("bad", "good"):
+        with begin(tmp_path / name, kind="strange", stage="bake", settings=Nothing(), seed=0, inputs={}) as work:
+            assert work is not None
+            work.finish({})
+    manifest = tmp_path / "bad" / "artifact.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | changed))
+    shown = listing(tmp_path)
+    assert "bad  artifact, cannot be used\n" in shown
+    assert words in shown
+    assert "good  strange, finished" in shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes of this kind")
+def test_a_plan_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "a.partial").mkdir()
+    os.mkfifo(tmp_path / "a.partial" / "plan.json")
+    assert "plan.json cannot be read (it is not a regular file but a named pipe" in listing(tmp_path)
 
 
 def test_a_folder_without_artifacts_and_none_are_told_apart(tmp_path: Path) -> None:

@@ -171,6 +171,7 @@ def test_a_wrong_input_is_refused_with_the_exit_code_of_its_error(
         (OSError(errno.ENOSPC, "No space left on device", "x.parquet"), 8, "disk is full while writing x.parquet"),
         (MemoryError(), 8, "the memory was not enough. The work done so far is kept: use fewer workers, or smaller"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 8, "the memory was not enough"),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), 8, "the memory was not enough"),
         (OSError(errno.EACCES, "Permission denied", "x"), 8, "the system refused (Permission denied: x)"),
         (ZeroDivisionError("division by zero"), 1, "error: ZeroDivisionError: division by zero"),
     ],

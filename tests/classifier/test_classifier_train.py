@@ -21,6 +21,7 @@ from mammofill.ground import stopping
 from mammofill.ground.artifact import LearnedFrom, check_content
 from mammofill.ground.errors import (
     ArtifactError,
+    DamagedError,
     DeviceError,
     LeakError,
     PlanChangedError,
@@ -216,6 +217,15 @@ def test_stopped_and_continued_equals_uninterrupted(real: PatchSet, tmp_path: Pa
     parts = train_classifier([real], tmp_path / "parts", settings, progress=last)
     assert last.said == ["Going on after 16 images."]  # a step that was not saved is taken again
     assert parts.fingerprint == whole.fingerprint
+
+
+def test_a_checkpoint_of_something_else_is_damage(real: PatchSet, tmp_path: Path) -> None:
+    settings = replace(QUICK, checkpoint_every_images=8)
+    with pytest.raises(StoppedError):
+        train_classifier([real], tmp_path / "parts", settings, progress=StopsAfter(3))
+    torch.save({}, tmp_path / "parts.partial" / "checkpoint.pt")
+    with pytest.raises(DamagedError, match=r"The checkpoint in .*parts.partial is of another network or of another"):
+        train_classifier([real], tmp_path / "parts", settings)
 
 
 class Signalled(StopsAfter):

@@ -20,7 +20,8 @@ from mammofill.evaluation import Evaluation, pool_folds
 from mammofill.evaluation.metrics import auc_within_folds
 from mammofill.evaluation.pool import from_threshold
 from mammofill.experiment import StudyRun
-from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
+from mammofill.ground.artifact import NO_VERIFY
+from mammofill.ground.errors import ArtifactError, DamagedError, LeakError, TooFewError
 from mammofill.patches import PatchSet
 
 FEW = CompareArmsSettings(resamples=100, curve_resamples=100, measures=("auc",))
@@ -177,7 +178,15 @@ def test_folds_cut_in_different_ways_are_refused_by_name(copied: Path) -> None:
         pool_folds([fold(copied, 0, 0), fold(copied, 0, 1)], copied / "out")
 
 
-def test_another_source_is_refused(copied: Path) -> None:
+def test_a_changed_table_of_mammograms_is_damage(copied: Path) -> None:
+    table = copied / "folds/r0-f1/mammograms/mammograms.parquet"
+    table.write_bytes(bytes(table.stat().st_size))
+    with pytest.raises(DamagedError, match=r"r0-f1/mammograms/mammograms.parquet was changed after it was finished"):
+        pool_folds([fold(copied, 0, 0), fold(copied, 0, 1)], copied / "out")
+
+
+def test_another_source_is_refused(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NO_VERIFY, "1")
     table = copied / "folds/r0-f1/mammograms/mammograms.parquet"
     pd.read_parquet(table).assign(source_sha256="0" * 64).to_parquet(table, index=False)
     with pytest.raises(ArtifactError, match="are not folds of one cross-validation: images is"):
@@ -199,8 +208,11 @@ def test_folds_whose_mammograms_are_gone_are_refused(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("split", "words"), [("test", "whom another fold tests as well"), ("train", "folds leave out")]
 )
-def test_patients_in_two_folds_or_none_are_refused(copied: Path, split: str, words: str) -> None:
+def test_patients_in_two_folds_or_none_are_refused(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, split: str, words: str
+) -> None:
     """One who is tested by fold 0 also tests in fold 1; or one without a lesion is tested by nobody."""
+    monkeypatch.setenv(NO_VERIFY, "1")
     place = copied / f"folds/r0-f{'1' if split == 'test' else '0'}/mammograms"
     table = pd.read_parquet(place / "mammograms.parquet")
     first = fold(copied, 0, 0)

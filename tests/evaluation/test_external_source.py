@@ -14,7 +14,7 @@ from mammofill.evaluation import EvaluateSettings
 from mammofill.evaluation.evaluate import check_no_leak
 from mammofill.evaluation.external import check_external
 from mammofill.ground.artifact import Artifact, LearnedFrom, begin
-from mammofill.ground.errors import LeakError, SettingsError
+from mammofill.ground.errors import DamagedError, LeakError, SettingsError
 from mammofill.patches import PatchSet
 
 
@@ -102,6 +102,14 @@ def test_the_same_mammograms_are_refused(tmp_path: Path) -> None:
     own = mammograms(tmp_path / "own", tmp_path / "here", "table", ["a"])
     with pytest.raises(LeakError, match="learned from the same set of mammograms"):
         check(own, own, tmp_path)
+
+
+def test_a_table_that_was_changed_proves_nothing(tmp_path: Path) -> None:
+    own = mammograms(tmp_path / "own", tmp_path / "ddsm", "cbis-ddsm", ["a"])
+    other = mammograms(tmp_path / "other", tmp_path / "elsewhere", "table", ["a"])
+    pd.DataFrame({"source_sha256": ["b", None]}).to_parquet(tmp_path / "other" / "mammograms.parquet")
+    with pytest.raises(DamagedError, match=r"other/mammograms.parquet was changed after it was finished"):
+        check(own, other, tmp_path / "made")
 
 
 def test_what_could_not_be_compared_is_said(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -191,6 +193,30 @@ def test_finished_by_another_process_meanwhile(tmp_path: Path, monkeypatch: pyte
     with begin(out, kind="loaf", stage="bake", settings=Settings(), seed=0, inputs={}) as work:
         assert work is None
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("left", ["checkpoint.pt", ".scratch"])
+def test_work_without_its_plan_is_not_gone_on_with(tmp_path: Path, left: str) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bake(tmp_path / "a", stop=True)
+    partial = tmp_path / "a.partial"
+    (partial / left).mkdir()
+    (partial / "plan.json").unlink()
+    with pytest.raises(DamagedError, match=f"holds {left} of work that was begun, but no plan.json, .* Delete the"):
+        bake(tmp_path / "a", Settings(size_px=9))
+
+
+@pytest.mark.parametrize("said", [{"inputs": 5}, {"inputs": [{}]}, {"device": 5}, [3]])
+def test_a_plan_that_is_none_is_damaged(tmp_path: Path, said: object) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        bake(tmp_path / "a", stop=True)
+    plan = tmp_path / "a.partial" / "plan.json"
+    plan.write_text(json.dumps({"stage": "bake"} | said if isinstance(said, dict) else said))
+    with pytest.raises(DamagedError, match=r"plan.json cannot be read .* Delete the folder and begin again"):
+        bake(tmp_path / "a")
+    plan.write_text("[" * 100_000)
+    with pytest.raises(DamagedError, match=r"plan.json cannot be read"):
+        bake(tmp_path / "a")
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -393,6 +419,45 @@ def test_what_was_verified_is_not_read_again_until_it_is_touched(
     assert read == ["content.txt"] * 2
 
 
+def test_a_file_can_be_verified_alone(tmp_path: Path, cache: Path) -> None:
+    with begin(tmp_path / "a", kind="loaf", stage="bake", settings=Settings(), seed=0, inputs={}) as work:
+        assert work is not None
+        for name in ("table.txt", "picture.txt"):
+            (work.folder / name).write_text(name)
+        work.finish({})
+    loaf = Loaf.open(tmp_path / "a")
+    (tmp_path / "a" / "picture.txt").unlink()
+    artifact.verify(loaf, ["table.txt"])
+    flip(tmp_path / "a" / "table.txt", 3)
+    with pytest.raises(DamagedError, match=r"table.txt was changed after it was finished: its SHA-256 was"):
+        artifact.verify(loaf, ["table.txt"])
+    with pytest.raises(DamagedError, match="picture.txt is missing"):
+        artifact.verify(loaf, ["picture.txt"])
+
+
+@pytest.mark.parametrize("home", ["none", "another user's"])
+def test_without_a_home_files_are_read_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    real = os.stat
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    def not_allowed(path: Path, *given: Any, **named: Any) -> os.stat_result:
+        if "home" in str(path).split("/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *given, **named)
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    (tmp_path / "home").write_text("no folder can be made in it")
+    monkeypatch.setattr(Path, "home", no_home if home == "none" else lambda: tmp_path / "home")
+    monkeypatch.setattr(os, "stat", not_allowed)
+    flour = bake(tmp_path / "flour")
+    assert bake(tmp_path / "bread", inputs={"flour": flour}).manifest.execution == {"workers": 0}
+    flip(tmp_path / "flour" / "content.txt", 3)
+    with pytest.raises(DamagedError, match=r"content.txt was changed after it was finished"):
+        bake(tmp_path / "cake", inputs={"flour": flour})
+
+
 def test_without_verification_the_manifest_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flour = bake(tmp_path / "flour")
     flip(tmp_path / "flour" / "content.txt", 3)
@@ -433,6 +498,15 @@ def test_a_manifest_whose_files_and_hashes_contradict_each_other_is_damage(
     path.write_text(json.dumps(content))
     with pytest.raises(DamagedError, match=r"artifact.json was changed after it was finished: the files, hashes and"):
         artifact.verify(Loaf.open(flour.folder))
+
+
+def test_a_manifest_that_lists_no_files_is_damage(tmp_path: Path) -> None:
+    flour = bake(tmp_path / "flour")
+    path = tmp_path / "flour" / "artifact.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": {}, "hashes": {}}))
+    flip(tmp_path / "flour" / "content.txt", 3)
+    with pytest.raises(DamagedError, match=r"artifact.json was changed after it was finished: the files, hashes and"):
+        bake(tmp_path / "bread", inputs={"flour": Loaf.open(flour.folder)})
 
 
 @pytest.mark.parametrize("name", ["../secret.txt", "/etc/passwd", "a/../../secret.txt"])
@@ -491,6 +565,11 @@ def test_a_manifest_of_endless_brackets_is_damaged(tmp_path: Path) -> None:
         ("x" * 250, "has a longer name than file systems take (255 bytes, the ending .partial with it)."),
         ("dead", "is a link that leads nowhere. Remove it"),
         ("loop", "is a link that leads nowhere. Remove it"),
+        (
+            "link",
+            "is a link to another folder, and a finished folder cannot be moved into its place. Name a new folder",
+        ),
+        ("mount", "is where a disk or a volume is mounted, and a finished folder cannot be moved into its place."),
         ("file/x", "would lie in file, which is no folder."),
     ],
 )
@@ -501,10 +580,35 @@ def test_places_where_no_folder_can_be_are_refused(
     Path("file").write_text("x")
     Path("dead").symlink_to("nowhere")
     Path("loop").symlink_to("loop")
+    Path("mount").mkdir()
+    Path("link").symlink_to("mount")
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == "mount")
     with (
         pytest.raises(ArtifactError) as caught,
         begin(name, kind="k", stage="s", settings=Settings(), seed=0, inputs={}),
     ):
         pass
     assert why in str(caught.value)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["dead", "file", "loop"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dead", "file", "link", "loop", "mount"]
+
+
+def test_a_finished_artifact_is_found_through_a_link_and_at_a_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bake(tmp_path / "a")
+    (tmp_path / "link").symlink_to("a")
+    assert bake(tmp_path / "link").fingerprint == bake(tmp_path / "a").fingerprint
+    monkeypatch.setattr(os.path, "ismount", lambda path: True)
+    assert bake(tmp_path / "a", stop=True).manifest.counts == {"loaves": 1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems elsewhere hold no such names")
+def test_an_input_whose_name_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    flour = bake(tmp_path / "flour")
+    place = tmp_path / "p\udcff"
+    flour.folder.rename(place)
+    with pytest.raises(ArtifactError, match=r"p\\udcff' is a name that is no UTF-8, .* Rename it"):
+        Loaf.open(place)
+    with pytest.raises(ArtifactError, match=r"p\\udcff' is a name that is no UTF-8, .* Rename it"):
+        bake(tmp_path / "bread", inputs={"flour": Loaf(place, flour.manifest)})
+    assert not (tmp_path / "bread.partial").exists()

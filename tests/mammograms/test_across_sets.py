@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from mammofill.ground.artifact import Artifact, LearnedFrom, begin, open_any
+from mammofill.ground.errors import DamagedError
 from mammofill.mammograms.across_sets import learned_patients, one_person_in_both
 
 
@@ -74,3 +75,13 @@ def test_who_was_learned_from_is_found_by_the_names_of_another_set(tmp_path: Pat
         "P001": ["train-toy"],
         "p 1": ["train-toy, as 'P001': they have an image file in common"],
     }
+
+
+def test_a_changed_table_far_upstream_is_damage(tmp_path: Path) -> None:
+    own = mammograms(tmp_path / "own", "table", {"Anna": "a"})
+    other = mammograms(tmp_path / "other", "table", {"exam 7": "a"})
+    far = made_from(tmp_path / "far", own)
+    table = pd.DataFrame({"patient_id": ["Anna"], "source_sha256": ["b"]})
+    table.to_parquet(tmp_path / "own" / "mammograms.parquet")
+    with pytest.raises(DamagedError, match=r"own/mammograms.parquet was changed after it was finished"):
+        found(far, other)

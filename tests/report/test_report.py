@@ -16,7 +16,7 @@ import pytest
 from toy_study import SCRIPT, make, make_evaluation, make_patches, make_study, patch_row
 
 from mammofill.evaluation import Evaluation
-from mammofill.ground.errors import ArtifactError, SettingsError
+from mammofill.ground.errors import ArtifactError, DamagedError, SettingsError
 from mammofill.ground.imaging import decode_png
 from mammofill.report import PAPER_TABLE, Report, WriteReportSettings, format_table, write_report
 from mammofill.report.examples import real_examples, synthetic_examples
@@ -240,6 +240,15 @@ def test_what_is_gone_is_named(tmp_path: Path) -> None:
     assert "infiller “infiller” with fingerprint" in words
     assert "classifier “classifier-0” with fingerprint" in words
     assert report.manifest.counts["missing_upstream"] == 2
+
+
+@pytest.mark.parametrize("name", ["patches/patches-00000.parquet", "infiller/history.csv"])
+def test_what_was_changed_upstream_is_not_shown(tmp_path: Path, name: str) -> None:
+    evaluations = make_study(tmp_path, {"a": 1.0, "b": 1.0})
+    path = tmp_path / name
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(DamagedError, match=f"{name} was changed after it was finished: its SHA-256 was"):
+        write_report(evaluations, tmp_path / "report")
 
 
 def test_arms_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.classifier.start import Start
 from mammofill.classifier.training_step import LOSS, TrainingStep
 from mammofill.ground.artifact import write_atomically
+from mammofill.ground.errors import DamagedError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.stopping import stop_requests
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_checkpoint, save_checkpoint, save_weights
@@ -63,6 +64,7 @@ def fit(
 
     Raises:
         TrainingError: the loss is not finite any more.
+        DamagedError: the checkpoint is of another network or of another version.
         DeviceError: the device, or enough of them, or the precision on it is not there.
     """
     engine = settings.engine
@@ -89,10 +91,16 @@ def _fit(
 
     state = load_checkpoint(folder)
     if state is not None:
-        training.load_state(state)
-        history = History.from_state(state["history"])
-        images_seen, loss_sum, steps = state["images_seen"], state["loss_sum"], state["steps"]
-        best, images_saved = state["best"], images_seen
+        try:
+            training.load_state(state)
+            history = History.from_state(state["history"])
+            images_seen, loss_sum, steps = state["images_seen"], state["loss_sum"], state["steps"]
+            best, images_saved = state["best"], images_seen
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise DamagedError(
+                f"The checkpoint in {folder} is of another network or of another version of mammofill ({error}). "
+                "Delete the folder to start anew, or go on with the version that began it."
+            ) from error
         progress.say(f"Going on after {images_seen} images.")
 
     wanted = images_wanted(settings, len(train))

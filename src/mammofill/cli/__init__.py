@@ -7,6 +7,8 @@ permission), or an object store; 9 a strict audit found something serious; 130 s
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 import traceback
@@ -21,6 +23,7 @@ from mammofill.experiment.stages import EXPORTS, PHANTOM, STAGES, all_stages, st
 from mammofill.ground.artifact import NO_VERIFY
 from mammofill.ground.errors import SettingsError, did_you_mean
 from mammofill.ground.file_names import refuse_source_url, refuse_url
+from mammofill.ground.progress import printable
 from mammofill.ground.stopping import sigterm_interrupts
 
 _OTHERS = {
@@ -46,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Without this, threads that wait for each other spin, and two programs on one machine stop each other: a training
     # step beside other work took 25 times as long on two cores. It must be set before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _let_streams_take_all()
     try:
         with sigterm_interrupts(), _verification("--no-verify" not in given):
             return _command([one for one in given if one not in ("--debug", "--no-verify")])
@@ -55,8 +59,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             traceback.print_exc()
         message, code = explained(error)
-        print(message, file=sys.stderr)
+        print(printable(message), file=sys.stderr)
         return code
+
+
+def _let_streams_take_all() -> None:
+    """See that no message can fail: none may end a command whose work is done.
+
+    A stream that is closed is opened on nothing; else a file opened later would get its number, and with it what
+    libraries complain of. Letters that a console does not have become question marks; a minus keeps its meaning.
+    """
+    codecs.register_error("nearest", _nearest_letters)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (as long as the process)
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="nearest")
+
+
+def _nearest_letters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join("-" if one == "\N{MINUS SIGN}" else "?" for one in error.object[error.start : error.end]), error.end
 
 
 def _from_elsewhere() -> dict[str, str]:

@@ -13,6 +13,13 @@ SYSTEM_REFUSED = 8
 SERIOUS_FOUND = 9
 STOPPED = 130
 
+_NO_MEMORY = (
+    "can't allocate memory",  # torch on a CPU
+    "OutOfMemoryError",  # torch on a GPU (torch.OutOfMemoryError)
+    "Insufficient memory",  # OpenCV
+    "failed to map segment from shared object",  # the system, when a library is loaded
+)
+
 
 def explained(error: BaseException) -> tuple[str, int]:
     """Return the message for an error and the exit code."""
@@ -51,6 +58,5 @@ def _is_out_of_memory(error: BaseException) -> bool:
     """Say whether memory was asked for that is not there; libraries have errors of their own for that."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    # torch on a CPU, torch on a GPU (torch.OutOfMemoryError), OpenCV.
     told = f"{type(error).__name__} {error}"
-    return any(words in told for words in ("can't allocate memory", "OutOfMemoryError", "Insufficient memory"))
+    return any(words in told for words in _NO_MEMORY)

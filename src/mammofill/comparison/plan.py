@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from typing import Any
 from mammofill.comparison.design import Contrast, Design, Group
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.errors import DamagedError
+from mammofill.ground.file_names import why_no_file
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 STATUSES = PLANNED, DESCRIBED, ADDED, NOT_WRITTEN = (
     "planned",
@@ -144,8 +148,8 @@ def write_plan(folder: Path, content: Mapping[str, Any], test_scores: int) -> li
 
 
 def plan_files(folder: Path) -> list[Path]:
-    """Return the files of a folder of plans, the first plan first."""
-    return sorted((path for path in folder.glob("*.json") if path.stem.isdecimal()), key=lambda path: int(path.stem))
+    """Return the files of a folder of plans, the first plan first: ``1.json``, ``2.json`` and so on."""
+    return sorted((path for path in folder.glob("*.json") if _NUMBER.fullmatch(path.stem)), key=lambda p: int(p.stem))
 
 
 def read_plans(paths: Sequence[Path]) -> list[WrittenPlan]:
@@ -157,9 +161,11 @@ def read_plans(paths: Sequence[Path]) -> list[WrittenPlan]:
     plans = []
     for path in paths:
         try:
+            if not path.is_file():  # whoever opens a pipe may wait for ever
+                raise OSError(f"it {why_no_file(path)}")
             told = json.loads(path.read_text(encoding="utf-8"))
             one = WrittenPlan(told["number"], told["sha256"], told["test_scores_before"], told["plan"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DamagedError(
                 f"{path} is not a plan as a study writes it ({error}). Give the files of plans/."
             ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from mammofill.classifier import Classifier
-from mammofill.ground.artifact import Artifact, upstream
+from mammofill.ground.artifact import Artifact, upstream, verify
 from mammofill.ground.errors import LeakError
 from mammofill.patches import PatchSet
 
@@ -31,6 +31,7 @@ def check_external(classifier: Classifier, patches: PatchSet, name: str) -> dict
 
     Raises:
         LeakError: both come from one set of mammograms, one folder, one public collection, or share image files.
+        DamagedError: the table of a set of mammograms was changed after it was finished.
     """
     own, external = (upstream(one).get("mammograms", []) for one in (classifier, patches))
     for one in own:
@@ -76,5 +77,6 @@ def _sources(mammograms: Artifact) -> set[str]:
 
 
 def _image_files(mammograms: Artifact) -> set[str]:
+    verify(mammograms, ["mammograms.parquet"])
     hashes = pd.read_parquet(mammograms.folder / "mammograms.parquet", columns=["source_sha256"])["source_sha256"]
     return {str(one) for one in hashes.dropna() if one}

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from mammofill.evaluation.evaluation import Evaluation, FoldRecord, fingerprint_test_set
-from mammofill.ground.artifact import Artifact, LearnedFrom, upstream
+from mammofill.ground.artifact import Artifact, LearnedFrom, upstream, verify
 from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
 
 
@@ -105,6 +105,7 @@ def find_folds(evaluations: Sequence[Evaluation]) -> list[Fold]:
         ArtifactError: an evaluation is not of the test split of a k-fold ingest, or its patches or mammograms are no
             longer at their place; folds were made in different ways, are missing or come twice, or leave patients out.
         LeakError: a classifier learned from a patient whom it scores, or two folds test one patient.
+        DamagedError: the table of a set of mammograms was changed after it was finished.
     """
     if len(evaluations) < 2:
         raise TooFewError(f"pool-folds needs the evaluations of two folds or more, but was given {len(evaluations)}.")
@@ -201,6 +202,7 @@ def _fold_of(evaluation: Evaluation) -> Fold:
             f"it is of the {tested} split{' of another source' * bool(evaluation.external)}. Ingest with split kfold, "
             "once for each fold, and evaluate on the test split."
         )
+    verify(mammograms, ["mammograms.parquet"])
     return Fold(evaluation, classifier, patches, mammograms)
 
 

@@ -86,8 +86,9 @@ def entry_of(place: Path) -> Entry:
         artifact = _class_of(manifest).open(place)
         state = f"finished in {in_words(manifest.wall_seconds)}"
         return Entry(place, manifest.kind, state, artifact.headline(), _made_from(place, manifest))
-    except MammofillError as error:
-        return Entry(place, "artifact", "cannot be used", str(error), "")
+    except Exception as error:  # noqa: BLE001  (whatever is wrong with one, the others are told)
+        told = str(error) if isinstance(error, MammofillError) else f"{type(error).__name__}: {error}"
+        return Entry(place, "artifact", "cannot be used", told, "")
 
 
 def _unfinished(place: Path) -> Entry:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def weights_folder() -> Path:
     """Return the folder in which torchvision keeps what it downloads. Source: `torch.hub.get_dir`, without torch."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # which never raises
     return Path(os.environ.get("TORCH_HOME") or cache / "torch") / "hub" / "checkpoints"
 
 

@@ -20,7 +20,14 @@ from mammofill.evaluation.training import GENERATED, REPEATED, recipe_of
 from mammofill.experiment.grid import ALL, Arm, Cell, Plan, cells_of, trained_here
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
-from mammofill.ground.artifact import MANIFEST_NAME, fingerprint_file, settings_of_plan, write_atomically
+from mammofill.ground.artifact import (
+    MANIFEST_NAME,
+    check_same_plan,
+    fingerprint_file,
+    read_manifest,
+    settings_of_plan,
+    write_atomically,
+)
 from mammofill.ground.errors import PlanChangedError
 from mammofill.ground.progress import Progress
 
@@ -111,11 +118,15 @@ def keep_plan(study: Study, out: Path, progress: Progress, amend: bool = False) 
         The study, whose comparison knows of all plans.
 
     Raises:
-        PlanChangedError: test scores of another plan are there, and nobody asked to amend it.
-        DamagedError: a plan was changed after it was written.
+        PlanChangedError: test scores of another plan are there, and nobody asked to amend it; or a step was finished
+            with other settings. Nothing is written then.
+        DamagedError: a plan was changed after it was written; or what a finished step says of itself cannot be read.
     """
     content, scores = content_of(study), count_test_scores(out)
+    for stray in sorted({*(out / PLANS).glob("*.json")} - {*plan_files(out / PLANS)}):
+        progress.say(f"{stray} is not read: plans are called 1.json, 2.json and so on.")
     _check_not_changed(content, scores, out, amend)
+    _check_finished_steps(study, out)
     files = write_plan(out / PLANS, content, scores)
     _keep_study_file(study, out, progress)
     late = sum(not one.in_time for one in read_plans(files)[1:])
@@ -143,6 +154,16 @@ def _check_not_changed(content: Mapping[str, Any], scores: int, out: Path, amend
             "values back to go on, or add --amend: then the old comparison and report stay, and the new ones say what "
             "was added."
         )
+
+
+def _check_finished_steps(study: Study, out: Path) -> None:
+    """Refuse settings with which a finished step was not made, before the plan and the study file say them."""
+    for step in study.steps:
+        place = out / step.out
+        if step.stage.name not in _TOLD_ONCE and (place / MANIFEST_NAME).is_file():
+            made = vars(read_manifest(place))
+            said = {"stage": step.stage.name, "settings": settings_of_plan(step.settings), "seed": step.seed}
+            check_same_plan(place, made, made | said, finished=True)
 
 
 def count_test_scores(out: Path) -> int:

@@ -61,6 +61,18 @@ def why_no_file(path: Path, needed: str = "a regular file") -> str:
     return f"is not {needed} but {kind}"
 
 
+def refuse_no_utf8(path: str | Path) -> None:
+    """Refuse a path that is no UTF-8: no manifest can name it, and no table in it can be read.
+
+    Raises:
+        ArtifactError: says so.
+    """
+    if any(0xD800 <= ord(one) < 0xE000 for one in str(path)):
+        raise ArtifactError(
+            f"{str(path)!a} is a name that is no UTF-8, which manifests and tables cannot hold. Rename it."
+        )
+
+
 def as_url(path: str | Path) -> str | None:
     """Return the URL that was given where a path on this machine is wanted, or None: ``s3://bucket/patches``.
 

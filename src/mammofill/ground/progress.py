@@ -7,6 +7,7 @@ tests collect a list.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -14,7 +15,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from mammofill.ground.errors import ArtifactError
+from mammofill.ground.file_names import why_no_file
+
 logger = logging.getLogger("mammofill")
+
+
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and end of line; marks that turn the direction of writing; halves of characters."""
+
+
+def printable(text: str) -> str:
+    """Return a text as a terminal may show it: tables, names and manifests of others may hold commands to it."""
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class Task(Protocol):
@@ -59,7 +72,7 @@ class LineProgress(Progress):
 
     def say(self, text: str) -> None:
         """Print one line to standard error."""
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
     def _begin(self, name: str, total: float) -> Task:
         return _LineTask(self, name, total)
@@ -103,7 +116,12 @@ class KeptProgress(Progress):
         Args:
             spoken: who is heard.
             path: the file; its folder must exist.
+
+        Raises:
+            ArtifactError: it is a named pipe, at which writing might wait for ever.
         """
+        if path.is_fifo():
+            raise ArtifactError(f"{path} {why_no_file(path)}, and cannot keep what is said. Move it away.")
         self.spoken, self.path = spoken, path
 
     def say(self, text: str) -> None:
@@ -114,7 +132,7 @@ class KeptProgress(Progress):
     def keep(self, text: str) -> None:
         """Keep a line without saying it."""
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {printable(text)}\n")
 
     @contextmanager
     def task(self, name: str, total: float) -> Iterator[Task]:
@@ -135,7 +153,7 @@ class BarProgress(Progress):
 
     def say(self, text: str) -> None:
         """Print one line above the bar."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(printable(text), markup=False, highlight=False)
 
     def _begin(self, name: str, total: float) -> Task:
         return _BarTask(self._console, name, total)
@@ -158,12 +176,12 @@ class _BarTask:
             TextColumn("{task.fields[note]}"),
             console=console,  # type: ignore[arg-type]
         )
-        self.row = self.bar.add_task(name, total=total, note="")
+        self.row = self.bar.add_task(printable(name), total=total, note="")
         self.bar.start()
 
     def advance(self, steps: float = 1, note: str = "") -> None:
         if note:
-            self.bar.update(self.row, note=note)
+            self.bar.update(self.row, note=printable(note))
         self.bar.advance(self.row, steps)
 
 
@@ -180,5 +198,7 @@ quiet = Progress()
 
 
 def for_this_console() -> Progress:
-    """Return a bar where standard error is a terminal, plain lines elsewhere."""
+    """Return a bar where standard error is a terminal, nothing where it is closed, plain lines elsewhere."""
+    if sys.stderr is None:
+        return quiet
     return BarProgress() if sys.stderr.isatty() else LineProgress()

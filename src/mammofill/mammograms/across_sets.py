@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mammofill.ground.artifact import Artifact, upstream
+from mammofill.ground.artifact import Artifact, upstream, verify
 from mammofill.mammograms.sources.patients import patient_key
 
 
@@ -44,6 +44,9 @@ def one_person_in_both(own: Artifact, other: Artifact) -> list[SamePerson]:
     Returns:
         Each pair of different names once, by `other`. Sets that are no longer at their place, and one and the same set
         on both sides, have none.
+
+    Raises:
+        DamagedError: the table of a set was changed after it was finished.
     """
     found: dict[tuple[str, str], SamePerson] = {}
     for one in _sets(own):
@@ -63,6 +66,9 @@ def learned_patients(own: Artifact, other: Artifact) -> dict[str, list[str]]:
 
     Returns:
         As `Manifest.learned_patients`; who has another name in the sets of `other` stands there by that one, too.
+
+    Raises:
+        DamagedError: the table of a set was changed after it was finished.
     """
     found = own.manifest.learned_patients()
     for same in one_person_in_both(own, other):
@@ -86,6 +92,7 @@ def _in_both(own: Artifact, other: Artifact) -> Iterator[SamePerson]:
 
 
 def _table(mammograms: Artifact) -> pd.DataFrame:
+    verify(mammograms, ["mammograms.parquet"])
     return pd.read_parquet(mammograms.folder / "mammograms.parquet", columns=["patient_id", "source_sha256"])
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from mammofill.evaluation import Evaluation
-from mammofill.ground.artifact import Artifact, InputRecord, upstream
+from mammofill.ground.artifact import Artifact, InputRecord, upstream, verify
 from mammofill.judging import Judgement
 from mammofill.mammograms import MammogramSet
 from mammofill.patches import PatchSet
@@ -54,6 +54,9 @@ def find_lineage(evaluations: Sequence[Evaluation], judgements: Sequence[Judgeme
     Args:
         evaluations: where to begin; they are in the lineage themselves, in the order given.
         judgements: the same.
+
+    Raises:
+        DamagedError: what a report reads of one of them was changed after it was finished.
     """
     ends: list[Artifact] = [*evaluations, *judgements]
     # Known by their place, not their content: two arms may have come out alike, and are two arms still.
@@ -61,6 +64,8 @@ def find_lineage(evaluations: Sequence[Evaluation], judgements: Sequence[Judgeme
     for end in ends:
         for several in upstream(end).values():
             found.update((one.folder.resolve(), one) for one in several)
+    for one in found.values():
+        _verify_what_is_shown(one)
     # A synthetic patch set comes after the infiller that painted it, so what has most ancestors comes last.
     ancestry = {place: sum(map(len, upstream(one).values())) for place, one in found.items()}
     places = sorted(found, key=lambda place: (_ORDER.index(found[place].manifest.kind), ancestry[place]))
@@ -73,6 +78,14 @@ def find_lineage(evaluations: Sequence[Evaluation], judgements: Sequence[Judgeme
             if record.kind not in ("file", "folder") and record.fingerprint not in fingerprints:
                 missing[record.fingerprint] = record
     return Lineage(artifacts, tuple(missing.values()))
+
+
+def _verify_what_is_shown(artifact: Artifact) -> None:
+    """Verify what a report reads of an artifact: tables and patches, and the previews that are still there."""
+    names = [Path(name) for name in artifact.manifest.files]
+    read = [one for one in names if one.suffix == ".parquet" or one.name == "history.csv"]
+    read += [one for one in names if one.parts[0] == "previews" and (artifact.folder / one).is_file()]
+    verify(artifact, [one.as_posix() for one in read])
 
 
 def read_history(artifact: Artifact) -> pd.DataFrame:

@@ -377,6 +377,10 @@ Change = Callable[[dict[str, Any]], object]
         (lambda said: said["files"].update({"C:out": said["files"]["empty.txt"]}), "is not a file inside"),
         (lambda said: said["files"].update({"a//c": said["files"]["empty.txt"]}), "is no file of an artifact"),
         (lambda said: said["files"].update({"x/plan.json": said["files"]["empty.txt"]}), "is no file of an artifact"),
+        (lambda said: said["files"].update({"plan.json/x": said["files"]["empty.txt"]}), "is no file of an artifact"),
+        (lambda said: said["files"].update({"artifact.json/x": said["files"]["empty.txt"]}), "is no file of an artif"),
+        (lambda said: said["files"].update({"a/evil.tmp": said["files"]["empty.txt"]}), "is no file of an artifact"),
+        (lambda said: said["files"].update({"\ud800": said["files"]["empty.txt"]}), "can't encode character"),
         (lambda said: said["files"].update({".scratch/x": said["files"]["empty.txt"]}), "is no file of an artifact"),
         (lambda said: said["files"].update({"images": said["files"]["empty.txt"]}), "cannot be a file and a folder"),
         (lambda said: said["files"]["empty.txt"].update(sha256="../../x"), "is no SHA-256"),
@@ -387,6 +391,7 @@ Change = Callable[[dict[str, Any]], object]
         (lambda said: said["manifest"].update(bytes=10**12), "which no artifact.json has"),
         (lambda said: said.pop("files"), "does not say what a pushed artifact is"),
         (lambda said: said.update(format_version=2), "Update mammofill"),
+        (lambda said: said.update(format_version=float("inf")), "cannot convert float infinity"),
     ],
 )
 def test_what_a_store_says_is_believed_nothing(made: Artifact, tmp_path: Path, change: Change, words: str) -> None:
@@ -399,6 +404,16 @@ def test_what_a_store_says_is_believed_nothing(made: Artifact, tmp_path: Path, c
     with pytest.raises(ArtifactError, match=words):
         pull(store.as_uri(), tmp_path / "back")
     assert files_of(tmp_path) == before, "nothing is written"
+
+
+def test_nothing_is_pulled_into_the_place_of_a_link(made: Artifact, tmp_path: Path) -> None:
+    place = f"file://{tmp_path / 'store'}"
+    push(made.folder, place)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    with pytest.raises(ArtifactError, match="is a link to another folder, .* Name a new folder in it"):
+        pull(place, tmp_path / "link")
+    assert not (tmp_path / "link.partial").exists()
 
 
 def test_a_folder_of_somebody_else_is_left_alone(made: Artifact, tmp_path: Path) -> None:
@@ -486,7 +501,29 @@ def test_a_library_that_is_not_installed(made: Artifact, monkeypatch: pytest.Mon
         push(made.folder, "s3://bucket/x")
 
 
-@pytest.mark.parametrize(("url", "words"), [("bucket/x", "is no URL"), ("s4://bucket/x", "Protocol not known: s4")])
+def test_endless_brackets_and_a_pipe_in_a_store_are_told(made: Artifact, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    push(made.folder, store.as_uri())
+    (store / "pushed.json").write_text("[" * 100_000)
+    with pytest.raises(DamagedError, match=r"pushed.json does not say what a pushed artifact is \(maximum recursion"):
+        pull(store.as_uri(), tmp_path / "back")
+    (store / "pushed.json").unlink()
+    if sys.platform != "win32":
+        os.mkfifo(store / "pushed.json")
+        with pytest.raises(StoreError, match=r"pushed.json: .*is not a regular file but a named pipe"):
+            pull(store.as_uri(), tmp_path / "back")
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("bucket/x", "is no URL"),
+        ("s4://bucket/x", "Protocol not known: s4"),
+        ("zip://x::file:///etc/passwd", "is no URL of a folder in a store"),
+        ("reference://x", "reference://x: .* Give a URL such as"),
+        ("dir://x", "dir://x: .* Give a URL such as"),
+    ],
+)
 def test_what_is_no_url(made: Artifact, url: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         push(made.folder, url)
@@ -494,6 +531,8 @@ def test_what_is_no_url(made: Artifact, url: str, words: str) -> None:
 
 def test_a_password_is_not_repeated() -> None:
     assert Remote("memory://me:secret@host/x").shown == "memory://me:***@host/x"
+    assert Remote("memory://me:sec@ret@host/x@y").shown == "memory://me:***@host/x@y"
+    assert Remote("memory://me@clinic:secret@host/x").shown == "memory://me@clinic:***@host/x"
 
 
 def test_the_commands_say_what_they_did(made: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

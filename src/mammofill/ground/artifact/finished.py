@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mammofill.ground.artifact.layout import MANIFEST_NAME
 from mammofill.ground.artifact.manifest import Manifest, check_files, read_manifest
 from mammofill.ground.errors import WrongKindError
+from mammofill.ground.file_names import refuse_no_utf8
 
 
 class Artifact:
@@ -33,12 +34,13 @@ class Artifact:
             folder: the artifact's folder.
 
         Raises:
-            ArtifactError: the folder is missing, or not finished (its message says which).
+            ArtifactError: the folder is missing, not finished, or its name is no UTF-8 (its message says which).
             WrongKindError: it holds another kind of artifact.
             NewerFormatError: a newer mammofill wrote it.
             DamagedError: a payload file is missing or has another size than when it was finished.
         """
         folder = Path(folder)
+        refuse_no_utf8(folder)
         manifest = read_manifest(folder)
         if manifest.kind != cls.kind:
             raise WrongKindError(
@@ -93,7 +95,8 @@ def upstream(artifact: Artifact, roles: Collection[str] | None = None) -> dict[s
     """Find the artifacts that this one was made from, near and far, by kind; with roles, by way of these alone.
 
     Follows the relative paths in the manifests. What is no longer at its place (or is there with another fingerprint)
-    is left out: a report then says that it could not be found.
+    is left out: a report then says that it could not be found. Nothing but the manifests is read: whoever reads more of
+    what is found verifies that first, see `verify`.
     """
     found: dict[str, list[Artifact]] = {}
     seen: set[str] = set()

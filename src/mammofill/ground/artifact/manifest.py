@@ -165,11 +165,12 @@ def _check_types(manifest: Manifest) -> None:
     """See that a manifest says words where words are needed, numbers where numbers are.
 
     Raises:
-        TypeError: it does not; names the first such entry.
+        TypeError, UnicodeError: it does not; names the first such entry.
     """
     for name, kinds in _KINDS.items():
         if not isinstance(getattr(manifest, name), kinds) or isinstance(getattr(manifest, name), bool):
             raise TypeError(f"{name} is {getattr(manifest, name)!r}")
+    (manifest.kind + manifest.stage).encode()  # refuses halves of characters, which cannot be written anywhere
     tables: tuple[tuple[dict[str, Any], type], ...] = (
         (manifest.files, int),
         (manifest.counts, int),
@@ -197,14 +198,14 @@ _KINDS: dict[str, tuple[type, ...]] = {
 """What the entries of a manifest must be."""
 
 
-def check_files(folder: Path, manifest: Manifest) -> None:
-    """Check that all payload files are there, by their size alone.
+def check_files(folder: Path, manifest: Manifest, names: Iterable[str] | None = None) -> None:
+    """Check that all payload files are there, or those named, by their size alone.
 
     Raises:
         DamagedError: names the file that is missing or has another size than when it was finished.
     """
-    for name, size in manifest.files.items():
-        path = folder / name
+    for name in manifest.files if names is None else names:
+        path, size = folder / name, manifest.files[name]
         found = path.stat().st_size if os.path.isfile(path) else None  # False for names that none can be
         if found != size:
             state = "is missing" if found is None else f"has {found} bytes"

@@ -15,6 +15,7 @@ from mammofill.ground.artifact.layout import PLAN_NAME, as_json, write_atomicall
 from mammofill.ground.artifact.manifest import InputRecord, Manifest
 from mammofill.ground.artifact.verification import verifies
 from mammofill.ground.errors import DamagedError, PlanChangedError
+from mammofill.ground.file_names import why_no_file
 
 
 def execution(default: Any) -> Any:
@@ -83,6 +84,7 @@ def note_plan(partial: Path, plan: Mapping[str, Any]) -> None:
 
     Raises:
         PlanChangedError: it was begun with another plan; names each difference.
+        DamagedError: what was kept there cannot be read.
     """
     if (partial / PLAN_NAME).is_file():
         check_same_plan(partial, read_plan(partial), plan)
@@ -99,11 +101,16 @@ def read_plan(partial: Path) -> dict[str, Any]:
     Raises:
         DamagedError: it does not say.
     """
+    path = partial / PLAN_NAME
     try:
-        return dict(json.loads((partial / PLAN_NAME).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        if not path.is_file():  # whoever opens a pipe may wait for ever
+            raise OSError(f"it {why_no_file(path)}")
+        plan = dict(json.loads(path.read_text(encoding="utf-8")))
+        _comparable(plan)  # else it is no plan
+        return plan
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedError(
-            f"{partial / PLAN_NAME} cannot be read ({error}), so nobody can say what {partial} was to become. "
+            f"{path} cannot be read ({error}), so nobody can say what {partial} was to become. "
             "Delete the folder and begin again."
         ) from error
 

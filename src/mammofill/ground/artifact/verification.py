@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -12,14 +13,14 @@ from pathlib import Path
 from mammofill.ground.artifact.fingerprint import fingerprint_file, fingerprint_folder, fingerprint_from
 from mammofill.ground.artifact.finished import Artifact
 from mammofill.ground.artifact.layout import MANIFEST_NAME
-from mammofill.ground.artifact.manifest import Manifest
+from mammofill.ground.artifact.manifest import Manifest, check_files
 from mammofill.ground.errors import DamagedError
 
 NO_VERIFY = "MAMMOFILL_NO_VERIFY"
 """Environment variable that leaves the check of inputs out, here and in all processes that work for this one."""
 
 
-def verify(artifact: Artifact) -> None:
+def verify(artifact: Artifact, files: Collection[str] | None = None) -> None:
     """Check that the files of an artifact are those that were finished, before a stage reads them.
 
     Every file is read and its SHA-256 compared, once: that it was right is remembered in the user's cache (a mark per
@@ -27,23 +28,31 @@ def verify(artifact: Artifact) -> None:
     stage on this machine only looks at those. With ``MAMMOFILL_NO_VERIFY`` in the environment, as ``--no-verify`` sets
     it, nothing is checked.
 
+    Args:
+        artifact: what is read.
+        files: paths, in its folder, of those that are read; None for all. Of what lies behind an input a table is
+            often all that is read, and thousands of pictures are not.
+
     Raises:
-        DamagedError: names the file that was changed.
+        DamagedError: names the file that was changed, or is missing.
     """
     if not verifies():
         return
     manifest = artifact.manifest
-    names = sorted(manifest.hashes)
-    if names and not _agrees_with_itself(manifest):
+    names = sorted(manifest.files if files is None else manifest.files.keys() & set(files))
+    older = bool(manifest.files) and not manifest.hashes  # then one fingerprint of all files is all there is
+    if not older and not _agrees_with_itself(manifest):
         raise DamagedError(
             f"{artifact.folder / MANIFEST_NAME} was changed after it was finished: the files, hashes and fingerprint "
             f"in it contradict each other. Make {artifact.folder} again."
         )
-    mark = mark_of(artifact.folder, manifest)
-    if mark is not None and mark.is_file():
+    mark = mark_of(artifact.folder, manifest, names)
+    if mark is not None and os.path.isfile(mark):  # which is False, too, where nobody may look
         return
-    if not names and manifest.files:
+    check_files(artifact.folder, manifest, names)
+    if older:
         check_content(artifact)
+        names = []
     with ThreadPoolExecutor(4) as threads:
         found = threads.map(fingerprint_file, (artifact.folder / name for name in names))
         for name, content in zip(names, found, strict=True):
@@ -67,17 +76,23 @@ def verifies() -> bool:
     return not os.environ.get(NO_VERIFY)
 
 
-def mark_of(folder: Path, manifest: Manifest) -> Path | None:
-    """Return the file whose being there says that the payload, as it lies there now, was right."""
+def mark_of(folder: Path, manifest: Manifest, names: Sequence[str]) -> Path | None:
+    """Return the file whose being there says that some files of a payload, as they lie there now, were right.
+
+    None where a file is missing, or where this user has no home that could remember it.
+    """
     facts = []
-    for name in sorted(manifest.files):
+    for name in names:
         try:
             about = (folder / name).stat()
         except OSError:
             return None
         facts.append([name, about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino, about.st_dev])
     told = json.dumps([manifest.fingerprint, sorted(manifest.hashes.items()), facts])
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
     return Path(cache, "mammofill", "verified", hashlib.sha256(told.encode()).hexdigest())
 
 

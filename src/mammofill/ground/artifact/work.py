@@ -35,8 +35,8 @@ from mammofill.ground.artifact.plan import (
     settings_of_plan,
 )
 from mammofill.ground.artifact.verification import leave_mark, mark_of, verify
-from mammofill.ground.errors import ArtifactError, MammofillError
-from mammofill.ground.file_names import refuse_url, why_no_file
+from mammofill.ground.errors import ArtifactError, DamagedError, MammofillError
+from mammofill.ground.file_names import refuse_no_utf8, refuse_url, why_no_file
 
 _LONGEST_NAME = 255
 """Bytes of the longest name of a folder on today's file systems."""
@@ -108,7 +108,7 @@ class Work:
         write_atomically(self.folder / MANIFEST_NAME, as_json(manifest))
         move_into_place(self.folder, self.out)
         if set(hashes).isdisjoint(known or {}):  # else what is on the disk has not been read yet
-            leave_mark(mark_of(self.out, read_manifest(self.out)))
+            leave_mark(mark_of(self.out, read_manifest(self.out), sorted(files)))
 
 
 @contextmanager
@@ -140,12 +140,12 @@ def begin(
     Raises:
         PlanChangedError: the folder was begun or finished with other settings, seed, inputs or device.
         BusyError: another process is working on it.
-        ArtifactError: something that is not ours stands at `out`.
-        DamagedError: an input was changed after it was finished.
+        ArtifactError: something that is not ours stands at `out`; or an input has a name that no manifest can hold.
+        DamagedError: an input was changed after it was finished; or what work was begun cannot be known any more.
     """
     out = Path(out)
     refuse_url(out, "Artifacts are made on a file system", pushed=True)
-    _check_place(out)
+    check_place(out)
     for given in inputs.values():
         for one in given if isinstance(given, Sequence) else [given]:
             if isinstance(one, Artifact):
@@ -175,6 +175,7 @@ def begin(
             move_into_place(partial, out)
             yield None
             return
+        _check_plan_is_there(partial)
         note_plan(partial, plan)
         try:
             yield Work(out, partial, plan, _learned_upstream(inputs))
@@ -185,11 +186,12 @@ def begin(
             raise
 
 
-def _check_place(out: Path) -> None:
+def check_place(out: Path) -> None:
     """Refuse a place at which no folder can be made, before anything is tried there.
 
     Raises:
-        ArtifactError: it has no name of its own, or one that no folder can have, or lies in a file or a dead link.
+        ArtifactError: it has no name of its own, or one that no folder can have; lies in a file or a dead link; or is
+            a link or a mount at which no artifact is, and whose place none can take.
     """
     shown = ascii(str(out)) if len(str(out)) <= 300 else f"{str(out)[:150]!a}..."
     why = ""
@@ -203,6 +205,9 @@ def _check_place(out: Path) -> None:
         why = f"has a longer name than file systems take ({_LONGEST_NAME} bytes, the ending {PARTIAL} with it)"
     elif os.path.islink(out) and not os.path.exists(out):
         why = "is a link that leads nowhere. Remove it, or choose another --out"
+    elif (os.path.islink(out) or os.path.ismount(out)) and not os.path.isfile(out / MANIFEST_NAME):
+        kind = "a link to another folder" if os.path.islink(out) else "where a disk or a volume is mounted"
+        why = f"is {kind}, and a finished folder cannot be moved into its place. Name a new folder in it"
     elif file := next((one for one in out.parents if os.path.exists(one) and not one.is_dir()), None):
         why = f"would lie in {file}, which is no folder. Choose another --out"
     if why:
@@ -223,6 +228,20 @@ def _is_finished(out: Path, plan: Mapping[str, Any]) -> bool:
 def _holds_nothing(partial: Path) -> bool:
     """Say whether nothing was made in a folder that was begun: no file but its plan and its lock."""
     return all(path.is_dir() or path.name in (LOCK_NAME, PLAN_NAME) for path in partial.rglob("*"))
+
+
+def _check_plan_is_there(partial: Path) -> None:
+    """Refuse to go on with work of which nobody knows with which settings it was begun.
+
+    Raises:
+        DamagedError: there is a checkpoint, or another part of it, and no plan.
+    """
+    begun = [name for name in (CHECKPOINT_NAME, SCRATCH_NAME) if (partial / name).exists()]
+    if begun and not (partial / PLAN_NAME).exists():
+        raise DamagedError(
+            f"{partial} holds {begun[0]} of work that was begun, but no {PLAN_NAME}, so nobody can say with which "
+            "settings. Delete the folder and begin again."
+        )
 
 
 def discard(partial: Path) -> None:
@@ -267,7 +286,9 @@ def _input_records(
                 path, kind, fingerprint = one, "file", fingerprint_file(one)
             else:
                 raise MammofillError(f"{one} ({role}) {why_no_file(one)}. Check the path.")
-            records.append(InputRecord(role, kind, Path(os.path.relpath(path, out)).as_posix(), fingerprint))
+            seen = Path(os.path.relpath(path, out)).as_posix()
+            refuse_no_utf8(seen)
+            records.append(InputRecord(role, kind, seen, fingerprint))
     return records
 
 

@@ -16,6 +16,7 @@ from mammofill.ground.artifact import (
     SCRATCH_NAME,
     Artifact,
     Manifest,
+    check_place,
     differences,
     discard,
     fingerprint_file,
@@ -71,13 +72,14 @@ def pull(url: str, out: str | Path, *, progress: Progress = quiet) -> Pulled:
     Raises:
         StoreError: nothing was pushed there; or the store is not there, or refuses.
         DamagedError: what lies there is not what was pushed; names the object.
-        ArtifactError: something else stands at `out`.
+        ArtifactError: something else stands at `out`, or no folder can be made there.
         PlanChangedError: ``<out>.partial`` was begun by another pull or by a stage.
         BusyError: another process works there.
         SettingsError: no library for the URL is installed.
     """
     out = Path(out)
     refuse_url(out, "What is pulled becomes a folder on this machine", pushed=True)
+    check_place(out)
     remote = Remote(url)
     pushed = pushed_at(remote)
     if pushed is None:

@@ -99,7 +99,7 @@ def pushed_at(remote: Remote) -> Pushed | None:
         files = {_checked_name(name): _object(one) for name, one in said["files"].items()}
         _check_no_file_is_a_folder(files)
         return Pushed(str(said["kind"]), str(said["fingerprint"]), _object(said["manifest"]), files)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DamagedError(
             f"{where} does not say what a pushed artifact is ({error}). Delete it there and push the artifact again."
         ) from error
@@ -177,8 +177,11 @@ def _sha256(content: bytes) -> str:
 
 def _checked_name(name: str) -> str:
     inside(Path("artifact"), name)
+    name.encode()  # refuses halves of characters, which no name of a file can hold
     path = PurePosixPath(name)
-    if path.as_posix() != name or not is_payload(Path(name)):
+    # What ends with .tmp is left over from writing, and is removed before a folder is finished.
+    ours = all(is_payload(Path(part)) and not part.endswith(".tmp") for part in path.parts)
+    if path.as_posix() != name or not ours:
         raise ValueError(f"{name!r} is no file of an artifact")
     return name
 

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mammofill.ground.errors import MammofillError, SettingsError, StoreError
+from mammofill.ground.file_names import why_no_file
 
 _WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 """Stores in which an object appears in one move. Elsewhere a file is written beside its place and then renamed."""
@@ -42,7 +43,7 @@ class StoredObject:
 
 def without_password(url: str) -> str:
     """Return a URL as messages say it, and as it may be kept."""
-    return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", url.rstrip("/"))
+    return re.sub(r"//([^/:]*):[^/]*@", r"//\1:***@", url.rstrip("/"))
 
 
 class Remote:
@@ -58,7 +59,8 @@ class Remote:
             url: for example ``s3://bucket/folder``, or ``file:///mnt/folder``.
 
         Raises:
-            SettingsError: it is no URL, or the library for it is not installed.
+            SettingsError: it is no URL of a store, or the library for it is not installed.
+            StoreError: the library cannot begin.
         """
         self.shown = without_password(url)
         """The URL as messages say it."""
@@ -67,10 +69,13 @@ class Remote:
         kinds = {kinds} if isinstance(kinds, str) else set(kinds)
         self._whole = not _WHOLE.isdisjoint(kinds)
         self._by_parts = _BY_PARTS if "s3" in kinds else {}
+        self._on_disk = "file" in kinds
 
     def read(self, name: str, first: int, last: int) -> bytes:
         """Return the bytes of an object from `first` up to but not including `last`, or to its end."""
         with self._told(name):
+            if self._on_disk and Path(self._at(name)).is_fifo():  # whoever opens a pipe may wait for ever
+                raise OSError(why_no_file(Path(self._at(name))))
             content: bytes = self._files.cat_file(self._at(name), start=first, end=last)
             return content
 
@@ -184,7 +189,7 @@ def _listed(about: dict[str, Any]) -> StoredObject:
 def _found(url: str, shown: str) -> tuple[Any, str]:
     """Return fsspec's file system for a URL, and the folder in it."""
     scheme, colon, _ = url.partition("://")
-    if not colon or "::" in scheme:
+    if not colon or "::" in url:
         raise SettingsError(f"{shown} is no URL of a folder in a store. Give one such as s3://bucket/patches.")
     try:
         from fsspec.core import url_to_fs
@@ -193,8 +198,10 @@ def _found(url: str, shown: str) -> tuple[Any, str]:
     except ImportError as error:
         extra = f'pip install "mammofill[{_EXTRA[scheme]}]"' if scheme in _EXTRA else str(error)
         raise SettingsError(f"{shown}: {scheme}:// needs a library that is not installed: {extra}.") from error
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:  # also of what takes more than a URL
         raise SettingsError(f"{shown}: {error}. Give a URL such as s3://bucket/patches.") from error
+    except Exception as error:
+        raise StoreError(f"{shown}: {_in_words(error)}") from error
     return files, root.rstrip("/")
 
 
