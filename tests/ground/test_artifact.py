@@ -18,6 +18,7 @@ from mammofill.ground.artifact import (
     CHOSEN,
     Artifact,
     LearnedFrom,
+    added,
     begin,
     check_content,
     execution,
@@ -612,3 +613,27 @@ def test_an_input_whose_name_is_no_utf8_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"p\\udcff' is a name that is no UTF-8, .* Rename it"):
         bake(tmp_path / "bread", inputs={"flour": Loaf(place, flour.manifest)})
     assert not (tmp_path / "bread.partial").exists()
+
+
+def test_a_setting_that_was_added_later_leaves_the_plan_as_it_was(tmp_path: Path) -> None:
+    """At its default what was made before is still of the same plan; at another value it is of another one."""
+
+    @dataclass(frozen=True)
+    class Before:
+        heat: int = 200
+
+    @dataclass(frozen=True)
+    class After:
+        heat: int = 200
+        steam: int = added(0)
+
+    with begin(tmp_path / "loaf", kind="loaf", stage="bake", settings=Before(), seed=0, inputs={}) as work:
+        assert work is not None
+        work.finish({})
+    with begin(tmp_path / "loaf", kind="loaf", stage="bake", settings=After(), seed=0, inputs={}) as work:
+        assert work is None
+    with (
+        pytest.raises(PlanChangedError, match="steam"),
+        begin(tmp_path / "loaf", kind="loaf", stage="bake", settings=After(steam=3), seed=0, inputs={}),
+    ):
+        pass

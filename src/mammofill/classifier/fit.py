@@ -97,6 +97,8 @@ def _fit(
             images_seen, loss_sum, steps = state["images_seen"], state["loss_sum"], state["steps"]
             best, images_saved = state["best"], images_seen
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            if "memory" in str(error):  # torch's own errors of that kind are RuntimeErrors, too
+                raise
             raise DamagedError(
                 f"The checkpoint in {folder} is of another network or of another version of mammofill ({error}). "
                 "Delete the folder to start anew, or go on with the version that began it."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from mammofill.ground.artifact import execution
+from mammofill.ground.artifact import added, execution
 from mammofill.ground.errors import SettingsError, check_choice, check_setting
 from mammofill.ground.training.settings import EngineSettings
 
@@ -213,7 +213,7 @@ class TrainClassifierSettings:
     synthetic_first: float = 0.0
     synthetic_labels: Literal["asked", "flipped", "shuffled"] = "asked"
     keep: Literal["last", "best"] = "last"
-    validate_every_images: int = 0
+    validate_every_images: int = added(0)
     patience: int | None = None
     test_time_flips: bool = False
     test_time_turns: bool = False

@@ -79,7 +79,8 @@ def train_classifier(
     check_processes(device, settings.engine.processes, settings.engine.precision)
     weights = find_weights(settings)
     teacher = owner_of(weights)
-    check_leaks(patches, [] if teacher is None else [teacher])
+    if teacher is not None:
+        check_leaks(patches, [teacher])
     start = read_start(settings, weights, infiller)
     inputs: dict[str, Artifact | Path | Sequence[Artifact]] = {"patches": list(patches)}
     if weights is not None:
@@ -183,8 +184,9 @@ def check_leaks(patches: Sequence[PatchSet], teachers: Sequence[Artifact] = ()) 
     makers: list[tuple[Artifact, str]] = [(one, _MADE) for one in patches]
     makers += [(one, _START) for one in teachers]
     for judged_in in patches:
-        for one, maker in makers:
-            _check_maker(one, maker, judged_in, split_of)
+        if judged_in.table["patient_id"].isin(list(split_of)).any():
+            for one, maker in makers:
+                _check_maker(one, maker, judged_in, split_of)
 
 
 def _check_maker(one: Artifact, maker: str, judged_in: PatchSet, split_of: Mapping[str, str]) -> None:

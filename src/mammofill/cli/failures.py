@@ -59,4 +59,6 @@ def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     told = f"{type(error).__name__} {error}"
+    if "Operation not permitted" in told:  # of a library on a disk from which nothing may be run
+        return False
     return any(words in told for words in _NO_MEMORY)

@@ -17,6 +17,7 @@ from mammofill.ground.artifact import (
     PARTIAL,
     PLAN_NAME,
     Artifact,
+    check_plan_is_there,
     read_manifest,
     read_plan,
     settings_of_plan,
@@ -138,6 +139,7 @@ def state_of(out: Path, settings: Any, seed: int) -> str:
         partial = out.with_name(out.name + PARTIAL)
         if not partial.is_dir():
             return "will run"
+        check_plan_is_there(partial)
         plan = read_plan(partial) if (partial / PLAN_NAME).is_file() else None
         same = plan is None or (plan.get("seed"), plan.get("settings")) == (seed, settings_of_plan(settings))
         return "begun, will go on" if same else f"begun {_REFUSED}"

@@ -123,10 +123,9 @@ def keep_plan(study: Study, out: Path, progress: Progress, amend: bool = False) 
         DamagedError: a plan was changed after it was written; or what a finished step says of itself cannot be read.
     """
     content, scores = content_of(study), count_test_scores(out)
+    _check_finished_steps(foresee_plan(study, out, amend), out)
     for stray in sorted({*(out / PLANS).glob("*.json")} - {*plan_files(out / PLANS)}):
         progress.say(f"{stray} is not read: plans are called 1.json, 2.json and so on.")
-    _check_not_changed(content, scores, out, amend)
-    _check_finished_steps(study, out)
     files = write_plan(out / PLANS, content, scores)
     _keep_study_file(study, out, progress)
     late = sum(not one.in_time for one in read_plans(files)[1:])
@@ -147,7 +146,8 @@ def foresee_plan(study: Study, out: Path, amend: bool = False) -> Study:
 def _check_not_changed(content: Mapping[str, Any], scores: int, out: Path, amend: bool) -> None:
     earlier = read_plans(plan_files(out / PLANS))
     if earlier and scores and not earlier[-1].says(content) and not amend:
-        changes = "".join(f"\n  {line}" for line in _changes(earlier[-1].content, content))
+        known = {name: content.get(name) for name in earlier[-1].content}
+        changes = "".join(f"\n  {line}" for line in _changes(earlier[-1].content, known))
         raise PlanChangedError(
             f"{out} holds {scores} test scores of another plan ({earlier[-1].sha256[:12]}):{changes}\n"
             "What is changed now is changed with results in view. Take another --out for a new study, put the old "
@@ -160,7 +160,7 @@ def _check_finished_steps(study: Study, out: Path) -> None:
     """Refuse settings with which a finished step was not made, before the plan and the study file say them."""
     for step in study.steps:
         place = out / step.out
-        if step.stage.name not in _TOLD_ONCE and (place / MANIFEST_NAME).is_file():
+        if (place / MANIFEST_NAME).is_file():
             made = vars(read_manifest(place))
             said = {"stage": step.stage.name, "settings": settings_of_plan(step.settings), "seed": step.seed}
             check_same_plan(place, made, made | said, finished=True)

@@ -194,6 +194,8 @@ class InfillerTraining(ABC, Generic[Batch]):
             self.stopping.load_state(state["stopping"])
             self.load_state(state)
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            if "memory" in str(error):  # torch's own errors of that kind are RuntimeErrors, too
+                raise
             raise DamagedError(
                 f"The checkpoint in {self.folder} is of another network or of another version of mammofill ({error}). "
                 "Delete the folder to start anew, or go on with the version that began it."

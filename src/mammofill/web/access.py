@@ -86,7 +86,7 @@ class AccessControl:
         if scope["type"] != "http":
             raise RuntimeError(f"The studio speaks HTTP alone, not {scope['type']}.")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        given = parse_qs(scope["query_string"].decode("latin-1"))
+        given = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         entered = self._entrance(scope["path"], given)
         mistaken = scope["path"] == "/read" and "code" in given and entered is None
         refused = self._refused(scope, headers, entered is not None, mistaken)

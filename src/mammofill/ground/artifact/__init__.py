@@ -30,6 +30,7 @@ from mammofill.ground.artifact.manifest import Manifest as Manifest
 from mammofill.ground.artifact.manifest import manifest_of as manifest_of
 from mammofill.ground.artifact.manifest import read_manifest as read_manifest
 from mammofill.ground.artifact.manifest import taught_by as taught_by
+from mammofill.ground.artifact.plan import added as added
 from mammofill.ground.artifact.plan import check_same_plan as check_same_plan
 from mammofill.ground.artifact.plan import differences as differences
 from mammofill.ground.artifact.plan import execution as execution
@@ -44,5 +45,6 @@ from mammofill.ground.artifact.verification import verify as verify
 from mammofill.ground.artifact.work import Work as Work
 from mammofill.ground.artifact.work import begin as begin
 from mammofill.ground.artifact.work import check_place as check_place
+from mammofill.ground.artifact.work import check_plan_is_there as check_plan_is_there
 from mammofill.ground.artifact.work import discard as discard
 from mammofill.ground.artifact.work import move_into_place as move_into_place

@@ -26,6 +26,14 @@ def execution(default: Any) -> Any:
     return dataclass_field(default=default, metadata={"execution": True})
 
 
+def added(default: Any) -> Any:
+    """Declare a settings field that came after artifacts had been made without it, and whose default is as before.
+
+    At its default it is no part of the plan, so that what was begun or made earlier is still of the same plan.
+    """
+    return dataclass_field(default=default, metadata={"added": True})
+
+
 def plain(value: object) -> Any:
     """Turn settings into what JSON can hold, walking over all fields so that none can be forgotten."""
     if is_dataclass(value) and not isinstance(value, type):
@@ -44,11 +52,15 @@ def plain(value: object) -> Any:
 
 
 def settings_of_plan(settings: object) -> dict[str, Any]:
-    """Return what of the settings is part of the plan, as a manifest records it: all but the execution fields."""
+    """Return what of the settings is part of the plan, as a manifest records it.
+
+    That is all but the execution fields, and those that were added later (`added`) where they are at their default.
+    """
     kept: dict[str, Any] = {}
     for field in fields(settings):  # type: ignore[arg-type]
         value = getattr(settings, field.name)
-        if not field.metadata.get("execution"):
+        as_before = field.metadata.get("added") and value == field.default
+        if not field.metadata.get("execution") and not as_before:
             kept[field.name] = settings_of_plan(value) if is_dataclass(value) else plain(value)
     return kept
 

@@ -175,14 +175,14 @@ def begin(
             move_into_place(partial, out)
             yield None
             return
-        _check_plan_is_there(partial)
+        check_plan_is_there(partial)
         note_plan(partial, plan)
         try:
             yield Work(out, partial, plan, _learned_upstream(inputs))
         except MammofillError:
             # Else the same command with the setting mended would be refused for the plan of the one before.
             if partial.is_dir() and _holds_nothing(partial):
-                shutil.rmtree(partial)
+                shutil.rmtree(partial, ignore_errors=True)
             raise
 
 
@@ -230,7 +230,7 @@ def _holds_nothing(partial: Path) -> bool:
     return all(path.is_dir() or path.name in (LOCK_NAME, PLAN_NAME) for path in partial.rglob("*"))
 
 
-def _check_plan_is_there(partial: Path) -> None:
+def check_plan_is_there(partial: Path) -> None:
     """Refuse to go on with work of which nobody knows with which settings it was begun.
 
     Raises:

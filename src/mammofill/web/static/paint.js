@@ -69,7 +69,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       look),
     make("section", {},
       make("div", { className: "bar" },
-        choice("infiller", infillers.map((one) => [one.id, one.place]), state.infiller, (id) => { state.infiller = id; chooseInfiller(); if (!strip.hidden && state.tissue !== "normal") layStrip(turn); if (state.chosen) chooseWindow(...state.chosen); else if (state.laidOwn) layOwn(); else changed(); }),
+        choice("infiller", infillers.map((one) => [one.id, one.place]), state.infiller, (id) => { state.infiller = id; chooseInfiller(); if (state.set && !strip.hidden && state.tissue !== "normal") layStrip(turn); if (state.chosen) chooseWindow(...state.chosen); else if (state.laidOwn) layOwn(); else changed(); }),
         make("label", {}, "first seed", make("input", { type: "number", min: 0, value: 0, id: "seed", onchange: (event) => { state.seed = Number(event.target.value); } })),
         make("label", {}, "fills of each class", make("input", { type: "number", min: 1, max: 6, value: 3, id: "seeds", onchange: (event) => { state.seeds = Math.max(1, Math.min(6, Math.round(Number(event.target.value)))); event.target.value = state.seeds; } })),
         conditions, go, stop),
@@ -119,14 +119,14 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
 
   // Patches to paint into: of those with lesions, the ones that the infiller could paint over.
   async function layStrip(mine) {
-    const id = state.set, wanted = { pathology: state.tissue, origin: "real", split: "train", whole: true, infiller: state.infiller, count: THUMBS };
+    const id = state.set, { infiller } = state, wanted = { pathology: state.tissue, origin: "real", split: "train", whole: true, infiller, count: THUMBS };
     const found = await askJson(`/api/patches/${id}/rows?${new URLSearchParams(wanted)}`);
     const image = new Image();
     if (found.rows.length) {
       image.src = `/api/patches/${id}/sheet?rows=${found.rows.map((one) => one.row).join(",")}`;
       await image.decode();
     }
-    if (mine === turn) strip.replaceChildren(...found.rows.map((one, number) => {
+    if (mine === turn && infiller === state.infiller) strip.replaceChildren(...found.rows.map((one, number) => {
       const thumb = make("canvas", { width: found.thumb_px, height: found.thumb_px });
       thumb.getContext("2d").drawImage(image, -(number % found.columns) * found.thumb_px, -Math.floor(number / found.columns) * found.thumb_px);
       return make("button", { "data-row": one.row, tabIndex: number ? -1 : 0, title: one.patch_id ?? "", "aria-label": `${one.pathology} patch of ${one.patient_id}`,
@@ -201,9 +201,9 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   // Its outline, or, where the infiller repaints the mask alone, the least mask that hides the lesion's margin, too.
   async function layOwn() {
     complain(null);
-    const mine = turn;
-    const found = await send("/api/over-own", { ...target(), infiller: state.infiller });
-    if (mine !== turn) return;
+    const mine = turn, { infiller } = state;
+    const found = await send("/api/over-own", { ...target(), infiller });
+    if (mine !== turn || infiller !== state.infiller) return;
     state.mask = unpacked(found.mask, state.own.length);
     state.donor = null;
     state.laidOwn = true;
@@ -370,6 +370,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       await carryOut(work, order);
     } catch (error) {
       complain(error);
+      if (work.painting) give(work).catch(() => {});
     }
     for (const one of work.fills) if (!one.values) one.tick.parentElement.append(": not painted");
     stop.hidden = true;
