@@ -139,6 +139,9 @@ def _with_images(
         names = {one.entry.mammogram_id: one.pixels.header_name for one in looked}
         contradicted, numbered = patients_contradicted(names, collection.mammograms)
         exclusions.extend(contradicted)
+        lost = {one.what for one in contradicted}
+        looked = [one for one in looked if one.entry.mammogram_id not in lost]
+        names = {one.entry.mammogram_id: one.pixels.header_name for one in looked}
         decisions.extend(numbered)
         decisions.extend(
             one_person_in_headers(

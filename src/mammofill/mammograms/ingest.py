@@ -222,18 +222,19 @@ Place = tuple[Any, ...]
 
 
 def _leave_out_copies(gathered: Prepared) -> None:
-    """Keep one of the mammograms of a patient that are one file, byte by byte, with the same lesions marked.
+    """Keep one of the mammograms of a view that are one picture, pixel by pixel, with the same lesions marked.
 
     A lesion to which they give different pathologies is left out: nobody can say which is right.
     """
-    lesions = _lesions_by_place(gathered)
+    lesions, pictures = _lesions_by_place(gathered), _pictures(gathered)
     same: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in gathered.mammograms:
         places = tuple(sorted(lesions.get(row["mammogram_id"], ())))
-        same.setdefault((row["patient_id"], row["source_sha256"], places), []).append(row)
+        who = row["patient_id"], row["laterality"], row["view"]
+        same.setdefault((*who, pictures[row["mammogram_id"]], places), []).append(row)
     lost: set[str] = set()
     contradicted: set[str] = set()
-    for (patient, _, places), (first, *copies) in same.items():
+    for (patient, *_, places), (first, *copies) in same.items():
         names = [row["mammogram_id"] for row in (first, *copies)]
         first["all_lesions_located"] = all(row["all_lesions_located"] for row in (first, *copies))
         for place in places:
@@ -241,15 +242,24 @@ def _leave_out_copies(gathered: Prepared) -> None:
             pathologies = sorted({lesion["pathology"] for lesion in told})
             if len(pathologies) > 1:
                 which = " and ".join(lesion["lesion_id"] for lesion in told)
-                found = f"{which} have the same mask on copies of one file, and are called {' and '.join(pathologies)}."
+                found = (
+                    f"{which} have the same mask on copies of one file, and are called {' and '.join(pathologies)}."
+                )
                 gathered.exclusions.append(Exclusion(told[0]["lesion_id"], patient, "rows-disagree", found))
                 contradicted.add(told[0]["lesion_id"])
                 first["all_lesions_located"] = False
         for copy in copies:
-            found = f"{first['source_file']} and {copy['source_file']} are the same file. The first is kept."
+            alike = "are the same file" if first["source_sha256"] == copy["source_sha256"] else "have the same pixels"
+            found = f"{first['source_file']} and {copy['source_file']} {alike}. The first is kept."
             gathered.exclusions.append(Exclusion(copy["mammogram_id"], patient, "image-twice", found))
             lost.add(copy["mammogram_id"])
     _leave_out(gathered, lost, contradicted)
+
+
+def _pictures(gathered: Prepared) -> dict[str, str]:
+    """Return what tells the picture of each mammogram from others: the hash of its pixels, or else of its file."""
+    files = {row["mammogram_id"]: str(row["source_sha256"]) for row in gathered.mammograms}
+    return files | {one.mammogram_id: one.sha256 for one in gathered.values if one.sha256}
 
 
 def _lesions_by_place(gathered: Prepared) -> dict[str, dict[Place, dict[str, Any]]]:
@@ -268,13 +278,11 @@ def _same_pictures_with_other_lesions(gathered: Prepared) -> list[Decision]:
     lesion of the other, so that nobody can say where either is healthy.
     """
     lesions = _lesions_by_place(gathered)
-    pixels = {
-        one.mammogram_id: gathered.hashes.get(f"images/{one.mammogram_id}.tiff", one.sha256) for one in gathered.values
-    }
+    pictures = _pictures(gathered)
     copies: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in gathered.mammograms:
         copies.setdefault((row["source_sha256"],), []).append(row)
-        copies.setdefault((row["patient_id"], pixels[row["mammogram_id"]]), []).append(row)
+        copies.setdefault((row["patient_id"], pictures[row["mammogram_id"]]), []).append(row)
     found = []
     for same in copies.values():
         unlike = len({frozenset(lesions.get(row["mammogram_id"], ())) for row in same}) > 1

@@ -36,7 +36,7 @@ class Values:
     halved: bool = False
     """Whether it was decoded at half its resolution."""
     sha256: str = ""
-    """Of the pixels of the working image where it is not kept, so that one picture in two files is known again."""
+    """Of the pixels of the working image, so that one picture in two files is known again; empty where nobody knows."""
     filled_bits: int = 0
     """Bits of which its greatest value nearly fills the range; 0 where it ends in its midst."""
     windowed: bool = False

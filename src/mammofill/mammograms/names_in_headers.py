@@ -60,8 +60,10 @@ def patients_contradicted(
 ) -> tuple[list[Exclusion], list[Decision]]:
     """Return an exclusion for each mammogram whose header has the name of another patient of the tables.
 
-    Names that the tables do not know, and one that all headers share, say nothing. Where many headers have another
-    patient's name, they number patients in another way than the tables, and one decision says so.
+    Names that the tables do not know, and one that all headers share, say nothing. Files were exchanged where other
+    headers bear the tables out: another mammogram of the patient has the patient's own name, or one of the other
+    patient has this one's. Where none does, or many headers have another patient's name, they may number patients in
+    another way than the tables, and one decision says so.
 
     Args:
         names: `hidden_name` of each mammogram, by its identifier.
@@ -76,14 +78,23 @@ def patients_contradicted(
     others = [(entry, patient) for entry, patient in known if patient != entry.patient_id]
     if not others or len({name for _, name in told}) < 2:
         return [], []
+    has = {(entry.patient_id, patient) for entry, patient in known}
+    doubtful = [
+        (entry, patient)
+        for entry, patient in others
+        if (entry.patient_id, entry.patient_id) not in has and (patient, entry.patient_id) not in has
+    ]
+    decisions = []
     if len(others) > _MOST_CONTRADICTED * len(known):
-        first, patient = others[0]
+        doubtful = others
+    if doubtful:
+        first, patient = doubtful[0]
         found = (
-            f"Of {len(known)} headers (PatientID) with a name that the tables have, {len(others)} have that of another "
-            f"patient; the first is {first.image[0]} of {first.patient_id}, which has the name of {patient}."
+            f"Of {len(known)} headers (PatientID) with a name that the tables have, {len(doubtful)} have that of "
+            f"another patient; the first is {first.image[0]} of {first.patient_id}, which has the name of {patient}."
         )
         done = "Kept by the tables. If the headers do not number patients in another way, files are exchanged."
-        return [], [Decision("collection", None, "headers-number-otherwise", found, done)]
+        decisions.append(Decision("collection", None, "headers-number-otherwise", found, done))
     return [
         Exclusion(
             entry.mammogram_id,
@@ -92,4 +103,5 @@ def patients_contradicted(
             f"{entry.image[0]} is of {entry.patient_id} by the tables, but its header says that it is of {patient}.",
         )
         for entry, patient in others
-    ], []
+        if (entry, patient) not in doubtful
+    ], decisions

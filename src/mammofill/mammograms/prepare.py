@@ -193,8 +193,7 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         rows.decisions.extend(decision for decision in inverted_crops if decision)
     name, halved = hidden_name(read.patient_id), read.halved_from is not None
     told = (read.bits, read.used_bits, read.signed, read.intent)
-    kept = made.files.get(f"images/{entry.mammogram_id}.tiff")
-    of_pixels = "" if kept else hashlib.sha256(f"{shape}".encode() + working.tobytes()).hexdigest()
+    of_pixels = hashlib.sha256(f"{shape}".encode() + working.tobytes()).hexdigest()
     rows.values.append(Values(entry.mammogram_id, *told, name, halved, of_pixels, read.filled_bits, read.windowed))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,

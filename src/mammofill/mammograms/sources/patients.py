@@ -38,8 +38,8 @@ _WORDS_FOR_PATIENT = frozenset(
 """Words that only say that a number is a patient's."""
 _NOBODY = frozenset(
     {"nan", "none", "null", "nil", "n/a", "#n/a", "<na>", "unknown", "anonymous", "anonymized", "anonymised", "removed",
-     "na", "n.a.", "n.a", "n/d", "n.d.", "nat", "missing", "not available", "not applicable", "undefined", "anon",
-     "deidentified", "de-identified", "redacted", "tbd", "blank", "empty", "no name", "unbekannt", "k.a.", "anonym",
+     "na", "n.a.", "n.a", "n/d", "nat", "missing", "not available", "not applicable", "undefined", "anon",
+     "deidentified", "de-identified", "redacted", "tbd", "blank", "empty", "no name", "unbekannt", "anonym",
      "inconnu", "desconocido", "sconosciuto", "sin dato", "#ref!", "#value!", "#name?", "#num!", "#null!", "#div/0!"}
 )  # fmt: skip
 """What programs and people write where no patient is known: whoever is called so may be anybody."""
@@ -67,6 +67,8 @@ _YEAR = r"(?:19[3-9]|20[0-4])\d"
 _TIME_BEHIND = re.compile(rf"(.*\d)[\W_]+({_YEAR}(?:([-_.]?)(?:0[1-9]|1[0-2])\3(?:0[1-9]|[12]\d|3[01]))?)\s*")
 """A year or a date (year, month, day) behind an identifier that has a number of its own."""
 _NUMBER_BEHIND = re.compile(r"(.*\d)[\W_]+\d+\s*")
+_FIRST_EXAMS = 1985
+"""Older years and dates behind a number are no exams whose images anyone has, but of births. Ours."""
 _MOST_EXAMS = 10
 """More years or dates behind one number are no exams of one person but serial numbers. Ours."""
 _OF_VISITS = frozenset({"visit", "exam", "study", "session", "scan", "series", "timepoint", "v", "t"})
@@ -233,6 +235,7 @@ def _with_time(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
 
     Where other numbers stand there as well, or more than anyone has exams, they are serial numbers: ``SITE1-2019`` of a
     site that has ``SITE1-0007``. A year alone may be a serial number as well, unless it stands behind a patient's own.
+    Old dates are of births.
     """
     exams: dict[str, list[str]] = {}
     serial = set()
@@ -240,7 +243,9 @@ def _with_time(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
         name = unicodedata.normalize("NFKC", spellings[0])
         if timed := _TIME_BEHIND.fullmatch(name):
             runs = _runs(timed[1])
-            if len(timed[2]) > len("2019") or _without_word(runs) != runs:
+            if int(timed[2][:4]) < _FIRST_EXAMS:
+                serial.add(_key(runs))
+            elif len(timed[2]) > len("2019") or _without_word(runs) != runs:
                 exams.setdefault(_key(runs), []).append(spellings[0])
         elif numbered := _NUMBER_BEHIND.fullmatch(name):
             serial.add(patient_key(numbered[1]))

@@ -65,10 +65,13 @@ _WORDS_OF_SPLITS = {**_SPLITS, "val": "validation", "valid": "validation", "dev"
 _ABNORMALITY_TYPE = "abnormality type"
 """What the tables of CBIS-DDSM call abnormality."""
 _NAMES_PERSON = re.compile(
-    r".*(?:patient(?:en)?|subject|participant|person)(?:id|no|nr|num|number|nummer|code|key|uid|identifier)\.?"
+    r".*(?:patient(?:en)?|subject|participant)(?:id|no|nr|num|number|nummer|code|key|uid|identifier)\.?"
     r"|.*mrn|medicalrecordnumber|subject|participant|pid"
 )
 """Plain names of further columns that say who a person is. A column of names is none: two women may have one."""
+_NUMBER_FOR_MISSING = re.compile(r"0+|99+")
+_MOST_EXAMS = 10
+"""What joins more patients is no person of whom each exam has a name. Ours."""
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _ENDINGS = (".png", ".dcm", ".tif", ".tiff", ".pgm", ".jpg", ".jpeg", ".PNG", ".DCM", ".TIF", ".JPG")
 _MOST_SPACING_MM = 10.0
@@ -132,15 +135,19 @@ def _refuse_joined_patients(table: pd.DataFrame, path: Path) -> None:
     """Refuse a table in which a further column gives several patients one identifier: they would leak.
 
     A patient whose name ends in that identifier has it with more before it, such as a site in which alone it is unique.
+    Words, numbers for missing values and what joins more patients than anyone has exams are no identifiers.
     """
     for column in _further(table):
         if not _NAMES_PERSON.fullmatch(plain_name(column)) or table[column].nunique() == 1:
             continue
         first: dict[str, Any] = {}
+        joined = table.groupby(table[column].map(patient_key))["patient"].nunique()
         for row in table.to_dict("records"):
             person, patient = patient_key(row[column]), patient_key(row["patient"])
-            if not person.strip("0") or not patient or patient.endswith(f"-{person}"):
-                continue  # nobody, or 0 for nobody
+            if not patient or not _is_identifier(row[column]) or joined[person] > _MOST_EXAMS:
+                continue
+            if patient.endswith(f"-{person}") or row["patient"].endswith(row[column]):
+                continue
             other = first.setdefault(person, row)
             if patient_key(other["patient"]) != patient:
                 raise SourceError(
@@ -149,6 +156,11 @@ def _refuse_joined_patients(table: pd.DataFrame, path: Path) -> None:
                     f"{column}. Without one name for a person, nothing keeps her in one split: put it into patient, or "
                     f"rename {column} if it names no person."
                 )
+
+
+def _is_identifier(cell: str) -> bool:
+    """Say whether a cell may name a person: it has a number, but none for a missing value (0, 99, 9999)."""
+    return any(one.isdigit() for one in cell) and not _NUMBER_FOR_MISSING.fullmatch(cell) and bool(patient_key(cell))
 
 
 def _kind_called_otherwise(table: pd.DataFrame, name: str) -> Iterator[Decision]:
