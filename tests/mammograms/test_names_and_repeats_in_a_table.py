@@ -285,3 +285,8 @@ def test_a_quotation_mark_that_opens_in_the_middle_of_a_row_is_refused(tmp_path:
 def test_notes_of_several_lines_are_read(tmp_path: Path, note: str) -> None:
     (tmp_path / "own.csv").write_text(f'{HEADER},note\na.png,,P1,normal,"{note}"\nb.png,"\n",P2,normal,\n')
     assert len(read_table(tmp_path, TABLE).listed) == 2
+
+
+def test_a_list_of_numbers_in_a_note_is_no_row(tmp_path: Path) -> None:
+    source = write(tmp_path / "own", 'a.png,m.png,P1,benign,"box:\n10,20,30,40,50\nend"', header=f"{HEADER},notes")
+    assert len(ingest(source, tmp_path / "out", TABLE).lesions) == 1

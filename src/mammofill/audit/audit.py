@@ -15,7 +15,7 @@ from mammofill.audit.findings import SEVERITIES, Case, Finding
 from mammofill.audit.images import Looked, image_findings
 from mammofill.audit.overview import Overview, count_all, listed_rows
 from mammofill.audit.recognise import recognise
-from mammofill.audit.rules import OF_FILES, OF_TABLES, rule_findings
+from mammofill.audit.rules import OF_FILES, OF_TABLES, is_told_by_tables, rule_findings
 from mammofill.audit.settings import AuditSettings, reading_limits
 from mammofill.audit.tables import table_findings
 from mammofill.ground.errors import SourceError, TooFewError
@@ -92,11 +92,16 @@ def audit(source: str | Path, settings: AuditSettings = AuditSettings(), *, prog
         # As ingest says it: where there is nothing to look at, "nothing was found" would be praise.
         raise TooFewError(f"{source}: there is no mammogram, for its tables have no rows below the header.")
     findings = [*table_findings(collection)]
+    untold = replace(
+        collection,
+        exclusions=tuple(one for one in collection.exclusions if not is_told_by_tables(one)),
+        decisions=tuple(one for one in collection.decisions if not is_told_by_tables(one)),
+    )
     if settings.tables_only:
-        findings += _without_images(collection)
+        findings += _without_images(untold)
     else:
         check_index(len(collection.mammograms))
-        findings += _with_images(source, collection, ingest_settings, settings, progress)
+        findings += _with_images(source, untold, ingest_settings, settings, progress)
     shown = _Shown(source, collection)
     return Audit(
         source=source,

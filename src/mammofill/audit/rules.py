@@ -343,6 +343,11 @@ OF_IMAGES = (
 """Rules that ingest looks for in every collection once it reads images. Others are those of single readers."""
 
 
+def is_told_by_tables(row: Exclusion | Decision) -> bool:
+    """Say whether the audit tells what a reader found in its tables from the tables themselves."""
+    return row.rule in _TOLD_BY_TABLES
+
+
 def rule_findings(
     exclusions: Sequence[Exclusion], decisions: Sequence[Decision], looked_for: Sequence[str] = OF_IMAGES
 ) -> list[Finding]:
@@ -356,8 +361,7 @@ def rule_findings(
     Returns:
         One finding per rule. One that is not known here is told in ingest's own words.
     """
-    every: list[Exclusion | Decision] = [*exclusions, *decisions]
-    rows = [row for row in every if row.rule not in _TOLD_BY_TABLES]
+    rows: list[Exclusion | Decision] = [*exclusions, *decisions]
     rules = list(dict.fromkeys([*looked_for, *(row.rule for row in rows)]))
     return [_finding(rule, [row for row in rows if row.rule == rule]) for rule in rules]
 

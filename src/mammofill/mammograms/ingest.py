@@ -242,9 +242,7 @@ def _leave_out_copies(gathered: Prepared) -> None:
             pathologies = sorted({lesion["pathology"] for lesion in told})
             if len(pathologies) > 1:
                 which = " and ".join(lesion["lesion_id"] for lesion in told)
-                found = (
-                    f"{which} have the same mask on copies of one file, and are called {' and '.join(pathologies)}."
-                )
+                found = f"{which} have the same mask on copies of one file, and are called {' and '.join(pathologies)}."
                 gathered.exclusions.append(Exclusion(told[0]["lesion_id"], patient, "rows-disagree", found))
                 contradicted.add(told[0]["lesion_id"])
                 first["all_lesions_located"] = False

@@ -28,6 +28,8 @@ _NO_TEXT = "it holds bytes that are no text, as pictures do. Give the table that
 _SAYS_SEPARATOR = re.compile(r"\s*\"?sep=.\"?\s*$", re.IGNORECASE)
 """What Excel writes and reads in the first line."""
 
+_ENDING = re.compile(r"\.[A-Za-z]\w{1,4}$")
+"""Of the name of a file."""
 _DEPTH_TO_RECOGNISE = 2
 """Folders below the source into which one looks to recognise a collection."""
 
@@ -127,12 +129,15 @@ def _refuse_swallowed_rows(path: Path, row: list[str], begins: int, between: int
     A line within a cell is a row if it has as many separators as the header (`between`). Where only two rows are in the
     cell, its first line has the separators behind the cell's column, and its last line those before it. In text a space
     follows a comma, so such commas do not count, unless the header has them as well. With fewer than three separators a
-    line of text looks like a row too easily.
+    line of text looks like a row too easily. Where the row names files, a line without one is none: a list of numbers.
     """
     separator = _separator(header)
     separates = re.compile(re.escape(separator) + ("" if f"{separator} " in header else r"(?! )"))
+    endings = {found[0] for one in row if "\n" not in one and (found := _ENDING.search(one.strip()))}
     for place, cell in enumerate(row):
         counts = [len(separates.findall(line)) for line in cell.split("\n")]
+        if endings and not any(part.strip().endswith(tuple(endings)) for part in separates.split(cell)):
+            continue
         looks_so = between in counts[1:-1] or (counts[0], counts[-1]) == (between - place, place)
         if between >= 3 and len(counts) > 1 and looks_so:
             raise SourceError(
