@@ -116,7 +116,9 @@ class Infiller(Artifact):
     def history(self) -> pd.DataFrame:
         """Mean losses over the training, one row per stretch; `images_seen` says where. Empty where none was."""
         path = self.folder / "history.csv"
-        return pd.read_csv(path) if path.is_file() else pd.DataFrame({"images_seen": pd.Series(dtype="int64")})
+        if path.is_file() and path.read_text().strip():  # empty where it paints with another one's weights
+            return pd.read_csv(path)
+        return pd.DataFrame({"images_seen": pd.Series(dtype="int64")})
 
     @property
     def previews(self) -> list[Path]:

@@ -89,9 +89,12 @@ def _verify_what_is_shown(artifact: Artifact) -> None:
 
 
 def read_history(artifact: Artifact) -> pd.DataFrame:
-    """Read ``history.csv`` of an infiller or a classifier, ``images_seen`` among its columns; empty without one."""
+    """Read ``history.csv`` of an infiller or a classifier, ``images_seen`` among its columns; empty without one.
+
+    An infiller that paints with another one's weights was not trained, and has no rows in it.
+    """
     path = artifact.folder / "history.csv"
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+    return pd.read_csv(path) if path.is_file() and path.read_text().strip() else pd.DataFrame()
 
 
 def flat_settings(settings: dict[str, Any], within: str = "") -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -159,3 +160,11 @@ def test_a_history_is_written_as_it_was_kept(tmp_path: Path) -> None:
         "8,pretrain,0.5,",
         "16,,0.25,0.1",
     ]
+
+
+def test_what_was_not_trained_has_columns_and_no_rows(tmp_path: Path) -> None:
+    """An empty file is no table: a report of an infiller that paints with another one's weights failed."""
+    History().write(tmp_path)
+    table = pd.read_csv(tmp_path / "history.csv")
+    assert list(table.columns) == ["images_seen"]
+    assert not len(table)

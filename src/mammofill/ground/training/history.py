@@ -98,5 +98,5 @@ class History:
 
     def write(self, folder: Path) -> None:
         """Write all rows to ``history.csv`` in a folder, in place of what was there."""
-        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        columns = list(dict.fromkeys(["images_seen", *(name for row in self.rows for name in row)]))
         write_atomically(folder / HISTORY_NAME, pd.DataFrame(self.rows, columns=columns).to_csv(index=False))
