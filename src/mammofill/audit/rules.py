@@ -319,6 +319,104 @@ _DECIDED: dict[str, _Rule] = {
     ),
 }  # fmt: skip
 
+_AS_SAID = "What was done is said of each case."
+_LOOK = "Look at the files named."
+
+_SAID_OF_EACH: tuple[tuple[str, str, Severity, str, str], ...] = (
+    ("image-twice", "Pictures that are there twice under one patient", "moderate",
+     "One lesion counts twice, or tissue of the one is a lesion of the other.", "Compare the rows and the masks."),
+    ("mask-inverted", "Masks that mark everything but the lesion", "moderate",
+     "The breast would be learned from as a lesion.", _LOOK),
+    ("mask-outline-filled", "Masks that are outlines", "note", "A ring would be learned from as a lesion.", _LOOK),
+    ("mask-crumbs", "Masks with specks apart from the lesion", "note", "Specks would be lesions.", _LOOK),
+    ("mask-parted", "Masks with several lesions", "note",
+     "Lesions that lie far apart would be one, with healthy tissue between them.", _LOOK),
+    ("mask-soft", "Masks with soft edges", "note", "Where a lesion ends depends on where its edge is cut.", _LOOK),
+    ("mask-in-colours", "Masks saved in colours", "note", "The lesion may be marked otherwise.", _LOOK),
+    ("lesion-tiny", "Lesions of a few pixels", "note", "There is no lesion to be seen in them.",
+     "A greater working height keeps more of them."),
+    ("spacing-contradicts-header", "Mammograms whose header says another size of pixels", "moderate",
+     "Sizes in millimetres may be wrong.", "Compare PixelSpacing in the header with the collection's number."),
+    ("masks-transposed", "Masks whose rows and columns seem exchanged", "serious",
+     "Lesions then lie on healthy tissue.", "Lay some masks over their mammograms."),
+    ("no-mammogram", "DICOM files of another kind of image", "serious",
+     "Another kind of picture teaches a classifier to tell kinds of pictures apart.", _LOOK),
+    ("place-cut-off", "Places of lesions that lie mostly outside of the picture", "moderate",
+     "The place may be of another picture, or of another size of it.", "Compare the place with the picture."),
+    ("drawings-of-no-row", "Regions drawn on images of no row", "moderate",
+     "A lesion may be lost to a misspelled name.", "Compare the names of images in both tables."),
+    ("picture-is-crop", "Pictures that are crops, cut around a lesion", "note",
+     "All of a crop counts as breast, and it has no healthy tissue.", _LOOK),
+    ("lesion-without-attributes", "Lesions that the table of attributes does not mention", "note",
+     "Conditions and subgroups do not know them.", "Compare the names in both tables."),
+    ("attributes-contradict", "Attributes of another patient or pathology", "serious",
+     "Rows may be mixed up, and tell of other lesions.", "Compare both tables."),
+    ("attribute-replaced", "Attributes for which two tables have other values", "note",
+     "One of the values is wrong.", "Compare both tables."),
+    ("column-called-otherwise", "Columns that hold what one of another name should", "moderate",
+     "A split, or a kind of lesion, that its owner knows is not followed.", "Rename the column."),
+    ("header-unreadable", "Elements of headers that cannot be read", "note",
+     "What they would say is not known; no pixel depends on it.", "Look at the header."),
+    ("number-with-comma", "Numbers in headers with a comma", "note", "If it parts thousands, the number is wrong.",
+     "Look at the header."),
+    ("window-unusable", "Windows that leave nothing to see", "moderate",
+     "The picture is shown in its whole range, others through their window.", "Look at the header's window."),
+    ("padding-darkened", "Padding that would be bright", "note", "It would pass for dense tissue.", _LOOK),
+    ("padding-ignored", "Padding that is every pixel", "moderate", "The header is wrong about it.", _LOOK),
+    ("overlay-removed", "Overlays in the upper bits of pixels", "note", "They would be part of the values.", _LOOK),
+    ("pixels-not-square", "Pictures whose pixels are not square", "moderate", "Lesions are stretched.",
+     "Resample them to square pixels before."),
+    ("bits-of-frame-fewer", "Compressed images of fewer bits than their header says", "moderate",
+     "They are darker than they may be meant.", "Look at BitsStored in the header."),
+    ("sign-of-frame-differs", "Compressed images of another sign than their header says", "moderate",
+     "Dark and bright may be exchanged.", _LOOK),
+    ("sign-unused", "Signed images without values below 0", "note", "Half of their range is unused.",
+     "If they are meant as unsigned, set PixelRepresentation to 0."),
+    ("bits-contradict-header", "Numbers of bits in a table that a header contradicts", "moderate",
+     "The header counts, and the picture may be dark.", "Mend the header, or leave the number out."),
+    ("white-is-zero", "Pictures that say that 0 is white", "note", "Dense would be dark.", _LOOK),
+    ("orientation-applied", "Pictures that are stored turned or mirrored", "note",
+     "Masks fit the picture as viewers show it.", _LOOK),
+    ("intents-mixed", "Images for processing beside images for presentation", "serious",
+     "A classifier tells them apart, and the classes where these differ in it.", "Take one kind."),
+    ("signs-mixed", "Signed images beside unsigned ones", "serious",
+     "A classifier tells them apart, and the classes where these differ in it.", _LOOK),
+    ("bits-mixed", "Images of several numbers of bits", "moderate",
+     "They may be of several devices, which a classifier tells apart.", _LOOK),
+    ("ranges-mixed", "Images whose values use several ranges", "serious",
+     "Some are dark, and a classifier tells them apart.", "Say how many bits their values have."),
+    ("windows-mixed", "Images with a window beside images without one", "serious",
+     "A classifier tells them apart, and the classes where these differ in it.", "Leave out --window first."),
+    ("range-unused", "Images that use a small part of their range", "moderate", "They are dark to a network.",
+     "Say how many bits their values have."),
+    ("jpeg2000-halved", "Films of which only half the resolution was decoded", "note",
+     "It is the wavelet's low band, not the mean of pixels.", "Leave out --half_jpeg2000."),
+    ("decoding-mixed", "Films decoded at half beside films decoded whole", "serious",
+     "A classifier tells them apart.", "Leave out --half_jpeg2000."),
+)  # fmt: skip
+"""Decisions of which each case says what was done: rule, title, severity, consequence, where to look."""
+
+_DECIDED |= {
+    rule: _Rule(title, severity, consequence, _AS_SAID, look_up)
+    for rule, title, severity, consequence, look_up in _SAID_OF_EACH
+}
+
+_LEFT_OUT |= {
+    rule: _Rule(title, "moderate", consequence, ingest)
+    for rule, title, consequence, ingest in (
+        ("picture-tiny", "Pictures of a few rows or columns", "There is no mammogram to be seen.",
+         "The mammogram is left out."),
+        ("rows-for-columns", "Headers with rows and columns exchanged", "The picture would be sheared.",
+         "The mammogram is left out."),
+        ("mask-constant", "Masks that mark everything", "The whole picture would be a lesion.", _NO_NORMALS),
+        ("mask-too-large", "Masks that mark most of the picture or the breast", "They cannot be a lesion's.",
+         _NO_NORMALS),
+        ("mask-across", "Masks that reach across the picture", "They cannot be a lesion's.", _NO_NORMALS),
+        ("mask-thin", "Masks that are lines or dots", "There is no area to learn from.", _NO_NORMALS),
+        ("mask-scattered", "Masks of more parts than any lesion has", "They are noise.", _NO_NORMALS),
+    )
+}  # fmt: skip
+
 _TOLD_BY_TABLES = (
     *("row-repeated", "rows-disagree", "twin-views", "twin-lesions-added", "lesion-without-pathology"),
     *("patient-kept-for-test", "patient-kept-for-validation"),
