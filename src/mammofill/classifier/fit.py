@@ -22,10 +22,15 @@ from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.classifier.start import Start
 from mammofill.classifier.training_step import LOSS, TrainingStep
 from mammofill.ground.artifact import write_atomically
-from mammofill.ground.errors import DamagedError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.stopping import stop_requests
-from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_checkpoint, save_checkpoint, save_weights
+from mammofill.ground.training.checkpoint import (
+    WEIGHTS_NAME,
+    checkpoint_fits,
+    load_checkpoint,
+    save_checkpoint,
+    save_weights,
+)
 from mammofill.ground.training.distributed import training_processes
 from mammofill.ground.training.history import History, UnseenLosses, check_finite
 
@@ -91,18 +96,11 @@ def _fit(
 
     state = load_checkpoint(folder)
     if state is not None:
-        try:
+        with checkpoint_fits(folder):
             training.load_state(state)
             history = History.from_state(state["history"])
             images_seen, loss_sum, steps = state["images_seen"], state["loss_sum"], state["steps"]
             best, images_saved = state["best"], images_seen
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            if "memory" in str(error):  # torch's own errors of that kind are RuntimeErrors, too
-                raise
-            raise DamagedError(
-                f"The checkpoint in {folder} is of another network or of another version of mammofill ({error}). "
-                "Delete the folder to start anew, or go on with the version that began it."
-            ) from error
         progress.say(f"Going on after {images_seen} images.")
 
     wanted = images_wanted(settings, len(train))

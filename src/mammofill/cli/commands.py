@@ -10,7 +10,7 @@ import mammofill
 from mammofill.cli.failures import SERIOUS_FOUND
 from mammofill.cli.options import add_common_options, device_for, named_by_flags, parsed, parser_for, progress_of
 from mammofill.ground.errors import PlanChangedError, SettingsError
-from mammofill.ground.progress import printable, quiet
+from mammofill.ground.progress import quiet, show
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
@@ -62,7 +62,7 @@ def _print_audit(source: Path, options: Namespace, settings: Any) -> int:
         check_out(Path(options.out), source)
     progress = progress_of(options)
     found = audit(source, settings, progress=progress)
-    print(printable(summarise(found)))
+    show(summarise(found))
     if options.out is not None:
         page = write_audit(found, options.out, pictures=options.pictures, progress=progress)
         print(f"\nopen {page}")
@@ -80,9 +80,7 @@ def _init(given: list[str]) -> int:
     options = parsed(parser, given)
     from mammofill.experiment.first_study import write_first_study
 
-    print(
-        printable(write_first_study(options.source, options.out, device_for(options.device, quiet), options.collection))
-    )
+    show(write_first_study(options.source, options.out, device_for(options.device, quiet), options.collection))
     return 0
 
 
@@ -108,11 +106,7 @@ def _plan(given: list[str]) -> int:
             "both numbers."
         )
     study = read_study(Path(options.study), options.quick)
-    print(
-        printable(
-            plan_in_words(study, settings_in(options, Assumed), counts, Path(options.out) if options.out else None)
-        )
-    )
+    show(plan_in_words(study, settings_in(options, Assumed), counts, Path(options.out) if options.out else None))
     return 0
 
 
@@ -140,7 +134,7 @@ def _list(given: list[str]) -> int:
     options = parsed(parser, given)
     from mammofill.experiment.listing import listing
 
-    print(printable(listing(options.folder)))
+    show(listing(options.folder))
     return 0
 
 
@@ -173,7 +167,7 @@ def _pull(given: list[str]) -> int:
     pulled = pull(options.url, options.out, progress=progress_of(options))
     kind, headline = pulled.artifact.manifest.kind, pulled.artifact.headline()
     fetched = f"{pulled.files} files fetched now ({pulled.bytes / 1e6:,.1f} MB)"
-    print(printable(f"{pulled.artifact.folder}: {kind} ({headline}); {fetched}"))
+    show(f"{pulled.artifact.folder}: {kind} ({headline}); {fetched}")
     return 0
 
 
@@ -251,7 +245,7 @@ def _analyse_readers(given: list[str]) -> int:
     from mammofill.readers import analyse_study, open_study
 
     study = open_study(options.study)
-    print(printable(str(analyse_study(study, options.out))))
+    show(str(analyse_study(study, options.out)))
     return 0
 
 
@@ -273,10 +267,10 @@ def _study(path: Path, out: Path, options: Namespace) -> int:
         study = ready_study(path, out, getattr(options, "quick", False))
         device, amend = device_for(study.device, quiet), getattr(options, "amend", False)
         plan, refused = plan_of_study(study, out, device, amend)
-        print(printable(plan))
+        show(plan)
         return PlanChangedError.exit_code if refused else 0
     beside = {name: getattr(options, name) for name in ("workers", "engine", "amend", "quick") if name in options}
-    print(printable(summary_of_run(run_study(path, out, progress_of(options), **beside))))
+    show(summary_of_run(run_study(path, out, progress_of(options), **beside)))
     return 0
 
 

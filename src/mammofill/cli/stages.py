@@ -17,7 +17,7 @@ from mammofill.cli.options import (
 from mammofill.experiment.stages import Input, Stage, find
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact
 from mammofill.ground.errors import SettingsError
-from mammofill.ground.progress import printable
+from mammofill.ground.progress import show
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -38,13 +38,13 @@ def run_stage(stage: Stage, given: list[str]) -> None:
     if options.dry_run:
         from mammofill.experiment.plan import plan_of_stage
 
-        print(printable(plan_of_stage(stage, inputs, settings, out, options.seed, device)))
+        show(plan_of_stage(stage, inputs, settings, out, options.seed, device))
         return
     finished = (out / MANIFEST_NAME).is_file()
     artifact = stage(inputs, out, settings, seed=options.seed, progress=progress, device=device)
     if finished:
         progress.say(f"{out} was finished before, with the same settings: nothing was made again.")
-    print(printable(_result(artifact)))
+    show(_result(artifact))
 
 
 def settings_from(options: Namespace, settings_class: type[Any], leading: dict[str, Any]) -> Any:

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def _settings_behind(arm: Arm, plan: Plan) -> dict[str, Any]:
     lending = [plan.paints_with[name] for name in painters if name in plan.paints_with]
     stages = ["pair-patches", "synthesize"] * bool(arm.infiller) + ["select-synthetic"] * (arm.select != ALL)
     told: dict[str, Any] = {"train-classifier": settings_of_plan(arm.settings)}
-    told |= {"weights": fingerprint_file(Path(weights))} if weights else {}
+    told |= {"weights": _content_of_file(weights)} if weights else {}
     told |= {name: settings_of_plan(plan.settings[name]) for name in stages}
     trained = [name for name in (*lending, *painters) if name not in plan.ready]
     return told | {f"infiller {name}": settings_of_plan(plan.infillers[name]) for name in trained}
@@ -206,11 +207,22 @@ def _of_plan(place: Path, late: int) -> Path:
     return place.with_name(f"{place.name}-{late + 1}") if late else place
 
 
+def _content_of_file(path: str) -> str:
+    """Return the SHA-256 of a file of weights, which arms share, read once."""
+    about = Path(path).stat()
+    return _sha256(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _sha256(path: str, *stamp: int) -> str:
+    return fingerprint_file(Path(path))
+
+
 def _recipe(arm: Arm) -> Recipe:
     added = [GENERATED] * bool(arm.infiller) + [REPEATED] * arm.repeated
     # Which file of weights it starts from is in no setting of the plan; its content is what counts.
     weights = arm.settings.weights_file
-    start = f" {fingerprint_file(Path(weights))}" if weights else ""
+    start = f" {_content_of_file(weights)}" if weights else ""
     return Recipe(" and ".join(added), recipe_of(settings_of_plan(arm.settings), bool(arm.discriminator)) + start)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from mammofill.export.painted_how import methods_of, painted_how
+from mammofill.export.painted_how import is_learned, methods_of, painted_how
 from mammofill.export.settings import ExportInfillerSettings, ExportPatchesSettings
 from mammofill.ground.artifact import Artifact, Manifest, upstream
 from mammofill.infilling import Infiller
@@ -108,7 +108,7 @@ def dataset_card(patches: PatchSet, settings: ExportPatchesSettings) -> str:
     front = _front_matter(settings.licence, ["mammography", "synthetic-data", "medical"], configs)
     methods = methods_of(patches)
     infillers = ", ".join(f"`{name}` ({method or 'method not known'})" for name, method in methods.items())
-    limits = _LEARNED if all(painted_how(one) is painted_how("flow") for one in methods.values()) else _NOT_LEARNED
+    limits = _LEARNED if all(map(is_learned, methods.values())) else _NOT_LEARNED
     return f"""{front}
 # {settings.title}
 

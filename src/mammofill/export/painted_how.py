@@ -63,6 +63,11 @@ _OTHERS: Mapping[str, PaintedHow] = {
 }
 
 
+def is_learned(method: str) -> bool:
+    """Say whether fills of a method are a trained network's, and so nobody's lesion."""
+    return method not in _OTHERS
+
+
 def painted_how(method: str) -> PaintedHow:
     """Return the words for the fills of a method; of an empty one, that it is not known."""
     return _OTHERS.get(method, _LEARNED)

@@ -30,6 +30,11 @@ def printable(text: str) -> str:
     return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
+def show(text: str) -> None:
+    """Print a result to standard output, as a terminal may show it."""
+    print(printable(text))
+
+
 class Task(Protocol):
     """One piece of work under way."""
 

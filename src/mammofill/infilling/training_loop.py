@@ -13,10 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mammofill.ground.errors import DamagedError
 from mammofill.ground.progress import Progress
 from mammofill.ground.stopping import stop_requests
-from mammofill.ground.training.checkpoint import load_checkpoint, save_checkpoint
+from mammofill.ground.training.checkpoint import checkpoint_fits, load_checkpoint, save_checkpoint
 from mammofill.ground.training.data_order import passed
 from mammofill.ground.training.early_stopping import EarlyStopping
 from mammofill.ground.training.history import History, UnseenLosses
@@ -189,14 +188,7 @@ class InfillerTraining(ABC, Generic[Batch]):
         state = load_checkpoint(self.folder)
         if state is None:
             return
-        try:
+        with checkpoint_fits(self.folder):
             self.images_seen, self.history = state["images_seen"], History.from_state(state["history"])
             self.stopping.load_state(state["stopping"])
             self.load_state(state)
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            if "memory" in str(error):  # torch's own errors of that kind are RuntimeErrors, too
-                raise
-            raise DamagedError(
-                f"The checkpoint in {self.folder} is of another network or of another version of mammofill ({error}). "
-                "Delete the folder to start anew, or go on with the version that began it."
-            ) from error

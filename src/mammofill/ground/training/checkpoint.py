@@ -8,7 +8,8 @@ the training loops: it goes when the artifact is finished (`artifact.Work.finish
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,24 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     except Exception as error:  # torch raises many kinds here
         raise DamagedError(f"{path} cannot be read ({error}). Delete {folder} to start anew.") from error
     return state
+
+
+@contextmanager
+def checkpoint_fits(folder: Path) -> Iterator[None]:
+    """Take what goes wrong while a checkpoint's state is loaded for a checkpoint of something else.
+
+    Raises:
+        DamagedError: it is of another network or of another version.
+    """
+    try:
+        yield
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        if "memory" in str(error):  # torch's own errors of that kind are RuntimeErrors, too
+            raise
+        raise DamagedError(
+            f"The checkpoint in {folder} is of another network or of another version of mammofill ({error}). "
+            "Delete the folder to start anew, or go on with the version that began it."
+        ) from error
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
