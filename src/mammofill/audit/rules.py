@@ -323,6 +323,10 @@ _AS_SAID = "What was done is said of each case."
 _LOOK = "Look at the files named."
 
 _SAID_OF_EACH: tuple[tuple[str, str, Severity, str, str], ...] = (
+    ("pathology-word", "Words for a pathology that the table spells in its own way", "note",
+     "A word that is understood wrongly exchanges the classes.", "See what each word was read as."),
+    ("image-synthetic", "Mammograms that say that they are synthetic", "serious",
+     "What is measured on them says nothing of patients.", "Keep them out of the test split."),
     ("image-twice", "Pictures that are there twice under one patient", "moderate",
      "One lesion counts twice, or tissue of the one is a lesion of the other.", "Compare the rows and the masks."),
     ("mask-inverted", "Masks that mark everything but the lesion", "moderate",
@@ -404,6 +408,8 @@ _DECIDED |= {
 _LEFT_OUT |= {
     rule: _Rule(title, "moderate", consequence, ingest)
     for rule, title, consequence, ingest in (
+        ("synthetic-in-test", "Synthetic mammograms in the test split",
+         "What is measured on them says nothing of patients.", "The mammogram is left out."),
         ("picture-tiny", "Pictures of a few rows or columns", "There is no mammogram to be seen.",
          "The mammogram is left out."),
         ("rows-for-columns", "Headers with rows and columns exchanged", "The picture would be sheared.",
