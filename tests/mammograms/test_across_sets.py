@@ -68,6 +68,11 @@ def test_one_set_has_one_name_for_each(tmp_path: Path) -> None:
     assert found(own, gone) == []
 
 
+def test_a_set_without_mammograms_has_nobody(tmp_path: Path) -> None:
+    own, empty = mammograms(tmp_path / "own", "table", {"P1": "a"}), mammograms(tmp_path / "empty", "table", {})
+    assert found(own, empty) == found(empty, own) == []
+
+
 def test_who_was_learned_from_is_found_by_the_names_of_another_set(tmp_path: Path) -> None:
     own = mammograms(tmp_path / "own", "table", {"P001": "a", "P002": "b"})
     other = mammograms(tmp_path / "other", "table", {"p 1": "a", "p 2": "c"})

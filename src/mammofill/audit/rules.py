@@ -323,7 +323,7 @@ _AS_SAID = "What was done is said of each case."
 _LOOK = "Look at the files named."
 
 _SAID_OF_EACH: tuple[tuple[str, str, Severity, str, str], ...] = (
-    ("pathology-word", "Words for a pathology that the table spells in its own way", "note",
+    ("pathology-word", "Words for a pathology that the table spells in its own way", "moderate",
      "A word that is understood wrongly exchanges the classes.", "See what each word was read as."),
     ("image-synthetic", "Mammograms that say that they are synthetic", "serious",
      "What is measured on them says nothing of patients.", "Keep them out of the test split."),
