@@ -190,7 +190,7 @@ _NO_RULES = ("official-patient-safe", "de-identified", "utf-8", "utf-8-sig", "ut
 
 def test_every_rule_of_ingest_is_explained() -> None:
     source = Path(mammofill.mammograms.__file__).parents[1]
-    files = [*(source / "mammograms").rglob("*.py"), source / "dicom.py", source / "pictures.py"]
+    files = [*(source / "mammograms").rglob("*.py"), *(source / "dicom").rglob("*.py"), source / "pictures.py"]
     named = re.compile(r'"([a-z]+(?:-[a-z0-9]+)+)"')
     words = {word for path in files for word in named.findall(path.read_text(encoding="utf-8"))}
     rules = words - {*COLLECTIONS, *_NO_RULES}

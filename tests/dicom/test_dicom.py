@@ -165,7 +165,7 @@ def test_a_missing_decoder_is_named_with_what_to_install(tmp_path: Path, monkeyp
         available_plugins = ()
 
     path = make(tmp_path / "a.dcm", np.zeros((4, 6), int), 12, syntax=RLELossless)
-    monkeypatch.setattr(dicom, "get_decoder", lambda syntax: NoPlugins())
+    monkeypatch.setattr("mammofill.dicom.decode.get_decoder", lambda syntax: NoPlugins())
     text = refused(path)
     assert "is compressed as RLE Lossless; no decoder for it is installed" in text
     assert 'pip install "mammofill[dicom]"' in text
@@ -301,7 +301,7 @@ def test_without_its_decoder_jpeg_of_12_bits_is_refused_by_name(
     dataset.PixelData = encapsulate([b"\xff\xd8\xff\xd9"])
     dataset["PixelData"].VR = "OB"
     dataset.save_as(path)
-    monkeypatch.setattr(dicom, "find_spec", lambda _: None)
+    monkeypatch.setattr("mammofill.dicom.decode.find_spec", lambda _: None)
     text = refused(path)
     assert "JPEG Extended" in text
     assert 'no decoder for it is installed. Run pip install "mammofill[dicom]"' in text

@@ -1,0 +1,172 @@
+"""What a header says about an image."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, dcmread
+
+from mammofill.dicom.elements import Notes, is_left_out, optional, spacing_of, text_of, whole_number
+from mammofill.ground.errors import ImageFileError
+from mammofill.ground.foreign_files import Remark, open_regular
+
+_VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
+"""Views by their codes in SNOMED CT and in SNOMED RT. Source: DICOM PS3.16, context group 4014."""
+
+
+@dataclass(frozen=True)
+class DicomHeader:
+    """What a header says about one image; None where it says nothing."""
+
+    rows: int
+    columns: int
+    frames: int
+    samples_per_pixel: int
+    bits_stored: int
+    photometric: str
+    """For example MONOCHROME2. Source: DICOM PS3.3 C.7.6.3.1.2."""
+    transfer_syntax: str
+    """Its name, for example "JPEG 2000 Image Compression"."""
+    series_description: str | None
+    patient_id: str | None
+    laterality: str | None
+    """L or R, from ImageLaterality or Laterality."""
+    view: str | None
+    """ViewPosition, for example CC or MLO; else CC or MLO from ViewCodeSequence."""
+    spacing_mm: tuple[float, float] | None
+    """Distance between rows and between columns: PixelSpacing, else ImagerPixelSpacing (at the detector)."""
+    has_window: bool
+    """Whether a VOI LUT or a window is present."""
+    sop_instance_uid: str | None
+    series_uid: str | None = None
+    """SeriesInstanceUID."""
+    intent: str | None = None
+    """PresentationIntentType: FOR PRESENTATION or FOR PROCESSING. Source: DICOM PS3.3 C.8.11.7."""
+    modality: str | None = None
+    """Modality, for example MG. Source: DICOM PS3.3 C.7.3.1.1.1."""
+    remarks: tuple[Remark, ...] = ()
+    """Facts that are there and cannot be read, and are taken for unknown."""
+
+
+@dataclass(frozen=True)
+class FileStart:
+    """What a file begins with, up to its pixels."""
+
+    dataset: Dataset
+    element: bytes
+    """The eight bytes with which the element of the pixels begins."""
+    length: int
+    """What it says of its length."""
+    offset: int
+    """Where the pixels lie in the file."""
+    size: int
+    """Of the file."""
+
+
+def read_start(path: Path) -> FileStart:
+    """Read a file up to where its pixels begin."""
+    with open_regular(path) as file:
+        dataset = in_plain_words(dcmread(file, stop_before_pixels=True))
+        # Source of this element's layout: DICOM PS3.5 section 7.1.2, Explicit VR, tag (7FE0,0010).
+        element, length = file.read(8), int.from_bytes(file.read(4), "little")
+        return FileStart(dataset, element, length, file.tell(), os.fstat(file.fileno()).st_size)
+
+
+def read_dataset(path: Path, pixels: bool) -> Dataset:
+    """Read all of a file, or all that lies before its pixels."""
+    with open_regular(path) as file:
+        return in_plain_words(dcmread(file, stop_before_pixels=not pixels))
+
+
+_OF_ONE_FRAME = {
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
+    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+    "PixelMeasuresSequence": ("PixelSpacing",),
+}
+"""Where an object made for several frames, as of tomosynthesis, says of each what others say of the whole. Source:
+DICOM PS3.3 C.7.6.16.2."""
+
+
+def in_plain_words(dataset: Dataset) -> Dataset:
+    """Bring a header whose meaning is certain to the words of most: case, spaces, one sample, the facts of one frame.
+
+    Source of spaces that do not count: DICOM PS3.5 section 6.2, CS.
+    """
+    said = dataset.get("PhotometricInterpretation")
+    if isinstance(said, str) and (plain := said.strip(" \0").upper()) != said:
+        dataset.PhotometricInterpretation = plain
+    if "SamplesPerPixel" not in dataset and str(dataset.get("PhotometricInterpretation")).startswith("MONOCHROME"):
+        dataset.SamplesPerPixel = 1
+    if "SharedFunctionalGroupsSequence" in dataset or "PerFrameFunctionalGroupsSequence" in dataset:
+        _take_facts_of_frame(dataset)
+    return dataset
+
+
+def _take_facts_of_frame(dataset: Dataset) -> None:
+    """Say of an object of one frame what its functional groups say of that frame."""
+    for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
+        frames: Any = dataset.get(groups)
+        if not frames or len(frames) != 1:
+            continue
+        for name, facts in _OF_ONE_FRAME.items():
+            for fact in facts if (items := frames[0].get(name)) else ():
+                if is_left_out(dataset, fact) and fact in items[0]:
+                    dataset[fact] = items[0][fact]
+
+
+def header_of_whole(path: Path, dataset: Dataset) -> DicomHeader:
+    """Return the header's facts; the library gives up on all of a compressed file whose end is missing."""
+    return header_of(path, dataset if "Rows" in dataset else read_dataset(path, pixels=False))
+
+
+def header_of(path: Path, dataset: Dataset) -> DicomHeader:
+    """Return a header's facts about the image.
+
+    Raises:
+        ImageFileError: it describes no image, or does not say how its pixels are encoded.
+    """
+    missing = [name for name in (*_SIZES, "PhotometricInterpretation") if name not in dataset]
+    if missing:
+        kind = getattr(dataset.file_meta.get("MediaStorageSOPClassUID", None), "name", "of no named kind")
+        raise ImageFileError(f"{path} holds no image: its header ({kind}) lacks {', '.join(missing)}.")
+    syntax = dataset.file_meta.get("TransferSyntaxUID", None)
+    if syntax is None:
+        raise ImageFileError(f"{path} does not say its transfer syntax (0002,0010), so its pixels cannot be decoded.")
+    numbers = {name: whole_number(path, dataset, name) or 0 for name in _SIZES}
+    notes = Notes(path, [])
+
+    def text(name: str) -> str | None:
+        return text_of(optional(dataset, name, notes))
+
+    intent = text("PresentationIntentType")
+    return DicomHeader(
+        rows=numbers["Rows"],
+        columns=numbers["Columns"],
+        frames=whole_number(path, dataset, "NumberOfFrames") or 1,
+        samples_per_pixel=whole_number(path, dataset, "SamplesPerPixel") or 1,
+        bits_stored=numbers["BitsStored"],
+        photometric=str(dataset.PhotometricInterpretation),
+        transfer_syntax=str(syntax.name),
+        series_description=text("SeriesDescription"),
+        patient_id=text("PatientID"),
+        laterality=text("ImageLaterality") or text("Laterality"),
+        view=text("ViewPosition") or _view_by_code(optional(dataset, "ViewCodeSequence", notes)),
+        spacing_mm=spacing_of(dataset, "PixelSpacing", notes) or spacing_of(dataset, "ImagerPixelSpacing", notes),
+        has_window="VOILUTSequence" in dataset or "WindowWidth" in dataset,
+        sop_instance_uid=text("SOPInstanceUID"),
+        series_uid=text("SeriesInstanceUID"),
+        intent=intent.upper() if intent else None,
+        modality=text("Modality"),
+        remarks=tuple(notes.remarks),
+    )
+
+
+_SIZES = ("Rows", "Columns", "BitsAllocated", "BitsStored")
+
+
+def _view_by_code(items: Any) -> str | None:
+    codes = (text_of(item.get("CodeValue")) for item in items or () if isinstance(item, Dataset))
+    return next((_VIEW_CODES[code] for code in codes if code in _VIEW_CODES), None)
