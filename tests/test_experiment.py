@@ -510,7 +510,9 @@ def test_infillers_learn_from_those_who_are_in_no_training_set_and_paint_for_eac
     told = content_of(study)["arms"]
     assert told["real"] == "2 classifiers, on each of 3 training sets"
     assert told["flow"] == "2 infillers with 1 classifiers each, on each of 3 training sets"
-    assert "training sets a difference by 0.02:" in plan_in_words(study, Assumed(), (60, 40), None)
+    words = plan_in_words(study, Assumed(), (60, 40), None)
+    assert "training sets a difference by 0.02:" in words
+    assert "Not of pasted: on each training set it pastes that set's own lesions" in words
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mammofill.comparison.power import Assumed, Size, what_more_would_buy
-from mammofill.experiment.grid import trained_here
+from mammofill.experiment.grid import cells_of, pastes_own, trained_here
 from mammofill.experiment.places import tested_patches
 from mammofill.experiment.planned import content_of, design_of
 from mammofill.experiment.study import Study
@@ -72,6 +72,12 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
         yield (
             f"Not of {', '.join(elsewhere)}: one infiller from elsewhere counts as one, however often it is used, so "
             "that no difference of such an arm is a finding."
+        )
+    pasting = dict.fromkeys(cell.arm.name for cell in cells_of(study.plan) if pastes_own(cell, study.plan))
+    if pasting:
+        yield (
+            f"Not of {', '.join(pasting)}: on each training set it pastes that set's own lesions, so no infiller's "
+            "luck is in it, and more infillers would add classifiers and nothing else."
         )
     if rows["as planned"] > 1 - assumed.auc:
         yield (
