@@ -54,7 +54,7 @@ def test_phantoms_walk_through_every_room(corridor: StudyRun) -> None:
         "comparison",
         "report",
     ]
-    page = (corridor.report.folder / "index.html").read_text(encoding="utf-8")
+    page = (corridor.last.folder / "index.html").read_text(encoding="utf-8")
     assert "real-only" in page or "real only" in page
     assert (corridor.out / "study.toml").is_file()
 
@@ -158,15 +158,15 @@ def with_a_train_patient_in_test(patches: Artifact, folder: Path) -> tuple[Path,
 
 
 def test_the_report_says_what_the_study_found_and_keeps_its_tables(corridor: StudyRun) -> None:
-    page = (corridor.report.folder / "index.html").read_text(encoding="utf-8")
+    page = (corridor.last.folder / "index.html").read_text(encoding="utf-8")
     sentences = pd.read_parquet(corridor.out / "comparison" / "sentences.parquet")
     for words in ("real and generated against real only", "Differences in AUC", "against the share of the patients"):
         assert words in page
     assert page.index('id="answer"') < page.index('id="forest"') < page.index('id="table1"')
     assert len(sentences) > 0
     # Of each arm one classifier stands in the tables below; all of them are in the comparison.
-    assert corridor.report.manifest.counts["arms"] == 2
-    beside = corridor.report.folder / "comparison"
+    assert corridor.last.manifest.counts["arms"] == 2
+    beside = corridor.last.folder / "comparison"
     differences = pd.read_csv(beside / "differences.csv")
     assert {"difference", "low", "high", "p_holm", "smallest_shown"} <= set(differences)
     assert (

@@ -26,6 +26,7 @@ from mammofill.experiment.arms import PAPER_ARMS
 from mammofill.experiment.planned import content_of, design_of, keep_plan
 from mammofill.experiment.power import plan_in_words
 from mammofill.experiment.steps import Step
+from mammofill.experiment.study import up_to
 from mammofill.ground.artifact import MANIFEST_NAME, begin, write_atomically
 from mammofill.ground.errors import ArtifactError, DamagedError, PlanChangedError, SettingsError, SourceError
 from mammofill.ground.progress import KeptProgress, LineProgress, Progress, quiet
@@ -543,6 +544,35 @@ def test_training_sets_that_cannot_be_are_refused(old: str, new: str, words: str
     text = TRAINING_SETS.replace("shares = [0.2]\n", "") if new == "[1]" else TRAINING_SETS
     with pytest.raises(SettingsError, match=words):
         read_study(write_study(tmp_path, text.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize(
+    ("place", "made"),
+    [
+        ("mammograms", ["phantoms", "mammograms"]),
+        ("pairs", ["phantoms", "mammograms", "patches", "pairs"]),
+        ("infillers/flow", ["phantoms", "mammograms", "patches", "infiller-windows", "pairs", "infillers/flow"]),
+    ],
+)
+def test_a_study_up_to_one_artifact_has_what_that_is_made_from(place: str, made: list[str]) -> None:
+    study = read_study(EXAMPLES / "phantom_infillers.toml")
+    assert [str(step.out) for step in up_to(study, place).steps] == made
+
+
+def test_one_artifact_is_made_and_the_study_goes_on_from_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = "[phantom]\npatients = 12\nheight_px = 256\nwidth_px = 160\n[extract-patches]\nsize_px = 64\n"
+    command = ["run", str(write_study(tmp_path, small, source=False)), "--out", str(tmp_path / "runs"), "--plain"]
+    assert main([*command, "--only", "patches"]) == 0
+    told = capsys.readouterr().out
+    assert [line.split()[0] for line in told.splitlines()[:3]] == ["phantoms", "mammograms", "patches"]
+    assert f"{tmp_path / 'runs' / 'patches'}: patches (" in told
+    assert not (tmp_path / "runs" / "evaluations").exists()
+    assert main([*command, "--only", "patches"]) == 0
+    assert capsys.readouterr().out.count("done before") == 3
+    assert main([*command, "--only", "patchs", "--dry-run"]) == 2
+    assert "makes nothing at 'patchs'. Did you mean patches? --dry-run lists" in capsys.readouterr().err
 
 
 ELSEWHERE = """

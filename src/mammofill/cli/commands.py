@@ -122,6 +122,9 @@ def _run(given: list[str]) -> int:
         "--amend", action="store_true", help="go on although the plan was changed after results were seen"
     )
     parser.add_argument("--quick", action="store_true", help="a smaller study: what its table [quick] says")
+    parser.add_argument(
+        "--only", metavar="PLACE", help="one artifact, such as infillers/flow, and what it is made from; nothing else"
+    )
     add_common_options(parser)
     options = parsed(parser, given)
     return _study(Path(options.study), Path(options.out), options)
@@ -264,12 +267,14 @@ def _study(path: Path, out: Path, options: Namespace) -> int:
     from mammofill.experiment.summary import summary_of_run
 
     if options.dry_run:
-        study = ready_study(path, out, getattr(options, "quick", False))
+        study = ready_study(path, out, getattr(options, "quick", False), getattr(options, "only", None))
         device, amend = device_for(study.device, quiet), getattr(options, "amend", False)
         plan, refused = plan_of_study(study, out, device, amend)
         show(plan)
         return PlanChangedError.exit_code if refused else 0
-    beside = {name: getattr(options, name) for name in ("workers", "engine", "amend", "quick") if name in options}
+    beside = {
+        name: getattr(options, name) for name in ("workers", "engine", "amend", "quick", "only") if name in options
+    }
     show(summary_of_run(run_study(path, out, progress_of(options), **beside)))
     return 0
 

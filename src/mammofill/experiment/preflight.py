@@ -23,7 +23,7 @@ from mammofill.experiment.machine import kept_weights
 from mammofill.experiment.settings import read_settings, read_toml
 from mammofill.experiment.stages import stage_named
 from mammofill.experiment.steps import Step
-from mammofill.experiment.study import Study, read_study
+from mammofill.experiment.study import Study, read_study, up_to
 from mammofill.experiment.tables import stage_settings
 from mammofill.ground.artifact import MANIFEST_NAME, read_manifest
 from mammofill.ground.errors import (
@@ -47,13 +47,14 @@ DOWNLOADS = "https://download.pytorch.org/models/"
 _SECONDS = 5.0
 
 
-def ready_study(path: str | Path, out: str | Path, quick: bool = False) -> Study:
+def ready_study(path: str | Path, out: str | Path, quick: bool = False, only: str | None = None) -> Study:
     """Read a study, and see that all is there that it needs.
 
     Args:
         path: the study file.
         out: its folder; what is finished there already needs nothing more.
         quick: whether its table ``[quick]`` holds.
+        only: the place of the only artifact that is wanted, with what it is made from; all of them without it.
 
     Raises:
         ArtifactError: its folder is a finished artifact.
@@ -65,6 +66,7 @@ def ready_study(path: str | Path, out: str | Path, quick: bool = False) -> Study
         study = read_study(path, quick)
     except MammofillError as first:
         raise _together(_told_once([first, *_in_tables(path)])) from first
+    study = up_to(study, only) if only is not None else study
     # A smaller study may have fewer arms, and no use for some infillers.
     faults = [*([] if quick else _of_infillers(study)), *faults_of(study, Path(out))]
     if faults:

@@ -30,7 +30,7 @@ LOG_NAME = "log.txt"
 
 @dataclass(frozen=True)
 class StudyRun:
-    """A study that ran to its end."""
+    """A study that ran to its end, or to the artifact that was asked for."""
 
     study: Study
     out: Path
@@ -40,8 +40,8 @@ class StudyRun:
     """Where -> wall time of this run, in seconds; None for what an earlier run had finished."""
 
     @property
-    def report(self) -> Artifact:
-        """The report."""
+    def last(self) -> Artifact:
+        """What was made last: the report of a whole study."""
         return self.artifacts[self.study.steps[-1].out]
 
 
@@ -54,8 +54,9 @@ def run_study(
     engine: str = "processes",
     amend: bool = False,
     quick: bool = False,
+    only: str | None = None,
 ) -> StudyRun:
-    """Run a study file to its report.
+    """Run a study file to its report, or to one of its artifacts.
 
     Args:
         path: the study file, see `mammofill.experiment.study`.
@@ -65,6 +66,8 @@ def run_study(
         engine: where they run, see `mammofill.ground.engines`.
         amend: whether another plan may follow one whose test scores are there, see `planned`.
         quick: whether it is the smaller study that the file's table ``[quick]`` makes of it.
+        only: the place in `out` of the only artifact that is wanted, for example infillers/flow: it is made, and what
+            it is made from. The plan is that of the whole study, which a later run without it goes on with.
 
     Returns:
         What was made, and how long it took.
@@ -75,7 +78,7 @@ def run_study(
         PlanChangedError: test scores of another plan are there, and nobody asked to amend it; nothing has run then.
         MammofillError: a stage refused its inputs; what was finished before stays.
     """
-    study, out = ready_study(path, out, quick), Path(out)
+    study, out = ready_study(path, out, quick, only), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     progress = KeptProgress(progress, out / LOG_NAME)
     progress.keep(f"mammofill {mammofill.__version__} runs {study.path}")

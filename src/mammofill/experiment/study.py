@@ -178,6 +178,32 @@ def read_study(path: str | Path, quick: bool = False) -> Study:
     return Study(path, _name(content, path), plan.seed, _device(content, path), plan, tuple(steps_of(plan)))
 
 
+def up_to(study: Study, place: str) -> Study:
+    """Return a study of the steps that lead to one of its artifacts, and of no others.
+
+    Args:
+        study: that was read.
+        place: where the artifact comes to lie in the study's folder, for example infillers/flow.
+
+    Raises:
+        SettingsError: the study makes nothing there.
+    """
+    last = next((step for step in study.steps if step.out == Path(place)), None)
+    if last is None:
+        places = [str(step.out) for step in study.steps]
+        raise SettingsError(
+            f"{study.path} makes nothing at {place!r}.{did_you_mean(place, places)} --dry-run lists what it makes, and "
+            "where."
+        )
+    wanted, needed = [], {last.out}
+    for step in reversed(study.steps):
+        if step.out in needed:
+            wanted.append(step)
+            given = {place for places in step.inputs.values() for place in places}
+            needed |= given | {folder for place in given for folder in place.parents}  # phantoms lie inside of a step's
+    return replace(study, steps=tuple(reversed(wanted)))
+
+
 def _plan(content: Mapping[str, Any], path: Path) -> Plan:
     """Return what a study file asks for."""
     tables = {name: dict(content.get(name, {})) for name in _TABLES if name != "arms"}

@@ -8,7 +8,7 @@ from mammofill.comparison import Comparison
 from mammofill.evaluation import Evaluation
 from mammofill.experiment.grid import FOLDS
 from mammofill.experiment.run import StudyRun
-from mammofill.report import format_table
+from mammofill.report import Report, format_table
 from mammofill.report.comparisons import lines_of_findings, lines_of_groups
 
 _MOST_LINES = 30
@@ -16,10 +16,12 @@ _MOST_LINES = 30
 
 
 def summary_of_run(run: StudyRun) -> str:
-    """Return wall times, results, and where the report is."""
+    """Return wall times, results, and where the report is; or where the artifact is that alone was asked for."""
     evaluations = [
         one for place, one in run.artifacts.items() if isinstance(one, Evaluation) and FOLDS not in place.parents
     ]
+    if run.last.kind != Report.kind:
+        return "\n".join([*_times(run), "", f"{run.last.folder}: {run.last.kind} ({run.last.headline()})"])
     compared = [one for one in run.artifacts.values() if isinstance(one, Comparison) and not one.external]
     first = evaluations[0]
     counts = first.manifest.counts
@@ -31,7 +33,7 @@ def summary_of_run(run: StudyRun) -> str:
             "",
             f"Test set {first.test_set[:12]}: {counts['benign_patches']} benign and {counts['malignant_patches']} "
             f"malignant patches of {counts['patients']} patients.",
-            f"report: {run.report.folder / 'index.html'}",
+            f"report: {run.last.folder / 'index.html'}",
         ]
     )
 
