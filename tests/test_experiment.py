@@ -1066,7 +1066,7 @@ def scored(out: Path, name: str = "one") -> None:
 @pytest.fixture
 def all_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a study run whose collection is an empty folder: what it lacks is asked elsewhere."""
-    monkeypatch.setattr(run, "ready_study", lambda path, out, quick: read_study(path, quick))
+    monkeypatch.setattr(run, "ready_study", lambda path, out, quick, only: read_study(path, quick))
 
 
 @pytest.mark.usefixtures("all_is_there")
