@@ -17,7 +17,7 @@ from mammofill.classifier.batches import loss_weights, training_batch
 from mammofill.classifier.examples import Examples, lesion_table
 from mammofill.classifier.start import read_start
 from mammofill.classifier.training_step import TrainingStep
-from mammofill.evaluation.training import recipe_of
+from mammofill.evaluation.training import recipe_of, what_was_learned
 from mammofill.ground.artifact import settings_of_plan
 from mammofill.ground.errors import SettingsError, TooFewError
 from mammofill.ground.training.distributed import training_processes
@@ -164,6 +164,7 @@ def test_the_loss_is_the_weighted_mean_whole_or_in_parts(tmp_path: Path) -> None
     [
         {"synthetic_share": 0.3, "synthetic_weight": 0.5},
         {"synthetic_first": 0.5, "balanced": True, "mixup": 0.2, "augmentation": AugmentationSettings(strong=True)},
+        {"synthetic_if_better": True},
     ],
 )
 def test_stopped_and_continued_equals_uninterrupted(
@@ -187,6 +188,43 @@ def test_patience_does_not_run_out_while_synthetic_patches_alone_are_learned_fro
     epoch, seen = 32, trained.history["images_seen"].to_list()
     assert [one for one in seen if one <= 160] == list(range(epoch, 161, epoch)), "five epochs, each worse than before"
     assert len(seen) == 7, "then two that count"
+
+
+# ---- on trial -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_fills_are_learned_from_only_where_validation_is_better_with_them(
+    sets: list[PatchSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, better: bool
+) -> None:
+    aucs = iter([0.7, 0.8] if better else [0.7, 0.7])
+    monkeypatch.setattr("mammofill.classifier.fit._watch", lambda *_: {"validation_auc": next(aucs)})
+    settings = replace(QUICK, images=16, dose=0.5, synthetic_weight=0.5)
+    tried = train_classifier(sets, tmp_path / "tried", replace(settings, synthetic_if_better=True))
+    monkeypatch.undo()
+    same = (sets, settings) if better else (sets[:1], QUICK)
+    same_as = train_classifier(same[0], tmp_path / "same", replace(same[1], images=16))
+    weights = [(one.folder / "weights.safetensors").read_bytes() for one in (tried, same_as)]
+    assert weights[0] == weights[1], "to the bit what a training of that kind alone gives"
+    kept = "with" if better else "without"
+    aucs_told = {"without": 0.7, "with": 0.8 if better else 0.7}
+    assert tried.facts["synthetic_patches_on_trial"] == {"kept": kept, "validation_auc": aucs_told}
+    told = what_was_learned(tried)
+    assert told["synthetic_patches"] == (6 if better else 0)
+    assert (told["added"], told["fills_on_trial"]) == ("generated", [int(better), 1])
+    ways = [one.through for one in tried.manifest.patients_learned_from]
+    assert "train-classifier (validation: threshold, choice of weights)" in ways
+    assert ("train-classifier (context of a synthetic patch)" in ways) == better
+    assert not (tried.folder / ".scratch").exists()
+
+
+def test_without_fills_there_is_nothing_to_try(sets: list[PatchSet], tmp_path: Path) -> None:
+    plain, tried = (
+        train_classifier(sets[:1], tmp_path / name, replace(QUICK, images=16, synthetic_if_better=name == "tried"))
+        for name in ("plain", "tried")
+    )
+    assert "synthetic_patches_on_trial" not in tried.facts
+    assert (plain.folder / "network.json").read_bytes() == (tried.folder / "network.json").read_bytes()
 
 
 def test_a_weight_changes_what_is_learned(sets: list[PatchSet], tmp_path: Path) -> None:
@@ -219,6 +257,7 @@ def test_batches_of_nothing_are_refused(
         ({"synthetic_share": 1.0}, r"synthetic_share must be in \(0, 1\), or left out, but is 1.0"),
         ({"synthetic_first": 1.0}, r"synthetic_first must be in \[0, 1\), but is 1.0"),
         ({"synthetic_weight": 0.0}, "synthetic_weight must be above 0, but is 0.0"),
+        ({"real": False, "synthetic_if_better": True}, "synthetic_if_better must be unset where no real patch is"),
         ({"real": False, "synthetic_share": 0.5}, "synthetic_share must be unset where no real patch is learned from"),
         ({"dose_by": "mammogram"}, "dose_by must be patch or lesion"),
         ({"input_mean": (0.5, 0.5, 0.5)}, "input_mean must be unset: shallow-cnn sees gray"),

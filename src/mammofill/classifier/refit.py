@@ -59,19 +59,12 @@ def recipe_of(classifier: Classifier, images: int) -> TrainClassifierSettings:
         raise SettingsError(f"{classifier.folder} started from an infiller's discriminator, which is not given here.")
     # No validation patches, no second process, no more patches than are given.
     return replace(
-        settings,
+        settings.without_fills,
         images=images,
         keep="last",
         patience=None,
         threshold_rule="half",
-        real=True,
-        dose=None,
         repeats=0.0,
-        even_classes=False,
-        synthetic_share=None,
-        synthetic_weight=1.0,
-        synthetic_first=0.0,
-        synthetic_labels="asked",
         engine=EngineSettings(),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mammofill.ground.artifact import added, execution
@@ -148,6 +148,9 @@ class TrainClassifierSettings:
             over the batch.
         synthetic_first: share of all images, in [0, 1), in a first phase of synthetic patches alone; after it real ones
             alone, or `synthetic_share` of synthetic ones.
+        synthetic_if_better: learn from synthetic patches only if validation says that they help. The classifier is
+            trained without them, too, with the same seed, and the one with the higher AUC on validation is kept, that
+            without them where both have the same. Takes twice as long.
         synthetic_labels: class that a synthetic patch is learned as. asked: the one asked of the infiller; flipped: the
             other one; shuffled: labels shuffled at random among them. The last two are controls.
         keep: which weights make the classifier. last: those at the end, as in the paper, which mentions no choice.
@@ -211,6 +214,7 @@ class TrainClassifierSettings:
     synthetic_share: float | None = None
     synthetic_weight: float = 1.0
     synthetic_first: float = 0.0
+    synthetic_if_better: bool = added(False)
     synthetic_labels: Literal["asked", "flipped", "shuffled"] = "asked"
     keep: Literal["last", "best"] = "last"
     validate_every_images: int = added(0)
@@ -258,6 +262,12 @@ class TrainClassifierSettings:
         return tuple(name for name in USE_OF_FILLS if getattr(self, name) != getattr(_PAPER, name))
 
     @property
+    def without_fills(self) -> TrainClassifierSettings:
+        """The same settings for real patches alone."""
+        defaults = {name: getattr(_PAPER, name) for name in USE_OF_FILLS}
+        return replace(self, real=True, dose=None, **defaults)
+
+    @property
     def keeps_best(self) -> bool:
         """Whether validation chooses among the weights of the whole training."""
         return self.keep == "best" or self.patience is not None
@@ -274,7 +284,7 @@ class TrainClassifierSettings:
         check_setting(self, "synthetic_share", share is None or 0 < share < 1, "in (0, 1), or left out")
         check_setting(self, "synthetic_weight", self.synthetic_weight > 0, "above 0")
         check_setting(self, "synthetic_first", 0 <= self.synthetic_first < 1, "in [0, 1)")
-        for name in ("synthetic_share", "synthetic_first", "even_classes"):
+        for name in ("synthetic_share", "synthetic_first", "synthetic_if_better", "even_classes"):
             check_setting(self, name, self.real or not getattr(self, name), "unset where no real patch is learned from")
         check_choice(self, "synthetic_labels", "asked", "flipped", "shuffled")
 
@@ -351,6 +361,7 @@ USE_OF_FILLS = (
     "synthetic_share",
     "synthetic_weight",
     "synthetic_first",
+    "synthetic_if_better",
     "synthetic_labels",
 )
 """Settings that are of synthetic patches alone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import combinations, product
 from pathlib import Path
 
@@ -66,13 +67,15 @@ def train_classifier(
     check_infiller(infiller, settings)
     check_leaks(patches, [] if infiller is None else [infiller])
     lesions = lesion_table(patches)
-    train = compose(lesions[lesions["split"] == Split.TRAIN], settings, seed)
+    learnable = lesions[lesions["split"] == Split.TRAIN]
+    train = compose(learnable, settings, seed)
     validation = lesions[(lesions["split"] == Split.VALIDATION) & (lesions["origin"] == Origin.REAL)]
     check_classes(train, validation, settings)
 
     from mammofill.classifier.fit import fit
     from mammofill.classifier.networks import check_network, input_px_of
     from mammofill.classifier.start import find_weights, owner_of, read_start
+    from mammofill.classifier.trial import WITH, WITHOUT, better_on_validation
     from mammofill.ground.training.distributed import check_processes
 
     check_network(settings)
@@ -99,9 +102,20 @@ def train_classifier(
     ) as work:
         if work is not None:
             input_px = input_px_of(settings)
-            learning = Examples(patches, train, input_px, settings.memory_gb)
             watching = Examples(patches, validation, input_px, settings.memory_gb)
-            images_seen = fit(work.folder, learning, watching, start, settings, seed, device, progress)
+
+            def learn(rows: pd.DataFrame, how: TrainClassifierSettings, folder: Path) -> int:
+                learning = Examples(patches, rows, input_px, settings.memory_gb)
+                return fit(folder, learning, watching, start, how, seed, device, progress)
+
+            if settings.synthetic_if_better and (train["origin"] == Origin.SYNTHETIC).any():
+                alone = compose(learnable[learnable["origin"] == Origin.REAL], settings.without_fills, seed)
+                ways = {WITHOUT: (alone, settings.without_fills), WITH: (train, settings)}
+                trainings = {name: partial(learn, rows, how) for name, (rows, how) in ways.items()}
+                kept, images_seen = better_on_validation(work, trainings, progress)
+                train = ways[kept][0]
+            else:
+                images_seen = learn(train, settings, work.folder)
             work.finish(
                 counts=_counts(train, Split.TRAIN, (Origin.REAL, Origin.SYNTHETIC))
                 | _counts(validation, Split.VALIDATION, (Origin.REAL,))
@@ -267,20 +281,21 @@ def check_classes(train: pd.DataFrame, validation: pd.DataFrame, settings: Train
                 f"There is no {pathology} patch in the train split: found {_in_words(train)}. A classifier needs both "
                 "classes."
             )
-    chooses = settings.threshold_rule != "half" or settings.keeps_best
+    chooses = settings.threshold_rule != "half" or settings.keeps_best or settings.synthetic_if_better
     for pathology in _CLASSES:
         if chooses and not (validation["pathology"] == pathology).any():
             raise TooFewError(
                 f"There is no real {pathology} patch in the validation split: found {_in_words(validation)}. The "
                 "threshold is chosen there. Give ingest a larger share of validation patients; or set threshold_rule "
-                "to half, keep to last and no patience, which choose nothing."
+                "to half, keep to last, no patience and no synthetic_if_better, which choose nothing."
             )
 
 
 def learned_from(train: pd.DataFrame, validation: pd.DataFrame, settings: TrainClassifierSettings) -> list[LearnedFrom]:
     """Return whose patches shaped the classifier, and by which way. What the infiller learned from comes by itself."""
     real, synthetic = (train[train["origin"] == origin] for origin in (Origin.REAL, Origin.SYNTHETIC))
-    chosen = "threshold, choice of weights" if settings.keeps_best else "threshold"
+    chooses_weights = settings.keeps_best or settings.synthetic_if_better
+    chosen = "threshold, choice of weights" if chooses_weights else "threshold"
     ways = {
         _THROUGH: real["patient_id"],
         f"{_THROUGH} {CHOSEN} {chosen})": validation["patient_id"],

@@ -259,7 +259,11 @@ def _plan(groups: Groups, plans: Sequence[WrittenPlan], tested: int, added: int)
 
 def _fills(groups: Groups) -> Iterator[tuple[str, str]]:
     """Say of which groups the fills that were learned from were another number than their dose says."""
-    for group in groups.members:
+    for group, members in groups.members.items():
+        trials = [one.fills_on_trial for one in members if one.fills_on_trial]
+        if trials:
+            yield group.name, _trial(group, *(sum(counts) for counts in zip(*trials, strict=True)))
+            continue
         fills, real = groups.fills(group) or (0.0, 0.0)
         if group.dose is None or not fills or not real or abs(fills / real - group.dose) <= _AS_MANY * group.dose:
             continue
@@ -269,6 +273,20 @@ def _fills(groups: Groups) -> Iterator[tuple[str, str]]:
             f"{group.name} learned from {fills:.0f} fills beside {real:.0f} real patches, which is {fills / real:.2f} "
             f"for each and not {group.dose:g}{why}.",
         )
+
+
+def _trial(group: Group, allowed: int, trainings: int) -> str:
+    """Say how often validation allowed the fills that were on trial."""
+    if allowed == trainings:
+        return f"{group.name} learned from fills in all {trainings} trainings: validation was better with them."
+    if not allowed:
+        return (
+            f"{group.name} learned from no fills: validation was no better with them in any of {trainings} trainings."
+        )
+    return (
+        f"{group.name} learned from fills in {allowed} of {trainings} trainings: in the others validation was no "
+        "better with them."
+    )
 
 
 def _doses(groups: Groups, measured: Measured, name: str, settings: CompareArmsSettings) -> Iterator[tuple[str, str]]:

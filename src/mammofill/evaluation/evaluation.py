@@ -254,6 +254,12 @@ class Evaluation(Artifact):
         return None if count is None else int(count)
 
     @property
+    def fills_on_trial(self) -> tuple[int, int] | None:
+        """In how many of how many trainings validation allowed generated patches; None where they were not on trial."""
+        told = self.facts.get("fills_on_trial")
+        return None if told is None else (int(told[0]), int(told[1]))
+
+    @property
     def training_set(self) -> int | None:
         """Number of its training set among those of a study, with no patient in common; None where none was told."""
         number = self.facts.get("training_set")

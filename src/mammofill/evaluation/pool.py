@@ -124,6 +124,9 @@ def _facts(
         "folds": len(folds),
         "mean_fold_auc": float(np.mean(areas)),
     }
+    trials = [fold.evaluation.fills_on_trial for fold in folds]
+    told = [trial for trial in trials if trial is not None]
+    facts |= {"fills_on_trial": np.sum(told, axis=0).tolist()} if told else {}
     return facts | ({"attention_cells": cells} if (cells := first.facts.get("attention_cells")) else {})
 
 

@@ -35,18 +35,29 @@ def what_was_learned(classifier: Classifier) -> dict[str, Any]:
         ``real_patches`` and ``synthetic_patches`` learned from, and ``images_seen`` in training (None where it does not
         say); ``added``, of `ADDED`, or empty; ``recipe``, the same text for classifiers that were trained alike but for
         added patches and seed; ``infillers``, the fingerprints of those upstream, or of the patch sets learned from
-        where infillers are no longer at their place; none where nothing generated was learned from.
+        where infillers are no longer at their place; none where nothing generated was learned from;
+        ``fills_on_trial``, where validation decided whether generated patches are learned from: in how many of how
+        many trainings it allowed them.
     """
     counts = learned_patches(classifier)
     settings, behind = classifier.manifest.settings, upstream(classifier)
-    # A gate that lets nothing pass leaves an arm with generated patches what it is, in one fold of many, say.
+    # A gate or a trial that lets nothing pass, in one fold of many, say, leaves an arm of generated patches what it is.
     gated = any(one.manifest.stage == _SELECTION for one in behind.get("patches", ()))
-    added = [GENERATED] * bool(counts["synthetic_patches"] or gated) + [REPEATED] * bool(settings.get("repeats"))
+    on_trial = bool(settings.get("synthetic_if_better"))
+    added = [GENERATED] * bool(counts["synthetic_patches"] or gated or on_trial) + [REPEATED] * bool(
+        settings.get("repeats")
+    )
     infillers = [one.fingerprint for one in behind.get("infiller", ())]
     if counts["synthetic_patches"] and not infillers:
         infillers = [record.fingerprint for record in classifier.manifest.inputs if record.role == "patches"]
     counts["images_seen"] = classifier.manifest.counts.get("images_seen")
-    return {**counts, "added": " and ".join(added), "recipe": _recipe(classifier), "infillers": sorted(infillers)}
+    return {
+        **counts,
+        "added": " and ".join(added),
+        "recipe": _recipe(classifier),
+        "infillers": sorted(infillers),
+        **({"fills_on_trial": [int(bool(counts["synthetic_patches"])), 1]} if on_trial else {}),
+    }
 
 
 def learned_patches(classifier: Classifier) -> dict[str, int | None]:

@@ -32,7 +32,7 @@ _KINDS = {
     "comparison": "",  # a heading of its own, which says whether anything was tested
     "added": "Added after results were seen: described, not tested",
     "plan": "Plan",
-    "fills": "Doses that were not reached",
+    "fills": "How many fills were learned from",
     "dose": "Doses",
     "break-even": "What generated patches were worth",
     "caution": "Cautions",
