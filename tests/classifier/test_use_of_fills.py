@@ -17,6 +17,7 @@ from mammofill.classifier.batches import loss_weights, training_batch
 from mammofill.classifier.examples import Examples, lesion_table
 from mammofill.classifier.start import read_start
 from mammofill.classifier.training_step import TrainingStep
+from mammofill.classifier.trial import lower_bound_of_gain
 from mammofill.evaluation.training import recipe_of, what_was_learned
 from mammofill.ground.artifact import settings_of_plan
 from mammofill.ground.errors import SettingsError, TooFewError
@@ -197,18 +198,18 @@ def test_patience_does_not_run_out_while_synthetic_patches_alone_are_learned_fro
 def test_fills_are_learned_from_only_where_validation_is_better_with_them(
     sets: list[PatchSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, better: bool
 ) -> None:
-    aucs = iter([0.7, 0.8] if better else [0.7, 0.7])
-    monkeypatch.setattr("mammofill.classifier.fit._watch", lambda *_: {"validation_auc": next(aucs)})
+    bound = 0.01 if better else 0.0
+    monkeypatch.setattr("mammofill.classifier.trial.lower_bound_of_gain", lambda *_: bound)
     settings = replace(QUICK, images=16, dose=0.5, synthetic_weight=0.5)
     tried = train_classifier(sets, tmp_path / "tried", replace(settings, synthetic_if_better=True))
-    monkeypatch.undo()
     same = (sets, settings) if better else (sets[:1], QUICK)
     same_as = train_classifier(same[0], tmp_path / "same", replace(same[1], images=16))
     weights = [(one.folder / "weights.safetensors").read_bytes() for one in (tried, same_as)]
     assert weights[0] == weights[1], "to the bit what a training of that kind alone gives"
     kept = "with" if better else "without"
-    aucs_told = {"without": 0.7, "with": 0.8 if better else 0.7}
-    assert tried.facts["synthetic_patches_on_trial"] == {"kept": kept, "validation_auc": aucs_told}
+    trial = tried.facts["synthetic_patches_on_trial"]
+    assert (trial["kept"], trial["gain_at_least"]) == (kept, bound)
+    assert trial["validation_auc"][kept] == pytest.approx(same_as.history["validation_auc"].iloc[-1])
     told = what_was_learned(tried)
     assert told["synthetic_patches"] == (6 if better else 0)
     assert (told["added"], told["fills_on_trial"]) == ("generated", [int(better), 1])
@@ -216,6 +217,20 @@ def test_fills_are_learned_from_only_where_validation_is_better_with_them(
     assert "train-classifier (validation: threshold, choice of weights)" in ways
     assert ("train-classifier (context of a synthetic patch)" in ways) == better
     assert not (tried.folder / ".scratch").exists()
+
+
+def test_a_gain_is_more_than_the_luck_of_patients() -> None:
+    random, malignant = np.random.default_rng(0), np.arange(80) % 2 == 1
+    patients = np.array([f"p{number // 2}" for number in range(80)], dtype=object)
+
+    def bound(gain: float, of_whom: np.ndarray = patients) -> float:
+        odds = np.random.default_rng(1).normal(size=(2, 80)) + np.array([[1.0], [1.0 + gain]]) * malignant
+        return lower_bound_of_gain(odds[0], odds[1], malignant, of_whom, np.random.default_rng(2))
+
+    odds = random.normal(size=80)
+    assert lower_bound_of_gain(odds, odds, malignant, patients, random) == 0
+    assert bound(0.0) < 0 < bound(2.0)
+    assert bound(1.0, np.repeat(patients[::8], 8)) < bound(1.0), "few patients with many patches say less"
 
 
 def test_without_fills_there_is_nothing_to_try(sets: list[PatchSet], tmp_path: Path) -> None:

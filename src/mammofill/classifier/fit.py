@@ -225,9 +225,10 @@ def _own_colours(settings: TrainClassifierSettings) -> dict[str, Any]:
     return {"mean": colours.mean, "sd": colours.sd}
 
 
-def _validation_odds(
+def validation_odds(
     network: nn.Module, validation: Examples, settings: TrainClassifierSettings, device: torch.device
 ) -> NDArray[np.float64]:
+    """Score validation as every later use will score: (n,) log-odds of malignancy."""
     chunks = np.array_split(np.arange(len(validation)), -(-len(validation) // _CHUNK))
     return np.concatenate(
         [
@@ -251,7 +252,7 @@ def _watch(
     """Return loss and AUC on validation, as far as its patches allow: no patch no loss, one class no AUC."""
     if not len(validation):
         return {}
-    odds = _validation_odds(network, validation, settings, device)
+    odds = validation_odds(network, validation, settings, device)
     malignant = validation.malignant
     row = {"validation_loss": float(np.logaddexp(0, np.where(malignant, -odds, odds)).mean())}
     if malignant.any() and not malignant.all():
@@ -264,7 +265,7 @@ def _freeze_threshold(
 ) -> dict[str, Any]:
     if settings.threshold_rule == "half":
         return {"threshold": 0.5, "threshold_logit": 0.0, "threshold_rule": "one half, nothing was chosen"}
-    odds = _validation_odds(network, validation, settings, device)
+    odds = validation_odds(network, validation, settings, device)
     threshold, balanced = balanced_accuracy_threshold(odds, validation.malignant)
     return {
         "threshold": float(probability(np.array([threshold]))[0]),

@@ -148,9 +148,9 @@ class TrainClassifierSettings:
             over the batch.
         synthetic_first: share of all images, in [0, 1), in a first phase of synthetic patches alone; after it real ones
             alone, or `synthetic_share` of synthetic ones.
-        synthetic_if_better: learn from synthetic patches only if validation says that they help. The classifier is
-            trained without them, too, with the same seed, and the one with the higher AUC on validation is kept, that
-            without them where both have the same. Takes twice as long.
+        synthetic_if_better: learn from synthetic patches only if validation shows that they help. The classifier is
+            trained without them, too, with the same seed; that with them is kept if its AUC on validation is higher in
+            95 % of resamples of the validation patients, else that without. Takes twice as long.
         synthetic_labels: class that a synthetic patch is learned as. asked: the one asked of the infiller; flipped: the
             other one; shuffled: labels shuffled at random among them. The last two are controls.
         keep: which weights make the classifier. last: those at the end, as in the paper, which mentions no choice.

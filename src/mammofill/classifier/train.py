@@ -112,7 +112,7 @@ def train_classifier(
                 alone = compose(learnable[learnable["origin"] == Origin.REAL], settings.without_fills, seed)
                 ways = {WITHOUT: (alone, settings.without_fills), WITH: (train, settings)}
                 trainings = {name: partial(learn, rows, how) for name, (rows, how) in ways.items()}
-                kept, images_seen = better_on_validation(work, trainings, progress)
+                kept, images_seen = better_on_validation(work, trainings, watching, settings, seed, device, progress)
                 train = ways[kept][0]
             else:
                 images_seen = learn(train, settings, work.folder)
