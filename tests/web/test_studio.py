@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
-from toy_studio import SIZE_PX, a_disc, client_of, infiller_of, packed
+from toy_studio import SIZE_PX, a_disc, client_of, infiller_of, make_comparison, packed
 
 from mammofill.classifier import TrainClassifierSettings, train_classifier
 from mammofill.experiment.listing import listing
@@ -20,6 +20,7 @@ from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.pairing.hole import HoleSettings
 from mammofill.patches import ExtractPatchesSettings, PatchSet, extract_patches
 from mammofill.phantom import PhantomSettings, write_phantoms
+from mammofill.report.comparisons import lines_of_findings
 from mammofill.synthesis import HandFill, hole_for, keep_painted, over_own, paint_by_hand, patch_of, refusal
 from mammofill.web.folder_index import words_of
 from mammofill.web.painting import MOST_WAITING, FillRequest, Painting, PaintQueue
@@ -375,3 +376,27 @@ def test_words_lose_the_studios_folder_and_no_word_of_theirs() -> None:
     said = "run/patches/table.parquet is missing: run the same command again"
     assert words_of(said, Path("run")) == "patches/table.parquet is missing: run the same command again"
     assert words_of("/home/a/run is no study, /home/a/run/x too", Path("/home/a/run")) == ". is no study, x too"
+
+
+def test_a_comparison_says_what_the_report_says_with_its_numbers_and_its_arms(opened: tuple[TestClient, Path]) -> None:
+    client, place = opened
+    made = make_comparison(place)
+    ids = ids_of(client)
+    found = client.get(f"/api/comparisons/{ids['comparison']}").json()
+    told = [found["in_short"], *(text for one in found["said"] for text in one["sentences"])]
+    assert set(lines_of_findings(made)) <= set(told)
+    (planned,) = (dict(zip(found["planned"]["columns"], row, strict=True)) for row in found["planned"]["rows"])
+    (row,) = made.differences[made.differences["tested"]].itertuples()
+    assert (planned["arm"], planned["against"]) == ("with fills", "plain")
+    assert planned["verdict"] == row.verdict
+    assert planned["difference (95 % CI)"].startswith(f"{row.difference:+.3f} [{row.low:+.3f}".replace("-", "−"))
+    assert planned["gains less than 0.02"].startswith(f"{row.worth_less} (p ")
+    assert [one[0] for one in found["described"]["rows"]] == ["with pasted"]
+    assert {one[2] for one in found["by_other_measures"]["rows"]} >= {"accuracy", "AUC by patch"}
+    assert {one["name"]: one["evaluations"] for one in found["arms"]} == {
+        arm: [ids[f"{arm}-{seed}"] for seed in range(3)] for arm in ("plain", "with fills", "with pasted")
+    }
+    shutil.rmtree(place / "plain-1")
+    (plain,) = (one for one in client.get(f"/api/comparisons/{ids['comparison']}").json()["arms"]
+                if one["name"] == "plain")  # fmt: skip
+    assert (plain["classifiers"], len(plain["evaluations"])) == (3, 2)

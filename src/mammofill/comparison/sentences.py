@@ -127,8 +127,12 @@ def _comparison(row: Mapping[str, Any], groups: Groups, settings: CompareArmsSet
     if verdict == CANNOT_TELL:
         return f"{head} It cannot be judged: an error of the difference cannot be had from these patients."
     level = 1 - settings.confidence
-    corrected = f", {_p(row['p_holm'], level)} after Holm's correction for {family} comparisons" if family > 1 else ""
-    told = f"{head} {verdict.capitalize()} ({_p(row['p'], level)}{corrected})."
+    corrected = (
+        f", {p_as_equation(row['p_holm'], level)} after Holm's correction for {family} comparisons"
+        if family > 1
+        else ""
+    )
+    told = f"{head} {verdict.capitalize()} ({p_as_equation(row['p'], level)}{corrected})."
     if verdict not in (BETTER, WORSE):
         told += f"{_nearly(row)} {_could_have_shown(row, groups, settings)}"
     return told + _margin(row, level / 2)
@@ -168,7 +172,7 @@ def _margin(row: Mapping[str, Any], level: float) -> str:
     if math.isnan(row["margin"]):
         return ""
     unit, margin = in_words(str(row["measure"])).partition(" by ")[0], f"{row['margin']:g}"
-    less, not_worse = (_p(row[f"p_{mark}"], level) for mark in ("worth_less", "not_worse"))
+    less, not_worse = (p_as_equation(row[f"p_{mark}"], level) for mark in ("worth_less", "not_worse"))
     told = f" That it gains less than {margin} {unit}: {row['worth_less']} ({less}, one-sided at {level:.3g})."
     told += f" That it loses less than {margin}: {row['not_worse']} ({not_worse})."
     return told + (" Both: equivalent within that margin." if row["equivalent"] == "shown" else "")
@@ -440,7 +444,8 @@ def _signed(value: float) -> str:
     return "0.000" if value == 0 else f"{value:+.3f}".replace("-", "−")
 
 
-def _p(value: float, level: float) -> str:
+def p_as_equation(value: float, level: float) -> str:
+    """Return a p as sentences have it: ``p = 0.029``, ``p < 0.001``; see `p_in_words`."""
     words = p_in_words(value, level)
     return f"p {words}" if words.startswith("<") else f"p = {words}"
 

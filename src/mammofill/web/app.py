@@ -15,6 +15,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from numpy.typing import NDArray
 
+from mammofill.comparison import Comparison
 from mammofill.ground.errors import ArtifactError, BusyError, MammofillError, SettingsError, SourceError
 from mammofill.infilling import Infiller
 from mammofill.mammograms import MammogramSet
@@ -38,6 +39,7 @@ from mammofill.web.bodies import (
     RatingGiven,
     StudyAsked,
 )
+from mammofill.web.comparisons import shown_of
 from mammofill.web.folder_index import words_of
 from mammofill.web.pictures import SHEET_COLUMNS, THUMB_PX, TILE_PX, sheet, top_level, white_of
 from mammofill.web.studio import PAGE, STUDY, Studio
@@ -123,6 +125,10 @@ def _browse(app: FastAPI, studio: Studio) -> None:
             "patients_learned_from": learned,
             "verdicts": verdicts.get(manifest.fingerprint, []),
         }
+
+    @app.get("/api/comparisons/{name}")
+    def comparison(name: str) -> dict[str, Any]:
+        return shown_of(index.open(name, Comparison), studio.evaluations_of(name))
 
     @app.get("/api/patches/{name}/rows")
     def rows(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import MANIFEST_NAME, Manifest
 from mammofill.ground.errors import ArtifactError, MammofillError, SettingsError, SourceError
 from mammofill.ground.imaging import touches_border
@@ -354,6 +355,17 @@ class Studio:
                     said = {"id": entry["id"], "place": entry["place"], "verdict": str(one["class_painted"])}
                     found.setdefault(str(one["fingerprint"]), []).append(said)
         return found
+
+    # ---- comparisons
+
+    def evaluations_of(self, comparison: str) -> dict[str, Evaluation]:
+        """Return the evaluations that a comparison was made from, by id: those that lie here unchanged."""
+        entries = {one["id"]: one for one in self.index.entries()}
+        if comparison not in entries:
+            raise SourceError("There is no such comparison here (any more). Load the page again.")
+        made_from = [one for one in entries[comparison]["inputs"] if one["role"] == "evaluations"]
+        here = [one["id"] for one in made_from if one["id"] and not one["note"] and entries[one["id"]]["usable"]]
+        return {name: self.index.open(name, Evaluation) for name in here}
 
     # ---- readers
 

@@ -1,4 +1,5 @@
 import { ask, askJson, choice, make, words } from "./ask.js";
+import { comparison } from "./comparison.js";
 import { gallery } from "./gallery.js";
 import { mammograms } from "./mammograms.js";
 
@@ -13,7 +14,7 @@ export async function browse(place, all, [id, ...rest]) {
   const head = make("div", {},
     make("p", {}, make("a", { href: "#browse" }, "← all artifacts")),
     make("h2", {}, artifact.place, ...kindOf(artifact)),
-    make("p", {}, artifact.headline));
+    artifact.kind === "comparison" ? null : make("p", {}, artifact.headline)); // which its own page says in full
   const body = make("div");
   place.replaceChildren(head, body);
   if (artifact.kind === "patches") return gallery(body, artifact, all, rest);
@@ -82,7 +83,8 @@ async function about(place, artifact, all) {
   const facts = await askJson(`/api/artifacts/${artifact.id}`);
   const tables = await Promise.all(artifact.tables.map(async (file) => [file, await (await ask(`/artifact/${artifact.id}/${file}`)).text()]));
   const counts = { ...facts.counts, seed: facts.seed, "version of mammofill": facts.package_version, fingerprint: facts.fingerprint.slice(0, 16) };
-  place.replaceChildren(
+  const compared = artifact.kind === "comparison" ? await comparison(artifact, all) : "";
+  place.replaceChildren(compared,
     make("p", { className: "faint" }, ...pages(artifact), ...(artifact.inputs.length > MOST_SHOWN ? [] : lineage(artifact, all))),
     artifact.inputs.length > MOST_SHOWN ? make("details", {}, make("summary", {}, `made from ${words(artifact.inputs.length)} artifacts`), make("p", { className: "faint" }, ...lineage(artifact, all))) : "",
     ...facts.verdicts.map((one) => make("p", {}, "Judged in ", make("a", { href: `#browse/${one.id}` }, one.place), `: ${verdictWords(one.verdict)}.`)),

@@ -1,6 +1,6 @@
 // Patches as a gallery. Only the sheets that are in sight are asked for, however many patches there are.
 
-import { ask, askJson, byArrows, bytes, choice, complain, make, words } from "./ask.js";
+import { ask, askJson, byArrows, bytes, choice, complain, make, tableOf, words } from "./ask.js";
 import { draw, edges, sixteen, tails } from "./pixels.js";
 
 const AT_ONCE = 60;
@@ -24,8 +24,7 @@ export async function gallery(place, artifact, all) {
       count),
     make("div", { className: "shelf" }, frame, detail),
     dropped.length ? make("details", {}, make("summary", {}, "left out, and why"),
-      make("table", {}, make("tr", {}, ...["reason", "split", "windows"].map((one) => make("th", { scope: "col" }, one))),
-        ...dropped.map((one) => make("tr", {}, make("td", {}, one.reason), make("td", {}, one.split ?? ""), make("td", { className: "number" }, words(one.count)))))) : "");
+      tableOf("Windows left out", ["reason", "split", "windows"], dropped.map((one) => [one.reason, one.split ?? "", one.count]))) : "");
   const room = (thumb) => ABREAST.find((one) => one * thumb <= place.clientWidth - 20) ?? 2;
   const turned = () => { if (thumb && room(thumb) !== columns) load(); };
   addEventListener("resize", turned);
