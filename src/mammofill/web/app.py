@@ -144,13 +144,15 @@ def _browse(app: FastAPI, studio: Studio) -> None:
     ) -> dict[str, Any]:
         patches = studio.patches(name)
         wanted = {"split": split, "pathology": pathology, "origin": origin, "patient_id": patient}
-        found = studio.chosen(patches, wanted)
+        found, left = studio.chosen(patches, wanted), 0
+        asked = len(found)
         if whole:
             painter = index.open(infiller, Infiller) if infiller else None
-            with index.lock:
-                found = studio.whole(patches, found, offset + count, painter)
+            found, left = studio.whole(patches, found, offset + count, painter)
         return {
             "all": len(found),
+            "looked_at": asked - left,
+            "left": left,
             "size_px": patches.size_px,
             "thumb_px": THUMB_PX,
             "columns": SHEET_COLUMNS,
@@ -286,7 +288,7 @@ def _paint(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/over-own")
     def over(asked: OwnAsked) -> dict[str, Any]:
         infiller = studio.index.open(asked.infiller, Infiller)
-        mask, grown_px = over_own(studio.patch(asked, infiller), infiller)
+        mask, grown_px = over_own(studio.patch(asked, infiller).mask, infiller)
         return {"mask": _encoded(mask), "grown_px": grown_px}
 
     @app.post("/api/paint")
