@@ -32,6 +32,7 @@ from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.intervals import scale_of
 from mammofill.evaluation.metrics import LOWER_IS_BETTER
 from mammofill.evaluation.units import unit_of
+from mammofill.ground.counting import counted
 
 _WORDS = {
     "auc": "AUC",
@@ -190,13 +191,15 @@ def _could_have_shown(row: Mapping[str, Any], groups: Groups, settings: CompareA
     trained = " against ".join(_times_trained(_trained(row, side)) for side in ("", "against_"))
     if smallest >= 1:  # of what lies in [0, 1], no difference is as large
         return (
-            f"With these {patients} patients and {trained} no true difference, however large, would have been shown in "
+            f"With these {counted(patients, 'patients')} and {trained} no true difference, however large, would "
+            f"have been shown in "
             f"{100 * settings.power:g} % of such studies: this one is too small to show anything."
         )
     if row["paired"]:
         trained += f", in pairs on {row['training_sets']} training sets with nobody in common,"
     told = (
-        f"With these {patients} patients and {trained} a true difference of {_plain(smallest)} would have been shown "
+        f"With these {counted(patients, 'patients')} and {trained} a true difference of {_plain(smallest)} would "
+        f"have been shown "
         f"in {100 * settings.power:g} % of such studies: a smaller one may well be there, in either direction."
     )
     return told + _room(row, smallest)
@@ -220,8 +223,8 @@ def _room(row: Mapping[str, Any], smallest: float) -> str:
 
 def _times_trained(trained: Trained) -> str:
     if trained.infillers:
-        return f"{trained.infillers} infillers with {trained.classifiers} classifiers"
-    return f"{trained.classifiers} classifiers"
+        return f"{counted(trained.infillers, 'infillers')} with {counted(trained.classifiers, 'classifiers')}"
+    return counted(trained.classifiers, "classifiers")
 
 
 def _trained(row: Mapping[str, Any], side: str = "") -> Trained:
@@ -270,7 +273,8 @@ def _fills(groups: Groups) -> Iterator[tuple[str, str]]:
         why = ": no more passed a gate, evened the classes out, or made a dose by lesion" * (fills / real < group.dose)
         yield (
             group.name,
-            f"{group.name} learned from {fills:.0f} fills beside {real:.0f} real patches, which is {fills / real:.2f} "
+            f"{group.name} learned from {counted(fills, 'fills')} beside {counted(real, 'real patches')}, which "
+            f"is {fills / real:.2f} "
             f"for each and not {group.dose:g}{why}.",
         )
 

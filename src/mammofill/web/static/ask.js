@@ -84,6 +84,8 @@ export function byArrows(place, columns = () => 1) {
 
 export const words = (number) => (typeof number === "number" ? number.toLocaleString("en") : String(number));
 
+export const counted = (number, one, several = `${one}s`) => `${words(number)} ${number === 1 ? one : several}`;
+
 export const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export const pause = (milliseconds) => new Promise((go) => setTimeout(go, milliseconds));

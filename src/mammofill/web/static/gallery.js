@@ -1,6 +1,6 @@
 // Patches as a gallery. Only the sheets that are in sight are asked for, however many patches there are.
 
-import { ask, askJson, byArrows, bytes, choice, complain, make, tableOf, words } from "./ask.js";
+import { ask, askJson, byArrows, bytes, choice, complain, counted, make, tableOf, words } from "./ask.js";
 import { draw, edges, sixteen, tails } from "./pixels.js";
 
 const AT_ONCE = 60;
@@ -37,7 +37,7 @@ export async function gallery(place, artifact, all) {
     try {
       const first = await page(0, mine);
       if (mine !== turn) return;
-      count.textContent = first.all === 1 ? "1 patch" : `${words(first.all)} patches`;
+      count.textContent = counted(first.all, "patch", "patches");
       thumb = first.thumb_px;
       columns = room(thumb);
       const height = AT_ONCE / columns * first.thumb_px;
