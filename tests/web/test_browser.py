@@ -391,6 +391,14 @@ def test_the_gallery_shows_and_filters(browser: Chrome, server: Server) -> None:
     browser.get(dict(links)["patches"])
     wait_for(lambda: "72 patches" in text_of(browser, ".bar"))
     wait_for(lambda: len(all_of(browser, ".sheet button")) == 72)
+    too_wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    for width in (1300, 1200, 950, 1400):
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+        )
+        wait_for(lambda: browser.execute_script(too_wide) == 0)
+    wait_for(lambda: len(all_of(browser, ".sheet button")) == 72)
     browser.execute_script(
         "const select = document.querySelectorAll('.bar select')[1]; select.value = 'malignant';"
         "select.dispatchEvent(new Event('change'))"

@@ -4,6 +4,7 @@ import { ask, askJson, byArrows, bytes, choice, complain, counted, make, tableOf
 import { draw, edges, sixteen, tails } from "./pixels.js";
 
 const AT_ONCE = 60;
+const DETAIL_PX = 256; // at least, with the gap, for the patch that is shown beside
 const ABREAST = [10, 6, 5, 4, 3, 2]; // sheets are whole lines of so many patches
 
 export async function gallery(place, artifact, all) {
@@ -25,7 +26,8 @@ export async function gallery(place, artifact, all) {
     make("div", { className: "shelf" }, frame, detail),
     dropped.length ? make("details", {}, make("summary", {}, "left out, and why"),
       tableOf("Windows left out", ["reason", "split", "windows"], dropped.map((one) => [one.reason, one.split ?? "", one.count]))) : "");
-  const room = (thumb) => ABREAST.find((one) => one * thumb <= place.clientWidth - 20) ?? 2;
+  const beside = () => getComputedStyle(frame.parentElement).gridTemplateColumns.includes(" ") ? DETAIL_PX : 0;
+  const room = (thumb) => ABREAST.find((one) => one * thumb <= place.clientWidth - beside() - 20) ?? 2;
   const turned = () => { if (thumb && room(thumb) !== columns) load(); };
   addEventListener("resize", turned);
   let turn = 0, columns = 10, thumb = 0;
