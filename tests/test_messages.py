@@ -29,7 +29,7 @@ from mammofill.ground.errors import (
     WrongKindError,
     did_you_mean,
 )
-from mammofill.ground.progress import KeptProgress, LineProgress, Progress, quiet
+from mammofill.ground.progress import BarProgress, KeptProgress, LineProgress, Progress, quiet
 from mammofill.infilling import PRESETS
 from mammofill.mammograms import IngestSettings, ingest
 from mammofill.synthesis import SynthesizeSettings
@@ -441,6 +441,19 @@ def test_the_end_of_a_short_task_is_said_once(capsys: pytest.CaptureFixture[str]
     with LineProgress().task("painting", 2) as task:
         task.advance(2)
     assert capsys.readouterr().err.splitlines() == ["painting: 2/2 in 0 s"]
+
+
+def test_progress_ends_at_its_total_though_the_last_batch_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    with LineProgress().task("painting", 6000) as task:
+        for _ in range(47):
+            task.advance(128)
+    assert capsys.readouterr().err.splitlines() == ["painting: 6000/6000 in 0 s"]
+    with BarProgress().task("painting", 6000) as task:
+        for _ in range(47):
+            task.advance(128)
+    shown = capsys.readouterr().err
+    assert "6000/6000" in shown
+    assert "6016" not in shown
 
 
 def test_what_is_said_is_kept(tmp_path: Path) -> None:

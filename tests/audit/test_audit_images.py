@@ -181,6 +181,18 @@ def test_the_summary_begins_with_the_serious(audited: Audit) -> None:
     assert max(map(len, shown.splitlines())) < 200
 
 
+def test_notes_name_up_to_three_of_their_cases(audited: Audit) -> None:
+    shown = summarise(audited)
+    notes = [one for one in audited.found if one.severity == "note"]
+    assert notes
+    for note in notes:
+        told = shown.partition(f"- {note.title}: {note.count:,}\n")[2].partition("    Consequence: ")[0]
+        named = [case.what for case in note.cases if case.what in told]
+        assert named[:3] == [case.what for case in note.cases[:3]]
+        if len(note.cases) > 3:
+            assert f"and {len(note.cases) - 3} more" in told
+
+
 def test_the_command(faulty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["audit", str(faulty), "--out", str(tmp_path / "out"), "--workers", "0", "--pictures", "1", "--quiet"]
     assert main(arguments) == 0

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from toy_studio import CLASSES, SIZE_PX, a_disc, infiller_of
+from toy_studio import CLASSES, SIZE_PX, a_disc, infiller_of, make_comparison
 
 from mammofill.ground.errors import MammofillError
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
@@ -391,6 +391,14 @@ def test_the_gallery_shows_and_filters(browser: Chrome, server: Server) -> None:
     browser.get(dict(links)["patches"])
     wait_for(lambda: "72 patches" in text_of(browser, ".bar"))
     wait_for(lambda: len(all_of(browser, ".sheet button")) == 72)
+    too_wide = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    for width in (1300, 1200, 950, 1400):
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+        )
+        wait_for(lambda: browser.execute_script(too_wide) == 0)
+    wait_for(lambda: len(all_of(browser, ".sheet button")) == 72)
     browser.execute_script(
         "const select = document.querySelectorAll('.bar select')[1]; select.value = 'malignant';"
         "select.dispatchEvent(new Event('change'))"
@@ -405,6 +413,33 @@ def test_the_gallery_shows_and_filters(browser: Chrome, server: Server) -> None:
     )
     assert pressed == 1
     assert "malignant patch of patient" in all_of(browser, ".detail canvas")[0].get_attribute("aria-label")
+    assert complaints(browser) == []
+
+
+def test_a_comparison_has_its_verdict_and_tables_that_scroll_on_a_phone(browser: Chrome, server: Server) -> None:
+    make_comparison(server.folder)
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
+    browser.get(server.address)
+    wait_for(lambda: all_of(browser, ".artifact"))
+    links = browser.execute_script(
+        "return [...document.querySelectorAll('.artifact b a')].map((a) => [a.textContent, a.href])"
+    )
+    browser.get(dict(links)["comparison"])
+    wait_for(lambda: all_of(browser, ".comparison table"))
+    assert "Shown better: difference in AUC by lesion (95 % CI) +" in text_of(browser, ".comparison .card")
+    captions = browser.execute_script("return [...document.querySelectorAll('caption')].map((one) => one.textContent)")
+    assert captions == ["Tested comparisons", "Described, not tested", "By other measures, described", "Arms"]
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+    boxes = (
+        "return [...document.querySelectorAll('.wide')].map((one) => [one.scrollWidth > one.clientWidth, one.tabIndex])"
+    )
+    assert [True, 0] in browser.execute_script(boxes)
+    evaluation = all_of(browser, ".numbered a")[0]
+    assert evaluation.get_attribute("aria-label") == "plain-0"
+    evaluation.click()
+    wait_for(lambda: "plain-0" in text_of(browser, "h2"))
     assert complaints(browser) == []
 
 

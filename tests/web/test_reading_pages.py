@@ -81,7 +81,7 @@ def test_nobodys_breast_is_seen_twice(folder: Path, tmp_path: Path) -> None:
     infiller, fills = infiller_of(folder), []
     for pathology in CLASSES[1:]:
         for row in patches.rows(origin="real", pathology=pathology)[:3]:
-            mask, _ = over_own(patch_of(patches, int(row)), infiller)
+            mask, _ = over_own(patch_of(patches, int(row)).mask, infiller)
             fills.append(HandFill(patches.table["patch_id"].iloc[row], mask, pathology, len(fills)))
     painted = keep_painted(infiller, patches, fills, tmp_path / "painted")
     both = pd.concat([patches.table, painted.table]).set_index("patch_id")["patient_id"]

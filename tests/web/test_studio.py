@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
-from toy_studio import SIZE_PX, a_disc, client_of, infiller_of, packed
+from toy_studio import SIZE_PX, a_disc, client_of, infiller_of, make_comparison, packed
 
 from mammofill.classifier import TrainClassifierSettings, train_classifier
 from mammofill.experiment.listing import listing
@@ -20,7 +20,9 @@ from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.pairing.hole import HoleSettings
 from mammofill.patches import ExtractPatchesSettings, PatchSet, extract_patches
 from mammofill.phantom import PhantomSettings, write_phantoms
+from mammofill.report.comparisons import lines_of_findings
 from mammofill.synthesis import HandFill, hole_for, keep_painted, over_own, paint_by_hand, patch_of, refusal
+from mammofill.web import studio as studio_module
 from mammofill.web.folder_index import words_of
 from mammofill.web.painting import MOST_WAITING, FillRequest, Painting, PaintQueue
 from mammofill.web.studio import Studio
@@ -147,13 +149,50 @@ def test_patches_are_offered_whose_lesion_the_infiller_can_paint_over(
     can = set()
     for row in lesions:
         patch = patch_of(patches, row)
-        if refusal(over_own(patch, infiller)[0], patch, infiller) is None:
+        if refusal(over_own(patch.mask, infiller)[0], patch, infiller) is None:
             can.add(row)
     assert offered & lesions == can
     assert 0 < len(can) < sum(not touches_border(mask) for mask in patches.masks(sorted(lesions)))
     normal = {int(row) for row in patches.rows(pathology="normal")}
     without = client.get(address.replace("infiller", "other")).json()["rows"]
     assert offered & normal == {one["row"] for one in without} & normal
+
+
+def is_free(lock: Any) -> bool:
+    free = lock.acquire(blocking=False)
+    if free:
+        lock.release()
+    return bool(free)
+
+
+def test_a_look_for_what_can_be_painted_into_is_short_and_holds_nobody_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = Studio(folder)
+    client, access = client_of(studio)
+    client.get(f"/?token={access.token}")
+    free, hole = [], studio_module.hole_for
+
+    def hole_while_others_ask(*given: Any) -> np.ndarray:
+        other = threading.Thread(target=lambda: free.append(is_free(studio.index.lock)))
+        other.start()
+        other.join()
+        return hole(*given)
+
+    monkeypatch.setattr(studio_module, "hole_for", hole_while_others_ask)
+    ids = ids_of(client)
+    address = f"/api/patches/{ids['patches']}/rows?whole=true&infiller={ids['infillers/pasted']}&count=100"
+    at_once = client.get(address).json()
+    assert free
+    assert all(free)
+    assert (at_once["looked_at"], at_once["left"]) == (72, 0)
+    monkeypatch.setattr(studio_module, "_MOST_LOOKED_AT", 30)
+    client, access = client_of(Studio(folder))
+    client.get(f"/?token={access.token}")
+    parts = [client.get(address).json() for _ in range(3)]
+    assert [(one["looked_at"], one["left"]) for one in parts] == [(30, 42), (60, 12), (72, 0)]
+    assert len(parts[0]["rows"]) < len(parts[1]["rows"]) < len(parts[2]["rows"])
+    assert parts[2]["rows"] == at_once["rows"]
 
 
 def test_a_class_that_was_never_learned_is_not_painted(
@@ -375,3 +414,27 @@ def test_words_lose_the_studios_folder_and_no_word_of_theirs() -> None:
     said = "run/patches/table.parquet is missing: run the same command again"
     assert words_of(said, Path("run")) == "patches/table.parquet is missing: run the same command again"
     assert words_of("/home/a/run is no study, /home/a/run/x too", Path("/home/a/run")) == ". is no study, x too"
+
+
+def test_a_comparison_says_what_the_report_says_with_its_numbers_and_its_arms(opened: tuple[TestClient, Path]) -> None:
+    client, place = opened
+    made = make_comparison(place)
+    ids = ids_of(client)
+    found = client.get(f"/api/comparisons/{ids['comparison']}").json()
+    told = [found["in_short"], *(text for one in found["said"] for text in one["sentences"])]
+    assert set(lines_of_findings(made)) <= set(told)
+    (planned,) = (dict(zip(found["planned"]["columns"], row, strict=True)) for row in found["planned"]["rows"])
+    (row,) = made.differences[made.differences["tested"]].itertuples()
+    assert (planned["arm"], planned["against"]) == ("with fills", "plain")
+    assert planned["verdict"] == row.verdict
+    assert planned["difference (95 % CI)"].startswith(f"{row.difference:+.3f} [{row.low:+.3f}".replace("-", "−"))
+    assert planned["gains less than 0.02"].startswith(f"{row.worth_less} (p ")
+    assert [one[0] for one in found["described"]["rows"]] == ["with pasted"]
+    assert {one[2] for one in found["by_other_measures"]["rows"]} >= {"accuracy", "AUC by patch"}
+    assert {one["name"]: one["evaluations"] for one in found["arms"]} == {
+        arm: [ids[f"{arm}-{seed}"] for seed in range(3)] for arm in ("plain", "with fills", "with pasted")
+    }
+    shutil.rmtree(place / "plain-1")
+    (plain,) = (one for one in client.get(f"/api/comparisons/{ids['comparison']}").json()["arms"]
+                if one["name"] == "plain")  # fmt: skip
+    assert (plain["classifiers"], len(plain["evaluations"])) == (3, 2)

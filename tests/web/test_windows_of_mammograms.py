@@ -310,11 +310,11 @@ def test_an_infiller_of_the_mask_alone_paints_over_a_lesion_with_its_margin(film
     assert "with 2 px around it, or both would show; the infiller repaints the mask." in str(
         refusal(patch.mask, patch, alone)
     )
-    mask, grown_px = over_own(patch, alone)
+    mask, grown_px = over_own(patch.mask, alone)
     assert grown_px == 2
     assert np.array_equal(mask, binary_dilation(patch.mask, iterations=2) | mask)
     assert refusal(mask, patch, alone) is None
-    near, by = over_own(patch, wider)
+    near, by = over_own(patch.mask, wider)
     assert np.array_equal(near, patch.mask)
     assert by == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 from starlette.testclient import TestClient
 
+from mammofill.comparison import CompareArmsSettings, Comparison, compare_arms
 from mammofill.ground.artifact import begin
 from mammofill.ground.imaging import to_uint16
 from mammofill.ground.seeding import stream
@@ -21,6 +23,8 @@ from mammofill.patches import PatchSet, write_index, write_shard
 from mammofill.web.access import Access
 from mammofill.web.app import create_app
 from mammofill.web.studio import Studio
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "report"))  # where evaluations of given scores are made
 
 SIZE_PX = 32
 HOLE = HoleSettings("ellipse", share=0.2, plus_px=1.0)
@@ -100,3 +104,23 @@ def packed(mask: np.ndarray) -> str:
 def a_disc(row: float = 16, column: float = 16, radius: float = 5) -> np.ndarray:
     rows, columns = np.mgrid[:SIZE_PX, :SIZE_PX]
     return np.hypot(rows - row, columns - column) <= radius
+
+
+def make_comparison(folder: Path) -> Comparison:
+    """Three arms of three classifiers each, of which one comparison is tested."""
+    from toy_study import make_evaluation
+
+    evaluations = [
+        make_evaluation(folder / f"{arm}-{seed}", arm, skill + seed / 4, {}, noise=f"{arm} {seed}", replicate=seed)
+        for arm, skill in (("plain", 0.0), ("with fills", 2.0), ("with pasted", 1.0))
+        for seed in range(3)
+    ]
+    settings = CompareArmsSettings(
+        reference="plain",
+        counterparts=(("with fills", "plain"),),
+        planned_arms=("with fills",),
+        margin=0.02,
+        resamples=200,
+        curve_resamples=100,
+    )
+    return compare_arms(evaluations, folder / "comparison", settings)

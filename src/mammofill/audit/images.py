@@ -18,6 +18,7 @@ from mammofill.audit.likeness import (
     SmallCopy,
     correlate_detail,
 )
+from mammofill.ground.counting import counted
 from mammofill.mammograms.mixed_values import Mixture, Values, find_mixtures
 from mammofill.mammograms.sources.annotations import Listed, MammogramEntry
 
@@ -235,7 +236,7 @@ def _few_levels(looked: Sequence[Looked]) -> Finding:
             for one in looked
             if one.pixels.bits > 8 and one.pixels.levels <= 256
         ),
-        tuple(f"{count} files of {number} bits" for number, count in sorted(bits.items())),
+        tuple(f"{counted(count, 'files')} of {number} bits" for number, count in sorted(bits.items())),
     )
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from mammofill.audit.audit import Audit
 from mammofill.audit.findings import SEVERITIES, Case, Finding
 from mammofill.audit.overview import Overview, Sheet
+from mammofill.ground.counting import counted
 
 _WIDTH = 110
-_CASES = {"serious": 5, "moderate": 3, "note": 0}
+_CASES = {"serious": 5, "moderate": 3, "note": 3}
 """Cases of a finding that are named here; all of them are in audit.json. Patients in several splits are all named."""
 
 
@@ -44,16 +45,18 @@ def files_there(overview: Overview) -> str:
     """Say how many of the mammograms that the tables list have a file."""
     if overview.mammograms_with_file == 0:
         return "no image is there: the tables alone were looked at"
+    have = "has" if overview.mammograms_with_file == 1 else "have"
     if overview.mammograms_with_file > overview.mammograms:  # the tables list breasts, or do not list all
-        return f"{overview.mammograms_with_file:,} mammograms have a file"
-    return f"{overview.mammograms_with_file:,} of {overview.mammograms:,} mammograms have a file"
+        return f"{counted(overview.mammograms_with_file, 'mammograms')} {have} a file"
+    return f"{overview.mammograms_with_file:,} of {counted(overview.mammograms, 'mammograms')} {have} a file"
 
 
 def _heading(audit: Audit) -> str:
     counts = audit.overview
     return (
-        f"{audit.source}: {headline(audit)}\n{counts.lesions:,} lesions on {counts.mammograms:,} mammograms of "
-        f"{counts.patients:,} patients; {files_there(counts)}."
+        f"{audit.source}: {headline(audit)}\n{counted(counts.lesions, 'lesions')} on "
+        f"{counted(counts.mammograms, 'mammograms')} of "
+        f"{counted(counts.patients, 'patients')}; {files_there(counts)}."
     )
 
 
@@ -93,7 +96,7 @@ def _finding(finding: Finding) -> Iterator[str]:
             yield from _wrapped(
                 case.words if case.words.startswith(case.what) else f"{case.what}: {case.words}", "    "
             )
-    if 0 < len(named) < len(finding.cases):
+    if len(named) < len(finding.cases):
         yield f"    and {len(finding.cases) - len(named):,} more"
     yield from _wrapped(f"Consequence: {finding.consequence}", "    ")
     yield from _wrapped(f"What ingest does: {finding.ingest}", "    ")

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from mammofill.audit.findings import Case, Finding
 from mammofill.audit.overview import listed_rows
+from mammofill.ground.counting import counted
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, Listed
 from mammofill.mammograms.sources.patients import doubts
 from mammofill.mammograms.split import strictest
@@ -261,7 +262,7 @@ def _several_lesions(rows: Sequence[Listed]) -> Finding:
         count = len({row.lesion_id for row in own})
         if count > 1:
             numbers[count] += 1
-            cases.append(Case(mammogram, own[0].patient_id, f"{count} lesions", (mammogram,)))
+            cases.append(Case(mammogram, own[0].patient_id, f"{counted(count, 'lesions')}", (mammogram,)))
     return Finding(
         "several-lesions",
         "Mammograms with several lesions",
@@ -270,7 +271,7 @@ def _several_lesions(rows: Sequence[Listed]) -> Finding:
         "Every lesion gets its own mask; the split and all intervals go by patient.",
         "Read all rows of the mammogram.",
         tuple(cases),
-        tuple(f"{count} with {number} lesions" for number, count in sorted(numbers.items())),
+        tuple(f"{count} with {counted(number, 'lesions')}" for number, count in sorted(numbers.items())),
     )
 
 

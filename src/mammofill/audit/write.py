@@ -19,6 +19,7 @@ from mammofill.audit.findings import SEVERITIES, Finding
 from mammofill.audit.pictures import Example, draw_examples
 from mammofill.audit.summary import files_there, headline, is_count
 from mammofill.ground.artifact import write_atomically
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import SettingsError
 from mammofill.ground.progress import Progress, quiet
 
@@ -96,6 +97,7 @@ def render_page(audit: Audit, examples: Mapping[str, Sequence[Example]]) -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters["jpeg"] = lambda content: f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
     environment.filters["code"] = _with_code
+    environment.filters["counted"] = counted
     environment.tests["count"] = is_count
     template = resources.files("mammofill.audit").joinpath("template.html").read_text(encoding="utf-8")
     return environment.from_string(template).render(

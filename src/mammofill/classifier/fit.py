@@ -22,6 +22,7 @@ from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.classifier.start import Start
 from mammofill.classifier.training_step import LOSS, TrainingStep
 from mammofill.ground.artifact import write_atomically
+from mammofill.ground.counting import counted
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.stopping import stop_requests
 from mammofill.ground.training.checkpoint import (
@@ -101,7 +102,7 @@ def _fit(
             history = History.from_state(state["history"])
             images_seen, loss_sum, steps = state["images_seen"], state["loss_sum"], state["steps"]
             best, images_saved = state["best"], images_seen
-        progress.say(f"Going on after {images_seen} images.")
+        progress.say(f"Going on after {counted(images_seen, 'images')}.")
 
     wanted = images_wanted(settings, len(train))
     label = f"{words_of(settings.network)}, {start.words}{', standardised' if settings.standardise else ''}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import mammofill
 from mammofill.cli.failures import SERIOUS_FOUND
 from mammofill.cli.options import add_common_options, device_for, named_by_flags, parsed, parser_for, progress_of
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import PlanChangedError, SettingsError
 from mammofill.ground.progress import quiet, show
 
@@ -152,7 +153,8 @@ def _push(given: list[str]) -> int:
 
     sent = push(options.artifact, options.url, progress=progress_of(options))
     print(
-        f"{sent.url}: {sent.pushed.kind} {sent.pushed.fingerprint[:12]}; {len(sent.pushed.objects())} objects, "
+        f"{sent.url}: {sent.pushed.kind} {sent.pushed.fingerprint[:12]}; "
+        f"{counted(len(sent.pushed.objects()), 'objects')}, "
         f"{sent.objects} sent now ({sent.bytes / 1e6:,.1f} MB)"
     )
     return 0
@@ -169,7 +171,7 @@ def _pull(given: list[str]) -> int:
 
     pulled = pull(options.url, options.out, progress=progress_of(options))
     kind, headline = pulled.artifact.manifest.kind, pulled.artifact.headline()
-    fetched = f"{pulled.files} files fetched now ({pulled.bytes / 1e6:,.1f} MB)"
+    fetched = f"{counted(pulled.files, 'files')} fetched now ({pulled.bytes / 1e6:,.1f} MB)"
     show(f"{pulled.artifact.folder}: {kind} ({headline}); {fetched}")
     return 0
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from mammofill.evaluation.intervals import Part, Spread
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import check_setting
 
 
@@ -126,13 +127,15 @@ def what_more_would_buy(size: Size, assumed: Assumed) -> Iterator[tuple[str, flo
     larger = {
         "twice as many test patients": replace(size, benign=2 * size.benign, malignant=2 * size.malignant),
         f"{size.infillers + 2} infillers in place of {size.infillers}": replace(size, infillers=size.infillers + 2),
-        f"{2 * size.infillers + 4} infillers": replace(size, infillers=2 * size.infillers + 4),
+        f"{counted(2 * size.infillers + 4, 'infillers')}": replace(size, infillers=2 * size.infillers + 4),
         f"{size.classifiers + 2} classifiers for each infiller in place of {size.classifiers}": replace(
             size, classifiers=size.classifiers + 2
         ),
         "one comparison only": replace(size, comparisons=1),
     }
     if size.training_sets:
-        larger[f"{2 * size.training_sets} training sets"] = replace(size, training_sets=2 * size.training_sets)
+        larger[f"{counted(2 * size.training_sets, 'training sets')}"] = replace(
+            size, training_sets=2 * size.training_sets
+        )
     for words, one in larger.items():
         yield words, smallest_difference(one, assumed)

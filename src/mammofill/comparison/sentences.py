@@ -32,6 +32,7 @@ from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.intervals import scale_of
 from mammofill.evaluation.metrics import LOWER_IS_BETTER
 from mammofill.evaluation.units import unit_of
+from mammofill.ground.counting import counted
 
 _WORDS = {
     "auc": "AUC",
@@ -127,8 +128,12 @@ def _comparison(row: Mapping[str, Any], groups: Groups, settings: CompareArmsSet
     if verdict == CANNOT_TELL:
         return f"{head} It cannot be judged: an error of the difference cannot be had from these patients."
     level = 1 - settings.confidence
-    corrected = f", {_p(row['p_holm'], level)} after Holm's correction for {family} comparisons" if family > 1 else ""
-    told = f"{head} {verdict.capitalize()} ({_p(row['p'], level)}{corrected})."
+    corrected = (
+        f", {p_as_equation(row['p_holm'], level)} after Holm's correction for {family} comparisons"
+        if family > 1
+        else ""
+    )
+    told = f"{head} {verdict.capitalize()} ({p_as_equation(row['p'], level)}{corrected})."
     if verdict not in (BETTER, WORSE):
         told += f"{_nearly(row)} {_could_have_shown(row, groups, settings)}"
     return told + _margin(row, level / 2)
@@ -168,7 +173,7 @@ def _margin(row: Mapping[str, Any], level: float) -> str:
     if math.isnan(row["margin"]):
         return ""
     unit, margin = in_words(str(row["measure"])).partition(" by ")[0], f"{row['margin']:g}"
-    less, not_worse = (_p(row[f"p_{mark}"], level) for mark in ("worth_less", "not_worse"))
+    less, not_worse = (p_as_equation(row[f"p_{mark}"], level) for mark in ("worth_less", "not_worse"))
     told = f" That it gains less than {margin} {unit}: {row['worth_less']} ({less}, one-sided at {level:.3g})."
     told += f" That it loses less than {margin}: {row['not_worse']} ({not_worse})."
     return told + (" Both: equivalent within that margin." if row["equivalent"] == "shown" else "")
@@ -186,13 +191,15 @@ def _could_have_shown(row: Mapping[str, Any], groups: Groups, settings: CompareA
     trained = " against ".join(_times_trained(_trained(row, side)) for side in ("", "against_"))
     if smallest >= 1:  # of what lies in [0, 1], no difference is as large
         return (
-            f"With these {patients} patients and {trained} no true difference, however large, would have been shown in "
+            f"With these {counted(patients, 'patients')} and {trained} no true difference, however large, would "
+            f"have been shown in "
             f"{100 * settings.power:g} % of such studies: this one is too small to show anything."
         )
     if row["paired"]:
         trained += f", in pairs on {row['training_sets']} training sets with nobody in common,"
     told = (
-        f"With these {patients} patients and {trained} a true difference of {_plain(smallest)} would have been shown "
+        f"With these {counted(patients, 'patients')} and {trained} a true difference of {_plain(smallest)} would "
+        f"have been shown "
         f"in {100 * settings.power:g} % of such studies: a smaller one may well be there, in either direction."
     )
     return told + _room(row, smallest)
@@ -216,8 +223,8 @@ def _room(row: Mapping[str, Any], smallest: float) -> str:
 
 def _times_trained(trained: Trained) -> str:
     if trained.infillers:
-        return f"{trained.infillers} infillers with {trained.classifiers} classifiers"
-    return f"{trained.classifiers} classifiers"
+        return f"{counted(trained.infillers, 'infillers')} with {counted(trained.classifiers, 'classifiers')}"
+    return counted(trained.classifiers, "classifiers")
 
 
 def _trained(row: Mapping[str, Any], side: str = "") -> Trained:
@@ -270,7 +277,8 @@ def _fills(groups: Groups) -> Iterator[tuple[str, str]]:
         why = ": no more passed a gate, evened the classes out, or made a dose by lesion" * (fills / real < group.dose)
         yield (
             group.name,
-            f"{group.name} learned from {fills:.0f} fills beside {real:.0f} real patches, which is {fills / real:.2f} "
+            f"{group.name} learned from {counted(fills, 'fills')} beside {counted(real, 'real patches')}, which "
+            f"is {fills / real:.2f} "
             f"for each and not {group.dose:g}{why}.",
         )
 
@@ -458,7 +466,8 @@ def _signed(value: float) -> str:
     return "0.000" if value == 0 else f"{value:+.3f}".replace("-", "−")
 
 
-def _p(value: float, level: float) -> str:
+def p_as_equation(value: float, level: float) -> str:
+    """Return a p as sentences have it: ``p = 0.029``, ``p < 0.001``; see `p_in_words`."""
     words = p_in_words(value, level)
     return f"p {words}" if words.startswith("<") else f"p = {words}"
 

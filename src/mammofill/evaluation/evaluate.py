@@ -25,6 +25,7 @@ from mammofill.evaluation.settings import EvaluateSettings, PoolFoldsSettings
 from mammofill.evaluation.training import what_was_learned
 from mammofill.evaluation.units import Units, unit_of
 from mammofill.ground.artifact import begin, write_atomically
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import LeakError, TooFewError
 from mammofill.ground.imaging import to_unit
 from mammofill.ground.progress import Progress, Task, quiet
@@ -215,7 +216,7 @@ def temperature_of(validation: pd.DataFrame) -> tuple[float | None, str]:
     if not malignant.any() or malignant.all():
         return None, f"{len(malignant)} validation patches hold {malignant.sum()} malignant ones: a class is missing"
     temperature = fit_temperature(malignant, logits)
-    words = f"{len(malignant)} validation patches of {validation['patient_id'].nunique()} patients"
+    words = f"{len(malignant)} validation patches of {counted(validation['patient_id'].nunique(), 'patients')}"
     return temperature, words + (", at the end of the range that is tried" if is_at_bound(temperature) else "")
 
 

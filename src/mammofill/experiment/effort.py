@@ -11,6 +11,7 @@ from typing import Any
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import MANIFEST_NAME, Manifest, read_manifest, settings_of_plan
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import ArtifactError
 from mammofill.ground.progress import in_words
 
@@ -46,7 +47,8 @@ def effort_lines(study: Study, out: Path, device: str) -> Iterator[str]:
         return
     missing = ", ".join(f"{count} {name}" for name, count in unknown.items())
     more = f"; not counting {missing}, like which nothing was finished here. {_HOW_KNOWN}" if missing else ""
-    yield f"time    about {in_words(sum(known))} for {len(known)} steps, at rates that were measured nearby{more}"
+    steps = counted(len(known), "steps")
+    yield f"time    about {in_words(sum(known))} for {steps}, at rates that were measured nearby{more}"
 
 
 def images_of(settings: Any) -> int | None:

@@ -18,6 +18,7 @@ from string import Template
 from mammofill.audit.recognise import recognise
 from mammofill.experiment.machine import kept_weights
 from mammofill.ground.artifact import write_atomically
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import MammofillError, SettingsError, TooFewError
 from mammofill.ground.file_names import file_name
 from mammofill.ground.processes import Child, ChildDiedError, Limits
@@ -227,7 +228,9 @@ def _left_out(collection: Collection) -> tuple[str, ...]:
 
 def _facts(found: Found) -> Iterator[str]:
     """Yield what was found, a line each."""
-    normal = f"{found.mammograms} mammograms ({found.normal} normal) of {found.patients} patients"
+    normal = (
+        f"{counted(found.mammograms, 'mammograms')} ({found.normal} normal) of {counted(found.patients, 'patients')}"
+    )
     yield f"{found.source}: {found.name}, {normal}"
     kinds = ", ".join(f"{count} {kind}" for kind, count in found.abnormalities.items())
     crops = ", crops that were cut around one lesion each" if found.crops else ""
@@ -276,7 +279,9 @@ def _split_lines(found: Found) -> str:
     if found.split == "auto":
         return _line('split = "auto"', "the collection's own; a patient on two sides counts for the strictest")
     few = min(found.counts["test"].values())
-    advice = f"{few} patients in the smaller class" + (": folds in [grid] would test everybody" if few < 30 else "")
+    advice = f"{counted(few, 'patients')} in the smaller class" + (
+        ": folds in [grid] would test everybody" if few < 30 else ""
+    )
     return "\n".join(
         [
             _line('split = "patients"', "drawn by patient, from the seed"),

@@ -18,6 +18,7 @@ from mammofill.ground.artifact import (
     read_manifest,
     read_plan,
 )
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import MammofillError, SourceError
 from mammofill.ground.file_names import as_url
 from mammofill.ground.progress import in_words
@@ -50,7 +51,7 @@ def listing(folder: str | Path) -> str:
     if not entries:
         return f"{folder}: no artifact of mammofill lies here, nor in the folders below."
     finished = sum(entry.state.startswith("finished") for entry in entries)
-    lines = [f"{folder}: {len(entries)} artifacts, {finished} of them finished"]
+    lines = [f"{folder}: {counted(len(entries), 'artifacts')}, {finished} of them finished"]
     for entry in entries:
         place = "." if entry.place == folder else entry.place.relative_to(folder)
         lines += ["", f"{place}  {entry.kind}, {entry.state}"]

@@ -29,6 +29,7 @@ from mammofill.ground.artifact import (
     settings_of_plan,
     write_atomically,
 )
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import PlanChangedError
 from mammofill.ground.progress import Progress
 
@@ -90,12 +91,14 @@ def times_trained(arm: Arm, plan: Plan) -> str:
     """Say how often an arm is trained at each dose and share, and what it learns from that its settings do not say."""
     grid, repeats = plan.grid, plan.grid.fold_repeats
     if trained_here(arm, plan):
-        parts = [f"{grid.infillers * repeats} infillers with {grid.classifiers} classifiers each"]
+        parts = [
+            f"{counted(grid.infillers * repeats, 'infillers')} with {counted(grid.classifiers, 'classifiers')} each"
+        ]
     else:
-        parts = [f"{grid.replicates * repeats} classifiers"]
+        parts = [f"{counted(grid.replicates * repeats, 'classifiers')}"]
         parts += ["all of one infiller"] * arm.has_infiller
     few = min(grid.shares_of(arm)) < 1
-    parts += [f"on each of {grid.training_sets} training sets"] * bool(grid.training_sets and few)
+    parts += [f"on each of {counted(grid.training_sets, 'training sets')}"] * bool(grid.training_sets and few)
     parts += ["each from patients of its own"] * (grid.disjoint_shares and few)
     parts += ["with as many further patients"] * arm.more_patients
     start = plan.starts.get(arm.infiller or "")

@@ -11,6 +11,7 @@ from mammofill.experiment.grid import cells_of, pastes_own, trained_here
 from mammofill.experiment.places import tested_patches
 from mammofill.experiment.planned import content_of, design_of
 from mammofill.experiment.study import Study
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import SettingsError
 from mammofill.patches import PatchSet
 
@@ -35,7 +36,7 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
     settings = study.plan.settings["compare-arms"]
     (benign, malignant), source = _patients(study, counts, out)
     yield f"study      {study.name} ({study.path})"
-    yield f"test set   {benign} patients with benign and {malignant} with malignant lesions ({source})"
+    yield f"test set   {counted(benign, 'patients')} with benign and {malignant} with malignant lesions ({source})"
     yield f"primary    {content['primary_measure']}, {settings.confidence:.0%} confidence, {settings.power:.0%} power"
     yield f"margin     {'none stated' if settings.margin is None else f'{settings.margin:g}'}"
     yield "arms"

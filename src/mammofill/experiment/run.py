@@ -20,6 +20,7 @@ from mammofill.experiment.preflight import check_pairs, ready_study
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact
+from mammofill.ground.counting import counted
 from mammofill.ground.engines import work_through
 from mammofill.ground.errors import TrainingError
 from mammofill.ground.progress import KeptProgress, Progress, in_words, quiet
@@ -155,8 +156,7 @@ class _Clock:
             return ""
         unknown = len(self.left) - len(known)
         more = f", not counting {unknown} of stages that have not run yet" if unknown else ""
-        steps = "1 step" if len(known) == 1 else f"{len(known)} steps"
-        return f"about {in_words(sum(known) / self.workers)} left for {steps}{more}"
+        return f"about {in_words(sum(known) / self.workers)} left for {counted(len(known), 'steps')}{more}"
 
 
 def _one_by_one(
@@ -179,7 +179,7 @@ def _side_by_side(workers: int, engine: str) -> Any:
         logs = out / "logs"
         logs.mkdir(exist_ok=True)
         name = steps[0].stage.name
-        progress.say(f"{name}: {len(steps)} steps, {workers} at a time")
+        progress.say(f"{name}: {counted(len(steps), 'steps')}, {workers} at a time")
         began = time.monotonic()
         with progress.task(name, len(steps)) as task:
             run_one, jobs = partial(_run_alone, study, out), list(enumerate(steps))
@@ -194,7 +194,7 @@ def _side_by_side(workers: int, engine: str) -> Any:
                     )
                 took = (time.monotonic() - began) / number * workers
                 clock.end(step, took)
-                task.advance(1, clock.rest() or f"{len(clock.left)} steps of later stages left")
+                task.advance(1, clock.rest() or f"{counted(len(clock.left), 'steps')} of later stages left")
                 yield step, took
 
     return run

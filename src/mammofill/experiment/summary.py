@@ -8,6 +8,7 @@ from mammofill.comparison import Comparison
 from mammofill.evaluation import Evaluation
 from mammofill.experiment.grid import FOLDS
 from mammofill.experiment.run import StudyRun
+from mammofill.ground.counting import counted
 from mammofill.report import Report, format_table
 from mammofill.report.comparisons import lines_of_findings, lines_of_groups
 
@@ -32,7 +33,7 @@ def summary_of_run(run: StudyRun) -> str:
             *(_of_arms(compared[0]) if compared else _of_one_arm(evaluations)),
             "",
             f"Test set {first.test_set[:12]}: {counts['benign_patches']} benign and {counts['malignant_patches']} "
-            f"malignant patches of {counts['patients']} patients.",
+            f"malignant patches of {counted(counts['patients'], 'patients')}.",
             f"report: {run.last.folder / 'index.html'}",
         ]
     )

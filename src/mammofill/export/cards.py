@@ -15,6 +15,7 @@ import pandas as pd
 from mammofill.export.painted_how import is_learned, methods_of, painted_how
 from mammofill.export.settings import ExportInfillerSettings, ExportPatchesSettings
 from mammofill.ground.artifact import Artifact, Manifest, upstream
+from mammofill.ground.counting import counted
 from mammofill.infilling import Infiller
 from mammofill.patches import PatchSet
 
@@ -112,9 +113,10 @@ def dataset_card(patches: PatchSet, settings: ExportPatchesSettings) -> str:
     return f"""{front}
 # {settings.title}
 
-{len(table):,} patches of {patches.size_px} x {patches.size_px} px with one lesion each that was painted or pasted:
+{counted(len(table), "patches")} of {patches.size_px} x {patches.size_px} px with one lesion each that was painted or
+pasted:
 {", ".join(f"{int(count):,} {name}" for name, count in counts.items())}. {_whose(table, methods)}
-The tissue around them is of {table["patient_id"].nunique():,} real patients.
+The tissue around them is of {counted(table["patient_id"].nunique(), "real patients")}.
 
 - Made by: {_by(settings.creator, "")}
 - Licence: {settings.licence or TO_FILL}

@@ -96,7 +96,7 @@ class _LineTask:
         self.began = self.spoke = time.monotonic()
 
     def advance(self, steps: float = 1, note: str = "") -> None:
-        self.done += steps
+        self.done = min(self.done + steps, self.total)  # the last batch is whole, also where less of it was left
         self.note = note or self.note
         now = time.monotonic()
         if now - self.spoke >= self.progress.seconds_between:
@@ -187,7 +187,8 @@ class _BarTask:
     def advance(self, steps: float = 1, note: str = "") -> None:
         if note:
             self.bar.update(self.row, note=printable(note))
-        self.bar.advance(self.row, steps)
+        left = self.bar.tasks[0].remaining  # the last batch is whole, also where less of it was left
+        self.bar.advance(self.row, steps if left is None else min(steps, left))
 
 
 def in_words(seconds: float) -> str:

@@ -24,6 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammofill.ground.artifact import Artifact
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import DamagedError, MammofillError, SettingsError
 from mammofill.ground.imaging import feather, to_uint16, touches_border
 from mammofill.infilling.conditions import FACTS, encode
@@ -218,8 +219,10 @@ class Infiller(Artifact):
         pathologies = asked["pathology"]
         if not len(images) == len(masks) == len(pathologies) == len(seeds):
             raise MammofillError(
-                f"infill needs as many masks, pathologies and seeds as images, but got {len(images)} images, "
-                f"{len(masks)} masks, {len(pathologies)} pathologies and {len(seeds)} seeds."
+                f"infill needs as many masks, pathologies and seeds as images, but got "
+                f"{counted(len(images), 'images')}, "
+                f"{counted(len(masks), 'masks')}, {counted(len(pathologies), 'pathologies')} and "
+                f"{counted(len(seeds), 'seeds')}."
             )
         size = (self.size_px, self.size_px)
         for name, array in (("images", images), ("masks", masks)):

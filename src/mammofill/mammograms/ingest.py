@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mammofill.ground.artifact import Work, begin
+from mammofill.ground.counting import counted
 from mammofill.ground.engines import work_through
 from mammofill.ground.errors import TooFewError
 from mammofill.ground.file_names import refuse_source_url
@@ -95,7 +96,8 @@ def _ingest(
     with begin(out, kind=MammogramSet.kind, stage="ingest", settings=settings, seed=seed, inputs=inputs) as work:
         if work is not None:
             progress.say(
-                f"{len(collection.mammograms)} mammograms of {len(split.split_of)} patients; split: {split.kind}"
+                f"{counted(len(collection.mammograms), 'mammograms')} of "
+                f"{counted(len(split.split_of), 'patients')}; split: {split.kind}"
             )
             for decision in (*_of_table(collection), *split.decisions):
                 progress.say(f"{decision.found} {decision.done}")
@@ -404,7 +406,8 @@ def _write_tables(work: Work, place: Whereabouts, gathered: Prepared, progress: 
         table = table.sort_values(key, kind="stable", ignore_index=True)
         table.to_parquet(work.folder / f"{name}.parquet", index=False)
     progress.say(
-        f"{len(gathered.mammograms)} mammograms and {len(gathered.lesions)} lesions kept; excluded: {excluded}; "
+        f"{counted(len(gathered.mammograms), 'mammograms')} and {counted(len(gathered.lesions), 'lesions')} kept; "
+        f"excluded: {excluded}; "
         f"decided: {_counted(gathered.decisions)}"
     )
     for name in ("exclusions", "decisions"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import LeakError, SettingsError, TooFewError
 from mammofill.ground.seeding import stream
 from mammofill.mammograms.settings import IngestSettings
@@ -139,7 +140,7 @@ def _spread(places: int, count: int, random: np.random.Generator) -> list[int]:
 def _fold(strata: Mapping[str, Stratum], settings: IngestSettings, seed: int) -> dict[str, str]:
     if len(strata) < settings.folds:
         raise TooFewError(
-            f"IngestSettings.folds is {settings.folds}, but the collection has {len(strata)} patients. "
+            f"IngestSettings.folds is {settings.folds}, but the collection has {counted(len(strata), 'patients')}. "
             "Take fewer folds."
         )
     fold_of = draw_folds(strata, settings.folds, seed)

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammofill.ground.artifact import begin
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import TooFewError
 from mammofill.ground.imaging import Mask, touches_border
 from mammofill.ground.progress import Progress, quiet
@@ -99,7 +100,9 @@ def pair_patches(
             )
             kinds = ", ".join(f"{count} {kind}" for kind, count in table["kind"].value_counts().items())
             alone = unpaired["patch-unpaired"]
-            progress.say(f"{len(table)} pairs ({kinds}); {alone} places in patches stayed without a mask that fits")
+            progress.say(
+                f"{counted(len(table), 'pairs')} ({kinds}); {alone} places in patches stayed without a mask that fits"
+            )
             work.finish({"pairs": len(table), "re_infills": int((table["kind"] == RE_INFILL).sum()), "unpaired": alone})
     return Pairs.open(out)
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from mammofill.ground.artifact import Work, begin, fingerprint_file, read_manifest, write_atomically
+from mammofill.ground.counting import counted
 from mammofill.ground.engines import work_through
 from mammofill.ground.errors import DamagedError, LeakError, TooFewError
 from mammofill.ground.progress import Progress, quiet
@@ -67,7 +68,7 @@ def extract_patches(
         inputs={"mammograms": mammograms},
     ) as work:
         if work is not None:
-            progress.say(f"{len(table)} mammograms in shards of {settings.mammograms_per_shard}")
+            progress.say(f"{counted(len(table), 'mammograms')} in shards of {settings.mammograms_per_shard}")
             if whole:
                 progress.say(
                     f"Each picture is taken whole, as one patch of {settings.size_px} px: {len(mammograms.crops)} of "

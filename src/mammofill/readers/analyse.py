@@ -19,6 +19,7 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from mammofill.ground.artifact import write_atomically
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import ArtifactError, TooFewError
 from mammofill.readers.mrmc import Areas, Comparison, Estimate, areas_of, compare_modalities, mean_area
 from mammofill.readers.pairs import PairAnalysis, PairStudy, analyse_pairs
@@ -56,7 +57,7 @@ class ReaderAnalysis:
 
     def __str__(self) -> str:
         """Return the findings in words."""
-        lines = [f"{self.cases} cases, {len(self.readers)} readers who rated all of them"]
+        lines = [f"{counted(self.cases, 'cases')}, {counted(len(self.readers), 'readers')} who rated all of them"]
         if self.unfinished:
             lines.append(f"left out, since they have not rated all: {', '.join(map(str, self.unfinished))}")
         lines += ["", "synthetic against real (area under the ROC curve; 0.5: cannot be told apart)"]

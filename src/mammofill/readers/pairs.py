@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mammofill.ground.artifact import write_atomically
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import ArtifactError, SettingsError, TooFewError
 from mammofill.readers.mrmc import Areas, Estimate, mean_area
 from mammofill.readers.study import Case, ReaderStudy, stored_order, write_cases
@@ -172,7 +173,7 @@ class PairAnalysis:
 
     def __str__(self) -> str:
         """Return the findings in words."""
-        lines = [f"{self.pairs} pairs, {len(self.readers)} readers who judged all of them"]
+        lines = [f"{counted(self.pairs, 'pairs')}, {counted(len(self.readers), 'readers')} who judged all of them"]
         if self.unfinished:
             lines.append(f"left out, since they have not judged all: {', '.join(map(str, self.unfinished))}")
         lines += ["", "which of the two is real (share judged right; 0.5: cannot be told apart)"]

@@ -73,20 +73,25 @@ def read_comparison(comparison: Comparison, sources: Sequence[PatchSet]) -> Comp
         comparison: of arms.
         sources: patch sets in which its hardest patches may be found.
     """
-    sentences = comparison.table("sentences")
-    headings = _KINDS | {"comparison": _heading_of_planned(sentences)}
-    said = [(words, tuple(sentences[sentences["kind"] == kind]["text"])) for kind, words in headings.items()]
     return Compared(
         name=comparison.folder.name,
         external=comparison.external,
         folds=bool(comparison.facts.get("folds")),
         in_short=in_short(comparison),
-        said=tuple((words, texts) for words, texts in said if texts),
+        said=sentences_by_heading(comparison),
         hardest=hard_cases(at_plain_dose(comparison.table("hardest")), sources),
         sheets=(*_further_measures(comparison), _sheet_of_comparisons(comparison).trimmed),
         calibration=_sheet_of_calibration(comparison).trimmed,
         files=tuple(f"{name}.{ending}" for name in (*_WRITTEN, *_SHOWN) for ending in ("csv", "tex")),
     )
+
+
+def sentences_by_heading(comparison: Comparison) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return what the comparison allows to say, but for what was not compared: heading, sentences."""
+    sentences = comparison.table("sentences")
+    headings = _KINDS | {"comparison": heading_of_planned(sentences)}
+    said = [(words, tuple(sentences[sentences["kind"] == kind]["text"])) for kind, words in headings.items()]
+    return tuple((words, texts) for words, texts in said if texts)
 
 
 def _further_measures(comparison: Comparison) -> tuple[Sheet, ...]:
@@ -104,7 +109,7 @@ def _further_measures(comparison: Comparison) -> tuple[Sheet, ...]:
     return sheet.parted(sum(name not in measures for name in sheet.columns), _MOST_COLUMNS)
 
 
-def _heading_of_planned(sentences: pd.DataFrame) -> str:
+def heading_of_planned(sentences: pd.DataFrame) -> str:
     """Say of the comparisons whether they were planned, and tested: with one training each none is."""
     verdicts = sentences.loc[sentences["kind"] == "comparison", "verdict"]
     untested = verdicts.isin([NO_FINDING, CANNOT_TELL])
@@ -221,12 +226,12 @@ def told_differences(comparison: Comparison) -> pd.DataFrame:
     added = sentences[sentences["kind"] == "added"]
     asked_for = set(zip(added["arm"], added["against"], strict=True))
     primary = table[table["measure"] == primary_of(comparison)]
-    told = [row.tested or (_name_of(row, "arm", "dose"), _name_of(row, "against", "against_dose")) in asked_for
+    told = [row.tested or (name_of(row, "arm", "dose"), name_of(row, "against", "against_dose")) in asked_for
             for row in records(primary)]  # fmt: skip
     return primary[np.array(told, dtype=bool)]
 
 
-def _name_of(row: Any, arm: str, dose: str) -> str:
+def name_of(row: Any, arm: str, dose: str) -> str:
     """Return what a sentence calls one side of a difference."""
     at = float(getattr(row, dose))
     return Group(str(getattr(row, arm)), at if math.isfinite(at) else None, float(row.real_share)).name
@@ -397,9 +402,9 @@ def records(table: pd.DataFrame) -> Iterator[Any]:
 
 
 def group_in_words(row: Any) -> str:
-    """Return what a row's group is called: ``arm, dose 0.5, 50% of patients``."""
+    """Return what a row's group is called: ``arm, dose 0.5, 50 % of patients``."""
     dose = f", dose {row.dose:g}" if math.isfinite(row.dose) and row.dose > 0 else ""
-    share = f", {row.real_share:.0%} of patients" if row.real_share < 1 else ""
+    share = f", {100 * row.real_share:.3g} % of patients" if row.real_share < 1 else ""
     return f"{row.arm}{dose}{share}"
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import Artifact, taught_by
+from mammofill.ground.counting import counted
 from mammofill.patches import PatchSet
 from mammofill.report.lineage import Lineage
 from mammofill.report.sheet import Sheet
@@ -44,7 +45,7 @@ def _upstream_rows(lineage: Lineage) -> Iterator[tuple[str, ...]]:
         yield _patches_row(patches, lineage)
     for one in lineage.of_kind("pairs"):
         pairs = _read(one, "pairs")
-        counts = (_unique(pairs, "context_patient_id"), "", "", f"{cell(one.manifest.counts.get('pairs', 0))} pairs")
+        counts = (_unique(pairs, "context_patient_id"), "", "", counted(one.manifest.counts.get("pairs", 0), "pairs"))
         yield f"paired: {one.folder.name}", *counts, _by_reason(_read(one, "unpaired"))
     for one in lineage.of_kind("infiller"):
         counts = (
@@ -60,7 +61,7 @@ def _patches_row(patches: PatchSet, lineage: Lineage) -> tuple[str, ...]:
     table, dropped = patches.table, _by_reason(patches.dropped)
     patients, images, count = _unique(table, "patient_id"), _unique(table, "mammogram_id"), cell(len(table))
     if (table["origin"] == "synthetic").any():
-        return f"painted: {patches.folder.name}", patients, "", "", f"{count} fills", dropped
+        return f"painted: {patches.folder.name}", patients, "", "", counted(len(table), "fills"), dropped
     lost = len(_lesions_read(patches, lineage) - _lesions(table))
     windows = f"windows: {dropped}" if dropped != "nothing" else dropped
     told = f"lesions in no patch: {cell(lost)}; {windows}" if lost else windows
@@ -83,7 +84,7 @@ def _classifier_rows(arms: Mapping[str, Sequence[Evaluation]]) -> Iterator[tuple
     for arm, several in arms.items():
         facts = several[0].facts
         real, generated = facts.get("real_patches"), facts.get("synthetic_patches")
-        patches = "" if real is None else cell(real) + (f" + {cell(generated)} fills" if generated else "")
+        patches = "" if real is None else cell(real) + (f" + {counted(generated, 'fills')}" if generated else "")
         yield f"classifier trained: {arm}", _learned_from(several[0]), "", "", patches, ""
 
 
@@ -131,7 +132,7 @@ def _excluded(exclusions: pd.DataFrame) -> str:
     told = []
     for rule, rows in exclusions.groupby("rule", sort=True):
         patients = rows["patient_id"].nunique()
-        told.append(f"{_reason(rule)} {cell(len(rows))} (of {patients} {'patient' if patients == 1 else 'patients'})")
+        told.append(f"{_reason(rule)} {cell(len(rows))} (of {counted(patients, 'patients')})")
     return "; ".join(told)
 
 

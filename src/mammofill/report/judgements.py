@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from mammofill.ground.counting import counted
 from mammofill.judging import Judgement
 from mammofill.report.comparisons import records
 from mammofill.report.sheet import Figure, rows_in_words
@@ -71,8 +72,10 @@ def read_judgement(judgement: Judgement) -> Judged:
         name="/".join(judgement.folder.resolve().parts[-2:]),
         reading=tuple(_sentence(one["name"], one["method"], table) for one in facts["infillers"]),
         basis=(
-            f"{counts['pairs']} pairs of the {facts['split']} split, each filled benign and malignant, beside "
-            f"{counts['real_lesions']} real lesions; {counts['patients']} patients, none of whom an infiller or the "
+            f"{counted(counts['pairs'], 'pairs')} of the {facts['split']} split, each filled benign and "
+            f"malignant, beside "
+            f"{counted(counts['real_lesions'], 'real lesions')}; {counted(counts['patients'], 'patients')}, none "
+            f"of whom an infiller or the "
             f"classifier ({facts['classifier']['label']}) learned from. In brackets: {facts['confidence']:.0%} "
             "CI over patients."
         ),
@@ -94,7 +97,7 @@ def _contact_sheet(judgement: Judgement) -> Figure:
     )
     alt = (
         f"Contact sheet: cases in columns; in rows the context, the mask, the real lesion, then a benign and a "
-        f"malignant fill of each of {len(judgement.infillers)} infillers: {', '.join(judgement.infillers)}."
+        f"malignant fill of each of {counted(len(judgement.infillers), 'infillers')}: {', '.join(judgement.infillers)}."
     )
     return Figure("The same cases, filled", note, alt, judgement.contact_sheet.read_bytes(), "png")
 

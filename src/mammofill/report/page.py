@@ -16,6 +16,7 @@ from mammofill.comparison import Comparison
 from mammofill.evaluation import Evaluation
 from mammofill.evaluation.units import Units
 from mammofill.ground.artifact import Artifact
+from mammofill.ground.counting import counted
 from mammofill.judging import Judgement
 from mammofill.patches import PatchSet
 from mammofill.report.attention import Attention
@@ -109,6 +110,7 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
         seed: decides which examples are shown.
     """
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters["counted"] = counted
     environment.filters["data_uri"] = data_uri
     template = resources.files("mammofill.report").joinpath("template.html").read_text(encoding="utf-8")
     evaluations, lineage = study.shown, study.lineage

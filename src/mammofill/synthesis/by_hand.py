@@ -99,7 +99,7 @@ def refusal(mask: Mask, patch: Patch, infiller: Infiller) -> str | None:
         return "the mask is empty: there is nothing to paint. Draw one."
     if patch.mask.any() and touches_border(patch.mask):
         return "the patch has a lesion of its own that its border cuts, so that it cannot be painted over."
-    reason = check_placement(mask, patch.breast, settings, _hidden(patch, settings))
+    reason = check_placement(mask, patch.breast, settings, _hidden(patch.mask, settings))
     if reason is None:
         return None
     return _REASONS[reason].format(
@@ -107,7 +107,7 @@ def refusal(mask: Mask, patch: Patch, infiller: Infiller) -> str | None:
     )
 
 
-def over_own(patch: Patch, infiller: Infiller) -> tuple[Mask, float]:
+def over_own(own: Mask, infiller: Infiller) -> tuple[Mask, float]:
     """Return the least mask that paints over a patch's own lesion.
 
     That is the lesion's outline, where an infiller's hole reaches beyond it. Where the hole is the mask, as in the
@@ -115,24 +115,24 @@ def over_own(patch: Patch, infiller: Infiller) -> tuple[Mask, float]:
     lesion with its margin.
 
     Args:
-        patch: with a lesion of its own.
+        own: the lesion of a patch (H, W) bool.
         infiller: who is to paint over it.
 
     Returns:
         The mask (H, W) bool, and by how many pixels it is the outline grown; 0 for the outline itself.
     """
     settings = PairPatchesSettings(hole=infiller.hole)
-    hidden = _hidden(patch, settings)
-    if hidden is None or not (hidden & ~hole_of(patch.mask, infiller.hole)).any():
-        return np.asarray(patch.mask, np.bool_), 0.0
+    hidden = _hidden(own, settings)
+    if hidden is None or not (hidden & ~hole_of(own, infiller.hole)).any():
+        return np.asarray(own, np.bool_), 0.0
     return hidden, settings.own_margin_px
 
 
-def _hidden(patch: Patch, settings: PairPatchesSettings) -> Mask | None:
+def _hidden(own: Mask, settings: PairPatchesSettings) -> Mask | None:
     """Return what must lie in the hole: the patch's own lesion and its margin; None in normal tissue."""
-    if not patch.mask.any():
+    if not own.any():
         return None
-    return hole_of(patch.mask, HoleSettings("dilation", 0.0, settings.own_margin_px, settings.hole.rim_px))
+    return hole_of(own, HoleSettings("dilation", 0.0, settings.own_margin_px, settings.hole.rim_px))
 
 
 def patch_of(patches: PatchSet, row: int) -> Patch:

@@ -15,6 +15,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from numpy.typing import NDArray
 
+from mammofill.comparison import Comparison
 from mammofill.ground.errors import ArtifactError, BusyError, MammofillError, SettingsError, SourceError
 from mammofill.infilling import Infiller
 from mammofill.mammograms import MammogramSet
@@ -38,6 +39,7 @@ from mammofill.web.bodies import (
     RatingGiven,
     StudyAsked,
 )
+from mammofill.web.comparisons import shown_of
 from mammofill.web.folder_index import words_of
 from mammofill.web.pictures import SHEET_COLUMNS, THUMB_PX, TILE_PX, sheet, top_level, white_of
 from mammofill.web.studio import PAGE, STUDY, Studio
@@ -124,6 +126,10 @@ def _browse(app: FastAPI, studio: Studio) -> None:
             "verdicts": verdicts.get(manifest.fingerprint, []),
         }
 
+    @app.get("/api/comparisons/{name}")
+    def comparison(name: str) -> dict[str, Any]:
+        return shown_of(index.open(name, Comparison), studio.evaluations_of(name))
+
     @app.get("/api/patches/{name}/rows")
     def rows(
         name: str,
@@ -138,13 +144,15 @@ def _browse(app: FastAPI, studio: Studio) -> None:
     ) -> dict[str, Any]:
         patches = studio.patches(name)
         wanted = {"split": split, "pathology": pathology, "origin": origin, "patient_id": patient}
-        found = studio.chosen(patches, wanted)
+        found, left = studio.chosen(patches, wanted), 0
+        asked = len(found)
         if whole:
             painter = index.open(infiller, Infiller) if infiller else None
-            with index.lock:
-                found = studio.whole(patches, found, offset + count, painter)
+            found, left = studio.whole(patches, found, offset + count, painter)
         return {
             "all": len(found),
+            "looked_at": asked - left,
+            "left": left,
             "size_px": patches.size_px,
             "thumb_px": THUMB_PX,
             "columns": SHEET_COLUMNS,
@@ -280,7 +288,7 @@ def _paint(app: FastAPI, studio: Studio) -> None:
     @app.post("/api/over-own")
     def over(asked: OwnAsked) -> dict[str, Any]:
         infiller = studio.index.open(asked.infiller, Infiller)
-        mask, grown_px = over_own(studio.patch(asked, infiller), infiller)
+        mask, grown_px = over_own(studio.patch(asked, infiller).mask, infiller)
         return {"mask": _encoded(mask), "grown_px": grown_px}
 
     @app.post("/api/paint")

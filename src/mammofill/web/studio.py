@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import MANIFEST_NAME, Manifest
 from mammofill.ground.errors import ArtifactError, MammofillError, SettingsError, SourceError
 from mammofill.ground.imaging import touches_border
@@ -44,6 +45,8 @@ from mammofill.web.windows import Windows
 
 PAGE = 120
 """Patches, or mammograms, that are asked for at once, at most."""
+_MOST_LOOKED_AT = 120
+"""Patches of which one request finds out whether they can be painted into."""
 _MOST_OUTLINES = 600
 """Masks that are looked at for outlines that can be lent."""
 _ALL_BREAST = 0.97
@@ -89,27 +92,50 @@ class Studio:
 
     def whole(
         self, patches: PatchSet, rows: NDArray[np.int64], least: int, infiller: Infiller | None = None
-    ) -> NDArray[np.int64]:
+    ) -> tuple[NDArray[np.int64], int]:
         """Return the first patches that can be painted into: all breast, or with a lesion that no border cuts.
+
+        Only so many are looked at in one request: who needs more asks again, and who has left asks no more.
 
         Args:
             patches: the set.
             rows: those that are asked for.
             least: so many are looked for; masks are decoded, once each, until they are found.
             infiller: who is to paint: what it would repaint over a lesion must lie in the patch, too.
+
+        Returns:
+            Those found so far, and how many were not looked at yet.
         """
         if infiller is not None and infiller.size_px != patches.size_px:
             infiller = None  # it paints into none of them, which is said when one is chosen
         key = patches.fingerprint, infiller.fingerprint if infiller else ""
         known = self._paintable.setdefault(key, np.full(len(patches.table), np.nan))
-        for start in range(0, len(rows), PAGE):
-            some = rows[start : start + PAGE]
-            new = some[np.isnan(known[some])]
-            known[new] = _can_be_painted_into(patches, new, infiller)
-            if np.nansum(known[rows[: start + PAGE]]) >= least:
-                break
-        found: NDArray[np.int64] = rows[known[rows] == 1]
-        return found
+        new = np.flatnonzero(np.isnan(known[rows]))
+        if len(new) and (known[rows[: new[0]]] == 1).sum() < least:
+            some = rows[new[:_MOST_LOOKED_AT]]
+            known[some] = self._can_be_painted_into(patches, some, infiller)
+            new = new[_MOST_LOOKED_AT:]
+        looked_at = rows[: new[0]] if len(new) else rows
+        found: NDArray[np.int64] = looked_at[known[looked_at] == 1]
+        return found, len(new)
+
+    def _can_be_painted_into(
+        self, patches: PatchSet, rows: NDArray[np.int64], infiller: Infiller | None
+    ) -> NDArray[np.bool_]:
+        """Say which of some patches can be painted into; others may read pixels while holes are computed."""
+        table = patches.table.iloc[rows]
+        tissue = table["breast_share"].to_numpy(dtype=float) >= _ALL_BREAST
+        normal = (table["pathology"] == "normal").to_numpy(dtype=bool)
+        with self.index.lock:
+            masks = patches.masks(rows)
+        over = np.array([not touches_border(mask) for mask in masks], np.bool_)
+        if infiller is not None:
+            lesions = np.flatnonzero(~normal & over)
+            with self.index.lock:
+                breasts = patches.breasts(rows[lesions])
+            for number, breast in zip(lesions, breasts, strict=True):
+                over[number] = _can_be_painted_over(masks[number], breast, infiller)
+        return np.where(normal, tissue, over)
 
     def outlines(self, patches: PatchSet, pathology: str, infiller: Infiller) -> list[int]:
         """Return training patches, one of each lesion, whose outline an infiller can repaint in the middle of a patch.
@@ -355,6 +381,17 @@ class Studio:
                     found.setdefault(str(one["fingerprint"]), []).append(said)
         return found
 
+    # ---- comparisons
+
+    def evaluations_of(self, comparison: str) -> dict[str, Evaluation]:
+        """Return the evaluations that a comparison was made from, by id: those that lie here unchanged."""
+        entries = {one["id"]: one for one in self.index.entries()}
+        if comparison not in entries:
+            raise SourceError("There is no such comparison here (any more). Load the page again.")
+        made_from = [one for one in entries[comparison]["inputs"] if one["role"] == "evaluations"]
+        here = [one["id"] for one in made_from if one["id"] and not one["note"] and entries[one["id"]]["usable"]]
+        return {name: self.index.open(name, Evaluation) for name in here}
+
     # ---- readers
 
     def studies(self) -> dict[str, ReaderStudy]:
@@ -396,23 +433,10 @@ class Studio:
         return self._readers[code]
 
 
-def _can_be_painted_into(patches: PatchSet, rows: NDArray[np.int64], infiller: Infiller | None) -> NDArray[np.bool_]:
-    table = patches.table.iloc[rows]
-    tissue = table["breast_share"].to_numpy(dtype=float) >= _ALL_BREAST
-    masks = patches.masks(rows)
-    normal = (table["pathology"] == "normal").to_numpy(dtype=bool)
-    over = np.array([not touches_border(mask) for mask in masks], np.bool_)
-    if infiller is not None:
-        lesions = np.flatnonzero(~normal & over)
-        for number, row in zip(lesions, rows[lesions], strict=True):
-            over[number] = _can_be_painted_over(patch_of(patches, int(row)), infiller)
-    return np.where(normal, tissue, over)
-
-
-def _can_be_painted_over(patch: Patch, infiller: Infiller) -> bool:
+def _can_be_painted_over(mask: NDArray[np.bool_], breast: NDArray[np.bool_], infiller: Infiller) -> bool:
     """Say whether the least that hides a patch's own lesion can be repainted; of a larger mask the same is asked."""
-    hole = hole_for(over_own(patch, infiller)[0], infiller)
-    return not touches_border(hole) and bool(patch.breast[hole].all())
+    hole = hole_for(over_own(mask, infiller)[0], infiller)
+    return not touches_border(hole) and bool(breast[hole].all())
 
 
 def _can_be_laid(mask: NDArray[np.bool_], infiller: Infiller) -> bool:

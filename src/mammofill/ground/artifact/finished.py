@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mammofill.ground.artifact.layout import MANIFEST_NAME
 from mammofill.ground.artifact.manifest import Manifest, check_files, read_manifest
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import WrongKindError
 from mammofill.ground.file_names import refuse_no_utf8
 
@@ -58,7 +59,9 @@ class Artifact:
 
     def headline(self) -> str:
         """Say in one line what it holds or found; each kind may say more than its counts."""
-        return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.manifest.counts.items() if count)
+        return ", ".join(
+            counted(count, name.replace("_", " ")) for name, count in self.manifest.counts.items() if count
+        )
 
     def strip(self) -> list[NDArray[Any]]:
         """Return a few pictures, each (H, W) uint16, uint8 or bool, that show what it holds; none by default."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from mammofill.ground.counting import counted
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME, save_weights
 from mammofill.ground.training.data_order import seeded_layers, whole_batches
@@ -209,7 +210,9 @@ class Training(InfillerTraining[Batch]):
         """Write the weights that are kept, and the history."""
         if self.stopping.weights is not None:
             self.kept.load_state_dict(self.stopping.weights)
-            progress.say(f"Kept the flow after {self.stopping.images_seen} images, the best by validation loss.")
+            progress.say(
+                f"Kept the flow after {counted(self.stopping.images_seen, 'images')}, the best by validation loss."
+            )
         save_weights(self.folder / WEIGHTS_NAME, self.kept)
         self.history.write(self.folder)
 

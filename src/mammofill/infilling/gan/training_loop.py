@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mammofill.ground.backbone import DISCRIMINATOR_NAME
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import TrainingError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME, save_weights
@@ -269,7 +270,7 @@ class Training(InfillerTraining[Batch]):
         if stopping.weights is not None:
             self.networks.kept.load_state_dict(stopping.weights)
             measure = self.settings.validation.measure
-            progress.say(f"Kept the generator after {stopping.images_seen} images, the best by {measure}.")
+            progress.say(f"Kept the generator after {counted(stopping.images_seen, 'images')}, the best by {measure}.")
         save_weights(folder / WEIGHTS_NAME, self.networks.kept)
         save_weights(folder / DISCRIMINATOR_NAME, self.networks.discriminator)
         self.history.write(folder)

@@ -49,6 +49,16 @@ export function choice(label, options, chosen, onchange) {
   return make("label", {}, label, select);
 }
 
+// A table in a box of its own, in which a wide one scrolls; by the keyboard, too.
+export function tableOf(caption, columns, rows) {
+  const aligned = columns.map((_, at) => rows.some((row) => typeof row[at] === "number") ? "number" : "");
+  const shown = (cell) => typeof cell === "number" ? words(cell) : cell;
+  return make("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": caption }, make("table", {},
+    make("caption", {}, caption),
+    make("thead", {}, make("tr", {}, ...columns.map((name, at) => make("th", { scope: "col", className: aligned[at] }, name)))),
+    make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((cell, at) => make("td", { className: aligned[at] }, shown(cell))))))));
+}
+
 // Words from the server, or from whoever named a folder, are the text of an error, and stay text.
 export function complain(error) {
   const place = document.getElementById("message");
@@ -73,6 +83,8 @@ export function byArrows(place, columns = () => 1) {
 }
 
 export const words = (number) => (typeof number === "number" ? number.toLocaleString("en") : String(number));
+
+export const counted = (number, one, several = `${one}s`) => `${words(number)} ${number === 1 ? one : several}`;
 
 export const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 

@@ -1,4 +1,5 @@
-import { ask, askJson, choice, make, words } from "./ask.js";
+import { ask, askJson, choice, counted, make, words } from "./ask.js";
+import { comparison } from "./comparison.js";
 import { gallery } from "./gallery.js";
 import { mammograms } from "./mammograms.js";
 
@@ -13,7 +14,7 @@ export async function browse(place, all, [id, ...rest]) {
   const head = make("div", {},
     make("p", {}, make("a", { href: "#browse" }, "← all artifacts")),
     make("h2", {}, artifact.place, ...kindOf(artifact)),
-    make("p", {}, artifact.headline));
+    artifact.kind === "comparison" ? null : make("p", {}, artifact.headline)); // which its own page says in full
   const body = make("div");
   place.replaceChildren(head, body);
   if (artifact.kind === "patches") return gallery(body, artifact, all, rest);
@@ -35,7 +36,7 @@ function list(place, all) {
   const heading = make("h2", { role: "status" }), findings = make("div", { className: "artifacts" }), cards = make("div", { className: "artifacts" });
   const show = () => {
     const shown = all.artifacts.filter((one) => (!wanted.kind || one.kind === wanted.kind) && one.place.toLowerCase().includes(wanted.name));
-    heading.textContent = shown.length === all.artifacts.length ? counted(shown.length) : `${words(shown.length)} of ${counted(all.artifacts.length)}`;
+    heading.textContent = shown.length === all.artifacts.length ? counted(shown.length, "artifact") : `${words(shown.length)} of ${counted(all.artifacts.length, "artifact")}`;
     const found = (one) => one.usable && FINDINGS.includes(one.kind);
     findings.replaceChildren(...shown.filter(found).map((one) => card(one, all)));
     cards.replaceChildren(...shown.filter((one) => !found(one)).map((one) => card(one, all)));
@@ -47,8 +48,6 @@ function list(place, all) {
     findings, cards);
   show();
 }
-
-const counted = (number) => number === 1 ? "1 artifact" : `${words(number)} artifacts`;
 
 function card(one, all) {
   const name = one.usable ? make("a", { href: `#browse/${one.id}` }, one.place) : one.place;
@@ -82,7 +81,8 @@ async function about(place, artifact, all) {
   const facts = await askJson(`/api/artifacts/${artifact.id}`);
   const tables = await Promise.all(artifact.tables.map(async (file) => [file, await (await ask(`/artifact/${artifact.id}/${file}`)).text()]));
   const counts = { ...facts.counts, seed: facts.seed, "version of mammofill": facts.package_version, fingerprint: facts.fingerprint.slice(0, 16) };
-  place.replaceChildren(
+  const compared = artifact.kind === "comparison" ? await comparison(artifact, all) : "";
+  place.replaceChildren(compared,
     make("p", { className: "faint" }, ...pages(artifact), ...(artifact.inputs.length > MOST_SHOWN ? [] : lineage(artifact, all))),
     artifact.inputs.length > MOST_SHOWN ? make("details", {}, make("summary", {}, `made from ${words(artifact.inputs.length)} artifacts`), make("p", { className: "faint" }, ...lineage(artifact, all))) : "",
     ...facts.verdicts.map((one) => make("p", {}, "Judged in ", make("a", { href: `#browse/${one.id}` }, one.place), `: ${verdictWords(one.verdict)}.`)),
@@ -94,7 +94,7 @@ async function about(place, artifact, all) {
     make("dl", {}, ...Object.entries(counts).flatMap(([name, value]) =>
       [make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, words(value))]),
     ...Object.entries(facts.patients_learned_from).flatMap(([way, count]) =>
-      [make("dt", {}, `learned from, by ${way}`), make("dd", {}, count === 1 ? "1 patient" : `${words(count)} patients`)])),
+      [make("dt", {}, `learned from, by ${way}`), make("dd", {}, counted(count, "patient"))])),
     make("h3", {}, "Settings"),
     make("pre", { tabIndex: 0, "aria-label": "settings" }, JSON.stringify(facts.settings, null, 2)));
 }

@@ -1,9 +1,10 @@
 // Patches as a gallery. Only the sheets that are in sight are asked for, however many patches there are.
 
-import { ask, askJson, byArrows, bytes, choice, complain, make, words } from "./ask.js";
+import { ask, askJson, byArrows, bytes, choice, complain, counted, make, tableOf, words } from "./ask.js";
 import { draw, edges, sixteen, tails } from "./pixels.js";
 
 const AT_ONCE = 60;
+const DETAIL_PX = 256; // at least, with the gap, for the patch that is shown beside
 const ABREAST = [10, 6, 5, 4, 3, 2]; // sheets are whole lines of so many patches
 
 export async function gallery(place, artifact, all) {
@@ -24,9 +25,9 @@ export async function gallery(place, artifact, all) {
       count),
     make("div", { className: "shelf" }, frame, detail),
     dropped.length ? make("details", {}, make("summary", {}, "left out, and why"),
-      make("table", {}, make("tr", {}, ...["reason", "split", "windows"].map((one) => make("th", { scope: "col" }, one))),
-        ...dropped.map((one) => make("tr", {}, make("td", {}, one.reason), make("td", {}, one.split ?? ""), make("td", { className: "number" }, words(one.count)))))) : "");
-  const room = (thumb) => ABREAST.find((one) => one * thumb <= place.clientWidth - 20) ?? 2;
+      tableOf("Windows left out", ["reason", "split", "windows"], dropped.map((one) => [one.reason, one.split ?? "", one.count]))) : "");
+  const beside = () => getComputedStyle(frame.parentElement).gridTemplateColumns.includes(" ") ? DETAIL_PX : 0;
+  const room = (thumb) => ABREAST.find((one) => one * thumb <= place.clientWidth - beside() - 20) ?? 2;
   const turned = () => { if (thumb && room(thumb) !== columns) load(); };
   addEventListener("resize", turned);
   let turn = 0, columns = 10, thumb = 0;
@@ -38,7 +39,7 @@ export async function gallery(place, artifact, all) {
     try {
       const first = await page(0, mine);
       if (mine !== turn) return;
-      count.textContent = first.all === 1 ? "1 patch" : `${words(first.all)} patches`;
+      count.textContent = counted(first.all, "patch", "patches");
       thumb = first.thumb_px;
       columns = room(thumb);
       const height = AT_ONCE / columns * first.thumb_px;

@@ -1,4 +1,4 @@
-import { askJson, choice, complain, make, still, words } from "./ask.js";
+import { askJson, choice, complain, counted, make, still, words } from "./ask.js";
 
 const ABORTED = "Image load aborted."; // as the viewer says when it turns to another mammogram
 
@@ -47,7 +47,7 @@ export async function mammograms(place, artifact, all) {
 
   async function load() {
     const found = await askJson(`/api/mammograms/${artifact.id}/rows?${new URLSearchParams({ ...wanted, offset, count: 120 })}`);
-    count.textContent = found.all === 1 ? "1 mammogram" : `${words(found.all)} mammograms`;
+    count.textContent = counted(found.all, "mammogram");
     const items = found.rows.map((one) => make("li", {}, make("button", { "data-number": one.number, onclick: () => open(one, false) },
       called(one),
       make("span", { className: "kind" }, one.lesions.join(", ") || "no lesion"))));

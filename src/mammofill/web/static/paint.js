@@ -117,16 +117,24 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     await choosePatch(row ?? found.rows[0].row);
   }
 
-  // Patches to paint into: of those with lesions, the ones that the infiller could paint over.
+  // Patches to paint into: of those with lesions, the ones that the infiller could paint over. The studio looks at some
+  // at a time, so that it looks no further once somebody has gone on.
   async function layStrip(mine) {
     const id = state.set, { infiller } = state, wanted = { pathology: state.tissue, origin: "real", split: "train", whole: true, infiller, count: THUMBS };
-    const found = await askJson(`/api/patches/${id}/rows?${new URLSearchParams(wanted)}`);
+    const address = `/api/patches/${id}/rows?${new URLSearchParams(wanted)}`, shown = () => mine === turn && infiller === state.infiller;
+    let found = await askJson(address);
+    while (found.left && found.rows.length < THUMBS && shown()) {
+      const looked = `${words(found.looked_at)} of ${words(found.looked_at + found.left)}`;
+      strip.replaceChildren(make("p", { className: "faint", role: "status" }, `Looking for patches that can be painted into: ${looked} …`));
+      found = await askJson(address);
+    }
+    if (!shown()) return found;
     const image = new Image();
     if (found.rows.length) {
       image.src = `/api/patches/${id}/sheet?rows=${found.rows.map((one) => one.row).join(",")}`;
       await image.decode();
     }
-    if (mine === turn && infiller === state.infiller) strip.replaceChildren(...found.rows.map((one, number) => {
+    if (shown()) strip.replaceChildren(...found.rows.map((one, number) => {
       const thumb = make("canvas", { width: found.thumb_px, height: found.thumb_px });
       thumb.getContext("2d").drawImage(image, -(number % found.columns) * found.thumb_px, -Math.floor(number / found.columns) * found.thumb_px);
       return make("button", { "data-row": one.row, tabIndex: number ? -1 : 0, title: one.patch_id ?? "", "aria-label": `${one.pathology} patch of ${one.patient_id}`,

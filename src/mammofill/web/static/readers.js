@@ -1,4 +1,4 @@
-import { askJson, choice, complain, make, send, words } from "./ask.js";
+import { askJson, choice, complain, counted, make, send, tableOf } from "./ask.js";
 
 const PAINTED = ["synthesize", "paint-by-hand", "select-synthetic"]; // stages
 
@@ -53,13 +53,10 @@ function card(one) {
   const done = one.readers.filter((reader) => reader.rated === one.cases).length;
   const analysis = make("div");
   return make("article", { className: "card" },
-    make("b", {}, one.name), make("span", { className: "kind" }, one.kind === "pairs" ? `${words(one.cases)} pairs: which of the two is real` : `${words(one.cases)} cases`),
-    make("div", { className: "wide" }, make("table", {},
-      make("tr", {}, ...["reader", "done", "address"].map((name) => make("th", { scope: "col" }, name))),
-      ...one.readers.map((reader, place) => make("tr", {},
-        make("td", {}, `reader ${place + 1}`), make("td", {}, `${reader.rated} of ${one.cases}`),
-        make("td", {}, make("code", {}, `${location.origin}/read?code=${reader.code}`)))))),
-    make("p", { className: "faint" }, done ? `Done: ${done} of ${one.readers.length} readers. ` : "Once a reader is done, the analysis can be shown. ",
+    make("b", {}, one.name), make("span", { className: "kind" }, one.kind === "pairs" ? `${counted(one.cases, "pair")}: which of the two is real` : counted(one.cases, "case")),
+    tableOf("Readers", ["reader", "done", "address"], one.readers.map((reader, place) =>
+      [`reader ${place + 1}`, `${reader.rated} of ${one.cases}`, make("code", {}, `${location.origin}/read?code=${reader.code}`)])),
+    make("p", { className: "faint" }, done ? `Done: ${done} of ${counted(one.readers.length, "reader")}. ` : "Once a reader is done, the analysis can be shown. ",
       done ? make("button", { onclick: () => analyse(one, analysis) }, "Show the analysis") : "",
       done && done < one.readers.length ? " Who looks before all are done must not decide by it how many more are to read." : "",
       " With files for other programs: ", make("code", {}, `mammofill analyse-readers ${one.place} --out analysis`)),

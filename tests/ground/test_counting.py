@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from mammofill.ground.counting import counted
+
+
+@pytest.mark.parametrize(
+    ("count", "names", "said"),
+    [
+        (0, "patches", "0 patches"),
+        (1, "mammograms", "1 mammogram"),
+        (1, "patches", "1 patch"),
+        (1, "masses", "1 mass"),
+        (1, "cases", "1 case"),
+        (1, "studies", "1 study"),
+        (1, "series", "1 series"),
+        (1, "training sets", "1 training set"),
+        (1, "windows dropped", "1 window dropped"),
+        (1, "fills of used pairs", "1 fill of used pairs"),
+        (1, "missing upstream", "1 missing upstream"),
+        (10145, "pairs", "10,145 pairs"),
+    ],
+)
+def test_one_of_what_was_counted_is_said_in_the_singular(count: int, names: str, said: str) -> None:
+    assert counted(count, names) == said
