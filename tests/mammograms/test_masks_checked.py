@@ -175,6 +175,8 @@ def test_two_lesions_in_one_mask_are_two_lesions_each_with_its_patches(tmp_path:
     assert found.lesions["lesion_id"].tolist() == ["a_1-1", "a_1-2", "b_1"]
     assert "mask-parted" in set(found.decisions["rule"])
     assert found.lesions["pathology"].tolist() == ["malignant", "malignant", "benign"]
+    assert [one["lesion_id"] for one in found.facts_of_lesions("a")] == found.lesions_of("a")["lesion_id"].tolist()
+    assert found.facts_of_lesions("nobody") == []
     patches = extract_patches(found, tmp_path / "patches", ExtractPatchesSettings(size_px=64, stride_px=16))
     of_lesions = patches.table[patches.table["mammogram_id"] == "a"]["lesion_ids"]
     assert {"a_1-1", "a_1-2"} <= set(of_lesions)
