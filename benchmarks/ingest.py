@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ from mammofill import dicom
 from mammofill.ground.artifact import begin
 from mammofill.ground.imaging import Mask, crop, decode_png, encode_png, resample, resample_mask_to_box
 from mammofill.ground.processes import one_thread
+from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.mammograms import IngestSettings, MammogramSet, Tissue, enlarge_tissue, ingest
 from mammofill.mammograms.reading import read_mask
 from mammofill.patches import ExtractPatchesSettings, PatchSet, extract_patches, write_index, write_shard
@@ -175,7 +176,7 @@ def floor_of_one(job: dict[str, Any]) -> None:
     """Do what cannot be left out: read and decode the same files, resample, encode exactly the kept patches.
 
     With our own functions for each: the same reader of images and of masks, the same resampling (of a mask only the box
-    that holds it), and the same PNG writer.
+    that holds it), and the same PNG writer; and memory that is freed is kept, as in our workers.
     """
     shape = job["shape"]
     image = resample(dicom.read_image(job["image"]), shape)
@@ -204,8 +205,10 @@ def floor(jobs: list[dict[str, Any]], workers: int) -> Spent:
     # Inherited by the forked workers, so that no picture is sent.
     _floor_jobs[:] = jobs
     meter = Meter()
+    # One share for each worker: to hand out film by film would cost it something that it need not do.
+    shares = [range(first, len(jobs), workers) for first in range(workers)]
     with ProcessPoolExecutor(workers, initializer=one_thread) as pool:
-        for _ in pool.map(_floor_number, range(len(jobs))):
+        for _ in pool.map(_floor_numbers, shares):
             pass
     return meter.read()
 
@@ -213,8 +216,10 @@ def floor(jobs: list[dict[str, Any]], workers: int) -> Spent:
 _floor_jobs: list[dict[str, Any]] = []
 
 
-def _floor_number(number: int) -> None:
-    floor_of_one(_floor_jobs[number])
+def _floor_numbers(numbers: Sequence[int]) -> None:
+    with freed_memory_kept("cpu"):
+        for number in numbers:
+            floor_of_one(_floor_jobs[number])
 
 
 # ---- what is measured ---------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -26,6 +27,7 @@ from mammofill.ground.artifact import (
     read_manifest,
     taught_by,
     upstream,
+    write_atomically,
 )
 from mammofill.ground.errors import (
     ArtifactError,
@@ -637,3 +639,13 @@ def test_a_setting_that_was_added_later_leaves_the_plan_as_it_was(tmp_path: Path
         begin(tmp_path / "loaf", kind="loaf", stage="bake", settings=After(steam=3), seed=0, inputs={}),
     ):
         pass
+
+
+@pytest.mark.parametrize("size", [0, 1, 2**18, 2**18 + 1, 10**6])
+def test_what_is_written_in_pieces_arrives_whole(tmp_path: Path, size: int) -> None:
+    content = np.random.default_rng(0).bytes(size)
+    for given in (content, memoryview(content)):
+        write_atomically(tmp_path / "file", given)
+        assert (tmp_path / "file").read_bytes() == content
+    write_atomically(tmp_path / "file", "\u00e4" * size)
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "\u00e4" * size

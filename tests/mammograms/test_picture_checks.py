@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pydicom
 import pytest
 from collections_on_disk import ellipse, film
 from PIL import Image
+from pydicom.uid import JPEG2000Lossless
 
 from mammofill import dicom
 from mammofill.audit import AuditSettings, audit
@@ -106,13 +108,17 @@ def test_a_copy_with_a_lesion_of_unknown_place_keeps_normal_patches_away(tmp_pat
     ]
 
 
-def test_two_files_of_one_patient_with_the_same_pixels_are_one_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("keep_images", [True, False])
+def test_two_files_of_one_patient_with_the_same_pixels_are_one_picture(tmp_path: Path, keep_images: bool) -> None:
     for name in ("a", "b"):
         dicom.write_image(tmp_path / f"{name}.dcm", film() >> 4, patient_id="P1", uid_names=(name,), bits=12)
+    compressed = pydicom.dcmread(tmp_path / "b.dcm")  # which is kept in any case
+    compressed.compress(JPEG2000Lossless)
+    compressed.save_as(tmp_path / "b.dcm")
     cv2.imwrite(str(tmp_path / "m.png"), LESION.astype(np.uint8) * 255)
     rows = ["image,mask,patient,pathology", "a.dcm,m.png,P1,malignant", "b.dcm,,P1,normal"]
     (tmp_path / "own.csv").write_text("\n".join(rows))
-    found = ingest(tmp_path, tmp_path / "out", TABLE)
+    found = ingest(tmp_path, tmp_path / "out", replace(TABLE, keep_images=keep_images))
     assert found.mammograms["all_lesions_located"].tolist() == [False, False]
     told = found.decisions[found.decisions["rule"] == "image-twice"]
     assert told["found"].tolist() == [

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
+from PIL import TiffImagePlugin  # noqa: F401  (registers TIFF; else Pillow loads all of its formats to find that one)
 from scipy.ndimage import distance_transform_edt
 
 try:
@@ -85,13 +86,33 @@ def resample_mask_to_box(mask: Mask, size: tuple[int, int]) -> tuple[Mask, tuple
         The mask inside its box, and the box (top, left, height, width) in the frame of `size`.
     """
     top, left, height, width = mask_box(mask)
-    if mask.shape == size:
-        return mask[top : top + height, left : left + width], (top, left, height, width)
-    if size[0] > mask.shape[0] or size[1] > mask.shape[1]:
-        return resample_mask_to_box(resample_mask(mask, size), size)
-    inside = mask[top : top + height, left : left + width].astype(np.float64)
-    first_row, shares = _area_means(inside, mask.shape[0], size[0], top)
-    first_column, shares = _area_means(shares.T, mask.shape[1], size[1], left)
+    inside = mask[top : top + height, left : left + width]
+    return resample_box_to_box(inside, (top, left), mask.shape, size)
+
+
+def resample_box_to_box(
+    inside: Mask, corner: tuple[int, int], shape: tuple[int, ...], size: tuple[int, int]
+) -> tuple[Mask, tuple[int, int, int, int]]:
+    """Do what `resample_mask_to_box` does where the box of the mask is known: to find it takes most of the time.
+
+    Args:
+        inside: (h, w) bool, the mask inside its box; each side of it has a pixel that is True.
+        corner: (row, column) at which the box begins.
+        shape: (H, W) of the whole mask.
+        size: (rows, columns) of the mammogram that the box lies in.
+
+    Returns:
+        As `resample_mask_to_box`.
+    """
+    height, width = inside.shape
+    if shape == size:
+        return inside, (*corner, height, width)
+    if size[0] > shape[0] or size[1] > shape[1]:
+        whole = np.zeros(shape, np.bool_)
+        whole[corner[0] : corner[0] + height, corner[1] : corner[1] + width] = inside
+        return resample_mask_to_box(resample_mask(whole, size), size)
+    first_row, shares = _area_means(inside.astype(np.float64), shape[0], size[0], corner[0])
+    first_column, shares = _area_means(shares.T, shape[1], size[1], corner[1])
     resized = min(_HALF, float(shares.max()) - _ROUNDING) <= shares.T
     inner = mask_box(resized)
     box = (first_row + inner[0], first_column + inner[1], inner[2], inner[3])
@@ -142,11 +163,12 @@ def crop(array: NDArray[np.generic], box: tuple[int, int, int, int], fill: float
 
 def mask_box(mask: Mask) -> tuple[int, int, int, int]:
     """Return the smallest box (top, left, height, width) that holds a mask; (0, 0, 0, 0) for an empty one."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    rows = np.flatnonzero(mask.any(axis=1))
     if not len(rows):
         return 0, 0, 0, 0
-    top, left = int(rows[0]), int(columns[0])
-    return top, left, int(rows[-1]) - top + 1, int(columns[-1]) - left + 1
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(mask[top:bottom].any(axis=0))
+    return top, int(columns[0]), bottom - top, int(columns[-1]) - int(columns[0]) + 1
 
 
 def touches_border(mask: Mask) -> bool:

@@ -257,9 +257,9 @@ def _leave_out_copies(gathered: Prepared) -> None:
 
 
 def _pictures(gathered: Prepared) -> dict[str, str]:
-    """Return what tells the picture of each mammogram from others: the hash of its pixels, or else of its file."""
-    files = {row["mammogram_id"]: str(row["source_sha256"]) for row in gathered.mammograms}
-    return files | {one.mammogram_id: one.sha256 for one in gathered.values if one.sha256}
+    """Return what tells the picture of each mammogram from others: the hash of its working image as a TIFF."""
+    kept = gathered.hashes
+    return {one.mammogram_id: one.unkept_sha256 or kept[f"images/{one.mammogram_id}.tiff"] for one in gathered.values}
 
 
 def _lesions_by_place(gathered: Prepared) -> dict[str, dict[Place, dict[str, Any]]]:

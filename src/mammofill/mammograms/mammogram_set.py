@@ -130,12 +130,22 @@ class MammogramSet(Artifact):
 
     @cached_property
     def _facts(self) -> dict[str, dict[str, Any]]:
-        records = self.mammograms.astype(object).where(self.mammograms.notna(), None).to_dict("records")
-        return {row["mammogram_id"]: {str(name): value for name, value in row.items()} for row in records}
+        return {row["mammogram_id"]: row for row in _records(self.mammograms)}
 
     def facts(self, mammogram_id: str) -> dict[str, Any]:
         """Return the row of `mammograms` of one mammogram; None where nothing is known."""
         return self._facts[mammogram_id]
+
+    @cached_property
+    def _facts_of_lesions(self) -> dict[str, list[dict[str, Any]]]:
+        facts: dict[str, list[dict[str, Any]]] = {}
+        for row in _records(self.lesions):
+            facts.setdefault(row["mammogram_id"], []).append(row)
+        return facts
+
+    def facts_of_lesions(self, mammogram_id: str) -> list[dict[str, Any]]:
+        """Return the rows of `lesions` that lie on one mammogram, each as `facts` returns one."""
+        return self._facts_of_lesions.get(mammogram_id, [])
 
     def _file(self, folder: str, name: str) -> Path:
         """Return a file of this set; one that a table names outside of it is refused."""
@@ -216,6 +226,12 @@ class MammogramSet(Artifact):
         none = np.empty(0, np.int64)
         rows: pd.DataFrame = self.lesions.iloc[self._lesion_rows.get(mammogram_id, none)]
         return rows
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as mappings, None for what is missing."""
+    records = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in records]
 
 
 def base_folder(source: Path) -> Path:

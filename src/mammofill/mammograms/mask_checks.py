@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.foreign_files import Remark
-from mammofill.ground.imaging import Mask, mask_box, resample_small
+from mammofill.ground.imaging import Mask, mask_box, resample_box_to_box, resample_small
 from mammofill.mammograms.tissue import Tissue, TissueMap
 
 LARGEST_SHARE = 0.6
@@ -70,8 +70,8 @@ class MaskProblem(ImageFileError):  # noqa: N818  (what is wrong with the data, 
 class CheckedMask:
     """A mask, mended where it had to be."""
 
-    parts: tuple[Mask, ...]
-    """(H, W) bool each: one lesion each, the upper ones first."""
+    parts: tuple[tuple[Mask, tuple[int, int]], ...]
+    """One lesion each, the upper ones first: (h, w) bool inside the box that holds it, and the box's (top, left)."""
     remarks: tuple[Remark, ...]
     left_out: tuple[MaskProblem, ...] = ()
     """Of parts that are no lesion, beside others that are."""
@@ -115,15 +115,15 @@ def check_mask(
         raise MaskProblem("mask-across", f"The mask of {name} marks the four corners of the picture, as a frame does.")
     if _marks_corners(mask):
         rest = np.asarray(~mask)
-        unlikely = None if in_crop else _why_implausible(rest, tissue)
+        unlikely = None if in_crop else _why_implausible(rest, mask_box(rest), tissue)
         if _marks_corners(rest) or unlikely or _share_on_breast(rest, tissue) < 0.5:
             raise MaskProblem("mask-too-large", f"The mask of {name} marks {mask.mean():.0%} of the picture.")
         found = f"The mask of {name} marks {mask.mean():.0%} of the picture, its corners too: it is inverted."
         remarks.append(Remark("mask-inverted", found, "Turned over."))
         mask = rest
-    if not in_crop and (problem := _why_implausible(mask, tissue)):
+    top, left, height, width = box = mask_box(mask)
+    if not in_crop and (problem := _why_implausible(mask, box, tissue)):
         raise MaskProblem(problem[0], f"The mask of {name} {problem[1]}.")
-    top, left, height, width = mask_box(mask)
     inner = np.pad(mask[top : top + height, left : left + width], 1)
     inner, outline = _filled(inner, name, is_calcification)
     inner, crumbs, small = _without_crumbs(inner, name, mask.size if in_crop else _LARGE_CRUMB * mask.size)
@@ -134,9 +134,9 @@ def check_mask(
         remarks.append(Remark("mask-parted", f"The mask of {name} has parts that lie far apart.", done))
     parts = []
     for group in groups:
-        part = np.zeros_like(mask)
-        part[top : top + height, left : left + width] = group[1:-1, 1:-1]
-        parts.append(part)
+        row, column, height, width = mask_box(group)
+        part = group[row : row + height, column : column + width]
+        parts.append((part, (top + row - 1, left + column - 1)))
     return CheckedMask(tuple(parts), tuple(remarks), (*small, *left_out))
 
 
@@ -144,19 +144,24 @@ def _marks_corners(mask: Mask) -> bool:
     return bool(mask[0, 0] and mask[0, -1] and mask[-1, 0] and mask[-1, -1])
 
 
-def _why_implausible(mask: Mask, tissue: TissueMap) -> tuple[str, str] | None:
-    """Return the rule that a mask breaks by its size or its place, and how; None if it is plausible."""
-    share = int(np.count_nonzero(mask)) / mask.size  # some twenty times as fast as the mean of a mask
+def _why_implausible(mask: Mask, box: tuple[int, int, int, int], tissue: TissueMap) -> tuple[str, str] | None:
+    """Return the rule that a mask, of which the box is known, breaks by its size or its place, and how; or None."""
+    top, left, height, width = box
+    inner = mask[top : top + height, left : left + width]
+    share = int(np.count_nonzero(inner)) / mask.size
     if share > LARGEST_SHARE:
         return "mask-too-large", f"marks {share:.0%} of the picture"
-    breast = tissue != Tissue.FILM
     if breast_is_known(tissue):
-        of_breast = float((resample_small(mask, (tissue.shape[0], tissue.shape[1])) & breast).sum() / breast.sum())
+        breast = tissue != Tissue.FILM
+        small, place = resample_box_to_box(inner, (top, left), mask.shape, (tissue.shape[0], tissue.shape[1]))
+        there = breast[place[0] : place[0] + place[2], place[1] : place[1] + place[3]]
+        of_breast = int(np.count_nonzero(small & there)) / int(np.count_nonzero(breast))
         if of_breast > LARGEST_SHARE_OF_BREAST:
             return "mask-too-large", f"marks {of_breast:.0%} of the breast"
-    for one, other, way in ((mask[0], mask[-1], "top to bottom"), (mask[:, 0], mask[:, -1], "left to right")):
-        if one.any() and other.any():
-            return "mask-across", f"reaches across the whole picture, {way}"
+    if height == mask.shape[0]:
+        return "mask-across", "reaches across the whole picture, top to bottom"
+    if width == mask.shape[1]:
+        return "mask-across", "reaches across the whole picture, left to right"
     return None
 
 
@@ -176,14 +181,14 @@ def _share_on_breast(mask: Mask, tissue: TissueMap) -> float:
 
 def _filled(mask: Mask, name: str, is_calcification: bool) -> tuple[Mask, list[Remark]]:
     """Fill a mask that is only an outline, also one with gaps; refuse one that is only lines."""
-    drawn = int(mask.sum())
+    drawn = int(np.count_nonzero(mask))
     filled = _with_outlines_filled(mask)
-    if not is_calcification and int(filled.sum()) < _OUTLINE * drawn and _is_of_lines(mask):
+    if not is_calcification and np.count_nonzero(filled) < _OUTLINE * drawn and _is_of_lines(mask):
         if (inside := _inside_of_gaps(mask)) is None:
             _refuse_lines(mask, name)
             return mask, []
         filled = inside
-    whole = int(filled.sum())
+    whole = int(np.count_nonzero(filled))
     if whole == drawn:
         return mask, []
     what = "is an outline of" if whole >= _OUTLINE * drawn else "has an outline among its"
@@ -194,6 +199,8 @@ def _filled(mask: Mask, name: str, is_calcification: bool) -> tuple[Mask, list[R
 def _with_outlines_filled(mask: Mask) -> Mask:
     """Return a mask in which each part that is an outline is filled; a hole that is small for its part stays."""
     solid = _inside_of(mask)
+    if np.array_equal(solid, mask):  # as of most lesions, which enclose nothing
+        return mask
     count, labels = cv2.connectedComponents(solid.astype(np.uint8), connectivity=8)
     drawn, enclosed = np.bincount(labels[mask], minlength=count), np.bincount(labels.ravel(), minlength=count)
     return np.asarray(mask | (solid & (enclosed >= _OUTLINE * drawn)[labels]))
@@ -239,6 +246,11 @@ def _inside_of(mask: Mask) -> Mask:
 
 def _is_of_lines(mask: Mask) -> bool:
     """Say whether a mask is one or more lines: nowhere wide for how long it is."""
+    side = 2 * int(_OUTLINE_PX) + 1
+    if cv2.erode(mask.astype(np.uint8), np.ones((side, side), np.uint8)).any():
+        return (
+            False  # a square of this side is wider than any line; most lesions hold one, and to see that takes little
+        )
     widest = float(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
     long = max(mask.shape[0] - 2, mask.shape[1] - 2)
     is_sparse = 4 * int(mask.sum()) < (mask.shape[0] - 2) * (mask.shape[1] - 2)

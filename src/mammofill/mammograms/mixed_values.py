@@ -35,8 +35,8 @@ class Values:
     """What stands for the patient's name in the header: see `names_in_headers`."""
     halved: bool = False
     """Whether it was decoded at half its resolution."""
-    sha256: str = ""
-    """Of the pixels of the working image, so that one picture in two files is known again; empty where nobody knows."""
+    unkept_sha256: str | None = None
+    """SHA-256 of the TIFF that the working image would make; None where that is kept, and its hash is noted anyway."""
     filled_bits: int = 0
     """Bits of which its greatest value nearly fills the range; 0 where it ends in its midst."""
     windowed: bool = False

@@ -22,6 +22,7 @@ from mammofill.ground.imaging import (
     encode_png,
     encode_tiff,
     resample,
+    resample_box_to_box,
     resample_mask_to_box,
 )
 from mammofill.mammograms.crops import crop_decision
@@ -180,8 +181,9 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         tissue = np.full_like(tissue, Tissue.BREAST)
     elif inverted := why_inverted(working, file, entry):
         rows.decisions.append(inverted)
-    if settings.keep_images or read.is_compressed:
-        made.files[f"images/{entry.mammogram_id}.tiff"] = encode_tiff(working)
+    tiff, kept = encode_tiff(working), settings.keep_images or read.is_compressed
+    if kept:
+        made.files[f"images/{entry.mammogram_id}.tiff"] = tiff
     made.files[f"tissue/{entry.mammogram_id}.png"] = encode_tissue(tissue)
     for lesion in entry.lesions:
         _read_lesion(source, entry, lesion, whole, shape, tissue, crop is not None, made)
@@ -193,8 +195,8 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         rows.decisions.extend(decision for decision in inverted_crops if decision)
     name, halved = hidden_name(read.patient_id), read.halved_from is not None
     told = (read.bits, read.used_bits, read.signed, read.intent)
-    of_pixels = hashlib.sha256(f"{shape}".encode() + working.tobytes()).hexdigest()
-    rows.values.append(Values(entry.mammogram_id, *told, name, halved, of_pixels, read.filled_bits, read.windowed))
+    unkept = None if kept else hashlib.sha256(tiff).hexdigest()
+    rows.values.append(Values(entry.mammogram_id, *told, name, halved, unkept, read.filled_bits, read.windowed))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,
@@ -411,7 +413,7 @@ def _find_masks(
         rows.exclusions.extend(
             Exclusion(lesion.lesion_id, patient_id, problem.rule, problem.found) for problem in checked.left_out
         )
-        return [resample_mask_to_box(part, shape) for part in checked.parts], found.file
+        return [resample_box_to_box(*part, found.mask.shape, shape) for part in checked.parts], found.file
     kind = type(lesion.place).__name__.lower()
     if why := why_not_drawn(lesion.place):
         raise MaskProblem("lesion-without-place", f"{lesion.source}: the {kind} of {lesion.lesion_id} {why}.")

@@ -84,21 +84,21 @@ def enlarge_tissue(tissue: TissueMap, shape: tuple[int, int]) -> TissueMap:
     if tissue.shape == shape:
         return tissue
     method = cv2.INTER_AREA if shape[0] <= tissue.shape[0] and shape[1] <= tissue.shape[1] else cv2.INTER_LINEAR
-    enlarged, share = (_class_share(tissue, least, shape, method) for least in (Tissue.BREAST, Tissue.PECTORAL))
-    for part in (enlarged, share):
-        cv2.threshold(part, 127, 1, cv2.THRESH_BINARY, dst=part)
-    enlarged += share
+    enlarged = _where_at_least(Tissue.BREAST, tissue, shape, method)
+    if (tissue == Tissue.PECTORAL).any():
+        enlarged += _where_at_least(Tissue.PECTORAL, tissue, shape, method)
     return enlarged
 
 
-def _class_share(tissue: TissueMap, least: Tissue, shape: tuple[int, int], method: int) -> NDArray[np.uint8]:
-    """Return how much of each pixel of an enlarged map has a value of at least `least`, in 0..255.
+def _where_at_least(least: Tissue, tissue: TissueMap, shape: tuple[int, int], method: int) -> NDArray[np.uint8]:
+    """Return 1 where most of a pixel of an enlarged map has a value of at least `least`, else 0.
 
     Blurred a little, a staircase of cells becomes a slope, whose middle is a smooth line.
     """
     share = np.where(tissue >= least, np.uint8(255), np.uint8(0))
     share = cv2.GaussianBlur(share, (0, 0), 1.2, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(cv2.resize(share, (shape[1], shape[0]), interpolation=method), np.uint8)
+    share = cv2.resize(share, (shape[1], shape[0]), interpolation=method)
+    return np.asarray(cv2.threshold(share, 127, 1, cv2.THRESH_BINARY, dst=share)[1], np.uint8)
 
 
 def find_breast(image: StoredImage) -> Mask:

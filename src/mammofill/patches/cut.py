@@ -104,7 +104,7 @@ def lesion_outlines(mammograms: MammogramSet, mammogram_id: str, shape: tuple[in
         DamagedError: a mask is empty, or does not lie inside the mammogram.
     """
     outlines = []
-    for row in mammograms.lesions_of(mammogram_id).to_dict("records"):
+    for row in mammograms.facts_of_lesions(mammogram_id):
         mask = mammograms.mask_in_box(row["lesion_id"])
         top, left, height, width = (int(row[name]) for name in ("top", "left", "height", "width"))
         inside = 0 <= top <= shape[0] - height and 0 <= left <= shape[1] - width

@@ -152,7 +152,7 @@ def _lesion_sums(
 
 
 def box_sums(mask: Mask, tops: NDArray[np.int64], lefts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Count the True pixels in square boxes, from one table of running sums.
+    """Count the True pixels in square boxes: by columns in each band of rows, and those by running sums.
 
     Args:
         mask: (H, W) bool.
@@ -163,12 +163,15 @@ def box_sums(mask: Mask, tops: NDArray[np.int64], lefts: NDArray[np.int64], size
     Returns:
         (len(tops), len(lefts)) int64.
     """
-    height, width = mask.shape
-    sums = cv2.integral(mask.view(np.uint8))  # (H + 1, W + 1) int32
-    top, bottom = np.clip(tops, 0, height)[:, None], np.clip(tops + size, 0, height)[:, None]
-    left, right = np.clip(lefts, 0, width)[None, :], np.clip(lefts + size, 0, width)[None, :]
-    counted = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
-    return np.asarray(counted, np.int64)
+    left, right = (np.clip(edges, 0, mask.shape[1]) for edges in (lefts, lefts + size))
+    counted = np.zeros((len(tops), len(lefts)), np.int64)
+    for number, top in enumerate(tops):
+        band = mask[max(0, top) : max(0, top + size)].view(np.uint8)
+        if band.size:
+            of_columns = cv2.reduce(band, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0]
+            sums = np.concatenate([[0], np.cumsum(of_columns)])
+            counted[number] = sums[right] - sums[left]
+    return counted
 
 
 def choose_normals(
@@ -194,6 +197,8 @@ def choose_normals(
     drawn = [normals[k] for k in random.permutation(len(normals))]
     apart: list[int] = []
     for number in drawn:
+        if len(apart) == most:
+            break
         window = windows[number]
         if all(_apart(window, windows[other], size_px) for other in apart):
             apart.append(number)

@@ -50,6 +50,11 @@ def is_payload(path: Path) -> bool:
     return path.parts[0] != SCRATCH_NAME and path.name not in not_payload
 
 
+_PIECE_BYTES = 2**18
+"""So much is written at a time: 9 MB in one call took 2 to 20 ms of a core (Linux 6.18, ext4, a virtual machine), and
+always 2 ms in calls of this size. Why is not known; elsewhere it may make no difference."""
+
+
 def write_atomically(path: Path, content: bytes | str | memoryview, durable: bool = True) -> None:
     """Write a file beside its place and move it there, so that a reader never sees half of it.
 
@@ -61,8 +66,10 @@ def write_atomically(path: Path, content: bytes | str | memoryview, durable: boo
     """
     # A name of its own for each process, in case that one which should be dead is still writing the same file.
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    whole = memoryview(content.encode() if isinstance(content, str) else content).cast("B")
     with beside.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        for start in range(0, len(whole), _PIECE_BYTES):
+            file.write(whole[start : start + _PIECE_BYTES])
         if durable:
             file.flush()
             os.fsync(file.fileno())
