@@ -341,6 +341,8 @@ _SAID_OF_EACH: tuple[tuple[str, str, Severity, str, str], ...] = (
      "A greater working height keeps more of them."),
     ("spacing-contradicts-header", "Mammograms whose header says another size of pixels", "moderate",
      "Sizes in millimetres may be wrong.", "Compare PixelSpacing in the header with the collection's number."),
+    ("masks-flipped", "Masks that seem to be upside down, mirrored, or turned by half", "serious",
+     "Lesions then lie on healthy tissue.", "Lay some masks over their mammograms."),
     ("masks-transposed", "Masks whose rows and columns seem exchanged", "serious",
      "Lesions then lie on healthy tissue.", "Lay some masks over their mammograms."),
     ("no-mammogram", "DICOM files of another kind of image", "serious",
@@ -443,6 +445,7 @@ OF_IMAGES = (
     *OF_FILES,
     *("unreadable", "picture-blank", "reader-died", "mask-unreadable", "mask-missing", "mask-empty", "mask-ambiguous"),
     *("mask-size", "mask-outside", "mask-outside-breast", "mask-resampled", "mask-placed-by-crop", "masks-identical"),
+    *("masks-flipped", "masks-transposed"),
 )
 """Rules that ingest looks for in every collection once it reads images. Others are those of single readers."""
 

@@ -348,17 +348,18 @@ _MAY_LEAK = ("image-of-two-patients", "header-names-one-patient")
 
 _KEPT_FOR = tuple(f"patient-kept-for-{split}" for split in _WITHOUT)
 _OF_TABLE = ("pathology-word", "column-called-otherwise")
-_TOLD_APART = (*_OF_TABLE, "lesion-without-pathology", *_KEPT_FOR, *_MAY_LEAK)
+_MISPLACED = ("masks-flipped", "masks-transposed")
+_TOLD_APART = (*_OF_TABLE, "lesion-without-pathology", *_KEPT_FOR, *_MAY_LEAK, *_MISPLACED)
 """Rules whose exclusions and decisions are said in words of their own."""
 
 
 def warnings_of(gathered: Prepared) -> list[str]:
-    """Say of each split and class whether it has nobody, or hardly anybody; and which words were not understood."""
+    """Say whether masks are misplaced; which splits and classes have hardly anybody; which words are not understood."""
     split_of = {row["mammogram_id"]: row["split"] for row in gathered.mammograms}
     patients: dict[tuple[str, str], set[str]] = {}
     for row in gathered.lesions:
         patients.setdefault((split_of[row["mammogram_id"]], row["pathology"]), set()).add(row["patient_id"])
-    found = []
+    found = [f"{one.found} {one.done}" for one in gathered.decisions if one.rule in _MISPLACED]
     for split, (nothing, little) in _WITHOUT.items():
         for pathology in ("benign", "malignant"):
             count = len(patients.get((split, pathology), ()))

@@ -36,7 +36,7 @@ from mammofill.mammograms.mask_checks import (
     breast_is_known,
     check_mask,
 )
-from mammofill.mammograms.mask_fits import MaskFit, fit_of, why_inverted_crop
+from mammofill.mammograms.mask_fits import MaskFit, fit_of, shrink, why_inverted_crop
 from mammofill.mammograms.mixed_values import Values
 from mammofill.mammograms.names_in_headers import hidden_name
 from mammofill.mammograms.picture_checks import why_blank, why_inverted, why_of_no_shape
@@ -187,10 +187,9 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         _read_lesion(source, entry, lesion, whole, shape, tissue, crop is not None, made)
     located = entry.all_lesions_located and not rows.exclusions
     located &= _is_each_lesion_once(entry, made)
-    if crop is not None or shape[0] == shape[1]:
-        rows.fits = _fits(working, made, crop is not None)
-        inverted_crops = (why_inverted_crop(fit, file, entry.patient_id) for fit in rows.fits)
-        rows.decisions.extend(decision for decision in inverted_crops if decision)
+    rows.fits = _fits(entry, working, made, crop is not None)
+    inverted_crops = (why_inverted_crop(fit, file, entry.patient_id) for fit in rows.fits)
+    rows.decisions.extend(decision for decision in inverted_crops if decision)
     name, halved = hidden_name(read.patient_id), read.halved_from is not None
     told = (read.bits, read.used_bits, read.signed, read.intent)
     of_pixels = hashlib.sha256(f"{shape}".encode() + working.tobytes()).hexdigest()
@@ -214,14 +213,16 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     })  # fmt: skip
 
 
-def _fits(picture: StoredImage, made: _Made, in_crop: bool) -> list[MaskFit]:
+def _fits(entry: MammogramEntry, picture: StoredImage, made: _Made, in_crop: bool) -> list[MaskFit]:
     """Say how the masks that were kept fit their picture."""
-    found = []
+    if not made.rows.lesions:
+        return []
+    found, small = [], shrink(picture)
     for row in made.rows.lesions:
         mask = np.zeros(picture.shape, np.bool_)
         inner = decode_png(made.files[f"masks/{row['lesion_id']}.png"]) > 0
         mask[row["top"] : row["top"] + row["height"], row["left"] : row["left"] + row["width"]] = inner
-        found.append(fit_of(row["mammogram_id"], picture, mask, in_crop))
+        found.append(fit_of(entry.mammogram_id, small, mask, in_crop, entry.laterality))
     return found
 
 
