@@ -160,6 +160,35 @@ def test_a_picture_whose_rows_and_columns_are_exchanged_or_that_has_hardly_a_row
     ]  # fmt: skip
 
 
+def test_a_picture_with_its_bytes_exchanged_is_left_out(tmp_path: Path) -> None:
+    smooth = cv2.GaussianBlur(film(), (0, 0), 2)
+    in_upper_byte = smooth >> 8 << 8
+    found = made(tmp_path, {"a": smooth, "bb": smooth.byteswap(), "ccc": in_upper_byte, "dddd": in_upper_byte >> 8})
+    assert found.mammograms["mammogram_id"].tolist() == ["a", "ccc", "dddd"]
+    assert found.exclusions[["what", "rule", "found"]].to_numpy().tolist() == [
+        ["bb", "bytes-exchanged", "bb.png is noise as it stands, and a picture with the two bytes of each value "
+         "exchanged: its byte order is wrong. Write it again: PGM and PNG have the high byte first."]
+    ]  # fmt: skip
+
+
+def test_a_mask_that_is_listed_as_an_image_is_left_out(tmp_path: Path) -> None:
+    marked = LESION.astype(np.uint8) * 255
+    cv2.imwrite(str(tmp_path / "soft.jpg"), cv2.GaussianBlur(marked, (5, 5), 0), [cv2.IMWRITE_JPEG_QUALITY, 70])
+    dark = np.where(film() > 12000, film() // 40, 0).astype(np.uint16)  # but for a label
+    dark[:20, -40:] = 65535
+    rows = "a.png,ma.png,1,benign", "ma.png,,2,normal", "soft.jpg,,3,normal", "dark.png,,4,normal"
+    found = made(tmp_path, {"a": film(), "dark": dark}, *rows)
+    assert found.mammograms["mammogram_id"].tolist() == ["a", "dark"]
+    assert found.exclusions[["what", "rule", "found"]].to_numpy().tolist() == [
+        [
+            name,
+            "picture-is-mask",
+            f"{file} is black and white, with no grays between, as a mask is: it is no mammogram.",
+        ]
+        for name, file in (("ma", "ma.png"), ("soft", "soft.jpg"))
+    ]
+
+
 def test_a_header_that_contradicts_its_table_or_is_of_no_mammogram_is_told(tmp_path: Path) -> None:
     for name, side, view in (("a", "L", "MLO"), ("b", "L", "CC")):
         dicom.write_image(

@@ -39,7 +39,7 @@ from mammofill.mammograms.mask_checks import (
 from mammofill.mammograms.mask_fits import MaskFit, fit_of, shrink, why_inverted_crop
 from mammofill.mammograms.mixed_values import Values
 from mammofill.mammograms.names_in_headers import hidden_name
-from mammofill.mammograms.picture_checks import why_blank, why_inverted, why_of_no_shape
+from mammofill.mammograms.picture_checks import why_blank, why_inverted, why_no_picture
 from mammofill.mammograms.reading import HalvedImage, read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
@@ -161,8 +161,8 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         return
     _check_shape(entry, image_path, whole.shape)
     file = relative_path(image_path, source)
-    if shapeless := why_of_no_shape(pixels, file, entry):
-        rows.exclusions.append(shapeless)
+    if unseen := why_no_picture(pixels, file, entry):
+        rows.exclusions.append(unseen)
         return
     rows.decisions.extend(remarked(remark, entry.mammogram_id, entry.patient_id) for remark in read.remarks)
     rows.decisions.extend(why_another(read, file, entry))
