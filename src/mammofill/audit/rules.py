@@ -347,6 +347,8 @@ _SAID_OF_EACH: tuple[tuple[str, str, Severity, str, str], ...] = (
      "Lesions then lie on healthy tissue.", "Lay some masks over their mammograms."),
     ("no-mammogram", "DICOM files of another kind of image", "serious",
      "Another kind of picture teaches a classifier to tell kinds of pictures apart.", _LOOK),
+    ("size-unusual", "Mammograms of a size that their collection does not have", "moderate",
+     "On a resized or padded copy the places of lesions mark healthy tissue.", "Compare the file with the original."),
     ("place-cut-off", "Places of lesions that lie mostly outside of the picture", "moderate",
      "The place may be of another picture, or of another size of it.", "Compare the place with the picture."),
     ("drawings-of-no-row", "Regions drawn on images of no row", "moderate",

@@ -130,6 +130,22 @@ def _unrest(picture: StoredImage) -> float:
     return float(np.abs(lower - upper).mean())
 
 
+def why_resized(shape: tuple[int, ...], file: str, entry: MammogramEntry) -> Decision | None:
+    """Return a decision about a mammogram with lesions that has no size of its collection (``size-unusual``).
+
+    Args:
+        shape: (rows, columns) of the file.
+        file: its name.
+        entry: the mammogram.
+    """
+    if not entry.lesions or not entry.usual_shapes or shape in entry.usual_shapes:
+        return None
+    usual = " or ".join(f"{rows}x{columns}" for rows, columns in entry.usual_shapes)
+    found = f"{file} has {shape[0]}x{shape[1]} pixels, but the collection's have {usual}."
+    done = "Kept: if it is a resized, cropped or padded copy, its outlines lie at the wrong place. Take the original."
+    return Decision(entry.mammogram_id, entry.patient_id, "size-unusual", found, done)
+
+
 def why_inverted(picture: StoredImage, file: str, entry: MammogramEntry) -> Decision | None:
     """Return a decision about a whole mammogram that may have black for white (``polarity-doubtful``).
 

@@ -39,7 +39,7 @@ from mammofill.mammograms.mask_checks import (
 from mammofill.mammograms.mask_fits import MaskFit, fit_of, shrink, why_inverted_crop
 from mammofill.mammograms.mixed_values import Values
 from mammofill.mammograms.names_in_headers import hidden_name
-from mammofill.mammograms.picture_checks import why_blank, why_inverted, why_no_picture
+from mammofill.mammograms.picture_checks import why_blank, why_inverted, why_no_picture, why_resized
 from mammofill.mammograms.reading import HalvedImage, read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
@@ -166,6 +166,8 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         return
     rows.decisions.extend(remarked(remark, entry.mammogram_id, entry.patient_id) for remark in read.remarks)
     rows.decisions.extend(why_another(read, file, entry))
+    if resized := why_resized(whole.shape, file, entry):
+        rows.decisions.append(resized)
     source_shape = (whole.shape[0], whole.shape[1])
     scale = min(1.0, settings.height_px / source_shape[0]) if settings.height_px else 1.0
     shape = (max(1, round(source_shape[0] * scale)), max(1, round(source_shape[1] * scale)))
