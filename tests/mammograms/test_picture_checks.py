@@ -213,6 +213,47 @@ def test_a_header_that_contradicts_its_table_or_is_of_no_mammogram_is_told(tmp_p
     assert found["no-mammogram"] == "b.dcm says that it is of the modality US; mammograms are MG."
 
 
+def test_a_header_of_more_than_a_plain_mammogram_is_told_and_one_for_quality_control_left_out(tmp_path: Path) -> None:
+    modifier, view = pydicom.Dataset(), pydicom.Dataset()
+    modifier.CodeValue, modifier.CodeMeaning = "399055006", "Spot compression"
+    view.ViewModifierCodeSequence = [modifier]
+    told = {
+        "EstimatedRadiographicMagnificationFactor": ("1.8", "view-magnified", "it is magnified 1.8 times"),
+        "ViewCodeSequence": (
+            [view],
+            "view-modified",
+            "its view is modified (ViewModifierCodeSequence, (0054,0222)): Spot",
+        ),
+        "BreastImplantPresent": ("YES", "implant-present", "it shows a breast implant"),
+        "BurnedInAnnotation": ("YES", "words-in-pixels", "it has words in its pixels"),
+        "ImageLaterality": ("B", "both-breasts", "it is of both breasts"),
+        "BodyPartExamined": ("CHEST", "other-body-part", "it is of the CHEST"),
+        "QualityControlImage": ("YES", "quality-control", "it is an image for quality control, of no patient"),
+    }
+    usual = {
+        "EstimatedRadiographicMagnificationFactor": "1.07", "BodyPartExamined": "BREAST", "QualityControlImage": "NO",
+        "BurnedInAnnotation": "NO", "BreastImplantPresent": "NO", "ImageType": ["DERIVED", "SECONDARY"],
+    }  # fmt: skip
+    rows = ["image,mask,patient,pathology"]
+    for number, (name, value) in enumerate([("", ""), *((name, value) for name, (value, *_) in told.items())]):
+        path = tmp_path / f"{number}.dcm"
+        dicom.write_image(path, film(number) >> 4, patient_id=str(number), uid_names=(str(number),), bits=12)
+        dataset = pydicom.dcmread(path)
+        for keyword, said in (usual | ({name: value} if name else {})).items():
+            setattr(dataset, keyword, said)
+        dataset.save_as(path)
+        rows.append(f"{number}.dcm,{'m.png' if number == 0 else ''},P{number},{'benign' if number == 0 else 'normal'}")
+    cv2.imwrite(str(tmp_path / "m.png"), LESION.astype(np.uint8) * 255)
+    (tmp_path / "own.csv").write_text("\n".join(rows))
+    found = ingest(tmp_path, tmp_path / "out", TABLE)
+    said = {row["what"]: row for table in (found.decisions, found.exclusions) for row in table.to_dict("records")}
+    for number, (_, rule, words) in enumerate(told.values(), start=1):
+        assert said[str(number)]["rule"] == rule
+        assert said[str(number)]["found"].startswith(f"{number}.dcm: {words}")
+    assert "0" not in said
+    assert found.exclusions["what"].tolist() == ["7"]
+
+
 def test_a_size_of_pixels_that_the_header_contradicts_is_told(tmp_path: Path) -> None:
     for number, spacing in enumerate(("0.2", "0.0705", "")):
         path = tmp_path / f"{number}.dcm"

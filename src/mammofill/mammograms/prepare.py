@@ -26,7 +26,7 @@ from mammofill.ground.imaging import (
 )
 from mammofill.mammograms.crops import crop_decision
 from mammofill.mammograms.draw_masks import draw_mask, share_in_picture, why_not_drawn
-from mammofill.mammograms.header_contradicts import why_another
+from mammofill.mammograms.header_contradicts import why_another, why_of_no_patient
 from mammofill.mammograms.lesion_masks import find_lesion_mask, remarked
 from mammofill.mammograms.mammogram_set import base_folder, encode_tissue
 from mammofill.mammograms.mask_checks import (
@@ -161,7 +161,7 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         return
     _check_shape(entry, image_path, whole.shape)
     file = relative_path(image_path, source)
-    if unseen := why_no_picture(pixels, file, entry):
+    if unseen := why_of_no_patient(read, entry) or why_no_picture(pixels, file, entry):
         rows.exclusions.append(unseen)
         return
     rows.decisions.extend(remarked(remark, entry.mammogram_id, entry.patient_id) for remark in read.remarks)
