@@ -347,6 +347,8 @@ _SAID_OF_EACH: tuple[tuple[str, str, Severity, str, str], ...] = (
      "Lesions then lie on healthy tissue.", "Lay some masks over their mammograms."),
     ("no-mammogram", "DICOM files of another kind of image", "serious",
      "Another kind of picture teaches a classifier to tell kinds of pictures apart.", _LOOK),
+    ("class-told-by-device", "Files that tell the class of their lesions", "serious",
+     "A classifier learns the device, and its results say nothing of lesions.", "Compare the files of both classes."),
     ("view-magnified", "Magnified views", "moderate", "Lesions in them are larger than in others, also in mm.",
      "Compare spacing_mm with ImagerPixelSpacing, divided by the factor."),
     ("view-modified", "Views with a modifier, such as spot compression", "moderate",
@@ -462,7 +464,7 @@ OF_IMAGES = (
     *OF_FILES,
     *("unreadable", "picture-blank", "reader-died", "mask-unreadable", "mask-missing", "mask-empty", "mask-ambiguous"),
     *("mask-size", "mask-outside", "mask-outside-breast", "mask-resampled", "mask-placed-by-crop", "masks-identical"),
-    *("masks-flipped", "masks-transposed"),
+    *("masks-flipped", "masks-transposed", "class-told-by-device"),
 )
 """Rules that ingest looks for in every collection once it reads images. Others are those of single readers."""
 

@@ -195,7 +195,8 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     name, halved = hidden_name(read.patient_id), read.halved_from is not None
     told = (read.bits, read.used_bits, read.signed, read.intent)
     of_pixels = hashlib.sha256(f"{shape}".encode() + working.tobytes()).hexdigest()
-    rows.values.append(Values(entry.mammogram_id, *told, name, halved, of_pixels, read.filled_bits, read.windowed))
+    seen = (of_pixels, read.filled_bits, read.windowed, int(working.min()))
+    rows.values.append(Values(entry.mammogram_id, *told, name, halved, *seen))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,
