@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mammofill.ground.imaging import StoredImage
+from mammofill.ground.imaging import FULL_RANGE, StoredImage
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, MammogramEntry
 
 _END = 0.1
@@ -89,10 +89,10 @@ def _roughness(picture: StoredImage) -> float:
 
 
 def _is_black_and_white(picture: StoredImage) -> bool:
-    """Say whether a picture has two values, but for what resampling and JPEG make of their edges."""
+    """Say whether a picture has two values, one of them black, but for what resampling and JPEG make of their edges."""
     counts = np.bincount(picture.ravel())
     levels = np.flatnonzero(counts)
-    if not 2 <= len(levels) <= _LEVELS_OF_JPEG:
+    if not 2 <= len(levels) <= _LEVELS_OF_JPEG or levels[0] > _END * FULL_RANGE:
         return False
     eighth = (levels[-1] - levels[0]) // 8
     gray = int(counts[levels[0] + eighth + 1 : levels[-1] - eighth].sum())
