@@ -643,6 +643,15 @@ def test_a_lesion_with_a_faint_label_is_not_taken_for_a_soft_edge(tmp_path: Path
         read_mask(tmp_path / "labels.png")
 
 
+def test_a_faint_label_that_touches_another_is_not_taken_for_a_soft_edge(tmp_path: Path) -> None:
+    labels = np.zeros((200, 200), np.uint8)
+    labels[40:100, 60:120], labels[100:122, 60:120] = 10, 1
+    Image.fromarray(labels).save(tmp_path / "labels.png")
+    found = "an area of the value 1, as a label has, lies at an edge of what has the value 10"
+    with pytest.raises(ImageFileError, match=found):
+        read_mask(tmp_path / "labels.png")
+
+
 def test_noise_that_jpeg_leaves_around_a_lesion_is_no_label(tmp_path: Path) -> None:
     Image.fromarray(np.pad(disc(soft=True), 100)).save(tmp_path / "m.jpg", quality=60)
     read = read_mask(tmp_path / "m.jpg")
