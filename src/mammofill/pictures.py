@@ -87,7 +87,7 @@ def read(path: Path, bits: int | None = None) -> ReadImage:
         ImageFileError: the file is missing, truncated, of another format, in colour, of fractions, or has several
             frames; or its values need more than `bits`, or are below 0.
     """
-    picture = _read(path, bits=bits)
+    picture = _read(path, told_bits=bits)
     values, bits, most = picture.values, picture.bits, 2**picture.bits - 1
     _check_range(path, values, bits)
     some = sampled(values)
@@ -149,7 +149,7 @@ class _Read:
     remarks: tuple[Remark, ...]
 
 
-def _read(path: Path, as_mask: bool = False, bits: int | None = None) -> _Read:
+def _read(path: Path, as_mask: bool = False, told_bits: int | None = None) -> _Read:
     with _picture(path) as picture:
         if picture.mode not in _BITS_OF_MODE and not (as_mask and picture.mode in _COLOURS):
             kind = "a picture of fractions" if picture.mode == "F" else "a colour picture"
@@ -163,12 +163,16 @@ def _read(path: Path, as_mask: bool = False, bits: int | None = None) -> _Read:
             )
         noise = _fill_last_row(picture)  # first of all: asked for its orientation, a PNG is decoded
         is_tiff = picture.format == "TIFF"
-        orientation, bits, inverted = _orientation(picture), bits or _bits(picture), _is_inverted(picture)
+        orientation, bits, inverted = _orientation(picture), told_bits or _bits(picture), _is_inverted(picture)
         _check_tiff(path, picture)
         _check_pgm(path, picture)
+        greatest = _greatest_of_pgm(picture) if bits < _bits(picture) else None
         signed, white_is_zero = _is_signed(picture), _says_white_is_zero(picture)
         picture.load()  # which turns a TIFF upright by itself: its size holds only afterwards
         gray, remarks = _gray(path, picture)
+    if greatest is not None:
+        full = FULL_RANGE if greatest > 255 else 255
+        gray = np.rint(gray * (greatest / full)).astype(gray.dtype)  # its own values, which need the bits of the table
     if noise is not None and np.array_equal(gray[-1:], noise):
         raise ImageFileError(
             f"{path} says {gray.shape[0]}x{gray.shape[1]} pixels, but its data ends before the last row. Fetch it "
@@ -314,6 +318,13 @@ def _check_pgm(path: Path, picture: PillowImage.Image) -> None:
             f"{path} says {picture.height}x{picture.width} pixels, which take {len(content)} bytes, but holds "
             f"{len(content) + surplus}: its width or height is wrong."
         )
+
+
+def _greatest_of_pgm(picture: PillowImage.Image) -> int | None:
+    """Return the greatest value that a PGM names, over which Pillow stretches its values; None where it does not."""
+    tiles: Any = getattr(picture, "tile", None)
+    is_stretched = picture.format == "PPM" and tiles and tiles[0][0] in ("ppm", "ppm_plain")
+    return int(tiles[0][3][1]) if is_stretched and picture.mode in ("L", "I") else None
 
 
 def _check_plain_pgm(path: Path, picture: PillowImage.Image, start: int) -> None:

@@ -208,7 +208,7 @@ def write_mini_mias(folder: Path, lines: list[str], names: list[str]) -> Path:
     (folder / "Info.txt").write_text("INFORMATION:\n\n" + "\n".join(lines) + "\n")
     for number, name in enumerate(names):
         picture = np.zeros((1024, 1024), np.uint8)
-        picture[:, :600] = 90
+        picture[:512, :600], picture[512:, :600] = 80, 100  # one shade alone would be a mask
         picture[-1, -1] = number  # no two are the same
         cv2.imwrite(str(folder / f"{name}.pgm"), picture)
     return folder

@@ -10,8 +10,9 @@ from published_layouts import write_inbreast
 
 from mammofill.dicom import write_image
 from mammofill.ground.errors import SourceError
-from mammofill.mammograms import IngestSettings
+from mammofill.mammograms import IngestSettings, ingest
 from mammofill.mammograms.draw_masks import draw_mask
+from mammofill.mammograms.picture_checks import why_resized
 from mammofill.mammograms.sources.annotations import Collection, Outline
 from mammofill.mammograms.sources.inbreast import PATHOLOGY_OF_BIRADS, read_inbreast, recognises
 
@@ -187,3 +188,19 @@ def test_two_files_of_outlines_of_one_image_that_differ_leave_out_its_lesions(tm
     assert rules(found) == {"1": "outlines-differ"}
     first, second = release / "AllXML" / "1.xml", older / "1.xml"
     assert found.exclusions[0].found == f"INbreast.csv row 2: {first} and {second} differ. Remove all but one."
+
+
+def test_an_image_of_a_size_that_the_release_does_not_have_is_told_where_it_has_outlines(tmp_path: Path) -> None:
+    rows = ["L;CC;1;2;5", "R;CC;2;2;1"]
+    source = write_inbreast(tmp_path / "a", rows, {"1": ANN, "2": BEA}, {"1": [MASS]})
+    found = ingest(source, tmp_path / "out", SETTINGS).decisions
+    told = found[found["rule"] == "size-unusual"]
+    assert told["what"].tolist() == ["1"]
+    assert (
+        told["found"]
+        .iloc[0]
+        .endswith("_MG_L_CC_ANON.dcm has 60x40 pixels, but the collection's have 4084x3328 or 3328x2560.")
+    )
+    assert told["done"].iloc[0].startswith("Kept: if it is a resized, cropped or padded copy, its outlines lie")
+    (entry, _) = read_inbreast(source, SETTINGS).mammograms
+    assert why_resized((3328, 2560), "1.dcm", entry) is None

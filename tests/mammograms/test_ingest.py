@@ -413,7 +413,7 @@ def test_a_table_says_what_is_wrong_with_it(tmp_path: Path) -> None:
 def test_mammograms_of_a_table_are_named_without_the_folders_they_share(tmp_path: Path) -> None:
     for folder in ("pictures/one", "pictures/two"):
         (tmp_path / folder).mkdir(parents=True)
-        cv2.imwrite(str(tmp_path / folder / "l cc.png"), np.eye(8, dtype=np.uint8))
+        cv2.imwrite(str(tmp_path / folder / "l cc.png"), np.arange(64, dtype=np.uint8).reshape(8, 8))
     rows: list[dict[str, object]] = [
         {"Image": f"pictures/{name}/l cc.png", "Mask": "", "Patient": name, "Pathology": "normal"}
         for name in ("one", "two")
@@ -433,7 +433,7 @@ def test_jpeg_masks_are_cut_at_half(tmp_path: Path) -> None:
 
 def test_faults_of_a_table_are_rows(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d"):
-        cv2.imwrite(str(tmp_path / f"{name}.png"), np.eye(8, dtype=np.uint8))
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.arange(64, dtype=np.uint8).reshape(8, 8))
     whole = (tmp_path / "d.png").read_bytes()
     (tmp_path / "d.png").write_bytes(whole[: len(whole) // 2])
     rows: list[dict[str, object]] = [

@@ -467,6 +467,18 @@ def test_white_is_zero_is_inverted_within_the_bits_that_a_table_gives(tmp_path: 
         pictures.read(path, 10)
 
 
+@pytest.mark.parametrize(("greatest", "bits"), [(4095, None), (4095, 12), (4095, 16), (65535, 12)])
+def test_a_pgm_is_as_bright_whether_a_table_tells_its_bits_or_not(
+    tmp_path: Path, greatest: int, bits: int | None
+) -> None:
+    (tmp_path / "a.pgm").write_bytes(b"P5\n64 64\n%d\n" % greatest + STORED.astype(">u2").tobytes())
+    assert np.array_equal(pictures.read(tmp_path / "a.pgm", bits).pixels, BASE)
+    (tmp_path / "b.pgm").write_text(f"P2\n64 64\n{greatest}\n" + " ".join(map(str, STORED.ravel())))
+    assert np.array_equal(pictures.read(tmp_path / "b.pgm", bits).pixels, BASE)
+    with pytest.raises(ImageFileError, match=r"a.pgm holds values up to 4095, more than the 11 bits"):
+        pictures.read(tmp_path / "a.pgm", 11)
+
+
 def test_a_pgm_of_several_pictures_is_refused(tmp_path: Path) -> None:
     for most, values in ((255, bytes(range(6))), (4095, bytes(range(12))), (65535, bytes(range(12)))):
         one = b"P5 3 2 %d\n" % most + values
@@ -640,6 +652,15 @@ def test_a_lesion_with_a_faint_label_is_not_taken_for_a_soft_edge(tmp_path: Path
     labels[40:60, 140:160] = low
     Image.fromarray(labels).save(tmp_path / "labels.png")
     with pytest.raises(ImageFileError, match=f"an area of the value {low}, as a label has, lies away from all edges"):
+        read_mask(tmp_path / "labels.png")
+
+
+def test_a_faint_label_that_touches_another_is_not_taken_for_a_soft_edge(tmp_path: Path) -> None:
+    labels = np.zeros((200, 200), np.uint8)
+    labels[40:100, 60:120], labels[100:122, 60:120] = 10, 1
+    Image.fromarray(labels).save(tmp_path / "labels.png")
+    found = "an area of the value 1, as a label has, lies at an edge of what has the value 10"
+    with pytest.raises(ImageFileError, match=found):
         read_mask(tmp_path / "labels.png")
 
 

@@ -166,6 +166,35 @@ def test_a_picture_whose_rows_and_columns_are_exchanged_or_that_has_hardly_a_row
     ]  # fmt: skip
 
 
+def test_a_picture_with_its_bytes_exchanged_is_left_out(tmp_path: Path) -> None:
+    smooth = cv2.GaussianBlur(film(), (0, 0), 2)
+    in_upper_byte = smooth >> 8 << 8
+    found = made(tmp_path, {"a": smooth, "bb": smooth.byteswap(), "ccc": in_upper_byte, "dddd": in_upper_byte >> 8})
+    assert found.mammograms["mammogram_id"].tolist() == ["a", "ccc", "dddd"]
+    assert found.exclusions[["what", "rule", "found"]].to_numpy().tolist() == [
+        ["bb", "bytes-exchanged", "bb.png is noise as it stands, and a picture with the two bytes of each value "
+         "exchanged: its byte order is wrong. Write it again: PGM and PNG have the high byte first."]
+    ]  # fmt: skip
+
+
+def test_a_mask_that_is_listed_as_an_image_is_left_out(tmp_path: Path) -> None:
+    marked = LESION.astype(np.uint8) * 255
+    cv2.imwrite(str(tmp_path / "soft.jpg"), cv2.GaussianBlur(marked, (5, 5), 0), [cv2.IMWRITE_JPEG_QUALITY, 70])
+    dark = np.where(film() > 12000, film() // 40, 0).astype(np.uint16)  # but for a label
+    dark[:20, -40:] = 65535
+    rows = "a.png,ma.png,1,benign", "ma.png,,2,normal", "soft.jpg,,3,normal", "dark.png,,4,normal"
+    found = made(tmp_path, {"a": film(), "dark": dark}, *rows)
+    assert found.mammograms["mammogram_id"].tolist() == ["a", "dark"]
+    assert found.exclusions[["what", "rule", "found"]].to_numpy().tolist() == [
+        [
+            name,
+            "picture-is-mask",
+            f"{file} is black and white, with no grays between, as a mask is: it is no mammogram.",
+        ]
+        for name, file in (("ma", "ma.png"), ("soft", "soft.jpg"))
+    ]
+
+
 def test_a_header_that_contradicts_its_table_or_is_of_no_mammogram_is_told(tmp_path: Path) -> None:
     for name, side, view in (("a", "L", "MLO"), ("b", "L", "CC")):
         dicom.write_image(
@@ -188,6 +217,47 @@ def test_a_header_that_contradicts_its_table_or_is_of_no_mammogram_is_told(tmp_p
         "The header of a.dcm says left, where the table says right and mlo, where the table says cc."
     )
     assert found["no-mammogram"] == "b.dcm says that it is of the modality US; mammograms are MG."
+
+
+def test_a_header_of_more_than_a_plain_mammogram_is_told_and_one_for_quality_control_left_out(tmp_path: Path) -> None:
+    modifier, view = pydicom.Dataset(), pydicom.Dataset()
+    modifier.CodeValue, modifier.CodeMeaning = "399055006", "Spot compression"
+    view.ViewModifierCodeSequence = [modifier]
+    told = {
+        "EstimatedRadiographicMagnificationFactor": ("1.8", "view-magnified", "it is magnified 1.8 times"),
+        "ViewCodeSequence": (
+            [view],
+            "view-modified",
+            "its view is modified (ViewModifierCodeSequence, (0054,0222)): Spot",
+        ),
+        "BreastImplantPresent": ("YES", "implant-present", "it shows a breast implant"),
+        "BurnedInAnnotation": ("YES", "words-in-pixels", "it has words in its pixels"),
+        "ImageLaterality": ("B", "both-breasts", "it is of both breasts"),
+        "BodyPartExamined": ("CHEST", "other-body-part", "it is of the CHEST"),
+        "QualityControlImage": ("YES", "quality-control", "it is an image for quality control, of no patient"),
+    }
+    usual = {
+        "EstimatedRadiographicMagnificationFactor": "1.07", "BodyPartExamined": "BREAST", "QualityControlImage": "NO",
+        "BurnedInAnnotation": "NO", "BreastImplantPresent": "NO", "ImageType": ["DERIVED", "SECONDARY"],
+    }  # fmt: skip
+    rows = ["image,mask,patient,pathology"]
+    for number, (name, value) in enumerate([("", ""), *((name, value) for name, (value, *_) in told.items())]):
+        path = tmp_path / f"{number}.dcm"
+        dicom.write_image(path, film(number) >> 4, patient_id=str(number), uid_names=(str(number),), bits=12)
+        dataset = pydicom.dcmread(path)
+        for keyword, said in (usual | ({name: value} if name else {})).items():
+            setattr(dataset, keyword, said)
+        dataset.save_as(path)
+        rows.append(f"{number}.dcm,{'m.png' if number == 0 else ''},P{number},{'benign' if number == 0 else 'normal'}")
+    cv2.imwrite(str(tmp_path / "m.png"), LESION.astype(np.uint8) * 255)
+    (tmp_path / "own.csv").write_text("\n".join(rows))
+    found = ingest(tmp_path, tmp_path / "out", TABLE)
+    said = {row["what"]: row for table in (found.decisions, found.exclusions) for row in table.to_dict("records")}
+    for number, (_, rule, words) in enumerate(told.values(), start=1):
+        assert said[str(number)]["rule"] == rule
+        assert said[str(number)]["found"].startswith(f"{number}.dcm: {words}")
+    assert "0" not in said
+    assert found.exclusions["what"].tolist() == ["7"]
 
 
 def test_a_size_of_pixels_that_the_header_contradicts_is_told(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from mammofill.audit.tables import table_findings
 from mammofill.ground.errors import SourceError, TooFewError
 from mammofill.ground.processes import Limits, in_processes
 from mammofill.ground.progress import Progress, quiet
+from mammofill.mammograms.device_tells_class import class_told
+from mammofill.mammograms.mask_fits import find_misfits
 from mammofill.mammograms.names_in_headers import one_person_in_headers, patients_contradicted
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Exclusion, MammogramEntry
@@ -156,6 +158,9 @@ def _with_images(
             )
         )
         decisions.extend(same_masks(mask for one in looked for mask in one.facts.masks))
+        decisions.extend(find_misfits([fit for one in looked for fit in one.facts.fits]))
+        if told := class_told([file for one in looked for file in one.facts.files]):
+            decisions.append(told)
         with progress.task("comparing pictures", 1) as task:
             copy_of = partial(read_small_copy, folder)
             of_images = image_findings(looked, listed_rows(collection), copy_of, spellings)

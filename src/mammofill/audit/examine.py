@@ -15,6 +15,8 @@ import numpy as np
 from mammofill.audit.likeness import SmallCopy, hash_picture, small_copy
 from mammofill.ground.foreign_files import ReadImage
 from mammofill.ground.imaging import Mask, decode_png, encode_png, mask_box
+from mammofill.mammograms.device_tells_class import FileFacts, file_facts
+from mammofill.mammograms.mask_fits import MaskFit
 from mammofill.mammograms.names_in_headers import hidden_name
 from mammofill.mammograms.prepare import prepare_alone
 from mammofill.mammograms.reading import read_image
@@ -76,6 +78,10 @@ class Facts:
     mask_files: tuple[MaskFile, ...] = ()
     masks: tuple[ReadFromFile, ...] = ()
     """What tells the masks of its lesions apart."""
+    fits: tuple[MaskFit, ...] = ()
+    """How the masks of its lesions fit it."""
+    files: tuple[FileFacts, ...] = ()
+    """What a device may be known by, of one with a lesion."""
 
 
 def examine(source: Path, folder: Path, settings: IngestSettings, entry: MammogramEntry) -> None:
@@ -97,7 +103,9 @@ def examine(source: Path, folder: Path, settings: IngestSettings, entry: Mammogr
         (folder / f"{entry.mammogram_id}.png").write_bytes(encode_png(small_copy(image)))
     mask_files = tuple(_mask_files(source, entry, made.lesions))
     masks = tuple(masks_from_files([entry], made.mammograms, made.lesions, made.hashes))
-    facts = Facts(tuple(made.exclusions), tuple(made.decisions), pixels, mask_files, masks)
+    files = file_facts(made.mammograms, made.lesions, {one.mammogram_id: one.darkest for one in made.values})
+    of_set = (mask_files, masks, tuple(made.fits), tuple(files))
+    facts = Facts(tuple(made.exclusions), tuple(made.decisions), pixels, *of_set)
     (folder / f"{entry.mammogram_id}.json").write_text(json.dumps(asdict(facts)), encoding="utf-8")
 
 
@@ -113,6 +121,8 @@ def read_facts(folder: Path, entry: MammogramEntry) -> Facts | None:
         Pixels(**found["pixels"]) if found["pixels"] else None,
         tuple(MaskFile(**(row | {"folders": tuple(row["folders"])})) for row in found["mask_files"]),
         tuple(ReadFromFile(**(row | {"pixels": tuple(row["pixels"])})) for row in found["masks"]),
+        tuple(MaskFit(**row) for row in found["fits"]),
+        tuple(FileFacts(**row) for row in found["files"]),
     )
 
 

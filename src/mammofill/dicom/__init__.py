@@ -7,8 +7,8 @@ displayed, bright = dense, over the full 16-bit range.
 This is where it is decided what stored values mean; docs/sources.md lists each attribute, the rule, and its source in
 the standard. What pixels do not need (patient, spacing, words) never refuses them: it is unknown, and remarked upon.
 
-`reading` opens files; `decode` gets the stored values out, `values` says what they mean, `header` and `elements` what
-else a header says; `writing` writes plain images.
+`reading` opens files; `decode` gets the stored values out, `values` says what they mean, `header`, `unusual` and
+`elements` what else a header says; `writing` writes plain images.
 """
 
 from mammofill.dicom.decode import HALVED_RULE
@@ -23,11 +23,13 @@ from mammofill.dicom.reading import (
     read_stored,
     read_values,
 )
+from mammofill.dicom.unusual import QUALITY_CONTROL_RULE
 from mammofill.dicom.values import SYNTHETIC_RULE, Window
 from mammofill.dicom.writing import write_image
 
 __all__ = [
     "HALVED_RULE",
+    "QUALITY_CONTROL_RULE",
     "SYNTHETIC_RULE",
     "DicomHeader",
     "ParsedFile",

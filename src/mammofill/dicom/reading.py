@@ -14,6 +14,7 @@ from mammofill.dicom.decode import half_resolution, stored_values
 from mammofill.dicom.elements import Notes, is_signed
 from mammofill.dicom.header import DicomHeader, FileStart, header_of, header_of_whole, read_start
 from mammofill.dicom.refusals import refusals
+from mammofill.dicom.unusual import note_unusual
 from mammofill.dicom.values import (
     Window,
     count_bits_in_use,
@@ -100,6 +101,7 @@ def read(path: str | Path, window: Window = "none", half_if_rows: int | None = N
         low, shown = what_values_show(stored, dataset, window, notes)
         note_doubts(dataset, notes)
         note_unused_sign(stored, dataset, notes)
+        note_unusual(dataset, notes)
         used_bits, filled_bits = count_bits_in_use(stored, low, shown, dataset, notes)
         header = header_of_whole(path, dataset)
         return ReadImage(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mammofill.dicom import QUALITY_CONTROL_RULE
 from mammofill.ground.foreign_files import ReadImage
-from mammofill.mammograms.sources.annotations import Decision, MammogramEntry
+from mammofill.mammograms.sources.annotations import Decision, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.sides_and_views import CONTRADICTS, DONE, contradicted, read_side, read_view
 
 _NO_X_RAYS_OF_BREASTS = frozenset({"US", "MR", "CT", "PT", "NM", "XA", "ES", "SM", "OP", "IVUS", "SEG", "RTDOSE"})
@@ -39,6 +40,17 @@ def why_another(read: ReadImage, file: str, entry: MammogramEntry) -> list[Decis
         done = "The collection counts. If the header is right, sizes in mm are wrong: correct the collection's number."
         found.append(_decision(entry, "spacing-contradicts-header", f"{story}{entry.spacing_mm:g} mm.", done))
     return found
+
+
+def why_of_no_patient(read: ReadImage, entry: MammogramEntry) -> Exclusion | None:
+    """Return why an image is left out that is for quality control by its header (``quality-control``); None of others.
+
+    Args:
+        read: the image.
+        entry: the mammogram, as the table describes it.
+    """
+    said = next((remark.found for remark in read.remarks if remark.rule == QUALITY_CONTROL_RULE), None)
+    return Exclusion(entry.mammogram_id, entry.patient_id, QUALITY_CONTROL_RULE, said) if said else None
 
 
 def _decision(entry: MammogramEntry, rule: str, found: str, done: str) -> Decision:

@@ -19,6 +19,8 @@ from mammofill.ground.errors import TooFewError
 from mammofill.ground.file_names import refuse_source_url
 from mammofill.ground.processes import Limits
 from mammofill.ground.progress import Progress, quiet
+from mammofill.mammograms.device_tells_class import RULE as CLASS_TOLD
+from mammofill.mammograms.device_tells_class import class_told, file_facts
 from mammofill.mammograms.mammogram_set import (
     DECISION_COLUMNS,
     EXCLUSION_COLUMNS,
@@ -164,6 +166,9 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
     for mixture in find_mixtures(gathered.values):
         gathered.decisions.append(Decision("collection", None, mixture.rule, mixture.found, mixture.done))
     gathered.decisions.extend(find_misfits(gathered.fits))
+    darkest = {one.mammogram_id: one.darkest for one in gathered.values}
+    if told := class_told(file_facts(gathered.mammograms, gathered.lesions, darkest)):
+        gathered.decisions.append(told)
     gathered.decisions.extend(_same_files_of_several_patients(gathered.mammograms))
     gathered.decisions.extend(_same_pictures_with_other_lesions(gathered))
     read = masks_from_files(collection.mammograms, gathered.mammograms, gathered.lesions, gathered.hashes)
@@ -350,17 +355,18 @@ _MAY_LEAK = ("image-of-two-patients", "header-names-one-patient")
 
 _KEPT_FOR = tuple(f"patient-kept-for-{split}" for split in _WITHOUT)
 _OF_TABLE = ("pathology-word", "column-called-otherwise")
-_TOLD_APART = (*_OF_TABLE, "lesion-without-pathology", *_KEPT_FOR, *_MAY_LEAK)
+_OF_ALL = ("masks-flipped", "masks-transposed", CLASS_TOLD)
+_TOLD_APART = (*_OF_TABLE, "lesion-without-pathology", *_KEPT_FOR, *_MAY_LEAK, *_OF_ALL)
 """Rules whose exclusions and decisions are said in words of their own."""
 
 
 def warnings_of(gathered: Prepared) -> list[str]:
-    """Say of each split and class whether it has nobody, or hardly anybody; and which words were not understood."""
+    """Say what is wrong with the set; which splits and classes have hardly anybody; which words are not understood."""
     split_of = {row["mammogram_id"]: row["split"] for row in gathered.mammograms}
     patients: dict[tuple[str, str], set[str]] = {}
     for row in gathered.lesions:
         patients.setdefault((split_of[row["mammogram_id"]], row["pathology"]), set()).add(row["patient_id"])
-    found = []
+    found = [f"{one.found} {one.done}" for one in gathered.decisions if one.rule in _OF_ALL]
     for split, (nothing, little) in _WITHOUT.items():
         for pathology in ("benign", "malignant"):
             count = len(patients.get((split, pathology), ()))

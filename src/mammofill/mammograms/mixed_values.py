@@ -41,6 +41,8 @@ class Values:
     """Bits of which its greatest value nearly fills the range; 0 where it ends in its midst."""
     windowed: bool = False
     """Whether it is shown through a window or VOI LUT of its header."""
+    darkest: int = 0
+    """The lowest value of the working image, over 0..65535."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from mammofill.ground.imaging import (
 )
 from mammofill.mammograms.crops import crop_decision
 from mammofill.mammograms.draw_masks import draw_mask, share_in_picture, why_not_drawn
-from mammofill.mammograms.header_contradicts import why_another
+from mammofill.mammograms.header_contradicts import why_another, why_of_no_patient
 from mammofill.mammograms.lesion_masks import find_lesion_mask, remarked
 from mammofill.mammograms.mammogram_set import base_folder, encode_tissue
 from mammofill.mammograms.mask_checks import (
@@ -37,10 +37,10 @@ from mammofill.mammograms.mask_checks import (
     breast_is_known,
     check_mask,
 )
-from mammofill.mammograms.mask_fits import MaskFit, fit_of, why_inverted_crop
+from mammofill.mammograms.mask_fits import MaskFit, fit_of, shrink, why_inverted_crop
 from mammofill.mammograms.mixed_values import Values
 from mammofill.mammograms.names_in_headers import hidden_name
-from mammofill.mammograms.picture_checks import why_blank, why_inverted, why_of_no_shape
+from mammofill.mammograms.picture_checks import why_blank, why_inverted, why_no_picture, why_resized
 from mammofill.mammograms.reading import HalvedImage, read_image
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
@@ -162,11 +162,13 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         return
     _check_shape(entry, image_path, whole.shape)
     file = relative_path(image_path, source)
-    if shapeless := why_of_no_shape(pixels, file, entry):
-        rows.exclusions.append(shapeless)
+    if unseen := why_of_no_patient(read, entry) or why_no_picture(pixels, file, entry):
+        rows.exclusions.append(unseen)
         return
     rows.decisions.extend(remarked(remark, entry.mammogram_id, entry.patient_id) for remark in read.remarks)
     rows.decisions.extend(why_another(read, file, entry))
+    if resized := why_resized(whole.shape, file, entry):
+        rows.decisions.append(resized)
     source_shape = (whole.shape[0], whole.shape[1])
     scale = min(1.0, settings.height_px / source_shape[0]) if settings.height_px else 1.0
     shape = (max(1, round(source_shape[0] * scale)), max(1, round(source_shape[1] * scale)))
@@ -189,14 +191,14 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         _read_lesion(source, entry, lesion, whole, shape, tissue, crop is not None, made)
     located = entry.all_lesions_located and not rows.exclusions
     located &= _is_each_lesion_once(entry, made)
-    if crop is not None or shape[0] == shape[1]:
-        rows.fits = _fits(working, made, crop is not None)
-        inverted_crops = (why_inverted_crop(fit, file, entry.patient_id) for fit in rows.fits)
-        rows.decisions.extend(decision for decision in inverted_crops if decision)
+    rows.fits = _fits(entry, working, made, crop is not None)
+    inverted_crops = (why_inverted_crop(fit, file, entry.patient_id) for fit in rows.fits)
+    rows.decisions.extend(decision for decision in inverted_crops if decision)
     name, halved = hidden_name(read.patient_id), read.halved_from is not None
     told = (read.bits, read.used_bits, read.signed, read.intent)
     unkept = None if kept else hashlib.sha256(tiff).hexdigest()
-    rows.values.append(Values(entry.mammogram_id, *told, name, halved, unkept, read.filled_bits, read.windowed))
+    seen = (unkept, read.filled_bits, read.windowed, int(working.min()))
+    rows.values.append(Values(entry.mammogram_id, *told, name, halved, *seen))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,
@@ -216,14 +218,16 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     })  # fmt: skip
 
 
-def _fits(picture: StoredImage, made: _Made, in_crop: bool) -> list[MaskFit]:
+def _fits(entry: MammogramEntry, picture: StoredImage, made: _Made, in_crop: bool) -> list[MaskFit]:
     """Say how the masks that were kept fit their picture."""
-    found = []
+    if not made.rows.lesions:
+        return []
+    found, small = [], shrink(picture)
     for row in made.rows.lesions:
         mask = np.zeros(picture.shape, np.bool_)
         inner = decode_png(made.files[f"masks/{row['lesion_id']}.png"]) > 0
         mask[row["top"] : row["top"] + row["height"], row["left"] : row["left"] + row["width"]] = inner
-        found.append(fit_of(row["mammogram_id"], picture, mask, in_crop))
+        found.append(fit_of(entry.mammogram_id, small, mask, in_crop, entry.laterality))
     return found
 
 

@@ -78,6 +78,8 @@ class MammogramEntry:
     official_split: str | None = None
     source_shape: tuple[int, int] | None = None
     """(rows, columns) that the file must have, where the places of lesions hold for that size only."""
+    usual_shapes: tuple[tuple[int, int], ...] = ()
+    """(rows, columns) that files of the collection have, where nobody says which this one must have."""
     named_in_header: str | None = None
     """PatientID that the header of its file should have, where that is not the patient's own identifier."""
     versions: tuple[str, ...] = ()

@@ -65,6 +65,10 @@ GROUP_MM = 5.0
 them within one centimetre (BI-RADS atlas, 2013): then each is within 5 mm of another, or nearly so."""
 
 _SPACING_MM = 0.07
+
+_SHAPES = ((4084, 3328), (3328, 2560))
+"""(rows, columns) of the images, by the compression plate. Source: Moreira et al., 2012."""
+
 _TABLE = "INbreast.csv"
 _COLUMNS = ("File Name", "Laterality", "View", "ACR", "Bi-Rads")
 _FILE = re.compile(r"(\d+)_([0-9a-f]+)_MG_([LR])_([A-Z]+)_ANON", re.IGNORECASE)
@@ -157,6 +161,7 @@ def _mammogram(row: Row, images: list[Path], outlines: Sequence[Path], exclusion
         all_lesions_located=located,
         density=row["ACR"] or None,
         spacing_mm=_SPACING_MM,
+        usual_shapes=_SHAPES,
     )
 
 

@@ -1,0 +1,64 @@
+"""Facts of a header that make an image another one than a plain mammogram: magnified, with an implant, of a phantom.
+
+No pixel depends on them, so they are remarked upon. Only what is certain is: what is usual in ordinary collections,
+such as derived images and secondary captures, says nothing.
+"""
+
+from __future__ import annotations
+
+from pydicom import Dataset
+
+from mammofill.dicom.elements import Notes, first_item, is_left_out, number_or, optional, text_of
+
+QUALITY_CONTROL_RULE = "quality-control"
+"""Rule of the remark that an image is of a phantom or test object, and of no patient. Source: DICOM PS3.3 C.7.6.1."""
+
+_MAGNIFIED = 1.2
+"""The breast lies some centimetres above the detector, so that factors of up to 1.1 are usual; magnification views have
+1.5 and more."""
+
+_NOT_OF_BREASTS = frozenset({
+    "ABDOMEN", "ANKLE", "ARM", "CHEST", "ELBOW", "FOOT", "HAND", "HEAD", "HIP", "KNEE", "LEG", "NECK", "PELVIS",
+    "SHOULDER", "SKULL", "SPINE", "CSPINE", "TSPINE", "LSPINE", "WRIST",
+})  # fmt: skip
+"""Words for other parts of the body. Others that are not BREAST may be people's own. Source: DICOM PS3.16, annex L."""
+
+_LOOK = "Kept: look at it."
+
+
+def note_unusual(dataset: Dataset, notes: Notes) -> None:
+    """Note what a header says that makes an image another one than a plain mammogram of one breast."""
+
+    def says(name: str) -> str:
+        return (text_of(optional(dataset, name, notes)) or "").upper()
+
+    if says("QualityControlImage") == "YES":
+        found = "it is an image for quality control, of no patient (QualityControlImage, (0028,0300))."
+        notes.add(QUALITY_CONTROL_RULE, found, "Read as any other.")
+    name = "EstimatedRadiographicMagnificationFactor"
+    if not is_left_out(dataset, name) and (factor := number_or(dataset, name, notes, 1)) > _MAGNIFIED:
+        found = f"it is magnified {factor:g} times ({name}, (0018,1114))."
+        done = "Kept: if its spacing is the detector's (ImagerPixelSpacing), sizes in mm are so many times too large."
+        notes.add("view-magnified", found, done)
+    if modifiers := _view_modifiers(dataset, notes):
+        found = f"its view is modified (ViewModifierCodeSequence, (0054,0222)): {', '.join(modifiers)}."
+        notes.add(
+            "view-modified", found, "Kept as a view like others: it may show a part of the breast, or more detail."
+        )
+    if says("BreastImplantPresent") == "YES":
+        notes.add("implant-present", "it shows a breast implant (BreastImplantPresent, (0028,1300)).", _LOOK)
+    if says("BurnedInAnnotation") == "YES":
+        found = "it has words in its pixels (BurnedInAnnotation, (0028,0301))."
+        notes.add("words-in-pixels", found, "Kept: see that they tell neither a lesion nor a person.")
+    if "B" in (says("ImageLaterality"), says("Laterality")):
+        notes.add("both-breasts", "it is of both breasts (ImageLaterality, (0020,0062)).", _LOOK)
+    if (part := says("BodyPartExamined")) in _NOT_OF_BREASTS:
+        notes.add("other-body-part", f"it is of the {part} (BodyPartExamined, (0018,0015)).", _LOOK)
+
+
+def _view_modifiers(dataset: Dataset, notes: Notes) -> list[str]:
+    """Return the meanings of a view's modifiers. Source: DICOM PS3.3 C.8.11.7 and PS3.16, context group 4015."""
+    view = first_item(dataset, "ViewCodeSequence", notes)
+    items = optional(view, "ViewModifierCodeSequence", notes) if isinstance(view, Dataset) else None
+    codes = (item for item in items or () if isinstance(item, Dataset))
+    return [text_of(code.get("CodeMeaning")) or text_of(code.get("CodeValue")) or "unnamed" for code in codes]
