@@ -290,3 +290,44 @@ def test_notes_of_several_lines_are_read(tmp_path: Path, note: str) -> None:
 def test_a_list_of_numbers_in_a_note_is_no_row(tmp_path: Path) -> None:
     source = write(tmp_path / "own", 'a.png,m.png,P1,benign,"box:\n10,20,30,40,50\nend"', header=f"{HEADER},notes")
     assert len(ingest(source, tmp_path / "out", TABLE).lesions) == 1
+
+
+SIDED = "image,mask,patient,laterality,view,pathology"
+
+
+@pytest.mark.parametrize(
+    ("normal", "rule", "told"),
+    [
+        ("b.png,,p-1,L,cc,normal", "rows-disagree", "a, of the same view (p-1, left, CC)."),
+        ("b.png,,P1,left,mlo,normal", "lesion-in-other-view", "a, of the same breast (P1, left)."),
+        ("b.png,,P1,left,,normal", "lesion-in-other-view", "a, of the same breast (P1, left)."),
+    ],
+)
+def test_an_image_of_a_breast_with_a_lesion_gives_no_normal_patches(
+    tmp_path: Path, normal: str, rule: str, told: str
+) -> None:
+    found = read_table(write(tmp_path, "a.png,m.png,P1,left,cc,benign", normal, header=SIDED), TABLE)
+    assert [(entry.mammogram_id, entry.all_lesions_located) for entry in found.mammograms] == [
+        ("a", True),
+        ("b", False),
+    ]
+    (decision,) = found.decisions
+    assert (decision.what, decision.rule) == ("b", rule)
+    assert decision.found == f"own.csv row 3 calls b normal, but own.csv row 2 speaks of a lesion in {told}"
+    assert decision.done.startswith("Kept, and gives no normal patches")
+    assert decision.done.endswith("If the pictures are crops, say --crops true.")
+
+
+@pytest.mark.parametrize(
+    "normal", ["b.png,,P1,right,cc,normal", "b.png,,P2,left,cc,normal", "b.png,,P1,,cc,normal"]
+)  # fmt: skip
+def test_an_image_of_another_or_an_unknown_breast_stays_normal(tmp_path: Path, normal: str) -> None:
+    found = read_table(write(tmp_path, "a.png,m.png,P1,left,cc,benign", normal, header=SIDED), TABLE)
+    assert all(entry.all_lesions_located for entry in found.mammograms)
+    assert found.decisions == ()
+
+
+def test_a_crop_beside_a_lesion_of_the_same_view_may_be_healthy(tmp_path: Path) -> None:
+    rows = ("a.png,m.png,P1,left,cc,benign", "b.png,,P1,left,cc,normal")
+    found = read_table(write(tmp_path, *rows, header=SIDED), replace(TABLE, crops=True))
+    assert all(entry.all_lesions_located for entry in found.mammograms)

@@ -329,6 +329,8 @@ _SAID_OF_EACH: tuple[tuple[str, str, Severity, str, str], ...] = (
      "What is measured on them says nothing of patients.", "Keep them out of the test split."),
     ("image-twice", "Pictures that are there twice under one patient", "moderate",
      "One lesion counts twice, or tissue of the one is a lesion of the other.", "Compare the rows and the masks."),
+    ("lesion-in-other-view", "Normal mammograms of a breast in which another view shows a lesion", "note",
+     "The lesion is often to be seen in both views, and its tissue would pass for normal.", "Look at both views."),
     ("mask-inverted", "Masks that mark everything but the lesion", "moderate",
      "The breast would be learned from as a lesion.", _LOOK),
     ("mask-outline-filled", "Masks that are outlines", "note", "A ring would be learned from as a lesion.", _LOOK),

@@ -30,6 +30,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -104,8 +105,12 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
         for image, rows in table.groupby("image", sort=True)
         if (entry := _mammogram(names[str(image)], str(image), rows, path, exclusions)) is not None
     ]
-    decisions = (*words.decisions, *called_otherwise)
-    return Collection(tuple(mammograms), tuple(exclusions), decisions, tuple(_listed(table, names)))
+    listed = tuple(_listed(table, names))
+    contradicted: list[Decision] = []
+    if not settings.crops:  # beside a lesion that fills its own picture, a crop of the same breast may be healthy
+        mammograms, contradicted = _without_contradicted_breasts(mammograms, listed)
+    decisions = (*words.decisions, *called_otherwise, *contradicted)
+    return Collection(tuple(mammograms), tuple(exclusions), decisions, listed)
 
 
 def recognises(source: Path) -> bool:
@@ -269,6 +274,43 @@ def _mammogram(
         bits=_bits(first["bits"], where),
         official_split=_one_of(_SPLITS, first["split"], "split", where),
     )
+
+
+def _without_contradicted_breasts(
+    mammograms: Sequence[MammogramEntry], listed: Sequence[Listed]
+) -> tuple[list[MammogramEntry], list[Decision]]:
+    """Take nothing for normal in a breast of which another row speaks of a lesion.
+
+    Where one view is there as two pictures, people draw on one of them; and what is drawn in one view is often to be
+    seen in the other.
+    """
+    row_of = {row.mammogram_id: row for row in listed}
+    lesions: dict[tuple[str, str | None], list[Listed]] = {}
+    for row in listed:
+        if row.lesion_id and (row.pathology or "mask" not in row.missing):
+            lesions.setdefault((patient_key(row.patient_id), row.laterality), []).append(row)
+    kept: list[MammogramEntry] = []
+    decisions: list[Decision] = []
+    for entry in mammograms:
+        others = lesions.get((patient_key(entry.patient_id), entry.laterality), []) if entry.laterality else []
+        if entry.lesions or not entry.all_lesions_located or not others:
+            kept.append(entry)
+            continue
+        other = next((row for row in others if row.view and row.view == entry.view), others[0])
+        same = other.view is not None and other.view == entry.view
+        what = "the same view" if same else "the same breast"
+        found = (
+            f"{row_of[entry.mammogram_id].row} calls {entry.mammogram_id} normal, but {other.row} speaks of a lesion "
+            f"in {other.mammogram_id}, of {what} ({entry.patient_id}, {entry.laterality}"
+            f"{f', {str(entry.view).upper()}' if same else ''})."
+        )
+        rule, why = "rows-disagree", ""
+        if not same:
+            rule, why = "lesion-in-other-view", ": it may be seen in one view only, but nobody says that it is"
+        done = f"Kept, and gives no normal patches{why}. If the pictures are crops, say --crops true."
+        decisions.append(Decision(entry.mammogram_id, entry.patient_id, rule, found, done))
+        kept.append(replace(entry, all_lesions_located=False))
+    return kept, decisions
 
 
 def _told_once(rows: dict[str, dict[str, Any]], exclusions: list[Exclusion]) -> dict[str, dict[str, Any] | None]:
