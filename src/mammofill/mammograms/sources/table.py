@@ -49,6 +49,7 @@ from mammofill.mammograms.sources.annotations import (
     MammogramEntry,
 )
 from mammofill.mammograms.sources.csv_table import plain_name, read_csv_table
+from mammofill.mammograms.sources.names_in_paths import names_that_contradict
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
 from mammofill.mammograms.sources.pathology_words import PATHOLOGIES, plain_word, understand, why_unknown
 from mammofill.mammograms.sources.patients import patient_key
@@ -109,7 +110,9 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
     contradicted: list[Decision] = []
     if not settings.crops:  # beside a lesion that fills its own picture, a crop of the same breast may be healthy
         mammograms, contradicted = _without_contradicted_breasts(mammograms, listed)
-    decisions = (*words.decisions, *called_otherwise, *contradicted)
+    rows_as_text = [{str(column): str(cell) for column, cell in row.items()} for row in table.to_dict("records")]
+    told = names_that_contradict(rows_as_text, names)
+    decisions = (*words.decisions, *called_otherwise, *told, *contradicted)
     return Collection(tuple(mammograms), tuple(exclusions), decisions, listed)
 
 
