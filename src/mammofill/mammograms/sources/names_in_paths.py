@@ -48,18 +48,27 @@ def names_that_contradict(rows: Sequence[Row], names: Mapping[str, str]) -> list
         if row["image"]:
             of_image.setdefault(row["image"], []).append(row)
     told = [*_about_images(of_image, names), *_about_masks(of_image, names)]
+    return [*slipped(told, len(of_image)), *told]
+
+
+def slipped(told: Sequence[Decision], images: int) -> list[Decision]:
+    """Return one decision about a table of which many rows contradict names; none where few do.
+
+    Args:
+        told: the decisions about single images.
+        images: how many images the table names.
+    """
     lost = {one.what for one in told}
-    if len(lost) > max(_MOST_BY_CHANCE, _MANY * len(of_image)):
-        found = (
-            f"The names of the files of {len(lost)} of {len(of_image)} images contradict their rows. "
-            f"The first: {told[0].found}"
-        )
-        done = (
-            "Kept as the table has it. Columns may have slipped by some rows, or one was sorted alone: then lesions "
-            "and classes are those of other images. Make the table anew, each row from one file's name."
-        )
-        told.insert(0, Decision("collection", None, SLIPPED, found, done))
-    return told
+    if len(lost) <= max(_MOST_BY_CHANCE, _MANY * images):
+        return []
+    found = (
+        f"The names of the files of {len(lost)} of {images} images contradict their rows. The first: {told[0].found}"
+    )
+    done = (
+        "Kept. Columns may have slipped by some rows, or one was sorted alone: then lesions and classes are those of "
+        "other images. Make the table anew, each row from one file's name."
+    )
+    return [Decision("collection", None, SLIPPED, found, done)]
 
 
 def _about_images(of_image: Mapping[str, list[Row]], names: Mapping[str, str]) -> Iterator[Decision]:
