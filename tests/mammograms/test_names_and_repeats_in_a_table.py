@@ -15,6 +15,7 @@ from mammofill.ground.progress import LineProgress
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.collections import read_collection
+from mammofill.mammograms.sources.csv_table import files_under
 from mammofill.mammograms.sources.table import read_table
 
 HEADER = "image,mask,patient,pathology"
@@ -331,3 +332,11 @@ def test_a_crop_beside_a_lesion_of_the_same_view_may_be_healthy(tmp_path: Path) 
     rows = ("a.png,m.png,P1,left,cc,benign", "b.png,,P1,left,cc,normal")
     found = read_table(write(tmp_path, *rows, header=SIDED), replace(TABLE, crops=True))
     assert all(entry.all_lesions_located for entry in found.mammograms)
+
+
+def test_notes_of_a_mac_beside_files_are_passed_by(tmp_path: Path) -> None:
+    folder = write(tmp_path, "a.png,m.png,P1,benign")
+    for path in list(folder.iterdir()):
+        path.with_name(f"._{path.name}").write_bytes(bytes.fromhex("0005160700020000") + b"Mac OS X")
+    assert [entry.mammogram_id for entry in read_table(folder, TABLE).mammograms] == ["a"]
+    assert sorted(path.name for path in files_under(folder, (".csv", ".png"))) == ["a.png", "m.png", "own.csv"]

@@ -48,7 +48,7 @@ from mammofill.mammograms.sources.annotations import (
     Listed,
     MammogramEntry,
 )
-from mammofill.mammograms.sources.csv_table import plain_name, read_csv_table
+from mammofill.mammograms.sources.csv_table import is_note_of_mac, plain_name, read_csv_table
 from mammofill.mammograms.sources.names_in_paths import names_that_contradict
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
 from mammofill.mammograms.sources.pathology_words import PATHOLOGIES, plain_word, understand, why_unknown
@@ -128,7 +128,7 @@ def recognises(source: Path) -> bool:
 def _find_table(source: Path) -> Path:
     if source.is_file():
         return source
-    tables = sorted(source.glob("*.csv"))
+    tables = sorted(path for path in source.glob("*.csv") if not is_note_of_mac(path.name))
     if len(tables) != 1:
         names = ", ".join(path.name for path in tables) or "none"
         raise SourceError(f"{source} must hold just one .csv table, but holds {names}. Name the table itself.")
