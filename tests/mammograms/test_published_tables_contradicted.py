@@ -315,7 +315,7 @@ def test_mias_takes_no_mask_for_a_mammogram_and_no_picture_of_two_that_differ(tm
         entry.mammogram_id: [str(path.relative_to(tmp_path)) for path in entry.image] for entry in found.mammograms
     }
     assert files == {
-        "mdb001": ["images/mdb001.pgm"], "mdb003": ["again/mdb003.pgm"],
+        "mdb001": ["images/mdb001.pgm"], "mdb003": ["again/mdb003.pgm", "images/mdb003.pgm"],
         "mdb005": ["again/mdb005.pgm", "images/mdb005.pgm"],
     }  # fmt: skip
     (told,) = found.decisions

@@ -152,7 +152,7 @@ def _made(source: Path, settings: IngestSettings, entry: MammogramEntry, split: 
 
 
 def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, split: str, made: _Made) -> None:
-    image_path = _find_image(entry)
+    image_path, copies = _find_image(entry)
     read = read_image(image_path, entry.bits, settings.window, settings.height_px if settings.half_jpeg2000 else None)
     rows, pixels = made.rows, read.pixels
     whole = HalvedImage(image_path, read.halved_from, settings.window) if read.halved_from else pixels
@@ -165,7 +165,7 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         rows.exclusions.append(shapeless)
         return
     rows.decisions.extend(remarked(remark, entry.mammogram_id, entry.patient_id) for remark in read.remarks)
-    rows.decisions.extend(why_another(read, file, entry))
+    rows.decisions.extend([*copies, *why_another(read, file, entry)])
     source_shape = (whole.shape[0], whole.shape[1])
     scale = min(1.0, settings.height_px / source_shape[0]) if settings.height_px else 1.0
     shape = (max(1, round(source_shape[0] * scale)), max(1, round(source_shape[1] * scale)))
@@ -524,17 +524,27 @@ def _write(folder: Path, name: str, content: bytes, rows: Prepared) -> None:
     rows.written[name] = _stat(path)
 
 
-def _find_image(entry: MammogramEntry) -> Path:
-    if len(entry.image) > 1:
-        if len({path.parent for path in entry.image}) > 1:
-            files = ", ".join(map(str, entry.image))
-            raise ImageFileError(f"The mammogram {entry.mammogram_id} has several files: {files}. Remove all but one.")
-        names = ", ".join(path.name for path in entry.image)
-        raise ImageFileError(
-            f"{entry.image[0].parent} should hold one file, the mammogram {entry.mammogram_id}, "
-            f"but holds several: {names}."
-        )
-    return entry.image[0]
+def _find_image(entry: MammogramEntry) -> tuple[Path, list[Decision]]:
+    """Return the one file of a mammogram; of several with the same content the first, with the decision.
+
+    Raises:
+        ImageFileError: there are several with different content.
+    """
+    first, *others = entry.image
+    if not others:
+        return first, []
+    if len({fingerprint_file(path) for path in entry.image}) == 1:
+        files = ", ".join(map(str, entry.image))
+        found = f"{entry.mammogram_id} has {len(entry.image)} files, {len(others)} of them copies: {files}."
+        done = "One of each was read."
+        return first, [Decision(entry.mammogram_id, entry.patient_id, "file-twice", found, done)]
+    if len({path.parent for path in entry.image}) > 1:
+        files = ", ".join(map(str, entry.image))
+        raise ImageFileError(f"The mammogram {entry.mammogram_id} has several files: {files}. Remove all but one.")
+    names = ", ".join(path.name for path in entry.image)
+    raise ImageFileError(
+        f"{first.parent} should hold one file, the mammogram {entry.mammogram_id}, but holds several: {names}."
+    )
 
 
 def _check_shape(entry: MammogramEntry, path: Path, found: tuple[int, ...]) -> None:
