@@ -340,3 +340,26 @@ def test_notes_of_a_mac_beside_files_are_passed_by(tmp_path: Path) -> None:
         path.with_name(f"._{path.name}").write_bytes(bytes.fromhex("0005160700020000") + b"Mac OS X")
     assert [entry.mammogram_id for entry in read_table(folder, TABLE).mammograms] == ["a"]
     assert sorted(path.name for path in files_under(folder, (".csv", ".png"))) == ["a.png", "m.png", "own.csv"]
+
+
+def test_the_mask_of_a_normal_image_must_mark_nothing(tmp_path: Path) -> None:
+    rows = ("a.png,m.png,P1,benign", "b.png,empty.png,P2,normal", "c.png,k.png,P3,normal", "d.png,d.png,P4,normal")
+    folder = write(tmp_path / "own", *rows, "e.png,,P5,normal")
+    (folder / "empty.png").write_bytes(cv2.imencode(".png", np.zeros((60, 40), np.uint8))[1].tobytes())
+    (folder / "d.png").write_bytes((folder / "e.png").read_bytes())
+    (folder / "own.csv").write_text("\n".join([HEADER, *rows, "e.png,gone.png,P5,normal"]) + "\n")
+    found = ingest(folder, tmp_path / "out", TABLE)
+    located = dict(zip(found.mammograms["mammogram_id"], found.mammograms["all_lesions_located"], strict=True))
+    assert located == {"a": True, "b": True, "c": False, "d": False, "e": False}
+    told = found.exclusions.set_index("what")[["rule", "found"]].T.to_dict("list")
+    assert told["c"] == [
+        "normal-with-mask",
+        "c is called normal, and its mask k.png marks 100 pixels. Call the lesion benign or malignant, or leave the "
+        "cell of the mask empty.",
+    ]
+    assert told["d"][0] == "mask-unreadable"
+    assert told["e"][0] == "file-missing"
+    assert told["e"][1].startswith("own.csv row 6 is normal and names the mask gone.png, but ")
+    (decision,) = (one for one in found.decisions.to_dict("records") if one["rule"] == "normal-with-empty-mask")
+    assert decision["found"] == "b is called normal, and its mask empty.png marks no pixels."
+    assert decision["done"] == "Taken for normal, as without a mask."

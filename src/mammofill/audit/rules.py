@@ -116,6 +116,13 @@ _LEFT_OUT: dict[str, _Rule] = {
         "A loss that is averaged over the mask is not a number.",
         _NO_NORMALS,
     ),
+    "normal-with-mask": _Rule(
+        "Masks that mark something on mammograms called normal",
+        "serious",
+        "Either a lesion has no class, or a mask belongs to another mammogram.",
+        "The mask is left out; the mammogram stays, but gives no normal patches.",
+        "Look at the mask over the mammogram.",
+    ),
     "mask-ambiguous": _Rule("Lesions with two masks that differ", "moderate", "One of them is wrong.", _NO_NORMALS),
     "mask-of-two-mammograms": _Rule(
         "Masks that are named for different mammograms",
@@ -335,6 +342,8 @@ _SAID_OF_EACH: tuple[tuple[str, str, Severity, str, str], ...] = (
      "The lesion may lie on another picture.", "Compare the names in the row, and lay the mask over both pictures."),
     ("names-contradict-rows", "A table of which many rows contradict the names of their files", "serious",
      "Lesions and classes may be those of other images.", "Compare names and rows from the first to the last."),
+    ("normal-with-empty-mask", "Mammograms called normal with a mask that marks nothing", "note",
+     "None: the mask says the same.", _LOOK),
     ("mask-inverted", "Masks that mark everything but the lesion", "moderate",
      "The breast would be learned from as a lesion.", _LOOK),
     ("mask-outline-filled", "Masks that are outlines", "note", "A ring would be learned from as a lesion.", _LOOK),

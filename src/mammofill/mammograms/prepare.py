@@ -40,7 +40,7 @@ from mammofill.mammograms.mask_fits import MaskFit, fit_of, why_inverted_crop
 from mammofill.mammograms.mixed_values import Values
 from mammofill.mammograms.names_in_headers import hidden_name
 from mammofill.mammograms.picture_checks import why_blank, why_inverted, why_of_no_shape
-from mammofill.mammograms.reading import HalvedImage, read_image
+from mammofill.mammograms.reading import HalvedImage, read_image, read_mask
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
 from mammofill.mammograms.tissue import Tissue, TissueMap, map_tissue
@@ -185,6 +185,7 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     made.files[f"tissue/{entry.mammogram_id}.png"] = encode_tissue(tissue)
     for lesion in entry.lesions:
         _read_lesion(source, entry, lesion, whole, shape, tissue, crop is not None, made)
+    _check_empty_masks(entry, rows)
     located = entry.all_lesions_located and not rows.exclusions
     located &= _is_each_lesion_once(entry, made)
     if crop is not None or shape[0] == shape[1]:
@@ -260,6 +261,23 @@ def _read_lesion(
             made.files[f"masks/{part.lesion_id}.png"] = encode_png(mask)
             file = relative_path(mask_file, source) if mask_file else lesion.source
             made.rows.lesions.append(_lesion_row(part, entry, mask, box, file))
+
+
+def _check_empty_masks(entry: MammogramEntry, rows: Prepared) -> None:
+    """Look whether the masks of an image that is called normal mark nothing; one that does takes its healthy tissue."""
+    for path in entry.empty_masks:
+        try:
+            marked = int(np.count_nonzero(read_mask(path).mask))
+        except ImageFileError as error:
+            rows.exclusions.append(Exclusion(entry.mammogram_id, entry.patient_id, "mask-unreadable", str(error)))
+            continue
+        found = f"{entry.mammogram_id} is called normal, and its mask {path} marks {marked or 'no'} pixels."
+        if marked:
+            told = f"{found} Call the lesion benign or malignant, or leave the cell of the mask empty."
+            rows.exclusions.append(Exclusion(entry.mammogram_id, entry.patient_id, "normal-with-mask", told))
+        else:
+            done = "Taken for normal, as without a mask."
+            rows.decisions.append(Decision(entry.mammogram_id, entry.patient_id, "normal-with-empty-mask", found, done))
 
 
 def _is_each_lesion_once(entry: MammogramEntry, made: _Made) -> bool:

@@ -9,7 +9,7 @@ column     needed   meaning
 image      yes      file of the mammogram, relative to the table's folder (or absolute)
 patient    yes      who; all images of one person must have the same value
 pathology  yes      benign, malignant, or normal; `pathology_words` tells of other words
-mask       yes      file of the lesion's mask, same size as the image; empty for normal
+mask       yes      file of the lesion's mask, same size as the image; for normal empty, or a mask that marks nothing
 laterality no       left or right
 view       no       cc or mlo
 split      no       train, validation or test; the same for all rows of a patient
@@ -243,9 +243,6 @@ def _mammogram(
             raise SourceError(f"{table}: the rows of {image} disagree about {column}: {', '.join(values)}.")
     if not patient:
         raise SourceError(f"{where} names no patient. Without one, nothing keeps a person in one split.")
-    for row in rows.to_dict("records"):
-        if row["pathology"].lower() == "normal" and row["mask"]:
-            raise SourceError(f"{row['row']} is normal, yet has the mask {row['mask']}. Which is right?")
     path = _file(table.parent, image)
     if not is_regular_file(path):
         found = f"{where} names the image {image}, but {_why_missing(table.parent / image, image)}"
@@ -258,6 +255,11 @@ def _mammogram(
         normal = next(row["row"] for row in records if row not in named)
         found = f"{normal} calls {image} normal, but {named[0]['row']} speaks of a lesion in it. The lesion is kept."
         exclusions.append(Exclusion(normal, patient, "rows-disagree", found))
+    empty_masks = {row["mask"]: _file(table.parent, row["mask"]) for row in records if row not in named and row["mask"]}
+    lost = {mask: file for mask, file in empty_masks.items() if not is_regular_file(file)}
+    for mask, file in lost.items():
+        found = f"{where} is normal and names the mask {mask}, but {_why_missing(file, mask)}"
+        exclusions.append(Exclusion(name, patient, "file-missing", found))
     told = _told_once({f"{name}_{number}": row for number, row in enumerate(named, start=1)}, exclusions)
     lesions = [
         lesion
@@ -271,11 +273,12 @@ def _mammogram(
         view=_one_of(_VIEWS, first["view"], "view", where),
         image=(path,),
         lesions=tuple(lesions),
-        all_lesions_located=len(lesions) == len(told) and not contradicted,
+        all_lesions_located=len(lesions) == len(told) and not contradicted and not lost,
         density=str(first["density"]) or None,
         spacing_mm=_spacing(first["spacing_mm"], where),
         bits=_bits(first["bits"], where),
         official_split=_one_of(_SPLITS, first["split"], "split", where),
+        empty_masks=tuple(file for mask, file in empty_masks.items() if mask not in lost),
     )
 
 
