@@ -363,3 +363,22 @@ def test_the_mask_of_a_normal_image_must_mark_nothing(tmp_path: Path) -> None:
     (decision,) = (one for one in found.decisions.to_dict("records") if one["rule"] == "normal-with-empty-mask")
     assert decision["found"] == "b is called normal, and its mask empty.png marks no pixels."
     assert decision["done"] == "Taken for normal, as without a mask."
+
+
+@pytest.mark.parametrize("word", ["nan", "None", "N/A", "<NA>", "unknown"])
+def test_words_for_missing_values_are_empty_cells(tmp_path: Path, word: str) -> None:
+    header = "image,mask,patient,pathology,laterality,view,split,abnormality,density,spacing_mm,bits"
+    told = ",".join(7 * [word])
+    source = write(tmp_path, "a.png,m.png,P1,benign,,,,,,,", header=header)
+    write(tmp_path, f"b.png,,P2,normal,{told}", header=header)
+    (source / "own.csv").write_text(
+        "\n".join([header, f"a.png,m.png,P1,benign,{told}", f"b.png,{word},P2,normal,{told}"]) + "\n"
+    )
+    found = read_table(source, TABLE)
+    assert (found.exclusions, found.decisions) == ((), ())
+    a, b = found.mammograms
+    assert [lesion.abnormality for lesion in a.lesions] == ["mass"]
+    for entry in (a, b):
+        assert (entry.laterality, entry.view, entry.official_split, entry.density) == (None, None, None, None)
+        assert (entry.spacing_mm, entry.bits, entry.all_lesions_located) == (None, None, True)
+    assert b.empty_masks == ()

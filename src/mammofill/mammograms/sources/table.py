@@ -51,7 +51,13 @@ from mammofill.mammograms.sources.annotations import (
 from mammofill.mammograms.sources.csv_table import is_note_of_mac, plain_name, read_csv_table
 from mammofill.mammograms.sources.names_in_paths import names_that_contradict
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
-from mammofill.mammograms.sources.pathology_words import PATHOLOGIES, plain_word, understand, why_unknown
+from mammofill.mammograms.sources.pathology_words import (
+    PATHOLOGIES,
+    plain_word,
+    says_nothing,
+    understand,
+    why_unknown,
+)
 from mammofill.mammograms.sources.patients import patient_key
 from mammofill.mammograms.sources.sides_and_views import SIDES, VIEWS, read_side, read_view
 
@@ -95,6 +101,8 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
     for column in _OPTIONAL:
         if column not in table:
             table[column] = ""
+    for column in ("mask", *_OPTIONAL):
+        table[column] = ["" if says_nothing(cell) else cell for cell in table[column]]
     _refuse_joined_patients(table, path)
     called_otherwise = (*_kind_called_otherwise(table, path.name), *_split_called_otherwise(table, path.name, settings))
     words = understand(zip(table["pathology"], table["mask"] != "", strict=True), settings.pathology_words, path.name)
