@@ -382,3 +382,23 @@ def test_words_for_missing_values_are_empty_cells(tmp_path: Path, word: str) -> 
         assert (entry.laterality, entry.view, entry.official_split, entry.density) == (None, None, None, None)
         assert (entry.spacing_mm, entry.bits, entry.all_lesions_located) == (None, None, True)
     assert b.empty_masks == ()
+
+
+@pytest.mark.parametrize(
+    ("note", "what"),
+    [("# exported 2024-01-01", "a comment"), ("# exported, by hand", "a comment"), ("Total,,,8", "a row of totals")],
+)
+def test_comments_and_totals_are_not_read(tmp_path: Path, note: str, what: str) -> None:
+    source = write(tmp_path, "a.png,m.png,P1,benign")
+    (source / "own.csv").write_text(f"{HEADER}\n{note}\na.png,m.png,P1,benign\n")
+    found = read_table(source, TABLE)
+    assert (len(found.mammograms), found.exclusions) == (1, ())
+    (decision,) = found.decisions
+    assert (decision.what, decision.rule, decision.done) == ("own.csv row 2", "name-unknown", "Not read.")
+    assert decision.found == f"own.csv row 2 is {what} and names no image: {note.split(',')[0]!r}."
+
+
+@pytest.mark.parametrize("row", ["#1.png,,,benign", "total_1.png,,,benign"])
+def test_a_row_of_a_lesion_that_names_no_patient_is_no_note(tmp_path: Path, row: str) -> None:
+    with pytest.raises(SourceError, match="own.csv row 2 names no patient. .* also where a spreadsheet merged cells."):
+        read_table(write(tmp_path, row), TABLE)

@@ -34,6 +34,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mammofill.ground.errors import SourceError
@@ -80,6 +81,8 @@ _NAMES_PERSON = re.compile(
 _NUMBER_FOR_MISSING = re.compile(r"0+|99+")
 _MOST_EXAMS = 10
 """What joins more patients is no person of whom each exam has a name. Ours."""
+_TOTALS = frozenset({"total", "totals", "sum", "summe", "gesamt", "suma"})
+"""Words of which a row below a table begins that adds it up."""
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _ENDINGS = (".png", ".dcm", ".tif", ".tiff", ".pgm", ".jpg", ".jpeg", ".PNG", ".DCM", ".TIF", ".JPG")
 _MOST_SPACING_MM = 10.0
@@ -97,7 +100,7 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
         SourceError: there is no table, it lacks a column, or has values that no column knows.
     """
     path = _find_table(source)
-    table = read_csv_table(path, _NEEDED, known=_KNOWN)
+    table, notes = _without_notes(read_csv_table(path, _NEEDED, known=_KNOWN))
     for column in _OPTIONAL:
         if column not in table:
             table[column] = ""
@@ -120,7 +123,7 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
         mammograms, contradicted = _without_contradicted_breasts(mammograms, listed)
     rows_as_text = [{str(column): str(cell) for column, cell in row.items()} for row in table.to_dict("records")]
     told = names_that_contradict(rows_as_text, names)
-    decisions = (*words.decisions, *called_otherwise, *told, *contradicted)
+    decisions = (*notes, *words.decisions, *called_otherwise, *told, *contradicted)
     return Collection(tuple(mammograms), tuple(exclusions), decisions, listed)
 
 
@@ -141,6 +144,22 @@ def _find_table(source: Path) -> Path:
         names = ", ".join(path.name for path in tables) or "none"
         raise SourceError(f"{source} must hold just one .csv table, but holds {names}. Name the table itself.")
     return tables[0]
+
+
+def _without_notes(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Decision]]:
+    """Leave out rows of no image: comments, and totals below a table."""
+    first = str(table.columns[0])
+    nameless = [column for column in ("patient", "pathology") if column != first]
+    kept, decisions = [], []
+    for row in table.to_dict("records"):
+        is_comment = str(row[first]).startswith("#") and not any(row[column] for column in nameless)
+        is_total = plain_word(str(row["image"])) in _TOTALS and not row["patient"]
+        kept.append(not (is_comment or is_total))
+        if is_comment or is_total:
+            what = "a comment" if is_comment else "a row of totals"
+            found = f"{row['row']} is {what} and names no image: {row[first]!r}."
+            decisions.append(Decision(str(row["row"]), None, "name-unknown", found, "Not read."))
+    return table[np.array(kept, bool)].reset_index(drop=True), decisions
 
 
 def _further(table: pd.DataFrame) -> list[str]:
@@ -250,7 +269,10 @@ def _mammogram(
         if len(values) > 1:
             raise SourceError(f"{table}: the rows of {image} disagree about {column}: {', '.join(values)}.")
     if not patient:
-        raise SourceError(f"{where} names no patient. Without one, nothing keeps a person in one split.")
+        raise SourceError(
+            f"{where} names no patient. Without one, nothing keeps a person in one split. Write into "
+            "each row who it is, also where a spreadsheet merged cells."
+        )
     path = _file(table.parent, image)
     if not is_regular_file(path):
         found = f"{where} names the image {image}, but {_why_missing(table.parent / image, image)}"
