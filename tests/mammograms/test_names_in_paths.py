@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from mammofill.mammograms.sources.names_in_paths import names_that_contradict
+from mammofill.mammograms.sources.names_in_paths import names_that_contradict, persons_in_folders
 
 
 def told(*rows: str) -> list[tuple[str, str, str]]:
@@ -96,3 +96,32 @@ def test_many_such_rows_are_told_first_as_one() -> None:
     assert len(each) == 6
     assert told(*(f"{image},left,cc,benign" for image in right[:2])) != []
     assert "collection" not in {what for what, _, _ in told(*(f"{image},left,cc,benign" for image in right[:2]))}
+
+
+def in_folders(*rows: str) -> list[tuple[str, str]]:
+    read = [{"image": row.split(",")[0], "patient": row.split(",")[1], "row": ""} for row in rows]
+    return [(one.rule, one.found) for one in persons_in_folders(read)]
+
+
+def test_a_folder_called_like_a_person_that_holds_several_patients_is_told() -> None:
+    rows = ("x/P001/e1/l.png,7001", "x/P001/e2/l.png,9103", "x/P001/e2/r.png,9103", "x/P002/l.png,7038")
+    assert in_folders(*rows) == [
+        ("folder-of-several-patients", "The folder P001 holds images of the patients 7001 and 9103.")
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ("P001/l.png,1", "P001/r.png,P1", "P002/l.png,2"),  # one patient, spelled in two ways
+        ("2019/l.png,7001", "2019/r.png,9103"),  # a number may be a year or a part
+        ("batch1/l.png,7001", "batch1/r.png,9103"),
+        ("benign/l.png,7001", "benign/r.png,9103"),
+        ("p1/l.png,7001", "p1/r.png,9103", "p2/l.png,7001"),  # parts: a patient is in two
+        ("P001/l.png,7001", "P001/r.png,9103", "other/l.png,5"),
+        ("p1/l.png,7001", "p1/r.png,9103"),  # the one folder of all
+        ("p2/l.png,1", *(f"p1/{number}.png,{number + 7000}" for number in range(11))),
+    ],
+)
+def test_other_folders_of_several_patients_are_not_told(rows: tuple[str, ...]) -> None:
+    assert in_folders(*rows) == []

@@ -184,6 +184,13 @@ _DECIDED: dict[str, _Rule] = {
         "Both are kept, each with the patient of the table.",
         "Compare PatientID in the headers with the tables; give one person one name.",
     ),
+    "folder-of-several-patients": _Rule(
+        "Folders that are called like persons and hold several patients",
+        "serious",
+        "The patients of the table may be exams of one person: what is learned from one is tested on the other.",
+        "All are kept, each with the patient of the table.",
+        "Ask whoever made the folders; give one person one name.",
+    ),
     "headers-number-otherwise": _Rule(
         "Headers that give many mammograms to other patients than the tables",
         "moderate",

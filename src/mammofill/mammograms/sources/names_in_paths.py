@@ -19,6 +19,12 @@ from mammofill.mammograms.sources.sides_and_views import CONTRADICTS, SIDES, VIE
 SLIPPED = "names-contradict-rows"
 """Rule of the decision about a table of which many rows contradict the names of their files."""
 
+PERSONS = "folder-of-several-patients"
+"""Rule of the decision about a folder that is called like a person and holds several patients."""
+
+_MOST_EXAMS = 10
+"""A folder of more patients is no person's, of whom each exam has a name. Ours."""
+
 _BOTH = {f"{side[0]}{view}": (side, view) for side in ("left", "right") for view in VIEWS.values()}
 _SIDE_OF = SIDES | {word: side for word, (side, _) in _BOTH.items()}
 _VIEW_OF = VIEWS | {word: view for word, (_, view) in _BOTH.items()}
@@ -69,6 +75,46 @@ def slipped(told: Sequence[Decision], images: int) -> list[Decision]:
         "other images. Make the table anew, each row from one file's name."
     )
     return [Decision("collection", None, SLIPPED, found, done)]
+
+
+def persons_in_folders(rows: Sequence[Row]) -> list[Decision]:
+    """Return a decision for each folder that is called like a person and holds images of several patients.
+
+    Then the patients may be exams. A folder is called like a person by a word for a patient and a number (``P001``,
+    ``case_7``), and only where all images lie in several such folders, each patient in one of them, and none holds more
+    patients than anyone has exams.
+
+    Args:
+        rows: the table's, with its columns image and patient, and `row`.
+    """
+    of_folder: dict[str, dict[str, str]] = {}
+    folders_of: dict[str, set[str]] = {}
+    for row in rows:
+        folder = next((part for part in reversed(PurePosixPath(row["image"]).parts[:-1]) if _is_person(part)), "")
+        patient = patient_key(row["patient"])
+        of_folder.setdefault(folder, {}).setdefault(patient, row["patient"])
+        folders_of.setdefault(patient, set()).add(folder)
+    most = max((len(patients) for patients in of_folder.values()), default=0)
+    if (
+        "" in of_folder
+        or len(of_folder) < 2
+        or not 1 < most <= _MOST_EXAMS
+        or any(len(folders) > 1 for folders in folders_of.values())
+    ):
+        return []
+    done = (
+        "Kept by the table. If the folder is one person, nothing keeps her in one split: write the folder's name into "
+        "patient."
+    )
+    return [
+        Decision(first, first, PERSONS, f"The folder {folder} holds images of the patients {' and '.join(told)}.", done)
+        for folder, patients in of_folder.items()
+        if len(told := tuple(patients.values())) > 1 and (first := told[0])
+    ]
+
+
+def _is_person(folder: str) -> bool:
+    return folder[:1].isalpha() and patient_key(folder).isdigit()
 
 
 def _about_images(of_image: Mapping[str, list[Row]], names: Mapping[str, str]) -> Iterator[Decision]:

@@ -50,7 +50,7 @@ from mammofill.mammograms.sources.annotations import (
     MammogramEntry,
 )
 from mammofill.mammograms.sources.csv_table import is_note_of_mac, plain_name, read_csv_table
-from mammofill.mammograms.sources.names_in_paths import names_that_contradict
+from mammofill.mammograms.sources.names_in_paths import names_that_contradict, persons_in_folders
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
 from mammofill.mammograms.sources.pathology_words import (
     PATHOLOGIES,
@@ -122,7 +122,7 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
     if not settings.crops:  # beside a lesion that fills its own picture, a crop of the same breast may be healthy
         mammograms, contradicted = _without_contradicted_breasts(mammograms, listed)
     rows_as_text = [{str(column): str(cell) for column, cell in row.items()} for row in table.to_dict("records")]
-    told = names_that_contradict(rows_as_text, names)
+    told = (*names_that_contradict(rows_as_text, names), *persons_in_folders(rows_as_text))
     decisions = (*notes, *words.decisions, *called_otherwise, *told, *contradicted)
     return Collection(tuple(mammograms), tuple(exclusions), decisions, listed)
 
