@@ -238,6 +238,23 @@ def test_the_rules_told_from_tables_are_not_told_twice() -> None:
     assert not is_told_by_tables(Exclusion("a", "P1", "unreadable", "truncated"))
 
 
+def test_lesions_that_tables_do_not_list_one_by_one_are_not_called_none(tmp_path: Path) -> None:
+    """As of INbreast and CDD-CESM, whose tables say of an image what it shows."""
+    rows = "1;x;L;CC;1;1;2;5\n1;x;R;CC;1;2;2;2\n1;x;R;CC;1;3;2;1\n"
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "INbreast.csv").write_text(
+        f"Patient ID;Patient age;Laterality;View;Acquisition date;File Name;ACR;Bi-Rads\n{rows}"
+    )
+    found = audit(source, AuditSettings(tables_only=True))
+    shown = summarise(found)
+    assert "Lesions, which the tables do not list one by one, on 2 of 3 mammograms of " in shown
+    totals = {row[0]: row[-1] for row in found.overview.sheets[1].rows}
+    assert (totals["without lesion"], totals["with lesions not listed"], totals["lesions"]) == ("1", "2", "0")
+    page = write_audit(found, tmp_path / "page")
+    assert "Lesions, which the tables do not list one by one, on 2 of 3" in page.read_text()
+
+
 # ---- the real tables ------------------------------------------------------------------------------------------------
 
 

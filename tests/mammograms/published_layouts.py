@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import plistlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -96,10 +97,11 @@ def write_cesm(
 ) -> Path:
     """Write rows (name, findings, pathology), regions (file, shape or text), images and masks (file names)."""
     folder.mkdir(parents=True, exist_ok=True)
+    told = [re.search(r"P(\d+)_([LR])_(?:DM|CM)_(CC|MLO)", name) for name, _, _ in rows]
     table = [
-        [name, "1", "L", "DM" if "_DM_" in name else "CESM", "50", "C" if "_DM_" in name else "_", "4$2", findings,
-         "MLO", "", "1", pathology]
-        for name, findings, pathology in rows
+        [name, named[1] if named else "", named[2] if named else "", "DM" if "_DM_" in name else "CESM", "50",
+         "C" if "_DM_" in name else "_", "4$2", findings, named[3] if named else "", "", "1", pathology]
+        for (name, findings, pathology), named in zip(rows, told, strict=True)
     ]  # fmt: skip
     if rows:
         _write_csv(folder / "Radiology-manual-annotations.csv", [CESM_HEADER, *table])

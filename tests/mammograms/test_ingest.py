@@ -386,7 +386,6 @@ def test_a_table_says_what_is_wrong_with_it(tmp_path: Path) -> None:
         ([good | {"patient": ""}], "own.csv row 2 names no patient"),
         ([good | {"view": "AP"}], "has 'AP' as view; known are cc, mlo"),
         ([good | {"bits": "17"}], "has '17' as bits, which must be a whole number from 1 to 16"),
-        ([good | {"mask": "a.png"}], "own.csv row 2 is normal, yet has the mask a.png"),
         ([good, good | {"image": "a.tif"}], "the images a.png and a.tif would both be called a"),
         ([good | {"spacing_mm": "-1"}], "has '-1' as spacing_mm, which must be a number of mm, above 0"),
         ([good | {"spacing_mm": "200"}], "has '200' as spacing_mm.*200 micrometres are 0.2"),

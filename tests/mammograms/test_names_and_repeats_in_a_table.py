@@ -15,6 +15,7 @@ from mammofill.ground.progress import LineProgress
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.collections import read_collection
+from mammofill.mammograms.sources.csv_table import files_under
 from mammofill.mammograms.sources.table import read_table
 
 HEADER = "image,mask,patient,pathology"
@@ -290,3 +291,114 @@ def test_notes_of_several_lines_are_read(tmp_path: Path, note: str) -> None:
 def test_a_list_of_numbers_in_a_note_is_no_row(tmp_path: Path) -> None:
     source = write(tmp_path / "own", 'a.png,m.png,P1,benign,"box:\n10,20,30,40,50\nend"', header=f"{HEADER},notes")
     assert len(ingest(source, tmp_path / "out", TABLE).lesions) == 1
+
+
+SIDED = "image,mask,patient,laterality,view,pathology"
+
+
+@pytest.mark.parametrize(
+    ("normal", "rule", "told"),
+    [
+        ("b.png,,p-1,L,cc,normal", "rows-disagree", "a, of the same view (p-1, left, CC)."),
+        ("b.png,,P1,left,mlo,normal", "lesion-in-other-view", "a, of the same breast (P1, left)."),
+        ("b.png,,P1,left,,normal", "lesion-in-other-view", "a, of the same breast (P1, left)."),
+    ],
+)
+def test_an_image_of_a_breast_with_a_lesion_gives_no_normal_patches(
+    tmp_path: Path, normal: str, rule: str, told: str
+) -> None:
+    found = read_table(write(tmp_path, "a.png,m.png,P1,left,cc,benign", normal, header=SIDED), TABLE)
+    assert [(entry.mammogram_id, entry.all_lesions_located) for entry in found.mammograms] == [
+        ("a", True),
+        ("b", False),
+    ]
+    (decision,) = found.decisions
+    assert (decision.what, decision.rule) == ("b", rule)
+    assert decision.found == f"own.csv row 3 calls b normal, but own.csv row 2 speaks of a lesion in {told}"
+    assert decision.done.startswith("Kept, and gives no normal patches")
+    assert decision.done.endswith("If the pictures are crops, say --crops true.")
+
+
+@pytest.mark.parametrize(
+    "normal", ["b.png,,P1,right,cc,normal", "b.png,,P2,left,cc,normal", "b.png,,P1,,cc,normal"]
+)  # fmt: skip
+def test_an_image_of_another_or_an_unknown_breast_stays_normal(tmp_path: Path, normal: str) -> None:
+    found = read_table(write(tmp_path, "a.png,m.png,P1,left,cc,benign", normal, header=SIDED), TABLE)
+    assert all(entry.all_lesions_located for entry in found.mammograms)
+    assert found.decisions == ()
+
+
+def test_a_crop_beside_a_lesion_of_the_same_view_may_be_healthy(tmp_path: Path) -> None:
+    rows = ("a.png,m.png,P1,left,cc,benign", "b.png,,P1,left,cc,normal")
+    found = read_table(write(tmp_path, *rows, header=SIDED), replace(TABLE, crops=True))
+    assert all(entry.all_lesions_located for entry in found.mammograms)
+
+
+def test_notes_of_a_mac_beside_files_are_passed_by(tmp_path: Path) -> None:
+    folder = write(tmp_path, "a.png,m.png,P1,benign")
+    for path in list(folder.iterdir()):
+        path.with_name(f"._{path.name}").write_bytes(bytes.fromhex("0005160700020000") + b"Mac OS X")
+    assert [entry.mammogram_id for entry in read_table(folder, TABLE).mammograms] == ["a"]
+    assert sorted(path.name for path in files_under(folder, (".csv", ".png"))) == ["a.png", "m.png", "own.csv"]
+
+
+def test_the_mask_of_a_normal_image_must_mark_nothing(tmp_path: Path) -> None:
+    rows = ("a.png,m.png,P1,benign", "b.png,empty.png,P2,normal", "c.png,k.png,P3,normal", "d.png,d.png,P4,normal")
+    folder = write(tmp_path / "own", *rows, "e.png,,P5,normal")
+    (folder / "empty.png").write_bytes(cv2.imencode(".png", np.zeros((60, 40), np.uint8))[1].tobytes())
+    (folder / "d.png").write_bytes((folder / "e.png").read_bytes())
+    (folder / "own.csv").write_text("\n".join([HEADER, *rows, "e.png,gone.png,P5,normal"]) + "\n")
+    found = ingest(folder, tmp_path / "out", TABLE)
+    located = dict(zip(found.mammograms["mammogram_id"], found.mammograms["all_lesions_located"], strict=True))
+    assert located == {"a": True, "b": True, "c": False, "d": False, "e": False}
+    told = found.exclusions.set_index("what")[["rule", "found"]].T.to_dict("list")
+    assert told["c"] == [
+        "normal-with-mask",
+        "c is called normal, and its mask k.png marks 100 pixels. Call the lesion benign or malignant, or leave the "
+        "cell of the mask empty.",
+    ]
+    assert told["d"][0] == "mask-unreadable"
+    assert told["e"][0] == "file-missing"
+    assert told["e"][1].startswith("own.csv row 6 is normal and names the mask gone.png, but ")
+    (decision,) = (one for one in found.decisions.to_dict("records") if one["rule"] == "normal-with-empty-mask")
+    assert decision["found"] == "b is called normal, and its mask empty.png marks no pixels."
+    assert decision["done"] == "Taken for normal, as without a mask."
+
+
+@pytest.mark.parametrize("word", ["nan", "None", "N/A", "<NA>", "unknown"])
+def test_words_for_missing_values_are_empty_cells(tmp_path: Path, word: str) -> None:
+    header = "image,mask,patient,pathology,laterality,view,split,abnormality,density,spacing_mm,bits"
+    told = ",".join(7 * [word])
+    source = write(tmp_path, "a.png,m.png,P1,benign,,,,,,,", header=header)
+    write(tmp_path, f"b.png,,P2,normal,{told}", header=header)
+    (source / "own.csv").write_text(
+        "\n".join([header, f"a.png,m.png,P1,benign,{told}", f"b.png,{word},P2,normal,{told}"]) + "\n"
+    )
+    found = read_table(source, TABLE)
+    assert (found.exclusions, found.decisions) == ((), ())
+    a, b = found.mammograms
+    assert [lesion.abnormality for lesion in a.lesions] == ["mass"]
+    for entry in (a, b):
+        assert (entry.laterality, entry.view, entry.official_split, entry.density) == (None, None, None, None)
+        assert (entry.spacing_mm, entry.bits, entry.all_lesions_located) == (None, None, True)
+    assert b.empty_masks == ()
+
+
+@pytest.mark.parametrize(
+    ("note", "what"),
+    [("# exported 2024-01-01", "a comment"), ("# exported, by hand", "a comment"), ("Total,,,8", "a row of totals")],
+)
+def test_comments_and_totals_are_not_read(tmp_path: Path, note: str, what: str) -> None:
+    source = write(tmp_path, "a.png,m.png,P1,benign")
+    (source / "own.csv").write_text(f"{HEADER}\n{note}\na.png,m.png,P1,benign\n")
+    found = read_table(source, TABLE)
+    assert (len(found.mammograms), found.exclusions) == (1, ())
+    (decision,) = found.decisions
+    assert (decision.what, decision.rule, decision.done) == ("own.csv row 2", "name-unknown", "Not read.")
+    assert decision.found == f"own.csv row 2 is {what} and names no image: {note.split(',')[0]!r}."
+
+
+@pytest.mark.parametrize("row", ["#1.png,,,benign", "total_1.png,,,benign"])
+def test_a_row_of_a_lesion_that_names_no_patient_is_no_note(tmp_path: Path, row: str) -> None:
+    with pytest.raises(SourceError, match="own.csv row 2 names no patient. .* also where a spreadsheet merged cells."):
+        read_table(write(tmp_path, row), TABLE)

@@ -217,6 +217,35 @@ def test_cesm_gives_no_normal_patches_where_the_subtracted_image_shows_a_lesion(
     ]  # fmt: skip
 
 
+def cesm_with_columns(tmp_path: Path, *rows: str) -> Collection:
+    """Write rows like "1,L,MLO,Normal,P1_L_DM_MLO", with their images, and read them."""
+    header = "Patient_ID,Side,View,Pathology Classification/ Follow up,Image_name"
+    (tmp_path / "annotations.csv").write_text("\n".join([header, *rows]) + "\n")
+    for row in rows:
+        (tmp_path / f"{row.rsplit(',', 1)[1]}.jpg").write_bytes(b"no picture")
+    return read_cdd_cesm(tmp_path, SETTINGS)
+
+
+def test_cesm_takes_nothing_for_normal_whose_columns_contradict_its_name(tmp_path: Path) -> None:
+    rows = ("1,L,MLO,Normal,P1_L_DM_MLO", "P2,R,CC,Normal,P2_R_DM_CC2", "3.0,L,CC,Normal,P3_L_DM_CC",
+            "5,R,CC,Normal,P4_L_DM_CC", ",,,Normal,P5_L_DM_CC")  # fmt: skip
+    found = cesm_with_columns(tmp_path, *rows)
+    assert [one.mammogram_id for one in found.mammograms if not one.all_lesions_located] == ["P4_L_DM_CC"]
+    (told,) = found.decisions
+    assert (told.rule, told.found) == (
+        "rows-disagree",
+        "The name P4_L_DM_CC, of annotations.csv row 5, says P4, where the table says 5 and left, where the table says "
+        "right.",
+    )
+
+
+def test_cesm_says_that_a_column_of_the_table_has_slipped(tmp_path: Path) -> None:
+    rows = ("1,L,MLO,Normal,P2_R_DM_CC", "2,R,CC,Normal,P3_L_DM_CC", "3,L,CC,Normal,P1_L_DM_MLO")
+    found = cesm_with_columns(tmp_path, *rows)
+    assert [one.rule for one in found.decisions] == ["names-contradict-rows", *3 * ["rows-disagree"]]
+    assert found.decisions[0].found.startswith("The names of the files of 3 of 3 images contradict their rows.")
+
+
 def test_cesm_takes_nothing_below_a_folder_of_masks_for_a_mammogram(tmp_path: Path) -> None:
     source = write_cesm(tmp_path, [(NAME, "", "Normal")], None, masks=[f"png/{NAME}.png"])
     found = read_cdd_cesm(source, SETTINGS)
@@ -286,7 +315,7 @@ def test_mias_takes_no_mask_for_a_mammogram_and_no_picture_of_two_that_differ(tm
         entry.mammogram_id: [str(path.relative_to(tmp_path)) for path in entry.image] for entry in found.mammograms
     }
     assert files == {
-        "mdb001": ["images/mdb001.pgm"], "mdb003": ["again/mdb003.pgm"],
+        "mdb001": ["images/mdb001.pgm"], "mdb003": ["again/mdb003.pgm", "images/mdb003.pgm"],
         "mdb005": ["again/mdb005.pgm", "images/mdb005.pgm"],
     }  # fmt: skip
     (told,) = found.decisions

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from published_layouts import SHAPE, breast, write_cesm, write_cmmd, write_inbreast, write_vindr
 
+from mammofill.ground.errors import TooFewError
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 
 
@@ -68,3 +71,33 @@ def test_cmmd_keeps_mammograms_and_no_lesion(tmp_path: Path) -> None:
     assert (len(found.mammograms), len(found.lesions)) == (1, 0)
     assert found.mammograms["all_lesions_located"].tolist() == [False]
     assert found.exclusions["rule"].tolist() == ["lesion-without-place"]
+
+
+@pytest.mark.parametrize("collection", ["inbreast", "vindr-mammo", "cdd-cesm"])
+def test_a_second_copy_of_all_files_does_no_harm_and_another_picture_of_the_name_does(
+    tmp_path: Path, collection: str
+) -> None:
+    source = tmp_path / "in"
+    rois = [("Mass", [(5, 10), (15, 10), (15, 22), (5, 22)])]
+    circle = {"name": "circle", "cx": 10, "cy": 20, "r": 5}
+    finding = "s1,e,i1,L,CC,60,40,BI-RADS 4,DENSITY C,['Mass'],BI-RADS 4,3,9,12,20,training"
+    names = ("P1_L_DM_CC", "P1_L_DM_CC.jpg")
+    write = {
+        "inbreast": lambda: write_inbreast(source, ["L;CC;1;2;5"], {"1": "abc"}, {"1": rois}),
+        "vindr-mammo": lambda: write_vindr(source, [finding], [("s1", "i1")]),
+        "cdd-cesm": lambda: write_cesm(source, [(names[0], "Mass", "Malignant")], [(names[1], circle)], names[1:]),
+    }
+    write[collection]()
+    (first,) = (path for path in source.rglob("*") if path.suffix in (".dcm", ".dicom", ".jpg"))
+    copy = source / "backup" / ("s1" if collection == "vindr-mammo" else "") / first.name
+    copy.parent.mkdir(parents=True)
+    shutil.copy(first, copy)
+    found = taken(source, collection)
+    assert (len(found.mammograms), len(found.lesions), len(found.exclusions)) == (1, 1, 0)
+    (told,) = (one for one in found.decisions.to_dict("records") if one["rule"] == "file-twice")
+    assert "has 2 files, 1 of them copies: " in told["found"]
+    assert told["done"] == "One of each was read."
+    copy.write_bytes(first.read_bytes() + b"\0")
+    shutil.rmtree(tmp_path / f"{collection}-set")
+    with pytest.raises(TooFewError, match="has several files: .* Remove all but one."):
+        taken(source, collection)

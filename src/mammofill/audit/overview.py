@@ -30,6 +30,8 @@ class Overview:
     patients: int
     mammograms: int
     lesions: int
+    with_unlisted: int
+    """Mammograms that are called benign or malignant, and of which no lesion is listed: some tables list none."""
     mammograms_with_file: int
     sheets: tuple[Sheet, ...]
 
@@ -45,11 +47,14 @@ def count_all(collection: Collection) -> Overview:
     lesions = [row for row in _one_each(rows, lambda row: row.lesion_id) if row.lesion_id is not None]
     mammograms = _one_each(rows, lambda row: row.mammogram_id)
     splits = [split for split in _SPLITS if any(_split(row) == split for row in rows)]
-    normal = {row.mammogram_id for row in mammograms} - {row.mammogram_id for row in lesions}
+    with_lesion = {row.mammogram_id for row in lesions}
+    unlisted = {row.mammogram_id for row in rows if row.pathology in ("benign", "malignant")} - with_lesion
+    normal = {row.mammogram_id for row in mammograms} - with_lesion - unlisted
     return Overview(
         patients=len({row.patient_id for row in rows}),
         mammograms=len(mammograms),
         lesions=len(lesions),
+        with_unlisted=len(unlisted),
         mammograms_with_file=len(collection.mammograms),
         sheets=(
             _by_split(
@@ -59,7 +64,7 @@ def count_all(collection: Collection) -> Overview:
                 abnormality=_abnormality,
                 pathology=_pathology,
             ),
-            _totals(rows, mammograms, normal, splits),
+            _totals(rows, mammograms, normal, unlisted, splits),
             _by_split("Mammograms, by breast density", mammograms, splits, density=_density),
             _by_split("Mammograms, by side and view", mammograms, splits, side=_side, view=_view),
         ),
@@ -96,7 +101,9 @@ def _by_split(caption: str, rows: Sequence[Listed], splits: Sequence[str], **key
     return _sheet(caption, (*keys, *splits, "all"), found)
 
 
-def _totals(rows: Sequence[Listed], mammograms: Sequence[Listed], normal: set[str], splits: Sequence[str]) -> Sheet:
+def _totals(
+    rows: Sequence[Listed], mammograms: Sequence[Listed], normal: set[str], unlisted: set[str], splits: Sequence[str]
+) -> Sheet:
     """Count patients, mammograms and lesions; a patient in two splits counts in both, and once among all."""
 
     def counted(of: Iterable[tuple[str, str]]) -> tuple[str, ...]:
@@ -104,6 +111,7 @@ def _totals(rows: Sequence[Listed], mammograms: Sequence[Listed], normal: set[st
         shares = (_number(sum(split == one for _, one in pairs)) for split in splits)
         return (*shares, _number(len({what for what, _ in pairs})))
 
+    of_unlisted = counted((row.mammogram_id, _split(row)) for row in mammograms if row.mammogram_id in unlisted)
     return _sheet(
         "In all",
         ("", *splits, "all"),
@@ -112,6 +120,7 @@ def _totals(rows: Sequence[Listed], mammograms: Sequence[Listed], normal: set[st
             ("mammograms", *counted((row.mammogram_id, _split(row)) for row in mammograms)),
             ("without lesion", *counted((row.mammogram_id, _split(row)) for row in mammograms
                                         if row.mammogram_id in normal)),
+            *([("with lesions not listed", *of_unlisted)] if unlisted else []),
             ("lesions", *counted((row.lesion_id, _split(row)) for row in rows if row.lesion_id is not None)),
         ),
     )  # fmt: skip

@@ -51,13 +51,17 @@ def files_there(overview: Overview) -> str:
     return f"{overview.mammograms_with_file:,} of {counted(overview.mammograms, 'mammograms')} {have} a file"
 
 
+def what_is_listed(overview: Overview) -> str:
+    """Say how many lesions, mammograms and patients the tables list."""
+    on = f"{counted(overview.mammograms, 'mammograms')} of {counted(overview.patients, 'patients')}"
+    if overview.lesions == 0 and overview.with_unlisted:
+        return f"Lesions, which the tables do not list one by one, on {overview.with_unlisted:,} of {on}"
+    return f"{counted(overview.lesions, 'lesions')} on {on}"
+
+
 def _heading(audit: Audit) -> str:
-    counts = audit.overview
-    return (
-        f"{audit.source}: {headline(audit)}\n{counted(counts.lesions, 'lesions')} on "
-        f"{counted(counts.mammograms, 'mammograms')} of "
-        f"{counted(counts.patients, 'patients')}; {files_there(counts)}."
-    )
+    listed, there = what_is_listed(audit.overview), files_there(audit.overview)
+    return f"{audit.source}: {headline(audit)}\n{listed}; {there}."
 
 
 def _totals(overview: Overview) -> Iterator[str]:

@@ -17,7 +17,7 @@ from mammofill import __version__
 from mammofill.audit.audit import Audit
 from mammofill.audit.findings import SEVERITIES, Finding
 from mammofill.audit.pictures import Example, draw_examples
-from mammofill.audit.summary import files_there, headline, is_count
+from mammofill.audit.summary import files_there, headline, is_count, what_is_listed
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.counting import counted
 from mammofill.ground.errors import SettingsError
@@ -86,6 +86,7 @@ def as_json(audit: Audit) -> dict[str, object]:
             "mammograms": audit.overview.mammograms,
             "mammograms_with_file": audit.overview.mammograms_with_file,
             "lesions": audit.overview.lesions,
+            "mammograms_with_unlisted_lesions": audit.overview.with_unlisted,
         },
         "overview": [asdict(sheet) for sheet in audit.overview.sheets],
         "findings": [asdict(finding) | {"count": finding.count} for finding in audit.findings],
@@ -104,6 +105,7 @@ def render_page(audit: Audit, examples: Mapping[str, Sequence[Example]]) -> str:
         source=str(audit.source),
         headline=headline(audit),
         overview=audit.overview,
+        what_is_listed=what_is_listed(audit.overview),
         files_there=files_there(audit.overview),
         tables_only=audit.settings.tables_only,
         groups=[(severity, _of(audit.found, severity)) for severity in SEVERITIES if _of(audit.found, severity)],

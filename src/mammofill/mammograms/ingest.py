@@ -35,6 +35,7 @@ from mammofill.mammograms.prepare import FOLDERS, Prepared, is_whole, prepare, r
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
 from mammofill.mammograms.sources.collections import collection_reader
+from mammofill.mammograms.sources.names_in_paths import PERSONS, SLIPPED
 from mammofill.mammograms.sources.patients import check_patients
 from mammofill.mammograms.sources.shared_masks import masks_from_files, same_masks
 from mammofill.mammograms.split import split_patients
@@ -350,11 +351,11 @@ _WITHOUT = {  # split -> what follows where a class has nobody there, and where 
 }
 
 
-_MAY_LEAK = ("image-of-two-patients", "header-names-one-patient")
+_MAY_LEAK = ("image-of-two-patients", "header-names-one-patient", PERSONS)
 """Decisions that leave open whether one person is in two splits: too much to be a number among others."""
 
 _KEPT_FOR = tuple(f"patient-kept-for-{split}" for split in _WITHOUT)
-_OF_TABLE = ("pathology-word", "column-called-otherwise")
+_OF_TABLE = ("pathology-word", "column-called-otherwise", SLIPPED)
 _OF_ALL = ("masks-flipped", "masks-transposed", CLASS_TOLD)
 _TOLD_APART = (*_OF_TABLE, "lesion-without-pathology", *_KEPT_FOR, *_MAY_LEAK, *_OF_ALL)
 """Rules whose exclusions and decisions are said in words of their own."""

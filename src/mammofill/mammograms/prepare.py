@@ -41,7 +41,7 @@ from mammofill.mammograms.mask_fits import MaskFit, fit_of, shrink, why_inverted
 from mammofill.mammograms.mixed_values import Values
 from mammofill.mammograms.names_in_headers import hidden_name
 from mammofill.mammograms.picture_checks import why_blank, why_inverted, why_no_picture, why_resized
-from mammofill.mammograms.reading import HalvedImage, read_image
+from mammofill.mammograms.reading import HalvedImage, read_image, read_mask
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
 from mammofill.mammograms.tissue import Tissue, TissueMap, map_tissue
@@ -153,7 +153,7 @@ def _made(source: Path, settings: IngestSettings, entry: MammogramEntry, split: 
 
 
 def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, split: str, made: _Made) -> None:
-    image_path = _find_image(entry)
+    image_path, copies = _find_image(entry)
     read = read_image(image_path, entry.bits, settings.window, settings.height_px if settings.half_jpeg2000 else None)
     rows, pixels = made.rows, read.pixels
     whole = HalvedImage(image_path, read.halved_from, settings.window) if read.halved_from else pixels
@@ -166,7 +166,7 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
         rows.exclusions.append(unseen)
         return
     rows.decisions.extend(remarked(remark, entry.mammogram_id, entry.patient_id) for remark in read.remarks)
-    rows.decisions.extend(why_another(read, file, entry))
+    rows.decisions.extend([*copies, *why_another(read, file, entry)])
     if resized := why_resized(whole.shape, file, entry):
         rows.decisions.append(resized)
     source_shape = (whole.shape[0], whole.shape[1])
@@ -189,6 +189,7 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     made.files[f"tissue/{entry.mammogram_id}.png"] = encode_tissue(tissue)
     for lesion in entry.lesions:
         _read_lesion(source, entry, lesion, whole, shape, tissue, crop is not None, made)
+    _check_empty_masks(entry, rows)
     located = entry.all_lesions_located and not rows.exclusions
     located &= _is_each_lesion_once(entry, made)
     rows.fits = _fits(entry, working, made, crop is not None)
@@ -266,6 +267,23 @@ def _read_lesion(
             made.files[f"masks/{part.lesion_id}.png"] = encode_png(mask)
             file = relative_path(mask_file, source) if mask_file else lesion.source
             made.rows.lesions.append(_lesion_row(part, entry, mask, box, file))
+
+
+def _check_empty_masks(entry: MammogramEntry, rows: Prepared) -> None:
+    """Look whether the masks of an image that is called normal mark nothing; one that does takes its healthy tissue."""
+    for path in entry.empty_masks:
+        try:
+            marked = int(np.count_nonzero(read_mask(path).mask))
+        except ImageFileError as error:
+            rows.exclusions.append(Exclusion(entry.mammogram_id, entry.patient_id, "mask-unreadable", str(error)))
+            continue
+        found = f"{entry.mammogram_id} is called normal, and its mask {path} marks {marked or 'no'} pixels."
+        if marked:
+            told = f"{found} Call the lesion benign or malignant, or leave the cell of the mask empty."
+            rows.exclusions.append(Exclusion(entry.mammogram_id, entry.patient_id, "normal-with-mask", told))
+        else:
+            done = "Taken for normal, as without a mask."
+            rows.decisions.append(Decision(entry.mammogram_id, entry.patient_id, "normal-with-empty-mask", found, done))
 
 
 def _is_each_lesion_once(entry: MammogramEntry, made: _Made) -> bool:
@@ -530,17 +548,27 @@ def _write(folder: Path, name: str, content: bytes, rows: Prepared) -> None:
     rows.written[name] = _stat(path)
 
 
-def _find_image(entry: MammogramEntry) -> Path:
-    if len(entry.image) > 1:
-        if len({path.parent for path in entry.image}) > 1:
-            files = ", ".join(map(str, entry.image))
-            raise ImageFileError(f"The mammogram {entry.mammogram_id} has several files: {files}. Remove all but one.")
-        names = ", ".join(path.name for path in entry.image)
-        raise ImageFileError(
-            f"{entry.image[0].parent} should hold one file, the mammogram {entry.mammogram_id}, "
-            f"but holds several: {names}."
-        )
-    return entry.image[0]
+def _find_image(entry: MammogramEntry) -> tuple[Path, list[Decision]]:
+    """Return the one file of a mammogram; of several with the same content the first, with the decision.
+
+    Raises:
+        ImageFileError: there are several with different content.
+    """
+    first, *others = entry.image
+    if not others:
+        return first, []
+    if len({fingerprint_file(path) for path in entry.image}) == 1:
+        files = ", ".join(map(str, entry.image))
+        found = f"{entry.mammogram_id} has {len(entry.image)} files, {len(others)} of them copies: {files}."
+        done = "One of each was read."
+        return first, [Decision(entry.mammogram_id, entry.patient_id, "file-twice", found, done)]
+    if len({path.parent for path in entry.image}) > 1:
+        files = ", ".join(map(str, entry.image))
+        raise ImageFileError(f"The mammogram {entry.mammogram_id} has several files: {files}. Remove all but one.")
+    names = ", ".join(path.name for path in entry.image)
+    raise ImageFileError(
+        f"{first.parent} should hold one file, the mammogram {entry.mammogram_id}, but holds several: {names}."
+    )
 
 
 def _check_shape(entry: MammogramEntry, path: Path, found: tuple[int, ...]) -> None:

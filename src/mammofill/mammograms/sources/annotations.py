@@ -82,14 +82,16 @@ class MammogramEntry:
     """(rows, columns) that files of the collection have, where nobody says which this one must have."""
     named_in_header: str | None = None
     """PatientID that the header of its file should have, where that is not the patient's own identifier."""
+    empty_masks: Files = ()
+    """Masks of an image that is called normal, as where every image has a mask: they must mark nothing."""
     versions: tuple[str, ...] = ()
     """What a store says of each of its files, where they lie in one: another content is another entry."""
 
     @property
     def files(self) -> Files:
-        """All files that are read for it: its own, and those among which the masks of its lesions are."""
+        """All files that are read for it: its own, those among which the masks of its lesions are, and empty masks."""
         masks = (path for one in self.lesions if isinstance(one.place, tuple) for path in one.place)
-        return (*self.image, *masks)
+        return (*self.image, *masks, *self.empty_masks)
 
 
 def with_files(entry: MammogramEntry, place: Callable[[Path], Path]) -> MammogramEntry:
@@ -98,7 +100,8 @@ def with_files(entry: MammogramEntry, place: Callable[[Path], Path]) -> Mammogra
         replace(one, place=tuple(map(place, one.place))) if isinstance(one.place, tuple) else one
         for one in entry.lesions
     )
-    return replace(entry, image=tuple(map(place, entry.image)), lesions=tuple(lesions))
+    empty = tuple(map(place, entry.empty_masks))
+    return replace(entry, image=tuple(map(place, entry.image)), lesions=tuple(lesions), empty_masks=empty)
 
 
 @dataclass(frozen=True)

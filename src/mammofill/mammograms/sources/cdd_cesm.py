@@ -46,7 +46,9 @@ from mammofill.mammograms.sources.csv_table import (
     read_rows,
     recognises_table,
 )
-from mammofill.mammograms.sources.sides_and_views import read_side, read_view
+from mammofill.mammograms.sources.names_in_paths import slipped
+from mammofill.mammograms.sources.patients import patient_key
+from mammofill.mammograms.sources.sides_and_views import contradicted, read_side, read_view
 
 _TABLE = "Radiology-manual-annotations.csv"
 _PATHOLOGY = "Pathology Classification/ Follow up"
@@ -87,10 +89,11 @@ def read_cdd_cesm(source: Path, settings: IngestSettings) -> Collection:
     drawings = _drawings(source)
     reader = _Reader(pictures, drawings, _subtracted_with_lesion(named), exclusions)
     mammograms = [reader.mammogram(row) for row in sorted(distinct, key=lambda row: row["Image_name"])]
+    decisions = (*slipped(reader.contradicted, len(mammograms)), *reader.contradicted, *reader.decisions)
     return Collection(
         tuple(entry for entry in mammograms if entry is not None),
         tuple(exclusions),
-        (*reader.decisions, *_about_other_rows(named), *_about_drawings(drawings, named)),
+        (*decisions, *_about_other_rows(named), *_about_drawings(drawings, named)),
         tuple(_listed(row) for row in low_energy),
     )
 
@@ -166,6 +169,8 @@ class _Reader:
     """Rows of subtracted images that are called benign or malignant, by the low-energy image of the same view."""
     exclusions: list[Exclusion]
     decisions: list[Decision] = field(default_factory=list)
+    contradicted: list[Decision] = field(default_factory=list)
+    """About rows whose columns contradict the name of their image."""
 
     def mammogram(self, row: Row) -> MammogramEntry | None:
         name, patient = row["Image_name"], _patient(row["Image_name"])
@@ -175,6 +180,11 @@ class _Reader:
             self.exclusions.append(Exclusion(row["row"], patient, "file-missing", found))
             return None
         lesions, located = self._lesions(row, name, patient)
+        if said := _columns_against_name(row):
+            found = f"The name {name}, of {row['row']}, says {said}."
+            done = "The name is followed, and the image gives no normal patches: the class may be another image's."
+            self.contradicted.append(Decision(name, patient, "rows-disagree", found, done))
+            located = False
         return MammogramEntry(
             mammogram_id=name,
             patient_id=patient,
@@ -315,6 +325,16 @@ def _patient(name: str) -> str:
 def _side_and_view(name: str) -> tuple[str | None, str | None]:
     found = _NAME.fullmatch(name)
     return (read_side(found[2]), read_view(found[4])) if found else (None, None)
+
+
+def _columns_against_name(row: Row) -> str:
+    """Say how the columns for patient, side and view contradict the name of the image; "" where they do not."""
+    side, view = _side_and_view(row["Image_name"])
+    said = contradicted(read_side(row.get("Side")), read_view(row.get("View")), side, view)
+    patient, told = _patient(row["Image_name"]), row.get("Patient_ID", "")
+    if patient_key(told) in ("", patient_key(patient)):
+        return said
+    return " and ".join(filter(None, (f"{patient}, where the table says {told}", said)))
 
 
 def _words(cell: str) -> set[str]:

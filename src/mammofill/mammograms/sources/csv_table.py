@@ -301,7 +301,7 @@ def files_under(source: Path, endings: Collection[str], depth: int | None = None
 def walk_files(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Walk a folder once, in order, following links; of what lies there only folders and regular files are told.
 
-    Pipes, devices and sockets are passed by: whoever opens one may wait for ever.
+    Pipes, devices and sockets are passed by: whoever opens one may wait for ever. So are files of a Mac's own notes.
 
     Yields:
         A folder, the names of those in it (those that are removed from the list are not walked), and those of files.
@@ -320,8 +320,13 @@ def walk_files(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
         except OSError:
             continue  # gone, or not to be looked into
         folders = sorted(name for name, is_folder, _ in kinds if is_folder)
-        yield folder, folders, sorted(name for name, _, is_file in kinds if is_file)
+        yield folder, folders, sorted(name for name, _, is_file in kinds if is_file and not is_note_of_mac(name))
         waiting.extend(folder / name for name in reversed(folders))
+
+
+def is_note_of_mac(name: str) -> bool:
+    """Say whether a file holds what macOS notes about another (AppleDouble): ``._a.png`` is about ``a.png``."""
+    return name.startswith("._")
 
 
 def _is(entry: os.DirEntry[str], kind: str) -> bool:

@@ -13,9 +13,8 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mammofill.ground.artifact import fingerprint_file
 from mammofill.ground.errors import SourceError
-from mammofill.ground.foreign_files import check_is_here, is_regular_file
+from mammofill.ground.foreign_files import is_regular_file
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import (
     Circle,
@@ -163,18 +162,7 @@ def _pictures(source: Path) -> tuple[dict[str, list[Path]], list[Path]]:
     images: dict[str, list[Path]] = {}
     for (name, _), paths in sorted(found.items()):  # .pgm before .png
         images.setdefault(name, paths)
-    return {name: _without_copies(paths) for name, paths in images.items()}, masks
-
-
-def _without_copies(paths: list[Path]) -> list[Path]:
-    """Keep one of the files with the same content."""
-    if len(paths) == 1:
-        return paths
-    kept: dict[str, Path] = {}
-    for path in paths:
-        check_is_here(path)
-        kept.setdefault(fingerprint_file(path), path)
-    return list(kept.values())
+    return images, masks
 
 
 def _read_rows(table: Path) -> list[_Row]:

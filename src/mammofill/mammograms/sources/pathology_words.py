@@ -102,13 +102,18 @@ def birads_category(word: str) -> str | None:
 
 
 _NOTHING = frozenset({"", "nan", "none", "null", "na", "n/a", "#n/a", "<na>", "unknown", "?"})
-"""What programs and people write where a pathology is missing: it has no meaning that could be explained."""
+"""What programs and people write where a value is missing: as a pathology it has no meaning that could be explained."""
+
+
+def says_nothing(cell: str) -> bool:
+    """Say whether a cell holds nothing, or what programs and people write where a value is missing."""
+    return plain_word(cell) in _NOTHING
 
 
 def why_unknown(word: str) -> str:
     """Say why a word has no certain meaning, and how to give it one."""
     plain = plain_word(word)
-    if plain in _NOTHING:
+    if says_nothing(word):
         return "which says that nobody knows it"
     given = word if re.fullmatch(r"[\w.-]+", word) else f"'{word}'"
     if plain.startswith("bi rads"):

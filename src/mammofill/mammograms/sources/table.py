@@ -9,7 +9,7 @@ column     needed   meaning
 image      yes      file of the mammogram, relative to the table's folder (or absolute)
 patient    yes      who; all images of one person must have the same value
 pathology  yes      benign, malignant, or normal; `pathology_words` tells of other words
-mask       yes      file of the lesion's mask, same size as the image; empty for normal
+mask       yes      file of the lesion's mask, same size as the image; for normal empty, or a mask that marks nothing
 laterality no       left or right
 view       no       cc or mlo
 split      no       train, validation or test; the same for all rows of a patient
@@ -30,9 +30,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mammofill.ground.errors import SourceError
@@ -47,9 +49,16 @@ from mammofill.mammograms.sources.annotations import (
     Listed,
     MammogramEntry,
 )
-from mammofill.mammograms.sources.csv_table import plain_name, read_csv_table
+from mammofill.mammograms.sources.csv_table import is_note_of_mac, plain_name, read_csv_table
+from mammofill.mammograms.sources.names_in_paths import names_that_contradict, persons_in_folders
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
-from mammofill.mammograms.sources.pathology_words import PATHOLOGIES, plain_word, understand, why_unknown
+from mammofill.mammograms.sources.pathology_words import (
+    PATHOLOGIES,
+    plain_word,
+    says_nothing,
+    understand,
+    why_unknown,
+)
 from mammofill.mammograms.sources.patients import patient_key
 from mammofill.mammograms.sources.sides_and_views import SIDES, VIEWS, read_side, read_view
 
@@ -72,6 +81,8 @@ _NAMES_PERSON = re.compile(
 _NUMBER_FOR_MISSING = re.compile(r"0+|99+")
 _MOST_EXAMS = 10
 """What joins more patients is no person of whom each exam has a name. Ours."""
+_TOTALS = frozenset({"total", "totals", "sum", "summe", "gesamt", "suma"})
+"""Words of which a row below a table begins that adds it up."""
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _ENDINGS = (".png", ".dcm", ".tif", ".tiff", ".pgm", ".jpg", ".jpeg", ".PNG", ".DCM", ".TIF", ".JPG")
 _MOST_SPACING_MM = 10.0
@@ -89,10 +100,12 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
         SourceError: there is no table, it lacks a column, or has values that no column knows.
     """
     path = _find_table(source)
-    table = read_csv_table(path, _NEEDED, known=_KNOWN)
+    table, notes = _without_notes(read_csv_table(path, _NEEDED, known=_KNOWN))
     for column in _OPTIONAL:
         if column not in table:
             table[column] = ""
+    for column in ("mask", *_OPTIONAL):
+        table[column] = ["" if says_nothing(cell) else cell for cell in table[column]]
     _refuse_joined_patients(table, path)
     called_otherwise = (*_kind_called_otherwise(table, path.name), *_split_called_otherwise(table, path.name, settings))
     words = understand(zip(table["pathology"], table["mask"] != "", strict=True), settings.pathology_words, path.name)
@@ -104,8 +117,14 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
         for image, rows in table.groupby("image", sort=True)
         if (entry := _mammogram(names[str(image)], str(image), rows, path, exclusions)) is not None
     ]
-    decisions = (*words.decisions, *called_otherwise)
-    return Collection(tuple(mammograms), tuple(exclusions), decisions, tuple(_listed(table, names)))
+    listed = tuple(_listed(table, names))
+    contradicted: list[Decision] = []
+    if not settings.crops:  # beside a lesion that fills its own picture, a crop of the same breast may be healthy
+        mammograms, contradicted = _without_contradicted_breasts(mammograms, listed)
+    rows_as_text = [{str(column): str(cell) for column, cell in row.items()} for row in table.to_dict("records")]
+    told = (*names_that_contradict(rows_as_text, names), *persons_in_folders(rows_as_text))
+    decisions = (*notes, *words.decisions, *called_otherwise, *told, *contradicted)
+    return Collection(tuple(mammograms), tuple(exclusions), decisions, listed)
 
 
 def recognises(source: Path) -> bool:
@@ -120,11 +139,27 @@ def recognises(source: Path) -> bool:
 def _find_table(source: Path) -> Path:
     if source.is_file():
         return source
-    tables = sorted(source.glob("*.csv"))
+    tables = sorted(path for path in source.glob("*.csv") if not is_note_of_mac(path.name))
     if len(tables) != 1:
         names = ", ".join(path.name for path in tables) or "none"
         raise SourceError(f"{source} must hold just one .csv table, but holds {names}. Name the table itself.")
     return tables[0]
+
+
+def _without_notes(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Decision]]:
+    """Leave out rows of no image: comments, and totals below a table."""
+    first = str(table.columns[0])
+    nameless = [column for column in ("patient", "pathology") if column != first]
+    kept, decisions = [], []
+    for row in table.to_dict("records"):
+        is_comment = str(row[first]).startswith("#") and not any(row[column] for column in nameless)
+        is_total = plain_word(str(row["image"])) in _TOTALS and not row["patient"]
+        kept.append(not (is_comment or is_total))
+        if is_comment or is_total:
+            what = "a comment" if is_comment else "a row of totals"
+            found = f"{row['row']} is {what} and names no image: {row[first]!r}."
+            decisions.append(Decision(str(row["row"]), None, "name-unknown", found, "Not read."))
+    return table[np.array(kept, bool)].reset_index(drop=True), decisions
 
 
 def _further(table: pd.DataFrame) -> list[str]:
@@ -234,10 +269,10 @@ def _mammogram(
         if len(values) > 1:
             raise SourceError(f"{table}: the rows of {image} disagree about {column}: {', '.join(values)}.")
     if not patient:
-        raise SourceError(f"{where} names no patient. Without one, nothing keeps a person in one split.")
-    for row in rows.to_dict("records"):
-        if row["pathology"].lower() == "normal" and row["mask"]:
-            raise SourceError(f"{row['row']} is normal, yet has the mask {row['mask']}. Which is right?")
+        raise SourceError(
+            f"{where} names no patient. Without one, nothing keeps a person in one split. Write into "
+            "each row who it is, also where a spreadsheet merged cells."
+        )
     path = _file(table.parent, image)
     if not is_regular_file(path):
         found = f"{where} names the image {image}, but {_why_missing(table.parent / image, image)}"
@@ -250,6 +285,11 @@ def _mammogram(
         normal = next(row["row"] for row in records if row not in named)
         found = f"{normal} calls {image} normal, but {named[0]['row']} speaks of a lesion in it. The lesion is kept."
         exclusions.append(Exclusion(normal, patient, "rows-disagree", found))
+    empty_masks = {row["mask"]: _file(table.parent, row["mask"]) for row in records if row not in named and row["mask"]}
+    lost = {mask: file for mask, file in empty_masks.items() if not is_regular_file(file)}
+    for mask, file in lost.items():
+        found = f"{where} is normal and names the mask {mask}, but {_why_missing(file, mask)}"
+        exclusions.append(Exclusion(name, patient, "file-missing", found))
     told = _told_once({f"{name}_{number}": row for number, row in enumerate(named, start=1)}, exclusions)
     lesions = [
         lesion
@@ -263,12 +303,50 @@ def _mammogram(
         view=_one_of(_VIEWS, first["view"], "view", where),
         image=(path,),
         lesions=tuple(lesions),
-        all_lesions_located=len(lesions) == len(told) and not contradicted,
+        all_lesions_located=len(lesions) == len(told) and not contradicted and not lost,
         density=str(first["density"]) or None,
         spacing_mm=_spacing(first["spacing_mm"], where),
         bits=_bits(first["bits"], where),
         official_split=_one_of(_SPLITS, first["split"], "split", where),
+        empty_masks=tuple(file for mask, file in empty_masks.items() if mask not in lost),
     )
+
+
+def _without_contradicted_breasts(
+    mammograms: Sequence[MammogramEntry], listed: Sequence[Listed]
+) -> tuple[list[MammogramEntry], list[Decision]]:
+    """Take nothing for normal in a breast of which another row speaks of a lesion.
+
+    Where one view is there as two pictures, people draw on one of them; and what is drawn in one view is often to be
+    seen in the other.
+    """
+    row_of = {row.mammogram_id: row for row in listed}
+    lesions: dict[tuple[str, str | None], list[Listed]] = {}
+    for row in listed:
+        if row.lesion_id and (row.pathology or "mask" not in row.missing):
+            lesions.setdefault((patient_key(row.patient_id), row.laterality), []).append(row)
+    kept: list[MammogramEntry] = []
+    decisions: list[Decision] = []
+    for entry in mammograms:
+        others = lesions.get((patient_key(entry.patient_id), entry.laterality), []) if entry.laterality else []
+        if entry.lesions or not entry.all_lesions_located or not others:
+            kept.append(entry)
+            continue
+        other = next((row for row in others if row.view and row.view == entry.view), others[0])
+        same = other.view is not None and other.view == entry.view
+        what = "the same view" if same else "the same breast"
+        found = (
+            f"{row_of[entry.mammogram_id].row} calls {entry.mammogram_id} normal, but {other.row} speaks of a lesion "
+            f"in {other.mammogram_id}, of {what} ({entry.patient_id}, {entry.laterality}"
+            f"{f', {str(entry.view).upper()}' if same else ''})."
+        )
+        rule, why = "rows-disagree", ""
+        if not same:
+            rule, why = "lesion-in-other-view", ": it may be seen in one view only, but nobody says that it is"
+        done = f"Kept, and gives no normal patches{why}. If the pictures are crops, say --crops true."
+        decisions.append(Decision(entry.mammogram_id, entry.patient_id, rule, found, done))
+        kept.append(replace(entry, all_lesions_located=False))
+    return kept, decisions
 
 
 def _told_once(rows: dict[str, dict[str, Any]], exclusions: list[Exclusion]) -> dict[str, dict[str, Any] | None]:
