@@ -1034,6 +1034,19 @@ def test_arms_that_start_from_other_files_of_weights_are_no_counterparts(tmp_pat
     assert compared(read_study(write_study(tmp_path, text))) == ["more against other"]
 
 
+def test_an_arm_of_further_patients_is_no_counterpart_unless_it_is_named(tmp_path: Path) -> None:
+    """Generated patches were held against twice the patients, where that arm stood first in the file."""
+    real, further = '[[arms]]\nname = "real"\n', '[[arms]]\nname = "further patients"\nmore_patients = true\n'
+    text = SHARES.replace(further, "").replace(real, f"{further}\n{real}")
+    planned = "[compare-arms]\nplanned_shares = [0.25]\n"
+    at = "25 % of the real patients"
+    assert compared(read_study(write_study(tmp_path, text + planned))) == [f"pasted, dose 1, {at} against real, {at}"]
+    named = f'{planned}counterparts = [["pasted", "further patients"]]\n'
+    assert compared(read_study(write_study(tmp_path, text + named))) == [
+        f"pasted, dose 1, {at} against further patients, {at}"
+    ]
+
+
 def test_an_arm_without_a_counterpart_is_said_to_have_none(tmp_path: Path) -> None:
     text = '[[arms]]\nname = "A"\n[[arms]]\nname = "B"\nepochs = 3\nsynthetic = true\n'
     design = design_of(read_study(write_study(tmp_path, text)).plan)

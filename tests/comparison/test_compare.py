@@ -602,6 +602,19 @@ def test_arms_that_start_from_other_weights_are_no_counterparts(tmp_path: Path) 
     assert [one.name for one in design.contrasts() if one.tested] == ["more, dose 1 against other"]
 
 
+def test_an_arm_that_learned_from_further_patients_is_no_counterpart(tmp_path: Path) -> None:
+    arms = (("twice", "a b c d", ""), ("real", "a b", ""), ("filled", "a b", "generated"))
+    made = [make_evaluation(tmp_path / arm, arm, 1.0, real_share=0.5, recipe="same", added=added,
+                            learned=[LearnedFrom("train-classifier", tuple(whose.split()))])
+            for arm, whose, added in arms]  # fmt: skip
+    at = "50 % of the real patients"
+    tested = [one.name for one in sort_into_groups(made, FEW).design.contrasts() if one.tested]
+    assert tested == [f"filled, {at} against real, {at}"]
+    alone = sort_into_groups([made[0], made[2]], FEW).design
+    (said,) = alone.not_compared()
+    assert said.startswith(f"filled, {at}: no arm differs from it in nothing but the added patches. Name one in")
+
+
 def test_where_no_gain_could_have_been_shown_is_said(tmp_path: Path) -> None:
     """From 0.815 "a true difference of 0.791 would have been shown": there is none as large."""
     made = [make_evaluation(tmp_path / f"{arm}{k}", arm, 3.0 + 3 * k * (arm == "b"), seed=k)

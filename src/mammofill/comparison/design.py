@@ -10,11 +10,14 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation
+
+_AS_MANY_PATIENTS = 1.5
+"""Parts of one share differ by a patient or two, and by no more; an arm with further patients has twice as many."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +138,13 @@ class Design:
         groups: in the order in which they were given.
         recipes: of each arm.
         settings: which name a reference, counterparts, pairs, and what is tested.
+        patients: from how many each group learned, or from which part of all; without those of whom nobody knows.
     """
 
     groups: tuple[Group, ...]
     recipes: Mapping[str, Recipe]
     settings: CompareArmsSettings
+    patients: Mapping[Group, float] = field(default_factory=dict)
 
     @cached_property
     def arms(self) -> list[str]:
@@ -151,7 +156,7 @@ class Design:
         """The arm that tables and figures show the others beside: the one named, or that most are compared with."""
         if self.settings.reference:
             return self.settings.reference
-        others = [other for group in self.groups if (other := self._arm_without(group.arm))]
+        others = [other for group in self.groups if (other := self._arm_without(group))]
         return max(dict.fromkeys(others), key=others.count) if others else self.arms[0]
 
     def counterpart_of(self, group: Group) -> Group | None:
@@ -159,9 +164,10 @@ class Design:
 
         The arm that settings name, or else the one that is trained by the same recipe on real patches, each once; of
         several such arms the reference if it is named, or else the first. Where nobody knows the recipes it is the
-        reference. Same share of patients, and same dose if the other arm has any.
+        reference. Same share of patients, and same dose if the other arm has any. An arm that learned from further
+        patients as well is none, unless settings name it.
         """
-        arm = self._compared_with(group.arm)
+        arm = self._compared_with(group)
         return self.partner(group, arm) if arm else None
 
     def reference_of(self, group: Group) -> Group | None:
@@ -209,7 +215,7 @@ class Design:
         contrasts = self.contrasts()
         compared = {group for one in contrasts for group in (one.group, one.against)}
         for group in self.groups:
-            other = self._compared_with(group.arm)
+            other = self._compared_with(group)
             if self.adds(group.arm) and not other and not any(one.group == group and one.tested for one in contrasts):
                 yield (
                     f"{group.name}: no arm differs from it in nothing but the added patches. Name one in counterparts "
@@ -224,22 +230,29 @@ class Design:
             if not any({one.group.arm, one.against.arm} == {arm, other} for one in contrasts):
                 yield f"{arm} and {other} are a planned pair, but have no dose and share in common."
 
-    def _compared_with(self, arm: str) -> str:
-        """Return the arm that one with added patches is compared with; empty for none."""
-        named = dict(self.settings.counterparts).get(arm)
-        if named or not self.adds(arm):
+    def _compared_with(self, group: Group) -> str:
+        """Return the arm that a group with added patches is compared with; empty for none."""
+        named = dict(self.settings.counterparts).get(group.arm)
+        if named or not self.adds(group.arm):
             return named or ""
-        if self._knows(arm):
-            return self._arm_without(arm)
-        return self.reference if self.reference != arm else ""
+        if self._knows(group.arm):
+            return self._arm_without(group)
+        return self.reference if self.reference != group.arm else ""
 
-    def _arm_without(self, arm: str) -> str:
+    def _arm_without(self, group: Group) -> str:
         """Return the arm of the same recipe without added patches; empty where there is none or nobody knows."""
-        if not (self.adds(arm) and self._knows(arm)):
+        if not (self.adds(group.arm) and self._knows(group.arm)):
             return ""
-        recipe = self.recipes[arm].otherwise
+        recipe = self.recipes[group.arm].otherwise
         alike = [one for one in self.arms if not self.adds(one) and self.recipes[one].otherwise == recipe]
+        alike = [one for one in alike if not self._has_further_patients(one, group)]
         return self.settings.reference if self.settings.reference in alike else next(iter(alike), "")
+
+    def _has_further_patients(self, arm: str, group: Group) -> bool:
+        """Whether an arm learned from more patients than a group, at the share of that group."""
+        other = self.partner(group, arm)
+        own, others = self.patients.get(group), self.patients.get(other) if other else None
+        return bool(own and others and others > _AS_MANY_PATIENTS * own)
 
     def _knows(self, arm: str) -> bool:
         return bool(self.recipes[arm].otherwise)

@@ -240,7 +240,13 @@ def sort_into_groups(evaluations: Sequence[Evaluation], settings: CompareArmsSet
     recipes: dict[str, Recipe] = {}
     for one in evaluations:
         recipes.setdefault(one.arm, Recipe(one.added, _recipe_of(one)))
-    return Groups(truth, by_replicate, Design(tuple(by_replicate), recipes, settings))
+    patients = {group: _patients_of(several) for group, several in by_replicate.items()}
+    return Groups(truth, by_replicate, Design(tuple(by_replicate), recipes, settings, patients))
+
+
+def _patients_of(evaluations: Sequence[Evaluation]) -> float:
+    """Return from the real patches of how many patients a classifier learned, on average; 0 where nobody knows."""
+    return float(np.mean([one.training_patients_each for one in evaluations]))
 
 
 def _recipe_of(one: Evaluation) -> str:

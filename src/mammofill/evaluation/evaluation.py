@@ -268,8 +268,17 @@ class Evaluation(Artifact):
     @cached_property
     def training_patients(self) -> frozenset[str]:
         """The patients from whose real patches the classifier itself learned; of pooled folds, those of all of them."""
+        return frozenset(patient for patients in self._taught for patient in patients)
+
+    @property
+    def training_patients_each(self) -> float:
+        """How many these are; of pooled folds, of each classifier on average."""
+        return sum(map(len, self._taught)) / max(len(self.folds), 1)
+
+    @property
+    def _taught(self) -> list[tuple[str, ...]]:
         ways = [way for one in self.folds for way in one.learned_from] or self.manifest.patients_learned_from
-        return frozenset(patient for way in ways if way.through == _CLASSIFIER for patient in way.patients)
+        return [way.patients for way in ways if way.through == _CLASSIFIER]
 
     @property
     def images_seen(self) -> int | None:

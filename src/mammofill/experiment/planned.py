@@ -41,7 +41,8 @@ def design_of(plan: Plan) -> Design:
     """Return which groups a study will have, how they are trained, and what is held against what."""
     groups = dict.fromkeys(_group_of(cell) for cell in cells_of(plan))
     recipes = {arm.name: _recipe(arm) for arm in plan.arms}
-    return Design(tuple(groups), recipes, plan.settings["compare-arms"])
+    patients = {_group_of(cell): cell.share * (2 if cell.arm.more_patients else 1) for cell in cells_of(plan)}
+    return Design(tuple(groups), recipes, plan.settings["compare-arms"], patients)
 
 
 def _group_of(cell: Cell) -> Group:
