@@ -1034,6 +1034,18 @@ def test_arms_that_start_from_other_files_of_weights_are_no_counterparts(tmp_pat
     assert compared(read_study(write_study(tmp_path, text))) == ["more against other"]
 
 
+@pytest.mark.parametrize("first", ["everybody", "real"])
+def test_the_counterpart_is_an_arm_at_the_same_share_whatever_stands_first(first: str, tmp_path: Path) -> None:
+    """The first arm of the recipe was taken, and where it had another share nothing was tested."""
+    arms = {"everybody": "shares = [1]", "real": "shares = [0.5]"}
+    text = "".join(f'[[arms]]\nname = "{name}"\n{arms[name]}\n' for name in sorted(arms, key=lambda one: one != first))
+    text += '[[arms]]\nname = "GAN"\nsynthetic = true\nshares = [0.5]\n[grid]\nreal_shares = [0.5, 1]\n'
+    study = read_study(write_study(tmp_path, text + "[compare-arms]\nplanned_shares = [0.5]\n"))
+    at = "50 % of the real patients"
+    assert compared(study) == [f"GAN, {at} against real, {at}"]
+    assert not any("compared with nothing: everybody" in text for text in design_of(study.plan).not_compared())
+
+
 def test_an_arm_of_further_patients_is_no_counterpart_unless_it_is_named(tmp_path: Path) -> None:
     """Generated patches were held against twice the patients, where that arm stood first in the file."""
     real, further = '[[arms]]\nname = "real"\n', '[[arms]]\nname = "further patients"\nmore_patients = true\n'

@@ -163,9 +163,9 @@ class Design:
         """Return the group that differs from this one in nothing but added patches; None where there is none.
 
         The arm that settings name, or else the one that is trained by the same recipe on real patches, each once; of
-        several such arms the reference if it is named, or else the first. Where nobody knows the recipes it is the
-        reference. Same share of patients, and same dose if the other arm has any. An arm that learned from further
-        patients as well is none, unless settings name it.
+        several such arms at this share the reference if it is named, or else the first. Where nobody knows the recipes
+        it is the reference. Same share of patients, and same dose if the other arm has any. An arm that learned from
+        further patients as well is none, unless settings name it.
         """
         arm = self._compared_with(group)
         return self.partner(group, arm) if arm else None
@@ -246,7 +246,9 @@ class Design:
         recipe = self.recipes[group.arm].otherwise
         alike = [one for one in self.arms if not self.adds(one) and self.recipes[one].otherwise == recipe]
         alike = [one for one in alike if not self._has_further_patients(one, group)]
-        return self.settings.reference if self.settings.reference in alike else next(iter(alike), "")
+        # An arm may be trained at some shares only: one that stands beside this very group comes first.
+        alike.sort(key=lambda one: (self.partner(group, one) is None, one != self.settings.reference))
+        return next(iter(alike), "")
 
     def _has_further_patients(self, arm: str, group: Group) -> bool:
         """Whether an arm learned from more patients than a group, at the share of that group."""
