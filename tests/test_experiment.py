@@ -1059,6 +1059,14 @@ def test_an_arm_of_further_patients_is_no_counterpart_unless_it_is_named(tmp_pat
     ]
 
 
+def test_arms_that_start_from_other_discriminators_are_no_counterparts(tmp_path: Path) -> None:
+    """That an arm starts from a GAN was in its recipe, and from which one was not."""
+    arms = (("from a", "a", ""), ("from b", "b", ""), ("from b, filled", "b", 'synthetic = "a"'))
+    text = "".join(f'[[arms]]\nname = "{name}"\ndiscriminator = "{gan}"\n{more}\n' for name, gan, more in arms)
+    text += '[infillers.a]\npreset = "demo"\n[infillers.b]\npreset = "demo"\nschedule.adversarial_epochs = 9\n'
+    assert compared(read_study(write_study(tmp_path, text))) == ["from b, filled against from b"]
+
+
 def test_an_arm_without_a_counterpart_is_said_to_have_none(tmp_path: Path) -> None:
     text = '[[arms]]\nname = "A"\n[[arms]]\nname = "B"\nepochs = 3\nsynthetic = true\n'
     design = design_of(read_study(write_study(tmp_path, text)).plan)

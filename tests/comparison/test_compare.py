@@ -602,6 +602,15 @@ def test_arms_that_start_from_other_weights_are_no_counterparts(tmp_path: Path) 
     assert [one.name for one in design.contrasts() if one.tested] == ["more, dose 1 against other"]
 
 
+def test_arms_that_start_from_the_discriminators_of_other_infillers_are_no_counterparts(tmp_path: Path) -> None:
+    arms = (("from a", "a0 a1", ""), ("from b", "b0 b1", ""), ("filled", "b0 b1", "generated"))
+    made = [make_evaluation(tmp_path / f"{arm}{seed}", arm, 1.0, seed=seed, recipe="same", added=added,
+                            label=f"discriminator, infiller {start}, standardised")
+            for arm, starts, added in arms for seed, start in enumerate(starts.split())]  # fmt: skip
+    design = sort_into_groups(made, FEW).design
+    assert [one.name for one in design.contrasts() if one.tested] == ["filled against from b"]
+
+
 def test_an_arm_that_learned_from_further_patients_is_no_counterpart(tmp_path: Path) -> None:
     arms = (("twice", "a b c d", ""), ("real", "a b", ""), ("filled", "a b", "generated"))
     made = [make_evaluation(tmp_path / arm, arm, 1.0, real_share=0.5, recipe="same", added=added,

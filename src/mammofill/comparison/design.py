@@ -109,10 +109,18 @@ class Recipe:
         added: what they learn from beside real patches, each once (see `evaluation.training.ADDED`); empty for nothing.
         otherwise: all else, as one text: the same for arms that differ in nothing but added patches; empty where
             nobody knows.
+        starts_from: the infillers whose discriminators they start from, by a name of each; empty for none. Each seed
+            of an infiller has another fingerprint: arms start alike where they have one in common.
     """
 
     added: str
     otherwise: str
+    starts_from: frozenset[str] = frozenset()
+
+    def differs_in_added_alone(self, other: Recipe) -> bool:
+        """Whether another arm is trained in the same way, but for added patches."""
+        start = bool(self.starts_from & other.starts_from) or self.starts_from == other.starts_from
+        return self.otherwise == other.otherwise and start
 
 
 @dataclass(frozen=True)
@@ -243,8 +251,8 @@ class Design:
         """Return the arm of the same recipe without added patches; empty where there is none or nobody knows."""
         if not (self.adds(group.arm) and self._knows(group.arm)):
             return ""
-        recipe = self.recipes[group.arm].otherwise
-        alike = [one for one in self.arms if not self.adds(one) and self.recipes[one].otherwise == recipe]
+        recipe, plain = self.recipes[group.arm], [one for one in self.arms if not self.adds(one)]
+        alike = [one for one in plain if recipe.differs_in_added_alone(self.recipes[one])]
         alike = [one for one in alike if not self._has_further_patients(one, group)]
         # An arm may be trained at some shares only: one that stands beside this very group comes first.
         alike.sort(key=lambda one: (self.partner(group, one) is None, one != self.settings.reference))

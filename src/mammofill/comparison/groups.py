@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,6 +23,9 @@ from mammofill.evaluation.units import PATCH, Units, unit_of
 from mammofill.ground.artifact import taught_by
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.progress import Task
+
+_START = ", infiller "
+"""In the label of a classifier, before the fingerprint of the infiller whose discriminator it started from."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,8 @@ def sort_into_groups(evaluations: Sequence[Evaluation], settings: CompareArmsSet
     truth = evaluations[0].scores[["patch_id", "patient_id", "pathology", "lesion_ids"]].reset_index(drop=True)
     recipes: dict[str, Recipe] = {}
     for one in evaluations:
-        recipes.setdefault(one.arm, Recipe(one.added, _recipe_of(one)))
+        known = recipes.setdefault(one.arm, Recipe(one.added, _recipe_of(one)))
+        recipes[one.arm] = replace(known, starts_from=known.starts_from | _starts_from(one))
     patients = {group: _patients_of(several) for group, several in by_replicate.items()}
     return Groups(truth, by_replicate, Design(tuple(by_replicate), recipes, settings, patients))
 
@@ -254,7 +258,12 @@ def _recipe_of(one: Evaluation) -> str:
 
     Settings do not say which file of weights it started from; its label does. Infillers differ between replicates.
     """
-    return f"{one.recipe} {one.label.partition(', infiller ')[0]}" if one.recipe else ""
+    return f"{one.recipe} {one.label.partition(_START)[0]}" if one.recipe else ""
+
+
+def _starts_from(one: Evaluation) -> set[str]:
+    """Return the infiller whose discriminator a classifier started from, by its fingerprint; nothing where none was."""
+    return set(one.label.partition(_START)[2].split(",")[:1]) - {""}
 
 
 def _check_no_leak(one: Evaluation) -> None:

@@ -224,7 +224,8 @@ def _recipe(arm: Arm) -> Recipe:
     # Which file of weights it starts from is in no setting of the plan; its content is what counts.
     weights = arm.settings.weights_file
     start = f" {_content_of_file(weights)}" if weights else ""
-    return Recipe(" and ".join(added), recipe_of(settings_of_plan(arm.settings), bool(arm.discriminator)) + start)
+    otherwise = recipe_of(settings_of_plan(arm.settings), bool(arm.discriminator)) + start
+    return Recipe(" and ".join(added), otherwise, frozenset([arm.discriminator] if arm.discriminator else []))
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
