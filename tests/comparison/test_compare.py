@@ -24,6 +24,8 @@ from mammofill.comparison.sentences import p_in_words
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import NO_VERIFY, LearnedFrom
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
+from mammofill.report.compared_figures import forest_plot
+from mammofill.report.comparisons import in_short
 from mammofill.report.first_screen import fewer_fills
 
 FEW = CompareArmsSettings(resamples=300, curve_resamples=100, measures=("auc", "accuracy", "brier"), hardest=5)
@@ -657,6 +659,43 @@ def test_one_patient_of_a_class_cannot_be_judged(tmp_path: Path) -> None:
 
 
 # ---- which are compared ---------------------------------------------------------------------------------------------
+
+
+def test_two_arms_that_make_no_mistake_are_not_shown_to_be_equivalent(tmp_path: Path) -> None:
+    """An error of 0 over twelve patients was taken for certainty: equivalent within 0.02, p < 0.001."""
+    world = World(patients=12)
+    made = [make_evaluation(tmp_path / f"{arm}{k}", arm, 20.0 + k, seed=k, world=world)
+            for arm in "ab" for k in range(3)]  # fmt: skip
+    found = compare_arms(made, tmp_path / "out", replace(FEW, margin=0.02))
+    row = one_row(found.differences, arm="b", measure="auc")
+    assert (row["value"], row["against_value"], row["difference"]) == (1.0, 1.0, 0.0)
+    assert (row["verdict"], row["equivalent"]) == ("cannot be judged", "not shown")
+    assert all(math.isnan(row[name]) for name in ("low", "high", "p", "p_worth_less", "smallest_shown"))
+    (text,) = sentences(found, "comparison")
+    assert "or whose resamples all give one and the same difference." in text
+    assert "It cannot be judged: an error of the difference cannot be had from these patients" in text
+
+
+def test_arms_of_the_very_same_classifiers_have_no_difference_and_no_test(tmp_path: Path) -> None:
+    """Of an arm whose fills validation never allowed, "a true difference of 0.035 would have been shown"."""
+    plain = [make_evaluation(tmp_path / f"plain/{k}", "plain", 2.0, seed=k) for k in range(3)]
+    tried = [make_evaluation(tmp_path / f"tried/{k}", "tried", 2.0, seed=k, dose=1.0, fills_on_trial=[0, 1])
+             for k in range(3)]  # fmt: skip
+    found = compare_arms([*plain, *tried], tmp_path / "out", replace(FEW, margin=0.02))
+    row = one_row(found.differences, arm="tried", measure="auc")
+    assert (row["verdict"], row["difference"], row["equivalent"]) == ("the same classifiers", 0.0, "")
+    assert 0.5 < row["value"] < 1
+    assert all(math.isnan(row[name]) for name in ("low", "high", "p", "p_worth_less", "smallest_shown"))
+    gain = one_row(found.doses, arm="tried", measure="auc")
+    assert gain["gain"] == 0
+    assert math.isnan(gain["gain_low"])
+    (text,) = sentences(found, "comparison")
+    same = "difference 0.000. The same classifiers: their scores are equal to the bit, so that there is nothing to test"
+    assert same in text
+    assert in_short(found).startswith("The same classifiers (scores equal to the bit): difference in AUC")
+    figure = forest_plot(found)
+    assert figure is not None
+    assert "nan" not in figure.alt.lower()
 
 
 def grid(folder: Path) -> list[Evaluation]:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from mammofill.comparison.comparison import GROUP_COLUMNS, SCORE_COLUMNS
-from mammofill.comparison.design import Design, Group, Recipe, Trained, training_sets
+from mammofill.comparison.design import Contrast, Design, Group, Recipe, Trained, training_sets
 from mammofill.comparison.plan import Asked
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation, check_same_test_set
 from mammofill.evaluation.folds import check_pool
-from mammofill.evaluation.intervals import Replicates, Resamples, by_chain
+from mammofill.evaluation.intervals import Replicates, Resamples, Spread, by_chain
 from mammofill.evaluation.units import PATCH, Units, unit_of
 from mammofill.ground.artifact import taught_by
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
@@ -164,6 +164,28 @@ class Groups:
                 for name in names
             }
         return found
+
+    def difference(self, measured: Mapping[Group, Mapping[str, Replicates]], one: Contrast, name: str) -> Spread:
+        """Return how much greater a measure is in one group than in another.
+
+        Of the same classifiers it is 0 whatever the patients, so that there is no error and nothing to test.
+
+        Args:
+            measured: see `measured`.
+            one: the two groups.
+            name: of the measure.
+        """
+        spread = measured[one.group][name].minus(measured[one.against][name])
+        return spread.without_error if self.same_classifiers(one) else spread
+
+    def same_classifiers(self, one: Contrast) -> bool:
+        """Whether two groups were scored by the very same weights, as where no fills were allowed on trial.
+
+        Their scores are then equal to the bit, replicate by replicate.
+        """
+        group, against = self.members[one.group], self.members[one.against]
+        pairs = zip(group, against, strict=False)
+        return len(group) == len(against) and all(first.scores_like(second) for first, second in pairs)
 
     def check_units(self, names: Sequence[str]) -> None:
         """Refuse to measure by lesion or by patient where nobody says which patches show one lesion.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SENTENCE_COLUMNS, WORSE
+from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SAME, SENTENCE_COLUMNS, WORSE
 from mammofill.comparison.design import Group, Trained, patients_and
 from mammofill.comparison.differences import Measured
 from mammofill.comparison.groups import Groups
@@ -124,8 +124,13 @@ def _comparison(row: Mapping[str, Any], groups: Groups, settings: CompareArmsSet
     head = _head(row, settings)
     if verdict == NO_FINDING:
         return f"{head} {no_finding(_trained(row), _trained(row, 'against_'))}."
+    if verdict == SAME:
+        return f"{head} The same classifiers: their scores are equal to the bit, so that there is nothing to test."
     if verdict == CANNOT_TELL:
-        return f"{head} It cannot be judged: an error of the difference cannot be had from these patients."
+        return (
+            f"{head} It cannot be judged: an error of the difference cannot be had from these patients, of whom one "
+            "alone is of a class, or whose resamples all give one and the same difference."
+        )
     level = 1 - settings.confidence
     corrected = f", {_p(row['p_holm'], level)} after Holm's correction for {family} comparisons" if family > 1 else ""
     told = f"{head} {verdict.capitalize()} ({_p(row['p'], level)}{corrected})."
@@ -145,10 +150,11 @@ def _planned(row: Mapping[str, Any], fewer: Mapping[Group, tuple[int, int]]) -> 
 
 def _head(row: Mapping[str, Any], settings: CompareArmsSettings) -> str:
     """Return the difference with its interval, and whose luck is in it."""
+    same = row["verdict"] == SAME
+    told = _signed(row["difference"]) if same else _interval(row["difference"], row["low"], row["high"])
     head = (
         f"{_name(row)} against {_name(row, 'against')}: {in_words(str(row['measure']))} {_plain(row['value'])} "
-        f"against {_plain(row['against_value'])}, difference "
-        f"{_interval(row['difference'], row['low'], row['high'])}"
+        f"against {_plain(row['against_value'])}, difference {told}"
     )
     if math.isnan(row["low"]):
         return head + "."

@@ -312,6 +312,11 @@ class Evaluation(Artifact):
         """Fingerprint of the test set: two evaluations may be compared only where it is the same."""
         return str(self.facts["test_set"])
 
+    def scores_like(self, other: Evaluation) -> bool:
+        """Whether another one gave each test patch the very same score and calls, as the same weights do."""
+        alike = self.scores[["patch_id", "logit"]].equals(other.scores[["patch_id", "logit"]])
+        return alike and self.threshold_logit == other.threshold_logit
+
     def called(self) -> NDArray[np.bool_]:
         """Return which patches were called malignant at the frozen threshold, (n,) in the order of the scores."""
         return self.scores["logit"].to_numpy() >= self.threshold_logit
@@ -373,7 +378,8 @@ def paired_difference(
         seed: decides the resamples.
 
     Returns:
-        The difference, and the low and high ends of its interval.
+        The difference, and the low and high ends of its interval: 0 for two that scored alike to the bit, NaN where no
+        error can be had.
 
     Raises:
         ArtifactError: the test sets differ.
@@ -392,5 +398,7 @@ def paired_difference(
         measured = units.measured((name,), logits, one.threshold_logit, drawn, one.folds_of(patients))
         return Replicates(np.array([measured[name][0]]), measured[name][1][None, :], resting_on)
 
+    if first.scores_like(second):
+        return 0.0, 0.0, 0.0
     found = replicates(second).minus(replicates(first))
     return (found.value, *found.interval(confidence))
