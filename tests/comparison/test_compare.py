@@ -396,7 +396,7 @@ def test_what_was_added_after_results_were_seen_is_described_and_not_tested(tmp_
     }  # fmt: skip
     for number, known in enumerate((arms[:2], arms)):
         design = sort_into_groups([one for arm in known for one in made[arm]], FEW).design
-        content = content_of_plan(design, dict.fromkeys(known, "2 classifiers"), {}, {}, {})
+        content = content_of_plan(design, dict.fromkeys(known, "2 classifiers"), {}, {}, {}, {})
         plans = write_plan(tmp_path / "plans", content, test_scores=4 * number)
     everything = [one for arm in arms for one in made[arm]]
     found = compare_arms(everything, tmp_path / "out", FEW, plans=plans)
@@ -427,7 +427,14 @@ def planned(
     folder: Path, made: list[Evaluation], settings: CompareArmsSettings, scores: int, times: str = "3 classifiers"
 ) -> list[Path]:
     design = sort_into_groups(made, settings).design
-    content = content_of_plan(design, dict.fromkeys(design.arms, times), {}, dict.fromkeys(design.groups, 3), {})
+    content = content_of_plan(
+        design,
+        dict.fromkeys(design.arms, times),
+        {},
+        dict.fromkeys(design.groups, 3),
+        {},
+        dict.fromkeys(design.arms, "as planned"),
+    )
     return write_plan(folder / "plans", content, test_scores=scores)
 
 
@@ -457,6 +464,36 @@ def test_fewer_classifiers_than_planned_are_told(tmp_path: Path) -> None:
     of_x, *others = sentences(short, "comparison")
     assert of_x.endswith(" Planned, but with more classifiers than there are: 2 of 3 of x, dose 1.")
     assert all(said.endswith(" Planned.") for said in others)
+
+
+def test_more_classifiers_than_planned_are_no_plan(tmp_path: Path) -> None:
+    """Who trains on until something shows will see it show; twice as many trainings were called planned."""
+    made = planned_study(tmp_path)
+    plans = planned(tmp_path, made, FEW, 0)
+    more = [make_evaluation(tmp_path / f"x{k}", "x", 2.2, seed=k, dose=1.0) for k in range(3, 6)]
+    found = compare_arms([*made, *more], tmp_path / "out", FEW, plans=plans)
+    rows = found.differences.query("measure == 'auc'").set_index("arm")
+    assert rows["plan"].to_dict() == {"x": "added after results were seen", "y": "planned", "z": "planned"}
+    assert not rows.loc["x", "tested"]
+    (told,) = sentences(found, "added")
+    assert told.endswith("Added after results were seen (6 classifiers of x, dose 1, where 3 were planned): described, "
+                         "not tested.")  # fmt: skip
+    (said,) = sentences(found, "plan")
+    assert "of which 1 is not here as planned (x, dose 1 against real) and counts in Holm's correction" in said
+
+
+def test_arms_that_were_trained_otherwise_than_planned_are_no_plan(tmp_path: Path) -> None:
+    """Plans were compared with plans, and never with what was evaluated."""
+    arms = (("real", None, "as planned"), ("x", 1.0, "as planned"), ("y", 1.0, "slower"), ("z", 1.0, ""))
+    made = [make_evaluation(tmp_path / f"{arm}{k}", arm, 1.0, seed=k, dose=dose, recipe=recipe)
+            for arm, dose, recipe in arms for k in range(3)]  # fmt: skip
+    settings = replace(FEW, counterparts=(("y", "real"),))
+    found = compare_arms(made, tmp_path / "out", settings, plans=planned(tmp_path, made, settings, 0))
+    rows = found.differences.query("measure == 'auc'").set_index("arm")
+    told = rows["plan"].to_dict()
+    assert told == {"x": "planned", "y": "added after results were seen", "z": "planned"}, "of z nobody knows"
+    (said,) = sentences(found, "added")
+    assert "Added after results were seen (y, dose 1 was trained with other settings than planned): described" in said
 
 
 def test_a_planned_comparison_that_is_left_out_counts_all_the_same(tmp_path: Path) -> None:

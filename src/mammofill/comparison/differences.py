@@ -72,12 +72,12 @@ def differences_table(
     rows = []
     for name in settings.measures:
         for one in contrasts:
-            status = status_of(one, name, asked, plans)
+            status = status_of(one, name, asked, plans, groups.made)
             tested = name == primary and (status == PLANNED or (status == NOT_WRITTEN and one.tested))
             rows.append(_difference(groups, measured, one, name, settings, tested) | {"plan": status})
     table = pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
     spreads = [groups.difference(measured, one, name) for name in settings.measures for one in contrasts]
-    _test(table, spreads, settings, len(not_made(contrasts, asked, plans)))
+    _test(table, spreads, settings, len(not_made(contrasts, asked, plans, groups.made)))
     return table.astype(DIFFERENCE_COLUMNS)
 
 

@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from mammofill.comparison.comparison import GROUP_COLUMNS, SCORE_COLUMNS
 from mammofill.comparison.design import Contrast, Design, Group, Recipe, Trained, training_sets
-from mammofill.comparison.plan import Asked
+from mammofill.comparison.plan import Asked, Trainings
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation, check_same_test_set
 from mammofill.evaluation.folds import check_pool
@@ -96,6 +96,14 @@ class Groups:
         learned = [taught_by(one.folds[0].learned_from if one.folds else one.manifest.patients_learned_from)
                    for one in several]  # fmt: skip
         return bool(learned[0]) and all(one == learned[0] for one in learned)
+
+    @cached_property
+    def made(self) -> dict[Group, Trainings]:
+        """How the classifiers of each group were trained, as it is held against a plan."""
+        return {
+            group: Trainings(len(several), frozenset(one.recipe for one in several) - {""})
+            for group, several in self.members.items()
+        }
 
     @property
     def pooled(self) -> bool:

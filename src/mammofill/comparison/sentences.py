@@ -23,6 +23,7 @@ from mammofill.comparison.plan import (
     NOT_WRITTEN,
     PLANNED,
     WrittenPlan,
+    departures,
     fewer_than_planned,
     looks,
     not_made,
@@ -76,8 +77,7 @@ def sentences_table(
     tested = primary[primary["tested"]]
     asked_for = np.array([_was_asked_for(groups, row) for row in _records(primary)], dtype=bool)
     added = primary[(primary["plan"] == ADDED) & asked_for]
-    counts = {group: len(evaluations) for group, evaluations in groups.members.items()}
-    fewer = fewer_than_planned(counts, plans)
+    fewer, otherwise = fewer_than_planned(groups.made, plans), departures(groups.made, plans)
     rows = [
         (
             "comparison",
@@ -90,8 +90,7 @@ def sentences_table(
         for row in _records(tested)
     ]
     rows += [
-        ("added", _name(row), _name(row, "against"), name, "", f"{_head(row, settings)} Added after results were seen: "
-         "described, not tested.")
+        ("added", _name(row), _name(row, "against"), name, "", f"{_head(row, settings)}{_added(row, otherwise)}")
         for row in _records(added)
     ]  # fmt: skip
     rows += [("plan", "", "", name, "", text) for text in _plan(groups, plans, len(tested), len(added))]
@@ -146,6 +145,13 @@ def _planned(row: Mapping[str, Any], fewer: Mapping[Group, tuple[int, int]]) -> 
     short = [(group, fewer[group]) for group in (_group(row, "arm"), _group(row, "against")) if group in fewer]
     told = ", ".join(f"{there} of {planned} of {group.name}" for group, (there, planned) in short)
     return f" Planned, but with more classifiers than there are: {told}." if short else " Planned."
+
+
+def _added(row: Mapping[str, Any], otherwise: Mapping[Group, str]) -> str:
+    """Say that a comparison was added, and which of its groups were trained more often, or otherwise, than planned."""
+    sides = (_group(row, "arm"), _group(row, "against"))
+    why = "; ".join(otherwise[group] for group in sides if group in otherwise)
+    return f" Added after results were seen{f' ({why})' if why else ''}: described, not tested."
 
 
 def _head(row: Mapping[str, Any], settings: CompareArmsSettings) -> str:
@@ -244,7 +250,7 @@ def _plan(groups: Groups, plans: Sequence[WrittenPlan], tested: int, added: int)
     if not plans:
         yield f"{NOT_WRITTEN.capitalize()} before results were seen: nobody can tell what of this was planned."
         return
-    plan, missing = plan_in_force(plans), not_made(groups.design.contrasts(), groups.asked, plans)
+    plan, missing = plan_in_force(plans), not_made(groups.design.contrasts(), groups.asked, plans, groups.made)
     first = plan or plans[0]
     when = "before any test score existed" if first.in_time else f"when {first.test_scores_before} test scores existed"
     times = "once" if looks(plans) == 1 else f"{looks(plans)} times, each under another plan"

@@ -63,7 +63,7 @@ def content_of(study: Study) -> dict[str, Any]:
         test_set |= {"external": plan.external.name, "external_source": plan.external.source.name}
         test_set |= {"external_ingest": settings_of_plan(plan.external.settings)}
     trained = {arm.name: _settings_behind(arm, plan) for arm in plan.arms}
-    content = content_of_plan(design_of(plan), replicates, test_set, _classifiers_of(plan), trained)
+    content = content_of_plan(design_of(plan), replicates, test_set, _classifiers_of(plan), trained, _recipes_of(plan))
     # Through JSON, as it will be read again: tuples become lists.
     kept: dict[str, Any] = json.loads(json.dumps(content))
     return kept
@@ -73,6 +73,11 @@ def _classifiers_of(plan: Plan) -> Counter[Group]:
     """Count the classifiers of each group; those of all folds of one repeat are one, pooled."""
     counts = Counter(_group_of(cell) for cell in cells_of(plan))
     return Counter({group: count * plan.grid.fold_repeats for group, count in counts.items()})
+
+
+def _recipes_of(plan: Plan) -> dict[str, str]:
+    """Return what the evaluations of each arm will say of how it was trained."""
+    return {arm.name: recipe_of(settings_of_plan(arm.settings), bool(arm.discriminator)) for arm in plan.arms}
 
 
 def _settings_behind(arm: Arm, plan: Plan) -> dict[str, Any]:
@@ -148,8 +153,9 @@ def foresee_plan(study: Study, out: Path, amend: bool = False) -> Study:
 def _check_not_changed(content: Mapping[str, Any], scores: int, out: Path, amend: bool) -> None:
     earlier = read_plans(plan_files(out / PLANS))
     if earlier and scores and not earlier[-1].says(content) and not amend:
-        known = {name: content.get(name) for name in earlier[-1].content}
-        changes = "".join(f"\n  {line}" for line in _changes(earlier[-1].content, known))
+        before = earlier[-1].compared
+        known = {name: content.get(name) for name in before}
+        changes = "".join(f"\n  {line}" for line in _changes(before, known))
         raise PlanChangedError(
             f"{out} holds {scores} test scores of another plan ({earlier[-1].sha256[:12]}):{changes}\n"
             "What is changed now is changed with results in view. Take another --out for a new study, put the old "
