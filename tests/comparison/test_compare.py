@@ -396,7 +396,7 @@ def test_what_was_added_after_results_were_seen_is_described_and_not_tested(tmp_
     }  # fmt: skip
     for number, known in enumerate((arms[:2], arms)):
         design = sort_into_groups([one for arm in known for one in made[arm]], FEW).design
-        content = content_of_plan(design, dict.fromkeys(known, "2 classifiers"), {}, {}, {}, {})
+        content = content_of_plan(design, dict.fromkeys(known, "2 classifiers"), {}, {}, {}, {}, {})
         plans = write_plan(tmp_path / "plans", content, test_scores=4 * number)
     everything = [one for arm in arms for one in made[arm]]
     found = compare_arms(everything, tmp_path / "out", FEW, plans=plans)
@@ -434,6 +434,7 @@ def planned(
         dict.fromkeys(design.groups, 3),
         {},
         dict.fromkeys(design.arms, "as planned"),
+        {},
     )
     return write_plan(folder / "plans", content, test_scores=scores)
 

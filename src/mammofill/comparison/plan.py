@@ -98,7 +98,7 @@ class WrittenPlan:
 
     def trains_alike(self, other: WrittenPlan, contrast: Contrast) -> bool:
         """Whether another plan has the arms of a comparison trained as often as this one, and in the same way."""
-        told = [name for name in ("arms", "trained") if name in self.content and name in other.content]
+        told = [name for name in ("arms", "trained", "made_with") if name in self.content and name in other.content]
         arms = (contrast.group.arm, contrast.against.arm)
         return all(self.content[name].get(arm) == other.content[name].get(arm) for name in told for arm in arms)
 
@@ -133,6 +133,7 @@ def content_of_plan(
     classifiers: Mapping[Group, int],
     trained: Mapping[str, Any],
     recipes: Mapping[str, str],
+    made_with: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what a plan says.
 
@@ -143,6 +144,8 @@ def content_of_plan(
         classifiers: how many each group has.
         trained: arm -> settings of all that is trained or painted for it.
         recipes: arm -> what its evaluations will say of how it was trained, see `evaluation.training.recipe_of`.
+        made_with: arm -> what else decides what it learns from, and is no setting of these stages: fingerprints of
+            infillers that were trained elsewhere, windows that infillers learn from, readers of fills.
     """
     settings = design.settings
     return {
@@ -155,6 +158,7 @@ def content_of_plan(
         "classifiers": {group.name: count for group, count in classifiers.items()},
         "trained": dict(trained),
         "recipes": dict(recipes),
+        "made_with": dict(made_with),
         "test_set": dict(test_set),
     }
 
