@@ -359,6 +359,18 @@ def test_one_infiller_is_no_finding_however_many_classifiers_it_has(tmp_path: Pa
 # ---- units ----------------------------------------------------------------------------------------------------------
 
 
+def test_infillers_of_which_nothing_is_known_count_as_one(tmp_path: Path) -> None:
+    plain = [make_evaluation(tmp_path / f"plain{k}", "plain", 1.0, seed=k) for k in range(3)]
+    fills = [make_evaluation(tmp_path / f"filled{k}", "filled", 4.0, seed=k, dose=1.0, infillers=[name])
+             for k, name in enumerate(("a" * 64, "b" * 64, "unknown"))]  # fmt: skip
+    found = compare_arms([*plain, *fills], tmp_path / "out", FEW)
+    row = one_row(found.differences, arm="filled", measure="auc")
+    assert (row["infillers"], row["verdict"]) == (1, "not a finding")
+    (said,) = (text for text in sentences(found, "caution") if text.startswith("Whose fills"))
+    assert said.startswith("Whose fills were learned from is no longer known, so that all count as one infiller: "
+                           "filled, dose 1. Put the synthetic patches back")  # fmt: skip
+
+
 def test_by_lesion_by_patch_and_by_patient_are_measured_and_named(tmp_path: Path) -> None:
     several = [make_evaluation(tmp_path / f"{arm}{k}", arm, 1.0, seed=k) for arm in ("a", "b") for k in range(2)]
     found = compare_arms(several, tmp_path / "out", CompareArmsSettings(resamples=100, curve_resamples=100))

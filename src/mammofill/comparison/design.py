@@ -15,6 +15,7 @@ from functools import cached_property
 
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation
+from mammofill.evaluation.training import UNKNOWN
 
 _AS_MANY_PATIENTS = 1.5
 """Parts of one share differ by a patient or two, and by no more; an arm with further patients has twice as many."""
@@ -59,7 +60,7 @@ class Trained:
     @classmethod
     def of(cls, evaluations: Sequence[Evaluation]) -> Trained:
         """Count the infillers, classifiers and training sets behind the evaluations of one group."""
-        infillers = len({one.infiller for one in evaluations} - {""})
+        infillers = len(set(infillers_of(evaluations)) - {""})
         return cls(infillers, len(evaluations), len(set(training_sets(evaluations))) or 1)
 
     @property
@@ -80,6 +81,16 @@ class Trained:
         if self.replicates > 1:
             return ""
         return "the infiller seed" if self.infillers and self.classifiers > 1 else "training"
+
+
+def infillers_of(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Return a name of the infiller behind each classifier of a group; empty for none.
+
+    Where that of one is unknown, it may be any of the others': all that have one count as one infiller.
+    """
+    names = [one.infiller for one in evaluations]
+    unknown = any(UNKNOWN in name.split() for name in names)  # of pooled folds, that of one of them
+    return [name and UNKNOWN for name in names] if unknown else names
 
 
 def training_sets(evaluations: Sequence[Evaluation]) -> list[str]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from mammofill.comparison.comparison import GROUP_COLUMNS, SCORE_COLUMNS
-from mammofill.comparison.design import Contrast, Design, Group, Recipe, Trained, training_sets
+from mammofill.comparison.design import Contrast, Design, Group, Recipe, Trained, infillers_of, training_sets
 from mammofill.comparison.plan import Asked, Trainings
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation, check_same_test_set
@@ -160,7 +160,7 @@ class Groups:
                     )
                 )
                 task.advance(note=group.name)
-            infillers, sets = [one.infiller for one in evaluations], training_sets(evaluations)
+            infillers, sets = infillers_of(evaluations), training_sets(evaluations)
             found[group] = {
                 name: by_chain(
                     [one[name][0] for one in measured],

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SAME, SENTENCE_COLUMNS, WORSE
-from mammofill.comparison.design import Group, Trained, patients_and
+from mammofill.comparison.design import Group, Trained, infillers_of, patients_and
 from mammofill.comparison.differences import Measured
 from mammofill.comparison.groups import Groups
 from mammofill.comparison.plan import (
@@ -32,6 +32,7 @@ from mammofill.comparison.plan import (
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.intervals import scale_of
 from mammofill.evaluation.metrics import LOWER_IS_BETTER
+from mammofill.evaluation.training import UNKNOWN
 from mammofill.evaluation.units import unit_of
 
 _WORDS = {
@@ -365,7 +366,15 @@ def _cautions(
         )
     elif alone:
         yield f"Trained once, so that the luck of training is not in the interval: {'; '.join(alone)}."
+    unknown = [group.name for group, several in groups.members.items() if UNKNOWN in infillers_of(several)]
+    if unknown:
+        yield (
+            f"Whose fills were learned from is no longer known, so that all count as one infiller: "
+            f"{'; '.join(unknown)}. Put the synthetic patches back to their place and evaluate again, or number the "
+            "infillers with infiller in evaluate."
+        )
     single = [which for which, one in trained.items() if one.infillers == 1 and one.classifiers > 1]
+    single = [which for which in single if which not in unknown]
     if single:
         yield (
             f"One infiller, so that its luck is not in the interval: {'; '.join(single)}. Another seed of the same GAN "
