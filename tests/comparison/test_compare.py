@@ -251,6 +251,22 @@ def test_arms_on_the_same_training_sets_are_compared_in_pairs(tmp_path: Path) ->
     assert one_row(found.arms, arm="overlapping", measure="auc")["training_sets"] == 1, "no draws of their own"
 
 
+def test_a_training_set_that_one_arm_lacks_is_told(tmp_path: Path) -> None:
+    """One missing cell of twelve ended the pairing, and nothing said so."""
+    both = [
+        make_evaluation(tmp_path / f"{arm}-{k}", arm, 1.0, seed=k, real_share=0.1, training_set=k, dose=dose)
+        for arm, dose in (("real", None), ("filled", 1.0))
+        for k in range(4)
+    ]
+    whole = compare_arms(both, tmp_path / "whole", FEW)
+    assert one_row(whole.differences, measure="auc")["paired"]
+    assert "within each training set" not in " ".join(sentences(whole, "caution"))
+    short = compare_arms(both[:-1], tmp_path / "short", FEW)
+    assert not one_row(short.differences, measure="auc")["paired"]
+    (said,) = (text for text in sentences(short, "caution") if text.startswith("Not compared within each training set"))
+    assert "filled, dose 1, 10 % of the real patients lacks the training set of real-3 (number 3). Who" in said
+
+
 def test_a_sentence_tells_of_training_sets(tmp_path: Path) -> None:
     whose = ("a b", "c d", "e f")
     arms = [

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SAME, SENTENCE_COLUMNS, WORSE
-from mammofill.comparison.design import Group, Trained, infillers_of, patients_and
+from mammofill.comparison.design import Group, Trained, infillers_of, patients_and, training_sets
 from mammofill.comparison.differences import Measured
 from mammofill.comparison.groups import Groups
 from mammofill.comparison.plan import (
@@ -30,6 +30,7 @@ from mammofill.comparison.plan import (
     plan_in_force,
 )
 from mammofill.comparison.settings import CompareArmsSettings
+from mammofill.evaluation.evaluation import Evaluation
 from mammofill.evaluation.intervals import scale_of
 from mammofill.evaluation.metrics import LOWER_IS_BETTER
 from mammofill.evaluation.training import UNKNOWN
@@ -48,6 +49,9 @@ _AS_MANY = 0.05
 
 _AS_LONG = 0.01
 """Trainings whose lengths differ by less are taken for equally long: a batch more or less is no other training."""
+
+_MOST_NAMED = 10
+"""Training sets that a caution names one by one."""
 
 _FEW_PATIENTS = 20
 """Of a class; below it the intervals of the simulated studies of docs/statistics.md were the least sure."""
@@ -383,6 +387,7 @@ def _cautions(
     yield from _longer(groups, tested)
     yield from _trained_otherwise(groups)
     yield from _drawn_once(groups)
+    yield from _not_in_pairs(groups)
     few = min(found[name].patients for found in measured.values())
     if few < _FEW_PATIENTS:
         yield (
@@ -436,6 +441,37 @@ def _drawn_once(groups: Groups) -> Iterator[str]:
             "to be is in no interval, and may matter more than the seed. training_sets or disjoint_shares in [grid] "
             "draw others for each."
         )
+
+
+def _not_in_pairs(groups: Groups) -> Iterator[str]:
+    """Say which training sets one side of a comparison lacks, so that it is not made within each."""
+    lacking: list[str] = []
+    for one in groups.design.contrasts():
+        own, other = (_on_training_sets(groups.members[group]) for group in (one.group, one.against))
+        if own.keys() & other.keys():
+            lacking += [*_lacking(one.group, own, other), *_lacking(one.against, other, own)]
+    if lacking:
+        yield (
+            f"Not compared within each training set, because one arm lacks some of them: "
+            f"{'; '.join(dict.fromkeys(lacking))}. Who is in a training set then moves the two arms apart, and "
+            "intervals are wider for it. Train and evaluate what is missing."
+        )
+
+
+def _on_training_sets(evaluations: Sequence[Evaluation]) -> dict[str, str]:
+    """Return what each training set is called, with an evaluation on it, by its name in `training_sets`."""
+    of_sets = dict(zip(training_sets(evaluations), evaluations, strict=False))
+    return {
+        name: f"the training set of {one.folder.name}{'' if one.training_set is None else f' ({name})'}"
+        for name, one in of_sets.items()
+    }
+
+
+def _lacking(group: Group, own: Mapping[str, str], other: Mapping[str, str]) -> Iterator[str]:
+    missing = [words for name, words in other.items() if name not in own]
+    if missing:
+        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+        yield f"{group.name} lacks {', '.join(missing[:_MOST_NAMED])}{more}"
 
 
 def _pooled(groups: Groups) -> Iterator[str]:
