@@ -629,6 +629,59 @@ def test_infillers_may_start_from_another_one_or_be_one_that_is_there(tmp_path: 
         read_study(write_study(tmp_path, ELSEWHERE.replace('start = "bank"', 'start = "nowhere"')))
 
 
+def test_which_infiller_from_elsewhere_is_used_is_part_of_the_plan(tmp_path: Path) -> None:
+    """By its content: another one under the same name was the same plan, and its results were called planned."""
+    patches, hole = make_patches(tmp_path / "patches", rows_of()), HoleSettings("ellipse", share=0.1, plus_px=1.0)
+    pairs, plans = make_pairs(tmp_path / "pairs", patches), []
+    for previews in (0, 1):
+        shutil.rmtree(tmp_path / "bank", ignore_errors=True)
+        train_infiller(patches, pairs, tmp_path / "bank", replace(PRESETS["copy-paste"], hole=hole, previews=previews))
+        plans.append(content_of(read_study(write_study(tmp_path, ELSEWHERE))))
+    before, after = (plan["made_with"] for plan in plans)
+    assert plans[0]["trained"] == plans[1]["trained"]
+    for arm, name in (("flow", "start of flow"), ("elsewhere", "infiller elsewhere")):
+        assert len(before[arm][name]) == 64
+        assert before[arm][name] != after[arm][name]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "arms"),
+    [
+        ("painted_for_each = 2", "painted_for_each = 6", {"gated"}),
+        ("stride_px = 8", "stride_px = 2", {"filled", "gated"}),
+        ("input_px = 32", "input_px = 48", {"gated"}),
+    ],
+)
+def test_all_that_fills_are_made_with_is_part_of_the_plan(old: str, new: str, arms: set[str], tmp_path: Path) -> None:
+    """Windows of infillers, how many fills a gate may choose from, and who reads them were in no plan."""
+    text = """
+[infiller-windows]
+stride_px = 8
+[grid]
+doses = [1]
+painted_for_each = 2
+[train-infiller]
+preset = "demo"
+[[arms]]
+name = "reading"
+network = "shallow-cnn"
+weights = "none"
+input_px = 32
+[[arms]]
+name = "filled"
+synthetic = true
+[[arms]]
+name = "gated"
+synthetic = true
+select = "gated"
+"""
+    assert text.count(old) == 1
+    before, after = (content_of(read_study(write_study(tmp_path, one))) for one in (text, text.replace(old, new)))
+    changed = {arm for arm, made in before["made_with"].items() if after["made_with"][arm] != made}
+    assert changed == arms
+    assert before["made_with"]["reading"] == {}
+
+
 def test_test_patients_may_stand_in_a_source_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "held-out").mkdir()
     text = SHARES + '[judge-infiller]\n[test]\nsource = "held-out"\n'
@@ -1032,6 +1085,39 @@ def test_arms_that_start_from_other_files_of_weights_are_no_counterparts(tmp_pat
         for name, file, more in arms
     )
     assert compared(read_study(write_study(tmp_path, text))) == ["more against other"]
+
+
+@pytest.mark.parametrize("first", ["everybody", "real"])
+def test_the_counterpart_is_an_arm_at_the_same_share_whatever_stands_first(first: str, tmp_path: Path) -> None:
+    """The first arm of the recipe was taken, and where it had another share nothing was tested."""
+    arms = {"everybody": "shares = [1]", "real": "shares = [0.5]"}
+    text = "".join(f'[[arms]]\nname = "{name}"\n{arms[name]}\n' for name in sorted(arms, key=lambda one: one != first))
+    text += '[[arms]]\nname = "GAN"\nsynthetic = true\nshares = [0.5]\n[grid]\nreal_shares = [0.5, 1]\n'
+    study = read_study(write_study(tmp_path, text + "[compare-arms]\nplanned_shares = [0.5]\n"))
+    at = "50 % of the real patients"
+    assert compared(study) == [f"GAN, {at} against real, {at}"]
+    assert not any("compared with nothing: everybody" in text for text in design_of(study.plan).not_compared())
+
+
+def test_an_arm_of_further_patients_is_no_counterpart_unless_it_is_named(tmp_path: Path) -> None:
+    """Generated patches were held against twice the patients, where that arm stood first in the file."""
+    real, further = '[[arms]]\nname = "real"\n', '[[arms]]\nname = "further patients"\nmore_patients = true\n'
+    text = SHARES.replace(further, "").replace(real, f"{further}\n{real}")
+    planned = "[compare-arms]\nplanned_shares = [0.25]\n"
+    at = "25 % of the real patients"
+    assert compared(read_study(write_study(tmp_path, text + planned))) == [f"pasted, dose 1, {at} against real, {at}"]
+    named = f'{planned}counterparts = [["pasted", "further patients"]]\n'
+    assert compared(read_study(write_study(tmp_path, text + named))) == [
+        f"pasted, dose 1, {at} against further patients, {at}"
+    ]
+
+
+def test_arms_that_start_from_other_discriminators_are_no_counterparts(tmp_path: Path) -> None:
+    """That an arm starts from a GAN was in its recipe, and from which one was not."""
+    arms = (("from a", "a", ""), ("from b", "b", ""), ("from b, filled", "b", 'synthetic = "a"'))
+    text = "".join(f'[[arms]]\nname = "{name}"\ndiscriminator = "{gan}"\n{more}\n' for name, gan, more in arms)
+    text += '[infillers.a]\npreset = "demo"\n[infillers.b]\npreset = "demo"\nschedule.adversarial_epochs = 9\n'
+    assert compared(read_study(write_study(tmp_path, text))) == ["from b, filled against from b"]
 
 
 def test_an_arm_without_a_counterpart_is_said_to_have_none(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from mammofill.comparison.sentences import p_in_words
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import NO_VERIFY, LearnedFrom
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
+from mammofill.report.compared_figures import forest_plot
+from mammofill.report.comparisons import in_short
 from mammofill.report.first_screen import fewer_fills
 
 FEW = CompareArmsSettings(resamples=300, curve_resamples=100, measures=("auc", "accuracy", "brier"), hardest=5)
@@ -249,6 +251,22 @@ def test_arms_on_the_same_training_sets_are_compared_in_pairs(tmp_path: Path) ->
     assert one_row(found.arms, arm="overlapping", measure="auc")["training_sets"] == 1, "no draws of their own"
 
 
+def test_a_training_set_that_one_arm_lacks_is_told(tmp_path: Path) -> None:
+    """One missing cell of twelve ended the pairing, and nothing said so."""
+    both = [
+        make_evaluation(tmp_path / f"{arm}-{k}", arm, 1.0, seed=k, real_share=0.1, training_set=k, dose=dose)
+        for arm, dose in (("real", None), ("filled", 1.0))
+        for k in range(4)
+    ]
+    whole = compare_arms(both, tmp_path / "whole", FEW)
+    assert one_row(whole.differences, measure="auc")["paired"]
+    assert "within each training set" not in " ".join(sentences(whole, "caution"))
+    short = compare_arms(both[:-1], tmp_path / "short", FEW)
+    assert not one_row(short.differences, measure="auc")["paired"]
+    (said,) = (text for text in sentences(short, "caution") if text.startswith("Not compared within each training set"))
+    assert "filled, dose 1, 10 % of the real patients lacks the training set of real-3 (number 3). Who" in said
+
+
 def test_a_sentence_tells_of_training_sets(tmp_path: Path) -> None:
     whose = ("a b", "c d", "e f")
     arms = [
@@ -357,6 +375,18 @@ def test_one_infiller_is_no_finding_however_many_classifiers_it_has(tmp_path: Pa
 # ---- units ----------------------------------------------------------------------------------------------------------
 
 
+def test_infillers_of_which_nothing_is_known_count_as_one(tmp_path: Path) -> None:
+    plain = [make_evaluation(tmp_path / f"plain{k}", "plain", 1.0, seed=k) for k in range(3)]
+    fills = [make_evaluation(tmp_path / f"filled{k}", "filled", 4.0, seed=k, dose=1.0, infillers=[name])
+             for k, name in enumerate(("a" * 64, "b" * 64, "unknown"))]  # fmt: skip
+    found = compare_arms([*plain, *fills], tmp_path / "out", FEW)
+    row = one_row(found.differences, arm="filled", measure="auc")
+    assert (row["infillers"], row["verdict"]) == (1, "not a finding")
+    (said,) = (text for text in sentences(found, "caution") if text.startswith("Whose fills"))
+    assert said.startswith("Whose fills were learned from is no longer known, so that all count as one infiller: "
+                           "filled, dose 1. Put the synthetic patches back")  # fmt: skip
+
+
 def test_by_lesion_by_patch_and_by_patient_are_measured_and_named(tmp_path: Path) -> None:
     several = [make_evaluation(tmp_path / f"{arm}{k}", arm, 1.0, seed=k) for arm in ("a", "b") for k in range(2)]
     found = compare_arms(several, tmp_path / "out", CompareArmsSettings(resamples=100, curve_resamples=100))
@@ -394,7 +424,7 @@ def test_what_was_added_after_results_were_seen_is_described_and_not_tested(tmp_
     }  # fmt: skip
     for number, known in enumerate((arms[:2], arms)):
         design = sort_into_groups([one for arm in known for one in made[arm]], FEW).design
-        content = content_of_plan(design, dict.fromkeys(known, "2 classifiers"), {}, {}, {})
+        content = content_of_plan(design, dict.fromkeys(known, "2 classifiers"), {}, {}, {}, {}, {})
         plans = write_plan(tmp_path / "plans", content, test_scores=4 * number)
     everything = [one for arm in arms for one in made[arm]]
     found = compare_arms(everything, tmp_path / "out", FEW, plans=plans)
@@ -425,7 +455,15 @@ def planned(
     folder: Path, made: list[Evaluation], settings: CompareArmsSettings, scores: int, times: str = "3 classifiers"
 ) -> list[Path]:
     design = sort_into_groups(made, settings).design
-    content = content_of_plan(design, dict.fromkeys(design.arms, times), {}, dict.fromkeys(design.groups, 3), {})
+    content = content_of_plan(
+        design,
+        dict.fromkeys(design.arms, times),
+        {},
+        dict.fromkeys(design.groups, 3),
+        {},
+        dict.fromkeys(design.arms, "as planned"),
+        {},
+    )
     return write_plan(folder / "plans", content, test_scores=scores)
 
 
@@ -455,6 +493,36 @@ def test_fewer_classifiers_than_planned_are_told(tmp_path: Path) -> None:
     of_x, *others = sentences(short, "comparison")
     assert of_x.endswith(" Planned, but with more classifiers than there are: 2 of 3 of x, dose 1.")
     assert all(said.endswith(" Planned.") for said in others)
+
+
+def test_more_classifiers_than_planned_are_no_plan(tmp_path: Path) -> None:
+    """Who trains on until something shows will see it show; twice as many trainings were called planned."""
+    made = planned_study(tmp_path)
+    plans = planned(tmp_path, made, FEW, 0)
+    more = [make_evaluation(tmp_path / f"x{k}", "x", 2.2, seed=k, dose=1.0) for k in range(3, 6)]
+    found = compare_arms([*made, *more], tmp_path / "out", FEW, plans=plans)
+    rows = found.differences.query("measure == 'auc'").set_index("arm")
+    assert rows["plan"].to_dict() == {"x": "added after results were seen", "y": "planned", "z": "planned"}
+    assert not rows.loc["x", "tested"]
+    (told,) = sentences(found, "added")
+    assert told.endswith("Added after results were seen (6 classifiers of x, dose 1, where 3 were planned): described, "
+                         "not tested.")  # fmt: skip
+    (said,) = sentences(found, "plan")
+    assert "of which 1 is not here as planned (x, dose 1 against real) and counts in Holm's correction" in said
+
+
+def test_arms_that_were_trained_otherwise_than_planned_are_no_plan(tmp_path: Path) -> None:
+    """Plans were compared with plans, and never with what was evaluated."""
+    arms = (("real", None, "as planned"), ("x", 1.0, "as planned"), ("y", 1.0, "slower"), ("z", 1.0, ""))
+    made = [make_evaluation(tmp_path / f"{arm}{k}", arm, 1.0, seed=k, dose=dose, recipe=recipe)
+            for arm, dose, recipe in arms for k in range(3)]  # fmt: skip
+    settings = replace(FEW, counterparts=(("y", "real"),))
+    found = compare_arms(made, tmp_path / "out", settings, plans=planned(tmp_path, made, settings, 0))
+    rows = found.differences.query("measure == 'auc'").set_index("arm")
+    told = rows["plan"].to_dict()
+    assert told == {"x": "planned", "y": "added after results were seen", "z": "planned"}, "of z nobody knows"
+    (said,) = sentences(found, "added")
+    assert "Added after results were seen (y, dose 1 was trained with other settings than planned): described" in said
 
 
 def test_a_planned_comparison_that_is_left_out_counts_all_the_same(tmp_path: Path) -> None:
@@ -602,6 +670,28 @@ def test_arms_that_start_from_other_weights_are_no_counterparts(tmp_path: Path) 
     assert [one.name for one in design.contrasts() if one.tested] == ["more, dose 1 against other"]
 
 
+def test_arms_that_start_from_the_discriminators_of_other_infillers_are_no_counterparts(tmp_path: Path) -> None:
+    arms = (("from a", "a0 a1", ""), ("from b", "b0 b1", ""), ("filled", "b0 b1", "generated"))
+    made = [make_evaluation(tmp_path / f"{arm}{seed}", arm, 1.0, seed=seed, recipe="same", added=added,
+                            label=f"discriminator, infiller {start}, standardised")
+            for arm, starts, added in arms for seed, start in enumerate(starts.split())]  # fmt: skip
+    design = sort_into_groups(made, FEW).design
+    assert [one.name for one in design.contrasts() if one.tested] == ["filled against from b"]
+
+
+def test_an_arm_that_learned_from_further_patients_is_no_counterpart(tmp_path: Path) -> None:
+    arms = (("twice", "a b c d", ""), ("real", "a b", ""), ("filled", "a b", "generated"))
+    made = [make_evaluation(tmp_path / arm, arm, 1.0, real_share=0.5, recipe="same", added=added,
+                            learned=[LearnedFrom("train-classifier", tuple(whose.split()))])
+            for arm, whose, added in arms]  # fmt: skip
+    at = "50 % of the real patients"
+    tested = [one.name for one in sort_into_groups(made, FEW).design.contrasts() if one.tested]
+    assert tested == [f"filled, {at} against real, {at}"]
+    alone = sort_into_groups([made[0], made[2]], FEW).design
+    (said,) = alone.not_compared()
+    assert said.startswith(f"filled, {at}: no arm differs from it in nothing but the added patches. Name one in")
+
+
 def test_where_no_gain_could_have_been_shown_is_said(tmp_path: Path) -> None:
     """From 0.815 "a true difference of 0.791 would have been shown": there is none as large."""
     made = [make_evaluation(tmp_path / f"{arm}{k}", arm, 3.0 + 3 * k * (arm == "b"), seed=k)
@@ -635,6 +725,43 @@ def test_one_patient_of_a_class_cannot_be_judged(tmp_path: Path) -> None:
 
 
 # ---- which are compared ---------------------------------------------------------------------------------------------
+
+
+def test_two_arms_that_make_no_mistake_are_not_shown_to_be_equivalent(tmp_path: Path) -> None:
+    """An error of 0 over twelve patients was taken for certainty: equivalent within 0.02, p < 0.001."""
+    world = World(patients=12)
+    made = [make_evaluation(tmp_path / f"{arm}{k}", arm, 20.0 + k, seed=k, world=world)
+            for arm in "ab" for k in range(3)]  # fmt: skip
+    found = compare_arms(made, tmp_path / "out", replace(FEW, margin=0.02))
+    row = one_row(found.differences, arm="b", measure="auc")
+    assert (row["value"], row["against_value"], row["difference"]) == (1.0, 1.0, 0.0)
+    assert (row["verdict"], row["equivalent"]) == ("cannot be judged", "not shown")
+    assert all(math.isnan(row[name]) for name in ("low", "high", "p", "p_worth_less", "smallest_shown"))
+    (text,) = sentences(found, "comparison")
+    assert "or whose resamples all give one and the same difference." in text
+    assert "It cannot be judged: an error of the difference cannot be had from these patients" in text
+
+
+def test_arms_of_the_very_same_classifiers_have_no_difference_and_no_test(tmp_path: Path) -> None:
+    """Of an arm whose fills validation never allowed, "a true difference of 0.035 would have been shown"."""
+    plain = [make_evaluation(tmp_path / f"plain/{k}", "plain", 2.0, seed=k) for k in range(3)]
+    tried = [make_evaluation(tmp_path / f"tried/{k}", "tried", 2.0, seed=k, dose=1.0, fills_on_trial=[0, 1])
+             for k in range(3)]  # fmt: skip
+    found = compare_arms([*plain, *tried], tmp_path / "out", replace(FEW, margin=0.02))
+    row = one_row(found.differences, arm="tried", measure="auc")
+    assert (row["verdict"], row["difference"], row["equivalent"]) == ("the same classifiers", 0.0, "")
+    assert 0.5 < row["value"] < 1
+    assert all(math.isnan(row[name]) for name in ("low", "high", "p", "p_worth_less", "smallest_shown"))
+    gain = one_row(found.doses, arm="tried", measure="auc")
+    assert gain["gain"] == 0
+    assert math.isnan(gain["gain_low"])
+    (text,) = sentences(found, "comparison")
+    same = "difference 0.000. The same classifiers: their scores are equal to the bit, so that there is nothing to test"
+    assert same in text
+    assert in_short(found).startswith("The same classifiers (scores equal to the bit): difference in AUC")
+    figure = forest_plot(found)
+    assert figure is not None
+    assert "nan" not in figure.alt.lower()
 
 
 def grid(folder: Path) -> list[Evaluation]:

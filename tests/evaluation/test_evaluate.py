@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 
 from mammofill.classifier import Classifier
 from mammofill.evaluation import EvaluateSettings, Evaluation, evaluate, paired_difference
-from mammofill.ground.artifact import Artifact, LearnedFrom, begin
+from mammofill.evaluation.training import what_was_learned
+from mammofill.ground.artifact import Artifact, LearnedFrom, begin, read_manifest, write_atomically
 from mammofill.ground.errors import ArtifactError, DeviceError, LeakError, SettingsError, TooFewError
 from mammofill.patches import PatchSet, write_shard
 
@@ -330,3 +332,39 @@ def test_an_unknown_measure_is_refused(judged: Evaluation) -> None:
 def test_settings_without_sense_are_refused(field: str, value: Any, rule: str) -> None:
     with pytest.raises(SettingsError, match=f"EvaluateSettings.{field} must be {rule}, but is"):
         EvaluateSettings(**{field: value})
+
+
+def toy(folder: Path, kind: str, counts: dict[str, int] | None = None, **inputs: Any) -> Artifact:
+    """Make an artifact that holds nothing but what it was made from."""
+    with begin(folder, kind=kind, stage=f"make-{kind}", settings=Toy(folder.name), seed=0, inputs=inputs) as work:
+        assert work is not None
+        write_atomically(work.folder / "name.txt", folder.name)
+        work.finish(counts or {})
+    return Artifact(folder, read_manifest(folder))
+
+
+@pytest.mark.parametrize(
+    ("gone", "names"), [("nothing", {"painter"}), ("infiller", {"painter"}), ("synthetic", {"unknown"})]
+)
+def test_one_infiller_is_one_when_its_folder_is_gone(gone: str, names: set[str], tmp_path: Path) -> None:
+    """Each of its synthetic sets counted as an infiller, and what was no finding became one."""
+    painter, real = toy(tmp_path / "infiller", "infiller"), toy(tmp_path / "real", "patches")
+    counts = {"train_real_benign": 4, "train_synthetic_benign": 4}
+    classifiers = []
+    for seed in range(2):
+        fills = toy(tmp_path / f"synthetic_{seed}", "patches", infiller=painter, patches=real)
+        classifiers.append(toy(tmp_path / f"classifier_{seed}", "classifier", counts, patches=[real, fills]))
+    for folder in tmp_path.glob(f"{gone}*"):
+        shutil.rmtree(folder)
+    told = [what_was_learned(cast("Classifier", one))["infillers"] for one in classifiers]
+    known = {painter.fingerprint: "painter"}
+    assert told[0] == told[1]
+    assert {known.get(one, one) for one in told[0]} == names
+
+
+def test_sets_that_no_infiller_painted_are_told_apart_by_themselves(tmp_path: Path) -> None:
+    real, fills = toy(tmp_path / "real", "patches"), toy(tmp_path / "fills", "patches")
+    counts = {"train_synthetic_benign": 4}
+    classifier = toy(tmp_path / "classifier", "classifier", counts, patches=[real, fills])
+    told = what_was_learned(cast("Classifier", classifier))["infillers"]
+    assert told == sorted([real.fingerprint, fills.fingerprint])

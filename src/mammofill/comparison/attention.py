@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammofill.comparison.design import Trained, training_sets
+from mammofill.comparison.design import Trained, infillers_of, training_sets
 from mammofill.evaluation.attention import ANSWERS, ATTENTION_SUMMARY_COLUMNS
 from mammofill.evaluation.evaluation import Evaluation
 from mammofill.evaluation.intervals import Replicates, Resamples, by_chain
@@ -94,5 +94,5 @@ def _replicates(
 
         values.append(float(mean(np.ones((1, len(numbers))))["mean"][0]))
         draws.append(resamples.draws(mean)["mean"])
-    infillers = [one.infiller for one in evaluations]
+    infillers = infillers_of(evaluations)
     return by_chain(values, draws, infillers, len(resamples.names), training_sets(evaluations))

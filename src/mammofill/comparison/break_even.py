@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammofill.comparison.comparison import BREAK_EVEN_COLUMNS, DOSE_COLUMNS, SHARE_COLUMNS
-from mammofill.comparison.design import Group
+from mammofill.comparison.design import Contrast, Group
 from mammofill.comparison.differences import Measured
 from mammofill.comparison.groups import Groups
 from mammofill.comparison.settings import CompareArmsSettings
@@ -169,7 +169,7 @@ def _break_even(
 
     if curve.hindrance:
         return without(curve.hindrance)
-    gain = measured[group][name].minus(measured[against][name])
+    gain = groups.difference(measured, Contrast(group, against, tested=False), name)
     if not min(sign * end for end in gain.interval(settings.confidence)) > 0:
         return without("the interval of its gain at this share holds zero, so there is nothing to put a number to")
     share = curve.share_at(sign * value)
@@ -228,7 +228,7 @@ def _value_and_gain(
     against = groups.beside(group)
     if against is None:
         return (*told, none, none, none)
-    gain = own.minus(measured[against][name])
+    gain = groups.difference(measured, Contrast(group, against, tested=False), name)
     return (*told, gain.value, *gain.interval(settings.confidence))
 
 

@@ -173,12 +173,13 @@ HARDEST_COLUMNS = {
     "score": "float64",  # its probability
 }
 
-VERDICTS = BETTER, WORSE, NOT_SHOWN, CANNOT_TELL, NO_FINDING = (
+VERDICTS = BETTER, WORSE, NOT_SHOWN, CANNOT_TELL, NO_FINDING, SAME = (
     "shown better",
     "shown worse",
     "no difference shown",
     "cannot be judged",
     "not a finding",  # trained once: the luck of training is in no interval
+    "the same classifiers",  # scores equal to the bit: a difference of 0, whatever the patients
 )
 
 SHOWN = {True: "shown", False: "not shown"}

@@ -10,11 +10,15 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation
+from mammofill.evaluation.training import UNKNOWN
+
+_AS_MANY_PATIENTS = 1.5
+"""Parts of one share differ by a patient or two, and by no more; an arm with further patients has twice as many."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Trained:
     @classmethod
     def of(cls, evaluations: Sequence[Evaluation]) -> Trained:
         """Count the infillers, classifiers and training sets behind the evaluations of one group."""
-        infillers = len({one.infiller for one in evaluations} - {""})
+        infillers = len(set(infillers_of(evaluations)) - {""})
         return cls(infillers, len(evaluations), len(set(training_sets(evaluations))) or 1)
 
     @property
@@ -77,6 +81,16 @@ class Trained:
         if self.replicates > 1:
             return ""
         return "the infiller seed" if self.infillers and self.classifiers > 1 else "training"
+
+
+def infillers_of(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Return a name of the infiller behind each classifier of a group; empty for none.
+
+    Where that of one is unknown, it may be any of the others': all that have one count as one infiller.
+    """
+    names = [one.infiller for one in evaluations]
+    unknown = any(UNKNOWN in name.split() for name in names)  # of pooled folds, that of one of them
+    return [name and UNKNOWN for name in names] if unknown else names
 
 
 def training_sets(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -106,10 +120,18 @@ class Recipe:
         added: what they learn from beside real patches, each once (see `evaluation.training.ADDED`); empty for nothing.
         otherwise: all else, as one text: the same for arms that differ in nothing but added patches; empty where
             nobody knows.
+        starts_from: the infillers whose discriminators they start from, by a name of each; empty for none. Each seed
+            of an infiller has another fingerprint: arms start alike where they have one in common.
     """
 
     added: str
     otherwise: str
+    starts_from: frozenset[str] = frozenset()
+
+    def differs_in_added_alone(self, other: Recipe) -> bool:
+        """Whether another arm is trained in the same way, but for added patches."""
+        start = bool(self.starts_from & other.starts_from) or self.starts_from == other.starts_from
+        return self.otherwise == other.otherwise and start
 
 
 @dataclass(frozen=True)
@@ -135,11 +157,13 @@ class Design:
         groups: in the order in which they were given.
         recipes: of each arm.
         settings: which name a reference, counterparts, pairs, and what is tested.
+        patients: from how many each group learned, or from which part of all; without those of whom nobody knows.
     """
 
     groups: tuple[Group, ...]
     recipes: Mapping[str, Recipe]
     settings: CompareArmsSettings
+    patients: Mapping[Group, float] = field(default_factory=dict)
 
     @cached_property
     def arms(self) -> list[str]:
@@ -151,17 +175,18 @@ class Design:
         """The arm that tables and figures show the others beside: the one named, or that most are compared with."""
         if self.settings.reference:
             return self.settings.reference
-        others = [other for group in self.groups if (other := self._arm_without(group.arm))]
+        others = [other for group in self.groups if (other := self._arm_without(group))]
         return max(dict.fromkeys(others), key=others.count) if others else self.arms[0]
 
     def counterpart_of(self, group: Group) -> Group | None:
         """Return the group that differs from this one in nothing but added patches; None where there is none.
 
         The arm that settings name, or else the one that is trained by the same recipe on real patches, each once; of
-        several such arms the reference if it is named, or else the first. Where nobody knows the recipes it is the
-        reference. Same share of patients, and same dose if the other arm has any.
+        several such arms at this share the reference if it is named, or else the first. Where nobody knows the recipes
+        it is the reference. Same share of patients, and same dose if the other arm has any. An arm that learned from
+        further patients as well is none, unless settings name it.
         """
-        arm = self._compared_with(group.arm)
+        arm = self._compared_with(group)
         return self.partner(group, arm) if arm else None
 
     def reference_of(self, group: Group) -> Group | None:
@@ -209,7 +234,7 @@ class Design:
         contrasts = self.contrasts()
         compared = {group for one in contrasts for group in (one.group, one.against)}
         for group in self.groups:
-            other = self._compared_with(group.arm)
+            other = self._compared_with(group)
             if self.adds(group.arm) and not other and not any(one.group == group and one.tested for one in contrasts):
                 yield (
                     f"{group.name}: no arm differs from it in nothing but the added patches. Name one in counterparts "
@@ -224,22 +249,31 @@ class Design:
             if not any({one.group.arm, one.against.arm} == {arm, other} for one in contrasts):
                 yield f"{arm} and {other} are a planned pair, but have no dose and share in common."
 
-    def _compared_with(self, arm: str) -> str:
-        """Return the arm that one with added patches is compared with; empty for none."""
-        named = dict(self.settings.counterparts).get(arm)
-        if named or not self.adds(arm):
+    def _compared_with(self, group: Group) -> str:
+        """Return the arm that a group with added patches is compared with; empty for none."""
+        named = dict(self.settings.counterparts).get(group.arm)
+        if named or not self.adds(group.arm):
             return named or ""
-        if self._knows(arm):
-            return self._arm_without(arm)
-        return self.reference if self.reference != arm else ""
+        if self._knows(group.arm):
+            return self._arm_without(group)
+        return self.reference if self.reference != group.arm else ""
 
-    def _arm_without(self, arm: str) -> str:
+    def _arm_without(self, group: Group) -> str:
         """Return the arm of the same recipe without added patches; empty where there is none or nobody knows."""
-        if not (self.adds(arm) and self._knows(arm)):
+        if not (self.adds(group.arm) and self._knows(group.arm)):
             return ""
-        recipe = self.recipes[arm].otherwise
-        alike = [one for one in self.arms if not self.adds(one) and self.recipes[one].otherwise == recipe]
-        return self.settings.reference if self.settings.reference in alike else next(iter(alike), "")
+        recipe, plain = self.recipes[group.arm], [one for one in self.arms if not self.adds(one)]
+        alike = [one for one in plain if recipe.differs_in_added_alone(self.recipes[one])]
+        alike = [one for one in alike if not self._has_further_patients(one, group)]
+        # An arm may be trained at some shares only: one that stands beside this very group comes first.
+        alike.sort(key=lambda one: (self.partner(group, one) is None, one != self.settings.reference))
+        return next(iter(alike), "")
+
+    def _has_further_patients(self, arm: str, group: Group) -> bool:
+        """Whether an arm learned from more patients than a group, at the share of that group."""
+        other = self.partner(group, arm)
+        own, others = self.patients.get(group), self.patients.get(other) if other else None
+        return bool(own and others and others > _AS_MANY_PATIENTS * own)
 
     def _knows(self, arm: str) -> bool:
         return bool(self.recipes[arm].otherwise)

@@ -16,6 +16,7 @@ from mammofill.comparison.comparison import (
     DIFFERENCE_COLUMNS,
     NO_FINDING,
     NOT_SHOWN,
+    SAME,
     SHOWN,
     WORSE,
 )
@@ -71,12 +72,12 @@ def differences_table(
     rows = []
     for name in settings.measures:
         for one in contrasts:
-            status = status_of(one, name, asked, plans)
+            status = status_of(one, name, asked, plans, groups.made)
             tested = name == primary and (status == PLANNED or (status == NOT_WRITTEN and one.tested))
             rows.append(_difference(groups, measured, one, name, settings, tested) | {"plan": status})
     table = pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
-    spreads = [_spread(measured, one, name) for name in settings.measures for one in contrasts]
-    _test(table, spreads, settings, len(not_made(contrasts, asked, plans)))
+    spreads = [groups.difference(measured, one, name) for name in settings.measures for one in contrasts]
+    _test(table, spreads, settings, len(not_made(contrasts, asked, plans, groups.made)))
     return table.astype(DIFFERENCE_COLUMNS)
 
 
@@ -103,7 +104,7 @@ def _test(table: pd.DataFrame, spreads: Sequence[Spread], settings: CompareArmsS
     """
     family = [int(place) for place in np.flatnonzero(table["tested"].astype(bool))]
     error_rate = 1 - settings.confidence
-    finding = [place for place in family if table.at[place, "verdict"] != NO_FINDING]
+    finding = [place for place in family if table.at[place, "verdict"] not in (NO_FINDING, SAME)]
     p = {place: spreads[place].p_of_zero() for place in finding}
     left_out, size = [math.nan] * missing, len(family) + missing
     adjusted = dict(zip(family, holm([*(p.get(place, math.nan) for place in family), *left_out]), strict=False))
@@ -162,9 +163,11 @@ def _difference(
 ) -> dict[str, object]:
     """Return a row of the table without what follows from tests."""
     first, second = measured[one.group][name], measured[one.against][name]
-    spread = _spread(measured, one, name)
+    spread = groups.difference(measured, one, name)
     trained, other = groups.trained(one.group), groups.trained(one.against)
-    finding = min(trained.replicates, other.replicates) > 1
+    same = groups.same_classifiers(one)
+    finding = min(trained.replicates, other.replicates) > 1 and not same
+    untested = SAME if same else NO_FINDING
     delong, mcnemar_found = (math.nan, math.nan), (math.nan, -1, -1)
     if finding and name == "auc" and not groups.pooled:  # which rank all patches together, as no AUC of folds does
         delong = _delong(groups, one)
@@ -192,7 +195,7 @@ def _difference(
         "high": high,
         "standard_error": spread.error,
         "family": 0,
-        "verdict": "" if finding or not tested else NO_FINDING,
+        "verdict": "" if finding or not tested else untested,
         "margin": math.nan if settings.margin is None or name != settings.measures[0] else settings.margin,
         "effect_size": effect[0],
         "effect_kind": effect[1],
@@ -210,10 +213,6 @@ def _difference(
         "paired": first.is_paired_with(second),
         "left_out": spread.left_out,
     }
-
-
-def _spread(measured: Measured, one: Contrast, name: str) -> Spread:
-    return measured[one.group][name].minus(measured[one.against][name])
 
 
 def _delong(groups: Groups, one: Contrast) -> tuple[float, float]:

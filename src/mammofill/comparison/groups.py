@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from mammofill.comparison.comparison import GROUP_COLUMNS, SCORE_COLUMNS
-from mammofill.comparison.design import Design, Group, Recipe, Trained, training_sets
-from mammofill.comparison.plan import Asked
+from mammofill.comparison.design import Contrast, Design, Group, Recipe, Trained, infillers_of, training_sets
+from mammofill.comparison.plan import Asked, Trainings
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation, check_same_test_set
 from mammofill.evaluation.folds import check_pool
-from mammofill.evaluation.intervals import Replicates, Resamples, by_chain
+from mammofill.evaluation.intervals import Replicates, Resamples, Spread, by_chain
 from mammofill.evaluation.units import PATCH, Units, unit_of
 from mammofill.ground.artifact import taught_by
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.progress import Task
+
+_START = ", infiller "
+"""In the label of a classifier, before the fingerprint of the infiller whose discriminator it started from."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,14 @@ class Groups:
                    for one in several]  # fmt: skip
         return bool(learned[0]) and all(one == learned[0] for one in learned)
 
+    @cached_property
+    def made(self) -> dict[Group, Trainings]:
+        """How the classifiers of each group were trained, as it is held against a plan."""
+        return {
+            group: Trainings(len(several), frozenset(one.recipe for one in several) - {""})
+            for group, several in self.members.items()
+        }
+
     @property
     def pooled(self) -> bool:
         """Whether the evaluations are of pooled folds."""
@@ -149,7 +160,7 @@ class Groups:
                     )
                 )
                 task.advance(note=group.name)
-            infillers, sets = [one.infiller for one in evaluations], training_sets(evaluations)
+            infillers, sets = infillers_of(evaluations), training_sets(evaluations)
             found[group] = {
                 name: by_chain(
                     [one[name][0] for one in measured],
@@ -161,6 +172,28 @@ class Groups:
                 for name in names
             }
         return found
+
+    def difference(self, measured: Mapping[Group, Mapping[str, Replicates]], one: Contrast, name: str) -> Spread:
+        """Return how much greater a measure is in one group than in another.
+
+        Of the same classifiers it is 0 whatever the patients, so that there is no error and nothing to test.
+
+        Args:
+            measured: see `measured`.
+            one: the two groups.
+            name: of the measure.
+        """
+        spread = measured[one.group][name].minus(measured[one.against][name])
+        return spread.without_error if self.same_classifiers(one) else spread
+
+    def same_classifiers(self, one: Contrast) -> bool:
+        """Whether two groups were scored by the very same weights, as where no fills were allowed on trial.
+
+        Their scores are then equal to the bit, replicate by replicate.
+        """
+        group, against = self.members[one.group], self.members[one.against]
+        pairs = zip(group, against, strict=False)
+        return len(group) == len(against) and all(first.scores_like(second) for first, second in pairs)
 
     def check_units(self, names: Sequence[str]) -> None:
         """Refuse to measure by lesion or by patient where nobody says which patches show one lesion.
@@ -239,8 +272,15 @@ def sort_into_groups(evaluations: Sequence[Evaluation], settings: CompareArmsSet
     truth = evaluations[0].scores[["patch_id", "patient_id", "pathology", "lesion_ids"]].reset_index(drop=True)
     recipes: dict[str, Recipe] = {}
     for one in evaluations:
-        recipes.setdefault(one.arm, Recipe(one.added, _recipe_of(one)))
-    return Groups(truth, by_replicate, Design(tuple(by_replicate), recipes, settings))
+        known = recipes.setdefault(one.arm, Recipe(one.added, _recipe_of(one)))
+        recipes[one.arm] = replace(known, starts_from=known.starts_from | _starts_from(one))
+    patients = {group: _patients_of(several) for group, several in by_replicate.items()}
+    return Groups(truth, by_replicate, Design(tuple(by_replicate), recipes, settings, patients))
+
+
+def _patients_of(evaluations: Sequence[Evaluation]) -> float:
+    """Return from the real patches of how many patients a classifier learned, on average; 0 where nobody knows."""
+    return float(np.mean([one.training_patients_each for one in evaluations]))
 
 
 def _recipe_of(one: Evaluation) -> str:
@@ -248,7 +288,12 @@ def _recipe_of(one: Evaluation) -> str:
 
     Settings do not say which file of weights it started from; its label does. Infillers differ between replicates.
     """
-    return f"{one.recipe} {one.label.partition(', infiller ')[0]}" if one.recipe else ""
+    return f"{one.recipe} {one.label.partition(_START)[0]}" if one.recipe else ""
+
+
+def _starts_from(one: Evaluation) -> set[str]:
+    """Return the infiller whose discriminator a classifier started from, by its fingerprint; nothing where none was."""
+    return set(one.label.partition(_START)[2].split(",")[:1]) - {""}
 
 
 def _check_no_leak(one: Evaluation) -> None:

@@ -4,11 +4,11 @@ A study writes ``plans/1.json`` before it trains anything::
 
     {"number": 1, "sha256": "...", "test_scores_before": 0, "plan": {...}}
 
-``plan`` holds the arms, how often and with which settings they are trained, the primary measure, the comparisons that
-will be tested, the margin, and how the test set comes about; the hash is of it. A study that is run again with another
-plan writes the next file, which says how many test scores were there by then. The last plan that was written before any
-is in force: what it holds is tested, all of it together, whatever is asked for later; what it does not hold was added
-after results were seen.
+``plan`` holds the arms, how often, by which recipe and with which settings they are trained, the primary measure, the
+comparisons that will be tested, the margin, and how the test set comes about; the hash is of it. A study that is run
+again with another plan writes the next file, which says how many test scores were there by then. The last plan that was
+written before any is in force: what it holds is tested, all of it together, whatever is asked for later; what it does
+not hold was added after results were seen.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from mammofill.ground.artifact import write_atomically
 from mammofill.ground.errors import DamagedError
 from mammofill.ground.file_names import why_no_file
 
+_FOLLOWS = ("recipes",)
+"""What follows from all else in a plan; another version of mammofill may write it otherwise."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 STATUSES = PLANNED, DESCRIBED, ADDED, NOT_WRITTEN = (
@@ -51,6 +53,19 @@ class Asked:
     margin: float | None
     confidence: float
     external: str = ""
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """How the classifiers of a group were trained.
+
+    Attributes:
+        classifiers: how many there are.
+        recipes: by which they were trained, as their evaluations say; none where these do not.
+    """
+
+    classifiers: int
+    recipes: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -83,13 +98,27 @@ class WrittenPlan:
 
     def trains_alike(self, other: WrittenPlan, contrast: Contrast) -> bool:
         """Whether another plan has the arms of a comparison trained as often as this one, and in the same way."""
-        told = [name for name in ("arms", "trained") if name in self.content and name in other.content]
+        told = [name for name in ("arms", "trained", "made_with") if name in self.content and name in other.content]
         arms = (contrast.group.arm, contrast.against.arm)
         return all(self.content[name].get(arm) == other.content[name].get(arm) for name in told for arm in arms)
 
     def says(self, content: Mapping[str, Any]) -> bool:
         """Whether it says what another plan says; what plans of its version did not hold yet is not compared."""
-        return all(value == content.get(name) for name, value in self.content.items())
+        return all(value == content.get(name) for name, value in self.compared.items())
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """What of its content is compared with that of another plan."""
+        return {name: value for name, value in self.content.items() if name not in _FOLLOWS}
+
+    def departs(self, group: Group, made: Trainings) -> str:
+        """Say how a group was trained more often, or otherwise, than it plans; empty where it was not."""
+        planned, recipe = self.classifiers_of(group), self.content.get("recipes", {}).get(group.arm)
+        if planned and made.classifiers > planned:
+            return f"{made.classifiers} classifiers of {group.name}, where {planned} were planned"
+        if recipe and not made.recipes <= {recipe}:
+            return f"{group.name} was trained with other settings than planned"
+        return ""
 
     def classifiers_of(self, group: Group) -> int | None:
         """Return how many classifiers it plans for a group; None where it does not say."""
@@ -103,6 +132,8 @@ def content_of_plan(
     test_set: Mapping[str, Any],
     classifiers: Mapping[Group, int],
     trained: Mapping[str, Any],
+    recipes: Mapping[str, str],
+    made_with: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what a plan says.
 
@@ -112,6 +143,9 @@ def content_of_plan(
         test_set: what decides which patches are tested: settings and seeds of ingest and of what cuts patches.
         classifiers: how many each group has.
         trained: arm -> settings of all that is trained or painted for it.
+        recipes: arm -> what its evaluations will say of how it was trained, see `evaluation.training.recipe_of`.
+        made_with: arm -> what else decides what it learns from, and is no setting of these stages: fingerprints of
+            infillers that were trained elsewhere, windows that infillers learn from, readers of fills.
     """
     settings = design.settings
     return {
@@ -123,6 +157,8 @@ def content_of_plan(
         "groups": [group.name for group in design.groups],
         "classifiers": {group.name: count for group, count in classifiers.items()},
         "trained": dict(trained),
+        "recipes": dict(recipes),
+        "made_with": dict(made_with),
         "test_set": dict(test_set),
     }
 
@@ -193,7 +229,13 @@ def looks(plans: Sequence[WrittenPlan]) -> int:
     return sum(not one.in_time for one in plans) + any(one.in_time for one in plans)
 
 
-def status_of(contrast: Contrast, measure: str, asked: Asked, plans: Sequence[WrittenPlan]) -> str:
+def status_of(
+    contrast: Contrast,
+    measure: str,
+    asked: Asked,
+    plans: Sequence[WrittenPlan],
+    made: Mapping[Group, Trainings],
+) -> str:
     """Return one of `STATUSES`: whether a comparison was planned before any test score existed.
 
     It was not where its arms are trained more often now, or otherwise, than the plan said: who goes on until something
@@ -204,11 +246,13 @@ def status_of(contrast: Contrast, measure: str, asked: Asked, plans: Sequence[Wr
         measure: in which it is told.
         asked: what is asked of all comparisons.
         plans: that were written down, the last one being that under which all was made.
+        made: how the classifiers of each group were trained.
     """
     if not plans:
         return NOT_WRITTEN
     plan = plan_in_force(plans)
-    if plan is None or not plan.trains_alike(plans[-1], contrast):
+    sides = (contrast.group, contrast.against)
+    if plan is None or not plan.trains_alike(plans[-1], contrast) or any(plan.departs(one, made[one]) for one in sides):
         return ADDED
     if measure == asked.primary and contrast.name in plan.content["comparisons"]:
         return PLANNED if plan.asks(asked) else ADDED
@@ -216,20 +260,33 @@ def status_of(contrast: Contrast, measure: str, asked: Asked, plans: Sequence[Wr
     return DESCRIBED if known and not (measure == asked.primary and contrast.tested) else ADDED
 
 
-def fewer_than_planned(counts: Mapping[Group, int], plans: Sequence[WrittenPlan]) -> dict[Group, tuple[int, int]]:
+def departures(made: Mapping[Group, Trainings], plans: Sequence[WrittenPlan]) -> dict[Group, str]:
+    """Return how groups were trained more often, or otherwise, than the plan in force says, in words."""
+    plan = plan_in_force(plans)
+    told = {group: plan.departs(group, one) for group, one in made.items()} if plan else {}
+    return {group: words for group, words in told.items() if words}
+
+
+def fewer_than_planned(made: Mapping[Group, Trainings], plans: Sequence[WrittenPlan]) -> dict[Group, tuple[int, int]]:
     """Return the groups with fewer classifiers than the plan in force gives them: those there are, those planned.
 
     Who leaves some out once their scores are known chooses among results, and nobody else can see whether that was so.
     """
     plan = plan_in_force(plans)
-    planned = {group: plan.classifiers_of(group) for group in counts} if plan else {}
-    return {group: (counts[group], count) for group, count in planned.items() if count and counts[group] < count}
+    planned = {group: plan.classifiers_of(group) for group in made} if plan else {}
+    return {
+        group: (made[group].classifiers, count)
+        for group, count in planned.items()
+        if count and made[group].classifiers < count
+    }
 
 
-def not_made(contrasts: Iterable[Contrast], asked: Asked, plans: Sequence[WrittenPlan]) -> list[str]:
+def not_made(
+    contrasts: Iterable[Contrast], asked: Asked, plans: Sequence[WrittenPlan], made: Mapping[Group, Trainings]
+) -> list[str]:
     """Return the comparisons that the plan in force holds and that were not made, so that none is left out unseen."""
     plan = plan_in_force(plans)
     if plan is None or not plan.asks(asked):
         return []
-    made = {one.name for one in contrasts if status_of(one, asked.primary, asked, plans) == PLANNED}
-    return [name for name in plan.content["comparisons"] if name not in made]
+    there = {one.name for one in contrasts if status_of(one, asked.primary, asked, plans, made) == PLANNED}
+    return [name for name in plan.content["comparisons"] if name not in there]

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SENTENCE_COLUMNS, WORSE
-from mammofill.comparison.design import Group, Trained, patients_and
+from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SAME, SENTENCE_COLUMNS, WORSE
+from mammofill.comparison.design import Group, Trained, infillers_of, patients_and, training_sets
 from mammofill.comparison.differences import Measured
 from mammofill.comparison.groups import Groups
 from mammofill.comparison.plan import (
@@ -23,14 +23,17 @@ from mammofill.comparison.plan import (
     NOT_WRITTEN,
     PLANNED,
     WrittenPlan,
+    departures,
     fewer_than_planned,
     looks,
     not_made,
     plan_in_force,
 )
 from mammofill.comparison.settings import CompareArmsSettings
+from mammofill.evaluation.evaluation import Evaluation
 from mammofill.evaluation.intervals import scale_of
 from mammofill.evaluation.metrics import LOWER_IS_BETTER
+from mammofill.evaluation.training import UNKNOWN
 from mammofill.evaluation.units import unit_of
 from mammofill.ground.counting import counted
 
@@ -47,6 +50,9 @@ _AS_MANY = 0.05
 
 _AS_LONG = 0.01
 """Trainings whose lengths differ by less are taken for equally long: a batch more or less is no other training."""
+
+_MOST_NAMED = 10
+"""Training sets that a caution names one by one."""
 
 _FEW_PATIENTS = 20
 """Of a class; below it the intervals of the simulated studies of docs/statistics.md were the least sure."""
@@ -77,8 +83,7 @@ def sentences_table(
     tested = primary[primary["tested"]]
     asked_for = np.array([_was_asked_for(groups, row) for row in _records(primary)], dtype=bool)
     added = primary[(primary["plan"] == ADDED) & asked_for]
-    counts = {group: len(evaluations) for group, evaluations in groups.members.items()}
-    fewer = fewer_than_planned(counts, plans)
+    fewer, otherwise = fewer_than_planned(groups.made, plans), departures(groups.made, plans)
     rows = [
         (
             "comparison",
@@ -91,8 +96,7 @@ def sentences_table(
         for row in _records(tested)
     ]
     rows += [
-        ("added", _name(row), _name(row, "against"), name, "", f"{_head(row, settings)} Added after results were seen: "
-         "described, not tested.")
+        ("added", _name(row), _name(row, "against"), name, "", f"{_head(row, settings)}{_added(row, otherwise)}")
         for row in _records(added)
     ]  # fmt: skip
     rows += [("plan", "", "", name, "", text) for text in _plan(groups, plans, len(tested), len(added))]
@@ -125,8 +129,13 @@ def _comparison(row: Mapping[str, Any], groups: Groups, settings: CompareArmsSet
     head = _head(row, settings)
     if verdict == NO_FINDING:
         return f"{head} {no_finding(_trained(row), _trained(row, 'against_'))}."
+    if verdict == SAME:
+        return f"{head} The same classifiers: their scores are equal to the bit, so that there is nothing to test."
     if verdict == CANNOT_TELL:
-        return f"{head} It cannot be judged: an error of the difference cannot be had from these patients."
+        return (
+            f"{head} It cannot be judged: an error of the difference cannot be had from these patients, of whom one "
+            "alone is of a class, or whose resamples all give one and the same difference."
+        )
     level = 1 - settings.confidence
     corrected = (
         f", {p_as_equation(row['p_holm'], level)} after Holm's correction for {family} comparisons"
@@ -148,12 +157,20 @@ def _planned(row: Mapping[str, Any], fewer: Mapping[Group, tuple[int, int]]) -> 
     return f" Planned, but with more classifiers than there are: {told}." if short else " Planned."
 
 
+def _added(row: Mapping[str, Any], otherwise: Mapping[Group, str]) -> str:
+    """Say that a comparison was added, and which of its groups were trained more often, or otherwise, than planned."""
+    sides = (_group(row, "arm"), _group(row, "against"))
+    why = "; ".join(otherwise[group] for group in sides if group in otherwise)
+    return f" Added after results were seen{f' ({why})' if why else ''}: described, not tested."
+
+
 def _head(row: Mapping[str, Any], settings: CompareArmsSettings) -> str:
     """Return the difference with its interval, and whose luck is in it."""
+    same = row["verdict"] == SAME
+    told = _signed(row["difference"]) if same else _interval(row["difference"], row["low"], row["high"])
     head = (
         f"{_name(row)} against {_name(row, 'against')}: {in_words(str(row['measure']))} {_plain(row['value'])} "
-        f"against {_plain(row['against_value'])}, difference "
-        f"{_interval(row['difference'], row['low'], row['high'])}"
+        f"against {_plain(row['against_value'])}, difference {told}"
     )
     if math.isnan(row["low"]):
         return head + "."
@@ -245,7 +262,7 @@ def _plan(groups: Groups, plans: Sequence[WrittenPlan], tested: int, added: int)
     if not plans:
         yield f"{NOT_WRITTEN.capitalize()} before results were seen: nobody can tell what of this was planned."
         return
-    plan, missing = plan_in_force(plans), not_made(groups.design.contrasts(), groups.asked, plans)
+    plan, missing = plan_in_force(plans), not_made(groups.design.contrasts(), groups.asked, plans, groups.made)
     first = plan or plans[0]
     when = "before any test score existed" if first.in_time else f"when {first.test_scores_before} test scores existed"
     times = "once" if looks(plans) == 1 else f"{looks(plans)} times, each under another plan"
@@ -361,7 +378,15 @@ def _cautions(
         )
     elif alone:
         yield f"Trained once, so that the luck of training is not in the interval: {'; '.join(alone)}."
+    unknown = [group.name for group, several in groups.members.items() if UNKNOWN in infillers_of(several)]
+    if unknown:
+        yield (
+            f"Whose fills were learned from is no longer known, so that all count as one infiller: "
+            f"{'; '.join(unknown)}. Put the synthetic patches back to their place and evaluate again, or number the "
+            "infillers with infiller in evaluate."
+        )
     single = [which for which, one in trained.items() if one.infillers == 1 and one.classifiers > 1]
+    single = [which for which in single if which not in unknown]
     if single:
         yield (
             f"One infiller, so that its luck is not in the interval: {'; '.join(single)}. Another seed of the same GAN "
@@ -370,6 +395,7 @@ def _cautions(
     yield from _longer(groups, tested)
     yield from _trained_otherwise(groups)
     yield from _drawn_once(groups)
+    yield from _not_in_pairs(groups)
     few = min(found[name].patients for found in measured.values())
     if few < _FEW_PATIENTS:
         yield (
@@ -423,6 +449,37 @@ def _drawn_once(groups: Groups) -> Iterator[str]:
             "to be is in no interval, and may matter more than the seed. training_sets or disjoint_shares in [grid] "
             "draw others for each."
         )
+
+
+def _not_in_pairs(groups: Groups) -> Iterator[str]:
+    """Say which training sets one side of a comparison lacks, so that it is not made within each."""
+    lacking: list[str] = []
+    for one in groups.design.contrasts():
+        own, other = (_on_training_sets(groups.members[group]) for group in (one.group, one.against))
+        if own.keys() & other.keys():
+            lacking += [*_lacking(one.group, own, other), *_lacking(one.against, other, own)]
+    if lacking:
+        yield (
+            f"Not compared within each training set, because one arm lacks some of them: "
+            f"{'; '.join(dict.fromkeys(lacking))}. Who is in a training set then moves the two arms apart, and "
+            "intervals are wider for it. Train and evaluate what is missing."
+        )
+
+
+def _on_training_sets(evaluations: Sequence[Evaluation]) -> dict[str, str]:
+    """Return what each training set is called, with an evaluation on it, by its name in `training_sets`."""
+    of_sets = dict(zip(training_sets(evaluations), evaluations, strict=False))
+    return {
+        name: f"the training set of {one.folder.name}{'' if one.training_set is None else f' ({name})'}"
+        for name, one in of_sets.items()
+    }
+
+
+def _lacking(group: Group, own: Mapping[str, str], other: Mapping[str, str]) -> Iterator[str]:
+    missing = [words for name, words in other.items() if name not in own]
+    if missing:
+        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+        yield f"{group.name} lacks {', '.join(missing[:_MOST_NAMED])}{more}"
 
 
 def _pooled(groups: Groups) -> Iterator[str]:

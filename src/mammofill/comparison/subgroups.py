@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mammofill.comparison.design import training_sets
+from mammofill.comparison.design import infillers_of, training_sets
 from mammofill.evaluation.evaluation import Evaluation
 from mammofill.evaluation.intervals import Resamples, by_chain
 from mammofill.evaluation.settings import EvaluateSettings
@@ -219,7 +219,7 @@ def _measured(
         value, drawn = found[_MEASURE]
         values.append(value)
         draws.append(drawn)
-    infillers = [one.infiller for one in several]
+    infillers = infillers_of(several)
     limit = units.limiting_patients(_MEASURE)
     spread = by_chain(values, draws, infillers, limit, training_sets(several)).spread()
     return (spread.value, *spread.interval(confidence))

@@ -268,8 +268,17 @@ class Evaluation(Artifact):
     @cached_property
     def training_patients(self) -> frozenset[str]:
         """The patients from whose real patches the classifier itself learned; of pooled folds, those of all of them."""
+        return frozenset(patient for patients in self._taught for patient in patients)
+
+    @property
+    def training_patients_each(self) -> float:
+        """How many these are; of pooled folds, of each classifier on average."""
+        return sum(map(len, self._taught)) / max(len(self.folds), 1)
+
+    @property
+    def _taught(self) -> list[tuple[str, ...]]:
         ways = [way for one in self.folds for way in one.learned_from] or self.manifest.patients_learned_from
-        return frozenset(patient for way in ways if way.through == _CLASSIFIER for patient in way.patients)
+        return [way.patients for way in ways if way.through == _CLASSIFIER]
 
     @property
     def images_seen(self) -> int | None:
@@ -302,6 +311,11 @@ class Evaluation(Artifact):
     def test_set(self) -> str:
         """Fingerprint of the test set: two evaluations may be compared only where it is the same."""
         return str(self.facts["test_set"])
+
+    def scores_like(self, other: Evaluation) -> bool:
+        """Whether another one gave each test patch the very same score and calls, as the same weights do."""
+        alike = self.scores[["patch_id", "logit"]].equals(other.scores[["patch_id", "logit"]])
+        return alike and self.threshold_logit == other.threshold_logit
 
     def called(self) -> NDArray[np.bool_]:
         """Return which patches were called malignant at the frozen threshold, (n,) in the order of the scores."""
@@ -364,7 +378,8 @@ def paired_difference(
         seed: decides the resamples.
 
     Returns:
-        The difference, and the low and high ends of its interval.
+        The difference, and the low and high ends of its interval: 0 for two that scored alike to the bit, NaN where no
+        error can be had.
 
     Raises:
         ArtifactError: the test sets differ.
@@ -383,5 +398,7 @@ def paired_difference(
         measured = units.measured((name,), logits, one.threshold_logit, drawn, one.folds_of(patients))
         return Replicates(np.array([measured[name][0]]), measured[name][1][None, :], resting_on)
 
+    if first.scores_like(second):
+        return 0.0, 0.0, 0.0
     found = replicates(second).minus(replicates(first))
     return (found.value, *found.interval(confidence))

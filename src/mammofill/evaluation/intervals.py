@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +29,9 @@ _AT_ONCE = 250
 """Resamples whose weights are held in memory at once, at most."""
 _WEIGHTS_AT_ONCE = 2**22
 """Of all cases together, in these resamples: 32 MB, and about six times that while a measure is taken."""
+
+_NO_ERROR = 1e-9
+"""A standard error below it is none, but for rounding."""
 
 Scale = Literal["share", "positive", "difference"]
 """What values are: shares in [0, 1], numbers of at least 0, or differences (and whatever else has no end)."""
@@ -239,6 +242,11 @@ class Spread:
         return self.reach(error_rate / 2) + self.reach(1 - power)
 
     @property
+    def without_error(self) -> Spread:
+        """The same value, of which no error can be had: no interval and no test is made of it."""
+        return replace(self, over_patients=Part(math.nan, self.over_patients.degrees))
+
+    @property
     def _parts(self) -> tuple[Part, ...]:
         """What is added up: no variance twice."""
         of_patients = self.over_patients.variance
@@ -313,14 +321,19 @@ class Replicates:
         return self._spread(self.value, self._mean_draws, self._factors, scale)
 
     def minus(self, other: Replicates) -> Spread:
-        """Return how much greater this group is than another, on the same resamples of patients."""
+        """Return how much greater this group is than another, on the same resamples of patients.
+
+        Where all resamples and replicates give one and the same difference, as of two groups that make no mistake,
+        there is no error: that no resample of a few patients moves it is no sign that none of other patients would.
+        """
         draws = self._mean_draws - other._mean_draws
         factors = (*self._factors, *other._factors)
         if self.is_paired_with(other):
             own, others = (one._means(one.training_sets) for one in (self, other))
             within = Replicates(own.values - others.values, own.draws - others.draws, self.patients)
             factors = (within, *self._crossed, *other._crossed)
-        return self._spread(self.value - other.value, draws, factors, "difference")
+        spread = self._spread(self.value - other.value, draws, factors, "difference")
+        return spread.without_error if spread.error < _NO_ERROR else spread
 
     def is_paired_with(self, other: Replicates) -> bool:
         """Whether both groups learned from the same training sets, of which there are several."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mammofill.classifier.settings import USE_OF_FILLS
@@ -17,9 +17,13 @@ from mammofill.ground.artifact import upstream
 
 if TYPE_CHECKING:
     from mammofill.classifier import Classifier
+    from mammofill.ground.artifact import Artifact
 
 ADDED = GENERATED, REPEATED = "generated", "repeated"
 """What a classifier may learn from beside real patches, each once; both where both are."""
+
+UNKNOWN = "unknown"
+"""Stands for the infillers of a classifier of which nothing upstream tells any more."""
 
 _SELECTION = "select-synthetic"
 """The stage that keeps some generated patches, or none."""
@@ -34,8 +38,9 @@ def what_was_learned(classifier: Classifier) -> dict[str, Any]:
     Returns:
         ``real_patches`` and ``synthetic_patches`` learned from, and ``images_seen`` in training (None where it does not
         say); ``added``, of `ADDED`, or empty; ``recipe``, the same text for classifiers that were trained alike but for
-        added patches and seed; ``infillers``, the fingerprints of those upstream, or of the patch sets learned from
-        where infillers are no longer at their place; none where nothing generated was learned from;
+        added patches and seed; ``infillers``, the fingerprints of those upstream, as what they painted names them:
+        they need not be at their place; of the patch sets learned from where these were painted by none; or `UNKNOWN`
+        where these are no longer at their place; none where nothing generated was learned from;
         ``fills_on_trial``, where validation decided whether generated patches are learned from: in how many of how
         many trainings it allowed them.
     """
@@ -47,9 +52,9 @@ def what_was_learned(classifier: Classifier) -> dict[str, Any]:
     added = [GENERATED] * bool(counts["synthetic_patches"] or gated or on_trial) + [REPEATED] * bool(
         settings.get("repeats")
     )
-    infillers = [one.fingerprint for one in behind.get("infiller", ())]
+    infillers = _infillers(classifier, behind)
     if counts["synthetic_patches"] and not infillers:
-        infillers = [record.fingerprint for record in classifier.manifest.inputs if record.role == "patches"]
+        infillers = _sets_learned_from(classifier, behind)
     counts["images_seen"] = classifier.manifest.counts.get("images_seen")
     return {
         **counts,
@@ -58,6 +63,25 @@ def what_was_learned(classifier: Classifier) -> dict[str, Any]:
         "infillers": sorted(infillers),
         **({"fills_on_trial": [int(bool(counts["synthetic_patches"])), 1]} if on_trial else {}),
     }
+
+
+def _infillers(classifier: Classifier, behind: Mapping[str, Sequence[Artifact]]) -> set[str]:
+    """Return the fingerprints of the infillers upstream, those that are no longer at their place among them."""
+    named = [record for one in (classifier, *behind.get("patches", ())) for record in one.manifest.inputs]
+    found = {one.fingerprint for one in behind.get("infiller", ())}
+    return found | {record.fingerprint for record in named if record.role == "infiller"}
+
+
+def _sets_learned_from(classifier: Classifier, behind: Mapping[str, Sequence[Artifact]]) -> set[str]:
+    """Return what tells painters apart that no infiller stands for: sets of patches, or nothing where one is gone.
+
+    Sets of one infiller are several, and would each count as one of their own.
+    """
+    there = behind.get("patches", ())
+    named = [record for one in (classifier, *there) for record in one.manifest.inputs if record.kind == "patches"]
+    if {record.fingerprint for record in named} - {one.fingerprint for one in there}:
+        return {UNKNOWN}
+    return {record.fingerprint for record in classifier.manifest.inputs if record.role == "patches"}
 
 
 def learned_patches(classifier: Classifier) -> dict[str, int | None]:

@@ -32,6 +32,7 @@ from mammofill.ground.artifact import (
 from mammofill.ground.counting import counted
 from mammofill.ground.errors import PlanChangedError
 from mammofill.ground.progress import Progress
+from mammofill.infilling.settings import TrainedInfillerSettings
 
 PLANS = Path("plans")
 _TOLD_ONCE = ("compare-arms", "write-report")
@@ -42,7 +43,8 @@ def design_of(plan: Plan) -> Design:
     """Return which groups a study will have, how they are trained, and what is held against what."""
     groups = dict.fromkeys(_group_of(cell) for cell in cells_of(plan))
     recipes = {arm.name: _recipe(arm) for arm in plan.arms}
-    return Design(tuple(groups), recipes, plan.settings["compare-arms"])
+    patients = {_group_of(cell): cell.share * (2 if cell.arm.more_patients else 1) for cell in cells_of(plan)}
+    return Design(tuple(groups), recipes, plan.settings["compare-arms"], patients)
 
 
 def _group_of(cell: Cell) -> Group:
@@ -63,7 +65,9 @@ def content_of(study: Study) -> dict[str, Any]:
         test_set |= {"external": plan.external.name, "external_source": plan.external.source.name}
         test_set |= {"external_ingest": settings_of_plan(plan.external.settings)}
     trained = {arm.name: _settings_behind(arm, plan) for arm in plan.arms}
-    content = content_of_plan(design_of(plan), replicates, test_set, _classifiers_of(plan), trained)
+    made_with = {arm.name: _made_with(arm, plan) for arm in plan.arms}
+    counts = _classifiers_of(plan)
+    content = content_of_plan(design_of(plan), replicates, test_set, counts, trained, _recipes_of(plan), made_with)
     # Through JSON, as it will be read again: tuples become lists.
     kept: dict[str, Any] = json.loads(json.dumps(content))
     return kept
@@ -75,16 +79,40 @@ def _classifiers_of(plan: Plan) -> Counter[Group]:
     return Counter({group: count * plan.grid.fold_repeats for group, count in counts.items()})
 
 
+def _recipes_of(plan: Plan) -> dict[str, str]:
+    """Return what the evaluations of each arm will say of how it was trained."""
+    return {arm.name: recipe_of(settings_of_plan(arm.settings), bool(arm.discriminator)) for arm in plan.arms}
+
+
 def _settings_behind(arm: Arm, plan: Plan) -> dict[str, Any]:
     """Return the settings of the classifiers of an arm, and of what paints and selects their fills."""
-    weights, painters = arm.settings.weights_file, [name for name in (arm.infiller, arm.discriminator) if name]
-    lending = [plan.paints_with[name] for name in painters if name in plan.paints_with]
+    weights = arm.settings.weights_file
     stages = ["pair-patches", "synthesize"] * bool(arm.infiller) + ["select-synthetic"] * (arm.select != ALL)
     told: dict[str, Any] = {"train-classifier": settings_of_plan(arm.settings)}
     told |= {"weights": _content_of_file(weights)} if weights else {}
     told |= {name: settings_of_plan(plan.settings[name]) for name in stages}
-    trained = [name for name in (*lending, *painters) if name not in plan.ready]
+    trained = [name for name in _infillers_behind(arm, plan) if name not in plan.ready]
     return told | {f"infiller {name}": settings_of_plan(plan.infillers[name]) for name in trained}
+
+
+def _infillers_behind(arm: Arm, plan: Plan) -> list[str]:
+    """Return the infillers that an arm is made with, those first that lend their weights to others."""
+    painters = [name for name in (arm.infiller, arm.discriminator) if name]
+    return [*(plan.paints_with[name] for name in painters if name in plan.paints_with), *painters]
+
+
+def _made_with(arm: Arm, plan: Plan) -> dict[str, Any]:
+    """Return what else decides what an arm learns from: infillers from elsewhere, their windows, readers of fills."""
+    behind = _infillers_behind(arm, plan)
+    told: dict[str, Any] = {
+        f"infiller {name}": plan.infillers[name].fingerprint for name in behind if name in plan.ready
+    }
+    told |= {f"start of {name}": read_manifest(plan.starts[name]).fingerprint for name in behind if name in plan.starts}
+    if plan.windows is not None and any(isinstance(plan.infillers[name], TrainedInfillerSettings) for name in behind):
+        told["infiller-windows"] = settings_of_plan(plan.windows)
+    if arm.select != ALL:
+        told |= {"readers": settings_of_plan(plan.readers), "painted_for_each": plan.grid.painted_for_each}
+    return told
 
 
 def times_trained(arm: Arm, plan: Plan) -> str:
@@ -150,8 +178,9 @@ def foresee_plan(study: Study, out: Path, amend: bool = False) -> Study:
 def _check_not_changed(content: Mapping[str, Any], scores: int, out: Path, amend: bool) -> None:
     earlier = read_plans(plan_files(out / PLANS))
     if earlier and scores and not earlier[-1].says(content) and not amend:
-        known = {name: content.get(name) for name in earlier[-1].content}
-        changes = "".join(f"\n  {line}" for line in _changes(earlier[-1].content, known))
+        before = earlier[-1].compared
+        known = {name: content.get(name) for name in before}
+        changes = "".join(f"\n  {line}" for line in _changes(before, known))
         raise PlanChangedError(
             f"{out} holds {scores} test scores of another plan ({earlier[-1].sha256[:12]}):{changes}\n"
             "What is changed now is changed with results in view. Take another --out for a new study, put the old "
@@ -226,7 +255,8 @@ def _recipe(arm: Arm) -> Recipe:
     # Which file of weights it starts from is in no setting of the plan; its content is what counts.
     weights = arm.settings.weights_file
     start = f" {_content_of_file(weights)}" if weights else ""
-    return Recipe(" and ".join(added), recipe_of(settings_of_plan(arm.settings), bool(arm.discriminator)) + start)
+    otherwise = recipe_of(settings_of_plan(arm.settings), bool(arm.discriminator)) + start
+    return Recipe(" and ".join(added), otherwise, frozenset([arm.discriminator] if arm.discriminator else []))
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

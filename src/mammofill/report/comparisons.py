@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mammofill.comparison import Comparison
-from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SHOWN, VERDICTS, WORSE
+from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SAME, SHOWN, VERDICTS, WORSE
 from mammofill.comparison.design import Group, Trained, patients_and
 from mammofill.comparison.plan import NOT_WRITTEN
 from mammofill.comparison.sentences import no_finding
@@ -112,7 +112,7 @@ def _further_measures(comparison: Comparison) -> tuple[Sheet, ...]:
 def heading_of_planned(sentences: pd.DataFrame) -> str:
     """Say of the comparisons whether they were planned, and tested: with one training each none is."""
     verdicts = sentences.loc[sentences["kind"] == "comparison", "verdict"]
-    untested = verdicts.isin([NO_FINDING, CANNOT_TELL])
+    untested = verdicts.isin([NO_FINDING, CANNOT_TELL, SAME])
     if untested.all():
         return f"{_planned(sentences)}, none of them tested"
     return f"{_planned(sentences)}, some of them tested" if untested.any() else "Tested comparisons"
@@ -176,6 +176,8 @@ def _against_margin(planned: pd.DataFrame) -> Iterator[str]:
 
 
 def _verdict_in_words(row: Any) -> str:
+    if row.verdict == SAME:
+        return "The same classifiers (scores equal to the bit)"
     if row.verdict != NO_FINDING:
         return str(row.verdict).capitalize()
     trained = Trained(row.infillers, row.classifiers), Trained(row.against_infillers, row.against_classifiers)
