@@ -433,7 +433,7 @@ def test_at_disjoint_shares_each_infiller_and_its_classifiers_have_patients_of_t
             (number, number + 1),
         )
     told = content_of(read_study(write_study(tmp_path, SHARES)))["arms"]
-    assert told["pasted"] == "3 infillers with 1 classifiers each, each from patients of its own"
+    assert told["pasted"] == "3 infillers with 1 classifier each, each from patients of its own"
     assert told["further patients"] == "3 classifiers, each from patients of its own, with as many further patients"
     assert not any("further" in place and "share" not in place for place in steps)  # of all there are no further ones
     five = SHARES.replace("infillers = 3", "infillers = 5")
@@ -510,7 +510,7 @@ def test_infillers_learn_from_those_who_are_in_no_training_set_and_paint_for_eac
             assert steps[f"classifiers/real_share-0.2_set-{one}_seed-{2 * one + number}"].seed == 2 * one + number
     told = content_of(study)["arms"]
     assert told["real"] == "2 classifiers, on each of 3 training sets"
-    assert told["flow"] == "2 infillers with 1 classifiers each, on each of 3 training sets"
+    assert told["flow"] == "2 infillers with 1 classifier each, on each of 3 training sets"
     words = plan_in_words(study, Assumed(), (60, 40), None)
     assert "training sets a difference by 0.02:" in words
     assert "Not of pasted: on each training set it pastes that set's own lesions" in words
@@ -1136,7 +1136,7 @@ def test_the_plan_is_written_before_any_score_and_kept(tmp_path: Path) -> None:
     assert plan.sha256 == hash_of(plan.content)
     assert plan.content["comparisons"] == compared(study) != []
     assert plan.content["primary_measure"] == "auc_by_lesion"
-    assert plan.content["arms"]["GAN"] == "1 infillers with 2 classifiers each"
+    assert plan.content["arms"]["GAN"] == "1 infiller with 2 classifiers each"
     comparison = next(step for step in kept.steps if step.stage.name == "compare-arms")
     assert comparison.inputs["plans"] == (Path("plans/1.json"),)
     keep_plan(study, out, quiet)
