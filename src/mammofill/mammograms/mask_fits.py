@@ -124,7 +124,7 @@ def why_inverted_crop(fit: MaskFit, file: str, patient_id: str) -> Decision | No
 
 
 def find_misfits(fits: Sequence[MaskFit]) -> list[Decision]:
-    """Return decisions about collections most of whose lesions are dark, or whose masks fit better transposed."""
+    """Return decisions about collections most of whose lesions are dark, or whose masks fit better turned over."""
     found = []
     dark = [fit.contrast < 0 for fit in fits if fit.contrast is not None]
     if len(dark) >= _FEWEST and np.mean(dark) > _MOST:
