@@ -11,14 +11,16 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mammofill.comparison.subgroups import sizes_told
 from mammofill.experiment import arms, infillers
-from mammofill.experiment.first_study import classes_of, typical_size
-from mammofill.experiment.grid import Grid, Plan, used_infillers
+from mammofill.experiment.first_study import typical_size
+from mammofill.experiment.grid import Grid, used_infillers
+from mammofill.experiment.leaks import Sides, leaks_of
 from mammofill.experiment.machine import kept_weights
 from mammofill.experiment.settings import read_settings, read_toml
 from mammofill.experiment.stages import stage_named
@@ -89,15 +91,23 @@ def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
     # Practice mammograms, whose folder is relative, are drawn by the study itself.
     ingests = [step for step in waiting if step.stage.name == "ingest" and step.inputs["source"][0].is_absolute()]
     collections: dict[Path, Collection] = {}
-    for source, step in {step.inputs["source"][0]: step for step in ingests}.items():
+    for alike in _read_alike(ingests):
         try:
-            collections[source] = read_collection(source, step.settings, *step.inputs.get("attributes", ()))
+            collection = read_collection(alike[0].inputs["source"][0], alike[0].settings, *_attributes_of(alike[0]))
         except MammofillError as fault:
             yield fault
+            continue
+        collections |= {step.out: collection for step in alike}
+    sides = []
     for step in ingests:
-        source = step.inputs["source"][0]
-        if source in collections and (splits := _splits_of(source, study.plan)):
-            yield from _of_patients(study, step, collections[source], splits)
+        if step.out in collections:
+            try:
+                sides.append(_sides(study, step, collections[step.out]))
+            except MammofillError as fault:
+                yield fault
+    for one in sides:
+        yield from _of_patients(study, one)
+    yield from leaks_of(study, sides, _chooses(study))
     yield from _of_sizes(study, waiting, collections, out)
     yield from _of_disk(ingests, collections, out)
 
@@ -121,11 +131,22 @@ def check_pairs(study: Study, out: Path) -> None:
         raise _together(list(faults.values()), "no infiller was trained")
 
 
-def _splits_of(source: Path, plan: Plan) -> tuple[str, ...]:
-    """Return which splits of a source the study learns from, or tests on; none of an external source's."""
-    if plan.test is None:
-        return ("train", "validation", "test") if source == plan.source else ()
-    return {plan.source: ("train", "validation"), plan.test.source: ("test",)}.get(source, ())
+def _read_alike(ingests: list[Step]) -> list[list[Step]]:
+    """Group the steps that read one source in one way, as all folds do: it is read once."""
+    groups: dict[Any, list[Step]] = {}
+    for step in ingests:
+        read = (step.inputs["source"], _attributes_of(step), replace(step.settings, fold=0))
+        groups.setdefault(read, []).append(step)
+    return list(groups.values())
+
+
+def _attributes_of(step: Step) -> tuple[Path, ...]:
+    return step.inputs.get("attributes", ())
+
+
+def _sides(study: Study, step: Step, collection: Collection) -> Sides:
+    split = split_patients(collection.mammograms, step.settings, step.seed)
+    return Sides(step, collection, split, study.plan.settings["extract-patches"].abnormality)
 
 
 def _together(faults: list[MammofillError], so_far: str = "nothing has run") -> MammofillError:
@@ -274,33 +295,37 @@ def _can_download() -> bool:
 # ---- the collection -----------------------------------------------------------------------------------------------
 
 
-def _of_patients(study: Study, step: Step, collection: Collection, splits: tuple[str, ...]) -> Iterator[MammofillError]:
-    """Yield a fault for each of some splits in which a class that is needed has no patient."""
-    source = step.inputs["source"][0]
-    try:
-        split = split_patients(collection.mammograms, step.settings, step.seed)
-    except MammofillError as fault:
-        yield fault
-        return
-    wanted = study.plan.settings["extract-patches"].abnormality
-    classes = classes_of(collection, split.split_of, wanted)
+def _of_patients(study: Study, one: Sides) -> Iterator[MammofillError]:
+    """Yield a fault for each split that is needed of a source and in which a class has no patient."""
     instead = "Take another split, share or seed in [ingest], or another abnormality."
-    if split.kind.startswith("official"):
+    if one.split.kind.startswith("official"):
         instead = (
             "The split is the collection's own (of a table: its column split). Mend it, draw another one with "
             'split = "patients" in [ingest], or take another abnormality.'
         )
-    for name in splits:
-        empty = [pathology for pathology, patients in classes[name].items() if not patients]
-        if not empty or (name == "validation" and not _chooses(study)):
+    where = f" of {one.step.out.parent}" if study.plan.grid.folds else ""
+    needed: dict[str, tuple[str, ...]] = {f"the {name} split{where}": (name,) for name in _splits_of(study, one)}
+    if one.is_external:
+        needed = {"the external source, all of which tests,": ("train", "validation", "test")}
+        instead = "Take another source for [external], or another abnormality."
+    for told, splits in needed.items():
+        empty = [pathology for pathology in ("benign", "malignant") if not one.with_lesions(*splits, of=pathology)]
+        if not empty:
             continue
-        kind = "" if wanted == "all" else f" {wanted}"
-        where = f" of {step.out.parent}" if study.plan.grid.folds else ""
-        left_out = f" The first thing left out: {collection.exclusions[0].found}" if collection.exclusions else ""
+        kind = "" if one.abnormality == "all" else f" {one.abnormality}"
+        first = one.collection.exclusions[0].found if one.collection.exclusions else ""
+        left_out = f" The first thing left out: {first}" if first else ""
         yield TooFewError(
-            f"{source}: no patient in the {name} split{where} has a {' or '.join(empty)}{kind} lesion. "
-            f"{instead}{left_out}"
+            f"{one.source}: no patient in {told} has a {' or '.join(empty)}{kind} lesion. {instead}{left_out}"
         )
+
+
+def _splits_of(study: Study, one: Sides) -> tuple[str, ...]:
+    """Return which splits of a source the study learns from, chooses on or tests on."""
+    if one.is_test:
+        return ("test",)
+    chosen_on = ("validation",) if _chooses(study) else ()
+    return ("train", *chosen_on, *(() if study.plan.test else ("test",)))
 
 
 def _of_sizes(
@@ -312,8 +337,8 @@ def _of_sizes(
         return
     source = study.plan.test.source if study.plan.test else study.plan.source
     ingested = next(step for step in study.steps if step.stage.name == "ingest" and _tells_of(step, source))
-    if source and source in collections:
-        entries = collections[source].mammograms
+    if ingested.out in collections:
+        entries = collections[ingested.out].mammograms
         told = {f"{one.lesion_id} of patient {entry.patient_id}": one.attributes
                 for entry in entries for one in entry.lesions}  # fmt: skip
     elif (out / ingested.out / MANIFEST_NAME).is_file():
@@ -341,9 +366,7 @@ def _chooses(study: Study) -> bool:
 
 def _of_disk(ingests: list[Step], collections: Mapping[Path, Collection], out: Path) -> Iterator[MammofillError]:
     """Yield a fault where the mammograms at their working size need more than is free."""
-    needed = sum(
-        _bytes_of(step, collections[source]) for step in ingests if (source := step.inputs["source"][0]) in collections
-    )
+    needed = sum(_bytes_of(step, collections[step.out]) for step in ingests if step.out in collections)
     place = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
     if needed > free:
