@@ -309,6 +309,36 @@ def test_an_infiller_from_elsewhere_that_knows_too_much_is_told(
         ready_study(path, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            "[extract-patches]\nsize_px = 33\n",
+            r"\[extract-patches\] size_px = 33: Veloc.* but 33 px cannot be halved so",
+        ),
+        (
+            "[extract-patches]\nnormals_per_mammogram = 0\n",
+            r"normals_per_mammogram = 0 in \[extract-patches\] cuts no .* Set it to 1 or more, or contexts to",
+        ),
+        ("[extract-patches]\nnormals_per_mammogram = 0\nwhole = true\n", ""),
+        ('[extract-patches]\nnormals_per_mammogram = 0\n[pair-patches]\ncontexts = "lesion"\n', ""),
+        (
+            "[grid]\nreal_shares = [0.06, 1]\n",
+            r"faults.*own.csv: a share of 0.06 of the 7 malignant patients of the train split is nobody. Take larger",
+        ),
+        ("[grid]\nreal_shares = [0.1, 1]\n", ""),
+    ],
+)
+def test_what_patches_and_shares_cannot_be_is_told_before_anything_runs(
+    write: Write, tmp_path: Path, more: str, words: str
+) -> None:
+    path = write(*["benign", "malignant"] * 11, more=more)
+    if words:
+        assert re.search(words, str(fault(path, tmp_path / "out")), re.DOTALL)
+    else:
+        ready_study(path, tmp_path / "out")
+
+
 def test_a_table_of_attributes_that_fits_no_picture_is_a_fault(write: Write, tmp_path: Path) -> None:
     path = write(*["benign", "malignant"] * 6)
     path.write_text(path.read_text().replace("[ingest]", '[ingest]\nattributes = "attributes.csv"'))

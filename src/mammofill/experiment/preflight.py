@@ -88,6 +88,7 @@ def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
     waiting = [step for step in study.steps if not (out / step.out / MANIFEST_NAME).is_file()]
     yield from _of_device(study, waiting)
     yield from _of_weights(study, waiting)
+    yield from _of_patch_size(study, waiting)
     # Practice mammograms, whose folder is relative, are drawn by the study itself.
     ingests = [step for step in waiting if step.stage.name == "ingest" and step.inputs["source"][0].is_absolute()]
     collections: dict[Path, Collection] = {}
@@ -107,6 +108,8 @@ def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
                 yield fault
     for one in sides:
         yield from _of_patients(study, one)
+    yield from _of_shares(waiting, sides)
+    yield from _of_contexts(study, waiting, sides)
     yield from leaks_of(study, sides, _chooses(study))
     yield from _of_sizes(study, waiting, collections, out)
     yield from _of_disk(ingests, collections, out)
@@ -258,6 +261,17 @@ def _find_device(name: str, path: Path) -> None:
         raise DeviceError(f"{path}: {fault}") from fault
 
 
+def _of_patch_size(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
+    """Yield a fault for each infiller that cannot be trained on patches of the study's size."""
+    size = study.plan.settings["extract-patches"].size_px
+    for step in waiting:
+        if step.stage.name == "train-infiller":
+            try:
+                step.settings.check_size(size)
+            except SettingsError as fault:
+                yield SettingsError(f"{study.path}, [extract-patches] size_px = {size}: {fault}")
+
+
 def _of_weights(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
     """Yield a fault for each network whose trained weights are neither on this machine nor available for download."""
     missing = list(dict.fromkeys(name for step in waiting if (name := downloaded_by(step)) and not kept_weights(name)))
@@ -317,6 +331,37 @@ def _of_patients(study: Study, one: Sides) -> Iterator[MammofillError]:
         left_out = f" The first thing left out: {first}" if first else ""
         yield TooFewError(
             f"{one.source}: no patient in {told} has a {' or '.join(empty)}{kind} lesion. {instead}{left_out}"
+        )
+
+
+def _of_shares(waiting: list[Step], sides: list[Sides]) -> Iterator[MammofillError]:
+    """Yield a fault where a share of the train patients of a class is nobody, see `choose_patients`."""
+    shares = {step.settings.patients_share for step in waiting if step.stage.name == "select-patches"}
+    for one in (side for side in sides if side.is_own):
+        malignant = one.with_lesions("train", of="malignant")
+        classes = {"malignant": malignant, "benign": one.with_lesions("train", of="benign") - malignant}
+        for share in sorted(shares):
+            for pathology, patients in classes.items():
+                # Whose patches are all dropped is not counted there: fewer patients, and nobody all the more.
+                if patients and not round(share * len(patients)):
+                    yield TooFewError(
+                        f"{one.source}: a share of {share:g} of the {len(patients)} {pathology} patients of the train "
+                        "split is nobody. Take larger shares in [grid], or more patients."
+                    )
+
+
+def _of_contexts(study: Study, waiting: list[Step], sides: list[Sides]) -> Iterator[MammofillError]:
+    """Yield a fault where normal patches are to be filled, and none are cut."""
+    paired = [step.settings.contexts for step in waiting if step.stage.name == "pair-patches"]
+    settings = study.plan.settings["extract-patches"]
+    if "normal" not in paired or settings.normals_per_mammogram != 0 or settings.whole:
+        return
+    # Of crops no windows are cut, and a normal one is a patch all the same. Practice mammograms are none.
+    sizes = [typical_size(one.collection) for one in sides if one.is_own]
+    if settings.whole is False or study.plan.source is None or any(size and size[0] != size[1] for size in sizes):
+        yield SettingsError(
+            f"{study.path}: normals_per_mammogram = 0 in [extract-patches] cuts no normal patch, but contexts is "
+            'normal in [pair-patches]: there is nothing to paint into. Set it to 1 or more, or contexts to "lesion".'
         )
 
 
