@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from mammofill.ground.errors import (
     DeviceError,
     LeakError,
     MammofillError,
+    PlanChangedError,
     SettingsError,
     SourceError,
     TooFewError,
@@ -386,11 +387,19 @@ def test_what_an_arm_is_to_learn_from_is_no_fault_of_its_settings(write: Write, 
 # ---- how much it is -----------------------------------------------------------------------------------------------
 
 
-def finish(out: Path, stage: str, settings: object, seconds: float, device: str | None, **counts: int) -> None:
+def finish(
+    out: Path,
+    stage: str,
+    settings: object,
+    seconds: float,
+    device: str | None,
+    inputs: Sequence[object] = (),
+    **counts: int,
+) -> None:
     """Write a manifest as a finished artifact has it."""
     content = {
         "kind": "x", "stage": stage, "format_version": 1, "package_version": "1", "settings": settings, "execution": {},
-        "seed": 0, "device": device, "inputs": [], "fingerprint": "f", "files": {}, "counts": counts,
+        "seed": 0, "device": device, "inputs": inputs, "fingerprint": "f", "files": {}, "counts": counts,
         "patients_learned_from": [], "wall_seconds": seconds,
     }  # fmt: skip
     out.mkdir(parents=True)
@@ -470,6 +479,35 @@ def test_a_dry_run_of_a_finished_study_says_what_a_run_would_say(
     assert f"-> {out / 'comparison-2'}  (will run)" in capsys.readouterr().out
     with pytest.raises(MammofillError, match="holds 2 test scores of another plan"):
         run_study(path, out)
+
+
+def test_a_finished_step_of_other_inputs_is_told_before_the_study_file_is_replaced(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    path = write(*["benign", "malignant"] * 6)
+    for step in keep_plan(read_study(path), out, quiet).steps:
+        inputs = [
+            {"role": role, "kind": "x", "path": f"../../{place}", "fingerprint": "f"}
+            for role, places in step.inputs.items() for place in places if not place.is_absolute()
+        ]  # fmt: skip
+        finish(out / step.out, step.stage.name, settings_of_plan(step.settings), 1.0, None, inputs)
+    command = ["run", str(path), "--out", str(out), "--dry-run"]
+    assert main(command) == 0
+
+    (other,) = out.glob(f"classifiers/real/{MANIFEST_NAME}")
+    other.write_text(other.read_text().replace('"fingerprint": "f", "files"', '"fingerprint": "g", "files"'))
+    path.write_text(path.read_text() + "\n# mended\n")
+    capsys.readouterr()
+    assert main(command) == 4
+    plan = capsys.readouterr().out
+    assert plan.count("(made from other inputs, will be refused)") == 1
+    assert f"or from other inputs: {out / 'evaluations' / 'real'}. Take another --out" in plan
+    with pytest.raises(
+        PlanChangedError, match=r"evaluations/real was finished with another plan:\n  inputs.classifier: "
+    ):
+        keep_plan(read_study(path), out, quiet)
+    assert "# mended" not in (out / "study.toml").read_text()
 
 
 def test_a_study_is_not_written_into_a_finished_artifact(
