@@ -160,4 +160,7 @@ def test_the_command_says_what_to_do_next(
     begun.mkdir(parents=True)
     (begun / "plan.json").write_text('{"seed": 1}', encoding="utf-8")
     assert main(["run", "study.toml", "--out", "runs/own", "--dry-run"]) == 4
-    assert "Refused, as made with other settings or seed: runs/own/mammograms. Take" in capsys.readouterr().out
+    assert (
+        "Refused, as made with other settings or seed, or from other inputs: runs/own/mammograms. Take"
+        in capsys.readouterr().out
+    )
