@@ -340,6 +340,34 @@ def test_what_patches_and_shares_cannot_be_is_told_before_anything_runs(
         ready_study(path, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            "[grid]\nfolds = 13\n",
+            r"\[phantom\] draws 12 malignant and 12 benign patients, but each of 13 test sets needs",
+        ),
+        ('[extract-patches]\nabnormality = "calcification"\n', r"is calcification, but \[phantom\] draws none. Set"),
+        (
+            "[ingest]\nvalidation_share = 0\n",
+            "validation_share is 0 in .* choose nothing: threshold_rule half and keep",
+        ),
+        ("[grid]\nfolds = 12\n", ""),
+    ],
+)
+def test_what_practice_patients_cannot_give_is_told_before_they_are_drawn(
+    tmp_path: Path, more: str, words: str
+) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(f"{more}\n[phantom]\npatients = 24\n{SMALL}", encoding="utf-8")
+    if words:
+        found = fault(path, tmp_path / "out")
+        assert isinstance(found, TooFewError)
+        assert re.search(words, str(found))
+    else:
+        ready_study(path, tmp_path / "out")
+
+
 def test_a_table_of_attributes_that_fits_no_picture_is_a_fault(write: Write, tmp_path: Path) -> None:
     path = write(*["benign", "malignant"] * 6)
     path.write_text(path.read_text().replace("[ingest]", '[ingest]\nattributes = "attributes.csv"'))

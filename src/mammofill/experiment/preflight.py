@@ -42,6 +42,7 @@ from mammofill.mammograms.sources.collections import read_collection
 from mammofill.mammograms.split import split_patients
 from mammofill.pairing import Pairs
 from mammofill.patches import PatchSet
+from mammofill.phantom.draw import is_malignant
 from mammofill.synthesis import check_enough_pairs
 
 DOWNLOADS = "https://download.pytorch.org/models/"
@@ -89,6 +90,7 @@ def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
     yield from _of_device(study, waiting)
     yield from _of_weights(study, waiting)
     yield from _of_patch_size(study, waiting)
+    yield from _of_phantoms(study, waiting)
     # Practice mammograms, whose folder is relative, are drawn by the study itself.
     ingests = [step for step in waiting if step.stage.name == "ingest" and step.inputs["source"][0].is_absolute()]
     collections: dict[Path, Collection] = {}
@@ -331,6 +333,31 @@ def _of_patients(study: Study, one: Sides) -> Iterator[MammofillError]:
         left_out = f" The first thing left out: {first}" if first else ""
         yield TooFewError(
             f"{one.source}: no patient in {told} has a {' or '.join(empty)}{kind} lesion. {instead}{left_out}"
+        )
+
+
+def _of_phantoms(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
+    """Yield a fault for each group of practice patients that is needed and will be empty, before one is drawn."""
+    plan = study.plan
+    if plan.source is not None or not {"ingest", "evaluate"} <= {step.stage.name for step in waiting}:
+        return
+    drawn, folds = plan.settings["phantom"], plan.grid.folds
+    malignant = sum(is_malignant(number, drawn) for number in range(drawn.patients))
+    fewest = min(malignant, drawn.patients - malignant)
+    if fewest < max(folds, 1):
+        yield TooFewError(
+            f"{study.path}: [phantom] draws {malignant} malignant and {drawn.patients - malignant} benign patients, "
+            f"but each of {folds or 1} test sets needs both. Draw more patients, or take fewer folds in [grid]."
+        )
+    if plan.settings["extract-patches"].abnormality == "calcification" and not drawn.calcifications:
+        yield TooFewError(
+            f"{study.path}: abnormality in [extract-patches] is calcification, but [phantom] draws none. Set "
+            "calcifications = true there, or take masses."
+        )
+    if plan.settings["ingest"].validation_share == 0 and _chooses(study):
+        yield TooFewError(
+            f"{study.path}: validation_share is 0 in [ingest], but classifiers choose on validation patients. Take a "
+            "larger share, or choose nothing: threshold_rule half and keep last."
         )
 
 
