@@ -15,7 +15,7 @@ from mammofill.experiment.first_study import look_at, study_text, write_first_st
 from mammofill.ground.errors import SettingsError, SourceError, TooFewError
 
 
-def write_own(folder: Path, *labels: str, split: str = "", rows: int = 300) -> Path:
+def write_own(folder: Path, *labels: str, split: str = "", rows: int = 300, patient: str = "p{}") -> Path:
     """Write a table with a lesion for each label, or a normal mammogram, each of another patient."""
     folder.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((rows, 40), 90, np.uint8)).save(folder / "image.png")
@@ -25,7 +25,7 @@ def write_own(folder: Path, *labels: str, split: str = "", rows: int = 300) -> P
         mask = "" if label == "normal" else f"{number}.mask.png"
         if mask:
             (folder / mask).write_bytes((folder / "image.png").read_bytes())
-        lines.append(f"{number}.png,{mask},p{number},{label},{split}")
+        lines.append(f"{number}.png,{mask},{patient.format(number)},{label},{split}")
     (folder / "own.csv").write_text("\n".join(lines), encoding="utf-8")
     return folder / "own.csv"
 
@@ -160,4 +160,7 @@ def test_the_command_says_what_to_do_next(
     begun.mkdir(parents=True)
     (begun / "plan.json").write_text('{"seed": 1}', encoding="utf-8")
     assert main(["run", "study.toml", "--out", "runs/own", "--dry-run"]) == 4
-    assert "Refused, as made with other settings or seed: runs/own/mammograms. Take" in capsys.readouterr().out
+    assert (
+        "Refused, as made with other settings or seed, or from other inputs: runs/own/mammograms. Take"
+        in capsys.readouterr().out
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +17,21 @@ from mammofill.experiment import preflight, read_study, run_study
 from mammofill.experiment.effort import effort_lines, seconds_of
 from mammofill.experiment.planned import keep_plan
 from mammofill.experiment.preflight import ready_study
-from mammofill.ground.artifact import MANIFEST_NAME, Manifest, settings_of_plan
-from mammofill.ground.errors import DeviceError, MammofillError, SettingsError, SourceError, TooFewError, WeightsError
+from mammofill.ground.artifact import MANIFEST_NAME, LearnedFrom, Manifest, begin, settings_of_plan
+from mammofill.ground.errors import (
+    DeviceError,
+    LeakError,
+    MammofillError,
+    PlanChangedError,
+    SettingsError,
+    SourceError,
+    TooFewError,
+    WeightsError,
+)
 from mammofill.ground.progress import quiet
+from mammofill.mammograms.sources.collections import read_collection
+from mammofill.mammograms.split import split_patients
+from mammofill.pairing import PairPatchesSettings
 
 Write = Callable[..., Path]
 
@@ -196,11 +208,164 @@ def test_validation_patients_are_needed_only_where_something_is_chosen_on_them(w
 
 def test_patients_of_a_test_source_of_its_own_are_counted_there(write: Write, tmp_path: Path) -> None:
     path = write(*["benign", "malignant"] * 6, more='[test]\nsource = "held-out/own.csv"\n')
-    write_own(tmp_path / "held-out", "benign", "malignant", split="test")
+    write_own(tmp_path / "held-out", "benign", "malignant", split="test", patient="h{}")
     assert ready_study(path, tmp_path / "out").plan.test
-    write_own(tmp_path / "held-out", "benign", "benign", split="test")
+    write_own(tmp_path / "held-out", "benign", "benign", split="test", patient="h{}")
     found = str(fault(path, tmp_path / "out"))
     assert "held-out/own.csv: no patient in the test split has a malignant mass lesion" in found
+
+
+def test_test_patients_who_are_learned_from_are_told(write: Write, tmp_path: Path) -> None:
+    path = write(*["benign", "malignant"] * 6, more='[test]\nsource = "held-out/own.csv"\n')
+    write_own(tmp_path / "held-out", "benign", "malignant", split="test", patient="P-00{}")
+    found = fault(path, tmp_path / "out")
+    assert isinstance(found, LeakError)
+    assert re.search(
+        r"held-out/own.csv: 2 of its patients would be tested and, in .*own/own.csv, learned from: P-000 \(there p0\), "
+        r"P-001 \(there p1\). .* Take them out of one of the two. If those are other people",
+        str(found),
+    )
+    table = write_own(tmp_path / "held-out", *["benign", "malignant"] * 2, split="validation")  # which tests nobody
+    table.write_text(re.sub(r",p([01]),(.*),validation", r",h\1,\2,test", table.read_text()))
+    ready_study(path, tmp_path / "out")
+
+
+EXTERNAL = '[external]\nname = "clinic"\ncollection = "table"\nsource = "{}/own.csv"\n'
+
+
+def test_an_external_source_needs_patients_of_both_classes(write: Write, tmp_path: Path) -> None:
+    path = write(*["benign", "malignant"] * 6, more=EXTERNAL.format("clinic"))
+    write_own(tmp_path / "clinic", *["benign"] * 6, patient="c{}")
+    found = fault(path, tmp_path / "out")
+    assert isinstance(found, TooFewError)
+    assert "no patient in the external source, all of which tests, has a malignant mass lesion. Take another" in str(
+        found
+    )
+    write_own(tmp_path / "clinic", "benign", "malignant", patient="c{}", split="train")
+    ready_study(path, tmp_path / "out")
+    write_own(tmp_path / "clinic", "benign", "malignant", patient="p{}", split="train")
+    assert "2 of its patients would be tested" in str(fault(path, tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("external", "words"),
+    [
+        (EXTERNAL.format("own"), r"test set 'clinic' \(.*own.csv\) is not external: both are read from .*own.csv"),
+        (
+            '[external]\nname = "clinic"\ncollection = "cbis-ddsm"\nsource = "."\n',
+            r"is not external: both are cbis-ddsm. Take",
+        ),
+    ],
+)
+def test_an_external_source_that_is_none_is_told(write: Write, tmp_path: Path, external: str, words: str) -> None:
+    path = write(*["benign", "malignant"] * 6, more=external)
+    if "cbis" in words:
+        ingest = '[ingest]\ncollection = "table"\nsource = "own/own.csv"\n'
+        path.write_text(path.read_text().replace(ingest, "[phantom]\npatients = 40\n"))
+    assert re.search(words, str(fault(path, tmp_path / "out")))
+
+
+def taught(folder: Path, *ways: LearnedFrom) -> Path:
+    """Write what says that it learned from some patients."""
+    with begin(folder, kind="infiller", stage="x", settings=PairPatchesSettings(), seed=0, inputs={}) as work:
+        assert work is not None
+        work.finish({"patients": 1}, ways)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("more", "ways", "words"),
+    [
+        ("", {"train-infiller": "test"}, r"learned from 6 patients of the test split of .*own.csv: p\d+, .*through"),
+        ("", {"train-infiller": "validation"}, "learned from 4 patients of the validation split of"),
+        ("", {"train-infiller (validation: choice of weights)": "validation"}, ""),
+        ("", {"train-infiller (validation: choice of weights)": "test"}, "learned from 6 patients of the test split"),
+        ("", {"train-infiller": "train"}, ""),
+        ("[grid]\nfolds = 3\n", {"train-infiller": "train"}, "learned from 20 patients of the test split"),
+        (
+            "[grid]\nreal_shares = [0.25, 1]\ntraining_sets = 2\n",
+            {"train-infiller": "train"},
+            r"learned from 20 of the 20 train patients of .*own.csv: .* infillers must know nobody of a training set, "
+            "and about 11 patients are in none",
+        ),
+    ],
+)
+def test_an_infiller_from_elsewhere_that_knows_too_much_is_told(
+    write: Write, tmp_path: Path, more: str, ways: dict[str, str], words: str
+) -> None:
+    lesions, started = (
+        ["benign", "malignant"] * 15,
+        SMALL.replace("schedule.images", 'start = "start"\nschedule.images'),
+    )
+    ingest = read_study(write(*lesions)).steps[0]
+    split_of = split_patients(read_collection(tmp_path / "own/own.csv", ingest.settings).mammograms, ingest.settings, 0)
+    people = {way: [who for who, split in split_of.split_of.items() if split == side] for way, side in ways.items()}
+    taught(tmp_path / "start", *[LearnedFrom(way, tuple(who)) for way, who in people.items()])
+    path = write(*lesions, more=more, small=started)
+    if words:
+        found = fault(path, tmp_path / "out")
+        assert isinstance(found, LeakError)
+        assert re.search(words, str(found)), found
+    else:
+        ready_study(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            "[extract-patches]\nsize_px = 33\n",
+            r"\[extract-patches\] size_px = 33: Veloc.* but 33 px cannot be halved so",
+        ),
+        (
+            "[extract-patches]\nnormals_per_mammogram = 0\n",
+            r"normals_per_mammogram = 0 in \[extract-patches\] cuts no .* Set it to 1 or more, or contexts to",
+        ),
+        ("[extract-patches]\nnormals_per_mammogram = 0\nwhole = true\n", ""),
+        ('[extract-patches]\nnormals_per_mammogram = 0\n[pair-patches]\ncontexts = "lesion"\n', ""),
+        (
+            "[grid]\nreal_shares = [0.06, 1]\n",
+            r"faults.*own.csv: a share of 0.06 of the 7 malignant patients of the train split is nobody. Take larger",
+        ),
+        ("[grid]\nreal_shares = [0.1, 1]\n", ""),
+    ],
+)
+def test_what_patches_and_shares_cannot_be_is_told_before_anything_runs(
+    write: Write, tmp_path: Path, more: str, words: str
+) -> None:
+    path = write(*["benign", "malignant"] * 11, more=more)
+    if words:
+        assert re.search(words, str(fault(path, tmp_path / "out")), re.DOTALL)
+    else:
+        ready_study(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            "[grid]\nfolds = 13\n",
+            r"\[phantom\] draws 12 malignant and 12 benign patients, but each of 13 test sets needs",
+        ),
+        ('[extract-patches]\nabnormality = "calcification"\n', r"is calcification, but \[phantom\] draws none. Set"),
+        (
+            "[ingest]\nvalidation_share = 0\n",
+            "validation_share is 0 in .* choose nothing: threshold_rule half and keep",
+        ),
+        ("[grid]\nfolds = 12\n", ""),
+    ],
+)
+def test_what_practice_patients_cannot_give_is_told_before_they_are_drawn(
+    tmp_path: Path, more: str, words: str
+) -> None:
+    path = tmp_path / "study.toml"
+    path.write_text(f"{more}\n[phantom]\npatients = 24\n{SMALL}", encoding="utf-8")
+    if words:
+        found = fault(path, tmp_path / "out")
+        assert isinstance(found, TooFewError)
+        assert re.search(words, str(found))
+    else:
+        ready_study(path, tmp_path / "out")
 
 
 def test_a_table_of_attributes_that_fits_no_picture_is_a_fault(write: Write, tmp_path: Path) -> None:
@@ -250,11 +415,19 @@ def test_what_an_arm_is_to_learn_from_is_no_fault_of_its_settings(write: Write, 
 # ---- how much it is -----------------------------------------------------------------------------------------------
 
 
-def finish(out: Path, stage: str, settings: object, seconds: float, device: str | None, **counts: int) -> None:
+def finish(
+    out: Path,
+    stage: str,
+    settings: object,
+    seconds: float,
+    device: str | None,
+    inputs: Sequence[object] = (),
+    **counts: int,
+) -> None:
     """Write a manifest as a finished artifact has it."""
     content = {
         "kind": "x", "stage": stage, "format_version": 1, "package_version": "1", "settings": settings, "execution": {},
-        "seed": 0, "device": device, "inputs": [], "fingerprint": "f", "files": {}, "counts": counts,
+        "seed": 0, "device": device, "inputs": inputs, "fingerprint": "f", "files": {}, "counts": counts,
         "patients_learned_from": [], "wall_seconds": seconds,
     }  # fmt: skip
     out.mkdir(parents=True)
@@ -334,6 +507,35 @@ def test_a_dry_run_of_a_finished_study_says_what_a_run_would_say(
     assert f"-> {out / 'comparison-2'}  (will run)" in capsys.readouterr().out
     with pytest.raises(MammofillError, match="holds 2 test scores of another plan"):
         run_study(path, out)
+
+
+def test_a_finished_step_of_other_inputs_is_told_before_the_study_file_is_replaced(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    path = write(*["benign", "malignant"] * 6)
+    for step in keep_plan(read_study(path), out, quiet).steps:
+        inputs = [
+            {"role": role, "kind": "x", "path": f"../../{place}", "fingerprint": "f"}
+            for role, places in step.inputs.items() for place in places if not place.is_absolute()
+        ]  # fmt: skip
+        finish(out / step.out, step.stage.name, settings_of_plan(step.settings), 1.0, None, inputs)
+    command = ["run", str(path), "--out", str(out), "--dry-run"]
+    assert main(command) == 0
+
+    (other,) = out.glob(f"classifiers/real/{MANIFEST_NAME}")
+    other.write_text(other.read_text().replace('"fingerprint": "f", "files"', '"fingerprint": "g", "files"'))
+    path.write_text(path.read_text() + "\n# mended\n")
+    capsys.readouterr()
+    assert main(command) == 4
+    plan = capsys.readouterr().out
+    assert plan.count("(made from other inputs, will be refused)") == 1
+    assert f"or from other inputs: {out / 'evaluations' / 'real'}. Take another --out" in plan
+    with pytest.raises(
+        PlanChangedError, match=r"evaluations/real was finished with another plan:\n  inputs.classifier: "
+    ):
+        keep_plan(read_study(path), out, quiet)
+    assert "# mended" not in (out / "study.toml").read_text()
 
 
 def test_a_study_is_not_written_into_a_finished_artifact(

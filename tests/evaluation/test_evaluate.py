@@ -89,7 +89,8 @@ ROWS = [
 
 @pytest.fixture
 def judged(tmp_path: Path) -> Evaluation:
-    found = classifier(tmp_path / "classifier", [LearnedFrom("train-classifier", ("L1", "V1"))])
+    learned = [("train-classifier", ("L1",)), ("train-classifier (validation: threshold)", ("V1",))]
+    found = classifier(tmp_path / "classifier", [LearnedFrom(*way) for way in learned])
     return evaluate(found, patches(tmp_path / "patches", ROWS), tmp_path / "evaluation", FEW)
 
 
@@ -210,6 +211,18 @@ def test_no_temperature_where_validation_lacks_a_class(judged: Evaluation) -> No
     assert judged.temperature is None
     assert judged.facts["temperature_fitted_on"] == "1 validation patches hold 0 malignant ones: a class is missing"
     assert not judged.metrics["measure"].str.startswith("calibrated").any()
+
+
+def test_no_temperature_is_fitted_on_patients_whom_the_classifier_learned_from(tmp_path: Path) -> None:
+    more = [row("V5", "malignant", 0.8, split="validation"), row("V6", "benign", 0.2, split="validation")]
+    chose = LearnedFrom("train-classifier (validation: threshold)", ("V1", "V2", "V3", "V5", "V6"))
+    judge = classifier(tmp_path / "c", [LearnedFrom("train-classifier", ("V3", "V4")), chose])
+    found = evaluate(judge, patches(tmp_path / "p", [*WATCHED, *more]), tmp_path / "e", FEW)
+    assert list(found.validation_scores["patient_id"]) == ["V1", "V2", "V5", "V6"]
+    assert found.facts["temperature_fitted_on"] == (
+        "4 validation patches of 4 patients; not on 2 patients whom the classifier learned from, first V3 (through "
+        "train-classifier)"
+    )
 
 
 def test_an_evaluation_without_validation_scores_says_what_to_do(judged: Evaluation) -> None:

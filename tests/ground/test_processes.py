@@ -130,3 +130,28 @@ def test_a_program_that_leaves_its_child_behind_ends(tmp_path: Path) -> None:
     script.write_text(LEFT_BEHIND)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60, check=True)
     assert (done.stdout.strip(), done.stderr) == ("True", "")
+
+
+UNGUARDED = """
+import multiprocessing, sys
+from pathlib import Path
+from mammofill.mammograms import IngestSettings
+from mammofill.mammograms.sources.collections import read_collection
+
+if multiprocessing.get_start_method(allow_none=True) is None:
+    multiprocessing.set_start_method("spawn")
+read_collection(Path("own.csv"), IngestSettings(collection="table"))
+"""
+
+
+def test_a_script_that_each_process_runs_again_is_told_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    (tmp_path / "own.csv").write_text("image,mask,patient,pathology\n")
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "The process that was to read own.csv ended with code 1 before it could begin. If a script called it" in last
+    assert 'put what the script does under if __name__ == "__main__":' in last
+    assert "damaged" not in last

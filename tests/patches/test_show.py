@@ -76,6 +76,38 @@ def test_patches_are_drawn_with_outlines_and_names(patches: PatchSet) -> None:
         patches.show([])
 
 
+def test_a_bool_for_each_patch_chooses_where_it_is_true(patches: PatchSet) -> None:
+    wanted = patches.table["pathology"] == "malignant"
+    images, masks = patches.pixels(patches.rows(pathology="malignant"))
+    for bools in (wanted, wanted.to_numpy(), wanted.astype("boolean"), wanted.to_list()):
+        np.testing.assert_array_equal(patches.pixels(bools)[0], images)
+        np.testing.assert_array_equal(patches.masks(bools), masks)
+    assert len(patches.load(wanted.to_numpy())) == len(images)
+    assert len(patches.show(wanted.to_numpy()).axes) == len(images)
+    assert len(patches.pixels([])[0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([True, False], r"one bool for each of its \d+ patches, but are 2 bools, first True"),
+        ([1.9], r"must be a list of row numbers, .* but are of another kind \(floating\), first 1.9"),
+        (["p1"], r"another kind \(string\), first p1. PatchSet.rows returns row numbers"),
+        ([[0]], r"another kind \(nested\)"),
+        (0, r"another kind \(nested\), first 0"),
+        ([0, 10**6], r"has no row 1000000: it has \d+ patches, counted from 0"),
+        ([-1], r"has no row -1"),
+    ],
+)
+def test_rows_that_are_none_are_refused(patches: PatchSet, rows: list[int], words: str) -> None:
+    random = np.random.default_rng(0)
+    for read in (patches.pixels, patches.masks, patches.breasts, patches.load, patches.show):
+        with pytest.raises(SettingsError, match=words):
+            read(rows)
+    with pytest.raises(SettingsError, match=words):
+        next(patches.stream(rows, random))
+
+
 def test_pairs_are_drawn_lender_first(patches: PatchSet, pairs: Pairs) -> None:
     axes = pairs.show(patches, [0]).axes
     assert [one.get_title() for one in axes] == ["lends its mask", "is to be filled", "the mask there"]

@@ -24,7 +24,7 @@ from mammofill.evaluation.metrics import AT_THRESHOLD, BIASED, LOWER_IS_BETTER, 
 from mammofill.evaluation.settings import EvaluateSettings, PoolFoldsSettings
 from mammofill.evaluation.training import what_was_learned
 from mammofill.evaluation.units import Units, unit_of
-from mammofill.ground.artifact import begin, write_atomically
+from mammofill.ground.artifact import CHOSEN, begin, write_atomically
 from mammofill.ground.counting import counted
 from mammofill.ground.errors import LeakError, TooFewError
 from mammofill.ground.imaging import to_unit
@@ -49,8 +49,9 @@ def evaluate(
 
     The test set is every real benign or malignant patch of the split. Nothing generated is ever in it, and no patient
     in it may have shaped any weights, of the classifier or of an infiller before it. The validation split's patches
-    are scored, too: a temperature is fitted on them, and calibration is reported with and without it. Of an external
-    source no patch is used for that: its scores are reported as they are.
+    are scored, too: a temperature is fitted on them, and calibration is reported with and without it. Validation
+    patients whom the classifier learned from in another source are left out of that, and named in
+    ``temperature_fitted_on``. Of an external source no patch is used for that: its scores are reported as they are.
 
     Args:
         classifier: who is judged.
@@ -91,13 +92,17 @@ def evaluate(
         ) as work,
     ):
         if work is not None:
-            watched = _validation_rows(patches, settings)
+            watched, left_out = _validation_rows(classifier, patches, settings)
+            if left_out:
+                progress.say(f"{patches.folder}, no temperature is fitted on {left_out}")
             with progress.task("scoring patches", len(rows) + len(watched)) as task:
                 scores = _score(classifier, patches, rows, settings.batch, task, device)
                 validation = _score(classifier, patches, watched, settings.batch, task, device)
             scores.to_parquet(work.folder / "scores.parquet", index=False)
             validation.to_parquet(work.folder / "validation_scores.parquet", index=False)
             temperature, fitted_on = temperature_of(validation)
+            if left_out:
+                fitted_on = f"{fitted_on}; not on {left_out}"
             if settings.external:
                 fitted_on = "nothing: no patch of an external source is learned from"
             threshold = float(classifier.facts.get("threshold_logit", logit(classifier.threshold)))
@@ -287,10 +292,26 @@ def _draw_heat_maps(
     return {name: [str(one) for one in scores["patch_id"].iloc[places]] for name, places in drawn.items()}
 
 
-def _validation_rows(patches: PatchSet, settings: EvaluateSettings) -> NDArray[np.int64]:
+def _validation_rows(
+    classifier: Classifier, patches: PatchSet, settings: EvaluateSettings
+) -> tuple[NDArray[np.int64], str]:
+    """Return the rows on which the temperature is fitted, and in words who would be there but was learned from.
+
+    Scores of patients that the classifier knows by heart are surer than those of others. They can be there where the
+    test set is of a source of its own, whose validation patients were learned from in another one.
+    """
     if settings.external:
-        return np.empty(0, np.int64)
-    return patches.rows(split="validation", origin="real", pathology=("benign", "malignant"))
+        return np.empty(0, np.int64), ""
+    rows = patches.rows(split="validation", origin="real", pathology=("benign", "malignant"))
+    names = patches.table["patient_id"].iloc[rows]
+    # Who chose a threshold or weights, and no more, validates here as well.
+    every_way = learned_patients(classifier, patches)
+    taught = {name: [way for way in every_way.get(name, ()) if CHOSEN not in way] for name in sorted(set(names))}
+    known = [name for name, ways in taught.items() if ways]
+    if not known:
+        return rows, ""
+    first = f"{known[0]} (through {', '.join(taught[known[0]])})"
+    return rows[~names.isin(known).to_numpy()], f"{len(known)} patients whom the classifier learned from, first {first}"
 
 
 def _test_rows(patches: PatchSet, split: str) -> NDArray[np.int64]:

@@ -191,6 +191,8 @@ def _shares_of(value: Any, where: str) -> tuple[float, ...]:
     """Read at which shares an arm is trained; whether the grid has them is checked with the grid."""
     if not isinstance(value, list) or not all(isinstance(one, int | float) for one in value):
         raise SettingsError(f"{where}: shares must be a list of numbers, but is {value!r}.")
+    if len(set(value)) < len(value):
+        raise SettingsError(f"{where}: shares must be different numbers, but are {value!r}. Name each share once.")
     return tuple(float(one) for one in value)
 
 

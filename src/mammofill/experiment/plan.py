@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mammofill.experiment.effort import effort_lines
-from mammofill.experiment.planned import foresee_plan
+from mammofill.experiment.planned import finished_steps, foresee_plan, inputs_given
 from mammofill.experiment.settings import flat
 from mammofill.experiment.stages import Stage, find
 from mammofill.experiment.steps import Step
@@ -26,6 +26,7 @@ from mammofill.ground.errors import PlanChangedError
 from mammofill.ground.file_names import as_url
 
 _REFUSED = "with other settings or seed, will be refused"
+_OTHER_INPUTS = "made from other inputs, will be refused"
 _NOT_REACHED = "not reached, as it is made from what will be refused"
 
 
@@ -62,10 +63,10 @@ def plan_of_study(study: Study, out: Path, device: str, amend: bool = False) -> 
             f"{step.stage.name}: {inputs}{' -> ' if inputs else ''}{out / step.out}  ({states[step.out]})",
             *told.settings_of(step),
         ]
-    if refused := [str(out / place) for place, state in states.items() if state.endswith(_REFUSED)]:
+    if refused := [str(out / place) for place, state in states.items() if state.endswith((_REFUSED, _OTHER_INPUTS))]:
         faults.append(
-            f"Refused, as made with other settings or seed: {', '.join(refused)}. Take another --out, or delete them "
-            "and what was made from them."
+            f"Refused, as made with other settings or seed, or from other inputs: {', '.join(refused)}. Take another "
+            "--out, or delete them and what was made from them."
         )
     last = faults or ["No fault was found, and nothing has run: the same command without --dry-run runs it."]
     return "\n".join([*lines, "", *last]), bool(faults)
@@ -74,10 +75,15 @@ def plan_of_study(study: Study, out: Path, device: str, amend: bool = False) -> 
 def _states(study: Study, out: Path) -> dict[Path, str]:
     """Say of each step's place what stands there; what comes after one that is refused is not reached, and not done."""
     states: dict[Path, str] = {}
+    from_others = {
+        step.out for step, made in finished_steps(study, out) if inputs_given(step, made, out) != made.inputs
+    }
     for step in study.steps:
         before = [states.get(place, "") for places in step.inputs.values() for place in places]
-        stopped = any(state.endswith((_REFUSED, _NOT_REACHED)) for state in before)
-        states[step.out] = _NOT_REACHED if stopped else state_of(out / step.out, step.settings, step.seed)
+        stopped = any(state.endswith((_REFUSED, _OTHER_INPUTS, _NOT_REACHED)) for state in before)
+        state = state_of(out / step.out, step.settings, step.seed)
+        state = _OTHER_INPUTS if state == "done" and step.out in from_others else state
+        states[step.out] = _NOT_REACHED if stopped else state
     return states
 
 

@@ -8,6 +8,7 @@ and the new ones lie beside them (``comparison-2``, ``report-2``) and say what w
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -23,6 +24,8 @@ from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import (
     MANIFEST_NAME,
+    InputRecord,
+    Manifest,
     check_same_plan,
     fingerprint_file,
     read_manifest,
@@ -151,7 +154,7 @@ def keep_plan(study: Study, out: Path, progress: Progress, amend: bool = False) 
 
     Raises:
         PlanChangedError: test scores of another plan are there, and nobody asked to amend it; or a step was finished
-            with other settings. Nothing is written then.
+            with other settings, or from other inputs. Nothing is written then.
         DamagedError: a plan was changed after it was written; or what a finished step says of itself cannot be read.
     """
     content, scores = content_of(study), count_test_scores(out)
@@ -190,13 +193,43 @@ def _check_not_changed(content: Mapping[str, Any], scores: int, out: Path, amend
 
 
 def _check_finished_steps(study: Study, out: Path) -> None:
-    """Refuse settings with which a finished step was not made, before the plan and the study file say them."""
+    """Refuse what a finished step was not made with or from, before the plan and the study file say it."""
+    for step, made in finished_steps(study, out):
+        said = {"stage": step.stage.name, "settings": settings_of_plan(step.settings), "seed": step.seed}
+        said |= {"inputs": inputs_given(step, made, out)}
+        check_same_plan(out / step.out, vars(made), vars(made) | said, finished=True)
+
+
+def finished_steps(study: Study, out: Path) -> Iterator[tuple[Step, Manifest]]:
+    """Yield the steps whose artifacts are there, and what these say of themselves."""
     for step in study.steps:
-        place = out / step.out
-        if (place / MANIFEST_NAME).is_file():
-            made = vars(read_manifest(place))
-            said = {"stage": step.stage.name, "settings": settings_of_plan(step.settings), "seed": step.seed}
-            check_same_plan(place, made, made | said, finished=True)
+        if (out / step.out / MANIFEST_NAME).is_file():
+            yield step, read_manifest(out / step.out)
+
+
+def inputs_given(step: Step, made: Manifest, out: Path) -> tuple[InputRecord, ...]:
+    """Return the inputs of a finished step as a run would give them: the artifacts that are there, else as before."""
+    records = list(made.inputs)
+    for role, places in step.inputs.items():
+        before = [one for one in records if one.role == role]
+        now = [_fingerprint_at(out / place) for place in places]
+        known = all(now) and all(one.fingerprint and one.kind not in ("file", "folder") for one in before)
+        if known and len(before) == len(now) and sorted(now) != sorted(one.fingerprint for one in before):
+            paths = [Path(os.path.relpath(out / place, out / step.out)).as_posix() for place in places]
+            records = [one for one in records if one.role != role]
+            records += [InputRecord(role, before[0].kind, *one) for one in zip(paths, now, strict=True)]
+    return tuple(records)
+
+
+def _fingerprint_at(folder: Path) -> str:
+    """Return the fingerprint of a finished artifact; empty where there is none."""
+    path = folder / MANIFEST_NAME
+    return _fingerprint(folder, path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else ""
+
+
+@lru_cache(maxsize=4096)
+def _fingerprint(folder: Path, *stamp: int) -> str:
+    return read_manifest(folder).fingerprint
 
 
 def count_test_scores(out: Path) -> int:

@@ -11,14 +11,16 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mammofill.comparison.subgroups import sizes_told
 from mammofill.experiment import arms, infillers
-from mammofill.experiment.first_study import classes_of, typical_size
-from mammofill.experiment.grid import Grid, Plan, used_infillers
+from mammofill.experiment.first_study import typical_size
+from mammofill.experiment.grid import Grid, used_infillers
+from mammofill.experiment.leaks import Sides, leaks_of
 from mammofill.experiment.machine import kept_weights
 from mammofill.experiment.settings import read_settings, read_toml
 from mammofill.experiment.stages import stage_named
@@ -40,6 +42,7 @@ from mammofill.mammograms.sources.collections import read_collection
 from mammofill.mammograms.split import split_patients
 from mammofill.pairing import Pairs
 from mammofill.patches import PatchSet
+from mammofill.phantom.draw import is_malignant
 from mammofill.synthesis import check_enough_pairs
 
 DOWNLOADS = "https://download.pytorch.org/models/"
@@ -86,18 +89,30 @@ def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
     waiting = [step for step in study.steps if not (out / step.out / MANIFEST_NAME).is_file()]
     yield from _of_device(study, waiting)
     yield from _of_weights(study, waiting)
+    yield from _of_patch_size(study, waiting)
+    yield from _of_phantoms(study, waiting)
     # Practice mammograms, whose folder is relative, are drawn by the study itself.
     ingests = [step for step in waiting if step.stage.name == "ingest" and step.inputs["source"][0].is_absolute()]
     collections: dict[Path, Collection] = {}
-    for source, step in {step.inputs["source"][0]: step for step in ingests}.items():
+    for alike in _read_alike(ingests):
         try:
-            collections[source] = read_collection(source, step.settings, *step.inputs.get("attributes", ()))
+            collection = read_collection(alike[0].inputs["source"][0], alike[0].settings, *_attributes_of(alike[0]))
         except MammofillError as fault:
             yield fault
+            continue
+        collections |= {step.out: collection for step in alike}
+    sides = []
     for step in ingests:
-        source = step.inputs["source"][0]
-        if source in collections and (splits := _splits_of(source, study.plan)):
-            yield from _of_patients(study, step, collections[source], splits)
+        if step.out in collections:
+            try:
+                sides.append(_sides(study, step, collections[step.out]))
+            except MammofillError as fault:
+                yield fault
+    for one in sides:
+        yield from _of_patients(study, one)
+    yield from _of_shares(waiting, sides)
+    yield from _of_contexts(study, waiting, sides)
+    yield from leaks_of(study, sides, _chooses(study))
     yield from _of_sizes(study, waiting, collections, out)
     yield from _of_disk(ingests, collections, out)
 
@@ -121,11 +136,22 @@ def check_pairs(study: Study, out: Path) -> None:
         raise _together(list(faults.values()), "no infiller was trained")
 
 
-def _splits_of(source: Path, plan: Plan) -> tuple[str, ...]:
-    """Return which splits of a source the study learns from, or tests on; none of an external source's."""
-    if plan.test is None:
-        return ("train", "validation", "test") if source == plan.source else ()
-    return {plan.source: ("train", "validation"), plan.test.source: ("test",)}.get(source, ())
+def _read_alike(ingests: list[Step]) -> list[list[Step]]:
+    """Group the steps that read one source in one way, as all folds do: it is read once."""
+    groups: dict[Any, list[Step]] = {}
+    for step in ingests:
+        read = (step.inputs["source"], _attributes_of(step), replace(step.settings, fold=0))
+        groups.setdefault(read, []).append(step)
+    return list(groups.values())
+
+
+def _attributes_of(step: Step) -> tuple[Path, ...]:
+    return step.inputs.get("attributes", ())
+
+
+def _sides(study: Study, step: Step, collection: Collection) -> Sides:
+    split = split_patients(collection.mammograms, step.settings, step.seed)
+    return Sides(step, collection, split, study.plan.settings["extract-patches"].abnormality)
 
 
 def _together(faults: list[MammofillError], so_far: str = "nothing has run") -> MammofillError:
@@ -237,6 +263,17 @@ def _find_device(name: str, path: Path) -> None:
         raise DeviceError(f"{path}: {fault}") from fault
 
 
+def _of_patch_size(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
+    """Yield a fault for each infiller that cannot be trained on patches of the study's size."""
+    size = study.plan.settings["extract-patches"].size_px
+    for step in waiting:
+        if step.stage.name == "train-infiller":
+            try:
+                step.settings.check_size(size)
+            except SettingsError as fault:
+                yield SettingsError(f"{study.path}, [extract-patches] size_px = {size}: {fault}")
+
+
 def _of_weights(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
     """Yield a fault for each network whose trained weights are neither on this machine nor available for download."""
     missing = list(dict.fromkeys(name for step in waiting if (name := downloaded_by(step)) and not kept_weights(name)))
@@ -274,33 +311,93 @@ def _can_download() -> bool:
 # ---- the collection -----------------------------------------------------------------------------------------------
 
 
-def _of_patients(study: Study, step: Step, collection: Collection, splits: tuple[str, ...]) -> Iterator[MammofillError]:
-    """Yield a fault for each of some splits in which a class that is needed has no patient."""
-    source = step.inputs["source"][0]
-    try:
-        split = split_patients(collection.mammograms, step.settings, step.seed)
-    except MammofillError as fault:
-        yield fault
-        return
-    wanted = study.plan.settings["extract-patches"].abnormality
-    classes = classes_of(collection, split.split_of, wanted)
+def _of_patients(study: Study, one: Sides) -> Iterator[MammofillError]:
+    """Yield a fault for each split that is needed of a source and in which a class has no patient."""
     instead = "Take another split, share or seed in [ingest], or another abnormality."
-    if split.kind.startswith("official"):
+    if one.split.kind.startswith("official"):
         instead = (
             "The split is the collection's own (of a table: its column split). Mend it, draw another one with "
             'split = "patients" in [ingest], or take another abnormality.'
         )
-    for name in splits:
-        empty = [pathology for pathology, patients in classes[name].items() if not patients]
-        if not empty or (name == "validation" and not _chooses(study)):
+    where = f" of {one.step.out.parent}" if study.plan.grid.folds else ""
+    needed: dict[str, tuple[str, ...]] = {f"the {name} split{where}": (name,) for name in _splits_of(study, one)}
+    if one.is_external:
+        needed = {"the external source, all of which tests,": ("train", "validation", "test")}
+        instead = "Take another source for [external], or another abnormality."
+    for told, splits in needed.items():
+        empty = [pathology for pathology in ("benign", "malignant") if not one.with_lesions(*splits, of=pathology)]
+        if not empty:
             continue
-        kind = "" if wanted == "all" else f" {wanted}"
-        where = f" of {step.out.parent}" if study.plan.grid.folds else ""
-        left_out = f" The first thing left out: {collection.exclusions[0].found}" if collection.exclusions else ""
+        kind = "" if one.abnormality == "all" else f" {one.abnormality}"
+        first = one.collection.exclusions[0].found if one.collection.exclusions else ""
+        left_out = f" The first thing left out: {first}" if first else ""
         yield TooFewError(
-            f"{source}: no patient in the {name} split{where} has a {' or '.join(empty)}{kind} lesion. "
-            f"{instead}{left_out}"
+            f"{one.source}: no patient in {told} has a {' or '.join(empty)}{kind} lesion. {instead}{left_out}"
         )
+
+
+def _of_phantoms(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
+    """Yield a fault for each group of practice patients that is needed and will be empty, before one is drawn."""
+    plan = study.plan
+    if plan.source is not None or not {"ingest", "evaluate"} <= {step.stage.name for step in waiting}:
+        return
+    drawn, folds = plan.settings["phantom"], plan.grid.folds
+    malignant = sum(is_malignant(number, drawn) for number in range(drawn.patients))
+    fewest = min(malignant, drawn.patients - malignant)
+    if fewest < max(folds, 1):
+        yield TooFewError(
+            f"{study.path}: [phantom] draws {malignant} malignant and {drawn.patients - malignant} benign patients, "
+            f"but each of {folds or 1} test sets needs both. Draw more patients, or take fewer folds in [grid]."
+        )
+    if plan.settings["extract-patches"].abnormality == "calcification" and not drawn.calcifications:
+        yield TooFewError(
+            f"{study.path}: abnormality in [extract-patches] is calcification, but [phantom] draws none. Set "
+            "calcifications = true there, or take masses."
+        )
+    if plan.settings["ingest"].validation_share == 0 and _chooses(study):
+        yield TooFewError(
+            f"{study.path}: validation_share is 0 in [ingest], but classifiers choose on validation patients. Take a "
+            "larger share, or choose nothing: threshold_rule half and keep last."
+        )
+
+
+def _of_shares(waiting: list[Step], sides: list[Sides]) -> Iterator[MammofillError]:
+    """Yield a fault where a share of the train patients of a class is nobody, see `choose_patients`."""
+    shares = {step.settings.patients_share for step in waiting if step.stage.name == "select-patches"}
+    for one in (side for side in sides if side.is_own):
+        malignant = one.with_lesions("train", of="malignant")
+        classes = {"malignant": malignant, "benign": one.with_lesions("train", of="benign") - malignant}
+        for share in sorted(shares):
+            for pathology, patients in classes.items():
+                # Whose patches are all dropped is not counted there: fewer patients, and nobody all the more.
+                if patients and not round(share * len(patients)):
+                    yield TooFewError(
+                        f"{one.source}: a share of {share:g} of the {len(patients)} {pathology} patients of the train "
+                        "split is nobody. Take larger shares in [grid], or more patients."
+                    )
+
+
+def _of_contexts(study: Study, waiting: list[Step], sides: list[Sides]) -> Iterator[MammofillError]:
+    """Yield a fault where normal patches are to be filled, and none are cut."""
+    paired = [step.settings.contexts for step in waiting if step.stage.name == "pair-patches"]
+    settings = study.plan.settings["extract-patches"]
+    if "normal" not in paired or settings.normals_per_mammogram != 0 or settings.whole:
+        return
+    # Of crops no windows are cut, and a normal one is a patch all the same. Practice mammograms are none.
+    sizes = [typical_size(one.collection) for one in sides if one.is_own]
+    if settings.whole is False or study.plan.source is None or any(size and size[0] != size[1] for size in sizes):
+        yield SettingsError(
+            f"{study.path}: normals_per_mammogram = 0 in [extract-patches] cuts no normal patch, but contexts is "
+            'normal in [pair-patches]: there is nothing to paint into. Set it to 1 or more, or contexts to "lesion".'
+        )
+
+
+def _splits_of(study: Study, one: Sides) -> tuple[str, ...]:
+    """Return which splits of a source the study learns from, chooses on or tests on."""
+    if one.is_test:
+        return ("test",)
+    chosen_on = ("validation",) if _chooses(study) else ()
+    return ("train", *chosen_on, *(() if study.plan.test else ("test",)))
 
 
 def _of_sizes(
@@ -312,8 +409,8 @@ def _of_sizes(
         return
     source = study.plan.test.source if study.plan.test else study.plan.source
     ingested = next(step for step in study.steps if step.stage.name == "ingest" and _tells_of(step, source))
-    if source and source in collections:
-        entries = collections[source].mammograms
+    if ingested.out in collections:
+        entries = collections[ingested.out].mammograms
         told = {f"{one.lesion_id} of patient {entry.patient_id}": one.attributes
                 for entry in entries for one in entry.lesions}  # fmt: skip
     elif (out / ingested.out / MANIFEST_NAME).is_file():
@@ -341,9 +438,7 @@ def _chooses(study: Study) -> bool:
 
 def _of_disk(ingests: list[Step], collections: Mapping[Path, Collection], out: Path) -> Iterator[MammofillError]:
     """Yield a fault where the mammograms at their working size need more than is free."""
-    needed = sum(
-        _bytes_of(step, collections[source]) for step in ingests if (source := step.inputs["source"][0]) in collections
-    )
+    needed = sum(_bytes_of(step, collections[step.out]) for step in ingests if step.out in collections)
     place = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
     if needed > free:

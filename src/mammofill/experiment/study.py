@@ -210,6 +210,7 @@ def _plan(content: Mapping[str, Any], path: Path) -> Plan:
     source = _source(tables["ingest"], "phantom" in content, path)
     attributes = _attributes(tables["ingest"], f"{path} [ingest]", path)
     settings = _settings(content, tables, path)
+    _check_tested(settings["evaluate"].split, content, path)
     if "hole" in content:
         _share_the_hole(tables, path)
     infillers = read_infillers(content, tables, path)
@@ -264,6 +265,15 @@ def _settings(content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]], 
     if "title" not in tables["write-report"]:
         settings["write-report"] = replace(settings["write-report"], title=_name(content, path))
     return settings
+
+
+def _check_tested(split: str, content: Mapping[str, Any], path: Path) -> None:
+    """Refuse to test on patients whom every classifier learns from, or whose scores chose its threshold."""
+    if split != "test" and "test" not in content:
+        raise SettingsError(
+            f"{path} [evaluate]: split is {split!r}, but all classifiers of the study learn from train patients and "
+            "know the validation patients. Leave split out: test patients are tested."
+        )
 
 
 def _share_the_hole(tables: dict[str, dict[str, Any]], path: Path) -> None:

@@ -35,6 +35,13 @@ _SECONDS_TO_END = 5.0
 """How long a child that has nothing more to do may take to end."""
 
 
+RUN_AGAIN = (
+    "If a script called it: each process that Python starts anew runs the script again, so put what the script does "
+    'under if __name__ == "__main__":.'
+)
+"""What is nearly always the cause where a process ends before it could begin."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a child may use.
@@ -60,12 +67,14 @@ class ChildDiedError(Exception):
     Attributes:
         why: in words that follow "it": "was ended by SIGABRT", "took longer than 300 s", ...
         again: whether a second try may end better.
+        began: whether it had come so far that the job could begin.
     """
 
-    def __init__(self, why: str, again: bool = True) -> None:
+    def __init__(self, why: str, again: bool = True, began: bool = True) -> None:
         super().__init__(why)
         self.why = why
         self.again = again
+        self.began = began
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ class Child:
         self._ending: Finalize | None = None
         self._asked_at = 0.0
         self._getting_ready = False
+        self._was_ready = False
         self._answers = 0
 
     def __enter__(self) -> Self:
@@ -166,6 +176,7 @@ class Child:
         if there and self._getting_ready and self._connection is not None:
             with suppress(EOFError, OSError):
                 self._connection.recv()  # only now its time begins: a new process has to load libraries first
+                self._was_ready = True
             self._getting_ready, self._asked_at = False, time.monotonic()
             return self.is_over()
         return there or not self._process.is_alive() or self.seconds_left() == 0
@@ -221,7 +232,8 @@ class Child:
                 self._process = self._context.Process(target=_serve, args=(theirs, ours, self._limits))
                 self._process.start()
             theirs.close()
-            self._connection, self._answers, self._getting_ready = ours, 0, True
+            self._connection, self._answers = ours, 0
+            self._getting_ready, self._was_ready = True, False
             # When this process ends, it waits for its children: they must have been told to end by then.
             self._ending = Finalize(self, _end, (self._process, ours), exitpriority=10)
         return self._connection
@@ -233,6 +245,8 @@ class Child:
         if code is not None and code < 0:
             with suppress(ValueError):
                 return ChildDiedError(f"was ended by {signal.Signals(-code).name}")
+        if not self._was_ready:
+            return ChildDiedError(f"ended with code {code} before it could begin", began=False)
         return ChildDiedError(f"ended with code {code}")
 
 

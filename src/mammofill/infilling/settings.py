@@ -43,6 +43,13 @@ class InfillerSettings:
         """Time from which a fill is painted, in (0, 1]; below 1 a part of what is in the hole is kept."""
         return 1.0
 
+    def check_size(self, size_px: int) -> None:
+        """Refuse patches of a side that the method cannot paint.
+
+        Raises:
+            SettingsError: naming the setting and the side.
+        """
+
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         known = self.conditions[:1] == ("pathology",) and set(self.conditions) <= set(FACTS)

@@ -71,6 +71,10 @@ _WORDS = {"split": Split, "pathology": Pathology, "origin": Origin}
 _LATER = ("density", "attributes", "context_pathology", "mask_is", "hole_rule", "begin_time")
 """Columns that sets made by earlier versions do not have."""
 
+Rows = Sequence[int] | NDArray[np.int64] | NDArray[np.bool_]
+"""Which patches of a set: row numbers in its table; or one bool for each patch, as conditions on the table give them,
+true where it is wanted."""
+
 _PICTURES = ("image", "mask", "breast", "hole")
 _ROWS_PER_GROUP = 64
 _OPEN_FILES = 64
@@ -100,7 +104,7 @@ class PatchSet(Artifact):
         rows = [row for name in Pathology for row in self.rows(pathology=str(name))[: 8 // len(Pathology)]]
         return list(self.pixels(rows)[0]) if rows else []
 
-    def show(self, rows: Sequence[int] | NDArray[np.int64] | None = None) -> Figure:
+    def show(self, rows: Rows | None = None) -> Figure:
         """Draw some patches with the outlines of their lesions, as a matplotlib figure.
 
         Args:
@@ -111,7 +115,7 @@ class PatchSet(Artifact):
         """
         from mammofill.patches.show import draw_patches
 
-        rows = self._first(6) if rows is None else np.asarray(rows, dtype=np.int64)
+        rows = self._first(6) if rows is None else self._numbers_of(rows)
         if not len(rows):
             raise TooFewError(f"{self.folder}: no rows were given to show.")
         images, masks = self.pixels(rows)
@@ -120,7 +124,7 @@ class PatchSet(Artifact):
         return draw_patches(images, masks, [f"{'generated ' * (origin == 'synthetic')}{pathology}\n{patient}"
                                             for origin, pathology, patient in words])  # fmt: skip
 
-    def show_fills(self, before: PatchSet, rows: Sequence[int] | NDArray[np.int64] | None = None) -> Figure:
+    def show_fills(self, before: PatchSet, rows: Rows | None = None) -> Figure:
         """Draw fills beside the tissue that they were painted into: before, after, and what was changed.
 
         Args:
@@ -132,7 +136,7 @@ class PatchSet(Artifact):
         """
         from mammofill.patches.show import draw_rows
 
-        rows = self._first(3, origin="synthetic") if rows is None else np.asarray(rows, dtype=np.int64)
+        rows = self._first(3, origin="synthetic") if rows is None else self._numbers_of(rows)
         table = self.table.iloc[rows]
         place_of = {name: place for place, name in enumerate(before.table["patch_id"])}
         lost = [name for name in table["context_patch_id"] if name not in place_of]
@@ -235,19 +239,20 @@ class PatchSet(Artifact):
                         f"{self.folder}: there is no {column} {word!r}.{did_you_mean(word, known)} There are: {there}."
                     )
 
-    def pixels(self, rows: Sequence[int] | NDArray[np.int64]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+    def pixels(self, rows: Rows) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
         """Decode the images and masks of some patches.
 
         Args:
-            rows: row numbers in `table`, in any order.
+            rows: row numbers in `table`, in any order, or one bool for each patch, see `Rows`.
 
         Returns:
             images (n, H, W) uint16 over 0..65535 and masks (n, H, W) bool, in the order asked for.
 
         Raises:
+            SettingsError: there is no such row, or `rows` are no row numbers.
             DamagedError: an image cannot be decoded.
         """
-        rows = np.asarray(rows, dtype=np.int64)
+        rows = self._numbers_of(rows)
         images = np.empty((len(rows), self._side, self._side), np.uint16)
         masks = np.empty((len(rows), self._side, self._side), np.bool_)
         for place, (image, mask) in self._decoded(rows, ["image", "mask"]):
@@ -255,7 +260,7 @@ class PatchSet(Artifact):
             masks[place] = mask > 0
         return images, masks
 
-    def masks(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
+    def masks(self, rows: Rows) -> NDArray[np.bool_]:
         """Decode the masks alone of some patches.
 
         Args:
@@ -269,7 +274,7 @@ class PatchSet(Artifact):
         """
         return self._masks_in("mask", rows)
 
-    def breasts(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
+    def breasts(self, rows: Rows) -> NDArray[np.bool_]:
         """Decode where breast is in some patches.
 
         Args:
@@ -283,7 +288,7 @@ class PatchSet(Artifact):
         """
         return self._masks_in("breast", rows)
 
-    def holes(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
+    def holes(self, rows: Rows) -> NDArray[np.bool_]:
         """Decode what a painter may have changed in some synthetic patches.
 
         Args:
@@ -297,19 +302,38 @@ class PatchSet(Artifact):
         """
         return self._masks_in("hole", rows)
 
-    def _masks_in(self, column: str, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
-        rows = np.asarray(rows, dtype=np.int64)
+    def _masks_in(self, column: str, rows: Rows) -> NDArray[np.bool_]:
+        rows = self._numbers_of(rows)
         masks = np.empty((len(rows), self._side, self._side), np.bool_)
         for place, (mask,) in self._decoded(rows, [column]):
             masks[place] = mask > 0
         return masks
+
+    def _numbers_of(self, rows: Rows) -> NDArray[np.int64]:
+        """Return the numbers of the rows that are asked for, once it is known that the set has them."""
+        given, count = np.asarray(rows), len(self.table)
+        kind = pd.api.types.infer_dtype(given) if given.ndim == 1 else "nested"
+        if kind == "boolean" and len(given) == count:
+            return np.flatnonzero(given)
+        if kind == "empty" or not given.size:
+            return np.empty(0, np.int64)
+        if kind != "integer":
+            raise SettingsError(
+                f"{self.folder}: rows must be a list of row numbers, or one bool for each of its {count} patches, but "
+                f"are {f'{len(given)} bools' if kind == 'boolean' else f'of another kind ({kind})'}, first "
+                f"{given.flat[0]!s}. PatchSet.rows returns row numbers."
+            )
+        outside = given[(given < 0) | (given >= count)]
+        if outside.size:
+            raise SettingsError(f"{self.folder} has no row {outside[0]}: it has {count} patches, counted from 0.")
+        return given.astype(np.int64)
 
     @cached_property
     def _shard_lengths(self) -> NDArray[np.int64]:
         return np.bincount(self._index["shard"].to_numpy(), minlength=len(self.shards))
 
     def stream(
-        self, rows: Sequence[int] | NDArray[np.int64], random: np.random.Generator, *, groups: int = 8
+        self, rows: Rows, random: np.random.Generator, *, groups: int = 8
     ) -> Iterator[tuple[int, NDArray[np.uint16], NDArray[np.bool_]]]:
         """Decode some patches once each, in random order, without holding more than a few of them.
 
@@ -328,7 +352,7 @@ class PatchSet(Artifact):
         Raises:
             DamagedError: an image cannot be decoded.
         """
-        parts = list(self._by_group(np.asarray(rows, dtype=np.int64)))
+        parts = list(self._by_group(self._numbers_of(rows)))
         order = random.permutation(len(parts))
         for first in range(0, len(parts), groups):
             held = [
@@ -341,9 +365,9 @@ class PatchSet(Artifact):
                 image, mask = self._decode(row, encoded)
                 yield row, widen(image), mask > 0
 
-    def load(self, rows: Sequence[int] | NDArray[np.int64]) -> PatchesInMemory:
+    def load(self, rows: Rows) -> PatchesInMemory:
         """Decode some patches once and keep them; see `pixels` for the errors."""
-        rows = np.asarray(rows, dtype=np.int64)
+        rows = self._numbers_of(rows)
         return PatchesInMemory(rows, *self.pixels(rows))
 
     def _decoded(self, rows: NDArray[np.int64], columns: list[str]) -> Iterator[tuple[int, list[NDArray[Any]]]]:

@@ -131,3 +131,17 @@ def test_on_a_login_node_and_in_a_job_of_slurm_nothing_is_said_of_srun(tmp_path:
         )
         assert (done.returncode, done.stdout) == (0, f"{processes} 0\n"), done.stderr
         assert "srun" not in done.stderr
+
+
+def test_a_process_that_dies_before_it_can_train_is_told(tmp_path: Path) -> None:
+    unguarded = ON_A_CLUSTER.replace('if __name__ == "__main__":', "if True:")
+    # More than a pipe holds: what is given to a process when it is started must not wait for a dead one either.
+    unguarded = unguarded.replace("lend_a_hand) as", "lend_a_hand, bytes(10**6)) as")
+    (tmp_path / "script.py").write_text(unguarded)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py", "2"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "that was to train with this one (engine.processes) ended with code 1 before it could begin" in last
+    assert 'under if __name__ == "__main__":' in last

@@ -12,13 +12,14 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, multiprocessing, nn
 
-from mammofill.ground.errors import DeviceError
-from mammofill.ground.processes import end_with_parent
+from mammofill.ground.errors import DeviceError, TrainingError
+from mammofill.ground.processes import RUN_AGAIN, end_with_parent
 from mammofill.ground.training.device import find_device, repeatable
 from mammofill.ground.training.memory import freed_memory_kept
 
@@ -46,6 +47,7 @@ def training_processes(
 
     Raises:
         DeviceError: the device, enough of them, or the precision on it is not there.
+        TrainingError: another process ended before it could begin.
     """
     check_processes(device, processes, precision)
     if processes == 1:
@@ -54,14 +56,18 @@ def training_processes(
         return
     port = _free_port()
     context = multiprocessing.get_context("spawn")
+    pipes = [context.Pipe() for _ in range(1, processes)]
     others = [
-        context.Process(target=_serve, args=(rank, device, processes, precision, port, worker, arguments), daemon=True)
-        for rank in range(1, processes)
+        context.Process(target=_serve, args=(rank, device, processes, precision, port, theirs), daemon=True)
+        for rank, (_, theirs) in enumerate(pipes, start=1)
     ]
     threads = torch.get_num_threads()
-    for other in others:
+    for other, (_, theirs) in zip(others, pipes, strict=True):
         other.start()
+        theirs.close()
     try:
+        for other, (ours, _) in zip(others, pipes, strict=True):
+            _hand_over(other, ours, (worker, arguments))
         os.environ.update(_environment(0, processes, port))
         torch.set_num_threads(_threads_each(device, processes))
         with _ways(device, precision):
@@ -76,6 +82,22 @@ def training_processes(
         torch.set_num_threads(threads)
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _hand_over(other: Any, connection: Connection[Any, Any], work: tuple[Callable[..., object], Any]) -> None:
+    """Give another process its work once it is ready to join: torch would wait half an hour for one that is gone.
+
+    Not when it is started, since whoever starts a process waits for it to take all that it is given then.
+    """
+    try:
+        connection.recv()
+        connection.send(work)
+    except (EOFError, OSError):
+        other.join()
+        raise TrainingError(
+            f"A process that was to train with this one (engine.processes) ended with code {other.exitcode} before it "
+            f"could begin; its own message stands above. {RUN_AGAIN}"
+        ) from None
 
 
 @contextmanager
@@ -231,8 +253,7 @@ def _serve(
     processes: int,
     precision: Precision,
     port: int,
-    worker: Callable[..., object],
-    arguments: tuple[Any, ...],
+    connection: Connection[Any, Any],
 ) -> None:
     # Who asks the training to stop asks rank 0, which keeps a checkpoint and then ends this one.
     for asks in (signal.SIGINT, signal.SIGTERM):
@@ -240,6 +261,9 @@ def _serve(
     end_with_parent()
     os.environ.update(_environment(rank, processes, port))
     torch.set_num_threads(_threads_each(device, processes))
+    find_device(device)
+    connection.send("ready")
+    worker, arguments = connection.recv()
     with _ways(device, precision):
         worker(_fabric(device, processes, precision), *arguments)
 

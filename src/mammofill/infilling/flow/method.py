@@ -45,7 +45,7 @@ def check(patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings
             f"{patches.folder} has {len(rows)} lesion windows in the train split, fewer than a batch of "
             f"{settings.schedule.batch}. Add windows (a smaller stride), or lower schedule.batch."
         )
-    settings.network.check_size(patches.size_px)
+    settings.check_size(patches.size_px)
     return {}
 
 

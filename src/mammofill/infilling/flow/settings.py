@@ -290,6 +290,10 @@ class FlowSettings(TrainedInfillerSettings):
         """Of `sampling`."""
         return self.sampling.begin_time
 
+    def check_size(self, size_px: int) -> None:
+        """Refuse patches that the network cannot halve so often."""
+        self.network.check_size(size_px)
+
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         super().__post_init__()

@@ -49,7 +49,7 @@ def check(patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings
             f"An infiller needs patches of 16 px or more, but {patches.folder} has {patches.size_px} px."
         )
     settings.generator.widths_for(patches.size_px)
-    settings.discriminator.check_size(patches.size_px)
+    settings.check_size(patches.size_px)
     weights = find_weights(settings.perceptual)
     return {} if weights is None else {"perceptual weights": weights}
 

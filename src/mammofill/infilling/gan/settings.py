@@ -381,6 +381,10 @@ class GanSettings(TrainedInfillerSettings):
     schedule: ScheduleSettings = ScheduleSettings()
     validation: ValidationSettings = ValidationSettings()  # noqa: RUF009 - frozen, in another file
 
+    def check_size(self, size_px: int) -> None:
+        """Refuse patches that the discriminator cannot halve so often."""
+        self.discriminator.check_size(size_px)
+
     def __post_init__(self) -> None:
         """Refuse nonsense."""
         super().__post_init__()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mammofill.ground.errors import MammofillError, SettingsError, SourceError
-from mammofill.ground.processes import Child, ChildDiedError, Limits
+from mammofill.ground.processes import RUN_AGAIN, Child, ChildDiedError, Limits
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources import cbis_ddsm, cdd_cesm, cmmd, inbreast, mini_mias, table, vindr_mammo
 from mammofill.mammograms.sources.annotations import Collection
@@ -109,6 +109,8 @@ def read_collection(source: Path, settings: IngestSettings, attributes: Path | N
         try:
             found = child.ask(_read, settings.collection, source, settings, attributes)
         except ChildDiedError as death:
+            if not death.began:
+                raise SourceError(f"The process that was to read {source} {death.why}. {RUN_AGAIN}") from death
             raise SourceError(
                 f"The process that read the tables of {source} {death.why}: a table, or what is called one, is "
                 "damaged or far too large."
