@@ -455,7 +455,7 @@ def test_a_time_comes_from_the_rate_of_a_finished_training_of_the_same_network(w
     finish(tmp_path / "runs" / "small" / "infiller", "train-infiller", other, 1.0, "cpu", images_seen=1000)
     finish(tmp_path / "runs" / "gpu" / "infiller", "train-infiller", plan, 2.0, "cuda", images_seen=1000)
     lines = list(effort_lines(study, tmp_path / "runs" / "out", "cpu"))
-    assert lines[-1].startswith("time    about 5 min for 1 steps")
+    assert lines[-1].startswith("time    about 5 min for 1 step")
     assert "not counting 1 ingest, 1 extract-patches" in lines[-1]
     assert "about 6 s for 1 steps" in list(effort_lines(study, tmp_path / "runs" / "out", "cuda"))[-1]
 
