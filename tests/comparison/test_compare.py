@@ -639,6 +639,27 @@ def test_a_dose_that_was_not_reached_is_told(tmp_path: Path) -> None:
     assert found.break_even.set_index("arm")["added_patches"].to_dict() == {"gated": 40, "whole": 400, "again": 400}
 
 
+@pytest.mark.parametrize(
+    ("fills", "words"),
+    [
+        ((0, 0), "tried, dose 1 learned from no fills: validation showed no gain with them in any of 2 trainings."),
+        ((0, 400), "tried, dose 1 learned from fills in 1 of 2 trainings: in the others validation showed no gain"),
+        ((400, 400), "tried, dose 1 learned from fills in all of 2 trainings: validation showed a gain with them."),
+    ],
+)
+def test_how_often_fills_on_trial_were_allowed_is_told(fills: tuple[int, int], words: str, tmp_path: Path) -> None:
+    made = [make_evaluation(tmp_path / f"real{k}", "real", 1.0, seed=k) for k in range(2)]
+    made += [
+        make_evaluation(
+            tmp_path / f"tried{k}", "tried", 1.1, seed=5 + k, dose=1.0, added="generated",
+            synthetic_patches=fills[k], fills_on_trial=[int(bool(fills[k])), 1],
+        )
+        for k in range(2)
+    ]  # fmt: skip
+    (said,) = sentences(compare_arms(made, tmp_path / "out", FEW), "fills")
+    assert said.startswith(words)
+
+
 def test_one_draw_of_the_patients_is_told(tmp_path: Path) -> None:
     def who(patients: str) -> list[LearnedFrom]:
         return [LearnedFrom("train-classifier", tuple(patients))]
