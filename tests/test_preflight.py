@@ -457,7 +457,7 @@ def test_a_time_comes_from_the_rate_of_a_finished_training_of_the_same_network(w
     lines = list(effort_lines(study, tmp_path / "runs" / "out", "cpu"))
     assert lines[-1].startswith("time    about 5 min for 1 step")
     assert "not counting 1 ingest, 1 extract-patches" in lines[-1]
-    assert "about 6 s for 1 steps" in list(effort_lines(study, tmp_path / "runs" / "out", "cuda"))[-1]
+    assert "about 6 s for 1 step" in list(effort_lines(study, tmp_path / "runs" / "out", "cuda"))[-1]
 
 
 def test_another_stage_takes_as_long_as_with_the_same_settings(write: Write) -> None:
