@@ -350,7 +350,7 @@ def test_what_patches_and_shares_cannot_be_is_told_before_anything_runs(
         ('[extract-patches]\nabnormality = "calcification"\n', r"is calcification, but \[phantom\] draws none. Set"),
         (
             "[ingest]\nvalidation_share = 0\n",
-            "validation_share is 0 in .* choose nothing: threshold_rule half and keep",
+            "validation_share is 0 in .* choose nothing: threshold_rule half, keep last",
         ),
         ("[grid]\nfolds = 12\n", ""),
     ],

@@ -240,6 +240,8 @@ def test_without_fills_there_is_nothing_to_try(sets: list[PatchSet], tmp_path: P
     )
     assert "synthetic_patches_on_trial" not in tried.facts
     assert (plain.folder / "network.json").read_bytes() == (tried.folder / "network.json").read_bytes()
+    assert "fills_on_trial" not in what_was_learned(tried), "validation was not asked"
+    assert replace(QUICK, threshold_rule="half", synthetic_if_better=True).chooses_on_validation
 
 
 def test_a_weight_changes_what_is_learned(sets: list[PatchSet], tmp_path: Path) -> None:

@@ -642,8 +642,8 @@ def test_a_dose_that_was_not_reached_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fills", "words"),
     [
-        ((0, 0), "tried, dose 1 learned from no fills: validation showed no gain with them in any of 2 trainings."),
-        ((0, 400), "tried, dose 1 learned from fills in 1 of 2 trainings: in the others validation showed no gain"),
+        ((0, 0), "tried, dose 1 learned from no fills: in all of 2 trainings validation showed no gain with them."),
+        ((0, 400), "tried, dose 1 learned from fills in 1 of 2 trainings: in the others validation showed no"),
         ((400, 400), "tried, dose 1 learned from fills in all of 2 trainings: validation showed a gain with them."),
     ],
 )

@@ -31,8 +31,8 @@ def facts(of_malignant: dict[str, object], count: int = 8, wrong: int = 0) -> li
     ("of_malignant", "words"),
     [
         ({"format": ".jpg"}, "their format .jpg (AUC 1.00), their format .png (AUC 1.00)"),
-        ({"rows": 400}, "their rows (AUC 1.00)"),
-        ({"columns": 200}, "their columns (AUC 1.00)"),
+        ({"rows": 400}, "their height in pixels (AUC 1.00)"),
+        ({"columns": 200}, "their width in pixels (AUC 1.00)"),
         ({"spacing_mm": 0.05}, "their size of pixels (AUC 1.00)"),
         ({"darkest": 3000}, "their darkest value (AUC 1.00)"),
     ],
@@ -42,7 +42,7 @@ def test_a_fact_of_files_that_tells_the_class_is_told(of_malignant: dict[str, ob
     assert told is not None
     assert (told.what, told.rule) == ("collection", "class-told-by-device")
     assert told.found == f"Files tell 8 patients with benign lesions from 8 with malignant ones by {words}."
-    assert told.done.startswith("Kept as they are: a classifier learns the device, not the lesion.")
+    assert told.done.startswith("Kept as they are: a classifier may learn the device, not the lesion.")
 
 
 def test_few_patients_or_devices_of_both_classes_are_not_told() -> None:
@@ -74,7 +74,7 @@ def test_ingest_warns_of_it_and_audit_finds_it(tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("\n".join(rows))
     found = ingest(tmp_path, tmp_path / "out", IngestSettings(collection="table")).decisions
     (story,) = found.loc[found["rule"] == "class-told-by-device", "found"]
-    assert "by their rows (AUC 1.00), their columns (AUC 1.00)" in story
+    assert "by their height in pixels (AUC 1.00), their width in pixels (AUC 1.00)" in story
     (finding,) = [
         one for one in audit(tmp_path, AuditSettings(collection="table")).found if one.finding == "class-told-by-device"
     ]

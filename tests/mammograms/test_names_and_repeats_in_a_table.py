@@ -299,9 +299,21 @@ SIDED = "image,mask,patient,laterality,view,pathology"
 @pytest.mark.parametrize(
     ("normal", "rule", "told"),
     [
-        ("b.png,,p-1,L,cc,normal", "rows-disagree", "a, of the same view (p-1, left, CC)."),
-        ("b.png,,P1,left,mlo,normal", "lesion-in-other-view", "a, of the same breast (P1, left)."),
-        ("b.png,,P1,left,,normal", "lesion-in-other-view", "a, of the same breast (P1, left)."),
+        (
+            "b.png,,p-1,L,cc,normal",
+            "rows-disagree",
+            "a, of the same view (p-1, left, CC), or of an earlier or later exam of it.",
+        ),
+        (
+            "b.png,,P1,left,mlo,normal",
+            "lesion-in-other-view",
+            "a, of the same breast (P1, left), or of an earlier or later exam of it.",
+        ),
+        (
+            "b.png,,P1,left,,normal",
+            "lesion-in-other-view",
+            "a, of the same breast (P1, left), or of an earlier or later exam of it.",
+        ),
     ],
 )
 def test_an_image_of_a_breast_with_a_lesion_gives_no_normal_patches(
@@ -386,7 +398,12 @@ def test_words_for_missing_values_are_empty_cells(tmp_path: Path, word: str) -> 
 
 @pytest.mark.parametrize(
     ("note", "what"),
-    [("# exported 2024-01-01", "a comment"), ("# exported, by hand", "a comment"), ("Total,,,8", "a row of totals")],
+    [
+        ("# exported 2024-01-01", "a comment"),
+        ("# exported, by hand", "a comment"),
+        ("Total,,,8", "a row of totals"),
+        ("Total:,,,8", "a row of totals"),
+    ],
 )
 def test_comments_and_totals_are_not_read(tmp_path: Path, note: str, what: str) -> None:
     source = write(tmp_path, "a.png,m.png,P1,benign")
@@ -396,6 +413,13 @@ def test_comments_and_totals_are_not_read(tmp_path: Path, note: str, what: str) 
     (decision,) = found.decisions
     assert (decision.what, decision.rule, decision.done) == ("own.csv row 2", "name-unknown", "Not read.")
     assert decision.found == f"own.csv row 2 is {what} and names no image: {note.split(',')[0]!r}."
+
+
+def test_a_patient_with_a_hash_in_the_first_column_is_no_comment(tmp_path: Path) -> None:
+    source = write(tmp_path, "a.png,m.png,P1,benign")
+    (source / "own.csv").write_text("patient,image,mask,pathology\n#1,a.png,m.png,\n")
+    found = read_table(source, TABLE)
+    assert [row.rule for row in (*found.exclusions, *found.decisions)] == ["lesion-without-pathology"]
 
 
 @pytest.mark.parametrize("row", ["#1.png,,,benign", "total_1.png,,,benign"])

@@ -150,7 +150,8 @@ class TrainClassifierSettings:
             alone, or `synthetic_share` of synthetic ones.
         synthetic_if_better: learn from synthetic patches only if validation shows that they help. The classifier is
             trained without them, too, with the same seed; that with them is kept if its AUC on validation is higher in
-            95 % of resamples of the validation patients, else that without. Takes twice as long.
+            95 % of resamples of the validation patients, else that without. Takes twice as long. Set `images`: with
+            `epochs` that with synthetic patches sees more of them, and may be better for that alone.
         synthetic_labels: class that a synthetic patch is learned as. asked: the one asked of the infiller; flipped: the
             other one; shuffled: labels shuffled at random among them. The last two are controls.
         keep: which weights make the classifier. last: those at the end, as in the paper, which mentions no choice.
@@ -271,6 +272,11 @@ class TrainClassifierSettings:
     def keeps_best(self) -> bool:
         """Whether validation chooses among the weights of the whole training."""
         return self.keep == "best" or self.patience is not None
+
+    @property
+    def chooses_on_validation(self) -> bool:
+        """Whether anything is chosen on validation patients: the threshold, the weights, or whether fills help."""
+        return self.threshold_rule != "half" or self.keeps_best or self.synthetic_if_better
 
     def _check_input(self) -> None:
         check_setting(self, "input_px", self.input_px >= 32 or self.input_px == 0, "at least 32, or 0")

@@ -281,13 +281,13 @@ def check_classes(train: pd.DataFrame, validation: pd.DataFrame, settings: Train
                 f"There is no {pathology} patch in the train split: found {_in_words(train)}. A classifier needs both "
                 "classes."
             )
-    chooses = settings.threshold_rule != "half" or settings.keeps_best or settings.synthetic_if_better
     for pathology in _CLASSES:
-        if chooses and not (validation["pathology"] == pathology).any():
+        if settings.chooses_on_validation and not (validation["pathology"] == pathology).any():
             raise TooFewError(
                 f"There is no real {pathology} patch in the validation split: found {_in_words(validation)}. The "
-                "threshold is chosen there. Give ingest a larger share of validation patients; or set threshold_rule "
-                "to half, keep to last, no patience and no synthetic_if_better, which choose nothing."
+                "threshold, the weights or the use of fills are chosen there. Give ingest a larger share of validation "
+                "patients; or set threshold_rule to half, keep to last, no patience and no synthetic_if_better, which "
+                "choose nothing."
             )
 
 

@@ -124,7 +124,9 @@ def _run(given: list[str]) -> int:
     )
     parser.add_argument("--quick", action="store_true", help="a smaller study: what its table [quick] says")
     parser.add_argument(
-        "--only", metavar="PLACE", help="one artifact, such as infillers/flow, and what it is made from; nothing else"
+        "--only",
+        metavar="PLACE",
+        help="one artifact at its place as --dry-run lists it, such as infillers/flow, and what it is made from",
     )
     add_common_options(parser)
     options = parsed(parser, given)

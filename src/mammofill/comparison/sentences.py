@@ -302,13 +302,14 @@ def _fills(groups: Groups) -> Iterator[tuple[str, str]]:
 
 def _trial(group: Group, allowed: int, trainings: int) -> str:
     """Say how often validation allowed the fills that were on trial."""
-    every = counted(trainings, "trainings")
+    every = f"all of {trainings} trainings" if trainings > 1 else "its only training"
     if allowed == trainings:
-        return f"{group.name} learned from fills in all of {every}: validation showed a gain with them."
+        return f"{group.name} learned from fills in {every}: validation showed a gain with them."
     if not allowed:
-        return f"{group.name} learned from no fills: validation showed no gain with them in any of {every}."
+        return f"{group.name} learned from no fills: in {every} validation showed no gain with them."
     return (
-        f"{group.name} learned from fills in {allowed} of {every}: in the others validation showed no gain with them."
+        f"{group.name} learned from fills in {allowed} of {trainings} trainings: in the others validation showed no "
+        "gain with them."
     )
 
 

@@ -50,8 +50,10 @@ def note_unusual(dataset: Dataset, notes: Notes) -> None:
     if says("BurnedInAnnotation") == "YES":
         found = "it has words in its pixels (BurnedInAnnotation, (0028,0301))."
         notes.add("words-in-pixels", found, "Kept: see that they tell neither a lesion nor a person.")
-    if "B" in (says("ImageLaterality"), says("Laterality")):
-        notes.add("both-breasts", "it is of both breasts (ImageLaterality, (0020,0062)).", _LOOK)
+    of_image = says("ImageLaterality")
+    if (of_image or says("Laterality")) == "B":
+        name = "ImageLaterality, (0020,0062)" if of_image else "Laterality, (0020,0060)"
+        notes.add("both-breasts", f"it is of both breasts ({name}).", _LOOK)
     if (part := says("BodyPartExamined")) in _NOT_OF_BREASTS:
         notes.add("other-body-part", f"it is of the {part} (BodyPartExamined, (0018,0015)).", _LOOK)
 

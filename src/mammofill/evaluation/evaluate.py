@@ -94,7 +94,7 @@ def evaluate(
         if work is not None:
             watched, left_out = _validation_rows(classifier, patches, settings)
             if left_out:
-                progress.say(f"{patches.folder}, no temperature is fitted on {left_out}")
+                progress.say(f"{patches.folder}: no temperature is fitted on {left_out}")
             with progress.task("scoring patches", len(rows) + len(watched)) as task:
                 scores = _score(classifier, patches, rows, settings.batch, task, device)
                 validation = _score(classifier, patches, watched, settings.batch, task, device)

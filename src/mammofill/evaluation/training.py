@@ -48,7 +48,7 @@ def what_was_learned(classifier: Classifier) -> dict[str, Any]:
     settings, behind = classifier.manifest.settings, upstream(classifier)
     # A gate or a trial that lets nothing pass, in one fold of many, say, leaves an arm of generated patches what it is.
     gated = any(one.manifest.stage == _SELECTION for one in behind.get("patches", ()))
-    on_trial = bool(settings.get("synthetic_if_better"))
+    on_trial, tried = bool(settings.get("synthetic_if_better")), "synthetic_patches_on_trial" in classifier.facts
     added = [GENERATED] * bool(counts["synthetic_patches"] or gated or on_trial) + [REPEATED] * bool(
         settings.get("repeats")
     )
@@ -61,7 +61,7 @@ def what_was_learned(classifier: Classifier) -> dict[str, Any]:
         "added": " and ".join(added),
         "recipe": _recipe(classifier),
         "infillers": sorted(infillers),
-        **({"fills_on_trial": [int(bool(counts["synthetic_patches"])), 1]} if on_trial else {}),
+        **({"fills_on_trial": [int(bool(counts["synthetic_patches"])), 1]} if tried else {}),
     }
 
 

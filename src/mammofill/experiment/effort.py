@@ -94,8 +94,17 @@ def seconds_of(step: Step, finished: list[Manifest], device: str) -> float | Non
         return median(took) if took else None
     network = _network(settings_of_plan(step.settings))
     alike = [one for one in same if one.device == device and _network(one.settings) == network]
-    rates = [one.wall_seconds / images for one in alike if (images := one.counts.get("images_seen"))]
-    return median(rates) * asked if rates else None
+    rates = [
+        one.wall_seconds / images / _trainings(one.settings)
+        for one in alike
+        if (images := one.counts.get("images_seen"))
+    ]
+    return median(rates) * asked * _trainings(settings_of_plan(step.settings)) if rates else None
+
+
+def _trainings(settings: Mapping[str, Any]) -> int:
+    """Count the trainings behind a classifier: two where fills are on trial."""
+    return 2 if settings.get("synthetic_if_better") else 1
 
 
 def _network(settings: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -357,7 +357,7 @@ def _of_phantoms(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
     if plan.settings["ingest"].validation_share == 0 and _chooses(study):
         yield TooFewError(
             f"{study.path}: validation_share is 0 in [ingest], but classifiers choose on validation patients. Take a "
-            "larger share, or choose nothing: threshold_rule half and keep last."
+            "larger share, or choose nothing: threshold_rule half, keep last, no patience and no synthetic_if_better."
         )
 
 
@@ -394,10 +394,13 @@ def _of_contexts(study: Study, waiting: list[Step], sides: list[Sides]) -> Itera
 
 def _splits_of(study: Study, one: Sides) -> tuple[str, ...]:
     """Return which splits of a source the study learns from, chooses on or tests on."""
+    made = {step.stage.name for step in study.steps}
+    tested_on = ("test",) if "evaluate" in made else ()
     if one.is_test:
-        return ("test",)
+        return tested_on
+    learned_from = ("train",) if made & {"train-classifier", "train-infiller", "select-patches"} else ()
     chosen_on = ("validation",) if _chooses(study) else ()
-    return ("train", *chosen_on, *(() if study.plan.test else ("test",)))
+    return (*learned_from, *chosen_on, *(() if study.plan.test else tested_on))
 
 
 def _of_sizes(
@@ -433,7 +436,7 @@ def _tells_of(step: Step, source: Path | None) -> bool:
 def _chooses(study: Study) -> bool:
     """Say whether some classifier chooses its threshold or weights on validation patients."""
     trained = [step.settings for step in study.steps if step.stage.name == "train-classifier"]
-    return any(one.threshold_rule != "half" or one.keeps_best for one in trained)
+    return any(one.chooses_on_validation for one in trained)
 
 
 def _of_disk(ingests: list[Step], collections: Mapping[Path, Collection], out: Path) -> Iterator[MammofillError]:

@@ -82,7 +82,10 @@ def class_told(facts: Sequence[FileFacts]) -> Decision | None:
         return None
     which = ", ".join(f"{name} (AUC {auc:.2f})" for name, auc in told)
     found = f"Files tell {counts[0]} patients with benign lesions from {counts[1]} with malignant ones by {which}."
-    done = "Kept as they are: a classifier learns the device, not the lesion. Take both classes from each device."
+    done = (
+        "Kept as they are: a classifier may learn the device, not the lesion. Take both classes from each device. "
+        "(Crops that are cut to the size of lesions tell it by their size, too.)"
+    )
     return Decision("collection", None, RULE, found, done)
 
 
@@ -100,8 +103,8 @@ def _numbers(patients: Sequence[Sequence[FileFacts]]) -> Iterator[tuple[str, lis
     """Yield each fact that all patients have as a number of each, the median of her mammograms."""
     for form in sorted({one.format for own in patients for one in own}):
         yield f"their format {form}", [float(np.median([one.format == form for one in own])) for own in patients]
-    yield "their rows", [float(np.median([one.rows for one in own])) for own in patients]
-    yield "their columns", [float(np.median([one.columns for one in own])) for own in patients]
+    yield "their height in pixels", [float(np.median([one.rows for one in own])) for own in patients]
+    yield "their width in pixels", [float(np.median([one.columns for one in own])) for own in patients]
     yield "their darkest value", [float(np.median([one.darkest for one in own])) for own in patients]
     spacings = [[one.spacing_mm for one in own if one.spacing_mm] for own in patients]
     if all(spacings):

@@ -152,8 +152,10 @@ def _without_notes(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Decision]]:
     nameless = [column for column in ("patient", "pathology") if column != first]
     kept, decisions = [], []
     for row in table.to_dict("records"):
-        is_comment = str(row[first]).startswith("#") and not any(row[column] for column in nameless)
-        is_total = plain_word(str(row["image"])) in _TOTALS and not row["patient"]
+        image = str(row["image"])
+        says_more = any(row[column] for column in nameless) or (image and not image.startswith("#"))
+        is_comment = str(row[first]).startswith("#") and not says_more
+        is_total = plain_word(image).rstrip(" :") in _TOTALS and not row["patient"]
         kept.append(not (is_comment or is_total))
         if is_comment or is_total:
             what = "a comment" if is_comment else "a row of totals"
@@ -338,7 +340,7 @@ def _without_contradicted_breasts(
         found = (
             f"{row_of[entry.mammogram_id].row} calls {entry.mammogram_id} normal, but {other.row} speaks of a lesion "
             f"in {other.mammogram_id}, of {what} ({entry.patient_id}, {entry.laterality}"
-            f"{f', {str(entry.view).upper()}' if same else ''})."
+            f"{f', {str(entry.view).upper()}' if same else ''}), or of an earlier or later exam of it."
         )
         rule, why = "rows-disagree", ""
         if not same:
