@@ -85,7 +85,7 @@ def kill(job: Job, out: Path, sound: dict[str, str], operations: int, random: np
             break  # what it had to do was done before that operation, or a worker died and was replaced
         if number == signal.SIGTERM:
             assert (ended.code, ended.said) == (143, "stopped; run the same command again to go on"), ended
-        else:
+        elif "died twice" not in ended.said:  # a worker and the one that was to replace it, at the same operation
             assert ended.code == -signal.SIGKILL, ended
         by.append(f"{number.name}{', at the end' if late else ''}")
         if random.uniform() < 0.7:
