@@ -48,7 +48,8 @@ def what_was_learned(classifier: Classifier) -> dict[str, Any]:
     settings, behind = classifier.manifest.settings, upstream(classifier)
     # A gate or a trial that lets nothing pass, in one fold of many, say, leaves an arm of generated patches what it is.
     gated = any(one.manifest.stage == _SELECTION for one in behind.get("patches", ()))
-    on_trial, tried = bool(settings.get("synthetic_if_better")), "synthetic_patches_on_trial" in classifier.facts
+    on_trial = bool(settings.get("synthetic_if_better"))
+    tried = on_trial and "synthetic_patches_on_trial" in classifier.facts
     added = [GENERATED] * bool(counts["synthetic_patches"] or gated or on_trial) + [REPEATED] * bool(
         settings.get("repeats")
     )
