@@ -229,6 +229,8 @@ def test_a_gain_is_more_than_the_luck_of_patients() -> None:
 
     odds = random.normal(size=80)
     assert lower_bound_of_gain(odds, odds, malignant, patients, random) == 0
+    one_each = np.where(malignant, "m", "b").astype(object)
+    assert bound(2.0, one_each) == 0, "two patients tell nothing of others"
     assert bound(0.0) < 0 < bound(2.0)
     assert bound(1.0, np.repeat(patients[::8], 8)) < bound(1.0), "few patients with many patches say less"
 

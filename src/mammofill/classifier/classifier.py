@@ -13,7 +13,9 @@ On disk::
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -30,6 +32,25 @@ if TYPE_CHECKING:
     from mammofill.classifier.batches import Colours
 
 NETWORK_NAME = "network.json"
+
+
+def load_network(folder: Path, facts: Mapping[str, Any]) -> nn.Module:
+    """Return a network with the weights in a folder, on the CPU, in evaluation mode; nothing is downloaded.
+
+    Args:
+        folder: holds the weights.
+        facts: what its ``network.json`` says.
+
+    Raises:
+        WeightsError: the weights are missing, of another network, or hold NaN or infinity.
+    """
+    from mammofill.classifier.networks import build_network
+    from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_weights
+
+    backbone = {"widths": facts["widths"]} if "widths" in facts else {}
+    network = build_network(facts["network"], int(facts["input_px"]), seed=0, **backbone)
+    load_weights(folder / WEIGHTS_NAME, network)
+    return network.eval()
 
 
 class Classifier(Artifact):
@@ -104,13 +125,7 @@ class Classifier(Artifact):
     @cached_property
     def network(self) -> nn.Module:
         """The network with its weights, on the CPU, in evaluation mode; nothing is downloaded."""
-        from mammofill.classifier.networks import build_network
-        from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_weights
-
-        backbone = {"widths": self.facts["widths"]} if "widths" in self.facts else {}
-        network = build_network(self.facts["network"], self.input_px, seed=0, **backbone)
-        load_weights(self.folder / WEIGHTS_NAME, network)
-        return network.eval()
+        return load_network(self.folder, self.facts)
 
     def logits(self, images: NDArray[np.float32], *, device: str = "cpu", batch_size: int = 64) -> NDArray[np.float64]:
         """Score patches in log-odds.

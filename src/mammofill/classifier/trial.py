@@ -9,19 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from mammofill.classifier.classifier import NETWORK_NAME
+from mammofill.classifier.classifier import NETWORK_NAME, load_network
 from mammofill.classifier.examples import Examples
 from mammofill.classifier.fit import validation_odds
-from mammofill.classifier.networks import build_network
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.ground.artifact import Work, write_atomically
 from mammofill.ground.progress import Progress
 from mammofill.ground.seeding import stream
-from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_weights
+from mammofill.ground.training.checkpoint import WEIGHTS_NAME
 from mammofill.ground.training.device import find_device
 from mammofill.ground.training.history import HISTORY_NAME
 
@@ -92,7 +90,8 @@ def lower_bound_of_gain(
     """Return the one-sided 95 % bound of the difference of two AUCs on the same patches, over patients.
 
     Source: percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3), by
-    patient and paired; resamples without a class say nothing and are left out.
+    patient and paired; resamples without a class say nothing and are left out. Where all others give one and the same
+    difference, as of a single patient of each class, nothing is known of luck: the bound is 0 then, and shows no gain.
 
     Args:
         without: (n,) log-odds of the one.
@@ -108,16 +107,12 @@ def lower_bound_of_gain(
         if weights[malignant].any() and weights[~malignant].any():
             old, new = (roc_auc_score(malignant, odds, sample_weight=weights) for odds in (without, with_them))
             gains.append(new - old)
-    return float(np.quantile(gains, _CHANCE))
+    return float(np.quantile(gains, _CHANCE)) if np.ptp(gains) > 0 else 0.0
 
 
 def _scored(folder: Path, validation: Examples, settings: TrainClassifierSettings, device: str) -> NDArray[np.float64]:
-    facts, found = _facts(folder), find_device(device)
-    backbone = {"widths": facts["widths"]} if "widths" in facts else {}
-    network = build_network(settings.network, facts["input_px"], seed=0, **backbone)
-    load_weights(folder / WEIGHTS_NAME, network)
-    with torch.no_grad():
-        return validation_odds(network.to(found).eval(), validation, settings, found)
+    found = find_device(device)
+    return validation_odds(load_network(folder, _facts(folder)).to(found), validation, settings, found)
 
 
 def _facts(folder: Path) -> dict[str, Any]:
