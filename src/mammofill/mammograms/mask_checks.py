@@ -247,10 +247,9 @@ def _inside_of(mask: Mask) -> Mask:
 def _is_of_lines(mask: Mask) -> bool:
     """Say whether a mask is one or more lines: nowhere wide for how long it is."""
     side = 2 * int(_OUTLINE_PX) + 1
+    # A square of this side is wider than any line; most lesions hold one, and to see that takes little.
     if cv2.erode(mask.astype(np.uint8), np.ones((side, side), np.uint8)).any():
-        return (
-            False  # a square of this side is wider than any line; most lesions hold one, and to see that takes little
-        )
+        return False
     widest = float(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
     long = max(mask.shape[0] - 2, mask.shape[1] - 2)
     is_sparse = 4 * int(mask.sum()) < (mask.shape[0] - 2) * (mask.shape[1] - 2)
