@@ -71,6 +71,8 @@ class World:
     """Standard deviation of the separation over training sets, the same for all arms."""
     of_set_and_arm: float = 0.15
     """The same of what training sets do to one arm alone."""
+    allowed: float = 1.0
+    """In what share of trainings an arm learns from its fills; else its classifier is that of the first arm."""
 
     def area(self, separation: float, arm: int) -> float:
         """Return the true AUC by lesion of an arm, mean over all training."""
@@ -119,6 +121,15 @@ TRAINING_SETS = (
     World("12 training sets, 3 infillers that differ twice as much", training_sets=12, of_infiller=0.6),
     World("5 training sets, 3 infillers", training_sets=5),
     World("12 training sets, AUC 0.94, 330 patients", 330, areas=(0.94, 0.94), training_sets=12),
+)
+TRIALS = (
+    World("fills on trial, allowed in 1 of 10, 4 infillers", infillers=4, classifiers=1, allowed=0.1),
+    World("fills on trial, allowed in 1 of 3, 4 infillers", infillers=4, classifiers=1, allowed=1 / 3),
+    World("fills on trial, allowed in 2 of 3, 4 infillers", infillers=4, classifiers=1, allowed=2 / 3),
+    World("fills on trial, allowed in 1 of 3, AUC 0.8 against 0.87", areas=(0.8, 0.87), infillers=4, classifiers=1,
+          allowed=1 / 3),
+    World("fills on trial, allowed in 1 of 10, 4 folds, 4 repeats", folds=4, infillers=4, classifiers=1, allowed=0.1),
+    World("fills on trial, allowed in 1 of 3, 4 folds, 4 repeats", folds=4, infillers=4, classifiers=1, allowed=1 / 3),
 )
 FAMILIES = (
     World("3 generated arms, infillers differ as much as classifiers", areas=(0.8,) * 4, of_infiller=0.15),
@@ -189,7 +200,25 @@ def simulate(world: World, random: np.random.Generator) -> Study:
                 if world.folds:
                     rows[infiller, classifier] += of_luck(world.of_level, chain)
         arms.append(rows if arm else rows.reshape(chains, 1, -1))
+    if world.allowed < 1:
+        arms[1:] = [_on_trial(world, random, arms[0], arm, scored_by) for arm in arms[1:]]
     return Study(Units(_table(lesion, patient, truth)), tuple(arms), scored_by if world.folds else None)
+
+
+def _on_trial(
+    world: World,
+    random: np.random.Generator,
+    without: NDArray[np.float64],
+    fills: NDArray[np.float64],
+    scored_by: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return an arm whose classifiers are those without fills, but where these are allowed; of folds, one by one.
+
+    By chance alone: what validation sees is left out, so that the true value of the arm is known.
+    """
+    allowed = random.random((world.infillers * world.classifiers, max(world.folds, 1))) < world.allowed
+    taken = np.take_along_axis(allowed, scored_by, axis=1).reshape(fills.shape)
+    return np.where(taken, fills, without.reshape(fills.shape))
 
 
 def _trained_on_sets(
@@ -346,6 +375,36 @@ def study_of_training_sets(world: World, resamples: int, number: int) -> dict[st
     return {name: float(value) for name, value in found.items()}
 
 
+def study_of_trial(world: World, resamples: int, number: int) -> dict[str, float]:
+    """Simulate one study of an arm without and one with fills on trial, compared seed by seed and as if apart."""
+    random = stream(number, "trial", world.name)
+    while True:  # where no fills were allowed at all, nothing is compared
+        study = simulate(world, random)
+        if not np.array_equal(study.arms[0].ravel(), study.arms[1].ravel()):
+            break
+    by_arm = measured(study, Resamples.draw(patients_of(study), resamples, random))
+    first, second = (
+        by_chain(
+            [value for group in of_arm for value in group.values],
+            [drawn for group in of_arm for drawn in group.draws],
+            [f"infiller {one}" if number else "" for one, group in enumerate(of_arm) for _ in group.values],
+            of_arm[0].patients,
+        )
+        for number, of_arm in enumerate(by_arm)
+    )
+    spread, apart = second.minus(first, seed_by_seed=True), second.minus(first)
+    truth = world.allowed * (world.areas[1] - world.areas[0])
+    widths = [high - low for low, high in (one.interval(CONFIDENCE) for one in (spread, apart))]
+    found = {
+        "difference": holds(spread, truth),
+        "shown": spread.p_of_zero() < 1 - CONFIDENCE,
+        "smallest shown": spread.smallest_shown(1 - CONFIDENCE, 0.8),
+        "difference, as if apart": holds(apart, truth),
+        "width, of that as if apart": widths[0] / widths[1],
+    }
+    return {name: float(value) for name, value in found.items()}
+
+
 def _on_sets(of_arm: Sequence[Replicates], infillers: bool) -> Replicates:
     """Make replicates of an arm, each of which knows its training set, and its infiller if there are any."""
     names = [(f"infiller {one}" if infillers else "", f"set {k}")
@@ -421,6 +480,8 @@ def main() -> None:
         parts.append(("coverage", world.name, partial(study_of_two, world, arguments.resamples)))
     for world in TRAINING_SETS:
         parts.append(("training sets", world.name, partial(study_of_training_sets, world, arguments.resamples)))
+    for world in TRIALS:
+        parts.append(("trial", world.name, partial(study_of_trial, world, arguments.resamples)))
     for world in FAMILIES:
         parts.append(("family", world.name, partial(study_of_family, world, arguments.resamples)))
     for tissues, donors in ((100, 20), (40, 40)):

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from remade_manifest import remake_manifest
+from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from toy_evaluations import World, make_evaluation
 
@@ -783,6 +784,37 @@ def test_arms_of_the_very_same_classifiers_have_no_difference_and_no_test(tmp_pa
     figure = forest_plot(found)
     assert figure is not None
     assert "nan" not in figure.alt.lower()
+
+
+def test_arms_that_share_some_classifiers_are_compared_seed_by_seed(tmp_path: Path) -> None:
+    """Where validation allowed fills to one of four classifiers, the luck of the three others cancels."""
+    plain = [make_evaluation(tmp_path / f"plain/{k}", "plain", 2.0 + k / 5, seed=k) for k in range(4)]
+    tried = [make_evaluation(tmp_path / f"tried/{k}", "tried", 2.0 + k / 5 + 0.2 * (k == 2), seed=k, dose=1.0,
+                             infiller=k, fills_on_trial=[int(k == 2), 1]) for k in range(4)]  # fmt: skip
+    found = compare_arms([*plain, *tried], tmp_path / "out", replace(FEW, margin=0.02))
+    row = one_row(found.differences, arm="tried", measure="auc")
+    assert row["seed_by_seed"]
+    assert not row["paired"]
+    assert row["difference"] == pytest.approx(row["value"] - row["against_value"])
+    areas = {arm: [roc_auc_score(one.scores["pathology"] == "malignant", one.scores["logit"]) for one in made]
+             for arm, made in (("plain", plain), ("tried", tried))}  # fmt: skip
+    moved = np.subtract(areas["tried"], areas["plain"])
+    assert (moved != 0).tolist() == [False, False, True, False]
+    assert row["difference"] == pytest.approx(moved.mean())
+    least = stats.t.isf(0.025, 3) * moved.std(ddof=1) / 2  # over four differences, patients left out
+    assert least <= (row["high"] - row["low"]) / 2 <= 1.5 * least
+    (text,) = sentences(found, "comparison")
+    assert "4 classifiers, compared seed by seed (some classifiers of both are the very same), a true" in text
+
+    other = [make_evaluation(tmp_path / f"other/1{k}", "tried", 2.0 + k / 5, seed=k, dose=1.0, infiller=k)
+             for k in range(4)]  # fmt: skip
+    apart = one_row(compare_arms([*plain, *other], tmp_path / "apart", FEW).differences, arm="tried", measure="auc")
+    assert not apart["seed_by_seed"]
+    assert apart["high"] - apart["low"] > 2 * (row["high"] - row["low"])
+
+    shifted = [make_evaluation(tmp_path / f"shifted/{k}", "tried", 2.0 + k / 5 + 0.2 * (k == 2), seed=k + 1, dose=1.0,
+                               infiller=k) for k in range(4)]  # fmt: skip
+    assert not compare_arms([*plain, *shifted], tmp_path / "no", FEW).differences["seed_by_seed"].any(), "other seeds"
 
 
 def grid(folder: Path) -> list[Evaluation]:

@@ -317,6 +317,14 @@ class Evaluation(Artifact):
         alike = self.scores[["patch_id", "logit"]].equals(other.scores[["patch_id", "logit"]])
         return alike and self.threshold_logit == other.threshold_logit
 
+    def shares_a_classifier_with(self, other: Evaluation) -> bool:
+        """Whether another one was scored by the very same weights, of pooled folds in one fold at least."""
+        if not self.folds:
+            return self.scores_like(other)
+        both = self.scores.merge(other.scores, on="patch_id", suffixes=("", "_other"), validate="one_to_one")
+        folds = self.folds_of(both["patient_id"].to_numpy(dtype=object))
+        return bool((both["logit"] == both["logit_other"]).groupby(folds).all().any())
+
     def called(self) -> NDArray[np.bool_]:
         """Return which patches were called malignant at the frozen threshold, (n,) in the order of the scores."""
         return self.scores["logit"].to_numpy() >= self.threshold_logit

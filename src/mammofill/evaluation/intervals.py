@@ -297,12 +297,17 @@ class Replicates:
     their means over all training sets is added. What training sets and infillers do together is in both, which is on
     the safe side.
 
+    Some classifiers of two groups may be the very same ones, as where validation allowed no fills to one of them. Their
+    luck is the same, too, and to count it for each group would be to count what cancels: such groups are compared seed
+    by seed, each classifier with the one of the same seed, and what varies is these differences.
+
     Attributes:
         values: (k,) on the test set as it is, one per replicate.
         draws: (k, r) the same on each resample of patients.
         patients: whose number limits what the resamples can say: of the class that has fewer, for most measures.
         training_sets: (k,) names of what each learned from; none where all learned from the same patients.
         infillers: (k,) names of those behind each; told where training sets are.
+        classifiers: the same of each classifier, before those of one infiller are averaged; None where nobody told.
     """
 
     values: NDArray[np.float64]
@@ -310,6 +315,7 @@ class Replicates:
     patients: int
     training_sets: tuple[str, ...] = ()
     infillers: tuple[str, ...] = ()
+    classifiers: Replicates | None = None
 
     @property
     def value(self) -> float:
@@ -320,15 +326,22 @@ class Replicates:
         """Return the mean over replicates, with its error over patients and training."""
         return self._spread(self.value, self._mean_draws, self._factors, scale)
 
-    def minus(self, other: Replicates) -> Spread:
+    def minus(self, other: Replicates, seed_by_seed: bool = False) -> Spread:
         """Return how much greater this group is than another, on the same resamples of patients.
 
         Where all resamples and replicates give one and the same difference, as of two groups that make no mistake,
         there is no error: that no resample of a few patients moves it is no sign that none of other patients would.
+
+        Args:
+            other: group.
+            seed_by_seed: whether to compare each classifier with the one of the same seed; both groups then have as
+                many, in the same order.
         """
         draws = self._mean_draws - other._mean_draws
         factors = (*self._factors, *other._factors)
-        if self.is_paired_with(other):
+        if seed_by_seed:
+            factors = self._of_same_seeds(other)._factors
+        elif self.is_paired_with(other):
             own, others = (one._means(one.training_sets) for one in (self, other))
             within = Replicates(own.values - others.values, own.draws - others.draws, self.patients)
             factors = (within, *self._crossed, *other._crossed)
@@ -382,6 +395,19 @@ class Replicates:
         pairs = set(zip(self.training_sets, self.infillers, strict=True)) if self.training_sets else set()
         return (self._means(self.infillers),) if len(names) > 1 and len(pairs) > len(names) else ()
 
+    def _of_same_seeds(self, other: Replicates) -> Replicates:
+        """Return the differences between classifiers of the same seed, as replicates of whichever has infillers."""
+        own, others = self.classifiers, other.classifiers
+        assert own is not None
+        assert others is not None
+        return by_chain(
+            own.values - others.values,
+            own.draws - others.draws,
+            own.infillers if any(own.infillers) else others.infillers,
+            self.patients,
+            own.training_sets if set(own.training_sets) == set(others.training_sets) else (),
+        )
+
     def _means(self, names: Sequence[str]) -> Replicates:
         """Average the replicates of one name, in the order of the names."""
         places = [[place for place, one in enumerate(names) if one == name] for name in sorted(set(names))]
@@ -409,8 +435,8 @@ class Replicates:
 
 
 def by_chain(
-    values: Sequence[float],
-    draws: Sequence[NDArray[np.float64]],
+    values: Sequence[float] | NDArray[np.float64],
+    draws: Sequence[NDArray[np.float64]] | NDArray[np.float64],
     infillers: Sequence[str],
     patients: int,
     training_sets: Sequence[str] = (),
@@ -440,6 +466,7 @@ def by_chain(
         patients,
         tuple(sets[place] for place in first) if apart else (),
         tuple(infillers[place] for place in first) if apart else (),
+        Replicates(np.array(values), np.stack(draws), patients, tuple(training_sets), tuple(infillers)),
     )
 
 
