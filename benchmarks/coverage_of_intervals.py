@@ -1,6 +1,6 @@
 """Whether the statistics of `compare-arms` keep their word: simulated studies whose truth is known.
 
-    python benchmarks/coverage_of_intervals.py [--studies 500] [--resamples 200] [--jobs 2] [--json FILE]
+    python benchmarks/coverage_of_intervals.py [--studies 500] [--resamples 200] [--jobs 2] [--only KIND] [--json FILE]
 
 A study has patients with one lesion or more, each cut into several patches. A patch's score is what its patient, its
 lesion and the patch are like (all classifiers see that), what this infiller makes of patients and lesions like these,
@@ -126,8 +126,13 @@ TRIALS = (
     World("fills on trial, allowed in 1 of 10, 4 infillers", infillers=4, classifiers=1, allowed=0.1),
     World("fills on trial, allowed in 1 of 3, 4 infillers", infillers=4, classifiers=1, allowed=1 / 3),
     World("fills on trial, allowed in 2 of 3, 4 infillers", infillers=4, classifiers=1, allowed=2 / 3),
-    World("fills on trial, allowed in 1 of 3, AUC 0.8 against 0.87", areas=(0.8, 0.87), infillers=4, classifiers=1,
-          allowed=1 / 3),
+    World(
+        "fills on trial, allowed in 1 of 3, AUC 0.8 against 0.87",
+        areas=(0.8, 0.87),
+        infillers=4,
+        classifiers=1,
+        allowed=1 / 3,
+    ),
     World("fills on trial, allowed in 1 of 10, 4 folds, 4 repeats", folds=4, infillers=4, classifiers=1, allowed=0.1),
     World("fills on trial, allowed in 1 of 3, 4 folds, 4 repeats", folds=4, infillers=4, classifiers=1, allowed=1 / 3),
 )
@@ -376,7 +381,11 @@ def study_of_training_sets(world: World, resamples: int, number: int) -> dict[st
 
 
 def study_of_trial(world: World, resamples: int, number: int) -> dict[str, float]:
-    """Simulate one study of an arm without and one with fills on trial, compared seed by seed and as if apart."""
+    """Simulate one study of an arm without and one with fills on trial, and say what held.
+
+    Beside the analysis in use stand two others: differences between classifiers of one seed alone, of which most may be
+    0; and both arms as if they had no classifier in common.
+    """
     random = stream(number, "trial", world.name)
     while True:  # where no fills were allowed at all, nothing is compared
         study = simulate(world, random)
@@ -392,17 +401,29 @@ def study_of_trial(world: World, resamples: int, number: int) -> dict[str, float
         )
         for number, of_arm in enumerate(by_arm)
     )
-    spread, apart = second.minus(first, seed_by_seed=True), second.minus(first)
+    alike = [np.array_equal(*(arm[chain][..., scored] for arm in study.arms))
+             for chain in range(len(study.arms[0])) for scored in _parts(study, chain)]  # fmt: skip
+    spread, apart = second.minus(first, shared=float(np.mean(alike))), second.minus(first)
+    values, drawn = (second.values - first.values, second.draws - first.draws)
+    by_seed = Replicates(values, drawn, first.patients).spread("difference")
     truth = world.allowed * (world.areas[1] - world.areas[0])
     widths = [high - low for low, high in (one.interval(CONFIDENCE) for one in (spread, apart))]
     found = {
         "difference": holds(spread, truth),
         "shown": spread.p_of_zero() < 1 - CONFIDENCE,
         "smallest shown": spread.smallest_shown(1 - CONFIDENCE, 0.8),
+        "difference, by seed": holds(by_seed, truth),
         "difference, as if apart": holds(apart, truth),
         "width, of that as if apart": widths[0] / widths[1],
     }
     return {name: float(value) for name, value in found.items()}
+
+
+def _parts(study: Study, chain: int) -> list[NDArray[np.bool_]]:
+    """Return which patches each fold's classifier of a chain scored; all at once without folds."""
+    if study.folds is None:
+        return [np.ones(len(study.units.table), bool)]
+    return [study.folds[chain] == fold for fold in np.unique(study.folds[chain])]
 
 
 def _on_sets(of_arm: Sequence[Replicates], infillers: bool) -> Replicates:
@@ -472,6 +493,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=500)
     parser.add_argument("--resamples", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", choices=("coverage", "training sets", "trial", "family", "judge"))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     figures: dict[str, Any] = {}
@@ -489,7 +511,7 @@ def main() -> None:
         parts.append(("judge", name, partial(study_of_judge, tissues, donors, arguments.resamples)))
     print(f"{arguments.studies} studies each; in brackets the Monte Carlo standard error of a share, in thousandths")
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        for kind, name, one in parts:
+        for kind, name, one in [part for part in parts if arguments.only in (None, part[0])]:
             figures[name] = mean_of(pool.map(one, range(arguments.studies), chunksize=10))
             told = ", ".join(f"{what} {_with_error(value, arguments.studies)}" for what, value in figures[name].items())
             print(f"{kind}: {name}: {told}", flush=True)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from remade_manifest import remake_manifest
 from sklearn.metrics import roc_auc_score
 from toy_evaluations import make_evaluation
 
@@ -43,6 +44,18 @@ def copied(folded: StudyRun, tmp_path: Path) -> Path:
     for name in ("folds", "evaluations"):
         shutil.copytree(folded.out / name, tmp_path / name)
     return tmp_path
+
+
+def test_classifiers_that_two_arms_share_are_found_fold_by_fold(copied: Path) -> None:
+    real, pasted = (Evaluation.open(copied / f"evaluations/{arm}_repeat-0") for arm in ("real-only", "pasted"))
+    assert (real.shared_with(pasted), real.shared_with(real)) == (0, 1)
+    first = set(pasted.folds[0].patients)
+    logits = real.scores.set_index("patch_id")["logit"].loc[pasted.scores["patch_id"]].to_numpy()
+    mixed = pasted.scores.assign(logit=pasted.scores["logit"].where(~pasted.scores["patient_id"].isin(first), logits))
+    mixed.to_parquet(pasted.folder / "scores.parquet", index=False)
+    remake_manifest(pasted.folder)
+    part = Evaluation.open(pasted.folder)
+    assert (real.shared_with(part), part.shared_with(real), pasted.shared_with(part)) == (0.5, 0.5, 0.5)
 
 
 # ---- what comes out -------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ DIFFERENCE_COLUMNS = {
     "training_sets": "int64",  # of the arm, as above
     "against_training_sets": "int64",
     "paired": "bool",  # whether these are the same ones, and the two are compared within each
-    "seed_by_seed": "bool",  # whether some classifiers of both are the very same ones, and each is compared with its own
+    "shared_classifiers": "float64",  # share of the classifiers that are the very same ones in both, seed by seed
     "left_out": "int64",
 }
 
@@ -202,7 +202,7 @@ TABLES: dict[str, dict[str, str]] = {
 """Name of a table -> its columns and their types."""
 
 
-_BEFORE_TRAINING_SETS = {"training_sets": 1, "against_training_sets": 1, "paired": False, "seed_by_seed": False}
+_BEFORE_TRAINING_SETS = {"training_sets": 1, "against_training_sets": 1, "paired": False, "shared_classifiers": 0.0}
 """What tables say that were made before arms could have several."""
 
 

@@ -211,7 +211,7 @@ def _difference(
         "training_sets": trained.training_sets,
         "against_training_sets": other.training_sets,
         "paired": first.is_paired_with(second),
-        "seed_by_seed": groups.seed_by_seed(one),
+        "shared_classifiers": groups.shared_classifiers(one),
         "left_out": spread.left_out,
     }
 

@@ -183,7 +183,7 @@ class Groups:
             one: the two groups.
             name: of the measure.
         """
-        spread = measured[one.group][name].minus(measured[one.against][name], self.seed_by_seed(one))
+        spread = measured[one.group][name].minus(measured[one.against][name], self.shared_classifiers(one))
         return spread.without_error if self.same_classifiers(one) else spread
 
     def same_classifiers(self, one: Contrast) -> bool:
@@ -195,15 +195,15 @@ class Groups:
         pairs = zip(group, against, strict=False)
         return len(group) == len(against) and all(first.scores_like(second) for first, second in pairs)
 
-    def seed_by_seed(self, one: Contrast) -> bool:
-        """Whether two groups are compared seed by seed: some of their classifiers are the very same ones, not all.
+    def shared_classifiers(self, one: Contrast) -> float:
+        """Return which share of the classifiers are the very same ones in both groups, seed by seed.
 
         As where validation allowed fills to some classifiers of an arm alone; of pooled folds, in some folds alone.
         """
         group, against = self.members[one.group], self.members[one.against]
-        alike = [first.replicate for first in group] == [second.replicate for second in against]
-        shared = alike and any(first.shares_a_classifier_with(second) for first, second in zip(group, against, strict=True))
-        return shared and not self.same_classifiers(one)
+        if [first.replicate for first in group] != [second.replicate for second in against]:
+            return 0.0
+        return float(np.mean([first.shared_with(second) for first, second in zip(group, against, strict=True)]))
 
     def check_units(self, names: Sequence[str]) -> None:
         """Refuse to measure by lesion or by patient where nobody says which patches show one lesion.

@@ -214,8 +214,8 @@ def _could_have_shown(row: Mapping[str, Any], groups: Groups, settings: CompareA
         )
     if row["paired"]:
         trained += f", in pairs on {row['training_sets']} training sets with nobody in common,"
-    if row["seed_by_seed"]:
-        trained += ", compared seed by seed (some classifiers of both are the very same),"
+    if row["shared_classifiers"]:
+        trained += f" ({100 * row['shared_classifiers']:.0f} % of the classifiers are the very same in both)"
     told = (
         f"With these {counted(patients, 'patients')} and {trained} a true difference of {_plain(smallest)} would "
         f"have been shown "

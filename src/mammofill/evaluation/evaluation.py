@@ -317,13 +317,13 @@ class Evaluation(Artifact):
         alike = self.scores[["patch_id", "logit"]].equals(other.scores[["patch_id", "logit"]])
         return alike and self.threshold_logit == other.threshold_logit
 
-    def shares_a_classifier_with(self, other: Evaluation) -> bool:
-        """Whether another one was scored by the very same weights, of pooled folds in one fold at least."""
-        if not self.folds:
-            return self.scores_like(other)
-        both = self.scores.merge(other.scores, on="patch_id", suffixes=("", "_other"), validate="one_to_one")
-        folds = self.folds_of(both["patient_id"].to_numpy(dtype=object))
-        return bool((both["logit"] == both["logit_other"]).groupby(folds).all().any())
+    def shared_with(self, other: Evaluation) -> float:
+        """Return in which share of its folds another one was scored by the very same weights; 0 or 1 without folds."""
+        folds = self.folds_of(self.scores["patient_id"].to_numpy(dtype=object))
+        if folds is None:
+            return float(self.scores_like(other))
+        theirs = other.scores.set_index("patch_id")["logit"].loc[self.scores["patch_id"]].to_numpy()
+        return float((self.scores["logit"] == theirs).groupby(folds).all().mean())
 
     def called(self) -> NDArray[np.bool_]:
         """Return which patches were called malignant at the frozen threshold, (n,) in the order of the scores."""

@@ -241,6 +241,11 @@ class Spread:
         """
         return self.reach(error_rate / 2) + self.reach(1 - power)
 
+    def of_training(self, share: float) -> Spread:
+        """Return the same value with a share of its variance over training: all else of that cancels."""
+        parts = tuple(Part(share * part.variance, part.degrees) for part in self.over_training)
+        return replace(self, over_training=parts, in_both=share * self.in_both)
+
     @property
     def without_error(self) -> Spread:
         """The same value, of which no error can be had: no interval and no test is made of it."""
@@ -297,9 +302,11 @@ class Replicates:
     their means over all training sets is added. What training sets and infillers do together is in both, which is on
     the safe side.
 
-    Some classifiers of two groups may be the very same ones, as where validation allowed no fills to one of them. Their
-    luck is the same, too, and to count it for each group would be to count what cancels: such groups are compared seed
-    by seed, each classifier with the one of the same seed, and what varies is these differences.
+    Some classifiers of two groups may be the very same ones, as where validation allowed no fills to one of them. What
+    they vary by cancels, and is not counted: the variance over training is that of the classifiers that both groups do
+    not share, in proportion to their number, and at least that between differences of classifiers of the same seed.
+    These differences alone would do if there were many; a few of which most are 0 show too little of how the others
+    vary (docs/statistics.md has the simulation).
 
     Attributes:
         values: (k,) on the test set as it is, one per replicate.
@@ -326,7 +333,7 @@ class Replicates:
         """Return the mean over replicates, with its error over patients and training."""
         return self._spread(self.value, self._mean_draws, self._factors, scale)
 
-    def minus(self, other: Replicates, seed_by_seed: bool = False) -> Spread:
+    def minus(self, other: Replicates, shared: float = 0.0) -> Spread:
         """Return how much greater this group is than another, on the same resamples of patients.
 
         Where all resamples and replicates give one and the same difference, as of two groups that make no mistake,
@@ -334,18 +341,19 @@ class Replicates:
 
         Args:
             other: group.
-            seed_by_seed: whether to compare each classifier with the one of the same seed; both groups then have as
-                many, in the same order.
+            shared: share of the classifiers that are the very same ones in both groups, which then have as many, in
+                the same order.
         """
         draws = self._mean_draws - other._mean_draws
         factors = (*self._factors, *other._factors)
-        if seed_by_seed:
-            factors = self._of_same_seeds(other)._factors
-        elif self.is_paired_with(other):
+        if self.is_paired_with(other):
             own, others = (one._means(one.training_sets) for one in (self, other))
             within = Replicates(own.values - others.values, own.draws - others.draws, self.patients)
             factors = (within, *self._crossed, *other._crossed)
         spread = self._spread(self.value - other.value, draws, factors, "difference")
+        if shared:
+            by_seed = self._spread(spread.value, draws, self._of_same_seeds(other)._factors, "difference")
+            spread = max(by_seed, spread.of_training(1 - shared), key=lambda one: one.error)
         return spread.without_error if spread.error < _NO_ERROR else spread
 
     def is_paired_with(self, other: Replicates) -> bool:
@@ -466,7 +474,7 @@ def by_chain(
         patients,
         tuple(sets[place] for place in first) if apart else (),
         tuple(infillers[place] for place in first) if apart else (),
-        Replicates(np.array(values), np.stack(draws), patients, tuple(training_sets), tuple(infillers)),
+        Replicates(np.array(values), np.array(draws), patients, tuple(training_sets), tuple(infillers)),
     )
 
 
