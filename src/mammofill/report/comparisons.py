@@ -177,7 +177,7 @@ def _against_margin(planned: pd.DataFrame) -> Iterator[str]:
 
 def _verdict_in_words(row: Any) -> str:
     if row.verdict == SAME:
-        return "The same classifiers (scores equal to the bit)"
+        return "The same classifiers (bit-identical scores)"
     if row.verdict != NO_FINDING:
         return str(row.verdict).capitalize()
     trained = Trained(row.infillers, row.classifiers), Trained(row.against_infillers, row.against_classifiers)
