@@ -66,7 +66,7 @@ class World:
     of_level: float = 0.7
     """Standard deviation of the levels of folds."""
     training_sets: int = 0
-    """With nobody in common: each infiller paints for each, and each arm has a classifier for each of these."""
+    """With no patient in common: each infiller paints for each, and each arm has a classifier for each of these."""
     of_set: float = 0.4
     """Standard deviation of the separation over training sets, the same for all arms."""
     of_set_and_arm: float = 0.15
@@ -355,7 +355,7 @@ def study_of_two(world: World, resamples: int, number: int) -> dict[str, float]:
 
 
 def study_of_training_sets(world: World, resamples: int, number: int) -> dict[str, float]:
-    """Simulate one study on training sets with nobody in common, and say what held.
+    """Simulate one study on training sets with no patient in common, and say what held.
 
     Beside the analysis in use stand two that leave something out: that both arms have the same training sets, so that
     a difference has the luck of both arms' as if they were others; and that infillers differ.

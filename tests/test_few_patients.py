@@ -1,4 +1,4 @@
-"""A study of few patients, run whole: training sets with nobody in common, and infillers from all others."""
+"""A study of few patients, run whole: training sets with no patient in common, and infillers from all others."""
 
 from __future__ import annotations
 

@@ -95,11 +95,11 @@ def test_what_generated_patches_were_worth(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("generated", "real", "reason"),
     [
-        ({0.25: 0.5}, {0.25: 0.5, 1.0: 1.5}, "the interval of its gain at this share holds zero"),
+        ({0.25: 0.5}, {0.25: 0.5, 1.0: 1.5}, "the interval of its gain at this share includes zero"),
         (
             {0.25: 2.5},
             {0.25: 0.5, 1.0: 1.5},
-            "it does better than the arm without added patches with all the real patients",
+            "it performs better than the arm without added patches does with all real patients",
         ),
         ({1.0: 2.5}, {1.0: 1.5}, "the arm without added patches was trained at one share of the real patients only"),
         ({0.25: 1.0}, {0.25: 1.5, 1.0: 0.5}, "the arm without added patches gains nothing from 25 % to 100 %"),

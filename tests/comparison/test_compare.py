@@ -265,7 +265,10 @@ def test_a_training_set_that_one_arm_lacks_is_told(tmp_path: Path) -> None:
     short = compare_arms(both[:-1], tmp_path / "short", FEW)
     assert not one_row(short.differences, measure="auc")["paired"]
     (said,) = (text for text in sentences(short, "caution") if text.startswith("Not compared within each training set"))
-    assert "filled, dose 1, 10 % of the real patients lacks the training set of real-3 (number 3). Who" in said
+    assert (
+        "filled, dose 1, 10 % of the real patients lacks the training set of real-3 (number 3). The difference then"
+        in said
+    )
 
 
 def test_a_sentence_tells_of_training_sets(tmp_path: Path) -> None:
@@ -276,7 +279,7 @@ def test_a_sentence_tells_of_training_sets(tmp_path: Path) -> None:
     ]
     (told,) = sentences(compare_arms([one for arm in arms for one in arm], tmp_path / "comparison", FEW), "comparison")
     assert "95 % CI over patients, training sets and classifier seeds" in told
-    assert "3 classifiers against 3 classifiers, in pairs on 3 training sets with nobody in common, a true" in told
+    assert "3 classifiers against 3 classifiers, in pairs on 3 training sets with no patient in common, a true" in told
 
 
 def test_a_comparison_of_before_training_sets_were_counted_is_still_read(tmp_path: Path) -> None:
@@ -296,7 +299,7 @@ def test_one_training_each_is_no_finding(tmp_path: Path) -> None:
     assert row["verdict"] == "not a finding"
     assert np.isnan([row["p"], row["p_holm"], row["p_delong"], row["p_worth_less"]]).all()
     (text,) = sentences(found, "comparison")
-    assert "95 % CI over patients; that of training is not in it" in text
+    assert "95 % CI over patients; variation between trainings is not in it" in text
     assert text.endswith("One training each: not a finding.")
     everything = " ".join(found.sentences["text"])
     assert "shown" not in everything.lower()
@@ -312,7 +315,9 @@ def test_one_arm_of_one_training_is_enough_for_no_finding(tmp_path: Path) -> Non
     three.append(make_evaluation(tmp_path / "b", "b", 4.0))
     found = compare_arms(three, tmp_path / "out", FEW)
     assert "One arm was trained once: not a finding." in sentences(found, "comparison")[0]
-    assert any(text.startswith("Trained once, so that the luck") for text in sentences(found, "caution"))
+    assert any(
+        text.startswith("Trained once, so that variation between trainings") for text in sentences(found, "caution")
+    )
     assert set(found.arms["training"]) == {"classifier seeds", ""}
 
 
@@ -326,11 +331,11 @@ def test_worse_is_said_to_be_worse(tmp_path: Path) -> None:
 # ---- a replicate is the whole chain ---------------------------------------------------------------------------------
 
 
-def chains(folder: Path, luck: tuple[float, ...], classifiers: int = 2) -> list[Evaluation]:
-    """Make an arm without infiller, and one whose infillers are better and worse by `luck`."""
-    count = len(luck) * classifiers
+def chains(folder: Path, shifts: tuple[float, ...], classifiers: int = 2) -> list[Evaluation]:
+    """Make an arm without infiller, and one whose infillers are better and worse by `shifts`."""
+    count = len(shifts) * classifiers
     made = [make_evaluation(folder / f"real-{k}", "real", 1.0, seed=k) for k in range(count)]
-    for number, more in enumerate(luck):
+    for number, more in enumerate(shifts):
         for k in range(number * classifiers, (number + 1) * classifiers):
             told = {"added": "generated", "infiller": number}
             made.append(make_evaluation(folder / f"gan-{k}", "GAN", 1.0 + more, seed=k, dose=1.0, **told))
@@ -365,12 +370,14 @@ def reopened(one: Evaluation) -> Evaluation:
 
 
 def test_one_infiller_is_no_finding_however_many_classifiers_it_has(tmp_path: Path) -> None:
-    """One GAN with several classifiers: type I 0.10 to 0.24, since the luck of the GAN is in no interval."""
+    """One GAN with several classifiers: type I 0.10 to 0.24, since variation between GANs is in no interval."""
     found = compare_arms(chains(tmp_path, (3.0,), classifiers=4), tmp_path / "out", FEW)
     (text,) = sentences(found, "comparison")
-    assert "over patients and classifier seeds; that of the infiller seed is not in it" in text
-    assert "One infiller, whose luck is not in the interval: not a finding." in text
-    assert any(text.startswith("One infiller, so that its luck") for text in sentences(found, "caution"))
+    assert "over patients and classifier seeds; variation between infillers is not in it" in text
+    assert "One infiller, so variation between infillers is not in the interval: not a finding." in text
+    assert any(
+        text.startswith("One infiller, so that variation between infillers") for text in sentences(found, "caution")
+    )
 
 
 # ---- units ----------------------------------------------------------------------------------------------------------
@@ -383,8 +390,8 @@ def test_infillers_of_which_nothing_is_known_count_as_one(tmp_path: Path) -> Non
     found = compare_arms([*plain, *fills], tmp_path / "out", FEW)
     row = one_row(found.differences, arm="filled", measure="auc")
     assert (row["infillers"], row["verdict"]) == (1, "not a finding")
-    (said,) = (text for text in sentences(found, "caution") if text.startswith("Whose fills"))
-    assert said.startswith("Whose fills were learned from is no longer known, so that all count as one infiller: "
+    (said,) = (text for text in sentences(found, "caution") if text.startswith("Which infillers painted"))
+    assert said.startswith("Which infillers painted the fills is no longer known, so that all count as one infiller: "
                            "filled, dose 1. Put the synthetic patches back")  # fmt: skip
 
 
@@ -443,7 +450,7 @@ def test_what_was_added_after_results_were_seen_is_described_and_not_tested(tmp_
 
 
 def planned_study(folder: Path) -> list[Evaluation]:
-    """Three arms beside real only, three seeds each; the first is a little better, by luck or not."""
+    """Three arms beside real only, three seeds each; the first is a little better, by chance or not."""
     arms = (("real", 1.0), ("x", 2.2), ("y", 1.0), ("z", 1.0))
     return [
         make_evaluation(folder / f"{arm}{k}", arm, much, seed=k, dose=None if arm == "real" else 1.0)
@@ -760,8 +767,8 @@ def test_two_arms_that_make_no_mistake_are_not_shown_to_be_equivalent(tmp_path: 
     assert (row["verdict"], row["equivalent"]) == ("cannot be judged", "not shown")
     assert all(math.isnan(row[name]) for name in ("low", "high", "p", "p_worth_less", "smallest_shown"))
     (text,) = sentences(found, "comparison")
-    assert "or whose resamples all give one and the same difference." in text
-    assert "It cannot be judged: an error of the difference cannot be had from these patients" in text
+    assert "or because all their resamples give the same difference." in text
+    assert "It cannot be judged: no standard error of the difference can be computed from these patients" in text
 
 
 def test_arms_of_the_very_same_classifiers_have_no_difference_and_no_test(tmp_path: Path) -> None:
@@ -778,9 +785,9 @@ def test_arms_of_the_very_same_classifiers_have_no_difference_and_no_test(tmp_pa
     assert gain["gain"] == 0
     assert math.isnan(gain["gain_low"])
     (text,) = sentences(found, "comparison")
-    same = "difference 0.000. The same classifiers: their scores are equal to the bit, so that there is nothing to test"
+    same = "difference 0.000. The same classifiers: their scores are bit-identical, so there is nothing to test"
     assert same in text
-    assert in_short(found).startswith("The same classifiers (scores equal to the bit): difference in AUC")
+    assert in_short(found).startswith("The same classifiers (bit-identical scores): difference in AUC")
     figure = forest_plot(found)
     assert figure is not None
     assert "nan" not in figure.alt.lower()

@@ -52,13 +52,13 @@ def nested(simulation: ModuleType) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("of", ["arm without infiller", "arm with infillers", "difference"])
-def test_intervals_hold_the_truth_under_the_luck_of_infillers(of: str, nested: dict[str, float]) -> None:
+def test_intervals_hold_the_truth_under_variation_of_infillers(of: str, nested: dict[str, float]) -> None:
     """At least as often as they say; docs/statistics.md has by how much more."""
     low = stats.binom.ppf(0.001, STUDIES, 0.95) / STUDIES
     assert low <= nested[of]
 
 
-def test_classifiers_of_one_infiller_do_not_show_its_luck(nested: dict[str, float]) -> None:
+def test_classifiers_of_one_infiller_do_not_show_its_variation(nested: dict[str, float]) -> None:
     """That the test above can fail: with one infiller taken for the arm the interval is missed far too often."""
     assert nested["difference, one infiller taken for the arm"] < stats.binom.ppf(0.001, STUDIES, 0.95) / STUDIES
 
@@ -114,7 +114,7 @@ def test_intervals_hold_the_truth_over_training_sets_and_infillers(of: str, on_t
     assert stats.binom.ppf(0.001, STUDIES, 0.95) / STUDIES <= on_training_sets[of]
 
 
-def test_training_sets_alone_do_not_show_the_luck_of_infillers(on_training_sets: dict[str, float]) -> None:
+def test_training_sets_alone_do_not_show_variation_of_infillers(on_training_sets: dict[str, float]) -> None:
     low = stats.binom.ppf(0.001, STUDIES, 0.95) / STUDIES
     assert on_training_sets["difference, infillers taken for one"] < low
 
@@ -185,14 +185,14 @@ def test_no_interval_is_narrower_than_that_over_patients_alone() -> None:
     assert agreeing.p_of_zero() == pytest.approx(spread().p_of_zero())
 
 
-@pytest.mark.parametrize("luck", [0.03, 0.1])
-def test_few_infillers_seldom_show_what_is_not_there(luck: float, simulation: ModuleType) -> None:
+@pytest.mark.parametrize("sd", [0.03, 0.1])
+def test_few_infillers_seldom_show_what_is_not_there(sd: float, simulation: ModuleType) -> None:
     """Three infillers against six classifiers, at the level of the smallest p of three; values as normal as can be."""
     random, studies, tail = np.random.default_rng(0), 1500, 0.05 / 3 / 2
     shown: Counter[str] = Counter()
     for _ in range(studies):
         groups = []
-        for of, count in ((luck, 3), (0.01, 6)):
+        for of, count in ((sd, 3), (0.01, 6)):
             of_training, patches = random.normal(0.8, of, count), random.normal(0, 0.015, (count, 61))
             values, draws = of_training + patches[:, 0], of_training[:, None] + patches[:, 1:]
             groups.append(Replicates(values, draws, patients=10**6))

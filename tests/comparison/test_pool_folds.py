@@ -125,7 +125,7 @@ def test_repeats_are_replicates_on_the_same_patches(folded: StudyRun) -> None:
     assert set(comparison.arms["replicates"]) == {2}
     cautions = " ".join(comparison.sentences.query("kind == 'caution'")["text"])
     assert "Each patient was scored by one of 2 classifiers, of different folds" in cautions
-    assert "no unbiased estimate of the error of a cross-validation" in cautions
+    assert "no unbiased estimator of the variance of a cross-validation" in cautions
     assert "An AUC counts pairs within folds only, each ranked by one classifier" in cautions
     auc = comparison.arms.set_index(["arm", "measure"]).loc[("real only", "auc"), "value"]
     values = [one.metrics.set_index("measure").loc["auc", "value"] for one in several]

@@ -24,9 +24,9 @@ def test_the_variance_of_an_auc_is_that_of_simulated_ones() -> None:
     assert variance_of_auc(0.75, 40, 60) == pytest.approx(np.var(areas), rel=0.15)
 
 
-def test_without_luck_and_with_many_patients_it_is_the_textbook_formula() -> None:
+def test_without_variation_and_with_many_patients_it_is_the_textbook_formula() -> None:
     size = Size(10_000, 10_000, 3, 1, 1)
-    found = smallest_difference(size, Assumed(infiller_luck=0, classifier_luck=0, correlation=0, seed_correlation=1))
+    found = smallest_difference(size, Assumed(infiller_sd=0, classifier_sd=0, correlation=0, seed_correlation=1))
     z = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
     assert found == pytest.approx(z * math.sqrt(2 * variance_of_auc(0.75, 10_000, 10_000)), rel=1e-3)
 
@@ -52,7 +52,7 @@ def test_what_cannot_be_assumed_is_refused() -> None:
 
 def test_what_seeds_err_alone_evens_out_over_patients_and_is_known_from_few() -> None:
     """Of the same errors between arms: those of single seeds average out, but are seen between three infillers only."""
-    alone = Assumed(infiller_luck=0, classifier_luck=0, correlation=0.5, seed_correlation=0.5)
+    alone = Assumed(infiller_sd=0, classifier_sd=0, correlation=0.5, seed_correlation=0.5)
     of_auc = variance_of_auc(0.75, 40, 60)
     reach = {tail: math.hypot(*(stats.t.isf(tail, of) for of in (2, 5))) for tail in (0.05 / 4 / 2, 0.2)}
     expected = math.sqrt(0.5 * of_auc / 6) * sum(reach.values())

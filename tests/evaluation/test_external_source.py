@@ -130,7 +130,7 @@ def test_patients_of_the_same_name_are_refused_with_advice(tmp_path: Path) -> No
     test = pd.DataFrame({"patient_id": ["P1", "P2"]})
     with pytest.raises(LeakError, match=r"1 patients of the external source 'clinic':\n  P1: through train") as caught:
         check_no_leak(classifier, cast(PatchSet, patches), test, "all", "clinic")
-    assert "other people with the same names" in str(caught.value)
+    assert "different patients with the same identifiers" in str(caught.value)
 
 
 def test_all_splits_test_only_where_nobody_learned() -> None:

@@ -25,7 +25,7 @@ def test_arms_that_nobody_compared_are_not_compared(arms: list[Evaluation]) -> N
     nothing, guessing = read_results(arms)
     assert nothing.startswith("Nothing is compared here")
     assert re.search(
-        "guessing: AUC by lesion .* cannot be told from guessing.* skilled: AUC .* above guessing", guessing
+        "guessing: AUC by lesion .* not distinguishable from chance.* skilled: AUC .* above chance", guessing
     )
     assert not re.search(r"\b(better|worse|shown)\b", guessing)
 
@@ -33,7 +33,7 @@ def test_arms_that_nobody_compared_are_not_compared(arms: list[Evaluation]) -> N
 def test_cautions_name_what_the_intervals_leave_out(arms: list[Evaluation]) -> None:
     (text,) = cautions(arms)
     assert "these 40 patients" in text
-    assert "luck of training is not in them" in text
+    assert "Variation between trainings is not in them" in text
 
 
 def test_operating_points_say_where_their_threshold_is_from() -> None:

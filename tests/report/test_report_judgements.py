@@ -57,7 +57,7 @@ def test_a_judgement_in_plain_values(judgement: Judgement) -> None:
     shown = read_judgement(judgement)
     assert shown.columns == (NAME, "real lesions", "nothing painted")
     assert shown.reading == (
-        f"{NAME} (copy-paste), of 3 things wanted of its fills: 1 reached, 1 not reached, 0 open, 1 cannot be judged. "
+        f"{NAME} (copy-paste), of 3 criteria for its fills: 1 reached, 1 not reached, 0 open, 1 cannot be judged. "
         "Not reached: variety (copies of training lesions).",
     )
     cells = {row.measure: row.cells for _, rows in shown.criteria for row in rows}
@@ -78,7 +78,7 @@ def test_the_page_shows_it_only_where_there_is_one(
     assert page.count('<h2 id="judgement-1">Does the infiller paint lesions?</h2>') == 1
     assert "copy &amp; &lt;b&gt;paste&lt;/b&gt;" in page
     assert "<b>paste" not in page
-    wanted = "of 3 things wanted of its fills: 1 reached, 1 not reached"
+    wanted = "of 3 criteria for its fills: 1 reached, 1 not reached"
     assert page.count(wanted) == 1
     painted = write_report(evaluations[2:], tmp_path / "painted", judgements=[judgement]).page.read_text("utf-8")
     assert "Real lesions and fills" in painted

@@ -24,7 +24,7 @@ from mammofill.report.comparisons import (
     read_comparison,
 )
 from mammofill.report.figures import ForestRow, draw_forest
-from mammofill.report.first_screen import guessing, question
+from mammofill.report.first_screen import near_chance, question
 from mammofill.report.lineage import find_lineage, mammograms_tested_on
 from mammofill.report.tables import confusion_table
 
@@ -397,7 +397,7 @@ def test_what_nobody_asked_for_is_not_in_the_forest_plot(tmp_path: Path) -> None
 def test_bands_are_told_to_be_of_patients_alone(page: str, comparison: Comparison) -> None:
     """Beside them stand intervals of areas, which are over training, too."""
     assert set(comparison.arms["training"]) == {"classifier seeds"}
-    words = "CI at each point, over patients alone; intervals of areas hold the luck of training, too."
+    words = "CI at each point, over patients alone; intervals of areas also include variation between trainings."
     assert " ".join(page.split()).count(words) == 2
 
 
@@ -425,18 +425,18 @@ def test_a_comparison_that_was_not_tested_is_not_called_tested(tmp_path: Path, c
     assert not any(words.startswith("Tested") for words in headings)
 
 
-def test_arms_that_cannot_be_told_from_guessing_are_named(tmp_path: Path) -> None:
+def test_arms_that_cannot_be_told_from_chance_are_named(tmp_path: Path) -> None:
     arms = [
-        make_evaluation(tmp_path / arm, arm, skill, {}, noise=arm) for arm, skill in (("luck", 0.0), ("skill", 4.0))
+        make_evaluation(tmp_path / arm, arm, skill, {}, noise=arm) for arm, skill in (("chance", 0.0), ("skill", 4.0))
     ]
     settings = CompareArmsSettings(resamples=100, curve_resamples=100)
-    told = guessing(compare_arms(arms, tmp_path / "comparison", settings))
-    assert told == "Not to be told from guessing, because the 95 % CI of the AUC by lesion holds 0.5: luck."
+    told = near_chance(compare_arms(arms, tmp_path / "comparison", settings))
+    assert told == "Not distinguishable from chance, because the 95 % CI of the AUC by lesion includes 0.5: chance."
     skilled = [arms[1], make_evaluation(tmp_path / "other", "other", 4.0, {}, noise="other")]
-    assert guessing(compare_arms(skilled, tmp_path / "skilled", settings)) == ""
-    assert guessing(None) == ""
+    assert near_chance(compare_arms(skilled, tmp_path / "skilled", settings)) == ""
+    assert near_chance(None) == ""
     by_error = CompareArmsSettings(measures=("brier",), resamples=100, curve_resamples=100)
-    assert guessing(compare_arms(arms, tmp_path / "brier", by_error)) == ""
+    assert near_chance(compare_arms(arms, tmp_path / "brier", by_error)) == ""
 
 
 def test_what_was_not_tested_is_said(page: str) -> None:
@@ -492,7 +492,7 @@ def test_maps_of_different_networks_are_not_compared(tmp_path: Path) -> None:
         make_evaluation(tmp_path / "b", "b", 1.0, {}, looks_inside=0.6, label="ResNet-50, random start"),
     ]
     page = write_report(arms, tmp_path / "report").page.read_text(encoding="utf-8")
-    assert "since maps of another network are of another grain: b." in page
+    assert "since maps of another network have another resolution: b." in page
     assert "Shown to differ from" not in page
 
 

@@ -27,7 +27,7 @@ ARM_ATTENTION_COLUMNS = {
     "shift": "float64",  # value less that of the reference arm; NaN for itself
     "shift_low": "float64",
     "shift_high": "float64",
-    "shift_is_tested": "bool",  # whether both arms were trained several times, infillers and all
+    "shift_is_tested": "bool",  # whether both arms, including their infillers, were trained several times
 }
 
 
@@ -37,7 +37,7 @@ def attention_of_arms(
     """Compare where the classifiers of several arms look.
 
     Args:
-        arms: name -> evaluations of one test set that looked (`Evaluation.has_attention`).
+        arms: name -> evaluations of one test set that have attention maps (`Evaluation.has_attention`).
         reference: the arm from which a shift is measured.
         settings: resamples and confidence.
         seed: decides the resamples, the same ones for all arms.

@@ -22,7 +22,7 @@ from mammofill.ground.seeding import stream
 
 
 def doses_table(groups: Groups, measured: Measured, settings: CompareArmsSettings) -> pd.DataFrame:
-    """Tell each measure at each dose of each arm that has doses, the reference as dose 0; columns of `DOSE_COLUMNS`."""
+    """Return each measure at each dose of arms that have doses, the reference as dose 0; columns of `DOSE_COLUMNS`."""
     dosed = [group for group in groups.members if group.dose is not None]
     shares = {group.real_share for group in dosed}
     beside = {groups.beside(group) for group in dosed}
@@ -36,7 +36,7 @@ def doses_table(groups: Groups, measured: Measured, settings: CompareArmsSetting
 
 
 def shares_table(groups: Groups, measured: Measured, settings: CompareArmsSettings) -> pd.DataFrame:
-    """Tell each measure at each share of arms that have several shares; columns of `SHARE_COLUMNS`."""
+    """Return each measure at each share of arms that have several shares; columns of `SHARE_COLUMNS`."""
     shares: dict[tuple[str, float | None], set[float]] = {}
     for group in groups.members:
         shares.setdefault((group.arm, group.dose), set()).add(group.real_share)
@@ -67,7 +67,7 @@ class LearningCurve:
 
     @property
     def hindrance(self) -> str:
-        """Why it cannot be read backwards; empty where it can."""
+        """Why no share can be read off it for a given value; empty where one can."""
         if len(self.shares) < 2:
             return (
                 "the arm without added patches was trained at one share of the real patients only: there is no curve "
@@ -87,12 +87,12 @@ class LearningCurve:
 
         -inf below the curve and inf above it.
         """
-        return float(_read_backwards(self.shares, self.values, value))
+        return float(_share_reaching(self.shares, self.values, value))
 
     def shares_at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the same for each draw: values (r,) -> shares (r,); a drawn curve that falls is levelled first."""
+        """Return the same for each draw: values (r,) -> shares (r,); a falling curve is made non-decreasing."""
         levelled = np.maximum.accumulate(self.draws, axis=0)
-        return np.array([_read_backwards(self.shares, levelled[:, k], one) for k, one in enumerate(values)])
+        return np.array([_share_reaching(self.shares, levelled[:, k], one) for k, one in enumerate(values)])
 
     def patches_at(self, share: float) -> float:
         """Return how many real patches a share was, inf or -inf beyond the curve, NaN where that is not known."""
@@ -102,11 +102,11 @@ class LearningCurve:
 
 
 def break_even_table(groups: Groups, measured: Measured, settings: CompareArmsSettings, seed: int) -> pd.DataFrame:
-    """Tell for each group with a dose how many real patches its added ones were worth, in the primary measure.
+    """Return for each group with a dose how many real patches its added ones were worth, in the primary measure.
 
-    A group that learned from some real patients and added patches does as well as the arm that it is compared with
-    does with more real patients: how many more, is read from that arm's learning curve. At the largest share there is
-    nothing above to compare with.
+    A group that learned from some of the real patients and added patches performs as well as its comparator does with a
+    larger share of the real patients. That share is read off the comparator's learning curve, which ends at the largest
+    share: beyond it there is nothing to compare with.
 
     Returns:
         Columns of `BREAK_EVEN_COLUMNS`, with a number or a reason in each row.
@@ -139,7 +139,7 @@ def learning_curve(groups: Groups, measured: Measured, name: str, seed: int, arm
 
 
 def _without(groups: Groups, group: Group) -> str:
-    """Return the arm whose learning curve a group is held against."""
+    """Return the arm whose learning curve a group is compared with."""
     beside = groups.beside(group)
     return beside.arm if beside else groups.reference
 
@@ -171,11 +171,11 @@ def _break_even(
         return without(curve.hindrance)
     gain = groups.difference(measured, Contrast(group, against, tested=False), name)
     if not min(sign * end for end in gain.interval(settings.confidence)) > 0:
-        return without("the interval of its gain at this share holds zero, so there is nothing to put a number to")
+        return without("the interval of its gain at this share includes zero, so no number is given")
     share = curve.share_at(sign * value)
     if not math.isfinite(share):
         return without(
-            "it does better than the arm without added patches with all the real patients: the curve ends below it"
+            "it performs better than the arm without added patches does with all real patients, where the curve ends"
         )
     draws = curve.shares_at(sign * _simulated(measured, group, name, seed))
     draws = draws[~np.isnan(draws)]
@@ -187,7 +187,7 @@ def _break_even(
     return (*told, reference, share, float(ends[0]), float(ends[1]), added, *worth, "")
 
 
-def _read_backwards(shares: NDArray[np.float64], values: NDArray[np.float64], value: float) -> float:
+def _share_reaching(shares: NDArray[np.float64], values: NDArray[np.float64], value: float) -> float:
     if math.isnan(value) or np.isnan(values).any():
         return math.nan
     if value > values[-1]:
@@ -202,10 +202,10 @@ def _simulated(measured: Measured, group: Group, name: str, seed: int) -> NDArra
 
 
 def _added_patches(groups: Groups, group: Group, against: Group) -> float:
-    """Return how many patches a group learned from beside real ones, each once; NaN where nobody says.
+    """Return how many patches a group learned from besides real ones, each counted once; NaN where unknown.
 
-    Fills may be fewer than the dose asks for, so that they are counted. Patches that are repeated stand among the real
-    ones, and are as many as the dose says.
+    Fills may be fewer than the dose requires, so they are counted. Repeated patches are listed among the real ones;
+    their number follows from the dose.
     """
     fills = groups.fills(group)
     if fills and fills[0]:

@@ -27,8 +27,8 @@ _SCHEME = (
     "Mean over the replicates of a group; a replicate is a chain of training from the infiller on, classifiers of one "
     "infiller averaged. Error after Obuchowski and Rockette: variance between the replicates of each group, and "
     "covariances from resamples of patients (each with all lesions and patches, the same resamples for all groups). "
-    "Interval: Student's t for each part, joined as a root of squares; on the log-odds scale for shares. Where a group "
-    "was trained once, of patients alone, and nothing is tested."
+    "Interval: Student's t for each part, combined as the root of the sum of squares; on the log-odds scale for "
+    "shares. Where a group was trained once, the interval is over patients alone, and nothing is tested."
 )
 
 

@@ -1,4 +1,4 @@
-"""Comparison: what the arms of a study scored on one test set, how they differ, and what may be said of it.
+"""Comparison: what the arms of a study scored on one test set, how they differ, and which conclusions this supports.
 
 On disk, one Parquet table each, whose columns are listed below::
 
@@ -8,12 +8,12 @@ On disk, one Parquet table each, whose columns are listed below::
     doses.parquet        each arm at each dose
     shares.parquet       each arm at each share of the real patients
     break_even.parquet   how many real patches generated ones were worth
-    sentences.parquet    what all this allows to say, in words
+    sentences.parquet    the conclusions that these tables support, in words
     scores.parquet       each evaluation's score of each patch
     calibration.parquet  Brier score, ECE and likelihood of each evaluation, before and after its temperature
-    reliability.parquet  what came true of the scores, bin by bin, over the replicates of a group
+    reliability.parquet  observed share of malignant patches by score bin, over the replicates of a group
     curves.parquet       ROC and precision-recall curves with bands
-    hardest.parquet      the patches that all arms together were furthest off
+    hardest.parquet      the patches with the largest mean error over all arms
     comparison.json      test set, reference, primary measure, family, plans, how the intervals were made
 
 A *group* is an arm at a dose and a share of the real patients. Its *replicates* are whole chains of training, from the
@@ -37,7 +37,7 @@ GROUP_COLUMNS = {"arm": "string", "dose": "float64", "real_share": "float64"}
 ARM_COLUMNS = GROUP_COLUMNS | {
     "measure": "string",  # see `metrics`
     "value": "float64",  # mean over replicates
-    "low": "float64",  # of the interval over patients and training; NaN where it cannot be had
+    "low": "float64",  # of the interval over patients and training; NaN where it cannot be computed
     "high": "float64",
     "standard_error": "float64",
     "replicates": "int64",  # infillers, or classifiers where there are none
@@ -45,14 +45,14 @@ ARM_COLUMNS = GROUP_COLUMNS | {
     "classifiers": "int64",
     "training_sets": "int64",  # with no patient in common; 1: all learned from the same patients, or these overlap
     "over_seeds": "float64",  # standard deviation of the replicates' values; NaN for one
-    "training": "string",  # whose luck the interval holds beside the patients', in words; empty: patients alone
+    "training": "string",  # seeds that the interval covers besides patients, in words; empty: patients alone
     "left_out": "int64",  # resamples of patients without a value, because a class was missing
 }
 
 DIFFERENCE_COLUMNS = {
-    "arm": "string",  # the group of which the difference tells how much greater its value is ...
+    "arm": "string",  # the difference is the value of this group ...
     "dose": "float64",
-    "against": "string",  # ... than that of this one
+    "against": "string",  # ... minus that of this one
     "against_dose": "float64",
     "real_share": "float64",  # of both
     "measure": "string",
@@ -68,9 +68,9 @@ DIFFERENCE_COLUMNS = {
     "p_holm": "float64",  # the same, adjusted over the family
     "family": "int64",  # comparisons that were tested together; 0 where this was not
     "verdict": "string",  # `VERDICTS`, from p_holm; empty where not tested
-    "smallest_shown": "float64",  # true difference shown with the power asked for, were this the only comparison
-    "smallest_shown_in_family": "float64",  # the same at the level that Holm asks of the smallest p
-    "margin": "float64",  # below which a difference is worth nothing; NaN where none was stated
+    "smallest_shown": "float64",  # true difference shown with the requested power, if this were the only comparison
+    "smallest_shown_in_family": "float64",  # the same at the level that Holm's method requires of the smallest p
+    "margin": "float64",  # difference below which a gain does not matter; NaN where none was stated
     "p_worth_less": "float64",  # one-sided, of a gain of the margin or more; adjusted over the family
     "p_not_worse": "float64",  # one-sided, of a loss of the margin or more; adjusted over the family
     "worth_less": "string",  # whether that was shown, of `SHOWN`; empty where not tested
@@ -78,9 +78,9 @@ DIFFERENCE_COLUMNS = {
     "equivalent": "string",  # both
     "effect_size": "float64",
     "effect_kind": "string",  # d (AUC), h (shares), or empty
-    "p_delong": "float64",  # of AUCs of scores averaged over replicates; patches taken for independent; decides nothing
+    "p_delong": "float64",  # of AUCs of scores averaged over replicates; patches as if independent; for reference only
     "p_delong_clustered": "float64",  # the same, patches of one patient alike (Obuchowski)
-    "p_mcnemar": "float64",  # of accuracy; exact, patches taken for independent; decides nothing
+    "p_mcnemar": "float64",  # of accuracy; exact, patches as if independent; for reference only
     "only_arm_right": "int64",  # patches that only this group called right, -1 where McNemar's test does not apply
     "only_against_right": "int64",
     "infillers": "int64",
@@ -115,7 +115,7 @@ BREAK_EVEN_COLUMNS = GROUP_COLUMNS | {
     "worth_share_low": "float64",
     "worth_share_high": "float64",  # inf: beyond all the real patients there were
     "added_patches": "float64",  # generated or repeated ones; NaN where the evaluations do not say
-    "worth_patches": "float64",  # real patches that were worth as much; NaN likewise
+    "worth_patches": "float64",  # number of real patches of the same worth; NaN likewise
     "worth_patches_low": "float64",
     "worth_patches_high": "float64",
     "reason": "string",  # why there is no number; empty where there is one
@@ -144,7 +144,7 @@ SCORE_COLUMNS = GROUP_COLUMNS | {
 
 CALIBRATION_COLUMNS = GROUP_COLUMNS | {
     "replicate": "int64",
-    "temperature": "float64",  # NaN where validation could not tell
+    "temperature": "float64",  # NaN where none could be fitted on validation patches
     "after_temperature": "bool",
     "brier": "float64",
     "ece": "float64",
@@ -179,8 +179,8 @@ VERDICTS = BETTER, WORSE, NOT_SHOWN, CANNOT_TELL, NO_FINDING, SAME = (
     "shown worse",
     "no difference shown",
     "cannot be judged",
-    "not a finding",  # trained once: the luck of training is in no interval
-    "the same classifiers",  # scores equal to the bit: a difference of 0, whatever the patients
+    "not a finding",  # trained once: variation between trainings is in no interval
+    "the same classifiers",  # bit-identical scores: the difference is 0 for any patients
 )
 
 SHOWN = {True: "shown", False: "not shown"}
@@ -203,14 +203,14 @@ TABLES: dict[str, dict[str, str]] = {
 
 
 _BEFORE_TRAINING_SETS = {"training_sets": 1, "against_training_sets": 1, "paired": False, "shared_classifiers": 0.0}
-"""What tables say that were made before arms could have several."""
+"""Values for tables that were made before arms could have several training sets, or share classifiers."""
 
 
 class Comparison(Artifact):
     """The arms of a study against each other on one test set: ``sentences`` says in words what was shown.
 
-    ``arms`` and ``differences`` hold the numbers with their intervals; every table of `TABLES` is an attribute. The
-    module tells of the columns and the files.
+    ``arms`` and ``differences`` hold the numbers with their intervals; every table of `TABLES` is an attribute. See the
+    module for the columns and the files.
     """
 
     kind: ClassVar[str] = "comparison"

@@ -1,4 +1,4 @@
-"""Curves with bands, calibration, and the patches that all arms together were furthest off."""
+"""Curves with bands, calibration, and the patches with the largest mean error over all arms."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from mammofill.evaluation.units import unit_of
 from mammofill.ground.progress import Task
 
 GRID = np.linspace(0, 1, 101)
-"""Where curves are told: 1 - specificity of an ROC curve, recall of a precision-recall curve."""
+"""Where curves are sampled: 1 - specificity of an ROC curve, recall of a precision-recall curve."""
 
 
 def curves_table(groups: Groups, resamples: Resamples, settings: CompareArmsSettings, task: Task) -> pd.DataFrame:
-    """Tell the ROC and the precision-recall curve of each group on `GRID`; columns of `CURVE_COLUMNS`.
+    """Return the ROC and the precision-recall curve of each group on `GRID`; columns of `CURVE_COLUMNS`.
 
     They are in the unit of the primary measure: by lesion, unless settings say otherwise.
 
@@ -60,7 +60,7 @@ def curves_table(groups: Groups, resamples: Resamples, settings: CompareArmsSett
 
 
 def calibration_table(groups: Groups) -> pd.DataFrame:
-    """Tell how calibrated each evaluation is, before and after its temperature; columns of `CALIBRATION_COLUMNS`."""
+    """Return the calibration of each evaluation, as is and temperature-scaled; columns of `CALIBRATION_COLUMNS`."""
     rows = []
     ones = np.ones((1, len(groups.truth)))
     names = (*LOWER_IS_BETTER, *OF_CALIBRATION)
@@ -76,9 +76,10 @@ def calibration_table(groups: Groups) -> pd.DataFrame:
 
 
 def reliability_table(groups: Groups) -> pd.DataFrame:
-    """Tell what came true of scores, bin by bin, over all replicates; columns of `GROUP_RELIABILITY_COLUMNS`.
+    """Return the malignant share by bin of scores, over all replicates; columns of `GROUP_RELIABILITY_COLUMNS`.
 
-    Each replicate's logits are divided by its own temperature; where one has none, the group has no second half.
+    Each replicate's logits are divided by its own temperature; where one has none, the group has no rows after
+    temperature scaling.
     """
     tables = []
     for group, evaluations in groups.members.items():

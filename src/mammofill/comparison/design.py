@@ -1,4 +1,4 @@
-"""The design of a comparison: which groups there are, which is held against which, and what is tested.
+"""The design of a comparison: which groups there are, which are compared, and what is tested.
 
 It is found from the arms alone, how each was trained and what it learned from, so that it is the same before anything
 has run (for the plan that is written down) and when all scores are there.
@@ -50,7 +50,7 @@ class Trained:
     Attributes:
         infillers: whose fills they learned from; 0 where they learned from none.
         classifiers: how many there are.
-        training_sets: from how many sets of patients with nobody in common they learned; 1 where these overlap.
+        training_sets: number of training sets with no patient in common; 1 where sets overlap.
     """
 
     infillers: int
@@ -70,17 +70,17 @@ class Trained:
 
     @property
     def in_interval(self) -> str:
-        """Whose luck the interval holds beside that of the patients, in words; empty for none."""
+        """Seeds whose variation the interval includes besides that of patients, in words; empty for none."""
         parts = ["training sets"] * (self.training_sets > 1) + ["infiller"] * (self.infillers > 1)
         parts += ["classifier"] * (self.classifiers > 1)
         return f"{_listed(parts)} seeds" if parts else ""
 
     @property
     def not_in_interval(self) -> str:
-        """Whose luck it does not hold, in words; empty where it holds all."""
+        """What varies and is not covered by the interval, in words; empty where all is covered."""
         if self.replicates > 1:
             return ""
-        return "the infiller seed" if self.infillers and self.classifiers > 1 else "training"
+        return "infillers" if self.infillers and self.classifiers > 1 else "trainings"
 
 
 def infillers_of(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -96,8 +96,9 @@ def infillers_of(evaluations: Sequence[Evaluation]) -> list[str]:
 def training_sets(evaluations: Sequence[Evaluation]) -> list[str]:
     """Return a name of the training set of each classifier, where there are several that have no patient in common.
 
-    By their numbers, where a study told these; else by the patients from whose real patches each classifier learned.
-    Sets that overlap in part are no draws of their own, and have no names: those of pooled folds are such.
+    Sets are named by their numbers where a study recorded these; else by the patients from whose real patches each
+    classifier learned. Sets that partly overlap, such as those of pooled folds, are not independent draws and have no
+    names.
     """
     numbers = [one.training_set for one in evaluations]
     if None not in numbers:
@@ -119,7 +120,7 @@ class Recipe:
     Attributes:
         added: what they learn from beside real patches, each once (see `evaluation.training.ADDED`); empty for nothing.
         otherwise: all else, as one text: the same for arms that differ in nothing but added patches; empty where
-            nobody knows.
+            unknown.
         starts_from: the infillers whose discriminators they start from, by a name of each; empty for none. Each seed
             of an infiller has another fingerprint: arms start alike where they have one in common.
     """
@@ -136,7 +137,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two groups that are held against each other."""
+    """Two groups that are compared."""
 
     group: Group
     against: Group
@@ -157,7 +158,7 @@ class Design:
         groups: in the order in which they were given.
         recipes: of each arm.
         settings: which name a reference, counterparts, pairs, and what is tested.
-        patients: from how many each group learned, or from which part of all; without those of whom nobody knows.
+        patients: from how many each group learned, or from which part of all; without groups for which this is unknown.
     """
 
     groups: tuple[Group, ...]
@@ -182,9 +183,9 @@ class Design:
         """Return the group that differs from this one in nothing but added patches; None where there is none.
 
         The arm that settings name, or else the one that is trained by the same recipe on real patches, each once; of
-        several such arms at this share the reference if it is named, or else the first. Where nobody knows the recipes
-        it is the reference. Same share of patients, and same dose if the other arm has any. An arm that learned from
-        further patients as well is none, unless settings name it.
+        several such arms at this share the reference if it is named, or else the first. Where the recipes are unknown
+        it is the reference. Same share of patients, and same dose if the other arm has any. An arm that also learned
+        from further patients is not taken, unless settings name it.
         """
         arm = self._compared_with(group)
         return self.partner(group, arm) if arm else None
@@ -206,10 +207,10 @@ class Design:
         return bool(self.recipes[arm].added) or any(one.dose is not None for one in self.groups if one.arm == arm)
 
     def contrasts(self) -> list[Contrast]:
-        """List what is held against what.
+        """List the comparisons.
 
         Tested are each arm with added patches against its counterpart, and the named pairs, at the planned shares of
-        the real patients (the largest, where none is planned), doses and arms. An arm without added patches stands
+        the real patients (the largest, where none is planned), doses and arms. An arm without added patches is shown
         beside the reference and is not tested, unless there is nothing else, or settings name the reference.
         """
         found: dict[tuple[Group, Group], Contrast] = {}
@@ -259,7 +260,7 @@ class Design:
         return self.reference if self.reference != group.arm else ""
 
     def _arm_without(self, group: Group) -> str:
-        """Return the arm of the same recipe without added patches; empty where there is none or nobody knows."""
+        """Return the arm of the same recipe without added patches; empty where there is none or this is unknown."""
         if not (self.adds(group.arm) and self._knows(group.arm)):
             return ""
         recipe, plain = self.recipes[group.arm], [one for one in self.arms if not self.adds(one)]
@@ -296,9 +297,9 @@ class Design:
                     yield one, two
 
 
-def patients_and(luck: str) -> str:
+def patients_and(seeds: str) -> str:
     """Say what an interval is over: the patients, and what `Trained.in_interval` says."""
-    return f"patients{',' if ' and ' in luck else ' and'} {luck}" if luck else "patients"
+    return f"patients{',' if ' and ' in seeds else ' and'} {seeds}" if seeds else "patients"
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -40,7 +40,7 @@ Measured = Mapping[Group, Mapping[str, Replicates]]
 
 
 def arms_table(groups: Groups, measured: Measured, settings: CompareArmsSettings) -> pd.DataFrame:
-    """Tell the value of each measure in each group; columns of `ARM_COLUMNS`."""
+    """Return the value of each measure in each group; columns of `ARM_COLUMNS`."""
     rows = []
     for group, of_group in measured.items():
         trained = groups.trained(group)
@@ -68,16 +68,16 @@ def differences_table(
         settings: of the comparison.
         plans: that were written down; what they hold is tested, and all else is described.
     """
-    primary, contrasts, asked = settings.measures[0], groups.design.contrasts(), groups.asked
+    primary, contrasts, question = settings.measures[0], groups.design.contrasts(), groups.question
     rows = []
     for name in settings.measures:
         for one in contrasts:
-            status = status_of(one, name, asked, plans, groups.made)
+            status = status_of(one, name, question, plans, groups.made)
             tested = name == primary and (status == PLANNED or (status == NOT_WRITTEN and one.tested))
             rows.append(_difference(groups, measured, one, name, settings, tested) | {"plan": status})
     table = pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
     spreads = [groups.difference(measured, one, name) for name in settings.measures for one in contrasts]
-    _test(table, spreads, settings, len(not_made(contrasts, asked, plans, groups.made)))
+    _test(table, spreads, settings, len(not_made(contrasts, question, plans, groups.made)))
     return table.astype(DIFFERENCE_COLUMNS)
 
 
@@ -87,7 +87,7 @@ def verdict(name: str, difference: float, p: float, error_rate: float) -> str:
     Args:
         name: of the measure; for some lower is better.
         difference: of the arm over the one that it is compared with.
-        p: adjusted for its family; NaN where it cannot be had.
+        p: adjusted for its family; NaN where it cannot be computed.
         error_rate: of the family.
     """
     if math.isnan(p):
@@ -98,9 +98,10 @@ def verdict(name: str, difference: float, p: float, error_rate: float) -> str:
 
 
 def _test(table: pd.DataFrame, spreads: Sequence[Spread], settings: CompareArmsSettings, missing: int) -> None:
-    """Test the family: the rows of the primary measure that are tested; fills their columns in.
+    """Test the family: the rows of the primary measure that are tested; fills in their columns.
 
-    So many comparisons more belong to it that were planned and not made: to leave one out makes no other one surer.
+    `missing` comparisons were planned and not made. They count in the family all the same, so that leaving one out
+    makes no other one more significant.
     """
     family = [int(place) for place in np.flatnonzero(table["tested"].astype(bool))]
     error_rate = 1 - settings.confidence
@@ -122,7 +123,8 @@ def _test(table: pd.DataFrame, spreads: Sequence[Spread], settings: CompareArmsS
             "smallest_shown_in_family": spreads[place].smallest_shown(error_rate / size, settings.power),
         }
         if settings.margin is not None:
-            # Half the error rate, as a two-sided interval has it on each side: shown where that interval ends in time.
+            # Half the error rate, as on each side of a two-sided interval: shown where that interval excludes the
+            # margin.
             marks = {"worth_less": less[place], "not_worse": not_worse[place]}
             told |= {f"p_{mark}": value for mark, value in marks.items()}
             told |= {mark: SHOWN[bool(value < error_rate / 2)] for mark, value in marks.items()}

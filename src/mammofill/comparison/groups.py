@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from mammofill.comparison.comparison import GROUP_COLUMNS, SCORE_COLUMNS
 from mammofill.comparison.design import Contrast, Design, Group, Recipe, Trained, infillers_of, training_sets
-from mammofill.comparison.plan import Asked, Trainings
+from mammofill.comparison.plan import Question, Trainings
 from mammofill.comparison.settings import CompareArmsSettings
 from mammofill.evaluation.evaluation import Evaluation, check_same_test_set
 from mammofill.evaluation.folds import check_pool
@@ -35,7 +35,7 @@ class Groups:
     Attributes:
         truth: patch_id, patient_id, pathology, lesion_ids, in the order in which patches stand everywhere here.
         members: group -> its evaluations, by replicate; groups in the order in which they were given.
-        design: which of them is held against which.
+        design: which of them are compared.
     """
 
     truth: pd.DataFrame
@@ -79,7 +79,7 @@ class Groups:
         return float(fills), float(real)
 
     def recipes_of(self, arm: str) -> set[str]:
-        """Return the ways in which classifiers of an arm were trained, as texts; of old evaluations nobody knows."""
+        """Return the ways in which classifiers of an arm were trained, as texts; unknown for old evaluations."""
         return {
             recipe
             for group, evaluations in self.members.items()
@@ -99,7 +99,7 @@ class Groups:
 
     @cached_property
     def made(self) -> dict[Group, Trainings]:
-        """How the classifiers of each group were trained, as it is held against a plan."""
+        """How the classifiers of each group were trained, as it is compared with a plan."""
         return {
             group: Trainings(len(several), frozenset(one.recipe for one in several) - {""})
             for group, several in self.members.items()
@@ -111,10 +111,10 @@ class Groups:
         return any(one.folds for evaluations in self.members.values() for one in evaluations)
 
     @property
-    def asked(self) -> Asked:
-        """What is asked of each comparison."""
+    def question(self) -> Question:
+        """The question that each comparison answers."""
         settings, first = self.design.settings, next(iter(self.members.values()))[0]
-        return Asked(settings.measures[0], settings.margin, settings.confidence, first.external)
+        return Question(settings.measures[0], settings.margin, settings.confidence, first.external)
 
     def logits(self, group: Group) -> NDArray[np.float64]:
         """Return the scores of a group in log-odds, (replicates, n)."""
@@ -176,7 +176,7 @@ class Groups:
     def difference(self, measured: Mapping[Group, Mapping[str, Replicates]], one: Contrast, name: str) -> Spread:
         """Return how much greater a measure is in one group than in another.
 
-        Of the same classifiers it is 0 whatever the patients, so that there is no error and nothing to test.
+        Between identical classifiers it is 0 for any patients, so there is no error and nothing to test.
 
         Args:
             measured: see `measured`.
@@ -187,9 +187,9 @@ class Groups:
         return spread.without_error if self.same_classifiers(one) else spread
 
     def same_classifiers(self, one: Contrast) -> bool:
-        """Whether two groups were scored by the very same weights, as where no fills were allowed on trial.
+        """Whether two groups were scored by identical weights, as where the trial allowed no fills.
 
-        Their scores are then equal to the bit, replicate by replicate.
+        Their scores are then identical, replicate by replicate.
         """
         group, against = self.members[one.group], self.members[one.against]
         pairs = zip(group, against, strict=False)
@@ -198,7 +198,8 @@ class Groups:
     def shared_classifiers(self, one: Contrast) -> float:
         """Return which share of the classifiers are the very same ones in both groups, seed by seed.
 
-        As where validation allowed fills to some classifiers of an arm alone; of pooled folds, in some folds alone.
+        This is so where validation allowed fills to only some classifiers of an arm, or, with pooled folds, only in
+        some folds.
         """
         group, against = self.members[one.group], self.members[one.against]
         if [first.replicate for first in group] != [second.replicate for second in against]:
@@ -206,7 +207,7 @@ class Groups:
         return float(np.mean([first.shared_with(second) for first, second in zip(group, against, strict=True)]))
 
     def check_units(self, names: Sequence[str]) -> None:
-        """Refuse to measure by lesion or by patient where nobody says which patches show one lesion.
+        """Refuse to measure by lesion or by patient where it is not recorded which patches show one lesion.
 
         Raises:
             ArtifactError: as said.
@@ -289,12 +290,12 @@ def sort_into_groups(evaluations: Sequence[Evaluation], settings: CompareArmsSet
 
 
 def _patients_of(evaluations: Sequence[Evaluation]) -> float:
-    """Return from the real patches of how many patients a classifier learned, on average; 0 where nobody knows."""
+    """Return from the real patches of how many patients a classifier learned, on average; 0 where unknown."""
     return float(np.mean([one.training_patients_each for one in evaluations]))
 
 
 def _recipe_of(one: Evaluation) -> str:
-    """Return how a classifier was trained, as one text; empty where nobody knows.
+    """Return how a classifier was trained, as one text; empty where unknown.
 
     Settings do not say which file of weights it started from; its label does. Infillers differ between replicates.
     """
@@ -315,5 +316,5 @@ def _check_no_leak(one: Evaluation) -> None:
     if leaking:
         raise LeakError(
             f"{one.folder}: its classifier learned from {len(leaking)} of the patients that it is evaluated on, first "
-            f"{leaking[0]}, through {', '.join(ways[leaking[0]])}. Such scores are compared with nothing."
+            f"{leaking[0]}, through {', '.join(ways[leaking[0]])}. Such scores are not compared."
         )

@@ -1,7 +1,8 @@
-"""Tests of two classifiers on the same patches that reviewers know by name, beside those of `intervals`.
+"""Standard paired tests of two classifiers on the same patches, in addition to those of `intervals`.
 
-DeLong's test and McNemar's take every patch for an independent case, and know nothing of training seeds: with several
-patches per patient their p is too small. They are told because papers tell them, and decide nothing here.
+DeLong's test and McNemar's treat every patch as an independent case and ignore variation between training seeds: with
+several patches per patient their p is too small. They are reported because papers report them; no verdict rests on
+them.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ A study writes ``plans/1.json`` before it trains anything::
 ``plan`` holds the arms, how often, by which recipe and with which settings they are trained, the primary measure, the
 comparisons that will be tested, the margin, and how the test set comes about; the hash is of it. A study that is run
 again with another plan writes the next file, which says how many test scores were there by then. The last plan that was
-written before any is in force: what it holds is tested, all of it together, whatever is asked for later; what it does
+written before any is in force: what it holds is tested, all of it together, whatever is requested later; what it does
 not hold was added after results were seen.
 """
 
@@ -39,8 +39,8 @@ STATUSES = PLANNED, DESCRIBED, ADDED, NOT_WRITTEN = (
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked of each comparison; of another measure, margin or source it would be another comparison.
+class Question:
+    """The question that each comparison answers; with another measure, margin or source it is another question.
 
     Attributes:
         primary: the measure that is tested.
@@ -89,12 +89,12 @@ class WrittenPlan:
         """Whether it was written before any test score existed."""
         return self.test_scores_before == 0
 
-    def asks(self, asked: Asked) -> bool:
-        """Whether it asks this of its comparisons."""
+    def asks(self, question: Question) -> bool:
+        """Whether its comparisons answer this question."""
         own = self.content
-        same = (own["primary_measure"], own["margin"]) == (asked.primary, asked.margin)
-        same = same and own.get("confidence", asked.confidence) == asked.confidence
-        return bool(same and asked.external in ("", own["test_set"].get("external")))
+        same = (own["primary_measure"], own["margin"]) == (question.primary, question.margin)
+        same = same and own.get("confidence", question.confidence) == question.confidence
+        return bool(same and question.external in ("", own["test_set"].get("external")))
 
     def trains_alike(self, other: WrittenPlan, contrast: Contrast) -> bool:
         """Whether another plan has the arms of a comparison trained as often as this one, and in the same way."""
@@ -232,19 +232,19 @@ def looks(plans: Sequence[WrittenPlan]) -> int:
 def status_of(
     contrast: Contrast,
     measure: str,
-    asked: Asked,
+    question: Question,
     plans: Sequence[WrittenPlan],
     made: Mapping[Group, Trainings],
 ) -> str:
     """Return one of `STATUSES`: whether a comparison was planned before any test score existed.
 
-    It was not where its arms are trained more often now, or otherwise, than the plan said: who goes on until something
-    shows will see it show.
+    It was not if its arms are now trained more often, or otherwise, than planned: adding trainings until a difference
+    is shown would inflate the error rate.
 
     Args:
         contrast: the comparison.
-        measure: in which it is told.
-        asked: what is asked of all comparisons.
+        measure: in which it is reported.
+        question: the one that all comparisons answer.
         plans: that were written down, the last one being that under which all was made.
         made: how the classifiers of each group were trained.
     """
@@ -254,10 +254,10 @@ def status_of(
     sides = (contrast.group, contrast.against)
     if plan is None or not plan.trains_alike(plans[-1], contrast) or any(plan.departs(one, made[one]) for one in sides):
         return ADDED
-    if measure == asked.primary and contrast.name in plan.content["comparisons"]:
-        return PLANNED if plan.asks(asked) else ADDED
+    if measure == question.primary and contrast.name in plan.content["comparisons"]:
+        return PLANNED if plan.asks(question) else ADDED
     known = {contrast.group.name, contrast.against.name} <= set(plan.content["groups"])
-    return DESCRIBED if known and not (measure == asked.primary and contrast.tested) else ADDED
+    return DESCRIBED if known and not (measure == question.primary and contrast.tested) else ADDED
 
 
 def departures(made: Mapping[Group, Trainings], plans: Sequence[WrittenPlan]) -> dict[Group, str]:
@@ -270,7 +270,8 @@ def departures(made: Mapping[Group, Trainings], plans: Sequence[WrittenPlan]) ->
 def fewer_than_planned(made: Mapping[Group, Trainings], plans: Sequence[WrittenPlan]) -> dict[Group, tuple[int, int]]:
     """Return the groups with fewer classifiers than the plan in force gives them: those there are, those planned.
 
-    Who leaves some out once their scores are known chooses among results, and nobody else can see whether that was so.
+    Leaving some out once their scores are known would be a selection among results, and readers could not see whether
+    it happened.
     """
     plan = plan_in_force(plans)
     planned = {group: plan.classifiers_of(group) for group in made} if plan else {}
@@ -282,11 +283,11 @@ def fewer_than_planned(made: Mapping[Group, Trainings], plans: Sequence[WrittenP
 
 
 def not_made(
-    contrasts: Iterable[Contrast], asked: Asked, plans: Sequence[WrittenPlan], made: Mapping[Group, Trainings]
+    contrasts: Iterable[Contrast], question: Question, plans: Sequence[WrittenPlan], made: Mapping[Group, Trainings]
 ) -> list[str]:
     """Return the comparisons that the plan in force holds and that were not made, so that none is left out unseen."""
     plan = plan_in_force(plans)
-    if plan is None or not plan.asks(asked):
+    if plan is None or not plan.asks(question):
         return []
-    there = {one.name for one in contrasts if status_of(one, asked.primary, asked, plans, made) == PLANNED}
+    there = {one.name for one in contrasts if status_of(one, question.primary, question, plans, made) == PLANNED}
     return [name for name in plan.content["comparisons"] if name not in there]

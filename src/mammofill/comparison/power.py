@@ -1,9 +1,9 @@
 """The smallest difference that a design can show, computed before anything runs.
 
-What a comparison will find of its errors must be assumed here: how good the classifiers are, how alike those of two
-arms, and of two seeds, err on the same patients, and how far infillers and classifiers of one kind differ. The rest is
-the test of the comparison itself (`evaluation.intervals.Spread`), at the level that Holm leaves to the smallest p of
-the family.
+What a comparison will estimate from its results must be assumed here: how good the classifiers are, how strongly the
+errors of two arms, and of two seeds, correlate over the same patients, and how much infillers and classifiers of one
+kind vary. The rest is the test of the comparison itself (`evaluation.intervals.Spread`), at the level that Holm leaves
+to the smallest p of the family.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ class Assumed:
 
     Attributes:
         auc: by lesion, of both arms.
-        correlation: of the errors over the same patients of two classifiers, one of each arm, in [0, 1); arms that
-            learned from other patches err less alike than two seeds of one arm.
+        correlation: of the errors over the same patients of two classifiers, one of each arm, in [0, 1); errors of arms
+            that learned from different patches correlate less than those of two seeds of one arm.
         seed_correlation: the same of two classifiers of one arm, in [correlation, 1]; those of two seeds of one arm on
             practice mammograms had 0.5 to 0.8.
-        infiller_luck: standard deviation of the AUC over seeds of one infiller; two seeds of one GAN gave 0.576 and
+        infiller_sd: standard deviation of the AUC over seeds of one infiller; two seeds of one GAN gave 0.576 and
             0.614, which is 0.027.
-        classifier_luck: the same over seeds of the classifier, on the fills of one infiller.
-        training_set_luck: standard deviation of the difference of two arms over training sets with nobody in common;
-            over sets of ten practice patients each it was 0.02 (five sets) and 0.03 (twelve).
+        classifier_sd: the same over seeds of the classifier, on the fills of one infiller.
+        training_set_sd: standard deviation of the difference of two arms over training sets with no patient in
+            common; over sets of ten practice patients each it was 0.02 (five sets) and 0.03 (twelve).
     """
 
     auc: float = 0.75
     correlation: float = 0.5
     seed_correlation: float = 0.65
-    infiller_luck: float = 0.02
-    classifier_luck: float = 0.015
-    training_set_luck: float = 0.02
+    infiller_sd: float = 0.02
+    classifier_sd: float = 0.015
+    training_set_sd: float = 0.02
 
     def __post_init__(self) -> None:
         """Refuse nonsense."""
@@ -47,9 +47,9 @@ class Assumed:
         check_setting(self, "correlation", 0 <= self.correlation < 1, "in [0, 1)")
         alike = self.correlation <= self.seed_correlation <= 1
         check_setting(self, "seed_correlation", alike, f"in [correlation, 1], here [{self.correlation:g}, 1]")
-        check_setting(self, "infiller_luck", self.infiller_luck >= 0, "at least 0")
-        check_setting(self, "classifier_luck", self.classifier_luck >= 0, "at least 0")
-        check_setting(self, "training_set_luck", self.training_set_luck >= 0, "at least 0")
+        check_setting(self, "infiller_sd", self.infiller_sd >= 0, "at least 0")
+        check_setting(self, "classifier_sd", self.classifier_sd >= 0, "at least 0")
+        check_setting(self, "training_set_sd", self.training_set_sd >= 0, "at least 0")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Size:
         classifiers: for each infiller.
         comparisons: that are tested together.
         confidence, power: as in compare-arms.
-        training_sets: with nobody in common, on each of which all arms are trained with each infiller; 0 where all
+        training_sets: with no patient in common, on each of which all arms are trained with each infiller; 0 where all
             learn from the same patients.
     """
 
@@ -94,14 +94,14 @@ def smallest_difference(size: Size, assumed: Assumed) -> float:
     sets = size.training_sets
     chains = size.infillers * size.classifiers * max(sets, 1)
     of_auc = variance_of_auc(assumed.auc, size.malignant, size.benign)
-    # Of each arm's mean: what only its own classifiers err, which differs between seeds, and what they err alike.
+    # Error variance of each arm's mean: the part that differs between its seeds, and the part that they share.
     of_seeds = of_auc * (1 - assumed.seed_correlation) / chains
     of_arm = of_auc * (assumed.seed_correlation - assumed.correlation)
-    of_classifiers = assumed.classifier_luck**2 / chains
+    of_classifiers = assumed.classifier_sd**2 / chains
     alone = of_classifiers + of_seeds
-    infillers = Part(assumed.infiller_luck**2 / size.infillers + alone, size.infillers - 1)
-    # On training sets of their own the arms are paired: what is left of the sets, and of both arms' classifiers.
-    paired = Part(assumed.training_set_luck**2 / max(sets, 1) + 2 * alone, sets - 1)
+    infillers = Part(assumed.infiller_sd**2 / size.infillers + alone, size.infillers - 1)
+    # On disjoint training sets the arms are paired: what remains is variation of sets and of both arms' classifiers.
+    paired = Part(assumed.training_set_sd**2 / max(sets, 1) + 2 * alone, sets - 1)
     training = (infillers, paired if sets else Part(alone, chains - 1))
     over_patients = Part(2 * (of_arm + of_seeds), fewer - 1)
     spread = Spread(0.0, training, over_patients, 0, "difference", in_both=(3 if sets else 2) * of_seeds)

@@ -1,8 +1,8 @@
-"""What the tables of a comparison allow to say, in plain words; never more.
+"""The conclusions that the tables of a comparison support, in plain words; never more.
 
 Each comparison of the family ends in one way: shown better, shown worse, no difference shown, or not a finding, where
-an arm was trained once. "No difference shown" always tells the smallest difference that would have been shown, so that
-nobody takes too few patients for no difference. What is not tested is described.
+an arm was trained once. "No difference shown" always gives the smallest difference that would have been shown, so that
+too few patients are not mistaken for no difference. What is not tested is described.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ _WORDS = {
 }
 
 _AS_MANY = 0.05
-"""Of a dose; a fill more or less for each class is the dose all the same."""
+"""Of a dose: one fill more or less for each class still counts as the dose."""
 
 _AS_LONG = 0.01
-"""Trainings whose lengths differ by less are taken for equally long: a batch more or less is no other training."""
+"""Trainings whose lengths differ by less count as equally long: one batch more or less does not matter."""
 
 _MOST_NAMED = 10
 """Training sets that a caution names one by one."""
 
 _FEW_PATIENTS = 20
-"""Of a class; below it the intervals of the simulated studies of docs/statistics.md were the least sure."""
+"""Of a class; below it the intervals of the simulated studies of docs/statistics.md were the least reliable."""
 
 
 def sentences_table(
@@ -115,12 +115,12 @@ def in_words(name: str) -> str:
 
 
 def no_finding(trained: Trained, against: Trained) -> str:
-    """Say why a comparison is not a finding: the luck of training is not in its interval."""
+    """Say why a comparison is not a finding: variation between trainings is not in its interval."""
     if trained.replicates == against.replicates == trained.classifiers == against.classifiers == 1:
         return "One training each: not a finding"
     for one in (trained, against):
         if one.infillers == 1 and one.classifiers > 1:
-            return "One infiller, whose luck is not in the interval: not a finding"
+            return "One infiller, so variation between infillers is not in the interval: not a finding"
     return "One arm was trained once: not a finding"
 
 
@@ -130,11 +130,11 @@ def _comparison(row: Mapping[str, Any], groups: Groups, settings: CompareArmsSet
     if verdict == NO_FINDING:
         return f"{head} {no_finding(_trained(row), _trained(row, 'against_'))}."
     if verdict == SAME:
-        return f"{head} The same classifiers: their scores are equal to the bit, so that there is nothing to test."
+        return f"{head} The same classifiers: their scores are bit-identical, so there is nothing to test."
     if verdict == CANNOT_TELL:
         return (
-            f"{head} It cannot be judged: an error of the difference cannot be had from these patients, of whom one "
-            "alone is of a class, or whose resamples all give one and the same difference."
+            f"{head} It cannot be judged: no standard error of the difference can be computed from these patients, "
+            "because only one is of a class, or because all their resamples give the same difference."
         )
     level = 1 - settings.confidence
     corrected = (
@@ -165,7 +165,7 @@ def _added(row: Mapping[str, Any], otherwise: Mapping[Group, str]) -> str:
 
 
 def _head(row: Mapping[str, Any], settings: CompareArmsSettings) -> str:
-    """Return the difference with its interval, and whose luck is in it."""
+    """Return the difference with its interval, and what that covers."""
     same = row["verdict"] == SAME
     told = _signed(row["difference"]) if same else _interval(row["difference"], row["low"], row["high"])
     head = (
@@ -174,15 +174,15 @@ def _head(row: Mapping[str, Any], settings: CompareArmsSettings) -> str:
     )
     if math.isnan(row["low"]):
         return head + "."
-    return f"{head} ({100 * settings.confidence:g} % CI over {_luck(row)})."
+    return f"{head} ({100 * settings.confidence:g} % CI over {_covered(row)})."
 
 
-def _luck(row: Mapping[str, Any]) -> str:
-    """Say what the interval of a difference is over, and whose luck is not in it."""
+def _covered(row: Mapping[str, Any]) -> str:
+    """Say what the interval of a difference covers, and what variation it leaves out."""
     sides = _trained(row), _trained(row, "against_")
     held = max((one.in_interval for one in sides), key=len)
     left_out = [one.not_in_interval for one in sides if one.not_in_interval]
-    return patients_and(held) + (f"; that of {left_out[0]} is not in it" if left_out else "")
+    return patients_and(held) + (f"; variation between {left_out[0]} is not in it" if left_out else "")
 
 
 def _margin(row: Mapping[str, Any], level: float) -> str:
@@ -213,7 +213,7 @@ def _could_have_shown(row: Mapping[str, Any], groups: Groups, settings: CompareA
             f"{100 * settings.power:g} % of such studies: this one is too small to show anything."
         )
     if row["paired"]:
-        trained += f", in pairs on {row['training_sets']} training sets with nobody in common,"
+        trained += f", in pairs on {row['training_sets']} training sets with no patient in common,"
     if row["shared_classifiers"]:
         trained += f" ({100 * row['shared_classifiers']:.0f} % of the classifiers are the very same in both)"
     told = (
@@ -262,9 +262,9 @@ def _was_asked_for(groups: Groups, row: Mapping[str, Any]) -> bool:
 def _plan(groups: Groups, plans: Sequence[WrittenPlan], tested: int, added: int) -> Iterator[str]:
     """Say what was planned, when, what of it is not here, and how often this test set was looked at."""
     if not plans:
-        yield f"{NOT_WRITTEN.capitalize()} before results were seen: nobody can tell what of this was planned."
+        yield f"{NOT_WRITTEN.capitalize()} before results were seen: it is unknown which comparisons were planned."
         return
-    plan, missing = plan_in_force(plans), not_made(groups.design.contrasts(), groups.asked, plans, groups.made)
+    plan, missing = plan_in_force(plans), not_made(groups.design.contrasts(), groups.question, plans, groups.made)
     first = plan or plans[0]
     when = "before any test score existed" if first.in_time else f"when {first.test_scores_before} test scores existed"
     times = "once" if looks(plans) == 1 else f"{looks(plans)} times, each under another plan"
@@ -276,7 +276,7 @@ def _plan(groups: Groups, plans: Sequence[WrittenPlan], tested: int, added: int)
         what += "correction all the same"
     more = f", {added} added after results were seen" if added else ""
     other = ""
-    if plan and not plan.asks(groups.asked):
+    if plan and not plan.asks(groups.question):
         other = (
             " It asks another question than this comparison: another measure, margin, confidence or source of patients."
         )
@@ -293,7 +293,7 @@ def _fills(groups: Groups) -> Iterator[tuple[str, str]]:
         fills, real = groups.fills(group) or (0.0, 0.0)
         if group.dose is None or not fills or not real or abs(fills / real - group.dose) <= _AS_MANY * group.dose:
             continue
-        why = ": no more passed a gate, evened the classes out, or made a dose by lesion" * (fills / real < group.dose)
+        why = ": no more passed a gate, balanced the classes, or made up a dose by lesion" * (fills / real < group.dose)
         yield (
             group.name,
             f"{group.name} learned from {counted(fills, 'fills')} beside {counted(real, 'real patches')}, which "
@@ -332,7 +332,7 @@ def _doses(groups: Groups, measured: Measured, name: str, settings: CompareArmsS
 
 
 def _trend(rising: list[Group], measured: Measured, name: str, settings: CompareArmsSettings) -> str:
-    """Describe a trend: which doses are told is chosen with the values in view, so that none is tested."""
+    """Describe a trend; it is not tested, since the doses that are named are chosen after seeing the values."""
     first, last = rising[0], rising[-1]
     found = measured[last][name].minus(measured[first][name])
     changes = _interval(found.value, *found.interval(settings.confidence))
@@ -374,15 +374,15 @@ def _cautions(
     alone = [which for which, one in trained.items() if one.classifiers == 1]
     if len(alone) == len(trained):
         yield (
-            "Every arm was trained once. The luck of its first weights and of its data order is in no interval, and "
-            "can be as large as a difference between arms: what is said holds for these very networks."
+            "Every arm was trained once. Random variation from initial weights and data order is in no interval, and "
+            "can be as large as a difference between arms: the statements hold for these trained networks only."
         )
     elif alone:
-        yield f"Trained once, so that the luck of training is not in the interval: {'; '.join(alone)}."
+        yield f"Trained once, so that variation between trainings is not in the interval: {'; '.join(alone)}."
     unknown = [group.name for group, several in groups.members.items() if UNKNOWN in infillers_of(several)]
     if unknown:
         yield (
-            f"Whose fills were learned from is no longer known, so that all count as one infiller: "
+            f"Which infillers painted the fills is no longer known, so that all count as one infiller: "
             f"{'; '.join(unknown)}. Put the synthetic patches back to their place and evaluate again, or number the "
             "infillers with infiller in evaluate."
         )
@@ -390,8 +390,9 @@ def _cautions(
     single = [which for which in single if which not in unknown]
     if single:
         yield (
-            f"One infiller, so that its luck is not in the interval: {'; '.join(single)}. Another seed of the same GAN "
-            "may move an AUC by as much as a seed of the classifier does; three infillers or more would tell."
+            f"One infiller, so that variation between infillers is not in the interval: {'; '.join(single)}. Another "
+            "seed of the same GAN may move an AUC by as much as a seed of the classifier does; three infillers or "
+            "more would show it."
         )
     yield from _longer(groups, tested)
     yield from _trained_otherwise(groups)
@@ -400,8 +401,8 @@ def _cautions(
     few = min(found[name].patients for found in measured.values())
     if few < _FEW_PATIENTS:
         yield (
-            f"Only {few} patients have patches of the class that limits the {in_words(name)}: intervals were not tried "
-            f"on fewer than {_FEW_PATIENTS}, and may be too narrow."
+            f"Only {few} patients have patches of the class that limits the {in_words(name)}: intervals were not "
+            f"validated on fewer than {_FEW_PATIENTS}, and may be too narrow."
         )
     left_out = int(tested["left_out"].max()) if len(tested) else 0
     if left_out:
@@ -435,8 +436,8 @@ def _trained_otherwise(groups: Groups) -> Iterator[str]:
     if mixed:
         yield (
             f"Not all classifiers of one arm were trained in the same way: {', '.join(mixed)}. Settings, weights or "
-            "versions of mammofill differ between them, so that what is seen between replicates is not the luck of "
-            "training alone, and an arm is no one thing."
+            "versions of mammofill differ between them, so that replicates differ by more than random variation "
+            "between trainings, and an arm is not one method."
         )
 
 
@@ -446,9 +447,9 @@ def _drawn_once(groups: Groups) -> Iterator[str]:
     if shares:
         told = ", ".join(f"{100 * share:g} %" for share in shares)
         yield (
-            f"At {told} of the real patients all classifiers of an arm learned from the same ones: who these happened "
-            "to be is in no interval, and may matter more than the seed. training_sets or disjoint_shares in [grid] "
-            "draw others for each."
+            f"At {told} of the real patients all classifiers of an arm learned from the same ones: variation between "
+            "draws of patients is in no interval, and may be larger than that between seeds. training_sets or "
+            "disjoint_shares in [grid] draw others for each."
         )
 
 
@@ -461,9 +462,9 @@ def _not_in_pairs(groups: Groups) -> Iterator[str]:
             lacking += [*_lacking(one.group, own, other), *_lacking(one.against, other, own)]
     if lacking:
         yield (
-            f"Not compared within each training set, because one arm lacks some of them: "
-            f"{'; '.join(dict.fromkeys(lacking))}. Who is in a training set then moves the two arms apart, and "
-            "intervals are wider for it. Train and evaluate what is missing."
+            "Not compared within each training set, because one arm lacks some of them: "
+            f"{'; '.join(dict.fromkeys(lacking))}. The difference then includes variation between training sets, and "
+            "intervals are wider. Train and evaluate what is missing."
         )
 
 
@@ -490,10 +491,11 @@ def _pooled(groups: Groups) -> Iterator[str]:
         return
     yield (
         f"Each patient was scored by one of {max(counts)} classifiers, of different folds whose training patients "
-        "overlap. The intervals take these patients and classifiers for independent, which they are not quite: there "
-        "is no unbiased estimate of the error of a cross-validation (Bengio and Grandvalet, 2004), and the intervals "
-        "may be too narrow. An AUC counts pairs within folds only, each ranked by one classifier; precision-recall "
-        "curves and operating points are of all folds together, each score from its own fold's threshold."
+        "overlap. The intervals treat these patients and classifiers as independent, which they are not entirely: "
+        "there is no unbiased estimator of the variance of a cross-validation (Bengio and Grandvalet, 2004), and the "
+        "intervals may be too narrow. An AUC counts pairs within folds only, each ranked by one classifier; "
+        "precision-recall curves and operating points are of all folds together, each score from its own fold's "
+        "threshold."
     )
 
 

@@ -1,8 +1,8 @@
 """How arms do on parts of the test set: by density, view, abnormality and size of the lesion. Described, never tested.
 
 A part of a test set holds few patients, and of many parts one differs by chance. So each value has its interval, and
-none has a p. Beside the arms stands what the size of a lesion alone tells, without its picture: an arm that is no
-better than that may have learned sizes.
+none has a p. The arms are shown beside scores by lesion size alone, without the image: an arm that is no better may
+have learned sizes.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from mammofill.mammograms import MammogramSet
 PROPERTIES = ("density", "view", "abnormality", "size")
 
 ALL_LESIONS = "all lesions"
-"""The first row: no subgroup, to hold the others against."""
+"""The first row: no subgroup, but the reference for the others."""
 SIZE_ALONE = "size alone"
-"""Beside the arms: who reads nothing but how large a lesion is, and calls the larger ones malignant."""
+"""Shown beside the arms: scores by lesion size alone, where larger means more suspicious."""
 
 SUBGROUP_COLUMNS = {
     "property": "string",  # of `PROPERTIES`; all, of the first row
@@ -99,26 +99,28 @@ def _sizes(lesions: pd.DataFrame, attribute: str, mammograms: MammogramSet) -> t
 
 
 def _numbers(lesions: pd.DataFrame, attribute: str, mammograms: MammogramSet) -> pd.Series[float]:
-    told = [json.loads(one) if isinstance(one, str) else {} for one in lesions["attributes"]]
+    recorded = [json.loads(one) if isinstance(one, str) else {} for one in lesions["attributes"]]
     names = [f"{row['lesion_id']} of patient {row['patient_id']}" for row in lesions.to_dict("records")]
-    return sizes_told(attribute, told, names, str(mammograms.folder)).set_axis(lesions.index)
+    return recorded_sizes(attribute, recorded, names, str(mammograms.folder)).set_axis(lesions.index)
 
 
-def sizes_told(attribute: str, told: Sequence[Mapping[str, str]], names: Sequence[str], where: str) -> pd.Series[float]:
-    """Return the size of each lesion as an attribute tells it, missing where it does not.
+def recorded_sizes(
+    attribute: str, recorded: Sequence[Mapping[str, str]], names: Sequence[str], where: str
+) -> pd.Series[float]:
+    """Return the size of each lesion as recorded in an attribute, missing where it is not recorded.
 
     Args:
         attribute: its name.
-        told: the attributes of each lesion.
+        recorded: the attributes of each lesion.
         names: the lesions in the same order, for messages.
         where: where they are from, for messages.
 
     Raises:
         SettingsError: no lesion has that attribute, or it is no number.
     """
-    values = pd.Series([one.get(attribute) for one in told], dtype="string")
+    values = pd.Series([one.get(attribute) for one in recorded], dtype="string")
     if values.isna().all():
-        known = ", ".join(sorted(set().union(*told))) or "none"
+        known = ", ".join(sorted(set().union(*recorded))) or "none"
         raise SettingsError(
             f"size_attribute is {attribute!r}, but no lesion in {where} has such an attribute; there are: {known}. "
             "Name one of these, or leave it out."
@@ -228,7 +230,7 @@ def _measured(
 def _size_alone(
     extents: pd.Series[float], units: Units, resamples: Resamples, confidence: float
 ) -> tuple[float, float, float]:
-    """Return the same of who scores each patch by the size of its largest lesion."""
+    """Return the same for scores that are the size of the largest lesion in each patch."""
     sizes = np.asarray(extents.loc[units.table["patch_id"]], np.float64)
     value, draws = units.measured([_MEASURE], sizes, 0.0, resamples)[_MEASURE]
     spread = by_chain([value], [draws], [""], units.limiting_patients(_MEASURE)).spread()

@@ -47,8 +47,7 @@ ATTENTION_COLUMNS = {
     "ring_share": "float64",  # share of the patch that this ring covers
     "ring_habit": "float64",  # share of the mean map's sum along this edge
 }
-"""Of one row per test patch. What is not of the area alone is NaN where a map is 0 everywhere, all where a patch has no
-mask."""
+"""One row per test patch; all but the areas NaN where a map is 0 everywhere, all NaN where a patch has no mask."""
 
 ATTENTION_SUMMARY_COLUMNS = {
     "measure": "string",  # peak_inside, energy_inside, energy_ring, or silent: share of maps that are 0 everywhere

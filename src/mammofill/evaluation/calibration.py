@@ -1,4 +1,4 @@
-"""Calibration: whether scores are the probabilities that they claim to be, and one temperature that mends them."""
+"""Calibration: whether scores agree with observed frequencies, and temperature scaling, which recalibrates them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def fit_temperature(malignant: NDArray[np.bool_], logits: NDArray[np.float64]) -
         logits: (n,) log-odds, of patches that are not those to be measured.
 
     Returns:
-        T in [0.01, 100]. It lies at 0.01 where the scores separate the classes, and at 100 where they are worth
-        nothing or less: then no temperature is best.
+        T in [0.01, 100]. It lies at 0.01 where the scores separate the classes, and at 100 where they do not separate
+        the classes or rank them the wrong way round: then no temperature is best.
     """
 
     # The likelihood is convex in 1 / T, so that there is one minimum.
@@ -51,7 +51,7 @@ def is_at_bound(temperature: float) -> bool:
 
 
 def reliability(malignant: NDArray[np.bool_], logits: NDArray[np.float64], temperature: float | None) -> pd.DataFrame:
-    """Compare scores with what came true, bin by bin, before and after the temperature.
+    """Compare scores with observed frequencies, bin by bin, before and after the temperature.
 
     Args:
         malignant: (n,) the truth.

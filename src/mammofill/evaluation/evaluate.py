@@ -1,4 +1,4 @@
-"""Judging a classifier on a frozen test set: the stage `evaluate`, with its leak guard."""
+"""Evaluating a classifier on a frozen test set: the stage `evaluate`, with its leak guard."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def evaluate(
     """Score the test patches and measure, with intervals that resample patients.
 
     The test set is every real benign or malignant patch of the split. Nothing generated is ever in it, and no patient
-    in it may have shaped any weights, of the classifier or of an infiller before it. The validation split's patches
-    are scored, too: a temperature is fitted on them, and calibration is reported with and without it. Validation
-    patients whom the classifier learned from in another source are left out of that, and named in
-    ``temperature_fitted_on``. Of an external source no patch is used for that: its scores are reported as they are.
+    in it may have shaped any weights, of the classifier or of an infiller before it. The validation split's patches are
+    scored, too: a temperature is fitted on them, and calibration is reported with and without it. Validation patients
+    whom the classifier learned from in another source are left out of that, and named in ``temperature_fitted_on``. No
+    patch of an external source is used for that: its scores are reported as they are.
 
     Args:
-        classifier: who is judged.
+        classifier: that is evaluated.
         patches: where the test patches are.
         out: folder of the evaluation.
         settings: split, resamples, confidence.
@@ -158,7 +158,7 @@ def check_no_leak(
         shown = "".join(f"\n  {patient}: through {', '.join(ways[patient])}" for patient in leaking[:10])
         where = f"the external source {external!r}" if external else f"the {split} split"
         advice = (
-            "If those are other people with the same names, give the patients of one source other names before ingest."
+            "If these are different patients with the same identifiers, rename those of one source before ingest."
             if external
             else "Train the classifier and its infiller on patches of the same ingest, whose split keeps every patient "
             "on one side."
@@ -185,7 +185,7 @@ def measure_scores(
         threshold: the log-odds from which a patch is called malignant.
         settings: at which specificities and recalls, resamples and confidence.
         seed: decides the resamples.
-        temperature: from validation; without it nothing is said of calibrated probabilities.
+        temperature: from validation; without it calibrated probabilities are not measured.
         folds: (n,) by which fold's classifier each patch was scored; None where there is one classifier.
 
     Returns:
@@ -193,7 +193,7 @@ def measure_scores(
     """
     logits, units = scores["logit"].to_numpy(dtype=np.float64), Units(scores)
     patients = scores["patient_id"].to_numpy(dtype=object)
-    # Those of a comparison, so that one classifier has one interval wherever it is told.
+    # Those of a comparison, so that one classifier has one interval wherever it is reported.
     resamples = Resamples.draw(patients, settings.resamples, stream(seed, "compare-arms"))
     rows = []
     for prefix, names, rule, logits_at, limit in _what_to_measure(logits, threshold, settings, temperature):
@@ -295,16 +295,16 @@ def _draw_heat_maps(
 def _validation_rows(
     classifier: Classifier, patches: PatchSet, settings: EvaluateSettings
 ) -> tuple[NDArray[np.int64], str]:
-    """Return the rows on which the temperature is fitted, and in words who would be there but was learned from.
+    """Return the rows on which the temperature is fitted, and in words the patients who were learned from and left out.
 
-    Scores of patients that the classifier knows by heart are surer than those of others. They can be there where the
-    test set is of a source of its own, whose validation patients were learned from in another one.
+    Scores of patients that the classifier learned from are more extreme than those of others. Such patients occur where
+    the test set is a source of its own, whose validation patients were learned from in another source.
     """
     if settings.external:
         return np.empty(0, np.int64), ""
     rows = patches.rows(split="validation", origin="real", pathology=("benign", "malignant"))
     names = patches.table["patient_id"].iloc[rows]
-    # Who chose a threshold or weights, and no more, validates here as well.
+    # Patients on whom only a threshold or weights were chosen are validated on here as well.
     every_way = learned_patients(classifier, patches)
     taught = {name: [way for way in every_way.get(name, ()) if CHOSEN not in way] for name in sorted(set(names))}
     known = [name for name, ways in taught.items() if ways]

@@ -5,11 +5,11 @@ On disk::
     scores.parquet             one row per test patch: columns of `SCORE_COLUMNS`
     validation_scores.parquet  the same of the validation split's lesion patches; no measure is of them
     metrics.parquet            columns of `METRIC_COLUMNS`
-    reliability.parquet        what came true of the scores, bin by bin: columns of `calibration.RELIABILITY_COLUMNS`
+    reliability.parquet        malignant share by bin of scores: columns of `calibration.RELIABILITY_COLUMNS`
     attention.parquet          where it looks, patch by patch: columns of `attention.ATTENTION_COLUMNS`
     attention_summary.parquet  the same on average: columns of `attention.ATTENTION_SUMMARY_COLUMNS`
-    attention_hardest.png      maps over the patches whose scores were furthest off
-    attention_random.png       maps over patches drawn by chance, the same ones for every classifier
+    attention_hardest.png      maps over the patches with the largest errors
+    attention_random.png       maps over patches drawn at random, the same ones for every classifier
     evaluation.json            arm, replicate, infiller, dose, real_share, real_patches and synthetic_patches
                                learned from, images_seen in training, added, recipe and infillers (see `training`),
                                label, threshold (as probability and as logit), temperature and what it was fitted on,
@@ -19,7 +19,7 @@ On disk::
 
 A pooled evaluation is of all patients, each scored by the one classifier of a cross-validation that never saw that
 patient. Its logits are from the threshold of their own fold, so that the threshold is 0; it has no temperature and no
-validation scores, and ``evaluation.json`` also tells folds (how many) and mean_fold_auc.
+validation scores, and ``evaluation.json`` also holds folds (how many) and mean_fold_auc.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from mammofill.ground.errors import ArtifactError, SettingsError
 from mammofill.ground.seeding import stream
 
 _CLASSIFIER = "train-classifier"
-"""The way in of the patients from whose real patches a classifier itself learned."""
+"""The stage through which a classifier itself learned from the real patches of patients."""
 
 SCORE_COLUMNS = {
     "patch_id": "string",
@@ -87,7 +87,7 @@ class FoldRecord:
 class Evaluation(Artifact):
     """What one classifier scored on a frozen test set: ``scores`` (of patches) and ``metrics`` (with intervals).
 
-    ``arm`` is its name in tables and figures. Only evaluations of one ``test_set`` may be compared. The module tells of
+    ``arm`` is its name in tables and figures. Only evaluations of one ``test_set`` may be compared. See the module for
     the columns and the files.
     """
 
@@ -117,7 +117,7 @@ class Evaluation(Artifact):
 
     @cached_property
     def reliability(self) -> pd.DataFrame:
-        """What came true of the scores, bin by bin; columns of `calibration.RELIABILITY_COLUMNS`.
+        """Observed share of malignant patches by bin of scores; columns of `calibration.RELIABILITY_COLUMNS`.
 
         Raises:
             ArtifactError: the evaluation was made before these were kept.
@@ -126,7 +126,7 @@ class Evaluation(Artifact):
 
     @property
     def has_attention(self) -> bool:
-        """Whether it was looked at where the classifier looks: if asked to, and if its maps have more than one cell."""
+        """Whether attention was measured: it was requested, and the maps have more than one cell."""
         return (self.folder / "attention.parquet").is_file()
 
     @cached_property
@@ -134,7 +134,7 @@ class Evaluation(Artifact):
         """Where the classifier looks, one row per test patch; columns of `attention.ATTENTION_COLUMNS`.
 
         Raises:
-            ArtifactError: nobody looked, see `has_attention`.
+            ArtifactError: attention was not measured, see `has_attention`.
         """
         return self._read("attention.parquet")
 
@@ -143,7 +143,7 @@ class Evaluation(Artifact):
         """The same on average, with intervals; columns of `attention.ATTENTION_SUMMARY_COLUMNS`.
 
         Raises:
-            ArtifactError: nobody looked, see `has_attention`.
+            ArtifactError: attention was not measured, see `has_attention`.
         """
         return self._read("attention_summary.parquet")
 
@@ -210,7 +210,7 @@ class Evaluation(Artifact):
 
     @property
     def added(self) -> str:
-        """What the classifier learned from beside real patches, each once: see `training.ADDED`; empty for nothing."""
+        """What the classifier learned from besides real patches, each once: see `training.ADDED`; empty for nothing."""
         return str(self.facts.get("added", ""))
 
     @property
@@ -243,13 +243,13 @@ class Evaluation(Artifact):
 
     @property
     def real_patches(self) -> int | None:
-        """Real patches of the train split that were learned from; None where the classifier did not say."""
+        """Real patches of the train split that were learned from; None where this was not recorded."""
         count = self.facts.get("real_patches")
         return None if count is None else int(count)
 
     @property
     def synthetic_patches(self) -> int | None:
-        """Generated patches that were learned from; None where the classifier did not say."""
+        """Generated patches that were learned from; None where this was not recorded."""
         count = self.facts.get("synthetic_patches")
         return None if count is None else int(count)
 
@@ -261,7 +261,7 @@ class Evaluation(Artifact):
 
     @property
     def training_set(self) -> int | None:
-        """Number of its training set among those of a study, with no patient in common; None where none was told."""
+        """Number of its training set among those of a study, with no patient in common; None where not recorded."""
         number = self.facts.get("training_set")
         return None if number is None else int(number)
 
@@ -282,7 +282,7 @@ class Evaluation(Artifact):
 
     @property
     def images_seen(self) -> int | None:
-        """Images that were seen in training, patches as often as they came; None where the classifier did not say."""
+        """Images that were seen in training, patches as often as they came; None where this was not recorded."""
         count = self.facts.get("images_seen")
         return None if count is None else int(count)
 
@@ -313,7 +313,7 @@ class Evaluation(Artifact):
         return str(self.facts["test_set"])
 
     def scores_like(self, other: Evaluation) -> bool:
-        """Whether another one gave each test patch the very same score and calls, as the same weights do."""
+        """Whether another one gave each test patch identical scores and calls, as the same weights do."""
         alike = self.scores[["patch_id", "logit"]].equals(other.scores[["patch_id", "logit"]])
         return alike and self.threshold_logit == other.threshold_logit
 
@@ -374,8 +374,8 @@ def paired_difference(
 ) -> tuple[float, float, float]:
     """Return how much greater a measure is in the second evaluation than in the first, with its interval.
 
-    Both are measured on the same resamples of patients, so what is common to both cancels out. The luck of the
-    training is not in the interval: `compare_arms` puts it there, from replicates.
+    Both are measured on the same resamples of patients, so what is common to both cancels out. Variation between
+    trainings is not in the interval: `compare_arms` adds it, from replicates.
 
     Args:
         first: one evaluation.
@@ -386,8 +386,8 @@ def paired_difference(
         seed: decides the resamples.
 
     Returns:
-        The difference, and the low and high ends of its interval: 0 for two that scored alike to the bit, NaN where no
-        error can be had.
+        The difference, and the low and high ends of its interval: 0 for two with bit-identical scores, NaN where no
+        standard error can be computed.
 
     Raises:
         ArtifactError: the test sets differ.

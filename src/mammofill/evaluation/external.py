@@ -1,4 +1,4 @@
-"""An external test set: mammograms of another source than those that a classifier learned from, and proof of that."""
+"""An external test set: mammograms of another source than those learned from, and the check of that."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _OWN_TABLES = "table"
 def check_external(classifier: Classifier, patches: PatchSet, name: str) -> dict[str, object]:
     """Refuse an external test set that comes from where the classifier's own mammograms came from.
 
-    Patients have been compared before. Here it is the mammograms: other identifiers, or a second copy of a collection,
-    would hide that they are the same.
+    Patients are compared elsewhere. Here the mammograms are: other identifiers, or a second copy of a collection, would
+    hide that they are the same.
 
     Args:
-        classifier: who is judged.
+        classifier: that is evaluated.
         patches: the external ones.
         name: what the external source is called.
 

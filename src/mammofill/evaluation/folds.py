@@ -1,4 +1,4 @@
-"""Folds: which part of the patients each evaluation of a cross-validation tests, and proof that they make a whole."""
+"""Folds: which patients each evaluation of a cross-validation tests, and the check that all folds are there."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Fold:
         """What all folds of all repeats have in common, so that the same patches are known again: dotted name, value.
 
         Images by their content, and all settings and seeds on the way to a patch; neither the fold nor the seed that
-        dealt the patients out.
+        assigned patients to folds.
         """
         ingest = {name: value for name, value in self.mammograms.manifest.settings.items() if name != "fold"}
         cut = self.patches.manifest
@@ -141,8 +141,9 @@ def check_fold_by_fold(folds: Sequence[FoldRecord], names: Iterable[object]) -> 
 def check_pool(pooled: Evaluation) -> None:
     """Refuse a pooled evaluation in which a patient was scored by a classifier that had learned from that patient.
 
-    All folds together learned from everybody, so each patient is held against the lineage of the one fold that scored
-    it. What the folds say of themselves must be all of what ``artifact.json`` says: no patient and no way is missing.
+    All folds together learned from all patients, so each patient is checked against the lineage of the one fold that
+    scored it. The records of the folds must be complete with respect to ``artifact.json``: no patient and no way is
+    missing.
 
     Args:
         pooled: with `folds`.
@@ -162,14 +163,14 @@ def check_pool(pooled: Evaluation) -> None:
     for name, agrees in agreements.items():
         if not agrees:
             raise ArtifactError(
-                f"{pooled.folder}: folds.json and the rest of the folder do not tell of the same {name}, so nobody can "
-                "say that no fold scored whom it learned from. Pool the folds again."
+                f"{pooled.folder}: folds.json and the rest of the folder do not record the same {name}, so it cannot "
+                "be checked that no fold scored patients it learned from. Pool the folds again."
             )
     check_fold_by_fold(pooled.folds, [pooled.folder] * len(pooled.folds))
 
 
 def test_set_of(folds: Sequence[Fold], scores: pd.DataFrame) -> str:
-    """Name the test set of a pool: the same for every repeat, whoever was dealt to which fold.
+    """Name the test set of a pool: the same for every repeat, whichever fold a patient is in.
 
     Args:
         folds: all of them.
@@ -187,7 +188,7 @@ def _fold_of(evaluation: Evaluation) -> Fold:
         found = [each for each in among.get(kind, ()) if fingerprint in (None, each.fingerprint)]
         if len(found) != 1:
             raise ArtifactError(
-                f"{evaluation.folder}: the {kind} behind it are not found at their place, so nobody can say which fold "
+                f"{evaluation.folder}: the {kind} behind it are not found at their place, so it is unknown which fold "
                 "it tests. Pool evaluations of single folds, where the study that made them lies."
             )
         return found[0]

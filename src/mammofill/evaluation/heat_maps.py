@@ -21,14 +21,14 @@ Picture = NDArray[np.uint8]
 
 
 def hardest_patches(scores: pd.DataFrame, count: int) -> NDArray[np.int64]:
-    """Return the positions of the patches whose scores were furthest off (greatest negative log-likelihood)."""
+    """Return the positions of the patches with the largest errors (greatest negative log-likelihood)."""
     malignant = (scores["pathology"] == "malignant").to_numpy(dtype=bool)
     against = np.where(malignant, -scores["logit"], scores["logit"])
     return np.argsort(-against, kind="stable")[:count].astype(np.int64)
 
 
 def random_patches(scores: pd.DataFrame, count: int, seed: int) -> NDArray[np.int64]:
-    """Return positions drawn by chance, the same ones for every classifier on this test set."""
+    """Return positions drawn at random, the same ones for every classifier on this test set."""
     return stream(seed, "heat-maps").permutation(len(scores))[:count].astype(np.int64)
 
 

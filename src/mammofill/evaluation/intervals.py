@@ -1,8 +1,8 @@
-"""Intervals that resample patients: patches of one patient are alike, so it is patients that are drawn, not patches.
+"""Intervals that resample patients: patches of one patient are correlated, so patients are drawn, not patches.
 
 The bootstrap over clusters (Field and Welsh, "Bootstrapping clustered data", JRSS B, 2007): as many patients as there
-are, drawn with replacement, each with all of its patches. It says how far the value of one classifier moves with the
-patients. How far it moves with training is seen from replicates, and joined to it (`Replicates`). Where each case
+are, drawn with replacement, each with all of its patches. It shows how much the value of one classifier varies with the
+patients. How much it varies with training is estimated from replicates, and added (`Replicates`). Where each case
 belongs to two patients, as a fill does to one whose tissue and one whose outline it has, both are drawn
 (`crossed_spread`).
 
@@ -31,10 +31,10 @@ _WEIGHTS_AT_ONCE = 2**22
 """Of all cases together, in these resamples: 32 MB, and about six times that while a measure is taken."""
 
 _NO_ERROR = 1e-9
-"""A standard error below it is none, but for rounding."""
+"""A standard error below it is zero but for rounding."""
 
 Scale = Literal["share", "positive", "difference"]
-"""What values are: shares in [0, 1], numbers of at least 0, or differences (and whatever else has no end)."""
+"""What values are: shares in [0, 1], numbers of at least 0, or differences (and whatever else is unbounded)."""
 
 Statistics = Callable[[Weights], Mapping[str, NDArray[np.float64]]]
 """From weights (r, n) to name -> (r,) values; NaN where a statistic has no value."""
@@ -102,12 +102,12 @@ def crossed_spread(
 ) -> dict[str, Spread]:
     """Return each statistic with its error where every case belongs to two patients at once.
 
-    A fill has the tissue of one patient and the outline of another. Fills of one tissue are alike, and so are fills of
-    one outline: resampling tissue patients alone leaves out what outlines do. The variance is that over tissue patients
-    plus that over outline donors, less that over pairs of both, which each of the two holds already (Cameron, Gelbach
-    and Miller, "Robust inference with multiway clustering", Journal of Business and Economic Statistics 29, 2011; Owen,
-    "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007, on why drawing both at once counts these pairs
-    three times), and never less than either of the first two.
+    A fill has the tissue of one patient and the outline of another. Fills of one tissue are correlated, and so are
+    fills of one outline: resampling tissue patients alone leaves out the variation between outlines. The variance is
+    that over tissue patients plus that over outline donors, less that over pairs of both, which each of the two already
+    includes (Cameron, Gelbach and Miller, "Robust inference with multiway clustering", Journal of Business and Economic
+    Statistics 29, 2011; Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007, on why drawing both at
+    once counts these pairs three times), and never less than either of the first two.
 
     Args:
         statistics: from weights (r, n) to name -> (r,) values.
@@ -151,33 +151,33 @@ class Part:
 
 @dataclass(frozen=True)
 class Spread:
-    """A value and how far it could be off: over patients, and over training where there are replicates.
+    """A value and its uncertainty: over patients, and over training where there are replicates.
 
-    Replicates differ for two reasons: training made better and worse classifiers, and each errs on other patches. How
-    much they differ is taken as it is seen, with the degrees of freedom that it has. What the patches do of it is in
-    the resamples of patients, too, and is counted once (`in_both`): so do Obuchowski and Rockette (see `Replicates`)
-    and Hillis ("A comparison of denominator degrees of freedom methods for multiple observer ROC analysis", Statistics
-    in Medicine 26, 2007). To take it off what is seen between replicates leaves nothing for training where three of
-    them happen to agree, and what is not there is "shown" too often.
+    Replicates differ for two reasons: training made better and worse classifiers, and each errs on other patches. Their
+    observed variance is taken as it is, with its own degrees of freedom. The part of it that is due to patches is also
+    in the resamples of patients, and is counted once (`in_both`), as by Obuchowski and Rockette (see `Replicates`) and
+    Hillis ("A comparison of denominator degrees of freedom methods for multiple observer ROC analysis", Statistics in
+    Medicine 26, 2007). Subtracting that part from the variance between replicates leaves nothing for training where
+    three of them happen to agree, and differences that do not exist are "shown" too often.
 
-    The interval reaches as far as the root of the sum of squares of what Student's t gives for each part alone: limits
-    of a sum from the limits of its parts (Howe, "Approximate confidence limits on the mean of X + Y where X and Y are
-    two tabled independent random variables", JASA 69, 1974; Zou and Donner, "Construction of confidence limits about
-    effect measures: a general approach", Statistics in Medicine 27, 2008). With training alone, or patients alone, that
-    is Student's interval. One t with Satterthwaite's degrees for the whole, as Hillis has it for readers who are all
-    alike, is too narrow where infillers differ much more than what they are held against: the fewer degrees a part has,
-    the more often it looks too small. No interval is narrower than that over patients alone. What simulated studies
-    say of all these: docs/statistics.md.
+    The half-width of the interval is the root of the sum of squares of those that Student's t gives for each part
+    alone: limits of a sum from the limits of its parts (Howe, "Approximate confidence limits on the mean of X + Y where
+    X and Y are two tabled independent random variables", JASA 69, 1974; Zou and Donner, "Construction of confidence
+    limits about effect measures: a general approach", Statistics in Medicine 27, 2008). With training alone, or
+    patients alone, that is Student's interval. One t with Satterthwaite's degrees of freedom for the whole, as Hillis
+    uses for readers who are all alike, is too narrow where infillers differ much more than what they are compared with:
+    the fewer degrees of freedom a part has, the more often it is underestimated. No interval is narrower than that over
+    patients alone. For simulations of all these methods see docs/statistics.md.
 
     Attributes:
         value: mean over the replicates.
         over_training: of each group that the value is made of and that has several replicates: the variance of their
             mean, from how much they differ.
-        over_patients: variance over resamples of patients; NaN where it cannot be had.
+        over_patients: variance over resamples of patients; NaN where it cannot be computed.
         left_out: resamples in which it had no value.
         scale: what kind of value it is.
-        in_both: variance that is in `over_training` and in `over_patients`: that the patches are these and not others
-            makes replicates differ.
+        in_both: variance that is in `over_training` and in `over_patients`: the choice of test patches makes replicates
+            differ, too.
     """
 
     value: float
@@ -189,11 +189,11 @@ class Spread:
 
     @property
     def error(self) -> float:
-        """Standard error, never less than that over patients alone; NaN where it cannot be had."""
+        """Standard error, never less than that over patients alone; NaN where it cannot be computed."""
         return math.sqrt(max(sum(part.variance for part in self._parts), self.over_patients.variance))
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Return the interval; (NaN, NaN) where it cannot be had."""
+        """Return the interval; (NaN, NaN) where it cannot be computed."""
         if not math.isfinite(self.error):
             return math.nan, math.nan
         if self.error == 0 and self.scale == "share" and self.value in (0.0, 1.0):
@@ -221,7 +221,7 @@ class Spread:
     def p_at_most(self, bound: float) -> float:
         """Return the one-sided p of a value this far above a bound, were the true one at most that; NaN without error.
 
-        With the margin of a plan turned negative it is the test of non-inferiority.
+        With minus the margin of a plan as the bound it is the test of non-inferiority.
         """
         return self._one_sided(self.value - bound)
 
@@ -232,8 +232,9 @@ class Spread:
     def smallest_shown(self, error_rate: float, power: float) -> float:
         """Return the smallest true difference that would be shown in a share `power` of such studies.
 
-        The reach of the test and that of the power, added: the formula of sample size turned round (Chow et al.,
-        "Sample size calculations in clinical research", section 3.2), (t[1 - error_rate / 2] + t[power]) * error.
+        The reach of the test plus that of the power, which is the sample-size formula solved for the difference (Chow
+        et al., "Sample size calculations in clinical research", section 3.2), (t[1 - error_rate / 2] + t[power]) *
+        error.
 
         Args:
             error_rate: two-sided, of the test.
@@ -248,12 +249,12 @@ class Spread:
 
     @property
     def without_error(self) -> Spread:
-        """The same value, of which no error can be had: no interval and no test is made of it."""
+        """The same value without a standard error: it gets no interval and no test."""
         return replace(self, over_patients=Part(math.nan, self.over_patients.degrees))
 
     @property
     def _parts(self) -> tuple[Part, ...]:
-        """What is added up: no variance twice."""
+        """The parts that are added up, no variance twice."""
         of_patients = self.over_patients.variance
         # Both are estimates. Where the part is found larger than the whole, nothing is left of it.
         rest = max(of_patients - self.in_both, 0.0) if math.isfinite(of_patients) else math.nan
@@ -285,22 +286,22 @@ class Replicates:
     """One measure of one group, for each of its replicates.
 
     A replicate is a whole chain of training: infiller, fills, classifier. Classifiers of one infiller are averaged
-    first: what is seen between the means of infillers holds the luck of infillers and that of classifiers within them,
-    each with its right weight, which is the analysis of variance of nested factors (Searle, Casella and McCulloch,
+    first: the variance between the means of infillers includes that of infillers and that of classifiers within them,
+    each with its right weight, as in the analysis of variance of nested factors (Searle, Casella and McCulloch,
     "Variance components", 1992, section 5.5). Where there is no infiller, each classifier is a replicate.
 
     The error follows Obuchowski and Rockette (Communications in Statistics, Simulation and Computation 24, 1995), who
     compare tests read by several readers, each of one test only: a replicate is a reader. Their covariances are taken
-    here from resamples of patients. To resample replicates as well would count three times what patches and training
-    do together (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007). Each group has the variance
-    that its own replicates show: a GAN may be fickle where pasting is not.
+    here from resamples of patients. To resample replicates as well would count three times what patches and training do
+    together (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007). Each group has the variance that
+    its own replicates show: seeds of a GAN may vary where pasting does not.
 
-    Where classifiers learned from several training sets that have no patient in common, who is in these is luck, too,
-    and it is the same for both groups of a comparison: a difference is taken within each training set first, and its
-    variance is that between training sets, as in a design that is paired (Cochran and Cox, "Experimental designs",
-    1957, chapter 4). Infillers that painted for each of these training sets are crossed with them: the variance between
-    their means over all training sets is added. What training sets and infillers do together is in both, which is on
-    the safe side.
+    Where classifiers learned from several training sets that have no patient in common, who is in these varies at
+    random, too, and in the same way for both groups of a comparison: a difference is taken within each training set
+    first, and its variance is that between training sets, as in a design that is paired (Cochran and Cox, "Experimental
+    designs", 1957, chapter 4). Infillers that painted for each of these training sets are crossed with them: the
+    variance between their means over all training sets is added. What training sets and infillers do together is in
+    both, which is on the safe side.
 
     Some classifiers of two groups may be the very same ones, as where validation allowed no fills to one of them. What
     they vary by cancels, and is not counted: the variance over training is that of the classifiers that both groups do
@@ -313,8 +314,8 @@ class Replicates:
         draws: (k, r) the same on each resample of patients.
         patients: whose number limits what the resamples can say: of the class that has fewer, for most measures.
         training_sets: (k,) names of what each learned from; none where all learned from the same patients.
-        infillers: (k,) names of those behind each; told where training sets are.
-        classifiers: the same of each classifier, before those of one infiller are averaged; None where nobody told.
+        infillers: (k,) names of those behind each; given where training sets are.
+        classifiers: the same of each classifier, before those of one infiller are averaged; None where not given.
     """
 
     values: NDArray[np.float64]
@@ -337,7 +338,7 @@ class Replicates:
         """Return how much greater this group is than another, on the same resamples of patients.
 
         Where all resamples and replicates give one and the same difference, as of two groups that make no mistake,
-        there is no error: that no resample of a few patients moves it is no sign that none of other patients would.
+        there is no error: that no resample of a few patients changes it does not mean that other patients would not.
 
         Args:
             other: group.
@@ -366,17 +367,18 @@ class Replicates:
         for factor in self._factors:
             if len(factor.values) > 1:
                 seen, of_patches = factor.over_training()
-                # These draws hold what the patches do. Where replicates agree better, they show nothing beyond.
-                luck = math.sqrt(max(seen.variance - of_patches, 0.0))
-                mean = mean + random.standard_normal(len(mean)) * luck
+                # These draws include the effect of patches. Where replicates differ by less than that, nothing is
+                # added.
+                extra_sd = math.sqrt(max(seen.variance - of_patches, 0.0))
+                mean = mean + random.standard_normal(len(mean)) * extra_sd
         return mean
 
     def over_training(self) -> tuple[Part, float]:
-        """Return the variance of the mean from how two or more replicates differ, and what of it the patches do.
+        """Return the variance of the mean, from the variance of replicates, and the part of it that is due to patches.
 
         Replicates differ for two reasons: training made better and worse classifiers, and each errs on other patches,
-        which a larger test set would even out. The second is known from the resamples of patients, too: variance of a
-        replicate less covariance of two of them.
+        which a larger test set would even out. The second is also known from the resamples of patients: the variance of
+        a replicate less the covariance of two.
         """
         count = len(self.values)
         covariance = np.cov(self.draws[:, np.isfinite(self.draws).all(axis=0)])
@@ -451,15 +453,15 @@ def by_chain(
 ) -> Replicates:
     """Make replicates of the classifiers of a group: those of one infiller, and one training set, are averaged.
 
-    A group of one infiller has its classifiers for replicates, which then show no more than their own luck; whose luck
-    that leaves out is for the caller to say.
+    A group of one infiller has its classifiers as replicates, which then show only the variation between classifiers;
+    the caller must say that variation between infillers is left out.
 
     Args:
         values: on the test set as it is, one per classifier.
         draws: (r,) the same on each resample of patients.
         infillers: which infiller stands behind each classifier; empty for none.
         patients: see `Replicates`.
-        training_sets: from which patients each learned, where these are several sets that have nobody in common.
+        training_sets: the training set of each, where there are several with no patient in common.
     """
     apart = len(set(training_sets)) > 1
     several = apart or len(set(infillers) - {""}) > 1

@@ -50,7 +50,7 @@ OF_CALIBRATION = ("calibration_slope", "calibration_intercept")
 """Those for which neither lower nor higher is better."""
 
 BIASED = ("ece",)
-"""Those without an interval: few cases alone make it large, so that an interval would leave out what is true."""
+"""Those without an interval: it is biased upwards in small samples, so that an interval would miss the true value."""
 
 CALIBRATION_BINS = 10
 """Bins of equal width over [0, 1], as Guo et al., "On calibration of modern neural networks", ICML 2017, draw them

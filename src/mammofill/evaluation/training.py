@@ -1,8 +1,8 @@
 """How a classifier came about: what was added to its real patches, and what it has in common with others.
 
 A comparison asks of each arm with generated patches which other arm differs from it in nothing but these, and which of
-its classifiers learned from the fills of one and the same infiller. The answers stand in the settings of the classifier
-and in its lineage; nobody need say them again.
+its classifiers learned from the fills of one and the same infiller. The answers are in the settings of the classifier
+and in its lineage, and need not be given again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from mammofill.ground.artifact import Artifact
 
 ADDED = GENERATED, REPEATED = "generated", "repeated"
-"""What a classifier may learn from beside real patches, each once; both where both are."""
+"""What a classifier may learn from besides real patches, each once; both where both are."""
 
 UNKNOWN = "unknown"
-"""Stands for the infillers of a classifier of which nothing upstream tells any more."""
+"""Stands for the infillers of a classifier whose lineage no longer records them."""
 
 _SELECTION = "select-synthetic"
 """The stage that keeps some generated patches, or none."""
@@ -36,13 +36,13 @@ def what_was_learned(classifier: Classifier) -> dict[str, Any]:
     """Return what ``evaluation.json`` says of how a classifier was trained.
 
     Returns:
-        ``real_patches`` and ``synthetic_patches`` learned from, and ``images_seen`` in training (None where it does not
-        say); ``added``, of `ADDED`, or empty; ``recipe``, the same text for classifiers that were trained alike but for
-        added patches and seed; ``infillers``, the fingerprints of those upstream, as what they painted names them:
-        they need not be at their place; of the patch sets learned from where these were painted by none; or `UNKNOWN`
-        where these are no longer at their place; none where nothing generated was learned from;
-        ``fills_on_trial``, where validation decided whether generated patches are learned from: in how many of how
-        many trainings it allowed them.
+        ``real_patches`` and ``synthetic_patches`` learned from, and ``images_seen`` in training (None where not
+        recorded); ``added``, of `ADDED`, or empty; ``recipe``, the same text for classifiers that were trained alike
+        but for added patches and seed; ``infillers``, the fingerprints of those upstream, as what they painted names
+        them: they need not be at their place; of the patch sets learned from where these were painted by none; or
+        `UNKNOWN` where these are no longer at their place; none where nothing generated was learned from;
+        ``fills_on_trial``, where validation decided whether generated patches are learned from: in how many of how many
+        trainings it allowed them.
     """
     counts = learned_patches(classifier)
     settings, behind = classifier.manifest.settings, upstream(classifier)
@@ -74,9 +74,9 @@ def _infillers(classifier: Classifier, behind: Mapping[str, Sequence[Artifact]])
 
 
 def _sets_learned_from(classifier: Classifier, behind: Mapping[str, Sequence[Artifact]]) -> set[str]:
-    """Return what tells painters apart that no infiller stands for: sets of patches, or nothing where one is gone.
+    """Return what identifies the painter of fills without an infiller upstream: their sets, or `UNKNOWN`.
 
-    Sets of one infiller are several, and would each count as one of their own.
+    Where there is an infiller its sets are not used, since each would count as an infiller of its own.
     """
     there = behind.get("patches", ())
     named = [record for one in (classifier, *there) for record in one.manifest.inputs if record.kind == "patches"]

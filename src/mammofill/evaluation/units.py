@@ -1,8 +1,9 @@
 """What is counted once: a patch, a lesion or a patient.
 
-Windows that were cut around one lesion are not so many lesions, and a lesion that fills a mammogram has more of them
-than a small one. Nobody reads patches. So the primary measures are by lesion, and those by patch and by patient stand
-beside them, each under its own name: ``auc`` is by patch, ``auc_by_lesion`` and ``auc_by_patient`` are what they say.
+Several windows that were cut around one lesion are still one lesion, and a large lesion has more of them than a small
+one; and radiologists do not read patches. So the primary measures are by lesion, and those by patch and by patient are
+given beside them, each under its own name: ``auc`` is by patch, ``auc_by_lesion`` and ``auc_by_patient`` are what they
+say.
 
 ==========  ============================================================================================================
 patch       a window as it was cut, with its own score
@@ -11,7 +12,8 @@ lesion      a lesion as it was outlined in one mammogram; its score is the mean 
 patient     everybody with a lesion; malignant where any lesion is; the score is that of the most suspicious lesion
 ==========  ============================================================================================================
 
-Malignant is told from benign, and normal tissue is never scored: there are no cases without a lesion.
+Malignant lesions are distinguished from benign ones, and normal tissue is never scored: there are no cases without a
+lesion.
 """
 
 from __future__ import annotations

@@ -61,8 +61,8 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
         f"Smallest true difference in AUC by lesion that would be shown, if both arms have {assumed.auc:g}, their "
         f"errors over patients correlate by {assumed.correlation:g} ({assumed.seed_correlation:g} between seeds of one "
         "arm), and seeds move an AUC by "
-        f"{assumed.infiller_luck:g} (infiller) and {assumed.classifier_luck:g} (classifier)"
-        + (f", training sets a difference by {assumed.training_set_luck:g}" if size.training_sets else "")
+        f"{assumed.infiller_sd:g} (infiller) and {assumed.classifier_sd:g} (classifier)"
+        + (f", training sets a difference by {assumed.training_set_sd:g}" if size.training_sets else "")
         + ":"
     )
     rows = dict(what_more_would_buy(size, assumed))

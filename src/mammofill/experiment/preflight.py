@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mammofill.comparison.subgroups import sizes_told
+from mammofill.comparison.subgroups import recorded_sizes
 from mammofill.experiment import arms, infillers
 from mammofill.experiment.first_study import typical_size
 from mammofill.experiment.grid import Grid, used_infillers
@@ -422,7 +422,7 @@ def _of_sizes(
     else:
         return  # of practice mammograms that are not drawn yet, or of a collection whose fault is told already
     try:
-        sizes_told(attribute, list(told.values()), list(told), str(source or out / ingested.out))
+        recorded_sizes(attribute, list(told.values()), list(told), str(source or out / ingested.out))
     except SettingsError as fault:
         yield SettingsError(f"{study.path} [write-report]: {fault}")
 

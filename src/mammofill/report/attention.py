@@ -39,11 +39,11 @@ class Attention:
 
 
 def read_attention(arms: Mapping[str, Sequence[Evaluation]], reference: str, seed: int) -> Attention | None:
-    """Put into plain values where the arms look; None if nobody looked at any.
+    """Put into plain values where the arms look; None if this was measured of no arm.
 
     Args:
         arms: name -> replicates on one test set.
-        reference: the arm from which a shift is measured; the first one that was looked at where it was not.
+        reference: the arm from which a shift is measured; the first one with attention maps where it has none.
         seed: decides the resamples.
     """
     seen = {arm: [one for one in several if one.has_attention] for arm, several in arms.items()}
@@ -96,8 +96,8 @@ def _reading(
 ) -> list[str]:
     """Say which arms look elsewhere than the reference, as far as corrected intervals show it.
 
-    Maps of another network are of another grain, so that only arms of the reference's network are `alike`. Two seeds of
-    one and the same arm look elsewhere, too: only arms of several trainings are `tested`.
+    Maps of another network have another resolution, so that only arms of the reference's network are `alike`. Maps also
+    differ between two seeds of one arm: only arms of several trainings are `tested`.
     """
     sentences = []
     for name, (_, words) in ANSWERS.items():
@@ -119,13 +119,14 @@ def _reading(
         )
     if untested := [arm for arm in alike if arm not in tested]:
         sentences.append(
-            f"Not tested: whether {'; '.join(untested)} looks elsewhere than {reference}. An arm was trained once, "
-            "and two seeds of one arm look elsewhere, too."
+            f"Not tested: whether {'; '.join(untested)} looks elsewhere than {reference}. An arm was trained once, and "
+            "maps also differ between two seeds of one arm."
         )
     others = [arm for arm in dict.fromkeys(table["arm"]) if arm not in (reference, *alike)]
     if others:
         sentences.append(
-            f"Not compared with {reference}, since maps of another network are of another grain: {'; '.join(others)}."
+            f"Not compared with {reference}, since maps of another network have another resolution: "
+            f"{'; '.join(others)}."
         )
     return sentences
 

@@ -13,9 +13,9 @@ from mammofill.evaluation.units import PATCH, Units, unit_of
 from mammofill.report.comparisons import (
     at_plain_dose,
     confidence_of,
+    covered_by,
     group_in_words,
     has_plain_dose,
-    luck_of,
     p_in_words,
     primary_of,
     records,
@@ -66,7 +66,7 @@ def forest_plot(comparison: Comparison) -> Figure | None:
 
 
 def _how_to_read_the_forest(comparison: Comparison, measure: str, tested: bool) -> str:
-    over = luck_of(comparison.table("arms"))
+    over = covered_by(comparison.table("arms"))
     note = (
         f"Dot: the {measure} of an arm minus that of the arm it is compared with; right of 0 the arm has the higher "
         f"one. Line: {confidence_of(comparison)} confidence interval (CI) over {over}."
@@ -122,7 +122,7 @@ def _bands(curves: Sequence[Curve], comparison: Comparison | None) -> str:
     if comparison is None or len(curves) > MOST_BANDS or not any("low" in one.points for one in curves):
         return ""
     trained = (comparison.arms["training"] != "").any()
-    alone = " alone; intervals of areas hold the luck of training, too" if trained else ""
+    alone = " alone; intervals of areas also include variation between trainings" if trained else ""
     told = f"its {confidence_of(comparison)} CI at each point, over patients{alone}"
     return f" The pale band of a curve's colour is {told}."
 
@@ -167,12 +167,12 @@ def precision_recall_figure(comparison: Comparison, tested: pd.DataFrame) -> Fig
     areas = {str(row.arm): f"area {shown(row.value, row.low, row.high)}" for row in records(of_area)}
     curves = [Curve(str(arm), areas.get(str(arm), ""), part) for arm, part in table.groupby("arm", sort=False)]
     share = float(Units(tested)[unit].malignant.mean())
-    note = f"By {unit}. Guessing has the precision {share:.2f}, which is the share that is malignant."
+    note = f"By {unit}. Chance has the precision {share:.2f}, the share that is malignant."
     note += _bands(curves, comparison)
     if comparison.facts.get("folds"):
         note += " Scores of all folds together, each from the threshold of its own fold."
     told = [(one.arm, one.words or _middle(one.points)) for one in curves]
-    alt = f"Precision-recall curves by {unit}; guessing gives {share:.2f}. {rows_in_words(told)}"
+    alt = f"Precision-recall curves by {unit}; chance gives {share:.2f}. {rows_in_words(told)}"
     return Figure("Precision-recall curves", note, alt, draw_curves(curves, "recall", "precision", (share, share)))
 
 
@@ -188,7 +188,7 @@ def figures_over_doses(comparison: Comparison) -> Iterator[Figure]:
     Each arm stands before the one that it is compared with: a figure for each of these.
     """
     primary = primary_of(comparison)
-    measure, over = measure_in_words(primary), luck_of(comparison.table("arms"))
+    measure, over = measure_in_words(primary), covered_by(comparison.table("arms"))
     for name, (axis, against, words) in _AXES.items():
         table = comparison.table(name)
         beside = _beside(comparison, dict(_lines(table[table["measure"] == primary], axis)))
@@ -224,7 +224,7 @@ def _points(table: pd.DataFrame, axis: str) -> str:
 
 
 def reliability_figure(comparison: Comparison) -> Figure | None:
-    """Draw what came true of the scores; None where nobody counted."""
+    """Draw the reliability diagrams; None where there is no table of bins."""
     table = at_plain_dose(comparison.table("reliability"))
     if not len(table):
         return None
@@ -236,20 +236,23 @@ def reliability_figure(comparison: Comparison) -> Figure | None:
         for arm in dict.fromkeys(table["arm"])
     ]  # fmt: skip
     scores = (
-        "Scores of folds are told from the threshold of each fold, which lies at 0.5: they are not the probabilities "
-        "that its classifier gave, and no temperature is fitted."
+        "Scores of folds are counted from the threshold of each fold, which is placed at 0.5: they are not the "
+        "probabilities that its classifier gave, and no temperature is fitted."
         if comparison.facts.get("folds")
         else "Before and after the temperature that was fitted on validation patches."
     )
-    note = f"Dots on the diagonal: scores come true. {scores} The larger a dot, the more patches are behind it."
+    note = (
+        f"Dots on the diagonal: scores agree with observed frequencies. {scores} The larger a dot, the more patches "
+        "are behind it."
+    )
     alt = "Share of malignant patches against the score, by bins of the score. " + rows_in_words(told)
     return Figure("Calibration", note, alt, draw_reliability(table))
 
 
 def _behind(comparison: Comparison, axis: str, other: str) -> pd.DataFrame:
-    """Return what arms are shown beside: another arm as a dose of nothing, or at each share.
+    """Return what arms are compared with in figures: another arm as dose 0, or at each share.
 
-    One that has doses itself stands at the dose nearest 1 for all shares, and for a dose of nothing is none.
+    If that arm has doses itself, it is shown at the dose nearest 1 for all shares, and there is no dose 0.
     """
     rows = comparison.table("arms")
     rows = rows[(rows["arm"] == other) & (rows["measure"] == primary_of(comparison))]

@@ -87,7 +87,7 @@ def read_comparison(comparison: Comparison, sources: Sequence[PatchSet]) -> Comp
 
 
 def sentences_by_heading(comparison: Comparison) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return what the comparison allows to say, but for what was not compared: heading, sentences."""
+    """Return the conclusions of the comparison, but for what was not compared: heading, sentences."""
     sentences = comparison.table("sentences")
     headings = _KINDS | {"comparison": heading_of_planned(sentences)}
     said = [(words, tuple(sentences[sentences["kind"] == kind]["text"])) for kind, words in headings.items()]
@@ -95,7 +95,7 @@ def sentences_by_heading(comparison: Comparison) -> tuple[tuple[str, tuple[str, 
 
 
 def _further_measures(comparison: Comparison) -> tuple[Sheet, ...]:
-    """Return what table 1 does not say: measures that it has no column for, and every dose and share."""
+    """Return what table 1 does not show: measures that it has no column for, and every dose and share."""
     sheet = _sheet_of_arms(comparison)
     caption = sheet.caption
     if len(sheet.rows) == comparison.table("arms")["arm"].nunique() and not comparison.external:
@@ -130,12 +130,12 @@ def lines_of_groups(comparison: Comparison) -> Iterator[str]:
     arms = arms[arms["measure"] == measure]
     rows = [(group_in_words(row), shown(row.value, row.low, row.high).replace("\u00a0", " ")) for row in records(arms)]
     width = max((len(name) for name, _ in rows), default=0)
-    yield f"{measure_in_words(measure)}, means, with {confidence_of(comparison)} CI over {luck_of(arms)}:"
+    yield f"{measure_in_words(measure)}, means, with {confidence_of(comparison)} CI over {covered_by(arms)}:"
     yield from (f"  {name:<{width}}  {value}" for name, value in rows)
 
 
 def lines_of_findings(comparison: Comparison) -> Iterator[str]:
-    """Yield what the comparison allows to say, as the page does: the answer in short, each comparison, the plan."""
+    """Yield the conclusions of the comparison, as the page does: the answer in short, each comparison, the plan."""
     yield in_short(comparison)
     sentences = comparison.table("sentences")
     for kind in ("comparison", "added", "fills", "not-compared", "plan"):
@@ -177,7 +177,7 @@ def _against_margin(planned: pd.DataFrame) -> Iterator[str]:
 
 def _verdict_in_words(row: Any) -> str:
     if row.verdict == SAME:
-        return "The same classifiers (scores equal to the bit)"
+        return "The same classifiers (bit-identical scores)"
     if row.verdict != NO_FINDING:
         return str(row.verdict).capitalize()
     trained = Trained(row.infillers, row.classifiers), Trained(row.against_infillers, row.against_classifiers)
@@ -223,7 +223,7 @@ def _could_have_shown(comparison: Comparison, planned: pd.DataFrame) -> Iterator
 
 
 def told_differences(comparison: Comparison) -> pd.DataFrame:
-    """Return the rows of the forest plot: what was planned, and what was asked for after results were seen."""
+    """Return the rows of the forest plot: what was planned, and what was added after results were seen."""
     table, sentences = comparison.table("differences"), comparison.table("sentences")
     added = sentences[sentences["kind"] == "added"]
     asked_for = set(zip(added["arm"], added["against"], strict=True))
@@ -249,13 +249,13 @@ def confidence_of(comparison: Comparison) -> str:
     return f"{100 * float(comparison.facts['confidence']):g} %"
 
 
-def luck_of(arms: pd.DataFrame) -> str:
+def covered_by(arms: pd.DataFrame) -> str:
     """Say what the intervals of some rows of the table of arms are over."""
-    lucks = list(dict.fromkeys(arms["training"]))
-    if lucks == [""]:
+    trainings = list(dict.fromkeys(arms["training"]))
+    if trainings == [""]:
         return "patients, of one training each"
-    longest = max(lucks, key=len)
-    return patients_and(longest) + (" (patients alone where an arm was trained once)" if "" in lucks else "")
+    longest = max(trainings, key=len)
+    return patients_and(longest) + (" (patients alone where an arm was trained once)" if "" in trainings else "")
 
 
 def write_tables(comparison: Comparison, folder: Path) -> None:

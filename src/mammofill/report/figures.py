@@ -33,14 +33,14 @@ class Curve:
     """Where its frozen threshold lies."""
 
 
-def draw_curves(curves: Sequence[Curve], across: str, up: str, guessing: tuple[float, float]) -> bytes:
+def draw_curves(curves: Sequence[Curve], across: str, up: str, chance: tuple[float, float]) -> bytes:
     """Draw the curves of all arms in one square, with their bands where there are few arms.
 
     Args:
         curves: in the order of the legend.
         across: what lies along the horizontal axis.
         up: what lies along the other.
-        guessing: how high the line that guessing gives starts and ends.
+        chance: how high the line of chance starts and ends.
 
     Returns:
         SVG.
@@ -48,7 +48,7 @@ def draw_curves(curves: Sequence[Curve], across: str, up: str, guessing: tuple[f
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.2, 4.6 + 0.19 * (len(curves) + 1)), layout="constrained")
         axes = figure.add_subplot(aspect="equal")
-        axes.plot((0, 1), guessing, color="#999999", linewidth=0.8, linestyle=":", label="guessing")
+        axes.plot((0, 1), chance, color="#999999", linewidth=0.8, linestyle=":", label="chance")
         for number, one in enumerate(curves):
             colour = COLOURS[number % len(COLOURS)]
             dashes = DASHES[number // len(COLOURS) % len(DASHES)]
@@ -244,7 +244,7 @@ def _panel_title(name: str) -> str:
 
 
 def draw_reliability(table: pd.DataFrame) -> bytes:
-    """Draw how often what was scored came true, an arm beside the other, before and after the temperature.
+    """Draw reliability diagrams, an arm beside the other, before and after temperature scaling.
 
     The area of a dot is the number of patches behind it, so that a bin of one patch does not look like a finding.
 

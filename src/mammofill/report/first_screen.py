@@ -18,7 +18,7 @@ def question(arms: Mapping[str, Sequence[Evaluation]], comparison: Comparison | 
 
     Args:
         arms: name -> replicates.
-        comparison: of these arms; None where nobody compared them.
+        comparison: of these arms; None where they were not compared.
     """
     if comparison is None:
         return f"How well {'does this classifier' if len(arms) == 1 else 'do these classifiers'} tell malignant from " \
@@ -37,11 +37,11 @@ def _added(arms: Mapping[str, Sequence[Evaluation]], arm: str) -> str:
     return arms[arm][0].added if arm in arms else ""
 
 
-def guessing(comparison: Comparison | None) -> str:
-    """Name the arms that cannot be told from guessing: a difference between such arms says little, whatever it is.
+def near_chance(comparison: Comparison | None) -> str:
+    """Name the arms not distinguishable from chance: a difference between such arms says little, whatever it is.
 
     Args:
-        comparison: of the arms; None where nobody compared them.
+        comparison: of the arms; None where they were not compared.
 
     Returns:
         A sentence; nothing where the interval of each arm lies apart from 0.5, or another measure was primary.
@@ -54,14 +54,14 @@ def guessing(comparison: Comparison | None) -> str:
     if not names:
         return ""
     interval = f"{confidence_of(comparison)} CI of the {measure_in_words(primary_of(comparison))}"
-    return f"Not to be told from guessing, because the {interval} holds 0.5: {', '.join(names)}."
+    return f"Not distinguishable from chance, because the {interval} includes 0.5: {', '.join(names)}."
 
 
 def fewer_fills(comparison: Comparison | None) -> str:
-    """Say of the arms that the answer names by a dose that they did not learn from so many fills.
+    """Say which of the arms in the answer learned from another number of fills than their dose says.
 
     Args:
-        comparison: of the arms; None where nobody compared them.
+        comparison: of the arms; None where they were not compared.
     """
     if comparison is None:
         return ""
@@ -82,7 +82,7 @@ def not_tested(comparisons: Sequence[Comparison], judgements: Sequence[Judgement
     told = []
     if not comparisons:
         told.append(
-            "Whether one arm is better than another. That is for compare-arms to say; its folder goes to --comparisons."
+            "Whether one arm is better than another. Run compare-arms for that, and give its folder as --comparisons."
         )
     for one in comparisons:
         sentences = one.table("sentences")

@@ -1,4 +1,4 @@
-"""The patches that all arms together were furthest off, as pictures with each arm's score."""
+"""The patches with the largest mean error over all arms, as pictures with each arm's score."""
 
 from __future__ import annotations
 

@@ -16,13 +16,13 @@ from mammofill.report.sheet import Figure, rows_in_words
 from mammofill.report.tables import Estimate, interval, number
 
 _CRITERIA = {
-    "class": "The class that was asked for",
+    "class": "The requested class",
     "cues": "The class by one number alone",
     "spread": "How much fills differ",
     "training": "Trained on fills, tested on real lesions",
     "place": "Outside the hole",
     "seam": "The seam at the hole",
-    "detection": "Telling real lesions from themselves painted again",
+    "detection": "Telling real lesions from the same lesions repainted",
     "spectrum": "Frequencies, grain and brightness",
     "distribution": "Distribution in the classifier's features",
     "variety": "Variety and copies",
@@ -55,7 +55,7 @@ class Judged:
     columns: tuple[str, ...]
     criteria: tuple[tuple[str, tuple[Measured, ...]], ...]
     remarks: tuple[str, ...]
-    """What holds a verdict up, or puts it in doubt."""
+    """What prevents a verdict, or puts it in doubt."""
     figures: tuple[Figure, ...]
     """Contact sheet and spectra."""
 
@@ -120,7 +120,7 @@ def _sentence(name: str, method: str, table: pd.DataFrame) -> str:
     counts = [f"{(own['verdict'] == verdict).sum()} {verdict}" for verdict in _VERDICTS]
     missed = own[own["verdict"] == NOT_REACHED]
     named = ", ".join(f"{row.criterion} ({row.measure})" for row in records(missed))
-    told = f"{name} ({method}), of {(own['verdict'] != '').sum()} things wanted of its fills: {', '.join(counts)}."
+    told = f"{name} ({method}), of {(own['verdict'] != '').sum()} criteria for its fills: {', '.join(counts)}."
     return f"{told} Not reached: {named}." if named else told
 
 

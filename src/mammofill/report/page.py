@@ -29,7 +29,7 @@ from mammofill.report.compared_figures import (
 from mammofill.report.comparisons import Compared, read_comparison
 from mammofill.report.examples import LEAD, Row, lead_examples, real_examples, synthetic_examples
 from mammofill.report.figures import draw_history
-from mammofill.report.first_screen import fewer_fills, guessing, not_tested, question
+from mammofill.report.first_screen import fewer_fills, near_chance, not_tested, question
 from mammofill.report.flow import cell, flow_sheets
 from mammofill.report.judgements import read_judgement
 from mammofill.report.lineage import Lineage, find_lineage, flat_settings, read_history
@@ -122,7 +122,7 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
         "reading": read_results(evaluations),
         "cautions": cautions(evaluations),
         "answers": answers,
-        "guessing": guessing(study.compared),
+        "near_chance": near_chance(study.compared),
         "fewer_fills": fewer_fills(study.compared),
         "lead": lead_examples(_patch_sets_of_answer(study), seed),
         "not_tested": not_tested(study.comparisons, study.judgements, _has_fills(lineage)),
@@ -158,7 +158,7 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
 
 
 def _lesions(evaluation: Evaluation) -> dict[str, int]:
-    """Count the test lesions of each class; empty where nobody named them."""
+    """Count the test lesions of each class; empty where lesions have no names."""
     units = Units(evaluation.scores)
     if not units.lesions_are_named:
         return {}

@@ -48,7 +48,7 @@ PAPER_NOTE = (
     "The counts that give the printed digits show three different test sets: 578 malignant and 922 benign patches in "
     "row 1, 260 and 385 in rows 2 and 3, 260 and 679 in row 4. With 294 more benign patches, part of row 4's gain in "
     "accuracy is a changed test set; its recall is below that of row 3.",
-    "The paper gives no intervals. Its rows were measured on CBIS-DDSM and may be set beside the rows above only as a "
-    "memory of what was printed: other patches, cut and chosen in another way, and another split.",
+    "The paper gives no intervals. Its rows were measured on CBIS-DDSM and are not comparable with the rows above "
+    "and only show what was printed: other patches, cut and chosen in another way, and another split.",
 )
 """How the paper's rows must be read; every number in it was recomputed from the rows."""

@@ -60,7 +60,7 @@ class Figure:
     note: str
     """What its lines and dots are."""
     alt: str
-    """What it shows, with its numbers, for whom cannot see it."""
+    """What it shows, with its numbers, for readers who cannot see it."""
     content: bytes
     kind: str = "svg+xml"
 

@@ -29,7 +29,7 @@ _MORE_WORDS = {"auc": "AUC", "pr_auc": "PR-AUC", "brier": "Brier score", "ece": 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval; NaN ends where an interval cannot be had."""
+    """A number with its interval; NaN ends where no interval can be computed."""
 
     value: float
     low: float

@@ -45,7 +45,7 @@ def write_report(
         comparisons: of arms over seeds, doses and shares; without any, nothing is compared.
         judgements: of infillers, to be shown beside the classifiers; none need be.
         seed: decides which examples are shown.
-        progress: told what is being made.
+        progress: notified of what is being made.
 
     Returns:
         The report.
@@ -183,7 +183,7 @@ def check_told_apart(evaluations: Sequence[Evaluation]) -> None:
         other = places.setdefault(place, one)
         if other is not one:
             raise ArtifactError(
-                f"{other.folder} and {one.folder} are both called {one.arm!r}, replicate {one.replicate}: nobody could "
-                "tell them apart. Evaluate one of them again with --arm NAME (or, if they are the same arm trained "
+                f"{other.folder} and {one.folder} are both called {one.arm!r}, replicate {one.replicate}: they cannot "
+                "be told apart. Evaluate one of them again with --arm NAME (or, if they are the same arm trained "
                 "twice, --replicate 1)."
             )
