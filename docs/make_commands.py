@@ -49,7 +49,7 @@ file. Results go to standard output, everything else to standard error.
 | exit code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | an error that nobody foresaw (`--debug` shows where) |
+| 1 | an unexpected error (`--debug` shows where) |
 | 2 | wrong usage or settings |
 | 3 | a source that cannot be read as asked, or too few patients or patches |
 | 4 | a folder that is not what it should be: another kind, damaged, made with other settings, in use |

@@ -512,7 +512,7 @@ def test_infillers_learn_from_those_who_are_in_no_training_set_and_paint_for_eac
     assert told["real"] == "2 classifiers, on each of 3 training sets"
     assert told["flow"] == "2 infillers with 1 classifier each, on each of 3 training sets"
     words = plan_in_words(study, Assumed(), (60, 40), None)
-    assert "training sets a difference by 0.02:" in words
+    assert "a difference between training sets by 0.02:" in words
     assert "Not of pasted: on each training set it pastes that set's own lesions" in words
 
 
@@ -829,7 +829,7 @@ def test_a_preset_in_a_study_is_changed_only_where_asked(tmp_path: Path) -> None
         ),
         (
             '[infillers.a]\npreset = "authors"\n[[arms]]\nname = "A"\ndiscriminator = true',
-            r"'A': discriminator names a, whose discriminator is told the class at every layer",
+            r"'A': discriminator names a, whose discriminator is conditioned on the class at every layer",
         ),
         ("[phantom]\npatients = 5", r"either a \[phantom\] table or a source in \[ingest\], but has both"),
         ("arms = []", r"arms must be one or more tables"),
@@ -1274,7 +1274,7 @@ def test_what_a_design_can_show_is_told_before_anything_runs(
 ) -> None:
     path = write_study(tmp_path, CHAINS)
     assert main(["plan", str(path)]) == 2
-    assert "is not known before ingest. Say it with --benign N and --malignant N" in capsys.readouterr().err
+    assert "is not known before ingest. Give it with --benign N and --malignant N" in capsys.readouterr().err
     assert main(["plan", str(path), "--benign", "60", "--malignant", "40"]) == 0
     told = capsys.readouterr().out
     assert "  GAN: 3 infillers with 2 classifiers each\n" in told

@@ -126,7 +126,9 @@ def test_a_class_or_a_device_that_is_not_there_is_refused_before_a_file_is_writt
 
 def test_three_patients_are_told_to_be_too_few_when_the_file_is_written(tmp_path: Path) -> None:
     said = write_first_study(write_own(tmp_path, "benign", "malignant", "benign"), tmp_path / "study.toml", "cpu")
-    assert "WARNING: nobody for validation benign, validation malignant, test malignant, so that `run` will" in said
+    assert (
+        "WARNING: no patients for validation benign, validation malignant, test malignant, so that `run` will" in said
+    )
     enough = write_own(tmp_path / "more", *["benign", "malignant"] * 8)
     assert "WARNING" not in write_first_study(enough, tmp_path / "more" / "study.toml", "cpu")
 
@@ -135,7 +137,7 @@ def test_a_column_split_without_test_patients_is_told_with_the_setting_that_draw
     said = write_first_study(
         write_own(tmp_path, *["benign", "malignant"] * 8, split="train"), tmp_path / "study.toml", "cpu"
     )
-    assert "WARNING: nobody for test benign, test malignant, so that `run` will refuse" in said
+    assert "WARNING: no patients for test benign, test malignant, so that `run` will refuse" in said
     assert 'or split = "patients" in [ingest], which draws a split instead of the collection\'s own.' in said
     assert "--benign 0" not in said, "plan would refuse that"
     assert "mammofill plan" not in said

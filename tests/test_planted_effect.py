@@ -59,7 +59,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     ):
         for seed in range(SEEDS):
             classifier = train_classifier(sets, folder / f"{arm}-{seed}", settings, seed=seed)
-            # The lesions are the same each time, and no infiller painted them: there is no luck of one to be had.
+            # The lesions are the same each time, and no infiller painted them.
             infiller = seed if arm != "few" else None
             how = EvaluateSettings(arm=arm, replicate=seed, infiller=infiller, resamples=100, attention=False)
             evaluations.append(evaluate(classifier, real, folder / f"{arm}-{seed}-evaluated", how))

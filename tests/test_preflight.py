@@ -222,7 +222,7 @@ def test_test_patients_who_are_learned_from_are_told(write: Write, tmp_path: Pat
     assert isinstance(found, LeakError)
     assert re.search(
         r"held-out/own.csv: 2 of its patients would be tested and, in .*own/own.csv, learned from: P-000 \(there p0\), "
-        r"P-001 \(there p1\). .* Take them out of one of the two. If those are other people",
+        r"P-001 \(there p1\). .* Take them out of one of the two. If these are different patients",
         str(found),
     )
     table = write_own(tmp_path / "held-out", *["benign", "malignant"] * 2, split="validation")  # which tests nobody
@@ -285,8 +285,8 @@ def taught(folder: Path, *ways: LearnedFrom) -> Path:
         (
             "[grid]\nreal_shares = [0.25, 1]\ntraining_sets = 2\n",
             {"train-infiller": "train"},
-            r"learned from 20 of the 20 train patients of .*own.csv: .* infillers must know nobody of a training set, "
-            "and about 11 patients are in none",
+            r"learned from 20 of the 20 train patients of .*own.csv: .* infillers must have learned from no patient of "
+            "a training set, and about 11 patients are in none",
         ),
     ],
 )
@@ -325,7 +325,7 @@ def test_an_infiller_from_elsewhere_that_knows_too_much_is_told(
         ('[extract-patches]\nnormals_per_mammogram = 0\n[pair-patches]\ncontexts = "lesion"\n', ""),
         (
             "[grid]\nreal_shares = [0.06, 1]\n",
-            r"faults.*own.csv: a share of 0.06 of the 7 malignant patients of the train split is nobody. Take larger",
+            r"faults.*own.csv: a share of 0.06 of the 7 malignant patients of the train split has no patient. Take",
         ),
         ("[grid]\nreal_shares = [0.1, 1]\n", ""),
     ],
@@ -440,7 +440,7 @@ def test_steps_images_and_no_time_where_no_rate_is_known(write: Write, tmp_path:
         "steps   11, of which 0 are done",
         "images  train-infiller: 1 x 3,000",
         "images  train-classifier: 2 x 6,000",
-        f"time    unknown: nothing like it was finished in {tmp_path / 'runs' / 'out'} or beside it. A rate is "
+        f"time    unknown: no comparable step was finished in {tmp_path / 'runs' / 'out'} or beside it. A rate is "
         "known once one such step is finished there: a training of the same network on the same device, any other step "
         "with the same settings.",
     ]

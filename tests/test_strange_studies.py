@@ -40,15 +40,15 @@ def test_an_infinite_dose_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a\\nb", "a\\u0000b", "a\\u202eb", "a\\u200bb"])
-def test_names_of_signs_that_are_not_seen_are_refused(tmp_path: Path, name: str) -> None:
-    assert "must have a name of signs that can be seen" in refusal(tmp_path, DEMO.replace(ARM, f'name = "{name}"\n'))
+def test_names_of_invisible_characters_are_refused(tmp_path: Path, name: str) -> None:
+    assert "must have a name of visible characters" in refusal(tmp_path, DEMO.replace(ARM, f'name = "{name}"\n'))
     study = DEMO.replace("name = ", f'name = "{name}" #', 1)
-    assert "must have a name of signs that can be seen" in refusal(tmp_path, study)
+    assert "must have a name of visible characters" in refusal(tmp_path, study)
 
 
 def test_a_name_without_end_and_names_that_look_the_same_are_refused(tmp_path: Path) -> None:
     long = refusal(tmp_path, DEMO.replace(ARM, f'name = "{"x" * 5000}"\n'))
-    assert "number 2 must have a name of at most 200 signs, but has one of 5,000" in long
+    assert "number 2 must have a name of at most 200 characters, but has one of 5,000" in long
     twice = DEMO.replace(ARM, 'name = "\u00c4rm"\n').replace('"shallow CNN + traditional"', '"A\u0308rm"')
     assert "look the same in a report. Give them other names" in refusal(tmp_path, twice)
 

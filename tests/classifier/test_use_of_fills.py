@@ -219,7 +219,7 @@ def test_fills_are_learned_from_only_where_validation_is_better_with_them(
     assert not (tried.folder / ".scratch").exists()
 
 
-def test_a_gain_is_more_than_the_luck_of_patients() -> None:
+def test_a_gain_is_more_than_random_variation_of_patients() -> None:
     random, malignant = np.random.default_rng(0), np.arange(80) % 2 == 1
     patients = np.array([f"p{number // 2}" for number in range(80)], dtype=object)
 

@@ -323,7 +323,7 @@ def test_a_classifier_that_saw_generated_patches_is_refused(world: World, tmp_pa
 
 def test_an_infiller_of_one_class_is_refused(world: World, tmp_path: Path) -> None:
     one = make_infiller(tmp_path / "infiller", learned={"benign": 5, "malignant": 0})
-    refused(world, TooFewError, "learned from no malignant lesion, so it cannot be asked for one", infillers=[one])
+    refused(world, TooFewError, "learned from no malignant lesion, so none can be requested of it", infillers=[one])
 
 
 def test_pairs_of_one_class_are_refused(world: World, tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from toy_judging import a_mask, tissue, with_lesion
 from mammofill.ground.imaging import to_uint16
 from mammofill.ground.seeding import stream
 from mammofill.judging import JudgeInfillerSettings
-from mammofill.judging.asked_class import class_of_fills
 from mammofill.judging.cases import Lesions
 from mammofill.judging.cues import CUES, cues_of, cues_of_fills, spread_of_fills
 from mammofill.judging.detection import Described, detection_of_fills
 from mammofill.judging.distribution import compare, distribution_of
+from mammofill.judging.requested_class import class_of_fills
 from mammofill.judging.rings import distance_outwards
 from mammofill.judging.similarity import copy_threshold, crops, descriptors, greatest_correlation
 from mammofill.judging.spectrum import BANDS, frequencies, grain, spectra, spectrum_of_fills
@@ -360,7 +360,7 @@ def test_a_class_that_the_surroundings_tell_whatever_is_painted_is_not_painted()
     share = by_key["class_share_of_real_auc"]
     assert share.estimate.value == pytest.approx(1, abs=0.01)
     assert share.verdict == CANNOT_BE_JUDGED
-    assert "the class is known whatever is painted" in share.remark
+    assert "they reveal the class whatever is painted" in share.remark
     table = measures_table([("flow", "flow", one) for one in found])
     assert class_verdict(table, "flow") == "open", "that a pair's fills differ is no proof"
     alone = next(one for one in found if one.measure == "AUC, whatever is painted")

@@ -57,7 +57,7 @@ class World:
         training, weights = self.training(), np.ones((1, 60))
 
         def fill(contexts: Lesions, seeds: np.ndarray, number: int) -> np.ndarray:
-            shown = {"own": contexts.asked, "none": ["benign"] * len(contexts)}[lesion]
+            shown = {"own": contexts.requested, "none": ["benign"] * len(contexts)}[lesion]
             each = zip(contexts.images, contexts.masks, shown, strict=True)
             return np.stack([to_uint16(obvious_lesion(to_unit(image), mask, word, 0)) for image, mask, word in each])
 

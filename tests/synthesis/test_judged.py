@@ -57,7 +57,7 @@ class Saying(Progress):
 def test_without_a_judgement_there_is_a_warning_unless_it_is_meant(world: World, tmp_path: Path) -> None:
     warned, meant = Saying(), Saying()
     synthesize(world.infiller, world.pairs, world.patches, tmp_path / "a", SOME, progress=warned)
-    (line,) = [line for line in warned.said if "WARNING: nobody has judged whether the infiller" in line]
+    (line,) = [line for line in warned.said if "WARNING: it has not been judged whether the infiller" in line]
     assert "give --judgement, or set unjudged; in a study file, add a table [judge-infiller]" in line
     knowingly = replace(SOME, unjudged=True)
     found = synthesize(world.infiller, world.pairs, world.patches, tmp_path / "b", knowingly, progress=meant)
@@ -75,7 +75,7 @@ def test_who_judges_afterwards_is_not_warned(world: World, tmp_path: Path) -> No
 def test_an_infiller_that_does_not_paint_the_class_is_refused(world: World, tmp_path: Path) -> None:
     judgement = make_judgement(tmp_path / "no", world.infiller, "not reached")
     with pytest.raises(
-        ArtifactError, match=r"does not paint the class .*\(malignant_above_benign 0.12; see .*wrong labels"
+        ArtifactError, match=r"does not paint the requested class .*\(malignant_above_benign 0.12; see .*wrong labels"
     ):
         synthesize(world.infiller, world.pairs, world.patches, tmp_path / "x", SOME, judgement=judgement)
     with pytest.raises(SettingsError, match="unjudged is set, but the judgement in .* is given"):

@@ -386,7 +386,8 @@ def test_who_keeps_a_part_paints_over_own_lesions_of_their_own_class_only(
 ) -> None:
     infiller, pairs = partly
     with pytest.raises(
-        ArtifactError, match=r"begin_time 0.5\), but 12 of 12 pairs in .* are of the kind normal-tissue, where no"
+        ArtifactError,
+        match=r"begin_time 0.5\), but 12 of 12 pairs in .* are of the kind normal-tissue, where there is no",
     ):
         synthesize(infiller, world.pairs, world.patches, tmp_path / "a", SOME)
     with pytest.raises(SettingsError, match="the class of the lesion that is there, but requested_class is other"):

@@ -1,4 +1,4 @@
-"""Where a network looks: Grad-CAM maps of what speaks for malignant.
+"""Where a network looks: Grad-CAM maps of the evidence for malignancy.
 
 Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via gradient-based localization", ICCV 2017.
 """
@@ -39,7 +39,7 @@ def maps_layer(network: nn.Module, name: str, input_px: int) -> str:
 
 
 def grad_cam(network: nn.Module, layer: str, inputs: Tensor) -> NDArray[np.float32]:
-    """Weight the last feature maps by how much they speak for malignant.
+    """Weight the last feature maps by how much they contribute to malignancy.
 
     alpha[k] = mean over places of dy / dA[k] (equation 1), map = ReLU(sum over k of alpha[k] A[k]) (equation 2). For y
     the log-odds of malignancy are taken, the output for malignant less that for benign before the softmax: the score
@@ -51,7 +51,8 @@ def grad_cam(network: nn.Module, layer: str, inputs: Tensor) -> NDArray[np.float
         inputs: (N, channels, S, S).
 
     Returns:
-        (N, h, w) float32, at least 0, at the resolution of the feature maps; all 0 where nothing speaks for malignant.
+        (N, h, w) float32, at least 0, at the resolution of the feature maps; all 0 where there is no evidence for
+        malignancy.
     """
     features, outputs = _cut_at(network, layer, inputs) if layer else _cut_at_features(network, inputs)
     odds = (outputs[:, 1] - outputs[:, 0]).sum()  # no patch has a part in another one's

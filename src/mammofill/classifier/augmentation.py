@@ -1,4 +1,4 @@
-"""Traditional augmentation: flip, turns and zoom in one warp. Drawing the dice and applying them are separate.
+"""Traditional augmentation: flip, turns and zoom in one warp. Drawing random parameters and applying them are separate.
 
 Source of the kinds and ranges: the paper, section 3.2. The paper says nothing about what fills the corners that a
 rotation or a zoom below 1 leaves empty; here it is the patch mirrored at its border, which invents no edges.

@@ -26,7 +26,7 @@ IMAGENET_SD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Colours:
-    """What a network takes for gray in [0, 1]: as many channels as there are means, each shifted and scaled.
+    """How gray in [0, 1] is given to a network: as many channels as there are means, each shifted and scaled.
 
     Attributes:
         mean: of each channel, taken off.
@@ -248,7 +248,7 @@ def _augmented(
     settings: TrainClassifierSettings,
     seed: int,
 ) -> NDArray[np.uint16]:
-    """Return the images of some places of the batch, each varied by the dice of its own place in the run."""
+    """Return the images of some places of the batch, each varied by the random numbers of its own place in the run."""
     images = examples.images(positions[places])
     if not settings.augmentation.active:
         return images

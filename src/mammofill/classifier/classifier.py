@@ -57,7 +57,7 @@ class Classifier(Artifact):
     """A network that scores lesion patches: ``scores(images)`` is the probability of malignancy of each, (n,) float64.
 
     ``threshold`` is the score from which it calls a patch malignant, frozen on validation; ``history`` tells how it was
-    trained. The module tells of the files.
+    trained. See the module for the files.
     """
 
     kind: ClassVar[str] = "classifier"
@@ -107,7 +107,7 @@ class Classifier(Artifact):
 
     @property
     def colours(self) -> Colours:
-        """What the network takes for gray."""
+        """How gray values are given to the network."""
         from mammofill.classifier.networks import colours_of
 
         return colours_of(self.facts["network"], self.facts.get("mean"), self.facts.get("sd"))
@@ -170,7 +170,7 @@ class Classifier(Artifact):
     def attention(
         self, images: NDArray[np.float32], *, device: str = "cpu", batch_size: int = 64
     ) -> NDArray[np.float32]:
-        """Show where the network finds what speaks for malignant: Grad-CAM of the log-odds, see `attention.grad_cam`.
+        """Show where the network finds evidence for malignancy: Grad-CAM of the log-odds, see `attention.grad_cam`.
 
         Args:
             images: (N, H, W) float32 in [0, 1], bright = dense.
@@ -179,7 +179,7 @@ class Classifier(Artifact):
 
         Returns:
             (N, H, W) float32 in [0, 1], each with its peak at 1, bilinear between the cells of the network's last
-            feature maps (`attention_cells`); all 0 where nothing speaks for malignant.
+            feature maps (`attention_cells`); all 0 where there is no evidence for malignancy.
 
         Raises:
             DeviceError: the device is not there.

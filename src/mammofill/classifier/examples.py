@@ -40,7 +40,7 @@ class LesionImages(Protocol):
         """Return N."""
 
     def images(self, positions: NDArray[np.int64]) -> NDArray[np.uint16]:
-        """Return (n, S, S) uint16 over 0..65535, for positions in 0..N - 1, in the order asked for."""
+        """Return (n, S, S) uint16 over 0..65535, for positions in 0..N - 1, in the requested order."""
 
 
 class Examples:
@@ -76,7 +76,7 @@ class Examples:
         vars(self).update(state, patches=[PatchSet.open(folder) for folder in state["patches"]])
 
     def images(self, positions: NDArray[np.int64]) -> NDArray[np.uint16]:
-        """Return (n, input_px, input_px) uint16 over 0..65535, for positions in 0..len - 1, in the order asked for."""
+        """Return (n, input_px, input_px) uint16 over 0..65535, for positions in 0..len - 1, in the requested order."""
         return self._decode(positions) if self._kept is None else self._kept[positions]
 
     def _decode(self, positions: NDArray[np.int64]) -> NDArray[np.uint16]:

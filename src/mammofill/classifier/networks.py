@@ -97,7 +97,7 @@ def words_of(network: str) -> str:
 
 
 def colours_of(network: str, mean: tuple[float, ...] | None = None, sd: tuple[float, ...] | None = None) -> Colours:
-    """Return what a network takes for gray.
+    """Return how gray values are given to a network.
 
     Args:
         network: its name in the settings.

@@ -1,4 +1,4 @@
-"""A classifier's recipe on other patches: what would have come of it, had it learned from these?"""
+"""A classifier's recipe repeated on other patches."""
 
 from __future__ import annotations
 

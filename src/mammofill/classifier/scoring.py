@@ -28,7 +28,7 @@ def log_odds(
     Args:
         network: on `device`; it is switched to evaluation.
         images: (N, S, S) uint16 over 0..65535.
-        colours: what the network takes for gray.
+        colours: how gray values are given to the network.
         device: where it runs.
         batch_size: patches at a time.
         flips: score each patch mirrored left and right as well, and take the mean.

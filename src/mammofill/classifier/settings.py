@@ -152,8 +152,8 @@ class TrainClassifierSettings:
             trained without them, too, with the same seed; that with them is kept if its AUC on validation is higher in
             95 % of resamples of the validation patients, else that without. Takes twice as long. Set `images`: with
             `epochs` that with synthetic patches sees more of them, and may be better for that alone.
-        synthetic_labels: class that a synthetic patch is learned as. asked: the one asked of the infiller; flipped: the
-            other one; shuffled: labels shuffled at random among them. The last two are controls.
+        synthetic_labels: class that a synthetic patch is learned as. asked: the one requested of the infiller; flipped:
+            the other one; shuffled: labels shuffled at random among them. The last two are controls.
         keep: which weights make the classifier. last: those at the end, as in the paper, which mentions no choice.
             best: those with the highest AUC on validation.
         validate_every_images: validate at the end of an epoch if so many images were seen since the last time; 0 after
@@ -237,7 +237,7 @@ class TrainClassifierSettings:
         self._check_input()
         check_setting(self, "epochs", self.epochs >= 1, "at least 1")
         check_setting(self, "images", self.images is None or self.images >= 1, "at least 1, or left out")
-        check_setting(self, "batch", self.batch >= 2, "at least 2 (batch normalisation needs company)")
+        check_setting(self, "batch", self.batch >= 2, "at least 2 (batch normalisation needs several)")
         self._check_recipe()
         check_setting(self, "dose", self.dose is None or self.dose > 0, "above 0, or left out")
         check_setting(self, "repeats", self.repeats >= 0, "at least 0")

@@ -259,11 +259,11 @@ def _refuse(
 
 
 def _check_trained(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Refuse a file of weights that no training has touched, or that one spoilt: such files bear hopeful names."""
+    """Refuse weights that were never trained, or whose training diverged, whatever the name of the file says."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise WeightsError(
-                f"{path} holds values in {name!r} that are no numbers: its training went astray. Give another file."
+                f"{path} holds values in {name!r} that are no numbers: its training diverged. Give another file."
             )
     means = [tensor for name, tensor in tensors.items() if name.endswith("running_mean")]
     traces = means or [tensor for name, tensor in tensors.items() if name.endswith("bias")]

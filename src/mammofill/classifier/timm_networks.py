@@ -1,6 +1,6 @@
 """Any network of timm's by its name there (Wightman, "PyTorch image models", 2019), with timm's own facts about it.
 
-timm is asked for when such a network is: nothing else needs it.
+timm is imported only for such a network: nothing else needs it.
 """
 
 from __future__ import annotations

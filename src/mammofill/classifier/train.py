@@ -22,7 +22,7 @@ from mammofill.patches.patch_set import PatchSet
 
 _THROUGH = "train-classifier"
 THRESHOLD_ALONE = f"{_THROUGH} {CHOSEN} threshold)"
-"""How patients are known to a classifier whose threshold, and nothing else, was chosen on them: its scores are not."""
+"""How a manifest lists patients on whom the threshold was chosen and nothing else: scores do not depend on them."""
 _MADE, _START = "what made these patches", "what the network starts from"
 _CLASSES = (Pathology.BENIGN, Pathology.MALIGNANT)
 
@@ -166,11 +166,11 @@ def check_infiller(infiller: Artifact | None, settings: TrainClassifierSettings)
 
 
 def check_leaks(patches: Sequence[PatchSet], teachers: Sequence[Artifact] = ()) -> None:
-    """Refuse whatever would let the classifier learn from a patient whom it is judged on.
+    """Refuse whatever would let the classifier learn from a patient on whom it is evaluated.
 
     Args:
         patches: all sets.
-        teachers: of whose weights the classifier starts.
+        teachers: whose weights the classifier starts from.
 
     Raises:
         LeakError: naming the patient, the patch and the way in.
@@ -204,10 +204,10 @@ def check_leaks(patches: Sequence[PatchSet], teachers: Sequence[Artifact] = ()) 
 
 
 def _check_maker(one: Artifact, maker: str, judged_in: PatchSet, split_of: Mapping[str, str]) -> None:
-    """Refuse what learned from a patient who is judged on, or stands so by another name in a set of patches."""
+    """Refuse what learned from a patient of validation or test, also where that patient has another name there."""
     for patient, every_way in learned_patients(one, judged_in).items():
         split = split_of.get(patient)
-        # Validation patients may have chosen something before, as they choose here; nobody has learned from them.
+        # Choices may have been made on validation patients before, as they are here; nothing has learned from them.
         ways = [way for way in every_way if split == Split.TEST or CHOSEN not in way]
         if split is not None and ways:
             again = one.manifest.kind if maker is _START else "infiller"
@@ -260,7 +260,7 @@ def _check_synthetic(synthetic: pd.DataFrame) -> None:
     for row in synthetic[synthetic["mask_donor_patient_id"].isna()].itertuples():
         raise LeakError(
             f"{row.folder}: synthetic patch {row.patch_id} does not say whose mask it borrows "
-            "(mask_donor_patient_id is missing), so nobody can tell whether that patient is in the test split."
+            "(mask_donor_patient_id is missing), so it is unknown whether that patient is in the test split."
         )
 
 

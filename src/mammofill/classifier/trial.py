@@ -1,4 +1,4 @@
-"""Synthetic patches on trial: a classifier is trained without and with them, and validation says which one is kept."""
+"""Synthetic patches on trial: a classifier is trained without and with them, and validation decides which is kept."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def better_on_validation(
 ) -> tuple[str, int]:
     """Train a classifier without and with synthetic patches, and make the better one the artifact's.
 
-    That with them is kept if its AUC by patch on validation is higher by more than the luck of the patients explains:
-    in 95 % of resamples of the patients, the same for both. Both lie in the artifact's scratch until it is finished, so
-    that a run that was stopped goes on in either.
+    That with them is kept if its AUC by patch on validation is higher by more than random variation between patients
+    explains: in 95 % of resamples of the patients, the same for both. Both lie in the artifact's scratch until it is
+    finished, so that a run that was stopped goes on in either.
 
     Args:
         work: of the classifier.
@@ -51,7 +51,7 @@ def better_on_validation(
         settings: of the classifier.
         seed: of the stage; decides the resamples.
         device: where the networks run.
-        progress: told which is kept.
+        progress: notified of which is kept.
 
     Returns:
         Which was kept, and how many images it saw. ``network.json`` of the artifact says it, with both AUCs and the
@@ -91,7 +91,8 @@ def lower_bound_of_gain(
 
     Source: percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3), by
     patient and paired; resamples without a class say nothing and are left out. Where all others give one and the same
-    difference, as of a single patient of each class, nothing is known of luck: the bound is 0 then, and shows no gain.
+    difference, as of a single patient of each class, their random variation is unknown: the bound is 0 then, and shows
+    no gain.
 
     Args:
         without: (n,) log-odds of the one.

@@ -30,7 +30,7 @@ def explained(error: BaseException) -> tuple[str, int]:
         return f"error: {error}", error.exit_code
     if isinstance(error, BrokenPipeError):  # whoever read along, `head` for example, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return "stopped: nobody reads the output any more", STOPPED
+        return "stopped: the output is no longer read", STOPPED
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" while writing {error.filename}" if error.filename else ""
         return (

@@ -121,11 +121,11 @@ def progress_of(options: Namespace) -> Progress:
     return LineProgress() if options.plain else for_this_console()
 
 
-def device_for(asked: str, progress: Progress) -> str:
+def device_for(requested: str, progress: Progress) -> str:
     """Return the device that a stage runs on, and say it where the choice was left to us."""
-    if asked == "auto":
+    if requested == "auto":
         from mammofill.ground.training.device import chosen_device
 
-        asked = chosen_device(asked)
-        progress.say(f"device: {asked}")
-    return asked
+        requested = chosen_device(requested)
+        progress.say(f"device: {requested}")
+    return requested

@@ -133,8 +133,8 @@ def _check_has_backbone(infiller: Any, where: str) -> None:
         )
     if not isinstance(infiller, Infiller) and infiller.discriminator.conditioning == "planes":
         raise SettingsError(
-            f"{where}, whose discriminator is told the class at every layer (conditioning planes, preset authors). "
-            "Name one whose discriminator.conditioning is projection, as in the presets paper and modern."
+            f"{where}, whose discriminator is conditioned on the class at every layer (conditioning planes, preset "
+            "authors). Name one whose discriminator.conditioning is projection, as in the presets paper and modern."
         )
 
 

@@ -43,10 +43,10 @@ def effort_lines(study: Study, out: Path, device: str) -> Iterator[str]:
     if not waiting:
         return
     if not known:
-        yield f"time    unknown: nothing like it was finished in {out} or beside it. {_HOW_KNOWN}"
+        yield f"time    unknown: no comparable step was finished in {out} or beside it. {_HOW_KNOWN}"
         return
     missing = ", ".join(f"{count} {name}" for name, count in unknown.items())
-    more = f"; not counting {missing}, like which nothing was finished here. {_HOW_KNOWN}" if missing else ""
+    more = f"; not counting {missing}, for which no comparable step was finished here. {_HOW_KNOWN}" if missing else ""
     steps = counted(len(known), "steps")
     yield f"time    about {in_words(sum(known))} for {steps}, at rates that were measured nearby{more}"
 
@@ -88,8 +88,8 @@ def seconds_of(step: Step, finished: list[Manifest], device: str) -> float | Non
     stage takes as long as one with the same settings did.
     """
     same = [one for one in finished if one.stage == step.stage.name and one.wall_seconds > 0]
-    asked = images_of(step.settings)
-    if asked is None:
+    wanted = images_of(step.settings)
+    if wanted is None:
         took = [one.wall_seconds for one in same if one.settings == settings_of_plan(step.settings)]
         return median(took) if took else None
     network = _network(settings_of_plan(step.settings))
@@ -99,7 +99,7 @@ def seconds_of(step: Step, finished: list[Manifest], device: str) -> float | Non
         for one in alike
         if (images := one.counts.get("images_seen"))
     ]
-    return median(rates) * asked * _trainings(settings_of_plan(step.settings)) if rates else None
+    return median(rates) * wanted * _trainings(settings_of_plan(step.settings)) if rates else None
 
 
 def _trainings(settings: Mapping[str, Any]) -> int:

@@ -51,7 +51,7 @@ class Found:
         rows: of the images, a typical number; None where none could be read.
         crops: whether the images look like crops, each cut around one lesion: then there is no tissue without one.
         left_out: what the tables name and cannot be used: words.
-        called_otherwise: columns that hold what one of another name should: words.
+        called_otherwise: columns whose content belongs in a column of another name: words.
     """
 
     source: Path
@@ -112,15 +112,15 @@ def write_first_study(source: str | Path, path: str | Path, device: str, collect
 
 
 def _empty_places(found: Found) -> Iterator[str]:
-    """Say of which class a split has nobody: `run` would refuse the study, and that is better known before."""
+    """Warn of splits without a patient of a class: `run` would refuse the study."""
     empty = [f"{split} {kind}" for split, of in found.counts.items() for kind, count in of.items() if not count]
     if empty:
         mend = "a column split in the table that gives each split patients of both classes"
         if found.split == "auto":
             mend = 'split = "patients" in [ingest], which draws a split instead of the collection\'s own'
         yield (
-            f"WARNING: nobody for {', '.join(empty)}, so that `run` will refuse this study. It takes more patients, or "
-            f"{mend}."
+            f"WARNING: no patients for {', '.join(empty)}, so that `run` will refuse this study. Give more patients, "
+            f"or {mend}."
         )
 
 
@@ -199,7 +199,7 @@ def typical_size(collection: Collection) -> tuple[int, int] | None:
         try:
             sizes.append(read_size(entry.image[0]))
         except MammofillError:
-            continue  # ingest will tell of it
+            continue  # ingest will report it
     return sorted(sizes)[len(sizes) // 2] if sizes else None
 
 
@@ -216,7 +216,7 @@ def _are_crops(collection: Collection) -> bool:
         try:
             return all(child.ask(is_cut_around_its_lesion, entry) for entry in _some(collection))
         except (ChildDiedError, MammofillError):
-            return False  # ingest will tell of it
+            return False  # ingest will report it
 
 
 def _left_out(collection: Collection) -> tuple[str, ...]:

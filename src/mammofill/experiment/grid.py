@@ -25,7 +25,7 @@ SELECTIONS = ALL, GATED, RANDOM = "all", "gated", "random"
 the control of these, as many of each class drawn at random."""
 
 _MOST_TRAININGS = 10_000
-"""More trainings of one arm are a slip of the keyboard: at a minute each they take a week, and their steps alone fill
+"""More trainings of one arm are taken for a typing error: at a minute each they take a week, and their steps alone fill
 the memory."""
 
 
@@ -85,7 +85,10 @@ class Grid:
         check_setting(self, "infillers", enough, f"at most {most}, the parts of the largest share below 1")
         alone = self.classifiers == 1 or not self.disjoint_shares
         check_setting(
-            self, "classifiers", alone, "1 with disjoint_shares: two of one part are no two draws of patients"
+            self,
+            "classifiers",
+            alone,
+            "1 with disjoint_shares: two of one part are not independent draws of patients",
         )
         parts = min((parts_of(share) for share in shares if share < 1), default=0)
         rest = self.training_sets == 0 or 2 <= self.training_sets < parts
@@ -179,7 +182,7 @@ class External:
     settings: Any
     """Of its ingest."""
     attributes: Path | None = None
-    """The table of what else is known of its lesions, if there is one."""
+    """The table of further attributes of its lesions, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +211,7 @@ class Plan:
     paints_with: Mapping[str, str] = field(default_factory=dict)
     """Of infillers that paint with the weights of another one of the study: its name."""
     attributes: Path | None = None
-    """The table of what else is known of the lesions, if there is one."""
+    """The table of further attributes of the lesions, if there is one."""
     test: External | None = None
     """Where the test patients come from, if they stand in a source of their own."""
 
@@ -241,7 +244,7 @@ class Patients:
     share: float = 1.0
     """Of the train split's patients."""
     parts: tuple[int, ...] = ()
-    """Which of the parts of that share, where they have nobody in common; none where there is one draw only."""
+    """Which of the parts of that share, where they have no patient in common; none where there is one draw only."""
     others: bool = False
     """Whether it is the patients who are in none of these parts."""
 
@@ -297,7 +300,7 @@ def _drawn(share: float, number: int, arm: Arm, grid: Grid) -> Patients:
     if share == 1 or not (apart or arm.more_patients):
         return Patients(share)
     own = number if apart else 0
-    # Beside training sets there are others' parts to take: two of these arms must have nobody in common either.
+    # Beside training sets there are others' parts to take: two of these arms must have no patient in common either.
     further = (own + (grid.training_sets or 1)) % parts_of(share)
     return Patients(share, (own, further) if arm.more_patients else (own,))
 

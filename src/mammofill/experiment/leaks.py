@@ -1,7 +1,7 @@
-"""Before anything runs: would somebody be tested from whom something has learned?
+"""Before anything runs: would a patient be tested whom a model has learned from?
 
-The stages refuse that, after hours. Much of it is known before, from the tables of the collections and from what
-infillers that were trained elsewhere say of themselves. Image files are compared by the stages alone.
+The stages refuse that, but only after hours. Much of it is known before, from the tables of the collections and from
+what infillers that were trained elsewhere say of themselves. Image files are compared by the stages alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mammofill.mammograms.split import PatientSplit
 _OWN_TABLES = "table"
 """The one name of a collection that stands for many."""
 _MOST_NAMED = 10
-_OTHERS = "If those are other people with the same names, give the patients of one source other names before ingest."
+_OTHERS = "If these are different patients with the same identifiers, rename those of one source before ingest."
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Sides:
 
 
 def leaks_of(study: Study, sides: Sequence[Sides], chooses: bool) -> Iterator[MammofillError]:
-    """Yield a fault for each way by which something would know whom it is tested on.
+    """Yield a fault for each way in which a model would be tested on patients it learned from.
 
     Args:
         study: that is about to run.
@@ -118,7 +118,7 @@ def _what_is_shared(plan: Plan, external: External) -> str:
 
 
 def _of_infillers(study: Study, sides: Sequence[Sides]) -> Iterator[MammofillError]:
-    """Yield a fault for each infiller from elsewhere that knows who is tested, validates, or is in a training set."""
+    """Yield a fault for each infiller from elsewhere that learned from test, validation or training-set patients."""
     plan = study.plan
     used = {place for step in study.steps for places in step.inputs.values() for place in places}
     for name, place in {**plan.starts, **plan.ready}.items():
@@ -133,7 +133,7 @@ def _of_infillers(study: Study, sides: Sequence[Sides]) -> Iterator[MammofillErr
             continue
         tested = list(_known_to(infiller, where, sides, "test"))
         yield from tested
-        # One that is judged alone paints for no classifier, whose validation patients it could know.
+        # One that is only judged paints for no classifier, whose validation patients it could have learned from.
         if name in _painting(plan):
             yield from [] if tested else _known_to(infiller, where, sides, "validation")
             yield from _in_training_sets(infiller, where, sides, plan)
@@ -146,12 +146,12 @@ def _painting(plan: Plan) -> set[str]:
 
 
 def _known_to(infiller: Artifact, where: str, sides: Sequence[Sides], split: str) -> Iterator[MammofillError]:
-    """Yield a fault for each source of which an infiller knows patients of a split; all folds of one are one."""
+    """Yield a fault for each source of which an infiller learned from patients of a split; all folds of one are one."""
     known: dict[Path, dict[str, str]] = {}
     ways = infiller.manifest.learned_patients()
     for one in sides:
         judged = one.tested if split == "test" else one.with_lesions(split) if one.is_own else set()
-        # Validation patients may have chosen something before, as they choose here; nobody has learned from them.
+        # Choices may have been made on validation patients before, as they are here; nothing has learned from them.
         learned = [name for name, every in ways.items() if split == "test" or not all(CHOSEN in way for way in every)]
         known.setdefault(one.source, {}).update(_in_both(learned, judged, _has_read(infiller, one)))
     for source, patients in known.items():
@@ -159,15 +159,15 @@ def _known_to(infiller: Artifact, where: str, sides: Sequence[Sides], split: str
             through = ", ".join(ways[next(iter(patients.values()))])
             yield LeakError(
                 f"{where} learned from {len(patients)} patients of the {split} split of {source}: {_listed(patients)} "
-                f"(through {through}). Scores on them would say nothing. Take an infiller that knows nobody there. "
-                f"{_OTHERS}"
+                f"(through {through}). Scores on them would say nothing. Take an infiller that learned from none of "
+                f"them. {_OTHERS}"
             )
 
 
 def _in_training_sets(infiller: Artifact, where: str, sides: Sequence[Sides], plan: Plan) -> Iterator[MammofillError]:
-    """Yield a fault where an infiller knows more of the train patients than are in no training set.
+    """Yield a fault where an infiller learned from more of the train patients than are in no training set.
 
-    Who will be in one is drawn among the patients whose patches are kept, so that nobody can be named yet.
+    Who will be in one is drawn among the patients whose patches are kept, so that no patient can be named yet.
     """
     share = max((one for arm in plan.arms for one in plan.grid.shares_of(arm) if one < 1), default=0.0)
     taught = taught_by(infiller.manifest.patients_learned_from)
@@ -179,9 +179,9 @@ def _in_training_sets(infiller: Artifact, where: str, sides: Sequence[Sides], pl
         if len(known) > others:
             yield LeakError(
                 f"{where} learned from {len(known)} of the {len(train)} train patients of {own.source}: "
-                f"{_listed(known)}. With training_sets = {plan.grid.training_sets} in [grid], infillers must know "
-                f"nobody of a training set, and about {int(others)} patients are in none. Take an infiller of other "
-                "patients, or let the study train it."
+                f"{_listed(known)}. With training_sets = {plan.grid.training_sets} in [grid], infillers must have "
+                f"learned from no patient of a training set, and about {int(others)} patients are in none. Take an "
+                "infiller of other patients, or let the study train it."
             )
 
 

@@ -88,7 +88,7 @@ def _states(study: Study, out: Path) -> dict[Path, str]:
 
 
 class _Told:
-    """What was told of earlier steps: of the next like them only what differs is told, or nobody reads to the end."""
+    """What was printed of earlier steps: of later steps like them only the differences are printed, for brevity."""
 
     def __init__(self) -> None:
         self._first: dict[tuple[str, type[Any]], tuple[Path, list[str]]] = {}
@@ -118,7 +118,7 @@ def plan_of_stage(
 
 
 def usual_settings(stage: Stage, settings: Any) -> Any:
-    """Return what settings would be if nobody had set any: those of their preset, or the defaults of their class."""
+    """Return what settings are if none is set by the user: those of their preset, or the defaults of their class."""
     preset = getattr(settings, "preset", None)
     named = isinstance(preset, str) and stage.presets and preset in find(stage.presets)
     return stage.preset(str(preset)) if named else type(settings)()

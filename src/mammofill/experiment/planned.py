@@ -1,8 +1,8 @@
 """What a study sets out to compare, kept with its hash in ``plans/`` before a test score exists.
 
 The plan follows from the study file alone. Once test scores are there, another plan is another question put to the same
-patients: it is refused, unless it is asked for (`amend`); then the first plan's comparison and report stay as they are,
-and the new ones lie beside them (``comparison-2``, ``report-2``) and say what was added.
+patients: it is refused, unless requested (`amend`); then the first plan's comparison and report stay as they are, and
+the new ones lie beside them (``comparison-2``, ``report-2``) and say what was added.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TOLD_ONCE = ("compare-arms", "write-report")
 
 
 def design_of(plan: Plan) -> Design:
-    """Return which groups a study will have, how they are trained, and what is held against what."""
+    """Return which groups a study will have, how they are trained, and which are compared."""
     groups = dict.fromkeys(_group_of(cell) for cell in cells_of(plan))
     recipes = {arm.name: _recipe(arm) for arm in plan.arms}
     patients = {_group_of(cell): cell.share * (2 if cell.arm.more_patients else 1) for cell in cells_of(plan)}
@@ -146,14 +146,14 @@ def keep_plan(study: Study, out: Path, progress: Progress, amend: bool = False) 
     Args:
         study: that is about to run.
         out: its folder.
-        progress: told where something was there before.
+        progress: notified where something was there before.
         amend: whether another plan may follow one whose test scores are there.
 
     Returns:
         The study, whose comparison knows of all plans.
 
     Raises:
-        PlanChangedError: test scores of another plan are there, and nobody asked to amend it; or a step was finished
+        PlanChangedError: test scores of another plan are there, and amending was not requested; or a step was finished
             with other settings, or from other inputs. Nothing is written then.
         DamagedError: a plan was changed after it was written; or what a finished step says of itself cannot be read.
     """

@@ -22,11 +22,11 @@ def plan_in_words(study: Study, assumed: Assumed, counts: tuple[int, int] | None
     Args:
         study: that was read.
         assumed: what has to be assumed of its classifiers.
-        counts: benign and malignant patients in the test set, where somebody said so.
+        counts: benign and malignant patients in the test set, where given.
         out: folder of the study, in which patches may have been cut already.
 
     Raises:
-        SettingsError: nobody can tell how many test patients there will be.
+        SettingsError: the number of test patients is not known.
     """
     return "\n".join(_lines(study, assumed, counts, out))
 
@@ -60,9 +60,9 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
     yield (
         f"Smallest true difference in AUC by lesion that would be shown, if both arms have {assumed.auc:g}, their "
         f"errors over patients correlate by {assumed.correlation:g} ({assumed.seed_correlation:g} between seeds of one "
-        "arm), and seeds move an AUC by "
+        "arm), and an AUC varies between seeds by a standard deviation of "
         f"{assumed.infiller_sd:g} (infiller) and {assumed.classifier_sd:g} (classifier)"
-        + (f", training sets a difference by {assumed.training_set_sd:g}" if size.training_sets else "")
+        + (f", a difference between training sets by {assumed.training_set_sd:g}" if size.training_sets else "")
         + ":"
     )
     rows = dict(what_more_would_buy(size, assumed))
@@ -77,8 +77,8 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
     pasting = dict.fromkeys(cell.arm.name for cell in cells_of(study.plan) if pastes_own(cell, study.plan))
     if pasting:
         yield (
-            f"Not of {', '.join(pasting)}: on each training set it pastes that set's own lesions, so no infiller's "
-            "luck is in it, and more infillers would add classifiers and nothing else."
+            f"Not of {', '.join(pasting)}: on each training set it pastes that set's own lesions, so variation between "
+            "infillers is not in it, and more infillers would only add classifiers."
         )
     if rows["as planned"] > 1 - assumed.auc:
         yield (
@@ -88,7 +88,10 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
     if min(benign, malignant) < 2:
         yield "With fewer than two test patients of a class nothing can be shown: more patients, or folds in [grid]."
     if infillers < 2:
-        yield "With one infiller of each kind its luck is in no interval: set infillers in [grid] to 3 or more."
+        yield (
+            "With one infiller of each kind, variation between infillers is in no interval: set infillers in [grid] to "
+            "3 or more."
+        )
 
 
 def _patients(study: Study, counts: tuple[int, int] | None, out: Path | None) -> tuple[tuple[int, int], str]:
@@ -108,7 +111,7 @@ def _patients(study: Study, counts: tuple[int, int] | None, out: Path | None) ->
         tested = phantom.patients if study.plan.grid.folds else round(phantom.patients * phantom.test_share)
         return (tested // 2, tested - tested // 2), "practice mammograms, half of each class"
     raise SettingsError(
-        f"{study.path}: how many patients will be tested is not known before ingest. Say it with --benign N and "
+        f"{study.path}: the number of test patients is not known before ingest. Give it with --benign N and "
         "--malignant N (patients with such a lesion in the test set), or give the folder of a study that has cut its "
         "patches already as --out."
     )

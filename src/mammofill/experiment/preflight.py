@@ -1,7 +1,7 @@
 """Before anything runs: is all there that a study needs? Device, weights, patients, room; all faults at once.
 
-A fault that would stop a study at its ninth step is found here at its first, and all of them are told together, so that
-nobody mends one only to meet the next.
+A fault that would stop a study at its ninth step is found here at its first, and all of them are reported together, so
+that they can be corrected at once.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
 
 
 def check_pairs(study: Study, out: Path) -> None:
-    """Refuse fills that the pairs do not allow, as soon as pairs are made: infillers are not trained in vain.
+    """Refuse fills that the pairs do not allow, as soon as pairs are made, before infillers are trained.
 
     Raises:
         MammofillError: the only fault that there is; or a `SettingsError` that lists all of them.
@@ -208,13 +208,13 @@ def _reading(name: str, values: Any, where: str, path: Path) -> Callable[[], obj
 
     def read() -> object:
         if not isinstance(values, Mapping):
-            return None  # told by `read_study`
+            return None  # reported by `read_study`
         if name == "grid":
             return read_settings(Grid, values, where, path.parent)
         try:
             stage = stage_named(name)
         except KeyError:
-            return None  # no table that a study knows: told by `read_study`, too
+            return None  # no table that a study knows: reported by `read_study`, too
         own = {
             "ingest": ("source", "attributes"),
             "train-infiller": infillers.NOT_SETTINGS,
@@ -362,18 +362,18 @@ def _of_phantoms(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
 
 
 def _of_shares(waiting: list[Step], sides: list[Sides]) -> Iterator[MammofillError]:
-    """Yield a fault where a share of the train patients of a class is nobody, see `choose_patients`."""
+    """Yield a fault where a share of the train patients of a class has no patient, see `choose_patients`."""
     shares = {step.settings.patients_share for step in waiting if step.stage.name == "select-patches"}
     for one in (side for side in sides if side.is_own):
         malignant = one.with_lesions("train", of="malignant")
         classes = {"malignant": malignant, "benign": one.with_lesions("train", of="benign") - malignant}
         for share in sorted(shares):
             for pathology, patients in classes.items():
-                # Whose patches are all dropped is not counted there: fewer patients, and nobody all the more.
+                # Patients whose patches are all dropped are not counted there, which leaves even fewer.
                 if patients and not round(share * len(patients)):
                     yield TooFewError(
                         f"{one.source}: a share of {share:g} of the {len(patients)} {pathology} patients of the train "
-                        "split is nobody. Take larger shares in [grid], or more patients."
+                        "split has no patient. Take larger shares in [grid], or more patients."
                     )
 
 
@@ -420,7 +420,7 @@ def _of_sizes(
         rows = MammogramSet.open(out / ingested.out).lesions.to_dict("records")
         told = {f"{row['lesion_id']} of patient {row['patient_id']}": json.loads(row["attributes"]) for row in rows}
     else:
-        return  # of practice mammograms that are not drawn yet, or of a collection whose fault is told already
+        return  # of practice mammograms that are not drawn yet, or of a collection whose fault is reported already
     try:
         recorded_sizes(attribute, list(told.values()), list(told), str(source or out / ingested.out))
     except SettingsError as fault:

@@ -31,7 +31,7 @@ LOG_NAME = "log.txt"
 
 @dataclass(frozen=True)
 class StudyRun:
-    """A study that ran to its end, or to the artifact that was asked for."""
+    """A study that ran to its end, or to the requested artifact."""
 
     study: Study
     out: Path
@@ -76,7 +76,7 @@ def run_study(
     Raises:
         MammofillError: the only fault of the study file or of what it needs here; nothing has run then.
         SettingsError: the same, where there are several: all of them.
-        PlanChangedError: test scores of another plan are there, and nobody asked to amend it; nothing has run then.
+        PlanChangedError: test scores of another plan are there, and amending was not requested; nothing has run then.
         MammofillError: a stage refused its inputs; what was finished before stays.
     """
     study, out = ready_study(path, out, quick, only), Path(out)

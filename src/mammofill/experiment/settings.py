@@ -185,13 +185,16 @@ def check_shown_name(name: str, where: str) -> None:
     """Refuse a name that reports, tables and pages could not show as it is.
 
     Raises:
-        SettingsError: it is far too long, or holds signs that are not seen: line ends, or what turns writing around.
+        SettingsError: it is far too long, or holds invisible characters: line ends, or those that change the direction
+            of writing.
     """
     unseen = [one for one in name if unicodedata.category(one) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
     if unseen:
-        raise SettingsError(f"{where} must have a name of signs that can be seen, but {name!r} holds {unseen[0]!r}.")
+        raise SettingsError(f"{where} must have a name of visible characters, but {name!r} holds {unseen[0]!r}.")
     if len(name) > _LONGEST_NAME:
-        raise SettingsError(f"{where} must have a name of at most {_LONGEST_NAME} signs, but has one of {len(name):,}.")
+        raise SettingsError(
+            f"{where} must have a name of at most {_LONGEST_NAME} characters, but has one of {len(name):,}."
+        )
 
 
 def check_names(settings_class: type[Any], values: Mapping[str, Any], where: str, within: str = "") -> None:

@@ -200,7 +200,7 @@ STAGES: tuple[Stage, ...] = (
         settings="mammofill.mammograms:IngestSettings",
         inputs=(
             Input("source", SOURCE, words="folder (or table) of the collection, or its URL in a store", in_store=True),
-            Input("attributes", SOURCE, optional=True, words="table of what else is known of the lesions, by picture"),
+            Input("attributes", SOURCE, optional=True, words="table of further attributes of the lesions, by image"),
         ),
         output="mammofill.mammograms:MammogramSet",
         leading="collection",
@@ -313,7 +313,7 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         name="judge-infiller",
-        summary="measure whether infillers paint lesions of the class asked for, where asked for, and nothing else",
+        summary="measure whether infillers paint lesions of the requested class, where requested, and nothing else",
         function="mammofill.judging:judge_infiller",
         settings="mammofill.judging:JudgeInfillerSettings",
         inputs=(
@@ -350,7 +350,7 @@ PHANTOM = Stage(
     inputs=(),
     output="mammofill.phantom:PhantomCollection",
 )
-"""Where mammograms come from when nobody has any; not on the way of a real one, but of the same shape."""
+"""Makes practice mammograms for use without real ones; not part of the chain of stages, but of the same form."""
 
 EXPORTS: tuple[Stage, ...] = (
     Stage(

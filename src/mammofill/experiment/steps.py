@@ -336,7 +336,7 @@ def _evaluation_of(cell: Cell, plan: Plan) -> Any:
 
 
 def _external_of(cell: Cell, plan: Plan) -> Any:
-    """Nobody has learned from any of these patients, so all of them test."""
+    """No model has learned from any of these patients, so all of them are test patients."""
     return replace(_evaluation_of(cell, plan), external=plan.external.name if plan.external else "", split="all")
 
 

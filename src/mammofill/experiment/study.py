@@ -9,7 +9,7 @@
     [ingest]                      # or [phantom], to make practice mammograms first
     collection = "cbis-ddsm"
     source = "path/of/collection" # relative to this file
-    attributes = "shapes.csv"     # if there is a table of what else is known of the lesions, by picture
+    attributes = "shapes.csv"     # if there is a table of further attributes of the lesions, by image
 
     [extract-patches]             # one table per stage; what is left out keeps its default
     size_px = 256
@@ -77,8 +77,8 @@
     doses = [0.5, 1, 2]           # synthetic or repeated patches for each real one
     real_shares = [0.25, 0.5, 1]  # of the patients to learn from, infillers and all; at the dose nearest 1
     disjoint_shares = false       # whether each infiller at a share learns from patients of its own; classifiers = 1
-    training_sets = 0             # or: at shares below 1 so many parts of the patients to train arms on, with nobody in
-                                  # common; infillers learn from all the others, and each paints for each part
+    training_sets = 0             # or: at shares below 1 so many parts of the patients to train arms on, with no
+                                  # patient in common; infillers learn from the others, and each paints for each part
     every_dose_at_every_share = false
     folds = 5                     # cross-validation: all of it anew within each fold, and every patient is tested once
     painted_for_each = 2          # fills painted for each one of the largest dose, where an arm selects among them
@@ -330,7 +330,7 @@ def _quickened(content: dict[str, Any], quick: bool, path: Path) -> dict[str, An
     if not quick:
         return content
     if not isinstance(changes, Mapping):
-        raise SettingsError(f"{path} has no table [{_QUICK}], so nobody knows what a quick run of it would be.")
+        raise SettingsError(f"{path} has no table [{_QUICK}], so a quick run of it is not defined.")
     kept = changes.get("arms")
     tables = merged(content, {name: value for name, value in changes.items() if name != "arms"})
     if kept is None:
@@ -381,7 +381,7 @@ def _source(ingest: dict[str, Any], phantoms: bool, path: Path) -> Path | None:
 
 
 def _test(table: dict[str, Any], settings: dict[str, Any], path: Path) -> External:
-    """Return where the test patients come from; of the study's own source nobody tests then."""
+    """Return where the test patients come from; of the study's own source no patient is tested then."""
     where, ingest = f"{path} [test]", settings["ingest"]
     source, attributes = table.pop("source", None), _attributes(table, where, path)
     if source is None:
@@ -410,7 +410,7 @@ def _external(table: dict[str, Any], ingest: Any, path: Path) -> External:
 
 
 def _attributes(table: dict[str, Any], where: str, path: Path) -> Path | None:
-    """Take the table of what else is known of the lesions out of a table of ingest, if it names one."""
+    """Take the table of further attributes of the lesions out of a table of ingest, if it names one."""
     attributes = table.pop("attributes", None)
     return None if attributes is None else place(attributes, where, path)
 

@@ -13,7 +13,7 @@ from mammofill.report import Report, format_table
 from mammofill.report.comparisons import lines_of_findings, lines_of_groups
 
 _MOST_LINES = 30
-"""More steps than this are told stage by stage."""
+"""More steps than this are summarised stage by stage."""
 
 
 def summary_of_run(run: StudyRun) -> str:

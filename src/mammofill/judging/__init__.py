@@ -1,4 +1,4 @@
-"""Judging: measured proof that an infiller paints lesions of the class asked for, at the place asked for, and no more.
+"""Judging: measured proof that an infiller paints lesions of the requested class, at the requested place, and no more.
 
 `Judgement` is the artifact, `judge_infiller` the stage, `JudgeInfillerSettings` its settings.
 """

@@ -30,15 +30,15 @@ class Lesions:
     masks: NDArray[np.bool_]
     """(N, H, W)."""
     malignant: NDArray[np.bool_]
-    """(N,) the truth; of fills, what was asked for."""
+    """(N,) the truth; of fills, the requested class."""
     people: People
     """(N, 2)."""
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Rows of the patches' table of the pictures, before anything was painted: which they are, where they were cut."""
     like: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """Rows of the same table of the real lesions that fills are asked to be like: who lent the outlines."""
+    """Rows of the same table of the real lesions that fills are requested to be like: those that lent the outlines."""
     by_class_alone: bool = False
-    """Whether fills are asked for by class and kind alone, so that those of a pair differ in nothing but the class."""
+    """Whether fills are requested by class and kind alone, so that those of a pair differ in nothing but the class."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -51,7 +51,7 @@ class Lesions:
         return Lesions(*pictures, rows, like, self.by_class_alone)
 
     def told(self, fact: str) -> tuple[str | None, ...]:
-        """Return what a painter is told of a fact beside the class, as `synthesize` tells it: N words, or None."""
+        """Return what is requested of an attribute besides the class, as by `synthesize`: N words, or None."""
         if fact not in OF_LESION:
             return words_in(self.rows, fact)
         if self.by_class_alone and fact != "abnormality":
@@ -64,7 +64,7 @@ class Lesions:
         return self[(self.rows["pathology"] == "normal").to_numpy(dtype=np.bool_)]
 
     @property
-    def asked(self) -> list[str]:
+    def requested(self) -> list[str]:
         """Their classes as words."""
         return ["malignant" if one else "benign" for one in self.malignant]
 
@@ -173,8 +173,8 @@ def _balanced(pathologies: NDArray[np.str_], most: int, seed: int, what: str, wh
         rows = np.flatnonzero(pathologies == name)
         if not len(rows):
             raise TooFewError(
-                f"{where} has no {name} {what} (of {len(pathologies)} in all), so nobody can say whether {name} "
-                "lesions are painted when they are asked for. Use a split with lesions of both classes."
+                f"{where} has no {name} {what} (of {len(pathologies)} in all), so it cannot be measured whether {name} "
+                "lesions are painted when requested. Use a split with lesions of both classes."
             )
         of_class[name] = stream(seed, what, name).permutation(rows)
     fewest = min(map(len, of_class.values()))

@@ -100,8 +100,8 @@ def _check_infiller(infiller: Infiller, patches: PatchSet) -> None:
     for name in CLASSES:
         if not infiller.classes_learned.get(name, 0):
             raise TooFewError(
-                f"The infiller in {infiller.folder} learned from no {name} lesion, so it cannot be asked for one, and "
-                "whether it paints the class asked for cannot be measured. Train it on lesions of both classes."
+                f"The infiller in {infiller.folder} learned from no {name} lesion, so none can be requested of it, and "
+                "whether it paints the requested class cannot be measured. Train it on lesions of both classes."
             )
 
 
@@ -118,8 +118,8 @@ def check_independent(classifier: Classifier) -> None:
     if ways:
         raise ArtifactError(
             f"The classifier in {classifier.folder} learned from generated patches (through {', '.join(ways)}). It may "
-            "know the class of a fill by the infiller's hand, as no reader of real mammograms could. Judge with a "
-            "classifier that learned from real patches only."
+            "recognise the class of a fill by traces of the infiller, as no reader of real mammograms could. Judge "
+            "with a classifier that learned from real patches only."
         )
 
 
@@ -137,7 +137,8 @@ def _check_standardised(classifier: Classifier, standardised: Classifier | None)
 
 
 def _check_unknown_to(one: Artifact, patches: PatchSet, patients: set[str], split: str) -> None:
-    # A judge's threshold is not asked, so who chose nothing else may be judged on: settings are tried on validation.
+    # A judge's threshold is not used, so patients on whom nothing else was chosen may be judged on: settings are tried
+    # on validation.
     known = learned_patients(one, patches).items()
     kept = {patient: {way for way in every if not way.startswith(THRESHOLD_ALONE)} for patient, every in known}
     ways = {patient: sorted(others) for patient, others in kept.items() if others}
@@ -148,5 +149,5 @@ def _check_unknown_to(one: Artifact, patches: PatchSet, patients: set[str], spli
         raise LeakError(
             f"The {one.kind} in {one.folder} learned from {len(leaking)} patients of the {split} split, into whose "
             f"tissue or outlines would be painted, or whose lesions fills would be compared with:{shown}{more}\n"
-            "It may know them by heart. Give pairs of a split that nobody learned from: pair-patches --split test."
+            "It may have memorised them. Give pairs of a split from which neither learned: pair-patches --split test."
         )

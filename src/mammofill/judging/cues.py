@@ -1,8 +1,8 @@
 """Criteria "cues" and "spread": is the class hinted at by a single number, and do fills differ as real lesions do?
 
-A tiny shift of brightness is enough for a classifier to put every malignant fill above its benign twin. Who learned
-from such fills would learn the shift. So the class must not be easier to read from any one number in fills than it is
-in real lesions.
+A tiny shift of brightness is enough for a classifier to put every malignant fill above its benign twin. A classifier
+that learned from such fills would learn the shift. So the class must not be easier to read from any one number in fills
+than it is in real lesions.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def cues_of(images: NDArray[np.uint16], masks: NDArray[np.bool_], holes: NDArray
 
 
 def cues_of_real(statistics: Statistics, real: Lesions, found: NDArray[np.float64]) -> list[Finding]:
-    """Tell how far each cue gives the class of real lesions away."""
+    """Measure how well each cue alone reveals the class of real lesions."""
     return [
         reported(
             "cues", f"AUC by {name}", statistics.estimate(_by_one(real, found[:, k]), real.people, len(real)), words
@@ -66,7 +66,7 @@ def cues_of_fills(
     fills: Lesions,
     of_fills: NDArray[np.float64],
 ) -> list[Finding]:
-    """Measure how much further each cue gives the class of fills away.
+    """Measure how much better each cue alone reveals the class of fills.
 
     Args:
         statistics: intervals.
@@ -114,7 +114,7 @@ def cues_of_fills(
 def spread_of_real(
     statistics: Statistics, real: Lesions, found: NDArray[np.float64], cut: NDArray[np.float32]
 ) -> list[Finding]:
-    """Tell how much real lesions of one class differ."""
+    """Measure how much real lesions of one class differ."""
     numbers = _spread_numbers(found, cut)
 
     def deviation(k: int) -> Estimate:

@@ -1,4 +1,4 @@
-"""Criterion "detection": whether fills can be told from real lesions by spectrum, brightness, or a network's eye.
+"""Criterion "detection": whether fills can be told from real lesions by spectrum, brightness, or features of a network.
 
 Real lesions against themselves painted again where they are: whole patches, whose surroundings are the same. Fills in
 other tissue would be recognised by the tissue.
@@ -50,7 +50,7 @@ def moments(images: NDArray[np.uint16], holes: NDArray[np.bool_]) -> NDArray[np.
 def detection_of_reference(
     statistics: Statistics, real: Lesions, of_real: Described, contexts: Lesions, of_contexts: Described
 ) -> list[Finding]:
-    """Tell how far tissue into which nothing was painted can be told from real lesions."""
+    """Measure how well tissue into which nothing was painted can be told from real lesions."""
     found = _detect(statistics, real.people, of_real, contexts.people, of_contexts)
     return [reported(CRITERION, _IN_PLACE, found, "Tissue into which nothing was painted against real lesions.")]
 
@@ -58,7 +58,7 @@ def detection_of_reference(
 def detection_of_fills(
     statistics: Statistics, real: Lesions, before: Described, after: Described, nothing: Estimate
 ) -> list[Finding]:
-    """Measure whether a forest that learns finds out fills.
+    """Measure whether a trained forest detects fills.
 
     Args:
         statistics: intervals.
@@ -66,7 +66,7 @@ def detection_of_fills(
         before: what they are like.
         after: what they are like after each was painted again.
         nothing: from `detection_of_reference`. Where tissue without any lesion would pass, passing proves nothing;
-            where there is no such tissue, it is NONE, and nobody can say so.
+            where there is no such tissue, `nothing` is NONE, and this cannot be checked.
     """
     people = real.people
     found, wanted = _detect(statistics, people, before, people, after), statistics.settings.wanted.detection_auc

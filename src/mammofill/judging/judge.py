@@ -56,17 +56,17 @@ def judge_infiller(
     progress: Progress = quiet,
     device: str = "cpu",
 ) -> Judgement:
-    """Fill pairs whose patients nobody learned from, and measure the fills beside real lesions of the same split.
+    """Fill pairs of patients that were not learned from, and compare the fills with real lesions of the same split.
 
     Args:
-        infillers: who is judged, all on the same pairs and seeds.
-        classifier: whose opinion of the class counts. It learned from real patches only.
+        infillers: that are judged, all on the same pairs and seeds.
+        classifier: that decides whether the class is painted. It learned from real patches only.
         patches: the patches that the pairs were made from.
         pairs: of a split from which neither infillers nor classifier learned, as ``pair-patches --split test`` makes.
         out: folder of the judgement.
         settings: how many, and what is wanted.
-        standardised: a second classifier, trained with ``standardise``, who sees neither level nor contrast. Without
-            one, what it would say cannot be judged.
+        standardised: a second classifier, trained with ``standardise``, which sees neither level nor contrast. Without
+            one, its criteria cannot be judged.
         phantoms: the practice mammograms that the patches were cut from, where they are such. Then what a perfect
             infiller scores on the same patches is reported as well: the rows ``oracle``.
         seed: decides which pairs, the seeds of the fills, folds and resamples.
@@ -140,8 +140,8 @@ def _measure(
     reference = next(one for one in infillers.values() if one.hole == largest)
     measurements = Measurements(given, Painting(reference, given.device))
     paintings = {name: Painting(one, given.device) for name, one in infillers.items()}
-    told_looks = sum(one.told_looks for one in paintings.values())
-    total = fills_in_all(measurements, len(infillers) + len(oracles), told_looks)
+    requests_appearance = sum(one.requests_appearance for one in paintings.values())
+    total = fills_in_all(measurements, len(infillers) + len(oracles), requests_appearance)
     with progress.task("filling and measuring", total) as task:
         measurements.measure_references(work.scratch / "references")
         task.advance(CHUNK, "real lesions")

@@ -1,4 +1,4 @@
-"""Judgement: what was measured of some infillers, and whether it is what they have to reach.
+"""Judgement: what was measured of some infillers, and whether it meets the requirements.
 
 On disk::
 
@@ -32,10 +32,10 @@ MEASURE_COLUMNS = {
     "value": "float64",
     "low": "float64",  # of the interval; NaN where there is none
     "high": "float64",
-    "wanted": "string",  # what has to be reached, for example ">= 0.90"; empty where a number is only told
+    "wanted": "string",  # what has to be reached, for example ">= 0.90"; empty where a number is only reported
     "verdict": "string",  # reached / not reached / open / cannot be judged; empty where nothing is wanted
     "words": "string",  # what the measure is
-    "remark": "string",  # what holds this very verdict up, or puts it in doubt
+    "remark": "string",  # what prevents this verdict, or puts it in doubt
     "cases": "int64",
     "patients": "int64",
     "key": "string",  # its name in judgement.json; empty for what stands in tables only
@@ -45,13 +45,13 @@ MEASURE_COLUMNS = {
 class Judgement(Artifact):
     """What infillers paint, measured: ``measures`` has a row for each infiller and criterion, and a verdict.
 
-    ``contact_sheet`` is a picture of fills beside real lesions. The module tells of the columns and the files.
+    ``contact_sheet`` is a picture of fills beside real lesions. See the module for the columns and the files.
     """
 
     kind: ClassVar[str] = "judgement"
 
     def headline(self) -> str:
-        """Say of each infiller whether it paints the class asked for."""
+        """Say of each infiller whether it paints the requested class."""
         return "; ".join(f"{one['name']}: class painted {one['class_painted']}" for one in self.facts["infillers"])
 
     @cached_property

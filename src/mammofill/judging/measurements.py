@@ -16,7 +16,6 @@ from mammofill.ground.imaging import to_unit
 from mammofill.ground.progress import Task
 from mammofill.ground.seeding import derive_seed
 from mammofill.infilling.settings import CLASSES
-from mammofill.judging.asked_class import class_of_fills, class_of_real, standardised_class_of_fills
 from mammofill.judging.cases import Cases, Lesions, seeds_in_place, training_lesions
 from mammofill.judging.cues import cues_of, cues_of_fills, cues_of_real, spread_of_fills, spread_of_real
 from mammofill.judging.detection import describe, detection_of_fills, detection_of_reference
@@ -24,6 +23,7 @@ from mammofill.judging.distribution import distribution_of
 from mammofill.judging.features import features
 from mammofill.judging.painting import CHUNK, Filler, paint
 from mammofill.judging.place import changes, place_of_fills
+from mammofill.judging.requested_class import class_of_fills, class_of_real, standardised_class_of_fills
 from mammofill.judging.seam import seam_of_fills
 from mammofill.judging.settings import JudgeInfillerSettings
 from mammofill.judging.similarity import crops, descriptors
@@ -69,10 +69,12 @@ class Fills:
     of_class: dict[str, NDArray[np.uint16]]
     """Class -> all cases, filled with that class."""
     own: Lesions
-    """All cases, filled with the class of the lesion that lent the outline, and its looks where they can be asked for,
-    as synthesis does."""
-    told_looks: bool
-    """Whether these are not among those by class, since they were told the looks as well."""
+    """All cases, filled with the class of the lesion that lent the outline.
+
+    Its appearance is requested, too, where that is possible, as synthesis does.
+    """
+    requests_appearance: bool
+    """Whether these are not among those by class, since the appearance was requested as well."""
     in_place: NDArray[np.uint16]
     """The real lesions, each painted again in its own class where it is."""
     case_holes: NDArray[np.bool_]
@@ -205,7 +207,7 @@ class Measurements:
         return pd.concat(self._fill_tables, ignore_index=True)
 
     def drop_verdicts(self, name: str) -> None:
-        """Leave the numbers of one who is not judged, but compared with."""
+        """Keep only the numbers of a reference, which gets no verdict."""
         self.findings = [
             (subject, method, one.without_verdict() if subject == name else one)
             for subject, method, one in self.findings
@@ -221,14 +223,14 @@ class Measurements:
             for one in CLASSES
         }
         own = np.where(contexts.malignant[:, None, None], of_class["malignant"], of_class["benign"])
-        if filler.told_looks:  # which synthesis tells it
-            own = paint(filler, contexts, contexts.asked, case_seeds, kept.with_name(f"{kept.name}-own"), task)
+        if filler.requests_appearance:  # which synthesis requests, too
+            own = paint(filler, contexts, contexts.requested, case_seeds, kept.with_name(f"{kept.name}-own"), task)
         seeds, named = seeds_in_place(real, self.given.seed), kept.with_name(f"{kept.name}-in-place")
         return Fills(
             of_class,
             contexts.repainted(own),
-            filler.told_looks,
-            paint(filler, real, real.asked, seeds, named, task),
+            filler.requests_appearance,
+            paint(filler, real, real.requested, seeds, named, task),
             filler.may_change(contexts.masks),
             filler.may_change(real.masks),
         )
@@ -255,7 +257,7 @@ class Measurements:
                 logits["benign"],
                 logits["malignant"],
                 self._logits(fills.in_place),
-                self._logits(own.images) if fills.told_looks else None,
+                self._logits(own.images) if fills.requests_appearance else None,
             ),
             *standardised_class_of_fills(statistics, real, self._real_standardised, own, standardised),
             *cues_of_fills(statistics, real, cues, own, cues_of(own.images, own.masks, fills.case_holes)),
@@ -267,7 +269,9 @@ class Measurements:
         training = self.given.training
 
         def fill(contexts: Lesions, seeds: NDArray[np.int64], number: int) -> NDArray[np.uint16]:
-            return paint(filler, contexts, contexts.asked, seeds, kept.with_name(f"{kept.name}-train-{number}"), task)
+            return paint(
+                filler, contexts, contexts.requested, seeds, kept.with_name(f"{kept.name}-train-{number}"), task
+            )
 
         logits = None if training.cannot else training.on_fills(kept, fill)
         return training_of_fills(self.statistics, training, self._trained_on_real, logits)
@@ -296,7 +300,7 @@ class Measurements:
                 [derive_seed(int(one), "again", number) for one in self.cases.seeds[: len(some)]], np.int64
             )
             named = kept.with_name(f"{kept.name}-again-{number}")
-            by_seed.append(crops(paint(filler, some, some.asked, seeds, named, task), some.masks))
+            by_seed.append(crops(paint(filler, some, some.requested, seeds, named, task), some.masks))
         real_distance = distance_of_real(self.real, self._real_crops, self.given.seed)
         return [
             *copies_among_fills(
@@ -348,6 +352,6 @@ class Measurements:
         self.findings += [(subject, method, one) for several in found for one in several]
 
 
-def fills_in_all(measurements: Measurements, fillers: int, told_looks: int) -> int:
+def fills_in_all(measurements: Measurements, fillers: int, requests_appearance: int) -> int:
     """Return what a progress bar counts to: the fills of all, and some for what is measured of each."""
-    return fillers * (measurements.fills_each + CHUNK) + told_looks * len(measurements.cases) + CHUNK
+    return fillers * (measurements.fills_each + CHUNK) + requests_appearance * len(measurements.cases) + CHUNK

@@ -1,7 +1,7 @@
 """The oracle: on practice mammograms, what a perfect infiller would score on these very patches.
 
 Practice mammograms can be drawn again without their lesions, on the same film. Into the tissue as it then is, under the
-same hole, the oracle draws a fresh lesion of the class asked for by the same law that drew the real ones, and cuts it
+same hole, the oracle draws a fresh lesion of the requested class by the same law that drew the real ones, and cuts it
 off at the hole as every fill is. With the outline of its own it is what an infiller should strive for; with the mask's
 outline it shows what following the outline costs.
 
@@ -99,7 +99,7 @@ class Oracle:
         own_outline: draw the outline, too; otherwise it is the mask's.
     """
 
-    method, told_looks = "oracle", False
+    method, requests_appearance = "oracle", False
 
     def __init__(self, tissue: TissueWithoutLesions, hole: HoleSettings, feather_px: int, own_outline: bool) -> None:
         self.tissue, self.hole, self.feather_px, self.own_outline = tissue, hole, feather_px, own_outline

@@ -28,8 +28,8 @@ class Filler(Protocol):
         """How it paints, for the tables."""
 
     @property
-    def told_looks(self) -> bool:
-        """Whether it can be asked for more of a lesion's looks than its class, such as shape and margin."""
+    def requests_appearance(self) -> bool:
+        """Whether more of a lesion's appearance can be requested than its class, such as shape and margin."""
 
     def may_change(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which pixels a fill may change, (N, H, W): hole and soft edge."""
@@ -39,7 +39,7 @@ class Filler(Protocol):
 
         Args:
             lesions: N pictures with masks; their own class is not looked at.
-            pathologies: N words, what is asked for.
+            pathologies: N words, the requested classes.
             seeds: (N,).
 
         Returns:
@@ -59,7 +59,7 @@ class Painting:
         return self.infiller.method
 
     @property
-    def told_looks(self) -> bool:
+    def requests_appearance(self) -> bool:
         """Whether it is conditioned on such facts."""
         return bool(set(self.infiller.conditions) & set(OF_LESION) - {"abnormality"})
 

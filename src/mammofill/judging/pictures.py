@@ -40,11 +40,11 @@ def contact_sheet(cases: Cases, fills: Mapping[str, tuple[NDArray[np.uint16], ND
     contexts, donors = cases.contexts, cases.donors
     lent = [_shifted(donors.images[k], donors.masks[k], contexts.images[k]) for k in range(count)]
     windows = [_window(contexts.images[k], lent[k]) for k in range(count)]
-    asked = ["malignant" if one else "benign" for one in contexts.malignant[:count]]
+    requested = ["malignant" if one else "benign" for one in contexts.malignant[:count]]
     rows = [
         labelled_row("context", [gray(contexts.images[k], windows[k]) for k in range(count)]),
         labelled_row("mask", [contexts.masks[k].astype(np.uint8) * 255 for k in range(count)]),
-        labelled_row("real lesion", [gray(lent[k], windows[k]) for k in range(count)], asked),
+        labelled_row("real lesion", [gray(lent[k], windows[k]) for k in range(count)], requested),
     ]
     for name, (benign, malignant) in fills.items():
         rows.append(_heading(name, rows[0].shape[1]))

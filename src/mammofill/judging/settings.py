@@ -109,8 +109,8 @@ class JudgeInfillerSettings:
         confidence: share of resamples inside an interval, in (0, 1).
         least_per_class: with fewer fills or real lesions of a class, numbers get no verdict.
         least_patients: with fewer patients, numbers get no verdict.
-        least_classifier_auc: a classifier with a lower AUC on real lesions cannot judge fills: guessing alone would
-            come near the wanted share of so low an AUC (0.5 is 0.9 of 0.56). Ours.
+        least_classifier_auc: a classifier with a lower AUC on real lesions cannot judge fills: chance alone would come
+            near the wanted share of so low an AUC (0.5 is 0.9 of 0.56). Ours.
         sheet_cases: cases on the contact sheet.
         wanted: what has to be reached.
         batch: patches in the classifier at once. Does not change the scores beyond rounding.

@@ -16,7 +16,7 @@ REFERENCES = REAL, NOTHING = "real lesions", "nothing painted"
 """What fills should be like, and what they are like if nothing is done."""
 
 CLASS_KEYS = ("class_share_of_real_auc", "malignant_above_benign", "standardised_share_of_real_auc")
-"""Where one of these is not reached, the class asked for is not painted."""
+"""Where one of these is not reached, the requested class is not painted."""
 
 
 def names_of(infillers: Sequence[Infiller], taken: Sequence[str] = REFERENCES) -> list[str]:
@@ -65,7 +65,7 @@ def flat_measures(measures: pd.DataFrame, name: str) -> dict[str, dict[str, Any]
 
 
 def class_verdict(measures: pd.DataFrame, name: str) -> str:
-    """Say in one word whether an infiller paints the class asked for: the worst of `CLASS_KEYS`.
+    """Say in one word whether an infiller paints the requested class: the worst of `CLASS_KEYS`.
 
     What cannot be judged counts only where nothing can; but where the share of the real AUC cannot, the others leave it
     open at best: that the two fills of a pair differ is no proof.

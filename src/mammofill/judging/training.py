@@ -95,13 +95,13 @@ class TrainingOnFills:
             )
 
     def on_real(self, kept: Path) -> NDArray[np.float64]:
-        """Return the log-odds of the real lesions by who learned from real ones of the other half, (M,)."""
+        """Return the log-odds of the real lesions by classifiers trained on real ones of the other half, (M,)."""
         if self._real_logits is None:
             self._real_logits = self._logits(kept, lambda part, _: part.real.images)
         return self._real_logits
 
     def on_fills(self, kept: Path, fill: Fill) -> NDArray[np.float64]:
-        """Return the log-odds of the real lesions by who learned from fills of the other half, (M,)."""
+        """Return the log-odds of the real lesions by classifiers trained on fills of the other half, (M,)."""
         return self._logits(kept, lambda part, number: fill(part.contexts, part.seeds, number))
 
     def _logits(self, kept: Path, pictures: Callable[[Part, int], NDArray[np.uint16]]) -> NDArray[np.float64]:
@@ -125,7 +125,7 @@ class TrainingOnFills:
 def training_of_reference(
     statistics: Statistics, training: TrainingOnFills, logits: NDArray[np.float64] | None
 ) -> list[Finding]:
-    """Tell how well real lesions are known by who learned from real ones."""
+    """Measure how well classifiers trained on real lesions classify others."""
     if logits is None:
         return []
     real = training.real
@@ -139,7 +139,7 @@ def training_of_fills(
     real_logits: NDArray[np.float64] | None,
     logits: NDArray[np.float64] | None,
 ) -> list[Finding]:
-    """Measure how well real lesions are known by who learned from fills.
+    """Measure how well classifiers trained on fills classify real lesions.
 
     Args:
         statistics: intervals; over the patients who are tested, not over trainings.

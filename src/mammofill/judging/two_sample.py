@@ -1,4 +1,4 @@
-"""Can numbers taken from fills be told from the same numbers taken from real lesions, by who learned to?
+"""Whether a trained forest can tell numbers measured on fills from the same numbers measured on real lesions.
 
 A classifier two-sample test (Lopez-Paz and Oquab, "Revisiting classifier two-sample tests", ICLR 2017), with the AUC in
 place of the accuracy, on patients that were not learned from.
@@ -35,8 +35,8 @@ def two_sample_auc(
         other_people: (N, 2).
 
     Returns:
-        The AUC: 0.5 where they cannot be told apart, 1 where they always can. Below 0.5, chance found no difference.
-        NaN where the patients are too few for a forest to learn from others.
+        The AUC: 0.5 where they cannot be told apart, 1 where they always can. Below 0.5: no difference, by chance. NaN
+        where the patients are too few for a forest to learn from others.
     """
     people = np.concatenate([real_people, other_people])
     painted = np.repeat([False, True], [len(real), len(other)])

@@ -117,8 +117,8 @@ def copies_among_fills(
         found: (N, P) from `similarity.descriptors`.
     """
     among = greatest_correlation(found, contexts, found, contexts)
-    nobody = np.repeat(np.array([""], object), len(found))
-    nearest = _nearest_training(found, nobody, training)
+    no_name = np.repeat(np.array([""], object), len(found))
+    nearest = _nearest_training(found, no_name, training)
     patients = len(set(people[:, 0]))
     lacking = "" if len(training.descriptors) else "the patches hold no training lesion"
     few = lacking or statistics.too_few(patients, len(found))
@@ -160,7 +160,7 @@ def _nearest_training(
 
 def _threshold_words(training: TrainingLesions) -> str:
     if not len(training.descriptors):
-        return "There are no training lesions that would tell what a copy is."
+        return "There are no training lesions to define what a copy is."
     return (
         f"A correlation of {training.threshold:.3f} counts: halfway to 1 from the two most alike training lesions of "
         "different patients."

@@ -88,7 +88,7 @@ class Finding:
     words: str = ""
     """What the measure is."""
     remark: str = ""
-    """What holds this very verdict up, or puts it in doubt."""
+    """What prevents this verdict, or puts it in doubt."""
     key: str = ""
     """Its name in ``judgement.json``; empty for numbers that stand in the tables only."""
 

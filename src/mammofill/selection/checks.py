@@ -21,8 +21,8 @@ def check_inputs(synthetic: PatchSet, patches: PatchSet, classifiers: Sequence[C
     """Refuse what could not be selected honestly; return which classifier may read which fill.
 
     Returns:
-        (N, C) bool: the classifier learned from neither patient of the fill; and where there is one that learned from
-        nobody of whom the infiller did, either, only such.
+        (N, C) bool: the classifier learned from neither patient of the fill. Where some of these also share no patient
+        with the infiller, only they may.
 
     Raises:
         LeakError, ArtifactError: see `select_synthetic`.
@@ -60,7 +60,7 @@ def _check_synthetic(synthetic: PatchSet, patches: PatchSet) -> None:
     if len(nameless):
         raise LeakError(
             f"{synthetic.folder}: {len(nameless)} fills, such as {nameless.iloc[0]}, do not say whose tissue or whose "
-            "outline they have, so nobody can tell which classifier saw these patients."
+            "outline they have, so it is unknown which classifier learned from these patients."
         )
     if synthetic.size_px != patches.size_px:
         raise ArtifactError(
@@ -97,7 +97,7 @@ def _check_classifiers(classifiers: Sequence[Classifier], patches: PatchSet) -> 
         if leaking:
             raise LeakError(
                 f"The classifier in {one.folder} learned from {len(leaking)} validation patients, such as "
-                f"{leaking[0]}. Thresholds are set on their lesions, which it may know by heart: give a classifier "
+                f"{leaking[0]}. Thresholds are set on their lesions, which it may have memorised: give a classifier "
                 "that learned from train patients only."
             )
 
@@ -117,7 +117,7 @@ def _readers(synthetic: PatchSet, classifiers: Sequence[Classifier]) -> NDArray[
             f"{len(unread)} of {len(people)} fills in {synthetic.folder} have no classifier that saw neither of their "
             f"patients, such as {synthetic.table['patch_id'].iloc[row]}, into tissue of {people[row, 0]} with the "
             f"outline of {people[row, 1]}:{who}\n"
-            "A classifier knows its own patients by heart. Train one on each of three parts of the patients "
+            "A classifier may have memorised its own patients. Train one on each of three parts of the patients "
             "(select-patches --patients_share 0.333 --parts [0], [1], [2]) and give all three: each fill is of two."
         )
     painter = infillers_patients(synthetic)

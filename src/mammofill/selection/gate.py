@@ -67,7 +67,7 @@ def decide(
         nearest_training: (N,) correlation with the nearest training lesion.
         copy_threshold: from which on a fill counts as a copy.
         changed_outside: (N,) pixels outside the hole that are not the context's.
-        malignant: (N,) what was asked for.
+        malignant: (N,) the requested class.
         real: number of real lesion patches of each class in the train split.
         settings: what is wanted.
         seed: draws, where fills are drawn at random.

@@ -69,7 +69,7 @@ class Measures:
     """All that is measured of some patches."""
 
     malignant: NDArray[np.bool_]
-    """(N,) of fills: what was asked for."""
+    """(N,) of fills: the requested class."""
     people: NDArray[np.object_]
     """(N, 2) whose tissue, whose outline."""
     kept: NDArray[np.bool_]
@@ -87,7 +87,7 @@ class Measures:
 
 @dataclass(frozen=True)
 class Beside:
-    """What fills are held against."""
+    """What fills are compared with."""
 
     real: Measures
     """Real lesions of the validation split, which set the thresholds."""
@@ -125,7 +125,7 @@ def validation_lesions(patches: PatchSet, changed: Holes, least: int) -> tuple[L
             raise TooFewError(
                 f"The validation split of {patches.folder} has {count} whole {name} lesions (in {len(own)} patches), "
                 f"but thresholds are quantiles of at least {least} (least_real). Keep more patients for validation "
-                "(ingest --validation_share), or set least_real lower and live with coarse thresholds."
+                "(ingest --validation_share), or set least_real lower and accept coarse thresholds."
             )
     people = table[["patient_id", "patient_id"]].to_numpy(dtype=object)
     malignant = (table["pathology"] == "malignant").to_numpy(dtype=np.bool_)

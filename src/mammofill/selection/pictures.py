@@ -30,7 +30,7 @@ def kept_and_refused(
 
     Args:
         fills: returns (n, H, W) of rows.
-        malignant: (N,) what was asked for.
+        malignant: (N,) the requested class.
         decision: what becomes of the fills.
         real: of the validation split.
         shown: pictures in each row.

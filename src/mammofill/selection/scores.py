@@ -81,7 +81,7 @@ def score(
 
     Args:
         fills: N of them.
-        beside: what they are held against.
+        beside: what they are compared with.
         panels: (N, C) which classifiers read which.
         seam: what forests say of the rings around the hole.
         detection: what they say of spectrum and brightness.
@@ -117,7 +117,7 @@ def score(
 def nearest_training(fills: Measures, beside: Beside) -> NDArray[np.float64]:
     """Return each fill's greatest correlation with a training lesion, (N,).
 
-    A fill that keeps a part of its patch's own lesion resembles that one by intention; it is held against the lesions
+    A fill that keeps a part of its patch's own lesion resembles that one by intention; it is compared with the lesions
     of other patients.
     """
     left_out = np.where(fills.kept, fills.people[:, 0], "")
@@ -126,7 +126,7 @@ def nearest_training(fills: Measures, beside: Beside) -> NDArray[np.float64]:
 
 
 def unpainted(fills: Measures, beside: Beside, what: str, settings: SelectSyntheticSettings, seed: int) -> Unpainted:
-    """Score how little fills, and real validation lesions, look painted to forests crossed over patients.
+    """Score how little fills, and real validation lesions, look painted to random forests cross-fitted over patients.
 
     What is not painted are real lesions, and the fills' own tissue before it was painted: so neither that there is a
     lesion nor which tissue it is in tells.
@@ -229,9 +229,9 @@ def _nearness(
         np.hstack([one.features[which] / scale for one, scale in zip(side, scales, strict=True)]).astype(np.float64)
         for side, which in _sides(readings, some, real)
     ]
-    nobody = np.repeat(np.array([None], object), len(points[0]))
+    no_name = np.repeat(np.array([None], object), len(points[0]))
     return [_mean_nearest(one, who, points[1], patients[real]) for one, who in
-            zip(points, (nobody, patients[real]), strict=True)]  # fmt: skip
+            zip(points, (no_name, patients[real]), strict=True)]  # fmt: skip
 
 
 def _mean_nearest(
@@ -244,7 +244,7 @@ def _mean_nearest(
     if not np.isfinite(nearest).all():
         raise TooFewError(
             f"A validation patient has nearly all real lesions of a class: fewer than {_NEIGHBOURS} are of others, so "
-            "nobody can say what is typical. Keep more patients for validation (ingest --validation_share)."
+            "it cannot be measured what is typical. Keep more patients for validation (ingest --validation_share)."
         )
     return np.asarray(-nearest.mean(axis=1), np.float64)
 

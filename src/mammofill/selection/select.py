@@ -67,7 +67,8 @@ def select_synthetic(
         patches: the patches that they were painted into; its validation lesions set the thresholds, and its training
             lesions are what copies are looked for among.
         classifiers: whose opinion of the class counts, each trained on real patches only. A fill is read by those that
-            learned from neither of its patients (and from nobody of whom the infiller did, where there are such).
+            learned from neither of its patients (and, where there are such, by those that share no patient with the
+            infiller).
         out: folder of the smaller set.
         settings: how good, and how many.
         seed: of the forests, and of what is drawn.
@@ -224,8 +225,8 @@ def _warn_of_weak(read: Sequence[dict[str, Any]], settings: SelectSyntheticSetti
     for one in read:
         if one["validation_auc"] < settings.least_auc:
             progress.say(
-                f"WARNING: the classifier {one['folder']} reads real validation lesions with an AUC of "
-                f"{one['validation_auc']:.2f} (least_auc {settings.least_auc:g}); it can hardly tell wrong classes."
+                f"WARNING: the classifier {one['folder']} has, on real validation lesions, an AUC of "
+                f"{one['validation_auc']:.2f} (least_auc {settings.least_auc:g}); it can hardly detect wrong classes."
             )
 
 

@@ -19,7 +19,7 @@ from mammofill.selection.sets import ALL, KEPT, REAL, mean_over_classifiers
 _WORDS = {
     "changed_outside": "changed outside the hole",
     "copy": "copy of a training lesion",
-    "class_fidelity": "not of the class asked for",
+    "class_fidelity": "not of the requested class",
     "typicality": "unlike real lesions of the class",
     "seam": "seam at the hole shows",
     "detection": "looks painted",

@@ -53,7 +53,7 @@ TISSUE = "-tissue"
 
 @dataclass(frozen=True)
 class HandFill:
-    """One lesion as it was asked for.
+    """One lesion as it was requested.
 
     Attributes:
         context_patch_id: the patch that is painted into.
@@ -61,8 +61,8 @@ class HandFill:
         pathology: benign or malignant.
         seed: of this very fill.
         mask_donor_patch_id: the patch whose lesion lent its outline; None for a mask that was drawn, which stands in
-            the table as lent by the patch that it was drawn on, since it shows nobody else's lesion.
-        facts: what else is asked for, of the infiller's conditions.
+            the table as lent by the patch that it was drawn on, since it shows no other patient's lesion.
+        facts: what else is requested, of the infiller's conditions.
     """
 
     context_patch_id: str
@@ -75,10 +75,10 @@ class HandFill:
 
 @dataclass(frozen=True)
 class PaintByHandSettings:
-    """What a set of fills was asked to be, for its manifest.
+    """How a set of fills was requested, for its manifest.
 
     Attributes:
-        guidance: how far the class asked for is exaggerated, where the infiller can; unset leaves its own.
+        guidance: how far the requested class is exaggerated, where the infiller can; unset leaves its own.
         fills: of each fill, the context patch, the class, the seed, and the SHA-256 of its mask's bits.
     """
 
@@ -181,14 +181,14 @@ def paint_patch(
     Args:
         infiller: who paints, with its own guidance or another (`Infiller.with_guidance`).
         patch: what is painted into.
-        fills: what is asked for, N of them, all of this patch.
+        fills: what is requested, N of them, all of this patch.
         device: where networks run.
 
     Returns:
         (N, H, W) uint16. Outside of the hole and its soft edge each is the patch, bit for bit.
 
     Raises:
-        MammofillError: a mask may not be filled (see `refusal`), or the infiller cannot paint what is asked for.
+        MammofillError: a mask may not be filled (see `refusal`), or the infiller cannot paint what is requested.
     """
     for fill in fills:
         reason = refusal(fill.mask, patch, infiller)
@@ -223,7 +223,7 @@ def keep_painted(
     Args:
         infiller: who paints.
         patches: the set that the patches are in.
-        fills: what is asked for, at least one.
+        fills: what is requested, at least one.
         out: folder of the new set.
         outlines: the set whose lesions lent their outlines, where it is another one.
         guidance: see `PaintByHandSettings`.
@@ -284,7 +284,7 @@ def keep_painted_windows(
         infiller: who paints; windows are cut for it (`windows_for`).
         mammograms: where the windows lie.
         places: N of them, one for each fill.
-        fills: N, what is asked for; their context is the window's patch_id.
+        fills: N, what is requested; their context is the window's patch_id.
         out: folder of the new set.
         outlines: the set whose lesions lent their outlines.
         guidance: see `PaintByHandSettings`.

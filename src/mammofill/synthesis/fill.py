@@ -47,7 +47,7 @@ class Order:
     pathology: str
     seed: int
     as_donor: bool
-    """Whether it is asked to be as the donor's lesion in all that goes with the class."""
+    """Whether it is requested to be like the donor's lesion in all that goes with the class."""
 
 
 def synthesize(
@@ -71,7 +71,7 @@ def synthesize(
         patches: the patches that the pairs were made from.
         out: folder of the new patch set.
         settings: how many, of which class.
-        judgement: what `judge_infiller` found of the infiller. One that does not paint the class asked for is refused.
+        judgement: what `judge_infiller` found of the infiller. One that does not paint the requested class is refused.
             Without a judgement, and without the setting `unjudged`, there is a warning.
         judged_later: whether the infiller is judged after this, as in a study with a judgement; there is no warning
             then.
@@ -85,13 +85,13 @@ def synthesize(
 
     Raises:
         ArtifactError: the pairs were made from other patches, or the infiller fills patches of another size; the
-            judgement is about other infillers, or says that this one does not paint the class asked for; the infiller
+            judgement is about other infillers, or says that this one does not paint the requested class; the infiller
             keeps a part of the lesion that is there (`Infiller.begin_time`), but the pairs are of others; a hole does
             not lie in its patch, or does not hold the lesion that is painted over.
-        SettingsError: there is a judgement, but the settings say unjudged; another class is asked for than that of the
+        SettingsError: there is a judgement, but the settings say unjudged; another class is requested than that of the
             lesion of which a part is kept.
         LeakError: a context or donor patch is not in the train split.
-        TooFewError: too few pairs for the patches asked for, or a class that the infiller never saw.
+        TooFewError: too few pairs for the requested patches, or a class that the infiller never saw.
         DeviceError: the device is not there.
     """
     _check_inputs(infiller, pairs, patches)
@@ -161,7 +161,7 @@ def _check_inputs(infiller: Infiller, pairs: Pairs, patches: PatchSet) -> None:
 
 
 def _check_own_lesions(infiller: Infiller, pairs: Pairs, settings: SynthesizeSettings) -> None:
-    """Refuse to keep a part of tissue, or of a lesion that is asked to be of another class or elsewhere."""
+    """Refuse to keep a part of tissue, or of a lesion that is requested in another class or place."""
     if infiller.begin_time == 1:
         return
     keeps = (
@@ -173,13 +173,13 @@ def _check_own_lesions(infiller: Infiller, pairs: Pairs, settings: SynthesizeSet
     if len(others):
         raise ArtifactError(
             f"{keeps}, but {len(others)} of {len(kinds)} pairs in {pairs.folder} are of the kind {others.iloc[0]}, "
-            "where no lesion with the outline asked for is there to be kept. Make the pairs with pair-patches "
+            "where there is no lesion with the requested outline that could be kept. Make the pairs with pair-patches "
             "--contexts lesion --outline own, or use an infiller that begins with noise."
         )
     if settings.requested_class != "donor":
         raise SettingsError(
             f"{keeps}, and with it the class of the lesion that is there, but requested_class is "
-            f"{settings.requested_class}. Ask for the class of the donor."
+            f"{settings.requested_class}. Request the class of the donor."
         )
 
 
@@ -206,9 +206,9 @@ def _check_judged(
             progress.say(f"WARNING: {judgement.folder} leaves it {verdict} whether {infiller.folder} paints the class.")
     elif not judged_later and not settings.unjudged:
         progress.say(
-            f"WARNING: nobody has judged whether the infiller in {infiller.folder} paints the class that it is asked "
-            "for. If it does not, these patches teach wrong labels. Judge it with judge-infiller and give --judgement, "
-            "or set unjudged; in a study file, add a table [judge-infiller], or unjudged = true under [synthesize]."
+            f"WARNING: it has not been judged whether the infiller in {infiller.folder} paints the requested class. If "
+            "it does not, these patches teach wrong labels. Judge it with judge-infiller and give --judgement, or set "
+            "unjudged; in a study file, add a table [judge-infiller], or unjudged = true under [synthesize]."
         )
 
 
@@ -226,7 +226,7 @@ def check_enough_pairs(pairs: Pairs, patches: PatchSet, settings: SynthesizeSett
 
     Args:
         pairs: of the patches.
-        patches: whose real lesions decide how many are asked for.
+        patches: whose real lesions decide how many are requested.
         settings: as `synthesize` would be given.
 
     Raises:
@@ -242,12 +242,12 @@ def _choose(pairs: Pairs, wanted: dict[str, int], settings: SynthesizeSettings, 
     reused = 0
     for pathology, count in wanted.items():
         donor, candidates = _candidates(pairs, pathology, count, settings)
-        asked = CLASSES if settings.requested_class == "both" else (pathology,)
+        requested = CLASSES if settings.requested_class == "both" else (pathology,)
         shuffled = stream(seed, "pairs", pathology).permutation(candidates)
         for number in range(count):
             again, place = divmod(number, len(shuffled))
-            orders += _order(pairs, int(shuffled[place]), asked, again, seed, asked == (donor,))
-            reused += (again > 0) * len(asked)
+            orders += _order(pairs, int(shuffled[place]), requested, again, seed, requested == (donor,))
+            reused += (again > 0) * len(requested)
     shuffled_orders = stream(seed, "order").permutation(len(orders))
     return [orders[number] for number in shuffled_orders], reused
 
@@ -274,11 +274,11 @@ def _candidates(
     return donor, candidates
 
 
-def _order(pairs: Pairs, pair: int, asked: Sequence[str], again: int, seed: int, as_donor: bool) -> Iterator[Order]:
+def _order(pairs: Pairs, pair: int, requested: Sequence[str], again: int, seed: int, as_donor: bool) -> Iterator[Order]:
     """Order a pair to be filled with each of some classes, from one seed."""
     pair_id = str(pairs.table["pair_id"].iloc[pair])
-    fill_seed = derive_seed(seed, "fill", pair_id, "-".join(asked), again)
-    for pathology in asked:
+    fill_seed = derive_seed(seed, "fill", pair_id, "-".join(requested), again)
+    for pathology in requested:
         yield Order(f"{pair_id}-{pathology}-{again}", pair, pathology, fill_seed, as_donor)
 
 
@@ -321,14 +321,14 @@ def _fill_shard(
 
     While some are painted, the next are decoded and those before encoded.
     """
-    asked = pairs.table.iloc[[order.pair for order in orders]]
-    context_rows, donor_rows = paired_rows(patches, asked)
+    requested = pairs.table.iloc[[order.pair for order in orders]]
+    context_rows, donor_rows = paired_rows(patches, requested)
     # Painted in the order of the store, which is read in groups of neighbours.
     by_store = np.argsort(context_rows, kind="stable")
     chunks = [by_store[start : start + _CHUNK] for start in range(0, len(orders), _CHUNK)]
 
     def read(chunk: NDArray[np.int64]) -> Cases:
-        some = asked.iloc[chunk]
+        some = requested.iloc[chunk]
         pixels = paired_pixels(patches, some, (context_rows[chunk], donor_rows[chunk]))
         contexts, masks, contexts_table, donors_table = pixels
         _check_holes(infiller, pairs, some, masks)
@@ -388,10 +388,10 @@ def _fill(infiller: Infiller, cases: Cases, orders: list[Order], device: str) ->
 
 
 def _words(fact: str, cases: Cases, orders: list[Order]) -> tuple[str | None, ...]:
-    """Return what is asked for of a fact: the lesion is of the donor's kind; the breast is the context's.
+    """Return what is requested of an attribute: the lesion is of the donor's kind; the breast is the context's.
 
-    What a lesion looks like goes with its class, so it is not asked for where the class is not the donor's; nor where
-    both classes are asked for, since the two fills are to differ in nothing else.
+    What a lesion looks like goes with its class, so it is not requested where the class is not the donor's; nor where
+    both classes are requested, since the two fills are to differ in nothing else.
     """
     if fact not in OF_LESION:
         return words_in(cases.context_rows, fact)
@@ -407,5 +407,5 @@ def _rows(orders: list[Order], cases: Cases, infiller: Infiller) -> list[dict[st
 
 
 def _row(order: Order, context: dict[Hashable, Any], donor: dict[Hashable, Any], infiller: Infiller) -> dict[str, Any]:
-    asked = {"patch_id": order.patch_id, "pathology": order.pathology, "seed": order.seed}
-    return synthetic_row(context, donor, infiller) | asked
+    requested = {"patch_id": order.patch_id, "pathology": order.pathology, "seed": order.seed}
+    return synthetic_row(context, donor, infiller) | requested

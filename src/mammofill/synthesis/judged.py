@@ -1,4 +1,4 @@
-"""What a judgement says of an infiller: whether it paints the class that it is asked for.
+"""What a judgement says of an infiller: whether it paints the requested class.
 
 Judging comes after synthesis and knows of it; here its ``judgement.json`` is read as data.
 """
@@ -17,7 +17,7 @@ _CLASS = ("class_share_of_real_auc", "malignant_above_benign", "standardised_sha
 
 
 def check_class_painted(infiller: Infiller, judgement: Artifact) -> str:
-    """Refuse an infiller that does not paint the class asked for.
+    """Refuse an infiller that does not paint the requested class.
 
     Args:
         infiller: which.
@@ -45,7 +45,7 @@ def check_class_painted(infiller: Infiller, judgement: Artifact) -> str:
             f"{name} {measures[name]['value']:.2f}" for name in _CLASS if measures[name]["verdict"] == "not reached"
         )
         raise ArtifactError(
-            f"The infiller in {infiller.folder} does not paint the class that it is asked for ({found}; see "
+            f"The infiller in {infiller.folder} does not paint the requested class ({found}; see "
             f"{judgement.folder}), so a classifier would learn wrong labels from its fills. Train another infiller. "
             "For a control that is meant to be so, leave the judgement out and set unjudged."
         )

@@ -1,7 +1,7 @@
-"""Criterion "class": whether a classifier that saw real lesions only finds in fills the class that was asked for.
+"""Criterion "class": whether a classifier that saw real lesions only recognises the requested class in fills.
 
-Two of them look: one at the patch as it is, and one from whose patches level and contrast were taken away, both when
-it learned and now. The second is not content with fills of the right brightness.
+Two classifiers are used: one sees the patch as it is, the other sees it without level and contrast, both in training
+and here. The second is not content with fills of the right brightness.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ from mammofill.judging.verdict import (
 
 CRITERION = "class"
 _ROUNDING = 1e-4
-"""Of log-odds in float32: the same picture in another batch scores so much more or less."""
+"""Of log-odds in float32: the score of a picture changes by so much with its batch."""
 _SEES_MOST = 0.9
-"""A classifier with a smaller AUC on real lesions misses much of what tells classes apart, and so may its verdict: on
-practice mammograms one of 0.74 found the class asked for where one of 0.996 found the opposite. Ours."""
+"""A classifier with a smaller AUC on real lesions misses much of what distinguishes the classes.
+
+Its verdict may then be wrong: on practice mammograms one with 0.74 found the requested class where one with 0.996 found
+the opposite. Ours.
+"""
 _NO_STANDARDISED = (
     "no standardised classifier was given: train one with --standardise true, and give it as --standardised"
 )
@@ -41,7 +44,7 @@ def class_of_real(
     logits: NDArray[np.float64],
     standardised: NDArray[np.float64] | None,
 ) -> list[Finding]:
-    """Measure how well the classifiers tell real lesions apart: what they can be trusted with."""
+    """Measure how well the classifiers classify real lesions, which limits what their verdicts are worth."""
     words = "What the classifier makes of real lesions of the same split."
     found = [reported(CRITERION, "AUC", statistics.auc(real.malignant, logits, real.people), words)]
     if standardised is not None:
@@ -66,12 +69,12 @@ def class_of_fills(
     logits_in_place: NDArray[np.float64],
     own_logits: NDArray[np.float64] | None = None,
 ) -> list[Finding]:
-    """Measure whether the class asked for is painted.
+    """Measure whether the requested class is painted.
 
-    The outline was lent by a real lesion, and tells its class by itself; so does what is around a lesion that was
-    painted over. So it is measured three times: with the donor's class asked for, as in synthesis; over both fills of
-    each pair, where neither can help; pair by pair. And how much they tell alone is said: where they would pass without
-    any fill, passing proves nothing.
+    The outline was lent by a real lesion and reveals its class by itself; so do the surroundings of a lesion that was
+    painted over. So the class is measured three times: with the donor's class requested, as in synthesis; over both
+    fills of each pair, where neither can help; pair by pair. How much outline and surroundings reveal alone is
+    reported, too: where they would pass without any fill, passing proves nothing.
 
     Args:
         statistics: intervals.
@@ -81,13 +84,13 @@ def class_of_fills(
         benign_logits: (N,) on the benign fills.
         malignant_logits: (N,) on the malignant fills of the same contexts, masks and seeds.
         logits_in_place: (M,) on the real lesions, each painted again in its own class where it is.
-        own_logits: (N,) on fills in the donor's class, where these are not among the above, since they were told its
-            looks as well.
+        own_logits: (N,) on fills in the donor's class, where these are not among the above, since its appearance was
+            requested as well.
     """
     wanted, people = statistics.settings.wanted, contexts.people
     logits = np.where(contexts.malignant, malignant_logits, benign_logits) if own_logits is None else own_logits
     own = statistics.auc(real.malignant, real_logits, real.people)
-    asked = np.repeat([False, True], len(contexts))
+    requested = np.repeat([False, True], len(contexts))
     both = np.concatenate([benign_logits, malignant_logits])
     difference = malignant_logits - benign_logits
     share = _share_of_real(weighted_auc, statistics, real, real_logits, contexts, logits)
@@ -97,7 +100,7 @@ def class_of_fills(
     if not cannot and min(share.value, alone.value / own.value) >= least:
         cannot = (
             f"what is around the fills, and their outlines, pass too (AUC {alone.value:.2f} of the mean score of both "
-            "fills of a pair): the class is known whatever is painted"
+            "fills of a pair): they reveal the class whatever is painted"
         )
     higher = np.where(np.abs(difference) < _ROUNDING, 0.5, difference > 0)
     return [
@@ -129,19 +132,20 @@ def class_of_fills(
             CRITERION,
             "AUC, in place",
             statistics.auc(real.malignant, logits_in_place, real.people),
-            "On real lesions painted again in their own class: their surroundings tell, too.",
+            "On real lesions painted again in their own class: their surroundings reveal it, too.",
         ),
         reported(
             CRITERION,
             "AUC, outline without say",
-            statistics.auc(asked, both, np.tile(people, (2, 1))),
-            "Every outline filled once benign and once malignant: the class asked for is all that differs.",
+            statistics.auc(requested, both, np.tile(people, (2, 1))),
+            "Every outline filled once benign and once malignant: the requested class is all that differs.",
         ),
         reported(
             CRITERION,
             "AUC, whatever is painted",
             alone,
-            "The donor's class, by the mean score of both fills of a pair: what the surroundings and the outline tell.",
+            "The donor's class, by the mean score of both fills of a pair: what the surroundings and the outline "
+            "reveal.",
         ),
         reported(
             CRITERION,
@@ -159,7 +163,7 @@ def standardised_class_of_fills(
     fills: Lesions,
     logits: NDArray[np.float64] | None,
 ) -> list[Finding]:
-    """Measure whether a classifier that sees neither level nor contrast finds the class that was asked for.
+    """Measure whether a classifier that sees neither level nor contrast recognises the requested class.
 
     Args:
         statistics: intervals.
@@ -264,7 +268,7 @@ def _cannot(statistics: Statistics, own: Estimate, patients: int, *counts: int) 
             "its opinion of fills says little"
         )
     elif not own.low > 0.5:
-        weak = "the classifier's own AUC on real lesions cannot be told from guessing"
+        weak = "the classifier's own AUC on real lesions is not distinguishable from chance"
     return "; ".join(filter(None, (weak, statistics.too_few(patients, *counts))))
 
 
