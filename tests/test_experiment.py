@@ -514,6 +514,10 @@ def test_infillers_learn_from_those_who_are_in_no_training_set_and_paint_for_eac
     words = plan_in_words(study, Assumed(), (60, 40), None)
     assert "a difference between training sets by 0.02:" in words
     assert "Not of pasted: on each training set it pastes that set's own lesions" in words
+    assert "At most this of" not in words
+    tried = TRAINING_SETS.replace('synthetic = "flow"', 'synthetic = "flow"\nsynthetic_if_better = true')
+    words = plan_in_words(read_study(write_study(tmp_path, tried)), Assumed(), (60, 40), None)
+    assert "At most this of flow: where validation refuses the fills, the classifier is the one without fills" in words
 
 
 @pytest.mark.parametrize(

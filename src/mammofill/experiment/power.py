@@ -80,6 +80,13 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
             f"Not of {', '.join(pasting)}: on each training set it pastes that set's own lesions, so variation between "
             "infillers is not in it, and more infillers would only add classifiers."
         )
+    tried = [arm.name for arm in study.plan.arms if arm.has_infiller and arm.settings.synthetic_if_better]
+    if tried:
+        yield (
+            f"At most this of {', '.join(tried)}: where validation refuses the fills, the classifier is the one without "
+            "fills, of which random variation cancels. The fewer fills are allowed, the smaller a difference can be "
+            "shown, and is to be expected."
+        )
     if rows["as planned"] > 1 - assumed.auc:
         yield (
             f"From {assumed.auc:g} an AUC can rise by {1 - assumed.auc:g} at most: as planned, this study will hardly "
