@@ -278,7 +278,7 @@ def test_many_leaking_patients_are_counted_and_ten_are_named(tmp_path: Path) -> 
 
 def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
     rows = [*ROWS, row("T4", "benign", 0.5, 7, split="train")]
-    with pytest.raises(LeakError, match="1 patients are in more than one split, first T4"):
+    with pytest.raises(LeakError, match="1 patient is in more than one split, first T4"):
         evaluate(classifier(tmp_path / "c"), patches(tmp_path / "p", rows), tmp_path / "e", FEW)
 
 
