@@ -12,7 +12,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from test_first_study import write_own
 
 from mammofill.audit.recognise import recognise
@@ -59,6 +61,16 @@ def make(out: Path, kind: str, stage: str, **inputs: Artifact) -> Artifact:
 def said(command: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert main(command) != 0
     return capsys.readouterr().err
+
+
+def test_a_stage_says_in_words_what_it_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(5)
+    Image.fromarray(rng.integers(20, 200, (300, 200), np.uint8)).save(tmp_path / "one.png")
+    (tmp_path / "own.csv").write_text("image,mask,patient,pathology\none.png,,p1,normal\nlost.png,,p2,normal\n")
+    assert (
+        main(["ingest", "table", str(tmp_path / "own.csv"), "--out", str(tmp_path / "out"), "--height_px", "300"]) == 0
+    )
+    assert "mammograms (1 mammogram, 0 lesions, 1 exclusion" in capsys.readouterr().out
 
 
 # ---- did you mean -------------------------------------------------------------------------------------------------

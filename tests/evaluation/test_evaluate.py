@@ -209,7 +209,7 @@ def test_validation_patches_are_scored_and_measured_apart(tmp_path: Path) -> Non
 
 def test_no_temperature_where_validation_lacks_a_class(judged: Evaluation) -> None:
     assert judged.temperature is None
-    assert judged.facts["temperature_fitted_on"] == "1 validation patches hold 0 malignant ones: a class is missing"
+    assert judged.facts["temperature_fitted_on"] == "1 validation patch holds 0 malignant ones: a class is missing"
     assert not judged.metrics["measure"].str.startswith("calibrated").any()
 
 
@@ -278,13 +278,13 @@ def test_many_leaking_patients_are_counted_and_ten_are_named(tmp_path: Path) -> 
 
 def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
     rows = [*ROWS, row("T4", "benign", 0.5, 7, split="train")]
-    with pytest.raises(LeakError, match="1 patients are in more than one split, first T4"):
+    with pytest.raises(LeakError, match="1 patient is in more than one split, first T4"):
         evaluate(classifier(tmp_path / "c"), patches(tmp_path / "p", rows), tmp_path / "e", FEW)
 
 
 def test_a_generated_patch_in_the_test_split_is_refused(tmp_path: Path) -> None:
     rows = [*ROWS, row("T9", "benign", 0.5, origin="synthetic")]
-    with pytest.raises(LeakError, match="has 1 generated patches in the test split, first T9-benign-0"):
+    with pytest.raises(LeakError, match="has 1 generated patch in the test split, first T9-benign-0"):
         evaluate(classifier(tmp_path / "c"), patches(tmp_path / "p", rows), tmp_path / "e", FEW)
 
 

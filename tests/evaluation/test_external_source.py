@@ -78,7 +78,7 @@ def test_two_tables_are_two_sources(tmp_path: Path) -> None:
     [
         ("here", "table", ["c"], r"both were read from .*here\. Take mammograms of another source"),
         ("there", "cbis-ddsm", ["c"], r"both are cbis-ddsm\. Take"),
-        ("there", "table", ["b", "c"], r"1 image files are the same, to the bit\. Take"),
+        ("there", "table", ["b", "c"], r"1 image file is the same, to the bit\. Take"),
     ],
 )
 def test_what_is_not_external_is_refused(
@@ -128,7 +128,7 @@ def test_patients_of_the_same_name_are_refused_with_advice(tmp_path: Path) -> No
     classifier = cast(Classifier, made_from(tmp_path / "classifier", "classifier"))
     patches = made_from(tmp_path / "patches", "patches")
     test = pd.DataFrame({"patient_id": ["P1", "P2"]})
-    with pytest.raises(LeakError, match=r"1 patients of the external source 'clinic':\n  P1: through train") as caught:
+    with pytest.raises(LeakError, match=r"1 patient of the external source 'clinic':\n  P1: through train") as caught:
         check_no_leak(classifier, cast(PatchSet, patches), test, "all", "clinic")
     assert "different patients with the same identifiers" in str(caught.value)
 

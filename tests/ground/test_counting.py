@@ -19,6 +19,10 @@ from mammofill.ground.counting import counted
         (1, "windows dropped", "1 window dropped"),
         (1, "fills of used pairs", "1 fill of used pairs"),
         (1, "missing upstream", "1 missing upstream"),
+        (1, "patients are", "1 patient is"),
+        (1, "image files belong", "1 image file belongs"),
+        (1, "rows do", "1 row does"),
+        (2, "patients have", "2 patients have"),
         (10145, "pairs", "10,145 pairs"),
     ],
 )

@@ -446,7 +446,7 @@ def test_an_empty_mask_is_named(tmp_path: Path) -> None:
     empty = {"train-malignant-2": np.zeros((SIZE_PX, SIZE_PX), bool)}
     patches = toy.make_patches(tmp_path / "patches", toy.rows_of(), masks=empty)
     pairs = toy.make_pairs(tmp_path / "pairs", patches)
-    with pytest.raises(ArtifactError, match=r"1 lesion patches have an empty mask, first 'train-malignant-2'"):
+    with pytest.raises(ArtifactError, match=r"1 lesion patch has an empty mask, first 'train-malignant-2'"):
         train_infiller(patches, pairs, tmp_path / "infiller", tiny())
 
 

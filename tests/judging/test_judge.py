@@ -298,7 +298,7 @@ def test_a_patient_that_somebody_learned_from_is_named(world: World, tmp_path: P
         given["infillers"] = [make_infiller(tmp_path / "infiller", patients=[patient])]
     else:
         given["classifier"] = make_classifier(tmp_path / "classifier", patients=[patient])
-    words = rf"The {who} in .* learned from 1 patients of the test split.*\n  {patient}: through train-{who}"
+    words = rf"The {who} in .* learned from 1 patient of the test split.*\n  {patient}: through train-{who}"
     refused(world, LeakError, words, **given)
 
 

@@ -86,7 +86,7 @@ def test_dicom_wins_over_jpeg_and_copies_count_once(tmp_path: Path) -> None:
     found = read_cbis_ddsm(source, MASS)
     assert all(name.endswith(".dcm") for names in files_of(found).values() for name in names)
     assert rules(found) == ["dicom-and-picture"]
-    assert "4 images or lesions are there as DICOM and as pictures" in found.decisions[0].found
+    assert "Images or lesions that are there as DICOM and as pictures: 4, the first as" in found.decisions[0].found
     write_cbis(source, cases, "tcia")
     twice = read_cbis_ddsm(source, MASS)
     assert {name: len(names) for name, names in files_of(twice).items()} == {

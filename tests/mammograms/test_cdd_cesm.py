@@ -57,7 +57,7 @@ def test_low_energy_images_are_read_with_the_regions_drawn_on_them(tmp_path: Pat
     assert [(decision.rule, decision.found) for decision in found.decisions] == [
         (
             "subtracted",
-            "1 rows are subtracted images, which are no mammograms, the first Radiology-manual-annotations.csv row 3.",
+            "1 row is of subtracted images, which are no mammograms, the first Radiology-manual-annotations.csv row 3.",
         )
     ]
 

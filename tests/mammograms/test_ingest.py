@@ -110,7 +110,7 @@ def test_tables_and_columns_that_are_missing_are_named(tmp_path: Path) -> None:
 
 def test_a_patient_in_both_official_splits_stops_before_any_pixel(tmp_path: Path) -> None:
     source = write_cbis(tmp_path / "cbis", [Case(), Case(split="test", view="MLO")])
-    with pytest.raises(LeakError, match="1 patients are in more than one split of the collection: P_00001"):
+    with pytest.raises(LeakError, match="1 patient is in more than one split of the collection: P_00001"):
         ingest(source, tmp_path / "out", replace(CBIS, split="official"))
     assert not list(tmp_path.glob("out*"))
 

@@ -156,7 +156,7 @@ def test_cbis_takes_a_mammogram_that_tables_of_both_splits_name_for_test(tmp_pat
         "describe Mass-Training_P_00001_LEFT_CC, which cannot be in both splits."
     )
     assert told["patient-kept-for-test"] == "The collection has P_00001 in test and in train."
-    with pytest.raises(LeakError, match="1 mammograms are in more than one split of the collection: mass_case.*row 3"):
+    with pytest.raises(LeakError, match="1 mammogram is in more than one split of the collection: mass_case.*row 3"):
         ingest(source, tmp_path / "again", IngestSettings(split="official"))
 
 
@@ -321,7 +321,7 @@ def test_mias_takes_no_mask_for_a_mammogram_and_no_picture_of_two_that_differ(tm
     (told,) = found.decisions
     assert told.rule == "masks-not-read"
     assert told.found == (
-        f"1 files in folders of masks have the names of images, the first {tmp_path / 'Masks' / 'png' / 'mdb001.pgm'}."
+        f"1 file in folders of masks has the names of images, the first {tmp_path / 'Masks' / 'png' / 'mdb001.pgm'}."
     )
 
 

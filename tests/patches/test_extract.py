@@ -111,7 +111,7 @@ def test_nothing_kept_says_why(tmp_path: Path) -> None:
 
 def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
     mammograms = make_mammograms(tmp_path / "m", [*SHOTS, Shot("h", "p1", "test")])
-    with pytest.raises(LeakError, match="1 patients are in more than one split, first p1"):
+    with pytest.raises(LeakError, match="1 patient is in more than one split, first p1"):
         extract_patches(mammograms, tmp_path / "p", SETTINGS)
     assert not list(tmp_path.glob("p*"))
 

@@ -18,6 +18,8 @@ from mammofill.evaluation.evaluate import measure_scores
 from mammofill.ground.artifact import Artifact, begin, read_manifest, write_atomically
 from mammofill.ground.imaging import encode_png
 from mammofill.ground.seeding import stream
+from mammofill.judging import Judgement
+from mammofill.judging.judgement import MEASURE_COLUMNS
 from mammofill.patches import PatchSet, write_shard
 
 SIZE_PX = 32
@@ -197,3 +199,38 @@ def make_study(folder: Path, arms: Mapping[str, float]) -> list[Evaluation]:
         inputs = {"classifier": classifier, "patches": patches}
         evaluations.append(make_evaluation(folder / f"evaluation-{number}", arm, skill, inputs))
     return evaluations
+
+
+def make_judgement(folder: Path, name: str) -> Judgement:
+    """A judgement of one infiller: a measure reached, one not reached, and one that cannot be judged."""
+    rows = [
+        _measured(name, "class", "malignant above benign", 0.93, low=0.88, high=0.97, wanted=">= 0.90",
+                  verdict="reached", remark="the interval crosses the limit"),
+        _measured(name, "variety", "copies of training lesions", 3, wanted="= 0", verdict="not reached"),
+        _measured(name, "seam", "AUC", np.nan, wanted="<= 0.60", verdict="cannot be judged", remark="only 3 of a kind"),
+        _measured("real lesions", "class", "AUC", 0.8, low=0.7, high=0.9),
+    ]  # fmt: skip
+    facts = {
+        "infillers": [{"name": name, "method": "copy-paste", "class_painted": "reached", "fingerprint": ""}],
+        "references": ["real lesions", "nothing painted"],
+        "classifier": {"label": "Shallow CNN"},
+        "split": "test",
+        "confidence": 0.95,
+    }
+    picture = encode_png(np.full((20, 30), 90, np.uint8))
+    files = {
+        "measures.parquet": pd.DataFrame(rows).astype(MEASURE_COLUMNS),
+        "judgement.json": json.dumps(facts),
+        "table.txt": "for a console",
+        "contact_sheet.png": picture,
+        "spectra.png": picture,
+    }
+    phantoms = make(folder.with_name("phantoms"), "phantoms", {}, {"drawn.txt": "by their law"})
+    make(folder, "judgement", {"phantoms": phantoms}, files, infillers=1, pairs=20, real_lesions=15, patients=12)
+    return Judgement.open(folder)
+
+
+def _measured(subject: str, criterion: str, measure: str, value: float, **more: object) -> dict[str, object]:
+    row: dict[str, object] = dict.fromkeys(MEASURE_COLUMNS, "")
+    row |= {"subject": subject, "criterion": criterion, "measure": measure, "value": value}
+    return row | {"low": np.nan, "high": np.nan, "cases": 40, "patients": 12, "words": "What it is."} | more

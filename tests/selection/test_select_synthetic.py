@@ -69,7 +69,7 @@ def test_many_patches_of_one_lesion_are_one_lesion(tmp_path: Path) -> None:
         for number in range(12)
     ]
     patches = make_patches(tmp_path / "patches", rows)
-    words = r"has 1 whole malignant lesions \(in 12 patches\), but thresholds are quantiles of at least 10"
+    words = r"has 1 whole malignant lesion \(in 12 patches\), but thresholds are quantiles of at least 10"
     with pytest.raises(TooFewError, match=words):
         validation_lesions(patches, Holes(HoleSettings(), 0), 10)
 
@@ -255,7 +255,7 @@ def test_what_cannot_be_selected_is_refused_in_words(world: World, tmp_path: Pat
     refused(ArtifactError, "There is no classifier to read", classifiers=[])
     refused(ArtifactError, "is given twice", classifiers=[*world.readers, world.readers[0]])
     saw = make_classifier(tmp_path / "saw", ["validation-patient-3"], label="saw")
-    refused(LeakError, "learned from 1 validation patients, such as validation-patient-3", classifiers=[saw])
+    refused(LeakError, "learned from 1 validation patient, such as validation-patient-3", classifiers=[saw])
     way = "train-classifier (mask donor of a synthetic patch)"
     learned = make_classifier(tmp_path / "learned", ["somebody"], way)
     refused(ArtifactError, "learned from generated patches", classifiers=[learned])

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from toy_studio import CLASSES, SIZE_PX, a_disc, infiller_of, make_comparison
+from toy_studio import CLASSES, SIZE_PX, a_disc, infiller_of, make_comparison, make_judgement
 
 from mammofill.ground.errors import MammofillError
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
@@ -266,6 +266,109 @@ def test_a_painting_is_cancelled(browser: Chrome, server: Server) -> None:
     wait_for(lambda: browser.execute_script("return document.getElementById('stop').hidden"))
     assert browser.execute_script("return document.getElementById('message').hidden")
     assert complaints(browser) == []
+
+
+def test_what_is_painted_by_the_keyboard_leaves_the_focus_at_hand_and_is_announced(
+    browser: Chrome, server: Server
+) -> None:
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    browser.execute_script("document.getElementById('benign-outline').click()")
+    wait_for(lambda: "will be repainted" in text_of(browser, ".verdict"))
+    focus(browser, "#go")
+    press(browser, "ENTER")
+    assert focused(browser) in ("stop", "go"), "a button that cannot be pressed any more has no focus"
+    wait_for(lambda: text_of(browser, "#progress") == "6 of 6 fills are painted")
+    wait_for(lambda: focused(browser) == "go")
+    assert browser.execute_script("return document.getElementById('progress').getAttribute('role')") == "status"
+    name = "document.querySelector('[aria-label=\"name of the set\"]')"
+    refused = f"const it = {name}; it.value = arguments[0]; return it.validity.patternMismatch"
+    assert browser.execute_script(refused, "My set!")
+    assert not browser.execute_script(refused, "my-set")
+    browser.execute_script("document.querySelector('.fill input').click()")
+    focus(browser, "#keep")
+    press(browser, "ENTER")
+    wait_for(lambda: "kept: studio/my-set" in text_of(browser, "#kept"))
+    wait_for(lambda: focused(browser) == "keep")
+    assert complaints(browser) == []
+
+
+def test_a_flicker_stops_as_soon_as_less_motion_is_wished_for(browser: Chrome, server: Server) -> None:
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    browser.execute_script("document.getElementById('benign-outline').click()")
+    wait_for(lambda: "will be repainted" in text_of(browser, ".verdict"))
+    browser.execute_script("document.getElementById('go').click()")
+    wait_for(lambda: len(all_of(browser, ".fill input:not(:disabled)")) == 6)
+    browser.execute_script(
+        "const show = [...document.querySelectorAll('select')].find((one) => one.querySelector('[value=flicker]'));"
+        "show.value = 'flicker'; show.dispatchEvent(new Event('change'))"
+    )
+    shown = "return document.querySelectorAll('.fill canvas')[5].toDataURL()"
+    both = {browser.execute_script(shown)}
+    wait_for(lambda: both.add(browser.execute_script(shown)) or len(both) == 2)
+    motion = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", motion)
+    time.sleep(0.7)
+    assert len({browser.execute_script(shown) for _ in range(8) if not time.sleep(0.2)}) == 1
+
+
+def test_the_mammograms_are_one_stop_of_tab_and_their_viewer_has_a_name(
+    browser: Chrome, server: Server, tmp_path: Path
+) -> None:
+    write_phantoms(tmp_path / "films", PhantomSettings(patients=5, height_px=300, width_px=200), seed=3)
+    ingest(tmp_path / "films", server.folder / "mammograms", IngestSettings(height_px=300, split="auto"))
+    browser.get(server.address)
+    wait_for(lambda: len(all_of(browser, ".artifact")) == 4)
+    links = "return [...document.querySelectorAll('.artifact b a')].find((a) => a.text === 'mammograms').href"
+    browser.get(browser.execute_script(links))
+    wait_for(lambda: len(all_of(browser, "ol button")) == 10)
+    focus(browser, "ol button")
+    press(browser, "ARROW_DOWN", "ENTER")
+    current = "return [...document.querySelectorAll('ol button')].findIndex((one) => one.ariaCurrent === 'true')"
+    wait_for(lambda: browser.execute_script(current) == 1)
+    press(browser, "TAB")
+    said = browser.execute_script("return document.activeElement.getAttribute('aria-label')")
+    assert said == "the mammogram; + and − zoom, the arrow keys move it"
+    assert complaints(browser) == []
+
+
+def test_the_patch_that_is_shown_beside_the_gallery_fits_there(browser: Chrome, server: Server) -> None:
+    browser.set_window_size(1300, 900)
+    browser.get(server.address)
+    wait_for(lambda: all_of(browser, ".artifact"))
+    links = "return [...document.querySelectorAll('.artifact b a')].find((a) => a.text === 'patches').href"
+    browser.get(browser.execute_script(links))
+    wait_for(lambda: all_of(browser, ".patch"))
+    focus(browser, ".patch")
+    press(browser, "ENTER")
+    wait_for(lambda: all_of(browser, ".detail output"))
+    card, *inside = all_of(browser, ".detail, .detail canvas, .detail output")
+    assert max(one.rect["x"] + one.rect["width"] for one in inside) <= card.rect["x"] + card.rect["width"]
+
+
+def test_a_judgement_is_a_table_whose_rows_say_what_they_measure(browser: Chrome, server: Server) -> None:
+    make_judgement(server.folder / "judgement", "flow")
+    browser.get(server.address)
+    wait_for(lambda: all_of(browser, ".artifact"))
+    links = "return [...document.querySelectorAll('.artifact b a')].find((a) => a.text === 'judgement').href"
+    browser.get(browser.execute_script(links))
+    wait_for(lambda: all_of(browser, ".judgement tbody"))
+    assert "1 reached, 1 not reached, 0 open, 1 cannot be judged" in text_of(browser, ".judgement p")
+    assert text_of(browser, ".judgement tbody th[scope=row]").startswith("malignant above benign")
+    assert text_of(browser, ".judgement b.not-reached") == "not reached"
+    assert "One case per column" in text_of(browser, "figcaption")
+    assert complaints(browser) == []
+
+
+def focus(browser: Chrome, selector: str) -> None:
+    browser.execute_script("document.querySelector(arguments[0]).focus()", selector)
+
+
+def focused(browser: Chrome) -> str:
+    return str(browser.execute_script("return document.activeElement.id"))
 
 
 HOLD = """
@@ -514,6 +617,11 @@ def test_a_reader_reads_through_a_reload_and_a_killed_server(browser: Chrome, se
     for position in range(8):
         wait_for(lambda position=position: text_of(browser, "#progress") == f"{position} of 8 cases are rated")
         wait_for(lambda: "Real or synthetic?" in text_of(browser, "#asked"))
+        if position == 2:
+            type_in(browser, "0\n")
+            wait_for(lambda: text_of(browser, "#message") == "Type a number from 1 to 100.")
+            press(browser, "BACK_SPACE")
+            assert text_of(browser, "#message") == ""
         if position == 3:
             type_in(browser, "7")
             browser.refresh()
@@ -529,7 +637,8 @@ def test_a_reader_reads_through_a_reload_and_a_killed_server(browser: Chrome, se
             wait_for(lambda: "does not answer; trying again. Nothing is lost" in text_of(browser, "#message"))
             server.open()
         given.append(ratings)
-    wait_for(lambda: "All cases are rated" in text_of(browser, "#question"))
+    wait_for(lambda: text_of(browser, "h1") == "All cases are rated.")
+    assert text_of(browser, "#reader") == "Reader 1"
     assert complaints(browser) == []
     table = ReaderStudy(study.path).ratings().set_index("case")
     with sqlite3.connect(study.path) as database:

@@ -182,7 +182,7 @@ def test_pairs_are_made_and_analysed_by_commands(
     assert cli.main(["analyse-readers", str(out)]) == 0
     said = capsys.readouterr().out
     assert "share judged right" in said
-    assert "left in 100%" in said
+    assert "chose the left in 100 %" in said
 
 
 def test_a_set_kept_in_8_bits_is_not_told_by_its_levels() -> None:
@@ -284,7 +284,7 @@ def test_analysis_leaves_out_who_has_not_finished_and_writes_what_others_read(
     assert cli.main(["analyse-readers", str(study.path), "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "12 cases, 2 readers who rated all of them" in said
-    assert "left out, since they have not rated all: 3" in said
+    assert "left out, since they have not rated all: reader 3" in said
     assert "reader 1: 1.000 (standard error 0.000)" in said
     assert "reader 1: real 1.000, synthetic 1.000" in said
     lines = (out / "synthetic-or-real.imrmc").read_text().splitlines()
@@ -397,7 +397,7 @@ def test_a_set_without_a_lesion_of_a_class_or_without_fills_is_said(
     fills = [HandFill(f"train-normal-{number}", a_disc(), "malignant", number) for number in range(3)]
     one_class = keep_painted(infiller_of(folder), patches, fills, tmp_path / "one-class")
     for real, synthetic in ((patches, patches), (patches, one_class), (painted, painted)):
-        with pytest.raises(TooFewError, match="1 benign cases of each origin are asked for, .* only 0"):
+        with pytest.raises(TooFewError, match="1 benign case of each origin is asked for, .* only 0"):
             make_reader_study(real, synthetic, tmp_path / "x.readers.sqlite", ReaderStudySettings(cases=1))
 
 

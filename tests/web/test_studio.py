@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
-from toy_studio import SIZE_PX, a_disc, client_of, infiller_of, make_comparison, packed
+from toy_studio import SIZE_PX, a_disc, client_of, infiller_of, make_comparison, make_judgement, packed
 
 from mammofill.classifier import TrainClassifierSettings, train_classifier
 from mammofill.experiment.listing import listing
@@ -21,6 +21,7 @@ from mammofill.pairing.hole import HoleSettings
 from mammofill.patches import ExtractPatchesSettings, PatchSet, extract_patches
 from mammofill.phantom import PhantomSettings, write_phantoms
 from mammofill.report.comparisons import lines_of_findings
+from mammofill.report.judgements import read_judgement
 from mammofill.synthesis import HandFill, hole_for, keep_painted, over_own, paint_by_hand, patch_of, refusal
 from mammofill.web import studio as studio_module
 from mammofill.web.folder_index import words_of
@@ -438,3 +439,23 @@ def test_a_comparison_says_what_the_report_says_with_its_numbers_and_its_arms(op
     (plain,) = (one for one in client.get(f"/api/comparisons/{ids['comparison']}").json()["arms"]
                 if one["name"] == "plain")  # fmt: skip
     assert (plain["classifiers"], len(plain["evaluations"])) == (3, 2)
+
+
+def test_a_judgement_says_what_the_report_says_with_its_measures_side_by_side(opened: tuple[TestClient, Path]) -> None:
+    client, place = opened
+    made = read_judgement(make_judgement(place / "judgement", "flow"))
+    ids = ids_of(client)
+    found = client.get(f"/api/judgements/{ids['judgement']}").json()
+    assert (found["reading"], found["basis"]) == (list(made.reading), made.basis)
+    assert found["remarks"] == list(made.remarks)
+    assert found["columns"] == ["flow", "real lesions", "nothing painted"]
+    assert [one["words"] for one in found["criteria"]] == [
+        "The class that was asked for", "The seam at the hole", "Variety and copies",
+    ]  # fmt: skip
+    (row,) = found["criteria"][0]["rows"]
+    assert (row["measure"], row["wanted"]) == ("malignant above benign", "≥\u00a00.90")
+    assert row["cells"][0] == ["0.930", "[0.880, 0.970]", "reached"]
+    assert found["notes"]["contact_sheet.png"].startswith("One case per column: the context, the mask, the real lesion")
+    refused = client.get(f"/api/judgements/{ids['patches']}")
+    assert refused.status_code == 400
+    assert "but a 'judgement' artifact is needed here" in refused.json()["error"]

@@ -17,6 +17,7 @@ from mammofill.ground.artifact import begin
 from mammofill.ground.imaging import to_uint16
 from mammofill.ground.seeding import stream
 from mammofill.infilling import Infiller, preset, train_infiller
+from mammofill.judging import Judgement
 from mammofill.pairing import PairPatchesSettings, pair_patches
 from mammofill.pairing.hole import HoleSettings
 from mammofill.patches import PatchSet, write_index, write_shard
@@ -124,3 +125,10 @@ def make_comparison(folder: Path) -> Comparison:
         curve_resamples=100,
     )
     return compare_arms(evaluations, folder / "comparison", settings)
+
+
+def make_judgement(folder: Path, name: str) -> Judgement:
+    """See `toy_study.make_judgement`."""
+    import toy_study
+
+    return toy_study.make_judgement(folder, name)

@@ -16,6 +16,7 @@ from mammofill.cli.options import (
 )
 from mammofill.experiment.stages import Input, Stage, find
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import SettingsError
 from mammofill.ground.progress import show
 
@@ -120,7 +121,7 @@ def start_settings(stage: Stage, given: list[str]) -> Any:
 
 
 def _result(artifact: Artifact) -> str:
-    counts = ", ".join(f"{count} {name}" for name, count in artifact.manifest.counts.items())
+    counts = ", ".join(counted(count, name.replace("_", " ")) for name, count in artifact.manifest.counts.items())
     lines = [f"{artifact.folder}: {artifact.kind}" + (f" ({counts})" if counts else "")]
     table, page = artifact.folder / "table.txt", artifact.folder / "index.html"
     lines += [headline] if (headline := artifact.headline()) != Artifact.headline(artifact) else []

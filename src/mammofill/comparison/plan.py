@@ -23,6 +23,7 @@ from typing import Any
 
 from mammofill.comparison.design import Contrast, Design, Group
 from mammofill.ground.artifact import write_atomically
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import DamagedError
 from mammofill.ground.file_names import why_no_file
 
@@ -115,7 +116,7 @@ class WrittenPlan:
         """Say how a group was trained more often, or otherwise, than it plans; empty where it was not."""
         planned, recipe = self.classifiers_of(group), self.content.get("recipes", {}).get(group.arm)
         if planned and made.classifiers > planned:
-            return f"{made.classifiers} classifiers of {group.name}, where {planned} were planned"
+            return f"{counted(made.classifiers, 'classifiers')} of {group.name}, where {planned} were planned"
         if recipe and not made.recipes <= {recipe}:
             return f"{group.name} was trained with other settings than planned"
         return ""

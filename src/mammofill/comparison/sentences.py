@@ -401,8 +401,8 @@ def _cautions(
     few = min(found[name].patients for found in measured.values())
     if few < _FEW_PATIENTS:
         yield (
-            f"Only {few} patients have patches of the class that limits the {in_words(name)}: intervals were not "
-            f"validated on fewer than {_FEW_PATIENTS}, and may be too narrow."
+            f"Only {counted(few, 'patients have')} patches of the class that limits the {in_words(name)}: intervals "
+            f"were not validated on fewer than {_FEW_PATIENTS}, and may be too narrow."
         )
     left_out = int(tested["left_out"].max()) if len(tested) else 0
     if left_out:

@@ -165,7 +165,7 @@ def check_no_leak(
         )
         more = f"\n  ... and {len(leaking) - 10} more" if len(leaking) > 10 else ""
         raise LeakError(
-            f"The classifier in {classifier.folder} learned from {len(leaking)} patients of {where}:{shown}"
+            f"The classifier in {classifier.folder} learned from {counted(len(leaking), 'patients')} of {where}:{shown}"
             f"{more}\nIts scores on them would say nothing. {advice}"
         )
 
@@ -219,9 +219,12 @@ def temperature_of(validation: pd.DataFrame) -> tuple[float | None, str]:
     """
     malignant, logits = _truth_and_logits(validation)
     if not malignant.any() or malignant.all():
-        return None, f"{len(malignant)} validation patches hold {malignant.sum()} malignant ones: a class is missing"
+        patches = counted(len(malignant), "validation patches hold")
+        return None, f"{patches} {malignant.sum()} malignant ones: a class is missing"
     temperature = fit_temperature(malignant, logits)
-    words = f"{len(malignant)} validation patches of {counted(validation['patient_id'].nunique(), 'patients')}"
+    words = (
+        f"{counted(len(malignant), 'validation patches')} of {counted(validation['patient_id'].nunique(), 'patients')}"
+    )
     return temperature, words + (", at the end of the range that is tried" if is_at_bound(temperature) else "")
 
 
@@ -311,7 +314,8 @@ def _validation_rows(
     if not known:
         return rows, ""
     first = f"{known[0]} (through {', '.join(taught[known[0]])})"
-    return rows[~names.isin(known).to_numpy()], f"{len(known)} patients whom the classifier learned from, first {first}"
+    whom = f"{counted(len(known), 'patients')} whom the classifier learned from, first {first}"
+    return rows[~names.isin(known).to_numpy()], whom
 
 
 def _test_rows(patches: PatchSet, split: str) -> NDArray[np.int64]:
@@ -320,20 +324,22 @@ def _test_rows(patches: PatchSet, split: str) -> NDArray[np.int64]:
     if len(generated):
         first = patches.table["patch_id"].iloc[int(generated[0])]
         raise LeakError(
-            f"{patches.folder} has {len(generated)} generated patches in the {split} split, first {first}. "
+            f"{patches.folder} has {counted(len(generated), 'generated patches')} in the {split} split, first {first}. "
             "A classifier is judged on real patches only."
         )
     splits = patches.table.groupby("patient_id")["split"].nunique()
     both = sorted(str(patient) for patient in splits.index[splits > 1])
     if both:
-        raise LeakError(f"{patches.folder}: {len(both)} patients are in more than one split, first {both[0]}.")
+        raise LeakError(
+            f"{patches.folder}: {counted(len(both), 'patients are')} in more than one split, first {both[0]}."
+        )
     rows = patches.rows(**of_split, origin="real", pathology=("benign", "malignant"))
     found = patches.table["pathology"].iloc[rows]
     for pathology in ("benign", "malignant"):
         if not (found == pathology).any():
             raise TooFewError(
                 f"{patches.folder} has no {pathology} patch in the {split} split, so nothing can be measured there "
-                f"({len(rows)} lesion patches in all). Use another split or seed in ingest, or more data."
+                f"({counted(len(rows), 'lesion patches')} in all). Use another split or seed in ingest, or more data."
             )
     return rows
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from mammofill.classifier import Classifier
 from mammofill.ground.artifact import Artifact, upstream, verify
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import LeakError
 from mammofill.patches import PatchSet
 
@@ -64,7 +65,7 @@ def _what_is_shared(own: Artifact, other: Artifact) -> str:
     if collection == _collection(other) != _OWN_TABLES:
         return f"both are {collection}"
     shared = _image_files(own) & _image_files(other)
-    return f"{len(shared)} image files are the same, to the bit" if shared else ""
+    return f"{counted(len(shared), 'image files are')} the same, to the bit" if shared else ""
 
 
 def _collection(mammograms: Artifact) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from mammofill.evaluation.evaluation import Evaluation, FoldRecord, fingerprint_test_set
 from mammofill.ground.artifact import Artifact, LearnedFrom, upstream, verify
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
 
 
@@ -248,8 +249,8 @@ def _check_patients(folds: Sequence[Fold]) -> None:
             raise LeakError(f"{fold.evaluation.folder} scores {not_of_fold[0]}, who is not in the fold that it tests.")
         if twice := sorted(seen & fold.tested):
             raise LeakError(
-                f"{fold.evaluation.folder} tests {len(twice)} patients whom another fold tests as well, first "
-                f"{twice[0]}. Make all folds with the same seed of ingest."
+                f"{fold.evaluation.folder} tests {counted(len(twice), 'patients')} whom another fold tests as well, "
+                f"first {twice[0]}. Make all folds with the same seed of ingest."
             )
         seen |= fold.tested
     if left_out := sorted(everybody - seen):

@@ -16,6 +16,7 @@ from mammofill.experiment.places import EXTERNAL, EXTERNAL_EVALUATIONS, MAMMOGRA
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import CHOSEN, Artifact, open_any, taught_by, upstream
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import LeakError, MammofillError
 from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.patients import patient_key
@@ -158,9 +159,9 @@ def _known_to(infiller: Artifact, where: str, sides: Sequence[Sides], split: str
         if patients:
             through = ", ".join(ways[next(iter(patients.values()))])
             yield LeakError(
-                f"{where} learned from {len(patients)} patients of the {split} split of {source}: {_listed(patients)} "
-                f"(through {through}). Scores on them would say nothing. Take an infiller that learned from none of "
-                f"them. {_OTHERS}"
+                f"{where} learned from {counted(len(patients), 'patients')} of the {split} split of {source}: "
+                f"{_listed(patients)} (through {through}). Scores on them would say nothing. Take an infiller that "
+                f"learned from none of them. {_OTHERS}"
             )
 
 

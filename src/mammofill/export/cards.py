@@ -121,7 +121,7 @@ The tissue around them is of {counted(table["patient_id"].nunique(), "real patie
 - Made by: {_by(settings.creator, "")}
 - Licence: {settings.licence or TO_FILL}
 - Tissue: {settings.data or TO_FILL}; read as: {_collections(patches)}
-- Painted by: {infillers}, which learned from {_patients(manifest)} patients
+- Painted by: {infillers}, which learned from {counted(len(manifest.learned_patients()), "patients")}
 - mammofill {manifest.package_version}, seed {manifest.seed}, fingerprint `{manifest.fingerprint}`
 
 ## How to use it

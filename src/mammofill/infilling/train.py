@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammofill.ground.artifact import CHOSEN, Artifact, LearnedFrom, begin, plain, write_atomically
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.infilling.conditions import FACTS, words_in
@@ -202,8 +203,8 @@ def _check_classes(patches: PatchSet, learned: dict[str, int], settings: Infille
     absent = [name for name, number in learned.items() if not number]
     if absent and not settings.allow_one_class:
         raise TooFewError(
-            f"{patches.folder} has {count} lesion patches in the train split, none of them {absent[0]}, so the "
-            "infiller cannot learn the difference. Add such lesions, or set allow_one_class to train on one class."
+            f"{patches.folder} has {counted(count, 'lesion patches')} in the train split, none of them {absent[0]}, so "
+            "the infiller cannot learn the difference. Add such lesions, or set allow_one_class to train on one class."
         )
 
 
@@ -221,8 +222,8 @@ def _check_masks(patches: PatchSet, rows: NDArray[np.int64]) -> None:
     empty = [str(patches.table["patch_id"].iloc[row]) for part in some for row in part[~_any(patches.masks(part))]]
     if empty:
         raise ArtifactError(
-            f"{patches.folder}: {len(empty)} lesion patches have an empty mask, first {empty[0]!r}. A lesion patch "
-            "needs a mask with at least one pixel; extract the patches again."
+            f"{patches.folder}: {counted(len(empty), 'lesion patches have')} an empty mask, first {empty[0]!r}. A "
+            "lesion patch needs a mask with at least one pixel; extract the patches again."
         )
 
 

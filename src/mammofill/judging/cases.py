@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import TooFewError
 from mammofill.ground.imaging import touches_border
 from mammofill.ground.seeding import derive_seed, stream
@@ -188,8 +189,9 @@ def _check_patients(patients: pd.Series[str], settings: JudgeInfillerSettings, w
     count = patients.nunique()
     if count < settings.folds:
         raise TooFewError(
-            f"{what} are of {count} patients, but the forest that learns to tell fills from real lesions is tried on "
-            f"{settings.folds} parts of the patients (folds). Use a split with more patients, or fewer folds."
+            f"{what} are of {counted(count, 'patients')}, but the forest that learns to tell fills from real lesions "
+            f"is tried on {settings.folds} parts of the patients (folds). Use a split with more patients, or fewer "
+            "folds."
         )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from mammofill.classifier import THRESHOLD_ALONE, Classifier
 from mammofill.ground.artifact import Artifact
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
 from mammofill.ground.imaging import touches_border
 from mammofill.infilling import Infiller
@@ -147,7 +148,8 @@ def _check_unknown_to(one: Artifact, patches: PatchSet, patients: set[str], spli
         shown = "".join(f"\n  {patient}: through {', '.join(ways[patient])}" for patient in leaking[:10])
         more = f"\n  ... and {len(leaking) - 10} more" if len(leaking) > 10 else ""
         raise LeakError(
-            f"The {one.kind} in {one.folder} learned from {len(leaking)} patients of the {split} split, into whose "
-            f"tissue or outlines would be painted, or whose lesions fills would be compared with:{shown}{more}\n"
-            "It may have memorised them. Give pairs of a split from which neither learned: pair-patches --split test."
+            f"The {one.kind} in {one.folder} learned from {counted(len(leaking), 'patients')} of the {split} split, "
+            "into whose tissue or outlines would be painted, or whose lesions fills would be compared "
+            f"with:{shown}{more}\nIt may have memorised them. Give pairs of a split from which neither learned: "
+            "pair-patches --split test."
         )

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.foreign_files import Remark
 from mammofill.ground.imaging import Mask, mask_box, resample_box_to_box, resample_small
@@ -294,7 +295,10 @@ def _without_crumbs(mask: Mask, name: str, large_px: float) -> tuple[Mask, list[
     if not crumbs:
         return mask, [], []
     lost = int(areas[crumbs].sum())
-    found = f"The mask of {name} has {len(crumbs)} parts of less than a hundredth of its largest, {lost} pixels in all."
+    found = (
+        f"The mask of {name} has {counted(len(crumbs), 'parts')} of less than a hundredth of its largest, "
+        f"{counted(lost, 'pixels')} in all."
+    )
     kept = [facts[number] for number in range(1, count) if number not in crumbs]
     apart = [
         int(areas[number])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mammofill import dicom, pictures
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.foreign_files import ReadImage, Remark, open_regular
 from mammofill.ground.imaging import Mask, StoredImage
@@ -167,7 +168,7 @@ def _why_no_soft_mask(values: NDArray[np.integer[Any]], extreme: int, is_jpeg: b
     apart = int(np.count_nonzero(between & ~_edge(values, core, _SOFT_PX_OF_JPEG if is_jpeg else _SOFT_PX)))
     if is_jpeg and apart <= _SPECKS * np.count_nonzero(core):
         return ""
-    return f"{apart} values between the extremes do not lie at the edge of a lesion" if apart else ""
+    return f"{counted(apart, 'values between the extremes do')} not lie at the edge of a lesion" if apart else ""
 
 
 def _why_several_labels(values: NDArray[np.integer[Any]], is_jpeg: bool) -> str:

@@ -162,9 +162,9 @@ def _official(entries: Sequence[MammogramEntry], settings: IngestSettings, seed:
     if leaking and kind == "official":
         shown = ", ".join(leaking[:10]) + (", ..." if len(leaking) > 10 else "")
         raise LeakError(
-            f"{len(leaking)} patients are in more than one split of the collection: {shown}. A classifier tested on "
-            "them would have seen them. Use --split official-patient-safe, which keeps them for the strictest of their "
-            "splits, --split patients, or take masses or calcifications alone."
+            f"{counted(len(leaking), 'patients are')} in more than one split of the collection: {shown}. A classifier "
+            "tested on them would have seen them. Use --split official-patient-safe, which keeps them for the "
+            "strictest of their splits, --split patients, or take masses or calcifications alone."
         )
     split_of = {patient: strictest(found) for patient, found in splits.items()}
     decisions = tuple(

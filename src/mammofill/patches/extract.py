@@ -118,8 +118,8 @@ def _check_splits(table: pd.DataFrame) -> None:
     leaking = sorted(splits.index[splits > 1])
     if leaking:
         raise LeakError(
-            f"{len(leaking)} patients are in more than one split, first {leaking[0]}. Every patient must be in one: "
-            "ingest the collection again with a split by patients."
+            f"{counted(len(leaking), 'patients are')} in more than one split, first {leaking[0]}. Every patient must "
+            "be in one: ingest the collection again with a split by patients."
         )
 
 

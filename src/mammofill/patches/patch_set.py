@@ -32,6 +32,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mammofill.ground.artifact import Artifact
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import DamagedError, SettingsError, TooFewError, did_you_mean
 from mammofill.ground.imaging import FULL_RANGE, Mask, StoredImage, decode_png, encode_png
 from mammofill.mammograms.vocabulary import Origin, Pathology, Split
@@ -234,7 +235,7 @@ class PatchSet(Artifact):
             for word in [value] if isinstance(value, str) else list(value):
                 if known and word not in known:
                     counts = self.table[column].value_counts()
-                    there = ", ".join(f"{one} ({int(counts.get(one, 0))} patches)" for one in known)
+                    there = ", ".join(f"{one} ({counted(int(counts.get(one, 0)), 'patches')})" for one in known)
                     raise SettingsError(
                         f"{self.folder}: there is no {column} {word!r}.{did_you_mean(word, known)} There are: {there}."
                     )
@@ -319,13 +320,16 @@ class PatchSet(Artifact):
             return np.empty(0, np.int64)
         if kind != "integer":
             raise SettingsError(
-                f"{self.folder}: rows must be a list of row numbers, or one bool for each of its {count} patches, but "
-                f"are {f'{len(given)} bools' if kind == 'boolean' else f'of another kind ({kind})'}, first "
+                f"{self.folder}: rows must be a list of row numbers, or one bool for each of its "
+                f"{counted(count, 'patches')}, but are "
+                f"{f'{len(given)} bools' if kind == 'boolean' else f'of another kind ({kind})'}, first "
                 f"{given.flat[0]!s}. PatchSet.rows returns row numbers."
             )
         outside = given[(given < 0) | (given >= count)]
         if outside.size:
-            raise SettingsError(f"{self.folder} has no row {outside[0]}: it has {count} patches, counted from 0.")
+            raise SettingsError(
+                f"{self.folder} has no row {outside[0]}: it has {counted(count, 'patches')}, counted from 0."
+            )
         return given.astype(np.int64)
 
     @cached_property

@@ -22,7 +22,7 @@ from mammofill.ground.artifact import write_atomically
 from mammofill.ground.counting import counted
 from mammofill.ground.errors import ArtifactError, TooFewError
 from mammofill.readers.mrmc import Areas, Comparison, Estimate, areas_of, compare_modalities, mean_area
-from mammofill.readers.pairs import PairAnalysis, PairStudy, analyse_pairs
+from mammofill.readers.pairs import PairAnalysis, PairStudy, analyse_pairs, numbered
 from mammofill.readers.roc import draw_reader_curves, reader_curves
 from mammofill.readers.study import ReaderStudy
 
@@ -59,7 +59,7 @@ class ReaderAnalysis:
         """Return the findings in words."""
         lines = [f"{counted(self.cases, 'cases')}, {counted(len(self.readers), 'readers')} who rated all of them"]
         if self.unfinished:
-            lines.append(f"left out, since they have not rated all: {', '.join(map(str, self.unfinished))}")
+            lines.append(f"left out, since they have not rated all: {numbered(self.unfinished)}")
         lines += ["", "synthetic against real (area under the ROC curve; 0.5: cannot be told apart)"]
         lines += [
             f"  reader {reader}: {area:.3f} (standard error {error:.3f})"

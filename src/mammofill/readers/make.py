@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import ArtifactError, TooFewError
 from mammofill.ground.imaging import touches_border
 from mammofill.ground.seeding import stream
@@ -145,9 +146,9 @@ def _matched(
             cases.append(Case(pathology, synthetic, str(row["patch_id"]), int(row["row"])))
     if len(cases) < 2 * count:
         raise TooFewError(
-            f"{count} {pathology} cases of each origin are asked for, each of another patient, but there are only "
-            f"{len(cases) // 2}: {painted['patient_id'].nunique()} patients have whole synthetic lesions, and "
-            f"{found['patient_id'].nunique()} have real ones. Ask for fewer cases."
+            f"{counted(count, f'{pathology} cases of each origin are')} asked for, each of another patient, but there "
+            f"are only {len(cases) // 2}: {counted(painted['patient_id'].nunique(), 'patients have')} whole synthetic "
+            f"lesions, and {found['patient_id'].nunique()} have real ones. Ask for fewer cases."
         )
     return cases
 

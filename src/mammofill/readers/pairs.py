@@ -175,13 +175,14 @@ class PairAnalysis:
         """Return the findings in words."""
         lines = [f"{counted(self.pairs, 'pairs')}, {counted(len(self.readers), 'readers')} who judged all of them"]
         if self.unfinished:
-            lines.append(f"left out, since they have not judged all: {', '.join(map(str, self.unfinished))}")
+            lines.append(f"left out, since they have not judged all: {numbered(self.unfinished)}")
         lines += ["", "which of the two is real (share judged right; 0.5: cannot be told apart)"]
         for reader, share, (low, high), left in zip(
             self.readers, self.correct, self.intervals, self.called_left, strict=True
         ):
             lines.append(
-                f"  reader {reader}: {share:.3f} (exact 95 % interval {low:.3f} to {high:.3f}); left in {left:.0%}"
+                f"  reader {reader}: {share:.3f} (exact 95 % interval {low:.3f} to {high:.3f}); "
+                f"chose the left in {100 * left:.0f} %"
             )
         return "\n".join([*lines, self._mean_in_words()])
 
@@ -194,6 +195,11 @@ class PairAnalysis:
             f"  all such readers and pairs: {self.mean.value:.3f} (95 % interval {max(self.mean.low, 0):.3f} to "
             f"{min(self.mean.high, 1):.3f}, p {self.mean.p_value:.4f})"
         )
+
+
+def numbered(readers: Sequence[int]) -> str:
+    """Name readers by their numbers: ``reader 3``, ``readers 1, 3``."""
+    return f"{'reader' if len(readers) == 1 else 'readers'} {', '.join(map(str, readers))}"
 
 
 def analyse_pairs(study: PairStudy, out: str | Path | None = None) -> PairAnalysis:

@@ -76,7 +76,7 @@ def read_judgement(judgement: Judgement) -> Judged:
             f"malignant, beside "
             f"{counted(counts['real_lesions'], 'real lesions')}; {counted(counts['patients'], 'patients')}, none "
             f"of whom an infiller or the "
-            f"classifier ({facts['classifier']['label']}) learned from. In brackets: {facts['confidence']:.0%} "
+            f"classifier ({facts['classifier']['label']}) learned from. In brackets: {100 * facts['confidence']:g} % "
             "CI over patients."
         ),
         columns=columns,
@@ -130,7 +130,7 @@ def _measured(table: pd.DataFrame, columns: tuple[str, ...], infillers: Sequence
         rows = {str(row.subject): row for row in table[table["measure"] == measure].itertuples()}
         first: Any = next(rows[name] for name in columns if name in rows)
         cells = tuple(_cell(rows.get(name)) for name in columns)
-        wanted = str(first.wanted).replace(">=", "≥").replace("<=", "≤")
+        wanted = str(first.wanted).replace(">= ", "≥\u00a0").replace("<= ", "≤\u00a0")  # a sign stays at its number
         found.append(Measured(str(measure), wanted, str(first.words), cells))
     return tuple(found)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mammofill.classifier import Classifier
 from mammofill.ground.artifact import Artifact, taught_by
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import ArtifactError, LeakError
 from mammofill.judging.checks import check_independent
 from mammofill.patches import PatchSet
@@ -59,8 +60,8 @@ def _check_synthetic(synthetic: PatchSet, patches: PatchSet) -> None:
     nameless = table["patch_id"][table[_PEOPLE].isna().any(axis=1)]
     if len(nameless):
         raise LeakError(
-            f"{synthetic.folder}: {len(nameless)} fills, such as {nameless.iloc[0]}, do not say whose tissue or whose "
-            "outline they have, so it is unknown which classifier learned from these patients."
+            f"{synthetic.folder}: {counted(len(nameless), 'fills')}, such as {nameless.iloc[0]}, do not say whose "
+            "tissue or whose outline they have, so it is unknown which classifier learned from these patients."
         )
     if synthetic.size_px != patches.size_px:
         raise ArtifactError(
@@ -96,7 +97,7 @@ def _check_classifiers(classifiers: Sequence[Classifier], patches: PatchSet) -> 
         leaking = sorted(validation & patients_of(one))
         if leaking:
             raise LeakError(
-                f"The classifier in {one.folder} learned from {len(leaking)} validation patients, such as "
+                f"The classifier in {one.folder} learned from {counted(len(leaking), 'validation patients')}, such as "
                 f"{leaking[0]}. Thresholds are set on their lesions, which it may have memorised: give a classifier "
                 "that learned from train patients only."
             )

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammofill.classifier import Classifier
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import TooFewError
 from mammofill.ground.imaging import to_unit, touches_border
 from mammofill.ground.progress import Task
@@ -123,9 +124,10 @@ def validation_lesions(patches: PatchSet, changed: Holes, least: int) -> tuple[L
         count = _count_lesions(own)
         if count < least:
             raise TooFewError(
-                f"The validation split of {patches.folder} has {count} whole {name} lesions (in {len(own)} patches), "
-                f"but thresholds are quantiles of at least {least} (least_real). Keep more patients for validation "
-                "(ingest --validation_share), or set least_real lower and accept coarse thresholds."
+                f"The validation split of {patches.folder} has {counted(count, f'whole {name} lesions')} (in "
+                f"{counted(len(own), 'patches')}), but thresholds are quantiles of at least {least} (least_real). Keep "
+                "more patients for validation (ingest --validation_share), or set least_real lower and accept coarse "
+                "thresholds."
             )
     people = table[["patient_id", "patient_id"]].to_numpy(dtype=object)
     malignant = (table["pathology"] == "malignant").to_numpy(dtype=np.bool_)

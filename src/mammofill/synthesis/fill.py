@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammofill.ground.artifact import Artifact, begin
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.ground.imaging import encode_png, touches_border
 from mammofill.ground.progress import Progress, Task, quiet
@@ -123,7 +124,7 @@ def synthesize(
         if work is not None:
             progress.say(settings.why(real, made))
             if reused:
-                progress.say(f"{reused} fills use a pair for a second time or more{_instead(pairs)}.")
+                progress.say(f"{counted(reused, 'fills use')} a pair for a second time or more{_instead(pairs)}.")
             _fill_shards(work.folder, infiller, pairs, patches, orders, settings, device, progress)
             write_tables(work.folder)
             work.finish(
@@ -216,8 +217,8 @@ def _check_classes_learned(infiller: Infiller, made: dict[str, int]) -> None:
     for name, count in made.items():
         if count and not infiller.classes_learned.get(name, 0):
             raise TooFewError(
-                f"{count} {name} patches are to be made, but the infiller in {infiller.folder} learned from no {name} "
-                f"lesion. Set {name} to 0, or train an infiller on lesions of both classes."
+                f"{counted(count, f'{name} patches are')} to be made, but the infiller in {infiller.folder} learned "
+                f"from no {name} lesion. Set {name} to 0, or train an infiller on lesions of both classes."
             )
 
 
@@ -266,10 +267,10 @@ def _candidates(
     most = len(candidates) * settings.fills_per_pair
     if count > most:
         raise TooFewError(
-            f"{count} {pathology} patches are to be made, but {pairs.folder} has {len(candidates)} pairs with a "
-            f"{donor} mask donor, enough for {most} (fills_per_pair is {settings.fills_per_pair}). Make more pairs "
-            "with pairs_per_patch of pair-patches, let masks that do not fit where they lie be shifted "
-            "(max_shift_share), raise fills_per_pair, or ask for fewer."
+            f"{counted(count, f'{pathology} patches are')} to be made, but {pairs.folder} has "
+            f"{counted(len(candidates), 'pairs')} with a {donor} mask donor, enough for {most} (fills_per_pair is "
+            f"{settings.fills_per_pair}). Make more pairs with pairs_per_patch of pair-patches, let masks that do not "
+            "fit where they lie be shifted (max_shift_share), raise fills_per_pair, or ask for fewer."
         )
     return donor, candidates
 

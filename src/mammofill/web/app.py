@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mammofill.comparison import Comparison
 from mammofill.ground.errors import ArtifactError, BusyError, MammofillError, SettingsError, SourceError
 from mammofill.infilling import Infiller
+from mammofill.judging import Judgement
 from mammofill.mammograms import MammogramSet
 from mammofill.patches import Place
 from mammofill.readers import (
@@ -41,6 +42,7 @@ from mammofill.web.bodies import (
 )
 from mammofill.web.comparisons import shown_of
 from mammofill.web.folder_index import words_of
+from mammofill.web.judgements import measures_shown
 from mammofill.web.pictures import SHEET_COLUMNS, THUMB_PX, TILE_PX, sheet, top_level, white_of
 from mammofill.web.studio import PAGE, STUDY, Studio
 from mammofill.web.windows import around
@@ -129,6 +131,10 @@ def _browse(app: FastAPI, studio: Studio) -> None:
     @app.get("/api/comparisons/{name}")
     def comparison(name: str) -> dict[str, Any]:
         return shown_of(index.open(name, Comparison), studio.evaluations_of(name))
+
+    @app.get("/api/judgements/{name}")
+    def judgement(name: str) -> dict[str, Any]:
+        return measures_shown(index.open(name, Judgement))
 
     @app.get("/api/patches/{name}/rows")
     def rows(

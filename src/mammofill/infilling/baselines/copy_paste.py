@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import TooFewError
 from mammofill.ground.imaging import Image, Mask, to_unit, touches_border
 from mammofill.ground.seeding import stream
@@ -93,8 +94,8 @@ class CopyPastePainter:
         if not able.any():
             wanted = ", ".join(f"{fact} {word}" for fact, word in asked.items() if word is not None)
             raise TooFewError(
-                f"{self.bank.folder} holds {len(able)} lesions, none of them of {wanted}. Ask for another, or train "
-                "the infiller on patches that hold some."
+                f"{self.bank.folder} holds {counted(len(able), 'lesions')}, none of them of {wanted}. Ask for another, "
+                "or train the infiller on patches that hold some."
             )
         outlines, areas = self._outlines
         outline = outline_of(mask).ravel()
@@ -190,7 +191,9 @@ def train(job: TrainingJob) -> TrainingResult:
     preview_baseline(job, CopyPastePainter(Bank(bank), settings.feather_px, settings.conditions))
     lesions = len(set(_lesion_names(patches, job.rows)))
     left_out = lesions - len(found)
-    job.progress.say(f"The bank holds {len(found)} lesions; {left_out} are cut off or reach beyond the breast.")
+    job.progress.say(
+        f"The bank holds {counted(len(found), 'lesions')}; left out, cut off or beyond the breast: {left_out:,}."
+    )
     return TrainingResult({"mask_is": "lent"}, found, {"lesions_in_bank": len(found), "lesions_left_out": left_out})
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from mammofill.ground.artifact import Artifact, plain
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import DamagedError, SettingsError, TooFewError, WeightsError
 from mammofill.ground.imaging import touches_border
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_weights
@@ -42,7 +43,7 @@ def check(patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings
     check_tensorboard(settings.tensorboard)
     if len(rows) < settings.schedule.batch:
         raise TooFewError(
-            f"{patches.folder} has {len(rows)} lesion windows in the train split, fewer than a batch of "
+            f"{patches.folder} has {counted(len(rows), 'lesion windows')} in the train split, fewer than a batch of "
             f"{settings.schedule.batch}. Add windows (a smaller stride), or lower schedule.batch."
         )
     settings.check_size(patches.size_px)
@@ -57,7 +58,7 @@ def train(job: TrainingJob) -> TrainingResult:
         raise SettingsError("schedule.images is 0, which keeps the weights of another flow, but no start was given.")
     rows = _learned_from(job)
     cut_off = len(job.rows) - len(rows)
-    job.progress.say(f"{len(rows)} windows hold their whole lesion; {cut_off} that cut it off are left out.")
+    job.progress.say(f"Windows with their whole lesion: {len(rows):,}; left out, since they cut it off: {cut_off:,}.")
     others = _whole(job.windows, job.windows.rows(split="validation", origin="real", pathology=CLASSES))
     others = _spread(others, settings)
     if not len(others):
@@ -119,8 +120,8 @@ def _learned_from(job: TrainingJob) -> NDArray[np.int64]:
     assert isinstance(settings, FlowSettings)
     if len(kept) < settings.schedule.batch:
         raise TooFewError(
-            f"{job.windows.folder} has {len(kept)} windows of the train split that hold their whole lesion, fewer than "
-            f"a batch of {settings.schedule.batch}. Use larger windows or a smaller stride."
+            f"{job.windows.folder} has {counted(len(kept), 'windows')} of the train split with their whole "
+            f"lesion, fewer than a batch of {settings.schedule.batch}. Use larger windows or a smaller stride."
         )
     return kept
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from mammofill.ground.artifact import Artifact, plain
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import DamagedError, SettingsError, TooFewError
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME, load_weights
 from mammofill.ground.training.device import find_device
@@ -41,7 +42,7 @@ def check(patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings
     check_tensorboard(settings.tensorboard)
     if len(rows) < settings.schedule.batch:
         raise TooFewError(
-            f"{patches.folder} has {len(rows)} lesion patches in the train split, fewer than a batch of "
+            f"{patches.folder} has {counted(len(rows), 'lesion patches')} in the train split, fewer than a batch of "
             f"{settings.schedule.batch}. Add patches, or lower schedule.batch."
         )
     if patches.size_px < 16:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import LeakError, SourceError
 from mammofill.ground.foreign_files import is_regular_file
 from mammofill.mammograms.settings import IngestSettings
@@ -400,9 +401,9 @@ def _refuse_two_splits(rows: Iterable[Row]) -> None:
     ]
     if told:
         raise LeakError(
-            f"{len(told)} mammograms are in more than one split of the collection: {told[0]} A classifier tested on "
-            "them would have seen them. Put the tables right, or use --split official-patient-safe, which keeps their "
-            "patients for test, or --split patients."
+            f"{counted(len(told), 'mammograms are')} in more than one split of the collection: {told[0]} A classifier "
+            "tested on them would have seen them. Put the tables right, or use --split official-patient-safe, which "
+            "keeps their patients for test, or --split patients."
         )
 
 

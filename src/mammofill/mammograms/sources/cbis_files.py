@@ -23,6 +23,7 @@ from pathlib import Path
 
 from mammofill import dicom
 from mammofill.ground.artifact import fingerprint_file
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import ImageFileError
 from mammofill.ground.foreign_files import check_is_here, open_regular
 from mammofill.mammograms.sources.annotations import Decision
@@ -93,13 +94,14 @@ def find_files(
     both = sorted(set(found) & set(pictures))
     if both:
         first = f"{found[both[0]][0]} and {pictures[both[0]][0]}"
-        story = f"{len(both)} images or lesions are there as DICOM and as pictures, the first as {first}."
+        story = f"Images or lesions that are there as DICOM and as pictures: {len(both):,}, the first as {first}."
         decisions.append(Decision(both[0], None, "dicom-and-picture", story, "The DICOM files were read."))
     alone = {name: paths for name, paths in pictures.items() if name not in found}
     decisions.extend(_about_pictures(alone))
     files = {name: tuple(_without_copies(name, paths, series_of, decisions)) for name, paths in (found | alone).items()}
     if owners.unknown:
-        story = f"{len(owners.unknown)} image files belong to no row of the tables, the first {owners.unknown[0]}."
+        strangers = counted(len(owners.unknown), "image files belong")
+        story = f"{strangers} to no row of the tables, the first {owners.unknown[0]}."
         decisions.append(Decision(owners.unknown[0].name, None, "files-of-no-row", story, "They were not read."))
     return files, tuple(decisions)
 
@@ -169,8 +171,8 @@ def _about_pictures(pictures: Mapping[str, list[Path]]) -> Iterator[Decision]:
     jpegs = [paths[0] for _, paths in sorted(pictures.items()) if paths[0].suffix.lower() in (".jpg", ".jpeg")]
     if jpegs:
         story = (
-            f"{len(jpegs)} images or lesions are there as JPEG only, the first as {jpegs[0]}: 8 of the film's 16 bits, "
-            "and lossy."
+            f"Images or lesions that are there as JPEG only: {len(jpegs):,}, the first as {jpegs[0]}. That is 8 of the "
+            "film's 16 bits, and lossy."
         )
         yield Decision(jpegs[0].name, None, "jpeg-copy", story, "Read as they are; masks are cut at half of the range.")
 

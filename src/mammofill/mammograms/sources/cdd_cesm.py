@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import (
@@ -378,11 +379,13 @@ def _about_other_rows(rows: Iterable[Row]) -> list[Decision]:
     unknown = [row for row in rows if not _NAME.fullmatch(row["Image_name"])]
     subtracted = [row for row in rows if _NAME.fullmatch(row["Image_name"]) and not _is_low_energy(row["Image_name"])]
     about = [
-        ("subtracted", subtracted, "are subtracted images, which are no mammograms"),
-        ("name-unknown", unknown, "name no image like P1_L_DM_CC"),
+        ("subtracted", subtracted, "rows are of subtracted images, which are no mammograms"),
+        ("name-unknown", unknown, "rows do not name an image like P1_L_DM_CC"),
     ]
     return [
-        Decision(group[0]["row"], None, rule, f"{len(group)} rows {story}, the first {group[0]['row']}.", "Not read.")
+        Decision(
+            group[0]["row"], None, rule, f"{counted(len(group), story)}, the first {group[0]['row']}.", "Not read."
+        )
         for rule, group, story in about
         if group
     ]

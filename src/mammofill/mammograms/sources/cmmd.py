@@ -20,6 +20,7 @@ from itertools import count
 from pathlib import Path
 
 from mammofill import dicom
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import ImageFileError
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, Listed, MammogramEntry
@@ -143,7 +144,11 @@ def _about_rows(rows: list[Row], mammograms: list[MammogramEntry]) -> list[Exclu
             exclusions.append(Exclusion(row["row"], row["ID1"], "row-repeated", found))
         elif _breast(row) not in there:
             sideless = sum(entry.patient_id == row["ID1"] and entry.laterality is None for entry in mammograms)
-            but = f"{sideless} files of this patient do not say their side" if sideless else "no file of it is there"
+            but = (
+                f"{counted(sideless, 'files of this patient do')} not say their side"
+                if sideless
+                else "no file of it is there"
+            )
             found = f"{row['row']} lists {breast}, but {but}."
             exclusions.append(Exclusion(row["row"], row["ID1"], "file-missing", found))
         else:
@@ -171,7 +176,7 @@ def _about_breasts_of_no_row(rows: list[Row], mammograms: list[MammogramEntry]) 
 def _about_strangers(paths: list[Path]) -> list[Decision]:
     if not paths:
         return []
-    found = f"{len(paths)} images belong to no patient of the table, the first {paths[0]}."
+    found = f"{counted(len(paths), 'images belong')} to no patient of the table, the first {paths[0]}."
     return [Decision(paths[0].name, None, "files-of-no-row", found, "They were not read.")]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import SourceError
 from mammofill.ground.file_names import why_no_file
 from mammofill.ground.foreign_files import is_regular_file
@@ -61,7 +62,7 @@ def read_csv_table(path: Path, needed: Sequence[str], known: Sequence[str] = ())
     for number, row in numbered:
         if any(cell.strip() for cell in row[width:]):
             raise SourceError(
-                f"{path.name} row {number} has {len(row)} cells, but the header names {width} columns "
+                f"{path.name} row {number} has {len(row)} cells, but the header names {counted(width, 'columns')} "
                 f"({', '.join(header)[:60]}): its cells are shifted, or one of them holds a separator without quotes "
                 f"around it. Put {path} right."
             )

@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 
+from mammofill.ground.counting import counted
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import (
     Collection,
@@ -191,7 +192,7 @@ def _lesions(
         return (), False
     if pathology == "normal":
         if rois:
-            found = f"the image {name} has Bi-Rads {birads}, nothing to see, yet {len(rois)} outlines."
+            found = f"the image {name} has Bi-Rads {birads}, nothing to see, yet {counted(len(rois), 'outlines')}."
             leave_out(name, "lesion-without-pathology", found)
         return (), not rois and not broken
     if not rois:
@@ -285,7 +286,7 @@ def _about_files_of_no_row(images: dict[str, list[Path]], known: set[str]) -> tu
     if not unknown:
         return ()
     first = images[unknown[0]][0]
-    found = f"{len(unknown)} images have no row in the table, the first {first}."
+    found = f"{counted(len(unknown), 'images have')} no row in the table, the first {first}."
     return (Decision(unknown[0], None, "files-of-no-row", found, "They were not read."),)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import SourceError
 from mammofill.ground.foreign_files import is_regular_file
 from mammofill.mammograms.settings import IngestSettings
@@ -256,7 +257,7 @@ def _about_files_of_no_row(images: Mapping[str, Sequence[Path]], known: Containe
     lost = sorted(name for name in images if _NAMES_IMAGE.fullmatch(name) and name not in known)
     if not lost:
         return ()
-    found = f"{len(lost)} images have no row in the table, the first {images[lost[0]][0]}."
+    found = f"{counted(len(lost), 'images have')} no row in the table, the first {images[lost[0]][0]}."
     return (Decision(lost[0], None, "files-of-no-row", found, "They were not read."),)
 
 
@@ -265,7 +266,7 @@ def _about_masks(masks: Sequence[Path], known: Container[str]) -> tuple[Decision
     of_rows = [path for path in masks if path.stem.lower() in known]
     if not of_rows:
         return ()
-    found = f"{len(of_rows)} files in folders of masks have the names of images, the first {of_rows[0]}."
+    found = f"{counted(len(of_rows), 'files in folders of masks have')} the names of images, the first {of_rows[0]}."
     return (Decision(of_rows[0].name, None, "masks-not-read", found, "Not read: a lesion is the circle of its row."),)
 
 

@@ -86,6 +86,7 @@ export const words = (number) => (typeof number === "number" ? number.toLocaleSt
 
 export const counted = (number, one, several = `${one}s`) => `${words(number)} ${number === 1 ? one : several}`;
 
-export const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+// Whoever wishes for less motion may say so at any time: ask for .matches where something would move.
+export const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export const pause = (milliseconds) => new Promise((go) => setTimeout(go, milliseconds));

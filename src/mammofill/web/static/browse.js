@@ -1,9 +1,14 @@
 import { ask, askJson, choice, counted, make, words } from "./ask.js";
 import { comparison } from "./comparison.js";
 import { gallery } from "./gallery.js";
+import { judgement } from "./judgement.js";
 import { mammograms } from "./mammograms.js";
 
 const FINDINGS = ["report", "comparison"];
+const PICTURES = {
+  "attention_hardest.png": "where the classifier looks, on the patches it was furthest off on",
+  "attention_random.png": "where the classifier looks, on patches drawn by chance",
+};
 const MOST_SHOWN = 12; // inputs of an artifact, on its own page; more are folded
 
 export async function browse(place, all, [id, ...rest]) {
@@ -79,17 +84,19 @@ function pages(one) {
 
 async function about(place, artifact, all) {
   const facts = await askJson(`/api/artifacts/${artifact.id}`);
-  const tables = await Promise.all(artifact.tables.map(async (file) => [file, await (await ask(`/artifact/${artifact.id}/${file}`)).text()]));
+  const judged = artifact.kind === "judgement" ? await askJson(`/api/judgements/${artifact.id}`) : null;
+  const tables = await Promise.all((judged ? [] : artifact.tables).map(async (file) => [file, await (await ask(`/artifact/${artifact.id}/${file}`)).text()]));
   const counts = { ...facts.counts, seed: facts.seed, "version of mammofill": facts.package_version, fingerprint: facts.fingerprint.slice(0, 16) };
   const compared = artifact.kind === "comparison" ? await comparison(artifact, all) : "";
   place.replaceChildren(compared,
     make("p", { className: "faint" }, ...pages(artifact), ...(artifact.inputs.length > MOST_SHOWN ? [] : lineage(artifact, all))),
     artifact.inputs.length > MOST_SHOWN ? make("details", {}, make("summary", {}, `made from ${words(artifact.inputs.length)} artifacts`), make("p", { className: "faint" }, ...lineage(artifact, all))) : "",
     ...facts.verdicts.map((one) => make("p", {}, "Judged in ", make("a", { href: `#browse/${one.id}` }, one.place), `: ${verdictWords(one.verdict)}.`)),
+    judged ? judgement(judged) : "",
     ...tables.flatMap(([file, text]) => [make("h3", {}, calledAs(file)), make("pre", { tabIndex: 0, "aria-label": calledAs(file) }, text)]),
     artifact.kind === "infiller" && artifact.pictures.length
       ? make("p", { className: "faint" }, "A row of a preview is a case: the tissue, the hole, what the infiller is given, and a fill of each class it learned (benign, malignant).") : "",
-    make("div", { className: "pictures" }, ...artifact.pictures.map((file) => picture(artifact, file))),
+    make("div", { className: "pictures" }, ...artifact.pictures.map((file) => picture(artifact, file, judged?.notes[file]))),
     make("h3", {}, "Facts"),
     make("dl", {}, ...Object.entries(counts).flatMap(([name, value]) =>
       [make("dt", {}, name.replaceAll("_", " ")), make("dd", {}, words(value))]),
@@ -101,19 +108,20 @@ async function about(place, artifact, all) {
 
 export const verdictWords = (verdict) => ({
   "reached": "it paints the class asked for", "not reached": "it does not paint the class asked for",
-  "open": "whether it paints the class asked for is open",
+  "open": "whether it paints the class asked for is open", "cannot be judged": "whether it paints the class asked for cannot be judged",
 })[verdict] ?? verdict;
 
-function picture(artifact, file) {
+function picture(artifact, file, note) {
   const address = `/artifact/${artifact.id}/${file}`;
   return make("figure", {},
     make("a", { href: address, target: "_blank", rel: "noopener" }, make("img", { src: address, alt: calledAs(file) })),
-    make("figcaption", {}, calledAs(file)));
+    make("figcaption", {}, note ?? calledAs(file)));
 }
 
 // previews/00020000.png was drawn after 20,000 images; other files are called what they are.
 function calledAs(file) {
   const seen = file.match(/^previews\/(\d+)\.png$/);
   if (seen) return Number(seen[1]) ? `preview after ${words(Number(seen[1]))} images seen` : "preview";
+  if (file in PICTURES) return PICTURES[file];
   return file.split("/").at(-1).replace(/\.\w+$/, "").replaceAll("_", " ");
 }

@@ -7,7 +7,7 @@ const FRAME = "window-chosen";
 
 export function films(onchoose) {
   const select = make("select", { "aria-label": "mammogram", onchange: () => open(Number(select.value)) });
-  const viewerPlace = make("div", { className: "film", "aria-label": "click where the lesion should be" });
+  const viewerPlace = make("div", { className: "film" });
   const more = make("button", { onclick: () => load(known.length) }, "more");
   const place = make("div", { hidden: true },
     make("div", { className: "bar" }, make("label", {}, "mammogram", select), more,
@@ -16,7 +16,7 @@ export function films(onchoose) {
   let set = null, known = [], shown = null, viewer = null;
 
   function look() {
-    viewer = viewerIn(viewerPlace, { dblClickToZoom: false });
+    viewer = viewerIn(viewerPlace, { dblClickToZoom: false }, "the mammogram; + and − zoom, the arrow keys move it, take the middle chooses");
     viewer.addHandler("canvas-click", (event) => { if (event.quick && shown) chooseAt(viewer.viewport.pointFromPixel(event.position)); });
   }
 

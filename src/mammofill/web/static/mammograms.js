@@ -1,15 +1,17 @@
-import { askJson, choice, complain, counted, make, still, words } from "./ask.js";
+import { askJson, byArrows, choice, complain, counted, make, still, words } from "./ask.js";
 
 const ABORTED = "Image load aborted."; // as the viewer says when it turns to another mammogram
 
 export const called = (one) => [one.patient_id, one.laterality, one.view.toUpperCase()].filter(Boolean).join(" ");
 
 // A viewer of tiles; it says while it loads, and when the studio does not answer, since its black would say nothing.
-export function viewerIn(place, gestures) {
+export function viewerIn(place, gestures, label) {
   const loading = make("p", { className: "loading", role: "status" }, "Loading …");
   const viewer = window.OpenSeadragon({ element: place, showNavigationControl: false, maxZoomPixelRatio: 8, drawer: "canvas",
-    animationTime: still ? 0 : 0.4, gestureSettingsMouse: { clickToZoom: false, ...gestures }, crossOriginPolicy: false });
+    animationTime: still.matches ? 0 : 0.4, gestureSettingsMouse: { clickToZoom: false, ...gestures }, crossOriginPolicy: false });
   place.append(loading);
+  viewer.canvas.setAttribute("role", "application"); // whose arrow keys are its own
+  viewer.canvas.setAttribute("aria-label", label);
   viewer.addHandler("open", () => { loading.hidden = false; });
   viewer.addHandler("tile-drawn", () => { loading.hidden = true; });
   viewer.addHandler("tile-load-failed", (event) => event.message !== ABORTED && complain(new Error("A part of this mammogram could not be loaded. Was the studio stopped? Load the page again.")));
@@ -28,7 +30,8 @@ export async function mammograms(place, artifact, all) {
   let outlines = true, shown = null, offset = 0;
   const any = [["", "all"], ["train", "train"], ["validation", "validation"], ["test", "test"]];
   const again = (name) => (value) => { wanted[name] = value; offset = 0; load(); };
-  const more = make("button", { onclick: () => { offset += 120; load(); } }, "more");
+  byArrows(names);
+  const more = make("li", {}, make("button", { onclick: () => { offset += 120; load(); } }, "more"));
   const marks = make("button", { "aria-pressed": "true", onclick: () => {
     outlines = !outlines;
     marks.setAttribute("aria-pressed", String(outlines));
@@ -43,18 +46,20 @@ export async function mammograms(place, artifact, all) {
     make("div", { className: "films" }, names, viewerPlace),
     make("p", { className: "faint" }, facts, " Outlines: ", make("span", { className: "benign" }, "green benign"), ", ",
       make("span", { className: "malignant" }, "red malignant"), ". Scroll to zoom, drag to move; by the keyboard + and −, and the arrow keys."));
-  const viewer = viewerIn(viewerPlace, { dblClickToZoom: true });
+  const viewer = viewerIn(viewerPlace, { dblClickToZoom: true }, "the mammogram; + and − zoom, the arrow keys move it");
 
   async function load() {
     const found = await askJson(`/api/mammograms/${artifact.id}/rows?${new URLSearchParams({ ...wanted, offset, count: 120 })}`);
     count.textContent = counted(found.all, "mammogram");
-    const items = found.rows.map((one) => make("li", {}, make("button", { "data-number": one.number, onclick: () => open(one, false) },
+    const items = found.rows.map((one, at) => make("li", {}, make("button", { "data-number": one.number, tabIndex: offset || at ? -1 : 0, onclick: () => open(one, false) },
       called(one),
       make("span", { className: "kind" }, one.lesions.join(", ") || "no lesion"))));
+    const goesOn = more.contains(document.activeElement);
     if (!offset) names.replaceChildren();
     more.remove();
     names.append(...items);
     if (offset + found.rows.length < found.all) names.append(more);
+    if (goesOn) items[0]?.firstChild.focus();
     if (!offset && found.rows.length) open(found.rows[0], false);
     if (!found.all) {
       viewer.close();

@@ -1,4 +1,4 @@
-import { ask, askJson, byArrows, bytes, choice, complain, make, pause, send, still, words } from "./ask.js";
+import { ask, askJson, byArrows, bytes, choice, complain, counted, make, pause, send, still, words } from "./ask.js";
 import { verdictWords } from "./browse.js";
 import { films } from "./films.js";
 import { windowOf } from "./gallery.js";
@@ -30,7 +30,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   const film = films((one, row, column) => chooseWindow(one, row, column));
   const tissues = choice("tissue", [["normal", "normal"], ["benign", "with a benign lesion"], ["malignant", "with a malignant lesion"]], state.tissue,
     (tissue) => { state.tissue = tissue; chooseSet(state.set); });
-  const picture = make("canvas"), drawing = make("canvas", { tabIndex: 0, role: "img", "aria-label": "the lesion that is drawn; arrow keys move it" });
+  const picture = make("canvas", { "aria-hidden": "true" }), drawing = make("canvas", { tabIndex: 0, role: "img", "aria-label": "the lesion that is drawn; arrow keys move it" });
   const strip = make("div", { className: "strip", role: "group", "aria-label": "patches to paint into" });
   byArrows(strip);
   const verdict = make("p", { className: "verdict", role: "status" });
@@ -38,12 +38,13 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   let asking = null;
   const go = make("button", { className: "main", id: "go", onclick: () => start() }, "Paint");
   const stop = make("button", { id: "stop", hidden: true, onclick: () => cancel() }, "Cancel");
-  const keepName = make("input", { value: "painted", pattern: "[a-z0-9][a-z0-9-]*", maxLength: 40, "aria-label": "name of the set" });
+  const progress = make("span", { className: "faint", role: "status", id: "progress" });
+  const keepName = make("input", { value: "painted", pattern: "[a-z0-9][a-z0-9\\-]*", maxLength: 40, "aria-label": "name of the set" });
   const keepButton = make("button", { id: "keep", disabled: true, onclick: () => keep() }, "Keep");
   const keepWords = make("span", { className: "faint", role: "status", id: "kept" });
   const conditions = make("span", { className: "bar" }), judged = make("p", { className: "faint" });
   const look = make("span"), viewWords = make("span", { className: "faint" });
-  const tools = {};
+  const tools = {}, brush = make("output", {}, `${state.size} px`);
   const ownButton = make("button", { id: "own-outline", hidden: true, onclick: () => layOwn() }, "its own outline");
   const stage = make("div", { className: "stage" }, picture, drawing);
   const tool = (name, words) => (tools[name] = make("button", { "aria-pressed": String(state.tool === name), onclick: () => {
@@ -60,7 +61,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       make("p", { className: "faint legend" }, make("span", { className: "key lesion" }, "the lesion"), make("span", { className: "key hole" }, "what is repainted"), make("span", { className: "key refused" }, "cannot be filled")),
       strip,
       make("div", { className: "bar" }, tool("draw", "draw"), tool("erase", "erase"), tool("ellipse", "ellipse"), tool("move", "move"),
-        make("label", {}, "brush", make("input", { type: "range", min: 1, max: 24, value: state.size, "aria-label": "brush, in pixels of the patch", oninput: (event) => { state.size = Number(event.target.value); } }))),
+        make("label", {}, "brush", make("input", { type: "range", min: 1, max: 24, value: state.size, "aria-label": "brush, in pixels of the patch", oninput: (event) => { state.size = Number(event.target.value); brush.textContent = `${state.size} px`; } }), brush)),
       make("div", { className: "bar" },
         make("button", { id: "benign-outline", onclick: () => layOutline("benign") }, "a real benign outline"),
         make("button", { id: "malignant-outline", onclick: () => layOutline("malignant") }, "a malignant one"),
@@ -72,10 +73,10 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
         choice("infiller", infillers.map((one) => [one.id, one.place]), state.infiller, (id) => { state.infiller = id; chooseInfiller(); if (state.set && !strip.hidden && state.tissue !== "normal") layStrip(turn); if (state.chosen) chooseWindow(...state.chosen); else if (state.laidOwn) layOwn(); else changed(); }),
         make("label", {}, "first seed", make("input", { type: "number", min: 0, value: 0, id: "seed", onchange: (event) => { state.seed = Number(event.target.value); } })),
         make("label", {}, "fills of each class", make("input", { type: "number", min: 1, max: 6, value: 3, id: "seeds", onchange: (event) => { state.seeds = Math.max(1, Math.min(6, Math.round(Number(event.target.value)))); event.target.value = state.seeds; } })),
-        conditions, go, stop),
+        conditions, go, stop, progress),
       verdict, judged,
       make("div", { className: "bar" },
-        choice("show", still ? VIEWS.slice(0, -1) : VIEWS, "fill", (view) => { state.view = view; viewWords.textContent = view === "difference" ? "orange: brighter than the tissue; blue: darker" : ""; redraw(); }), viewWords,
+        choice("show", still.matches ? VIEWS.slice(0, -1) : VIEWS, "fill", (view) => { state.view = view; viewWords.textContent = view === "difference" ? "orange: brighter than the tissue; blue: darker" : ""; redraw(); }), viewWords,
         make("label", {}, "keep the ticked ones as", keepName), keepButton, keepWords),
       results)));
 
@@ -151,7 +152,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     countKept();
     for (const canvas of [picture, drawing]) canvas.width = canvas.height = 1;
     allow();
-    verdict.textContent = "";
+    verdict.textContent = progress.textContent = "";
     await cancel();
     return mine;
   }
@@ -172,11 +173,11 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     if (mine !== turn) return;
     state.chosen = [one, row, column];
     stage.hidden = true;
+    verdict.classList.remove("bad");
     if (!one) {
       verdict.textContent = "Click into the mammogram where a lesion should be.";
       return;
     }
-    verdict.classList.remove("bad");
     verdict.textContent = "The window is cut …";
     const base = `/api/mammograms/${state.set}/${one.number}/window`, by = new URLSearchParams({ infiller: state.infiller });
     const found = await askJson(`${base}?${by}&row=${row}&column=${column}`);
@@ -371,9 +372,12 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       fills: ["benign", "malignant"].flatMap((pathology) => seeds.map((seed) => ({ pathology, seed }))),
     };
     const work = (state.work = { painting: null, stopped: false, fills: [] });
+    const pressed = document.activeElement === go;
     allow();
     stop.hidden = false;
     stop.textContent = "Cancel";
+    progress.textContent = keepWords.textContent = "";
+    if (pressed) stop.focus(); // the pressed button cannot be pressed meanwhile, and so has no focus
     try {
       await carryOut(work, order);
     } catch (error) {
@@ -381,9 +385,11 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       if (work.painting) give(work).catch(() => {});
     }
     for (const one of work.fills) if (!one.values) one.tick.parentElement.append(": not painted");
+    const led = document.activeElement === stop;
     stop.hidden = true;
     state.work = null;
     allow();
+    if (led) go.focus();
   }
 
   // Whoever cancels before the studio has answered cancels, too; and fills of what is not shown any more are not laid.
@@ -424,7 +430,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
         one.tick.disabled = false;
         if (fills === state.fills) showFill(one);
       }
-      stop.textContent = `Cancel (${now.done} of ${fills.length} are painted)`;
+      progress.textContent = `${now.done} of ${counted(fills.length, "fill")} ${now.done === 1 ? "is" : "are"} painted`;
       if (now.state === "failed") throw new Error(now.error);
       if (now.state === "done" || now.state === "cancelled") break;
       await pause(150);
@@ -442,7 +448,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   function lay() {
     const groups = [];
     for (const id of new Set(state.fills.map((one) => one.infiller))) {
-      const group = make("section", {}, make("h3", {}, about(id).place));
+      const group = make("section", {}, make("h2", {}, about(id).place));
       groups.push(group);
       for (const pathology of ["benign", "malignant"]) {
         group.append(make("div", { className: "line" }, ...state.fills.filter((one) => one.infiller === id && one.pathology === pathology).map((one) => {
@@ -450,7 +456,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
           one.canvas.setAttribute("role", "img");
           one.canvas.setAttribute("aria-label", `${pathology} fill, seed ${one.seed}`);
           return make("figure", { className: "fill" }, one.canvas,
-            make("figcaption", {}, make("label", {}, one.tick, " ", make("span", { className: pathology }, pathology), `, seed ${one.seed}`)));
+            make("figcaption", {}, make("label", {}, one.tick, " ", make("span", { className: pathology }, pathology), `, seed\u00a0${one.seed}`)));
         })));
       }
     }
@@ -459,7 +465,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   }
 
   let flick = false;
-  const flicker = setInterval(() => { if (state.view === "flicker") { flick = !flick; state.fills.forEach(showFill); } }, 600);
+  const flicker = setInterval(() => { if (state.view === "flicker") { flick = !flick && !still.matches; state.fills.forEach(showFill); } }, 600);
 
   function showFill(one) {
     if (!one.values) return;
@@ -484,6 +490,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
       return;
     }
     state.keeping = true;
+    const pressed = document.activeElement === keepButton;
     countKept();
     keepWords.textContent = "is written …";
     try {
@@ -501,6 +508,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     }
     state.keeping = false;
     countKept();
+    if (pressed) keepButton.focus();
   }
 
   const escape = (event) => { if (event.key === "Escape") cancel().catch(complain); };

@@ -20,11 +20,14 @@ async function next(known) {
   document.title = `Reading, reader ${turn.reader}`;
   byId("reader").textContent = `Reader ${turn.reader}`;
   document.body.classList.toggle("pairs", pairs);
+  if (pairs) byId("case").setAttribute("aria-label", "the case on the left");
   if (pairs) byId("hint").textContent = "Left or right arrow chooses, Enter confirms.";
   if (turn.position === turn.cases) {
     byId("cases").hidden = true;
     document.body.classList.add("over");
-    byId("question").replaceChildren(document.createTextNode(`All ${pairs ? "pairs are judged" : "cases are rated"}. Thank you; you may close this page.`));
+    byId("asked").textContent = `All ${pairs ? "pairs are judged" : "cases are rated"}.`;
+    byId("scale").textContent = "Thank you; you may close this page.";
+    for (const name of ["progress", "typed", "hint", "pause"]) byId(name).hidden = true;
     return;
   }
   const pixels = new Uint8Array(await (await patiently(() => ask(`/api/read/case/${turn.position}?tag=${turn.tag}`))).arrayBuffer());
@@ -119,6 +122,7 @@ addEventListener("keydown", (event) => {
   else if (event.key === "Enter") { take(); return; }
   else return;
   event.preventDefault();
+  complain(null); // of the number that was there before
   show();
 });
 

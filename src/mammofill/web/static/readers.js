@@ -29,6 +29,7 @@ export async function readers(place, all) {
 
   async function begin() {
     complain(null);
+    const pressed = document.activeElement === go;
     go.disabled = true;
     try {
       await send("/api/studies", asked);
@@ -37,6 +38,7 @@ export async function readers(place, all) {
       complain(error);
     }
     go.disabled = false;
+    if (pressed) go.focus(); // which a button that could not be pressed meanwhile has lost
   }
 
   async function load() {
@@ -54,7 +56,7 @@ function card(one) {
   const analysis = make("div");
   return make("article", { className: "card" },
     make("b", {}, one.name), make("span", { className: "kind" }, one.kind === "pairs" ? `${counted(one.cases, "pair")}: which of the two is real` : counted(one.cases, "case")),
-    tableOf("Readers", ["reader", "done", "address"], one.readers.map((reader, place) =>
+    tableOf(`Readers of ${one.name}`, ["reader", "done", "address"], one.readers.map((reader, place) =>
       [`reader ${place + 1}`, `${reader.rated} of ${one.cases}`, make("code", {}, `${location.origin}/read?code=${reader.code}`)])),
     make("p", { className: "faint" }, done ? `Done: ${done} of ${counted(one.readers.length, "reader")}. ` : "Once a reader is done, the analysis can be shown. ",
       done ? make("button", { onclick: () => analyse(one, analysis) }, "Show the analysis") : "",
@@ -69,7 +71,7 @@ async function analyse(one, place) {
     const address = `/api/studies/${encodeURIComponent(one.name)}`;
     const found = await askJson(`${address}/analysis`);
     place.replaceChildren(
-      make("pre", { tabIndex: 0, "aria-label": `analysis of ${one.name}` }, found.words),
+      make("pre", { className: "said", tabIndex: 0, "aria-label": `analysis of ${one.name}` }, found.words),
       found.roc ? make("figure", { className: "wide" },
         make("img", { className: "plot", src: `${address}/roc.svg`, alt: "ROC curves of each reader, for synthetic against real, and for malignant against benign among real and among synthetic lesions; their areas stand above" }),
         make("figcaption", {}, "ROC curve of each reader")) : "");
