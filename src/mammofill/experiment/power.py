@@ -83,9 +83,9 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
     tried = [arm.name for arm in study.plan.arms if arm.has_infiller and arm.settings.synthetic_if_better]
     if tried:
         yield (
-            f"At most this of {', '.join(tried)}: where validation refuses the fills, the classifier is the one without "
-            "fills, of which random variation cancels. The fewer fills are allowed, the smaller a difference can be "
-            "shown, and is to be expected."
+            f"At most this of {', '.join(tried)}: where validation refuses the fills, the classifier is the one "
+            "without fills, and its random variation cancels. The fewer fills are allowed, the smaller the differences "
+            "that can be shown, and those to be expected."
         )
     if rows["as planned"] > 1 - assumed.auc:
         yield (

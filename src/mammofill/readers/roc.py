@@ -55,7 +55,7 @@ def draw_reader_curves(curves: pd.DataFrame) -> bytes:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.9 + 0.2 * -(-len(readers) // 6)), layout="constrained")
         for axes, (question, title) in zip(figure.subplots(1, len(QUESTIONS)), QUESTIONS.items(), strict=True):
-            guessing = axes.plot((0, 1), (0, 1), color="#999999", linewidth=0.8, linestyle=":")
+            chance = axes.plot((0, 1), (0, 1), color="#999999", linewidth=0.8, linestyle=":")
             own = curves[curves["question"] == question]
             lines = []
             for number, reader in enumerate(readers):
@@ -66,7 +66,7 @@ def draw_reader_curves(curves: pd.DataFrame) -> bytes:
             axes.set_title(title, fontsize=9, loc="left")
             axes.set_aspect("equal")
         names = [f"reader {reader}" for reader in readers]
-        figure.legend([*lines, *guessing], [*names, "guessing"], loc="outside lower center", ncols=6, fontsize=8)
+        figure.legend([*lines, *chance], [*names, "chance"], loc="outside lower center", ncols=6, fontsize=8)
         return as_svg(figure)
 
 

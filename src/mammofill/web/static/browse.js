@@ -107,8 +107,8 @@ async function about(place, artifact, all) {
 }
 
 export const verdictWords = (verdict) => ({
-  "reached": "it paints the class asked for", "not reached": "it does not paint the class asked for",
-  "open": "whether it paints the class asked for is open", "cannot be judged": "whether it paints the class asked for cannot be judged",
+  "reached": "it paints the requested class", "not reached": "it does not paint the requested class",
+  "open": "whether it paints the requested class is open", "cannot be judged": "whether it paints the requested class cannot be judged",
 })[verdict] ?? verdict;
 
 function picture(artifact, file, note) {
