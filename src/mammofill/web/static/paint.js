@@ -85,7 +85,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     state.facts = {};
     state.guidance = null;
     const alone = one.learned.length === 1 ? `, learned from ${one.learned[0]} lesions alone and paints no others` : "";
-    judged.textContent = `${one.method}, ${one.size_px} px, repaints ${one.hole}${alone}; ${one.verdict ? `judged: ${verdictWords(one.verdict)}` : "nobody has judged yet whether it paints the class asked for"}`;
+    judged.textContent = `${one.method}, ${one.size_px} px, repaints ${one.hole}${alone}; ${one.verdict ? `judged: ${verdictWords(one.verdict)}` : "not judged yet, so whether it paints the requested class is unknown"}`;
     conditions.replaceChildren(
       ...(one.guidance === null ? [] : [make("label", {}, "guidance", make("input", { type: "number", min: 0, max: 20, step: 0.25, value: one.guidance, id: "guidance",
         onchange: (event) => { state.guidance = event.target.value === "" ? null : Number(event.target.value); } }))]),
