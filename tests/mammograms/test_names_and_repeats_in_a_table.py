@@ -134,6 +134,23 @@ def test_files_called_by_their_uid_keep_its_last_number(tmp_path: Path) -> None:
     assert found.lesions["lesion_id"].tolist() == ["1.2.840.1_1"]
 
 
+@pytest.mark.parametrize(
+    "images",
+    [
+        ("\u043b\u0435\u0432\u0430\u044f.png", "\u043f\u0440\u0430\u0432\u0430\u044f.png"),
+        ("M\u00fcller1.png", "M\u00f6ller1.png"),
+        ("x (1).png", "x [1].png"),
+        ("a-x.png", "a/x.png"),
+    ],
+)
+def test_names_of_which_the_same_is_left_do_not_stop_a_table(tmp_path: Path, images: tuple[str, str]) -> None:
+    found = made(tmp_path, f"{images[0]},m.png,P1,benign", f"{images[1]},n.png,P2,malignant", "c.png,,P3,normal")
+    names = found.mammograms.set_index("source_file")["mammogram_id"]
+    assert sorted(names.index) == sorted([*images, "c.png"])
+    assert names["c.png"] == "c" and names.is_unique
+    assert {path.stem for path in (tmp_path / "out" / "images").iterdir()} == set(names)
+
+
 def test_a_long_path_becomes_a_name_that_a_disk_takes(tmp_path: Path) -> None:
     long = "/".join(["a" * 100] * 3)
     found = made(tmp_path, f"{long}/x.png,m.png,P1,benign", f"{long}y/x.png,,P2,normal", "z.png,,P3,normal")
@@ -403,6 +420,7 @@ def test_words_for_missing_values_are_empty_cells(tmp_path: Path, word: str) -> 
         ("# exported, by hand", "a comment"),
         ("Total,,,8", "a row of totals"),
         ("Total:,,,8", "a row of totals"),
+        ("total,,8,", "a row of totals"),
     ],
 )
 def test_comments_and_totals_are_not_read(tmp_path: Path, note: str, what: str) -> None:
