@@ -147,7 +147,8 @@ def test_names_of_which_the_same_is_left_do_not_stop_a_table(tmp_path: Path, ima
     found = made(tmp_path, f"{images[0]},m.png,P1,benign", f"{images[1]},n.png,P2,malignant", "c.png,,P3,normal")
     names = found.mammograms.set_index("source_file")["mammogram_id"]
     assert sorted(names.index) == sorted([*images, "c.png"])
-    assert names["c.png"] == "c" and names.is_unique
+    assert names["c.png"] == "c"
+    assert names.is_unique
     assert {path.stem for path in (tmp_path / "out" / "images").iterdir()} == set(names)
 
 
