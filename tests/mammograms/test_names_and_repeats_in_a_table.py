@@ -189,6 +189,16 @@ def test_a_row_that_is_there_twice_is_one_lesion(tmp_path: Path) -> None:
     assert found.mammograms["all_lesions_located"].tolist() == [True]
 
 
+def test_a_row_that_repeats_a_lesion_but_for_what_else_is_known_says_so(tmp_path: Path) -> None:
+    rows = ("a.png,m.png,P1,benign,oval,1", "a.png,m.png,P1,benign,round,1", "b.png,n.png,P2,malignant,oval,1")
+    found = read(tmp_path, *rows, header=f"{HEADER},shape,site")
+    (repeated,) = found.exclusions
+    assert (repeated.what, repeated.rule) == ("own.csv row 3", "row-repeated")
+    assert repeated.found.endswith(
+        "repeats own.csv row 2: the mask m.png, but for shape, of which the first row's is kept."
+    )
+
+
 def test_a_lesion_that_rows_call_benign_and_malignant_is_neither(tmp_path: Path) -> None:
     twice = ("a.png,m.png,P1,benign", "a.png,./m.png,P1,malignant")
     with pytest.raises(TooFewError, match="no lesion is left. Excluded: rows-disagree 1"):

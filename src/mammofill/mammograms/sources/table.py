@@ -382,7 +382,9 @@ def _told_once(rows: dict[str, dict[str, Any]], exclusions: list[Exclusion]) -> 
             same = all(same_cell(row[column]).lower() == same_cell(first[column]).lower() or column == "mask"
                        for column in matters)  # fmt: skip
             if row is not first and same:
-                found = f"{row['row']} repeats {first['row']}: the mask {row['mask']}."
+                details = [column for column in row if column not in ("row", *_KNOWN) and row[column] != first[column]]
+                but = f", but for {' and '.join(details)}, of which the first row's is kept" if details else ""
+                found = f"{row['row']} repeats {first['row']}: the mask {row['mask']}{but}."
                 exclusions.append(Exclusion(row["row"], row["patient"], "row-repeated", found))
             else:
                 told[lesion_id] = row
