@@ -838,6 +838,17 @@ def test_a_pgm_with_line_ends_of_windows_is_not_shifted(tmp_path: Path) -> None:
     assert pictures.read_values(tmp_path / "b.pgm")[0].tolist() == [[10, 2], [3, 4]]
 
 
+@pytest.mark.parametrize("behind", [b" \n", b"\n# made by hand\n"])
+def test_a_pgm_with_more_behind_its_header_is_not_shifted(tmp_path: Path, behind: bytes) -> None:
+    stored = (STORED * 16).astype(">u2").tobytes()
+    (tmp_path / "a.pgm").write_bytes(b"P5\n64 64\n65535" + behind + stored)
+    with pytest.raises(ImageFileError, match="blanks or letters between its header and its pixels"):
+        pictures.read(tmp_path / "a.pgm")
+    for end in (b"", b"\n", b"\0"):
+        (tmp_path / "b.pgm").write_bytes(b"P5\n64 64\n65535\n" + stored + end)
+        assert np.array_equal(pictures.read(tmp_path / "b.pgm").pixels, STORED * 16)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

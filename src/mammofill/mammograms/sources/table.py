@@ -139,6 +139,8 @@ def recognises(source: Path) -> bool:
 def _find_table(source: Path) -> Path:
     if source.is_file():
         return source
+    if not source.is_dir():
+        raise SourceError(f"{source} {why_no_file(source, 'a folder or a file')}.")
     tables = sorted(path for path in source.glob("*.csv") if not is_note_of_mac(path.name))
     if len(tables) != 1:
         names = ", ".join(path.name for path in tables) or "none"
