@@ -301,7 +301,7 @@ def test_tables_in_other_clothes_are_read_and_shifted_rows_are_refused(tmp_path:
         assert read_csv_table(path, ("a", "b"))[["a", "b"]].to_numpy().tolist() == [["1", "2"]]
     path.write_text("a,b\n\n1,2\n,\n3,4\n")
     assert read_csv_table(path, ("a",))["row"].tolist() == ["t.csv row 3", "t.csv row 5"]
-    for content in ("sep=;\na;b\n1;2\n", "\n\na,b\n1,2\n", "a|b\n1|2\n", "a,b,,\n1,2,,\n"):
+    for content in ("sep=;\na;b\n1;2\n", "\n\na,b\n1,2\n", "a|b\n1|2\n", "a,b,,\n1,2,,\n", "# mine\n\na,b\n1,2\n"):
         path.write_text(content)
         assert has_columns(path, ("a", "b"))
         assert read_csv_table(path, ("a", "b"))[["a", "b"]].to_numpy().tolist() == [["1", "2"]]

@@ -29,6 +29,9 @@ _NO_TEXT = "it holds bytes that are no text, as pictures do. Give the table that
 _SAYS_SEPARATOR = re.compile(r"\s*\"?sep=.\"?\s*$", re.IGNORECASE)
 """What Excel writes and reads in the first line."""
 
+_COMMENT = re.compile(r"\s*\"?#[^,;\t|]*$")
+"""A line above the header that has no cells."""
+
 _ENDING = re.compile(r"\.[A-Za-z]\w{1,4}$")
 """Of the name of a file."""
 _DEPTH_TO_RECOGNISE = 2
@@ -41,7 +44,8 @@ def read_csv_table(path: Path, needed: Sequence[str], known: Sequence[str] = ())
     Args:
         path: the file, UTF-8 (or UTF-16 with its mark), with a header, the first line that is not empty; columns are
             separated by commas, semicolons, tabs or bars, whichever the header has most of. A line like ``sep=;``
-            before it is passed by. Columns without a name must be empty, or number the rows, and are left out.
+            before it, and a comment (``#``) without separators, are passed by. Columns without a name must be empty, or
+            number the rows, and are left out.
         needed: columns that must be there.
         known: columns that are found in any spelling (`plain_name`); where some are given, the names of all others are
             brought to lower case.
@@ -112,6 +116,7 @@ def _records(path: Path) -> list[Numbered]:
     try:
         for number, row in enumerate(reader, start=1):
             said = number == 1 and _SAYS_SEPARATOR.match(lines.split("\n", 1)[0])
+            said = said or (not rows and len(row) == 1 and _COMMENT.match(row[0]))
             if not said and any(cell.strip() for cell in row):
                 rows.append((number, row))
                 _refuse_swallowed_rows(path, row, begins, len(rows[0][1]) - 1, header)
@@ -379,7 +384,8 @@ def _first_line(path: Path) -> str:
 
 
 def _header_of(text: str) -> str:
-    return next((line for line in text.split("\n") if line.strip() and not _SAYS_SEPARATOR.match(line)), "")
+    above = (_SAYS_SEPARATOR, _COMMENT)
+    return next((line for line in text.split("\n") if line.strip() and not any(one.match(line) for one in above)), "")
 
 
 def _separator(header: str) -> str:
