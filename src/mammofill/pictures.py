@@ -311,6 +311,16 @@ def _check_pgm(path: Path, picture: PillowImage.Image) -> None:
             f"{path} ends the lines of its header as Windows does: the second mark would be read as the first pixel, "
             "and all others beside their place. Save it again."
         )
+    between = content[:surplus]  # one byte may be a pixel as dark as a blank, and does no harm
+    if (
+        behind
+        and max(surplus, kind.itemsize) > 1
+        and (between.isspace() or (between.startswith(b"#") and between.endswith(b"\n")))
+    ):
+        raise ImageFileError(
+            f"{path} has {surplus} blanks or letters between its header and its pixels, which would be read as pixels, "
+            "and all others beside their place. Save it again."
+        )
     if behind[:1] == b"P" and behind[1:2].isdigit():
         raise ImageFileError(f"{path} holds several pictures, one behind the other; one is needed.")
     if surplus >= max(picture.width * kind.itemsize, _BLANK_BYTES):

@@ -13,7 +13,7 @@ from mammofill.experiment.stages import stage_named
 from mammofill.ground.artifact import begin
 from mammofill.ground.errors import MammofillError, SettingsError, SourceError
 from mammofill.ground.file_names import why_no_file
-from mammofill.mammograms import IngestSettings
+from mammofill.mammograms import IngestSettings, ingest
 
 
 def test_what_lies_there_instead_of_a_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +40,11 @@ def test_a_pipe_given_as_a_collection_or_as_settings_is_called_one(tmp_path: Pat
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SourceError, match="pipe is not a folder or a file but a named pipe"):
         stage_named("ingest").inputs[0].open(tmp_path / "pipe")
+    with pytest.raises(SourceError, match="pipe is not a folder or a file but a named pipe"):
+        ingest(tmp_path / "pipe", tmp_path / "set", IngestSettings(collection="table"))
+    (tmp_path / "round").symlink_to("round")
+    with pytest.raises(SourceError, match="round is a link that leads in a circle. Give the folder"):
+        stage_named("ingest").inputs[0].open(tmp_path / "round")
     with pytest.raises(SettingsError, match="pipe is not a regular file but a named pipe. Give the path of a TOML"):
         read_toml(tmp_path / "pipe")
     making = begin(tmp_path / "out", kind="x", stage="x", settings=IngestSettings(collection="table"), seed=0,

@@ -198,6 +198,26 @@ def test_a_view_that_is_in_both_parts_gets_the_lesions_of_both(tmp_path: Path) -
     assert {one.abnormality for one in found.listed} == {"mass"}
 
 
+@pytest.mark.parametrize(("told", "spelt"), [(",LEFT,CC,", ",L,cc,"), (",LEFT,CC,", ",,,")])
+def test_a_view_is_in_both_parts_however_its_side_is_spelt(tmp_path: Path, told: str, spelt: str) -> None:
+    source = write_cbis(tmp_path / "cbis", TWINS, kinds=("mass", "calc"))
+    table = source / "mass_case_description_train_set.csv"
+    table.write_text(table.read_text().replace(told, spelt))
+    found = read_cbis_ddsm(source, MASS)
+    assert rules(found) == ["twin-lesions-added"]
+    assert {(entry.laterality, entry.view) for entry in found.mammograms} == {("left", "cc")}
+
+
+def test_a_row_that_repeats_a_lesion_but_for_its_shape_says_so(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case(), Case(), Case("P_00002", split="test")])
+    table = source / "mass_case_description_train_set.csv"
+    first, _, last = table.read_text().rpartition("OVAL")
+    table.write_text(f"{first}ROUND{last}".replace("MALIGNANT", "Benign without callback"))
+    (repeated,) = read_cbis_ddsm(source, MASS).exclusions
+    assert repeated.rule == "row-repeated"
+    assert repeated.found.endswith("_LEFT_CC_1, but for mass shape, of which the first row's is kept.")
+
+
 def test_where_both_parts_are_read_each_view_keeps_its_own_lesions(tmp_path: Path) -> None:
     source = write_cbis(tmp_path / "cbis", TWINS, kinds=("mass", "calc"))
     found = read_cbis_ddsm(source, replace(MASS, abnormality="all"))

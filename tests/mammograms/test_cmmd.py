@@ -62,6 +62,16 @@ def test_mammograms_are_kept_and_their_lesions_left_out(tmp_path: Path) -> None:
     ]
 
 
+def test_rows_that_differ_in_the_subtype_are_two_lesions(tmp_path: Path) -> None:
+    rows = [f"D1-0001,R,44,{number},mass,Malignant,{kind}" for number, kind in (("2", "A"), ("2", "B"), ("2.0", "B"))]
+    found = read_cmmd(write_cmmd(tmp_path, rows, FILES[:1]), SETTINGS)
+    assert [(exclusion.what, exclusion.rule) for exclusion in found.exclusions] == [
+        ("D1-0001_R_1", "lesion-without-place"),
+        ("D1-0001_R_2", "lesion-without-place"),
+        ("CMMD_clinicaldata_revision.csv row 4", "row-repeated"),
+    ]
+
+
 def test_files_without_the_folder_of_a_patient_are_known_by_their_header(tmp_path: Path) -> None:
     source = write_cmmd(tmp_path, ROWS[:1], FILES[:2])
     (source / "CMMD" / "D1-0001").rename(source / "CMMD" / "1.3.6.1.4.1.14519")

@@ -301,13 +301,14 @@ def test_tables_in_other_clothes_are_read_and_shifted_rows_are_refused(tmp_path:
         assert read_csv_table(path, ("a", "b"))[["a", "b"]].to_numpy().tolist() == [["1", "2"]]
     path.write_text("a,b\n\n1,2\n,\n3,4\n")
     assert read_csv_table(path, ("a",))["row"].tolist() == ["t.csv row 3", "t.csv row 5"]
-    for content in ("sep=;\na;b\n1;2\n", "\n\na,b\n1,2\n", "a|b\n1|2\n", "a,b,,\n1,2,,\n"):
+    for content in ("sep=;\na;b\n1;2\n", "\n\na,b\n1,2\n", "a|b\n1|2\n", "a,b,,\n1,2,,\n", "# mine\n\na,b\n1,2\n"):
         path.write_text(content)
         assert has_columns(path, ("a", "b"))
         assert read_csv_table(path, ("a", "b"))[["a", "b"]].to_numpy().tolist() == [["1", "2"]]
-    path.write_text("a,b,\n1,2,3\n")
-    with pytest.raises(SourceError, match="t.csv row 2 has '3' in a column without a name"):
-        read_csv_table(path, ("a",))
+    for content in ("a,b,\n1,2,3\n", ",a,b\nx,1,2\n", ",a,b\n3,1,2\n3,1,2\n"):
+        path.write_text(content)
+        with pytest.raises(SourceError, match="t.csv row 2 has '[3x]' in a column without a name"):
+            read_csv_table(path, ("a",))
     path.write_text('a,b\n1,2\n"1,2\n3,4\n')
     with pytest.raises(SourceError, match="in the row after row 2. Perhaps a quote is never closed"):
         read_csv_table(path, ("a",))
@@ -317,6 +318,24 @@ def test_tables_in_other_clothes_are_read_and_shifted_rows_are_refused(tmp_path:
     path.write_bytes(b"a,b\n\xff\xfe,2\n")
     with pytest.raises(SourceError, match="it is no UTF-8 .*Save it as CSV"):
         read_csv_table(path, ("a",))
+
+
+def test_what_programs_write_into_tables_does_not_stop_them(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    numbered = (",a,b\n0,1,2\n1,3,4\n", '"",a,b\n"7",1,2\n"2",3,4\n')  # as pandas does, and R after sorting
+    for content in (*numbered, "\ufeff\ufeffa,b\n1,2\n3,4\n", "a\u200b,\uff22\n1,2\n3,4\n"):
+        path.write_text(content, encoding="utf-8")
+        assert read_csv_table(path, ("a", "b"), known=("a", "b"))[["a", "b"]].to_numpy().tolist() == [
+            ["1", "2"],
+            ["3", "4"],
+        ]
+    corners = "1," * 200_000
+    path.write_text(f'a,b\n1,"{corners}"\n')
+    assert read_csv_table(path, ("a", "b"))["b"].tolist() == [corners]
+    for encoding in ("utf-16-le", "utf-32"):
+        path.write_text("a,b\n" + "1,2\n" * 20, encoding=encoding)
+        with pytest.raises(SourceError, match="every other byte of it is 0, as in UTF-16 without its mark. Save it as"):
+            read_csv_table(path, ("a",))
 
 
 def test_whatever_a_reader_of_tables_raises_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

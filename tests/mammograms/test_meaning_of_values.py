@@ -154,6 +154,18 @@ def test_a_compressed_image_in_colours_or_of_another_sign_is_not_taken_for_the_h
     assert rules(dicom.read(compressed(tmp_path / "c.dcm", dark, JPEG2000Lossless))) == {"bits-of-frame-fewer"}
 
 
+@pytest.mark.parametrize(("encoder", "syntax"), [("jpeg2k", JPEG2000Lossless), ("ljpeg", JPEGLosslessSV1)])
+def test_a_compressed_image_whose_end_was_never_fetched_is_refused(tmp_path: Path, encoder: str, syntax: str) -> None:
+    encode = getattr(pytest.importorskip("imagecodecs"), f"{encoder}_encode")
+    options = {"level": 60, "codecformat": "j2k"} if syntax == JPEG2000Lossless else {}
+    whole = bytes(encode(STORED.astype(np.uint16), **options))
+    lost = len(whole) // 10
+    with pytest.raises(ImageFileError, match="is truncated: the compressed image in it ends in [0-9]+ zeros, without"):
+        dicom.read(compressed(tmp_path / "a.dcm", whole[:-lost] + bytes(lost), syntax))
+    filled_up = dicom.read(compressed(tmp_path / "b.dcm", whole + bytes(lost), syntax))
+    assert np.array_equal(filled_up.pixels, dicom.read(compressed(tmp_path / "c.dcm", whole, syntax)).pixels)
+
+
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless])
 @pytest.mark.parametrize("with_table", [True, False])
 def test_a_second_image_of_which_the_header_says_nothing_is_refused(
@@ -287,6 +299,16 @@ def test_a_table_holds_its_ends_and_begins_below_zero(tmp_path: Path) -> None:
     stored = np.array([[-2048, -2, -1, 0, 1, 2047]])
     path = make(tmp_path / "a.dcm", stored, 12, signed=True, ModalityLUTSequence=[item])
     assert dicom.read(path).pixels.tolist() == [[0, 0, 10000, 20000, 65535, 65535]]
+
+
+@pytest.mark.parametrize("intercept", ["-1024", "0", "100"])
+def test_a_voi_lut_begins_where_the_rescaled_values_do(tmp_path: Path, intercept: str) -> None:
+    item = table_item(np.arange(4096), 0, 12, False)
+    item.add_new("LUTDescriptor", "SS" if int(intercept) < 0 else "US", [4096, int(intercept), 12])
+    path = make(tmp_path / "a.dcm", STORED, 12, RescaleSlope="1", RescaleIntercept=intercept, VOILUTSequence=[item])
+    read = dicom.read(path, "first")
+    assert rules(read) == set()
+    assert np.array_equal(read.pixels, BASE)
 
 
 def test_a_table_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
@@ -814,6 +836,17 @@ def test_a_pgm_with_line_ends_of_windows_is_not_shifted(tmp_path: Path) -> None:
         pictures.read(tmp_path / "a.pgm")
     (tmp_path / "b.pgm").write_bytes(b"P5\n2 2\n255\r\n\2\3\4")  # whose first pixel is 10
     assert pictures.read_values(tmp_path / "b.pgm")[0].tolist() == [[10, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("behind", [b" \n", b"\n# made by hand\n"])
+def test_a_pgm_with_more_behind_its_header_is_not_shifted(tmp_path: Path, behind: bytes) -> None:
+    stored = (STORED * 16).astype(">u2").tobytes()
+    (tmp_path / "a.pgm").write_bytes(b"P5\n64 64\n65535" + behind + stored)
+    with pytest.raises(ImageFileError, match="blanks or letters between its header and its pixels"):
+        pictures.read(tmp_path / "a.pgm")
+    for end in (b"", b"\n", b"\0"):
+        (tmp_path / "b.pgm").write_bytes(b"P5\n64 64\n65535\n" + stored + end)
+        assert np.array_equal(pictures.read(tmp_path / "b.pgm").pixels, STORED * 16)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,24 @@ def test_files_called_by_their_uid_keep_its_last_number(tmp_path: Path) -> None:
     assert found.lesions["lesion_id"].tolist() == ["1.2.840.1_1"]
 
 
+@pytest.mark.parametrize(
+    "images",
+    [
+        ("\u043b\u0435\u0432\u0430\u044f.png", "\u043f\u0440\u0430\u0432\u0430\u044f.png"),
+        ("M\u00fcller1.png", "M\u00f6ller1.png"),
+        ("x (1).png", "x [1].png"),
+        ("a-x.png", "a/x.png"),
+    ],
+)
+def test_names_of_which_the_same_is_left_do_not_stop_a_table(tmp_path: Path, images: tuple[str, str]) -> None:
+    found = made(tmp_path, f"{images[0]},m.png,P1,benign", f"{images[1]},n.png,P2,malignant", "c.png,,P3,normal")
+    names = found.mammograms.set_index("source_file")["mammogram_id"]
+    assert sorted(names.index) == sorted([*images, "c.png"])
+    assert names["c.png"] == "c"
+    assert names.is_unique
+    assert {path.stem for path in (tmp_path / "out" / "images").iterdir()} == set(names)
+
+
 def test_a_long_path_becomes_a_name_that_a_disk_takes(tmp_path: Path) -> None:
     long = "/".join(["a" * 100] * 3)
     found = made(tmp_path, f"{long}/x.png,m.png,P1,benign", f"{long}y/x.png,,P2,normal", "z.png,,P3,normal")
@@ -169,6 +187,16 @@ def test_a_row_that_is_there_twice_is_one_lesion(tmp_path: Path) -> None:
     assert found.lesions["lesion_id"].tolist() == ["a_1", "a_3"]
     assert found.exclusions[["what", "rule"]].to_numpy().tolist() == [["own.csv row 3", "row-repeated"]]
     assert found.mammograms["all_lesions_located"].tolist() == [True]
+
+
+def test_a_row_that_repeats_a_lesion_but_for_what_else_is_known_says_so(tmp_path: Path) -> None:
+    rows = ("a.png,m.png,P1,benign,oval,1", "a.png,m.png,P1,benign,round,1", "b.png,n.png,P2,malignant,oval,1")
+    found = read(tmp_path, *rows, header=f"{HEADER},shape,site")
+    (repeated,) = found.exclusions
+    assert (repeated.what, repeated.rule) == ("own.csv row 3", "row-repeated")
+    assert repeated.found.endswith(
+        "repeats own.csv row 2: the mask m.png, but for shape, of which the first row's is kept."
+    )
 
 
 def test_a_lesion_that_rows_call_benign_and_malignant_is_neither(tmp_path: Path) -> None:
@@ -403,6 +431,7 @@ def test_words_for_missing_values_are_empty_cells(tmp_path: Path, word: str) -> 
         ("# exported, by hand", "a comment"),
         ("Total,,,8", "a row of totals"),
         ("Total:,,,8", "a row of totals"),
+        ("total,,8,", "a row of totals"),
     ],
 )
 def test_comments_and_totals_are_not_read(tmp_path: Path, note: str, what: str) -> None:

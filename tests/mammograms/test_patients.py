@@ -119,7 +119,7 @@ def test_serial_numbers_and_the_schemes_of_public_collections_are_not_doubted(pa
 @pytest.mark.parametrize(
     "nobody",
     [" - ", "nan", "None", "N/A", "Unknown", "NA", "n.a.", "Missing", "not available", "anon", "DeIdentified",
-     "undefined", "#REF!", "NaT", "TBD", "redacted", "unbekannt", "-1", "-1.0", "-999"],
+     "undefined", "#REF!", "NaT", "TBD", "redacted", "unbekannt", "UNK", "Not known", "(null)", "-1", "-1.0", "-999"],
 )  # fmt: skip
 def test_a_mammogram_of_nobody_is_left_out(nobody: str) -> None:
     found = one_person_each(collection("P1", nobody))

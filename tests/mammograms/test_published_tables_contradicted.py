@@ -356,6 +356,8 @@ def test_mias_refuses_two_tables_that_differ(tmp_path: Path) -> None:
         (Circle(5, 5, 0), "has the radius 0"),
         (Circle(5, 5, -3), "has the radius -3"),
         (Circle(np.nan, 5, 3), "has numbers that are not finite"),
+        (Circle(1e300, 5, 1e300), "has numbers up to 2e+300, farther than any picture reaches"),
+        (Outline((((1.0, 2.0), (3e9, 4.0), (5.0, 9.0)),)), "has numbers up to 3e+09, farther than any picture reaches"),
         (Box(5, 5, -4, 3), "is -4 high and 3 wide"),
         (Box(0.1, 0.2, 0.3, 0.4), "they are shares of the picture, where pixels are needed"),
         (Outline((((0.1, 0.2), (0.3, 0.4), (0.2, 0.9)),)), "they are shares of the picture, where pixels are needed"),
@@ -373,6 +375,29 @@ def test_how_much_of_a_place_lies_in_the_picture() -> None:
     assert share_in_picture(Box(5, 35, 10, 18), (60, 40)) == pytest.approx(4.5 / 18)
     assert share_in_picture(Circle(-0.5, -0.5, 5), (60, 40)) == pytest.approx(0.25)
     assert share_in_picture(Outline((((5.0, 5.0),),)), (60, 40)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("points", "finding", "expected"),
+    [
+        ([(5, 5), (15, 20)], "mass", True),
+        ([(5, 5), (10, 10), (20, 20), (5, 5)], "mass", True),
+        ([(5, 5), (15, 20)], "calcifications", False),
+        ([(5, 5), (20, 20), (20, 5), (5, 20)], "mass", False),
+    ],
+)
+def test_an_outline_that_is_a_line_is_told(
+    tmp_path: Path, points: list[tuple[int, int]], finding: str, expected: bool
+) -> None:
+    x, y = ([point[axis] for point in points] for axis in (0, 1))
+    region = {"name": "polygon", "all_points_x": x, "all_points_y": y}
+    source = write_cesm(tmp_path / "in", [(NAME, finding, "Benign")], [(f"{NAME}.jpg", region)], [f"{NAME}.jpg"])
+    settings = IngestSettings(collection="cdd-cesm", abnormality="all", height_px=None, split="patients")
+    found = ingest(source, tmp_path / "out", settings)
+    told = found.decisions.set_index("rule")["found"]
+    assert ("outline-without-area" in told.index) == expected
+    if expected:
+        assert f"the outline of {NAME}_1 encloses nothing: its points lie on a line" in told["outline-without-area"]
 
 
 def test_a_region_drawn_twice_is_one_lesion_and_one_mostly_outside_is_told(tmp_path: Path) -> None:

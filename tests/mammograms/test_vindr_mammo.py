@@ -99,6 +99,15 @@ def test_every_fault_is_a_row(tmp_path: Path) -> None:
     assert found.listed[5].abnormality == "mass"
 
 
+def test_a_split_may_be_spelt_as_in_other_tables(tmp_path: Path) -> None:
+    words = ("training", "Train", "validation", "TEST")
+    rows = [row(f"s{one}", f"i{one}", "['Mass']", "BI-RADS 4", "1,2,3,5")[: -len("training")] + one for one in words]
+    found = read_vindr_mammo(write_vindr(tmp_path, rows, [(f"s{one}", f"i{one}") for one in words]), SETTINGS)
+    assert {entry.mammogram_id: entry.official_split for entry in found.mammograms} == {
+        "itraining": "train", "iTrain": "train", "ivalidation": "validation", "iTEST": "test",
+    }  # fmt: skip
+
+
 def test_dicom_comes_before_pictures_of_it(tmp_path: Path) -> None:
     source = write_vindr(tmp_path, [row("s1", "i1", "['Mass']", "BI-RADS 4", "1,2,3,5")], [("s1", "i1")])
     (source / "images" / "s1" / "i1.png").write_bytes(b"")

@@ -361,6 +361,8 @@ _SAID_OF_EACH: tuple[tuple[str, str, Severity, str, str], ...] = (
     ("mask-in-colours", "Masks saved in colours", "note", "The lesion may be marked otherwise.", _LOOK),
     ("lesion-tiny", "Lesions of a few pixels", "note", "There is no lesion to be seen in them.",
      "A greater working height keeps more of them."),
+    ("outline-without-area", "Outlines that enclose nothing", "moderate", "A line shows no lesion.",
+     "Look whether points are missing."),
     ("spacing-contradicts-header", "Mammograms whose header says another size of pixels", "moderate",
      "Sizes in millimetres may be wrong.", "Compare PixelSpacing in the header with the collection's number."),
     ("masks-flipped", "Masks that seem to be upside down, mirrored, or turned by half", "serious",

@@ -199,7 +199,23 @@ def _only_frame(path: Path, dataset: Dataset) -> bytes:
             f"{path} holds {images} compressed images, one behind the other, but does not say so (NumberOfFrames, "
             "(0028,0008)): nobody knows which is the mammogram. Export that one to a file of its own."
         )
-    return next(generate_frames(dataset.PixelData, number_of_frames=1))
+    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    _check_end(path, frame)
+    return frame
+
+
+def _check_end(path: Path, frame: bytes) -> None:
+    """Refuse a compressed image whose end was never fetched: zeros lie there, which a decoder takes for black.
+
+    One zero fills up an odd length. Source of the mark: ISO/IEC 10918-1, B.1.1.3, EOI; JPEG-LS and JPEG 2000 end alike.
+    """
+    held = frame.rstrip(b"\0")
+    is_marked = frame.startswith((b"\xff\xd8", b"\xff\x4f"))
+    if is_marked and len(frame) - len(held) > 2 and not held.endswith(b"\xff\xd9"):
+        raise ImageFileError(
+            f"{path} is truncated: the compressed image in it ends in {len(frame) - len(held)} zeros, without its end "
+            "mark. Fetch it again."
+        )
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def _to_unit(
     if window == "first":
         lut = first_item(dataset, "VOILUTSequence", notes)
         if lut is not None:
-            entries, first, bits = _look_up_table(lut, dataset, notes.path, "VOI LUT")
+            entries, first, bits = _look_up_table(lut, dataset, notes.path, "VOI LUT", int(np.floor(values.min())))
             places = np.clip(np.rint(values).astype(np.int64) - first, 0, len(entries) - 1)
             shown = entries[places] / (2**bits - 1)
         elif (windowed := _windowed(values, dataset, notes)) is not None:
@@ -147,7 +147,7 @@ def _modality(possible: NDArray[np.int64], dataset: Dataset, notes: Notes) -> tu
     """Apply the modality LUT, or slope and intercept; return the values and the range that they can reach."""
     lut = first_item(dataset, "ModalityLUTSequence", notes)
     if lut is not None:
-        entries, first, bits = _look_up_table(lut, dataset, notes.path, "modality LUT")
+        entries, first, bits = _look_up_table(lut, dataset, notes.path, "modality LUT", int(possible[0]))
         places = np.clip(possible - first, 0, len(entries) - 1)
         return entries[places].astype(np.float64), 0.0, float(2**bits - 1)
     slope = number_or(dataset, "RescaleSlope", notes, 1.0)
@@ -158,18 +158,19 @@ def _modality(possible: NDArray[np.int64], dataset: Dataset, notes: Notes) -> tu
     return values, float(min(values[0], values[-1])), float(max(values[0], values[-1]))
 
 
-def _look_up_table(item: Dataset, dataset: Dataset, path: Path, what: str) -> tuple[NDArray[np.int64], int, int]:
+def _look_up_table(
+    item: Dataset, dataset: Dataset, path: Path, what: str, lowest: int
+) -> tuple[NDArray[np.int64], int, int]:
     """Return the entries of a look-up table, the value that the first of them stands for, and its bits.
 
     Source: DICOM PS3.3 C.11.1.1 and C.11.2.1.1. A table of 8 bits is packed, two entries to a word; many writers spend
-    a word on each all the same, and which it is the length of the data says.
+    a word on each all the same, and which it is the length of the data says. The first value is signed if what the
+    table maps goes below 0 (`lowest`), as signed pixels do, and unsigned ones from which an intercept takes something.
     """
     try:
         count, first, bits = (int(number) for number in item.LUTDescriptor)
         count = count % 2**16 or 2**16
-        # What a table maps is signed if the pixels are, and have not gone through another table before.
-        signed = is_signed(dataset) and (what == "modality LUT" or "ModalityLUTSequence" not in dataset)
-        first = (first + 2**15) % 2**16 - 2**15 if signed else first % 2**16
+        first = (first + 2**15) % 2**16 - 2**15 if lowest < 0 else first % 2**16
         entries = _entries(item.LUTData, count, bits, bool(dataset.file_meta.TransferSyntaxUID.is_little_endian))
     except (AttributeError, TypeError, ValueError) as error:
         raise ImageFileError(f"{path}: its {what} cannot be read ({error}). The header is damaged.") from error
@@ -341,6 +342,6 @@ def _has_falling_voi_lut(dataset: Dataset, notes: Notes) -> bool:
     if lut is None:
         return False
     with suppress(ImageFileError):  # it is not applied, so that it may be damaged
-        entries, _, _ = _look_up_table(lut, dataset, notes.path, "VOI LUT")
+        entries, _, _ = _look_up_table(lut, dataset, notes.path, "VOI LUT", 0)
         return bool(entries[-1] < entries[0])
     return False

@@ -52,8 +52,8 @@ class Input:
             return Path(path)  # what is there, the stage will see
         refuse_source_url(path)
         if not Path(path).exists():
-            meant = meant_path(Path(path))
-            raise SourceError(f"{path} does not exist.{meant} Give the folder (or table) of the collection.")
+            meant = "" if Path(path).is_symlink() else meant_path(Path(path))
+            raise SourceError(f"{path} {why_no_file(Path(path))}.{meant} Give the folder (or table) of the collection.")
         if not (Path(path).is_dir() or Path(path).is_file()):  # whoever opens a pipe or a device may wait for ever
             raise SourceError(f"{path} {why_no_file(Path(path), 'a folder or a file')}.")
         return Path(path)

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from mammofill.ground.imaging import Mask
 from mammofill.mammograms.sources.annotations import Box, Circle, Outline
 
+_FARTHEST_PX = 1e6
+"""No picture reaches as far."""
+
 
 def draw_mask(place: Circle | Outline | Box, shape: tuple[int, int], scale: tuple[float, float]) -> Mask:
     """Draw a place of a lesion: a pixel belongs to it if the pixel's centre lies inside.
@@ -52,6 +55,8 @@ def why_not_drawn(place: Circle | Outline | Box) -> str:
     numbers = np.array(_points(place), np.float64)
     if not np.isfinite(numbers).all():
         return "has numbers that are not finite"
+    if np.abs(numbers).max() > _FARTHEST_PX:
+        return f"has numbers up to {np.abs(numbers).max():g}, farther than any picture reaches"
     if isinstance(place, Circle) and not 0 < place.radius < np.inf:
         return f"has the radius {place.radius:g}"
     if isinstance(place, Box) and not (place.height > 0 and place.width > 0):
@@ -59,6 +64,12 @@ def why_not_drawn(place: Circle | Outline | Box) -> str:
     if len(numbers) > 1 and numbers.min() >= 0 and numbers.max() <= 1:
         return "has numbers between 0 and 1 alone: they are shares of the picture, where pixels are needed"
     return ""
+
+
+def encloses_nothing(outline: Outline) -> bool:
+    """Say whether an outline is a line, or points: whether the points of each contour lie on a line."""
+    contours = (np.array(contour, np.float64).reshape(-1, 2) for contour in outline.contours)
+    return all(np.linalg.matrix_rank(points - points[0]) < 2 for points in contours)
 
 
 def share_in_picture(place: Circle | Outline | Box, shape: tuple[int, int]) -> float:

@@ -26,7 +26,7 @@ from mammofill.ground.imaging import (
     resample_mask_to_box,
 )
 from mammofill.mammograms.crops import crop_decision
-from mammofill.mammograms.draw_masks import draw_mask, share_in_picture, why_not_drawn
+from mammofill.mammograms.draw_masks import draw_mask, encloses_nothing, share_in_picture, why_not_drawn
 from mammofill.mammograms.header_contradicts import why_another, why_of_no_patient
 from mammofill.mammograms.lesion_masks import find_lesion_mask, remarked
 from mammofill.mammograms.mammogram_set import base_folder, encode_tissue
@@ -43,7 +43,7 @@ from mammofill.mammograms.names_in_headers import hidden_name
 from mammofill.mammograms.picture_checks import why_blank, why_inverted, why_no_picture, why_resized
 from mammofill.mammograms.reading import HalvedImage, read_image, read_mask
 from mammofill.mammograms.settings import IngestSettings
-from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry
+from mammofill.mammograms.sources.annotations import Decision, Exclusion, LesionEntry, MammogramEntry, Outline
 from mammofill.mammograms.tissue import Tissue, TissueMap, map_tissue
 from mammofill.mammograms.vocabulary import Split
 
@@ -449,6 +449,11 @@ def _find_masks(
         found_out = f"{lesion.source}: of the {kind} of {lesion.lesion_id} only {share:.0%} lies in the picture."
         done = "Cut off at the border. Were rows and columns exchanged, or is it of another picture?"
         rows.decisions.append(Decision(lesion.lesion_id, patient_id, "place-cut-off", found_out, done))
+    is_area = lesion.abnormality != "calcification" and np.count_nonzero(drawn) >= _TINY_PX
+    if is_area and isinstance(lesion.place, Outline) and encloses_nothing(lesion.place):
+        found_line = f"{lesion.source}: the outline of {lesion.lesion_id} encloses nothing: its points lie on a line."
+        done = "Kept as a line, so that no normal patch is cut over it. Look whether points are missing."
+        rows.decisions.append(Decision(lesion.lesion_id, patient_id, "outline-without-area", found_line, done))
     return [resample_mask_to_box(drawn, shape)], None
 
 

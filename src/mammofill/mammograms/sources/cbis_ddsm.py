@@ -58,6 +58,8 @@ _TO_FILL = ("breast density", *_ATTRIBUTES, *_COLUMNS)
 _PATHOLOGIES = {"MALIGNANT": "malignant", "BENIGN": "benign", "BENIGN_WITHOUT_CALLBACK": "benign"}
 _MATTERS = (*_PATHS, "abnormality id", "abnormality type", "pathology")
 """Columns in which a row that repeats another must be the same."""
+_DETAILS = tuple(column for column in ("breast density", *_ATTRIBUTES) if column not in _MATTERS)
+"""Columns in which it may differ, which is told."""
 _EMPTY = ("", "N/A", "nan")
 
 _DEPTH_TO_RECOGNISE = 3
@@ -223,12 +225,19 @@ def _names_of_uids(rows: Iterable[Row]) -> dict[str, str]:
     return {uid: min(found) for uid, found in names.items() if len(found) == 1}
 
 
-View = tuple[str, str, str]
+View = tuple[str, str | None, str | None]
 """(patient, side, view)."""
 
 
 def _view(row: Row) -> View:
-    return patient_key(row["patient_id"]), row["left or right breast"].upper(), row["image view"].upper()
+    return patient_key(row["patient_id"]), *_side_and_view(row)
+
+
+def _side_and_view(row: Row) -> tuple[str | None, str | None]:
+    """Return what the columns of a row say, or where they say nothing, the name of its mammogram."""
+    named = NAME.fullmatch(row["mammogram"])
+    side, view = (named[3], named[4]) if named else (None, None)
+    return read_side(row["left or right breast"]) or read_side(side), read_view(row["image view"]) or read_view(view)
 
 
 def _by_view(rows: Mapping[tuple[str, str], Sequence[Row]], asked: Sequence[tuple[str, str]]) -> dict[View, list[Row]]:
@@ -275,13 +284,14 @@ class _Reader:
         lesions, located = self._lesions(rows)
         of_twin, twin_located = self._lesions_of_twin(name, first)
         density = first.get("breast density", "")
+        side, view = _side_and_view(first)
         self.decisions.extend(_about_name(name, rows))
         self.decisions.extend(_about_splits(name, rows))
         return MammogramEntry(
             mammogram_id=name,
             patient_id=patient,
-            laterality=_known(first["left or right breast"], ("left", "right")),
-            view=_known(first["image view"], ("cc", "mlo")),
+            laterality=side,
+            view=view,
             image=self.files[name],
             lesions=(*lesions, *of_twin),
             all_lesions_located=located and twin_located,
@@ -310,7 +320,7 @@ class _Reader:
         about the pathology, none.
         """
         first = rows[0]
-        pathologies = sorted({row["pathology"] for row in rows})
+        pathologies = sorted({_pathology_word(row) for row in rows})
         if len(pathologies) > 1:
             where = ", ".join(row["row"] for row in rows)
             found = f"{where} all describe {lesion_id}, as {' and as '.join(pathologies)}."
@@ -327,7 +337,11 @@ class _Reader:
                 )
                 self.exclusions.append(Exclusion(row["row"], row["patient_id"], "rows-differ", found))
                 continue
-            found = f"{row['row']} repeats {first['row']}: {lesion_id}."
+            details = [
+                column for column in _DETAILS if same_cell(row.get(column, "")) != same_cell(first.get(column, ""))
+            ]
+            but = f", but for {' and '.join(details)}, of which the first row's is kept" if details else ""
+            found = f"{row['row']} repeats {first['row']}: {lesion_id}{but}."
             self.exclusions.append(Exclusion(row["row"], row["patient_id"], "row-repeated", found))
         return first, sure
 
@@ -422,7 +436,7 @@ def _about_name(name: str, rows: Sequence[Row]) -> Iterator[Decision]:
 def _entry(row: Row, lesion_id: str, files: tuple[Path, ...], drawn_on: str | None = None) -> LesionEntry:
     return LesionEntry(
         lesion_id=lesion_id,
-        pathology=_PATHOLOGIES[row["pathology"].upper()],
+        pathology=_PATHOLOGIES[_pathology_word(row)],
         abnormality=_ABNORMALITIES[row["kind"]],
         place=files,
         source=row["row"],
@@ -433,6 +447,7 @@ def _entry(row: Row, lesion_id: str, files: tuple[Path, ...], drawn_on: str | No
 
 def _listed(row: Row) -> Listed:
     density = row.get("breast density", "")
+    side, view = _side_and_view(row)
     crop, mask = row[_PATHS[1]], row[_PATHS[2]]
     named = crop not in _EMPTY and mask not in _EMPTY
     apart = named and _uids(crop) != _uids(mask)
@@ -441,8 +456,8 @@ def _listed(row: Row) -> Listed:
         patient_id=row["patient_id"],
         mammogram_id=row["mammogram"],
         lesion_id=row["lesion"],
-        laterality=_known(row["left or right breast"], ("left", "right")),
-        view=_known(row["image view"], ("cc", "mlo")),
+        laterality=side,
+        view=view,
         pathology=_pathology(row),
         abnormality=_ABNORMALITIES[row["kind"]],
         density=None if density in _EMPTY else density,
@@ -470,8 +485,8 @@ def _grouped(rows: Iterable[Row], key: str) -> dict[str, list[Row]]:
 
 
 def _pathology(row: Row) -> str | None:
-    return _PATHOLOGIES.get(row["pathology"].upper())
+    return _PATHOLOGIES.get(_pathology_word(row))
 
 
-def _known(value: str, words: Sequence[str]) -> str | None:
-    return value.lower() if value.lower() in words else None
+def _pathology_word(row: Row) -> str:
+    return re.sub(r"[\s-]+", "_", row["pathology"].upper())

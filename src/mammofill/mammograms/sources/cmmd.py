@@ -26,6 +26,7 @@ from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, Listed, MammogramEntry
 from mammofill.mammograms.sources.csv_table import Row, files_under, find_table, read_rows, recognises_table
 from mammofill.mammograms.sources.headers import read_header
+from mammofill.mammograms.sources.numbers import same_cell
 from mammofill.mammograms.sources.patients import patient_key
 from mammofill.mammograms.sources.sides_and_views import read_side, read_view
 
@@ -138,7 +139,8 @@ def _about_rows(rows: list[Row], mammograms: list[MammogramEntry]) -> list[Exclu
     exclusions = []
     for row in rows:
         breast = f"the {_breast(row)[1] or 'unknown'} breast of {row['ID1']}"
-        earlier = seen.setdefault(tuple(row[column] for column in _COLUMNS), row)
+        facts = tuple(same_cell(row[column]) for column in sorted(set(row) - {"row", "lesion"}))
+        earlier = seen.setdefault(facts, row)
         if earlier is not row:
             found = f"{row['row']} repeats {earlier['row']}: {breast}."
             exclusions.append(Exclusion(row["row"], row["ID1"], "row-repeated", found))

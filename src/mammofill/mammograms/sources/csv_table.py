@@ -7,6 +7,7 @@ import io
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -29,6 +30,9 @@ _NO_TEXT = "it holds bytes that are no text, as pictures do. Give the table that
 _SAYS_SEPARATOR = re.compile(r"\s*\"?sep=.\"?\s*$", re.IGNORECASE)
 """What Excel writes and reads in the first line."""
 
+_COMMENT = re.compile(r"\s*\"?#[^,;\t|]*$")
+"""A line above the header that has no cells."""
+
 _ENDING = re.compile(r"\.[A-Za-z]\w{1,4}$")
 """Of the name of a file."""
 _DEPTH_TO_RECOGNISE = 2
@@ -41,7 +45,8 @@ def read_csv_table(path: Path, needed: Sequence[str], known: Sequence[str] = ())
     Args:
         path: the file, UTF-8 (or UTF-16 with its mark), with a header, the first line that is not empty; columns are
             separated by commas, semicolons, tabs or bars, whichever the header has most of. A line like ``sep=;``
-            before it is passed by. Columns without a name must be empty, and are left out.
+            before it, and a comment (``#``) without separators, are passed by. Columns without a name must be empty, or
+            number the rows, and are left out.
         needed: columns that must be there.
         known: columns that are found in any spelling (`plain_name`); where some are given, the names of all others are
             brought to lower case.
@@ -84,8 +89,9 @@ def read_csv_table(path: Path, needed: Sequence[str], known: Sequence[str] = ())
 
 
 def plain_name(column: str) -> str:
-    """Return a column's name such that case, spaces, hyphens and underscores make no difference."""
-    return re.sub(r"[\s_-]+", "", column.casefold())
+    """Return a column's name such that case, spaces, hyphens, underscores and what is not seen make no difference."""
+    seen = "".join(one for one in unicodedata.normalize("NFKC", column) if unicodedata.category(one) != "Cf")
+    return re.sub(r"[\s_-]+", "", seen.casefold())
 
 
 def _spelt_as_known(column: str, known: Sequence[str]) -> str:
@@ -102,6 +108,7 @@ def _records(path: Path) -> list[Numbered]:
     """Return the header and the rows that are not empty, each with its number; the header is number 1."""
     lines = _text(path)
     header = _header_of(lines)
+    csv.field_size_limit(max(csv.field_size_limit(), len(lines)))  # the corners of an outline make a long cell
     reader = csv.reader(
         io.StringIO(lines, newline=""), delimiter=_separator(header), skipinitialspace=True, strict=True
     )
@@ -110,6 +117,7 @@ def _records(path: Path) -> list[Numbered]:
     try:
         for number, row in enumerate(reader, start=1):
             said = number == 1 and _SAYS_SEPARATOR.match(lines.split("\n", 1)[0])
+            said = said or (not rows and len(row) == 1 and _COMMENT.match(row[0]))
             if not said and any(cell.strip() for cell in row):
                 rows.append((number, row))
                 _refuse_swallowed_rows(path, row, begins, len(rows[0][1]) - 1, header)
@@ -149,12 +157,13 @@ def _refuse_swallowed_rows(path: Path, row: list[str], begins: int, between: int
 
 
 def _without_unnamed_columns(path: Path, header: list[str], rows: list[Numbered]) -> tuple[list[str], list[Numbered]]:
-    """Leave out columns that have neither a name nor a cell: spreadsheets write them."""
+    """Leave out columns that have neither a name nor a cell, as spreadsheets write them, and a count of the rows."""
     named = [place for place, name in enumerate(header) if name.strip()]
     if len(named) == len(header):
         return header, rows
+    known = {*named, 0} if _number_rows([row[0] for _, row in rows]) else set(named)
     for number, row in rows:
-        if lost := [cell for place, cell in enumerate(row[: len(header)]) if cell.strip() and place not in named]:
+        if lost := [cell for place, cell in enumerate(row[: len(header)]) if cell.strip() and place not in known]:
             raise SourceError(
                 f"{path.name} row {number} has {lost[0]!r} in a column without a name. Name it in {path}."
             )
@@ -162,6 +171,11 @@ def _without_unnamed_columns(path: Path, header: list[str], rows: list[Numbered]
         (number, [*(row[place] for place in named if place < len(row)), *row[len(header) :]]) for number, row in rows
     ]
     return [header[place] for place in named], kept
+
+
+def _number_rows(cells: Sequence[str]) -> bool:
+    """Say whether the cells of a first column number the rows, as pandas and R do without a name for it."""
+    return len(set(cells)) == len(cells) and all(cell.strip().isdecimal() for cell in cells)
 
 
 def _text(path: Path) -> str:
@@ -181,8 +195,16 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise SourceError(f"{path} cannot be read as a CSV table: {error}.") from error
     if "\0" in text:
-        raise SourceError(f"{path} cannot be read as a CSV table: {_NO_TEXT}")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        raise SourceError(f"{path} cannot be read as a CSV table: {_why_zeros(content)}")
+    return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _why_zeros(content: bytes) -> str:
+    """Say why a text has bytes that are 0."""
+    head = content[4:64]
+    if any(head) and not (any(head[::2]) and any(head[1::2])):
+        return "every other byte of it is 0, as in UTF-16 without its mark. Save it as CSV (UTF-8)."
+    return _NO_TEXT
 
 
 def _of_windows(path: Path) -> str:
@@ -359,11 +381,12 @@ def _first_line(path: Path) -> str:
     except OSError:
         return ""
     text = head.decode("utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", errors="replace")
-    return _header_of(text.replace("\r\n", "\n").replace("\r", "\n"))
+    return _header_of(text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _header_of(text: str) -> str:
-    return next((line for line in text.split("\n") if line.strip() and not _SAYS_SEPARATOR.match(line)), "")
+    above = (_SAYS_SEPARATOR, _COMMENT)
+    return next((line for line in text.split("\n") if line.strip() and not any(one.match(line) for one in above)), "")
 
 
 def _separator(header: str) -> str:

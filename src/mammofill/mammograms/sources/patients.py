@@ -39,7 +39,9 @@ _WORDS_FOR_PATIENT = frozenset(
 _NOBODY = frozenset(
     {"nan", "none", "null", "nil", "n/a", "#n/a", "<na>", "unknown", "anonymous", "anonymized", "anonymised", "removed",
      "na", "n.a.", "n.a", "n/d", "nat", "missing", "not available", "not applicable", "undefined", "anon",
-     "deidentified", "de-identified", "redacted", "tbd", "blank", "empty", "no name", "unbekannt", "anonym",
+     "deidentified", "de-identified", "redacted", "tbd", "blank", "empty", "no name", "no id",
+     "unk", "unk.", "not known", "not recorded", "not given", "not provided", "unspecified", "unknown patient",
+     "(null)", "<null>", "unbekannt", "anonym",
      "inconnu", "desconocido", "sconosciuto", "sin dato", "#ref!", "#value!", "#name?", "#num!", "#null!", "#div/0!"}
 )  # fmt: skip
 """What programs and people write where no patient is known: whoever is called so may be anybody."""

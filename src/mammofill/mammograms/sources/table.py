@@ -139,6 +139,8 @@ def recognises(source: Path) -> bool:
 def _find_table(source: Path) -> Path:
     if source.is_file():
         return source
+    if not source.is_dir():
+        raise SourceError(f"{source} {why_no_file(source, 'a folder or a file')}.")
     tables = sorted(path for path in source.glob("*.csv") if not is_note_of_mac(path.name))
     if len(tables) != 1:
         names = ", ".join(path.name for path in tables) or "none"
@@ -155,7 +157,7 @@ def _without_notes(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Decision]]:
         image = str(row["image"])
         says_more = any(row[column] for column in nameless) or (image and not image.startswith("#"))
         is_comment = str(row[first]).startswith("#") and not says_more
-        is_total = plain_word(image).rstrip(" :") in _TOTALS and not row["patient"]
+        is_total = plain_word(image).rstrip(" :") in _TOTALS and not (row["patient"] and row["pathology"])
         kept.append(not (is_comment or is_total))
         if is_comment or is_total:
             what = "a comment" if is_comment else "a row of totals"
@@ -241,23 +243,29 @@ def _names(images: Sequence[str], table: Path) -> dict[str, str]:
     """
     parents = [PurePosixPath("/", image).parent for image in images if image]
     shared = os.path.commonpath(parents) if parents else "/"
-    names = {image: _name(PurePosixPath("/", image).relative_to(shared)) for image in images if image}
+    stems = {image: _stem(PurePosixPath("/", image).relative_to(shared)) for image in images if image}
     spelt: dict[str, str] = {}
-    for image in names:
+    for image in stems:
         other = spelt.setdefault(os.path.normpath(table.parent / image), image)
         if other != image:
             raise SourceError(f"{table}: the images {other} and {image} are the same file. Write it in one way.")
     image_of: dict[str, str] = {}
-    for image, name in names.items():
-        other = image_of.setdefault(name, image)
+    for image, stem in stems.items():
+        other = image_of.setdefault(stem, image)
         if other != image:
-            raise SourceError(f"{table}: the images {other} and {image} would both be called {name}. Rename one.")
+            raise SourceError(f"{table}: the images {other} and {image} would both be called {stem}. Rename one.")
+    counts = Counter(map(_name, image_of))
+    # Of names in other letters, or with other signs, little may be left, the same of several: then a hash tells them.
+    names = {image: _name(stem) if counts[_name(stem)] == 1 else file_name(stem) for image, stem in stems.items()}
     return names | {"": ""}
 
 
-def _name(path: PurePosixPath) -> str:
-    named = str(path) if path.suffix[1:].isdecimal() else str(path).removesuffix(path.suffix)
-    return file_name(re.sub(r"[^A-Za-z0-9_.-]+", "-", named))
+def _stem(path: PurePosixPath) -> str:
+    return str(path) if path.suffix[1:].isdecimal() else str(path).removesuffix(path.suffix)
+
+
+def _name(stem: str) -> str:
+    return file_name(re.sub(r"[^A-Za-z0-9_.-]+", "-", stem))
 
 
 def _mammogram(
@@ -376,7 +384,9 @@ def _told_once(rows: dict[str, dict[str, Any]], exclusions: list[Exclusion]) -> 
             same = all(same_cell(row[column]).lower() == same_cell(first[column]).lower() or column == "mask"
                        for column in matters)  # fmt: skip
             if row is not first and same:
-                found = f"{row['row']} repeats {first['row']}: the mask {row['mask']}."
+                details = [column for column in row if column not in ("row", *_KNOWN) and row[column] != first[column]]
+                but = f", but for {' and '.join(details)}, of which the first row's is kept" if details else ""
+                found = f"{row['row']} repeats {first['row']}: the mask {row['mask']}{but}."
                 exclusions.append(Exclusion(row["row"], row["patient"], "row-repeated", found))
             else:
                 told[lesion_id] = row

@@ -56,7 +56,7 @@ _IMAGE_COLUMNS = (
     "split",
 )
 _COLUMNS = (*_IMAGE_COLUMNS, "finding_categories", "finding_birads", *_BOX)
-_SPLITS = {"training": "train", "test": "test"}
+_SPLITS = {"training": "train", "train": "train", "validation": "validation", "test": "test"}
 _ABNORMALITIES = {"Mass": "mass", "Suspicious Calcification": "calcification"}
 """By category; the first that is among those of a finding counts. All else is other."""
 
