@@ -1196,7 +1196,9 @@ def test_no_pipe_is_waited_for(tmp_path: Path) -> None:
     with pytest.raises(DamagedError, match=r"1.json is not a plan .*it is not a regular file but a named pipe"):
         read_plans(plan_files(tmp_path / "plans"))
     os.mkfifo(tmp_path / "log.txt")
-    with pytest.raises(ArtifactError, match=r"log.txt is not a regular file but a named pipe, and cannot keep"):
+    with pytest.raises(
+        ArtifactError, match=r"log.txt is not a regular file but a named pipe, and cannot be used as a log"
+    ):
         KeptProgress(quiet, tmp_path / "log.txt")
 
 

@@ -560,4 +560,4 @@ def test_a_studio_that_cannot_be_opened_says_why(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     assert main(["studio", str(tmp_path), "--device", "cuda"]) == 6
-    assert "Device 'cuda' was asked for, but 0 CUDA devices were found." in capsys.readouterr().err
+    assert "Device 'cuda' was requested, but 0 CUDA devices were found." in capsys.readouterr().err

@@ -104,7 +104,7 @@ def test_what_cannot_be_shared_is_refused(values: dict[str, Any], engine: Engine
 
 def test_a_precision_that_is_not_there_is_refused(real: PatchSet, tmp_path: Path) -> None:
     settings: TrainClassifierSettings = replace(QUICK, engine=EngineSettings(precision="tf32"))
-    with pytest.raises(DeviceError, match="tf32 is a matter of CUDA devices"):
+    with pytest.raises(DeviceError, match="tf32 exists only on CUDA devices"):
         train_classifier([real], tmp_path / "c", settings)
     assert not list(tmp_path.glob("c*"))
 

@@ -169,7 +169,7 @@ def test_a_backbone_that_must_be_told_the_class_is_refused(
     real: PatchSet, infiller: Callable[..., Infiller], tmp_path: Path
 ) -> None:
     made = infiller(conditioning="planes", class_head=False)
-    with pytest.raises(ArtifactError, match="is told the class at every layer"):
+    with pytest.raises(ArtifactError, match="takes the class as an input of every layer"):
         train_classifier([real], tmp_path / "c", FROM_INFILLER, infiller=made)
 
 

@@ -262,7 +262,7 @@ def test_a_test_patient_that_was_learned_from_is_refused_with_every_way_in(tmp_p
 
 
 def test_a_device_that_is_not_there_is_refused_before_anything_is_begun(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match="'cuda:63' was asked for"):
+    with pytest.raises(DeviceError, match="'cuda:63' was requested"):
         evaluate(classifier(tmp_path / "c", []), patches(tmp_path / "p", ROWS), tmp_path / "e", FEW, device="cuda:63")
     assert not list(tmp_path.glob("e*"))
 

@@ -81,7 +81,7 @@ def test_what_keeps_pieces_of_mammograms_is_refused(world: World, tmp_path: Path
         network = world.infiller.network | {"method": "copy-paste"}
         (work.folder / "network.json").write_text(json.dumps(network), encoding="utf-8")
         work.finish({"benign": 1})
-    with pytest.raises(ArtifactError, match="has no weights to hand out"):
+    with pytest.raises(ArtifactError, match="has no weights to export"):
         export_infiller(Infiller.open(tmp_path / "bank"), tmp_path / "out")
 
 
@@ -95,7 +95,7 @@ def test_a_data_set_says_that_it_is_synthetic(fills: PatchSet, tmp_path: Path) -
     made = export_patches(fills, tmp_path / "out", ExportPatchesSettings(licence="CC-BY-4.0"))
     assert made.card.startswith('---\nlicense: "cc-by-4.0"')
     assert "**All lesions are synthetic.**" in made.card
-    assert "nobody's lesion" in made.card
+    assert "the lesion of no patient" in made.card
     assert "6 patches of 32 x 32 px" in made.card
     assert (made.folder / "data" / "patches-00000.parquet").read_bytes() == fills.shards[0].read_bytes()
 
@@ -116,10 +116,10 @@ def test_a_card_does_not_call_a_patients_lesion_nobodys(
     pasted = painted(patches, patches.table.index[:2], tmp_path / "pasted", infiller=infiller)
     card = export_patches(pasted, tmp_path / "out", ExportPatchesSettings()).card
     assert words in card
-    assert "nobody's" not in card
+    assert "lesion of no patient" not in card
     assert "are synthetic**" not in card
     assert f"({method or 'method not known'})" in card
-    assert "it may be handed out only as far as that may be" in card
+    assert "it may be passed on only where that is permitted" in card
 
 
 def test_a_set_with_real_patches_is_refused(fills: PatchSet, tmp_path: Path) -> None:

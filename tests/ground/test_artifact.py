@@ -610,9 +610,9 @@ def test_an_input_whose_name_is_no_utf8_is_refused(tmp_path: Path) -> None:
     flour = bake(tmp_path / "flour")
     place = tmp_path / "p\udcff"
     flour.folder.rename(place)
-    with pytest.raises(ArtifactError, match=r"p\\udcff' is a name that is no UTF-8, .* Rename it"):
+    with pytest.raises(ArtifactError, match=r"p\\udcff' is a name that is not valid UTF-8, .* Rename it"):
         Loaf.open(place)
-    with pytest.raises(ArtifactError, match=r"p\\udcff' is a name that is no UTF-8, .* Rename it"):
+    with pytest.raises(ArtifactError, match=r"p\\udcff' is a name that is not valid UTF-8, .* Rename it"):
         bake(tmp_path / "bread", inputs={"flour": Loaf(place, flour.manifest)})
     assert not (tmp_path / "bread.partial").exists()
 

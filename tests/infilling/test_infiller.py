@@ -109,12 +109,12 @@ def test_a_mask_outside_the_patch(world: World, cases: tuple) -> None:
 
 def test_an_unknown_pathology(world: World, cases: tuple) -> None:
     images, masks, pathologies, seeds = cases
-    with pytest.raises(MammofillError, match="Picture 1 asks for the pathology 'normal'. Use benign or malignant"):
+    with pytest.raises(MammofillError, match="Picture 1 requests the pathology 'normal'. Use benign or malignant"):
         world.infiller.infill(images, masks, [pathologies[0], "normal", *pathologies[2:]], seeds)
 
 
 def test_a_fact_that_the_infiller_does_not_know(world: World, cases: tuple) -> None:
-    with pytest.raises(MammofillError, match="'density' was asked for, but this infiller is conditioned on pathology"):
+    with pytest.raises(MammofillError, match="'density' was requested, but this infiller is conditioned on pathology"):
         world.infiller.infill(*cases, facts={"density": ["1"] * N})
 
 
@@ -194,8 +194,8 @@ def test_no_weights(world: World, cases: tuple, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ('"size_px"', '"side"', r"network.json does not say size_px"),
-        ('"size_px": 32', '"size_px": "32"', r"does not say size_px, or not as int"),
+        ('"size_px"', '"side"', r"network.json has no entry size_px of type int"),
+        ('"size_px": 32', '"size_px": "32"', r"has no entry size_px of type int"),
         (
             '"method": "gan"',
             '"method": "diffusion"',

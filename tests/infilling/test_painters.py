@@ -280,7 +280,7 @@ def test_a_lesion_can_be_chosen_by_its_abnormality(world: World, tmp_path: Path)
 
 
 def test_a_condition_that_the_patches_do_not_tell(world: World, tmp_path: Path) -> None:
-    words = r"conditions names 'density', but none of the 16 lesion patches .* says it in words that are known \(1, 2"
+    words = r"conditions names 'density', but none of the 16 lesion patches .* records it in a known word \(1, 2"
     with pytest.raises(SettingsError, match=words):
         make(world, tmp_path / "out", "copy-paste", conditions=("pathology", "density"))
 

@@ -61,7 +61,7 @@ def test_a_share_and_the_others_are_all_patients_and_have_nobody_in_common(tmp_p
     assert not people[0] & people[1]
     assert people[0] | people[1] == people[2]
     assert len(people[0]) == 3
-    with pytest.raises(SettingsError, match="others must be false where all patients are kept: there is nobody else"):
+    with pytest.raises(SettingsError, match="others must be false where all patients are kept: there are no others"):
         SelectPatchesSettings(others=True)
 
 
@@ -75,7 +75,9 @@ def test_a_smaller_share_is_a_part_of_a_larger_one(tmp_path: Path) -> None:
 
 def test_a_share_that_leaves_nobody(tmp_path: Path) -> None:
     table = make(tmp_path / "whole", patients=8).table
-    with pytest.raises(TooFewError, match=r"A share of 0.1 of the 2 malignant patients of the train split is nobody"):
+    with pytest.raises(
+        TooFewError, match=r"A share of 0.1 of the 2 malignant patients of the train split is 0 patients"
+    ):
         choose_patients(table, 0.1, seed=0)
 
 

@@ -407,7 +407,7 @@ def test_a_full_queue_answers_429(opened: tuple[TestClient, Path], monkeypatch: 
 def test_guidance_is_refused_where_the_method_knows_none(folder: Path) -> None:
     infiller = Infiller.open(folder / "infillers" / "pasted")
     assert infiller.guidance is None
-    with pytest.raises(Exception, match="knows no guidance. Leave it out"):
+    with pytest.raises(Exception, match="has no guidance. Leave it out"):
         infiller.with_guidance(2.0)
 
 

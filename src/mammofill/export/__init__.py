@@ -1,4 +1,4 @@
-"""Export: what was made goes to where mammograms and models live, marked as what it is.
+"""Export: synthetic images, infillers and patches for other programs, marked as synthetic.
 
 `export_dicom` writes synthetic lesions as DICOM images (`DicomExport`), `export_infiller` an infiller as a package with
 a model card (`InfillerPackage`), `export_patches` synthetic patches with a dataset card (`PatchPackage`).

@@ -1,7 +1,7 @@
 """Model card and dataset card: what a manifest and a judgement say, in the form that model hubs read.
 
-The front matter is that of Hugging Face's cards. What nobody but the person who hands it out can know is marked with
-`TO_FILL`, never guessed.
+The front matter is that of Hugging Face's cards. What only the publisher can know is marked with `TO_FILL`, never
+guessed.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ TO_FILL = "[to be filled in]"
 
 _NOT_FOR_CARE = "Not a medical device: nothing here is for diagnosis"
 _LEARNED = (
-    f"{_NOT_FOR_CARE}, and what it paints is nobody's lesion.",
+    f"{_NOT_FOR_CARE}, and what it paints is the lesion of no patient.",
     "What it paints is as varied as the patients that it learned from, and no more; rare kinds of lesions are missing.",
-    "An infiller can remember patients. That it does not was not proved: see the judgement's measures of variety.",
+    "An infiller can memorise patients. It was not proved that it does not: see the judgement's measures of variety.",
     "Test a classifier on real patients only, and on none of those named in artifact.json.",
 )
 _NOT_LEARNED = (
     f"{_NOT_FOR_CARE}.",
-    "A lesion that was pasted is a piece of a patient's mammogram: it may be handed out only as far as that may be.",
-    "Whose lesion was pasted is not in the table. Test a classifier on none of the patients named in artifact.json.",
+    "A lesion that was pasted is a piece of a patient's mammogram: it may be passed on only where that is permitted.",
+    "The table does not name the patient of a pasted lesion. Test a classifier on none of those in artifact.json.",
 )
-"""Of fills that are not all a trained network's, or not known to be."""
+"""Limits for fills that are not all by a trained network, or not known to be."""
 
 
 def model_card(infiller: Infiller, settings: ExportInfillerSettings, judgement: Artifact | None) -> str:
@@ -56,7 +56,7 @@ mammofill's method `{infiller.method}`. Outside of the hole a fill is its patch,
 
 - Made by: {_by(settings.creator, settings.affiliation)}
 - Licence: {settings.licence or TO_FILL}
-- Repaints: {infiller.hole}; can be asked for: {", ".join(infiller.conditions)}
+- Repaints: {infiller.hole}; can be requested: {", ".join(infiller.conditions)}
 - mammofill {manifest.package_version}, seed {manifest.seed}, fingerprint of the infiller as trained
   `{manifest.fingerprint}`
 
@@ -132,8 +132,8 @@ patches = load_dataset("parquet", data_files="data/patches-*.parquet")["train"]
 image, mask, label = patches[0]["image"], patches[0]["mask"], patches[0]["pathology"]
 ```
 
-`pathology` is what was asked of the painter, not what a pathologist found. `patient_id` is whose tissue it is,
-`mask_donor_patient_id` whose lesion lent the outline: keep both out of what you test on.
+`pathology` is the requested class, not a pathologist's finding. `patient_id` is the patient of the tissue,
+`mask_donor_patient_id` the patient whose lesion lent the outline: test on neither of them.
 
 ## Known limits
 
@@ -148,7 +148,7 @@ image, mask, label = patches[0]["image"], patches[0]["mask"], patches[0]["pathol
 
 
 def _whose(table: pd.DataFrame, methods: Mapping[str, str]) -> str:
-    """Say how many lesions came to be in which way, and so whether they are a patient's."""
+    """Say how many lesions were made in which way, and so whether they are real lesions of patients."""
     counts = table["infiller"].map(methods).map(lambda method: painted_how(method).card).value_counts()
     return " ".join(f"**{'All' if count == len(table) else f'{count:,}'} {words}.**" for words, count in counts.items())
 
@@ -169,8 +169,8 @@ def measures_of(infiller: Infiller, judgement: Artifact | None) -> dict[str, Any
 
 def _front_matter(licence: str, tags: Sequence[str], more: Mapping[str, Any]) -> str:
     """Return a card's front matter; YAML, of which JSON is a part."""
-    said = {"license": licence.lower() or "other", "tags": list(tags), **more}
-    lines = [f"{name}: {json.dumps(value)}" for name, value in said.items()]
+    fields = {"license": licence.lower() or "other", "tags": list(tags), **more}
+    lines = [f"{name}: {json.dumps(value)}" for name, value in fields.items()]
     return "\n".join(["---", *lines, "---", ""])
 
 
@@ -213,7 +213,7 @@ def _limits(infiller: Infiller, judgement: Artifact | None) -> list[str]:
     limits = [f"Not reached when it was judged: {', '.join(missed)}."] if missed else []
     lacking = [name for name in ("benign", "malignant") if not infiller.classes_learned.get(name)]
     if lacking:
-        limits.append(f"It never saw a {' or '.join(lacking)} lesion.")
+        limits.append(f"It was trained without {' or '.join(lacking)} lesions.")
     return [*limits, *_LEARNED]
 
 

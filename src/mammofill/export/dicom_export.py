@@ -6,8 +6,8 @@ On disk::
     segmentations/00001.dcm    DICOM SEG of the painted lesion
     mammograms.csv             the collection as `ingest table` reads it
     lineage.parquet            one row per image, columns of `LINEAGE_COLUMNS`; it names the patients of the sources, so
-                               it is not to be handed on where those names are confidential (nor is artifact.json's
-                               list of whom the infiller learned from)
+                               it is not to be passed on where those names are confidential (nor is artifact.json's list
+                               of whom the infiller learned from)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LINEAGE_COLUMNS = {
     "height": "int64",
     "width": "int64",
     "pixels_changed": "int64",
-    "pixels_changed_outside": "int64",  # outside the hole (and the watermark, where one was asked for): always 0
+    "pixels_changed_outside": "int64",  # outside the hole (and the watermark, where one was requested): always 0
     "grain_around": "float64",  # levels of 65535: see `grain.Grain`
     "grain_pasted": "float64",
     "grain_matched": "float64",
@@ -46,7 +46,7 @@ LINEAGE_COLUMNS = {
 
 
 class DicomExport(Artifact):
-    """Synthetic lesions as DICOM images; ``lineage`` says of each what it was made from. The module tells of the files.
+    """Synthetic lesions as DICOM images; ``lineage`` says from what each was made. See the module for the files.
 
     The folder is a collection that ``ingest table`` reads.
     """

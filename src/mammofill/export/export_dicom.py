@@ -55,7 +55,7 @@ def export_dicom(
     its source everywhere else, value for value.
 
     Args:
-        patches: synthetic patches; real ones in it are passed over.
+        patches: synthetic patches; real ones in it are left out.
         out: folder of the export.
         settings: how many; grain, watermark, date.
         mammograms: the set that their tissue was cut from; without it, the one that the lineage of the patches names.
@@ -102,7 +102,7 @@ def export_dicom(
 
 
 def _mammograms_of(patches: PatchSet) -> MammogramSet:
-    """Find the mammograms by the lineage of the tissue; that of the infiller may lead to others."""
+    """Find the mammograms by the lineage of the tissue; the infiller's lineage may lead to other mammograms."""
     place, manifest = patches.folder, patches.manifest
     while manifest.kind == PatchSet.kind:
         ways = [record for record in manifest.inputs if record.role in _WAYS_OF_TISSUE]
@@ -144,7 +144,7 @@ def _write_all(
         for mammogram_id, places in sorted(table.groupby("mammogram_id").indices.items()):
             source = read_source(mammograms, str(mammogram_id), folder)
             for number, row in enumerate(rows[places], start=1):
-                # The names of patches tell whose tissue it is, so files are numbered.
+                # The names of patches reveal the patient of the tissue, so files are numbered.
                 name = f"{len(records) + 1:05d}"
                 records.append(_write_one(work, patches, mammograms, source, int(row), name, number, settings, methods))
                 task.advance()
@@ -247,10 +247,10 @@ def _lineage(
     settings: ExportDicomSettings,
     methods: Mapping[str, str],
 ) -> Lineage:
-    told = json.dumps(
+    decisive = json.dumps(
         [source.sha256, patches.fingerprint, str(facts["patch_id"]), settings_of_plan(settings)], sort_keys=True
     )
-    # Not to be guessed from a list of patients: whoever makes it needs the mammograms themselves.
+    # Cannot be guessed from a list of patients, since it depends on the fingerprint of the mammograms.
     person = hashlib.sha256(f"{mammograms.fingerprint} {facts['patient_id']}".encode()).hexdigest()
     spacing = of_mammogram["spacing_mm"]
     return Lineage(
@@ -266,7 +266,7 @@ def _lineage(
         spacing_mm=float(spacing) * float(of_mammogram["scale"]) if spacing else None,
         number=number,
         date=settings.date,
-        made_from=hashlib.sha256(told.encode()).hexdigest(),
+        made_from=hashlib.sha256(decisive.encode()).hexdigest(),
     )
 
 
@@ -304,7 +304,7 @@ def _record(
 
 
 def _write_tables(folder: Path, table: pd.DataFrame) -> None:
-    """Write the lineage, and the collection as `ingest` reads a table of one's own."""
+    """Write the lineage, and the collection as a table that `ingest table` reads."""
     table[list(LINEAGE_COLUMNS)].astype(LINEAGE_COLUMNS).to_parquet(folder / "lineage.parquet", index=False)
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The stage that hands out an infiller: weights, settings, a model card, and the layout that medigan asks for."""
+"""The stage that exports an infiller: weights, settings, a model card, in the layout that medigan requires."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def export_infiller(
         settings: name, creator, licence.
         judgement: what `judge_infiller` measured of it, for the card.
         seed: decides nothing; stages have one.
-        progress: told what is done.
+        progress: notified of each step.
 
     Returns:
         The package.
@@ -71,14 +71,14 @@ def export_infiller(
     """
     if not (infiller.folder / "weights.safetensors").is_file():
         raise ArtifactError(
-            f"{infiller.folder} paints by {infiller.method}, which has no weights to hand out: what it keeps are "
+            f"{infiller.folder} paints by {infiller.method}, which has no weights to export: what it keeps are "
             "pieces of patients' mammograms, or nothing. Export an infiller that was trained."
         )
     try:
         measures_of(infiller, judgement)
     except KeyError as error:
-        told = f"The judgement in {judgement.folder if judgement else ''} is not about the infiller {infiller.folder}."
-        raise ArtifactError(f"{told} Judge this one with judge-infiller, or leave the judgement out.") from error
+        found = f"The judgement in {judgement.folder if judgement else ''} is not about the infiller {infiller.folder}."
+        raise ArtifactError(f"{found} Judge this one with judge-infiller, or leave the judgement out.") from error
     inputs: dict[str, Artifact] = {"infiller": infiller} | ({"judgement": judgement} if judgement else {})
     with begin(
         out, kind=InfillerPackage.kind, stage="export-infiller", settings=settings, seed=seed, inputs=inputs
@@ -102,7 +102,7 @@ def export_infiller(
 
 
 def _write_infiller(package: Path, infiller: Infiller) -> None:
-    """Write the files that painting needs, and a manifest that speaks of no others."""
+    """Write the files that painting needs, and a manifest that lists no others."""
     names = [name for name in infiller.manifest.files if name in _HANDED_OUT]
     for name in names:
         shutil.copyfile(infiller.folder / name, package / name)

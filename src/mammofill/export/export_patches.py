@@ -1,4 +1,4 @@
-"""The stage that hands out synthetic patches as a data set with a card."""
+"""The stage that exports synthetic patches as a data set with a card."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def export_patches(
     if real or not len(patches.table):
         found = f"{real} of {len(patches.table)} patches are real" if real else "there is no patch"
         raise ArtifactError(
-            f"{patches.folder}: {found}; a set to hand out is all synthetic. Give what synthesize made."
+            f"{patches.folder}: {found}; only sets of synthetic patches are exported. Give a set that synthesize made."
         )
     with begin(
         out, kind=PatchPackage.kind, stage="export-patches", settings=settings, seed=seed, inputs={"patches": patches}

@@ -25,7 +25,7 @@ class Grain:
     around: float
     """In the film around the hole."""
     pasted: float
-    """In the hole, as the fill alone left it."""
+    """In the hole, with the fill alone."""
     matched: float
     """In the hole, at the end."""
 
@@ -41,8 +41,8 @@ def with_grain_of_film(
 ) -> tuple[Image, Grain]:
     """Add a difference to what a source shows, and grain of the film beside it where the result has too little.
 
-    What a painter leaves out is lent by the film itself: its grain at a place of the same form beside the hole, so
-    strong that variances add up to what is around the hole. A fill that has more grain is left as it is.
+    Missing grain is taken from the film itself, at a place of the same form beside the hole, and scaled so that the
+    variances add up to that around the hole. A fill that has more grain is left as it is.
 
     Args:
         source: the file.
@@ -51,7 +51,7 @@ def with_grain_of_film(
         box: where in the source.
         step: source pixels per pixel of the patch.
         breast: (rows, columns) bool, small: where breast is in the whole source.
-        match: whether grain is lent.
+        match: whether grain is added.
 
     Returns:
         (h, w) float32 over 0..65535, what is to be shown in the box; and how much grain there is.
@@ -107,7 +107,7 @@ def _grain(film: Image, sigma: float) -> Image:
 
 
 def _spread(grain: Image) -> float:
-    """Return the standard deviation, as the median absolute deviation says it."""
+    """Return the standard deviation, estimated from the median absolute deviation."""
     return _MAD * float(np.median(np.abs(grain - np.median(grain))))
 
 

@@ -24,13 +24,13 @@ from mammofill.infilling import Infiller
 
 
 class InfillerPackage(Artifact):
-    """An infiller as a package with a model card. The module tells of the files."""
+    """An infiller as a package with a model card. See the module for the files."""
 
     kind: ClassVar[str] = "infiller-package"
 
     @property
     def package(self) -> Path:
-        """The folder to hand on."""
+        """The folder to pass on."""
         return next(path.parent for path in sorted(self.folder.glob("*/__init__.py")))
 
     @property

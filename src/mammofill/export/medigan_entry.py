@@ -56,7 +56,7 @@ def generate(
     """
     infiller = _infiller(str(Path(model_file).resolve().parent))
     pairs = _patches(Path(input_path) if input_path else Path(model_file).resolve().parent / "images")
-    asked = _CLASSES if pathology == "both" else (pathology,)
+    classes = _CLASSES if pathology == "both" else (pathology,)
     device = _device(gpu_id)
     _log.debug("painting %d lesions on %s", num_samples, device)
     seeds = [next(_further_seeds) if seed is None else seed + number for number in range(num_samples)]
@@ -64,7 +64,7 @@ def generate(
     for start in range(0, num_samples, _AT_ONCE):
         some = seeds[start : start + _AT_ONCE]
         images, masks = (np.stack(each) for each in zip(*(pairs[one % len(pairs)] for one in some), strict=True))
-        words = [asked[one // len(pairs) % len(asked)] for one in some]
+        words = [classes[one // len(pairs) % len(classes)] for one in some]
         fills = infiller.infill(images, masks, words, some, device=device)
         if not save_images:
             made += list(fills)

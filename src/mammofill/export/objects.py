@@ -38,7 +38,7 @@ MAKER = "mammofill"
 _DIGITAL = (DigitalMammographyXRayImageStorageForPresentation, DigitalMammographyXRayImageStorageForProcessing)
 
 _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000)
-"""Ways of compression that lose something, or may; asked only where the header does not say."""
+"""Transfer syntaxes that are lossy, or may be; used only where the header does not say."""
 
 _OF_VALUES = (
     "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope", "RescaleType",
@@ -46,7 +46,7 @@ _OF_VALUES = (
     "VOILUTSequence", "PresentationLUTShape", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
     "PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
 )  # fmt: skip
-"""What says how stored values are to be shown, and how large a pixel is."""
+"""Elements on how stored values are to be shown, and how large a pixel is."""
 
 _OF_DIGITAL = (
     "PixelIntensityRelationship", "PixelIntensityRelationshipSign", "DetectorType", "DetectorConfiguration",
@@ -55,7 +55,7 @@ _OF_DIGITAL = (
     "PositionerPrimaryAngle", "PartialView", "BreastImplantPresent", "EstimatedRadiographicMagnificationFactor",
     "DistanceSourceToDetector", "DistanceSourceToPatient", "OrganExposed", "ViewCodeSequence", "PatientOrientation",
 )  # fmt: skip
-"""What says how a digital mammogram was taken, and nothing of whose it is."""
+"""Elements on how a digital mammogram was acquired; none of them identifies the patient."""
 
 _VIEW_CODES = {"cc": ("399162004", "cranio-caudal"), "mlo": ("399368009", "medio-lateral oblique")}
 """SNOMED CT. Source: DICOM PS3.16, context group 4014."""
@@ -63,11 +63,11 @@ _VIEW_CODES = {"cc": ("399162004", "cranio-caudal"), "mlo": ("399368009", "medio
 
 @dataclass(frozen=True)
 class Lineage:
-    """What one synthetic image was made from and is to say."""
+    """What one synthetic image was made from, and the facts for its header."""
 
     mammogram_id: str
     patient: str
-    """Who it is called, instead of the patient."""
+    """The name that replaces the patient's."""
     pathology: str
     abnormality: str
     seed: int
@@ -77,7 +77,7 @@ class Lineage:
     laterality: str | None
     view: str | None
     spacing_mm: float | None
-    """At the source's resolution, where the file does not say it itself."""
+    """At the source's resolution, where the file itself does not give it."""
     number: int
     """Of the image in its series, from 1."""
     date: str
@@ -124,7 +124,7 @@ def write_image(path: Path, source: Source, values: NDArray[np.integer[Any]], li
 
 
 def _begun(sop_class: str, lineage: Lineage, header: Dataset) -> Dataset:
-    """Say who (nobody), when, by what, and from what."""
+    """Set patient (none), date, program and sources."""
     image, how = Dataset(), painted_how(lineage.method)
     image.SpecificCharacterSet = "ISO_IR 192"
     image.SOPClassUID, image.SOPInstanceUID = sop_class, lineage.uid("image")
@@ -164,7 +164,7 @@ def _begun(sop_class: str, lineage: Lineage, header: Dataset) -> Dataset:
 
 
 def say_maker(image: Any, lineage: Lineage) -> None:
-    """Say which program made an object."""
+    """Set which program made an object."""
     image.Manufacturer, image.ManufacturerModelName = MAKER, "mammofill infiller"
     image.SoftwareVersions, image.DeviceSerialNumber = mammofill.__version__, lineage.infiller[:16]
 
@@ -194,7 +194,7 @@ def _take_over(image: Dataset, header: Dataset, names: tuple[str, ...]) -> None:
 
 
 def _say_film(image: Dataset, header: Dataset, lineage: Lineage) -> None:
-    """Say what the modules of a Secondary Capture want. Source: DICOM PS3.3 C.8.6.1."""
+    """Set what the modules of a Secondary Capture require. Source: DICOM PS3.3 C.8.6.1."""
     image.ConversionType = "DF"  # digitised film
     image.PatientOrientation = header.get("PatientOrientation", "")
     image.Laterality = lineage.laterality[0].upper() if lineage.laterality else ""
@@ -205,7 +205,7 @@ def _say_film(image: Dataset, header: Dataset, lineage: Lineage) -> None:
 
 
 def _say_digital(image: Dataset, header: Dataset, lineage: Lineage) -> None:
-    """Say what the modules of digital mammography want, from the source where it says it.
+    """Set what the modules of digital mammography require, from the source where it has it.
 
     Source: DICOM PS3.3 C.8.11.
     """
@@ -241,10 +241,10 @@ def _say_digital(image: Dataset, header: Dataset, lineage: Lineage) -> None:
 
 
 def _say_lossy(image: Dataset, source: Source, header: Dataset) -> None:
-    """Say whether the source went through lossy compression: once it did, it always did. Source: PS3.3 C.7.6.1.1.5."""
-    said = str(header.get("LossyImageCompression", ""))
+    """Set whether the source was ever compressed with loss, which stays true. Source: PS3.3 C.7.6.1.1.5."""
+    stated = str(header.get("LossyImageCompression", ""))
     syntax = header.file_meta.TransferSyntaxUID if "SOPClassUID" in header else None
-    image.LossyImageCompression = said or ("01" if source.is_jpeg or syntax in _LOSSY else "00")
+    image.LossyImageCompression = stated or ("01" if source.is_jpeg or syntax in _LOSSY else "00")
 
 
 def _say_pixels(image: Dataset, values: NDArray[np.integer[Any]], source: Source, photometric: str) -> None:

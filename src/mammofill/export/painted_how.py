@@ -1,8 +1,8 @@
-"""How lesions that are handed out came to be, in words: who gets them must know whether they are a patient's.
+"""How exported lesions were made, in words: their recipients must know whether they are lesions of real patients.
 
-A fill of a trained network is nobody's lesion. One of `copy-paste` is a patient's, laid into other tissue, and one of
-`texture` is none at all. The table of a patch set names the infiller; how it paints is said by its manifest, which the
-lineage of the set leads to, unless it was moved or made anew since.
+A fill of a trained network is the lesion of no patient. One of `copy-paste` is a real lesion of a patient in other
+tissue, and one of `texture` is no lesion at all. The table of a patch set names the infiller; its method is in its
+manifest, which is found by the lineage of the set, unless the infiller was moved or made again since.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class PaintedHow:
     contribution: str
     """What the equipment did."""
     card: str
-    """What a dataset card says of such patches, after their number."""
+    """The words of a dataset card for such patches, after their number."""
 
 
 _LEARNED = PaintedHow(
@@ -47,7 +47,7 @@ _OTHERS: Mapping[str, PaintedHow] = {
     ),
     "texture": PaintedHow(
         "Sham",
-        "only asked for: the place was filled with texture of the tissue, without a lesion",
+        "requested but not painted: the place was filled with texture of the tissue, without a lesion",
         ("SHAM_LESION", "Tissue painted anew, without a lesion"),
         "Tissue texture infilling",
         "are shams, filled with texture of their own tissue, and show no lesion whatever their pathology says",
@@ -64,12 +64,12 @@ _OTHERS: Mapping[str, PaintedHow] = {
 
 
 def is_learned(method: str) -> bool:
-    """Say whether fills of a method are a trained network's, and so nobody's lesion."""
+    """Return whether fills of a method are a trained network's, and so the lesion of no patient."""
     return method not in _OTHERS
 
 
 def painted_how(method: str) -> PaintedHow:
-    """Return the words for the fills of a method; of an empty one, that it is not known."""
+    """Return the words for the fills of a method; an empty one is not known."""
     return _OTHERS.get(method, _LEARNED)
 
 

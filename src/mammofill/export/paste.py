@@ -19,8 +19,8 @@ from mammofill.export.source import Source
 from mammofill.ground.imaging import FULL_RANGE, Image, Mask, StoredImage, mask_box
 
 _CORRECTIONS = 4
-"""How often what the resampled difference lacks, brought back to the working resolution, is added to it. Each time
-leaves less than half of the error."""
+"""Number of corrections: each adds the error of the resampled difference, measured at the working resolution, and
+leaves less than half of it."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def paste(
         hole: (size_px, size_px) bool, what the painter may have changed; not empty.
         place: of the patch in the source.
         breast: (rows, columns) bool, small: where breast is in the whole source.
-        match_grain: lend the hole grain of the film beside it, where it has less than the film around it.
+        match_grain: add grain of the film beside the hole, where the hole has less than the film around it.
     """
     shape = (source.values.shape[0], source.values.shape[1])
     box = place.box_in_source(hole, shape)
@@ -132,8 +132,8 @@ def paste(
 def _enlarged(change: Image, hole: Mask, holed: Mask, place: Place, box: tuple[slice, slice]) -> Image:
     """Bring a change to source pixels: smooth, 0 at the rim of the hole, and in each inner pixel with the mean it had.
 
-    Within half a pixel of the patch from its rim the change fades out, or the rim would show the patch's pixels as
-    stairs. Where source and patch have the same pixels, nothing is changed by it.
+    Within half a pixel of the patch from its rim the change fades out, since the rim would otherwise show the patch's
+    pixels as steps. Where source and patch have the same pixels, nothing is changed by it.
 
     Args:
         change: (size_px, size_px) float32, 0 outside of `hole`.

@@ -14,7 +14,7 @@ from mammofill.ground.artifact import Artifact
 
 
 class PatchPackage(Artifact):
-    """Synthetic patches with a dataset card. The module tells of the files."""
+    """Synthetic patches with a dataset card. See the module for the files."""
 
     kind: ClassVar[str] = "patch-package"
 

@@ -81,7 +81,7 @@ def write_segmentation(path: Path, image: Any, mask: Mask, lineage: Lineage) -> 
 
 
 def _fix(seg: Any, lineage: Lineage) -> None:
-    """Give what the library draws at random or reads off the clock values that follow from the lineage."""
+    """Replace random and clock values of the library by values derived from the lineage."""
 
     def fix(dataset: Any, element: Any) -> None:
         if element.keyword in ("DimensionOrganizationUID", "FrameOfReferenceUID", "TrackingUID"):

@@ -1,4 +1,4 @@
-"""Settings of what is handed out."""
+"""Settings of the exports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ExportDicomSettings:
         watermark: draw the word SYNTHETIC into the corner that shows least breast. This changes pixels outside the
             hole, and the images then say that they have burned-in annotation.
         date: date in the objects, as YYYYMMDD, wherever the standard requires one. No clock is read, so that the same
-            command writes the same bytes; the default is a day on which nobody was examined.
+            command writes the same bytes; the default, 1970-01-01, is a placeholder.
     """
 
     most: int | None = None

@@ -1,4 +1,4 @@
-"""The file that a mammogram was read from: its values as they are stored, and what each of them is shown as."""
+"""The file that a mammogram was read from: its stored values, and the gray value as which each is shown."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def collection_of(mammograms: MammogramSet, given: Path | None) -> Path:
     found = given if given is not None else Path(was)
     if given is None and as_url(was):
         raise SourceError(
-            f"{mammograms.folder} was read from {was}, which is not fetched for this. Copy the collection to a disk, "
+            f"{mammograms.folder} was read from {was}, which the export does not fetch. Copy the collection to a disk, "
             "and say where with --collection."
         )
     if not found.exists():
@@ -111,7 +111,7 @@ def read_source(mammograms: MammogramSet, mammogram_id: str, collection: Path) -
     values = np.rint(read.pixels * (most / FULL_RANGE)).astype(kind)
     if not np.array_equal(meaning[values], read.pixels):
         raise ImageFileError(
-            f"{path}: its {read.bits} bits cannot be told from what is shown. This is a fault of ours."
+            f"{path}: its {read.bits} bits cannot be recovered from what is shown. This is an error of mammofill."
         )
     return Source(path, sha256, values, read.bits, 0, meaning, is_jpeg=pictures.kind_of(path) == "JPEG")
 

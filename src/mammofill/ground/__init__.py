@@ -1,1 +1,1 @@
-"""The ground floor: what every room may stand on. Nothing here knows any room."""
+"""The base: what every room (subpackage) may use. Nothing here imports a room."""

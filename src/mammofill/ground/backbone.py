@@ -49,7 +49,7 @@ class Backbone(nn.ModuleList):
                 self[number] = spectral_norm(layer)
 
     def forward(self, pictures: Tensor, planes: Tensor | None = None) -> list[Tensor]:
-        """Look at pictures.
+        """Compute the features of pictures.
 
         Args:
             pictures: (N, channels, H, W), the first channel in [0, 1], bright = dense.
@@ -71,8 +71,8 @@ class Backbone(nn.ModuleList):
 def start_layers(network: nn.Module) -> None:
     """Draw first weights that keep the spread of signals from layer to layer where there is no normalisation.
 
-    Source: He et al., "Delving deep into rectifiers", 2015, equation 15 with the slope of our leaky ReLU. What scales
-    and shifts channels begins at nothing.
+    Source: He et al., "Delving deep into rectifiers", 2015, equation 15 with the slope of our leaky ReLU. Layers that
+    scale and shift channels begin at 0.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
@@ -86,7 +86,7 @@ def start_layers(network: nn.Module) -> None:
 
 @dataclass(frozen=True)
 class BackboneWeights:
-    """A trained backbone, as one that sees nothing but a gray picture."""
+    """A trained backbone whose only input is a gray picture."""
 
     widths: tuple[int, ...]
     tensors: dict[str, Tensor]
@@ -97,13 +97,13 @@ def read_backbone(infiller: Path) -> BackboneWeights:
     """Read the backbone of an infiller's discriminator.
 
     Spectral norm is carried out once and for all. Where the discriminator is also shown the mask, that channel is left
-    out, which is what a mask without any lesion would do: a classifier is not told where to look.
+    out, which is the same as an empty mask: a classifier is not given the lesion's place.
 
     Args:
         infiller: folder of a finished infiller.
 
     Raises:
-        ArtifactError: it was made by a method without a discriminator, or its backbone has to be told the class.
+        ArtifactError: it was made by a method without a discriminator, or its backbone takes the class as an input.
         DamagedError: its files cannot be read, or do not belong together.
     """
     try:
@@ -117,8 +117,8 @@ def read_backbone(infiller: Path) -> BackboneWeights:
         settings = facts["discriminator"]
         if settings["conditioning"] == "planes":
             raise ArtifactError(
-                f"The discriminator in {infiller} is told the class at every layer (conditioning by planes, preset "
-                "authors), so it cannot look at patches whose class is to be found. Give an infiller whose "
+                f"The discriminator in {infiller} takes the class as an input of every layer (conditioning planes, "
+                "preset authors), so it cannot be used where the class is unknown. Give an infiller whose "
                 "discriminator.conditioning is projection, as in the presets paper and modern."
             )
         widths = tuple(settings["widths"])

@@ -1,7 +1,7 @@
-"""What a compressed image says of itself: its own header, inside the file that holds it.
+"""The header of a compressed image, inside the file that holds the image.
 
-A decoder believes the compressed image and a reader its DICOM header. Where the two differ in size, samples, bits or
-sign, values come out garbled without a word; so they are compared first. Nothing is decoded here.
+A decoder uses the header of the compressed image, a reader the DICOM header. Where the two differ in size, samples,
+bits or sign, values are garbled without an error; so they are compared first. Nothing is decoded here.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ _J2K_START = b"\xff\x4f\xff\x51"
 """Start of a codestream of JPEG 2000, and its first segment. Source: ISO/IEC 15444-1, A.4.1 and A.5.1."""
 
 _SIZES_OF_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
-"""Markers of segments that tell the size of a frame. Source: ISO/IEC 10918-1, table B.1; of JPEG-LS ISO/IEC 14495-1."""
+"""Markers of segments that give the size of a frame. Source: ISO/IEC 10918-1, table B.1; of JPEG-LS ISO/IEC 14495-1."""
 
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 @dataclass(frozen=True)
 class FrameFacts:
-    """What a compressed image says of itself."""
+    """The header of a compressed image."""
 
     rows: int
     columns: int

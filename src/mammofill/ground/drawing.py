@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-"""Tell apart with most kinds of colour vision (Okabe and Ito, "Color universal design", 2008)."""
+"""Distinguishable with most kinds of colour vision (Okabe and Ito, "Color universal design", 2008)."""
 
 DASHES = ("-", "--", "-.", ":")
 """For what comes after the last colour."""

@@ -2,7 +2,7 @@
 
 A stage cuts its work into jobs whose results are files that are moved into place when they are whole; a job whose file
 is there has nothing left to do. So every engine is a loop over jobs, and what comes out does not depend on which one
-did them. The engines beyond one machine are those of `submitit` and `dask.distributed`; here they are only handed the
+did them. The engines beyond one machine are those of `submitit` and `dask.distributed`; here they are only given the
 jobs. They need a folder that all machines see.
 """
 
@@ -109,14 +109,14 @@ def _here(work: Callable[[Job], None], jobs: Sequence[Job]) -> Iterator[tuple[Jo
 
 
 class _LostError(Exception):
-    """A job over which the process died in which a cluster's worker did it, or that used up its limits."""
+    """A job whose process, started by a cluster's worker, died or exceeded its limits."""
 
 
 class _Apart:
-    """Work that is done in a process beside the one that is asked for it."""
+    """Work that is done in a separate process, started by the one that is called."""
 
     _children: ClassVar[dict[int, Child]] = {}
-    """The one of this process; a copy of it that a fork made is nobody's."""
+    """The child of each process, by process number; copies made by a fork are not used."""
 
     def __init__(self, work: Callable[[Any], None], limits: Limits) -> None:
         self._work = work
@@ -158,7 +158,7 @@ def _in_submitit(
 def _submitted(
     work: Callable[[Job], None], hands: Sequence[list[Job]], cluster: str, options: str, logs: Path
 ) -> Iterator[tuple[list[Job], dict[int, str] | None]]:
-    """Submit one cluster job for each hand of jobs; yield the hands as they end, with what `_ended` says of them."""
+    """Submit one cluster job for each group of jobs (a hand); yield these as they end, with the result of `_ended`."""
     if not hands:
         return
     try:
@@ -192,7 +192,7 @@ class _Hand:
         self._work = work
 
     def __call__(self, jobs: Sequence[Any]) -> MammofillError | dict[int, str]:
-        """Return why jobs were given up, by their place; or an error, which a cluster would hand on only as text."""
+        """Return why jobs were given up, by their place; or an error, which a cluster would pass on only as text."""
         one_thread()
         given_up: dict[int, str] = {}
         for number, job in enumerate(jobs):
@@ -205,7 +205,7 @@ class _Hand:
         return given_up
 
     def checkpoint(self, jobs: Sequence[Any]) -> Any:
-        """Have the cluster job begun again whose time is nearly over: what is done stays done. Called by submitit."""
+        """Requeue a cluster job whose time is nearly over; finished jobs are kept. Called by submitit."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self, jobs)
@@ -258,7 +258,7 @@ def _in_dask(
             for future in as_completed(list(waiting)):
                 job = waiting.pop(future)
                 outcome = _lived(future, KilledWorker)
-                if outcome is _DIED_TWICE:  # it took its workers down, or waited at workers that another took down
+                if outcome is _DIED_TWICE:  # it killed its workers, or waited for workers that another job killed
                     suspects.append(job)
                 else:
                     yield job, outcome

@@ -3,8 +3,8 @@
 ::
 
     MammofillError                      exit code
-    |-- SettingsError                   2   a setting that makes no sense, or is not known
-    |-- SourceError                     3   a collection that cannot be read as asked
+    |-- SettingsError                   2   a setting that is invalid, or is not known
+    |-- SourceError                     3   a collection that cannot be read as requested
     |   `-- ImageFileError              3   one image file that cannot be read
     |-- TooFewError                     3   not enough patients, patches or classes to go on
     |-- ArtifactError                   4   a folder that is not what it should be
@@ -15,12 +15,12 @@
     |   `-- BusyError                   4   ... that another process is working on
     |-- LeakError                       5   a patient on both sides of a split
     |-- WeightsError                    6   weights that are missing, or of another network
-    |-- DeviceError                     6   a device that is not there
+    |-- DeviceError                     6   a device that is not available
     |-- TrainingError                   7   training that cannot go on (values that are not finite)
-    `-- StoreError                      8   an object store that is not there, or refuses
+    `-- StoreError                      8   an object store that is not there, or refuses access
 
 A message says which file or patient, what the rule is, what was found, and what to do. The command line prints
-the message alone and exits with the code above (1 is left for errors that we did not foresee).
+the message alone and exits with the code above (1 is for unexpected errors).
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class MammofillError(Exception):
 
 
 class SettingsError(MammofillError):
-    """A setting that makes no sense, or is not known."""
+    """A setting that is invalid, or is not known."""
 
     exit_code = 2
 
 
 class SourceError(MammofillError):
-    """A collection that cannot be read as asked."""
+    """A collection that cannot be read as requested."""
 
     exit_code = 3
 
@@ -64,7 +64,7 @@ class ArtifactError(MammofillError):
 
 
 class WrongKindError(ArtifactError):
-    """An artifact of another kind than the one asked for."""
+    """An artifact of another kind than the required one."""
 
 
 class NewerFormatError(ArtifactError):
@@ -96,7 +96,7 @@ class WeightsError(MammofillError):
 
 
 class DeviceError(MammofillError):
-    """A device that is not there."""
+    """A device that is not available."""
 
     exit_code = 6
 
@@ -108,7 +108,7 @@ class TrainingError(MammofillError):
 
 
 class StoreError(MammofillError):
-    """An object store, or what is meant to lie in one, that is not there or that we may not use."""
+    """An object store, or an object expected in one, that is not there or to which access is refused."""
 
     exit_code = 8
 
@@ -137,7 +137,7 @@ def check_setting(settings: object, field: str, holds: bool, rule: str) -> None:
 
 
 def check_choice(settings: object, field: str, *words: str) -> None:
-    """Refuse a settings value that is none of some words; see `check_setting`.
+    """Refuse a settings value that is not among some words; see `check_setting`.
 
     Raises:
         SettingsError: it is none of them.

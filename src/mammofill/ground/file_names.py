@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from mammofill.ground.errors import ArtifactError, SourceError, did_you_mean
 
 LONGEST_NAME, _SHORTENED = 200, 160
-"""Letters of a name; of a longer one so many are kept and a hash takes the rest, so that what is added to a mammogram's
-name for its lesions still fits. File systems end at 255 bytes with all endings."""
+"""Most characters of a name, and those kept of a longer one, before a hash; what is added to a mammogram's name for its
+lesions still fits. File systems end at 255 bytes with all endings."""
 
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
 STORES_OF_SOURCES = ("s3", "s3a", "gs", "gcs")
@@ -62,14 +62,14 @@ def why_no_file(path: Path, needed: str = "a regular file") -> str:
 
 
 def refuse_no_utf8(path: str | Path) -> None:
-    """Refuse a path that is no UTF-8: no manifest can name it, and no table in it can be read.
+    """Refuse a path that is not valid UTF-8: no manifest can name it, and no table in it can be read.
 
     Raises:
         ArtifactError: says so.
     """
     if any(0xD800 <= ord(one) < 0xE000 for one in str(path)):
         raise ArtifactError(
-            f"{str(path)!a} is a name that is no UTF-8, which manifests and tables cannot hold. Rename it."
+            f"{str(path)!a} is a name that is not valid UTF-8, which manifests and tables cannot hold. Rename it."
         )
 
 
@@ -144,8 +144,8 @@ def file_name(identifier: str) -> str:
     is_device = name.partition(".")[0].lower() in _DEVICES
     if name == identifier and name and len(name) <= LONGEST_NAME and not is_device:
         return name
-    told = hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{name[:_SHORTENED].strip('-.') or 'unnamed'}-{told}"
+    digest = hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{name[:_SHORTENED].strip('-.') or 'unnamed'}-{digest}"
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -156,7 +156,7 @@ def inside(folder: Path, name: str) -> Path:
         name: relative path with ``/``, as manifests write it.
 
     Raises:
-        ValueError: the name is empty or absolute, climbs with ``..``, or means a drive.
+        ValueError: the name is empty or absolute, contains ``..``, or names a drive.
     """
     parts = PurePosixPath(name).parts
     if not parts or name.startswith(("/", "\\")) or ".." in parts or "\\" in name or ":" in name or "\0" in name:

@@ -1,4 +1,4 @@
-"""Image files that others wrote: what was read of one, what was remarkable about it, and that it is a file at all."""
+"""Image files written by other programs: what was read, which irregularities were found, and whether it is a file."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MOST_PIXELS = 2**27
 
 
 AWAY = b"mammofill: in place of a file that lies in a store and was not fetched\n"
-"""Content of what stands for such a file while a collection is listed."""
+"""Content of the placeholder for such a file while a collection is listed."""
 
 
 @dataclass(frozen=True)
 class Remark:
-    """Something about a file that is not as it should be, and what was done; becomes a row of `decisions`."""
+    """An irregularity of a file, and what was done about it; becomes a row of `decisions`."""
 
     rule: str
     """Short name, for counts: for example ``padding-darkened``."""
@@ -46,24 +46,24 @@ class ReadImage:
     bits: int
     """Bits of the values that are stored."""
     used_bits: int
-    """Bits that all but the greatest hundredth of the values need: labels are seldom more."""
+    """Bits that all but the greatest hundredth of the values need: labels are seldom a larger share."""
     signed: bool = False
     """Whether values below 0 can be stored."""
     intent: str | None = None
     """FOR PRESENTATION or FOR PROCESSING, where a header says it (DICOM PS3.3 C.8.11.7)."""
     remarks: tuple[Remark, ...] = ()
     patient_id: str | None = None
-    """What a header calls the patient; for comparison alone, never to be told."""
+    """The patient's identifier in the header; for comparison only, never to be shown."""
     is_compressed: bool = True
     """Whether reading it again takes a decoder."""
     halved_from: tuple[int, int] | None = None
     """(rows, columns) of the file, where only its half resolution was decoded."""
     modality: str | None = None
-    """What a header says that made it, for example MG."""
+    """Modality in the header, for example MG."""
     laterality: str | None = None
-    """What a header says of the side, for example L."""
+    """Side in the header, for example L."""
     view: str | None = None
-    """What a header says of the view, for example CC."""
+    """View in the header, for example CC."""
     filled_bits: int = 0
     """Bits of which the greatest value nearly fills the range; 0 where it ends in its midst."""
     windowed: bool = False
@@ -106,12 +106,13 @@ def check_is_here(path: Path) -> None:
     """Refuse to look into a file, while a collection is listed, where only its name is known.
 
     Raises:
-        SourceError: it stands for a file in a store that was not fetched.
+        SourceError: it is the placeholder for a file in a store that was not fetched.
     """
     if is_regular_file(path) and path.stat().st_size == len(AWAY) and path.read_bytes() == AWAY:
         raise SourceError(
-            f"{_shown(path)} would have to be opened before it is known whose it is: neither its folder nor its name "
-            "says it. Of a collection in a store only tables are read so early. Copy it to a disk first."
+            f"{_shown(path)} would have to be opened to find its patient: neither its folder nor its name "
+            "gives the patient. Before a collection in a store is fetched, only its tables are read. Copy it to a disk "
+            "first."
         )
 
 
@@ -120,7 +121,7 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file for reading; anything else is refused without waiting for it, as for a pipe one would.
 
     Raises:
-        ImageFileError: there is no such file, it is none, or it cannot be opened.
+        ImageFileError: it does not exist, is not a regular file, or cannot be opened.
     """
     try:
         file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  (closed below; errors of reading are others)
@@ -135,7 +136,7 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
 
 
 def check_size(path: Path, rows: int, columns: int) -> None:
-    """Refuse an image that cannot be a mammogram, before room for its pixels is made.
+    """Refuse an image that cannot be a mammogram, before memory for its pixels is allocated.
 
     Raises:
         ImageFileError: it has no pixel, or more than `MOST_PIXELS`.
@@ -171,7 +172,7 @@ _LOOKS_LIKE = {
 
 
 def looks_like(path: Path) -> str:
-    """Say by its first bytes what a file is that is not what was expected; "" where that is not known."""
+    """Say, by its first bytes, what an unexpected file is; "" where that is not known."""
     with open_regular(path) as file:
         head = file.read(128 + 4)
     if not head:

@@ -1,8 +1,8 @@
-"""Work in processes of its own, of which one may die over a bad file without taking the rest with it.
+"""Work in separate processes, of which one may crash on a damaged file without ending the others.
 
-Decoders written in C and Rust can crash, hang or ask for all memory over a damaged file. So whatever reads bytes that
-others wrote does it in a `Child`: a process that does one thing after the other, is kept to some time and memory, and
-is begun again when it dies. `in_processes` deals jobs out to several of them.
+Decoders written in C and Rust can crash, hang or ask for all memory over a damaged file. So all code that reads files
+of others runs in a `Child`: a process that does one task after the other, within limits of time and memory, and is
+started again when it dies. `in_processes` distributes jobs over several of them.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class Limits:
     """What a child may use.
 
     Attributes:
-        seconds: for one job; None lets it take as long as it likes.
+        seconds: for one job; None for no limit.
         memory_gb: address space that it may take beyond what it was born with, in GB of 10**9 bytes; None for no limit.
             Systems without such limits (Windows; macOS does not keep to them) know none.
-        silent: whether what libraries print goes nowhere: decoders print about every damaged file.
+        silent: whether the output of libraries is discarded: decoders print about every damaged file.
         memory_kept: whether memory that one job frees is kept for the next one. Whole films are read, resampled and
             freed in each job, and a fifth of the time went into pages that the system filled with zeros again.
     """
@@ -62,7 +62,7 @@ class Limits:
 
 
 class ChildDiedError(Exception):
-    """A child did not come to the end of a job.
+    """A child did not finish a job.
 
     Attributes:
         why: in words that follow "it": "was ended by SIGABRT", "took longer than 300 s", ...
@@ -92,7 +92,7 @@ DONE = Outcome()
 
 
 class Child:
-    """A process that does what it is asked to, one thing after the other; begun when it is first needed."""
+    """A process that does one task after the other; started when it is first needed."""
 
     def __init__(self, limits: Limits = Limits(), method: str | None = None) -> None:
         self._limits = limits
@@ -112,7 +112,7 @@ class Child:
         self.close()
 
     def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Have a function called there and wait for what it returns.
+        """Call a function there and wait for its result.
 
         Args:
             function: it, what it takes and what it returns can be pickled.
@@ -125,7 +125,7 @@ class Child:
         return self.answer_awaited()
 
     def begin(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Have a function called there, without waiting; `answer` must be called before anything else is begun."""
+        """Call a function there without waiting; `answer` must be called before anything else is begun."""
         for last_try in (False, True):
             connection = self._running()
             try:
@@ -152,7 +152,7 @@ class Child:
                 raise ChildDiedError(f"took longer than {self._limits.seconds:g} s", again=False)
             raise self._died()
         try:
-            done, value, told = connection.recv()
+            done, value, trace = connection.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
             raise self._died() from None
         self._answers += 1
@@ -162,7 +162,7 @@ class Child:
             used = self._answers > 1  # what it did before may have left too little
             self.kill()
             raise ChildDiedError(f"needs more than {self._limits.memory_gb or 0:g} GB of memory", again=used)
-        raise value from (_ThereError(told) if told else None)
+        raise value from (_ThereError(trace) if trace else None)
 
     def answer_awaited(self) -> Any:
         """Wait until what was begun is over, and do as `answer` does."""
@@ -295,7 +295,7 @@ def in_processes(
                 outcome = _outcome(child, task)
                 if outcome is None:
                     waiting.appendleft(task)
-                if waiting:  # before anybody is told of the last one, so that no child waits for that
+                if waiting:  # before the last outcome is yielded, so that no child waits for the caller
                     busy[child] = waiting.popleft()
                     child.begin(work, busy[child].job)
                 if outcome is not None:
@@ -367,21 +367,21 @@ def _serve(connection: Connection[Any, Any], parents_end: Connection[Any, Any], 
 def _answer_all(connection: Connection[Any, Any]) -> None:
     while True:
         try:
-            asked = connection.recv()
+            task = connection.recv()
         except (EOFError, OSError):
             return
-        if asked is None:  # told to end: that the pipe is closed it cannot see, others may have been born with its end
+        if task is None:  # the request to end: a closed pipe goes unnoticed where other processes inherited its end
             return
-        function, arguments = asked
+        function, arguments = task
         answer = _called(function, arguments)
         try:
             connection.send(answer)
         except (pickle.PicklingError, TypeError, AttributeError) as error:
-            connection.send((False, RuntimeError(f"What was returned cannot be handed on: {error}"), ""))
+            connection.send((False, RuntimeError(f"What was returned cannot be passed on: {error}"), ""))
 
 
 def _get_ready(function: Callable[..., Any]) -> None:
-    """Do nothing: with the function came what it needs."""
+    """Do nothing: unpickling the function has already imported what it needs."""
 
 
 def _called(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[bool, Any, str]:
@@ -390,11 +390,11 @@ def _called(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[b
     except MemoryError:
         return False, MemoryError(), ""
     except Exception as error:  # noqa: BLE001  (handed on)
-        told = traceback.format_exc()
+        trace = traceback.format_exc()
         with suppress(Exception):
             pickle.loads(pickle.dumps(error))
-            return False, error, told
-        return False, RuntimeError(f"{type(error).__name__}: {error}"), told
+            return False, error, trace
+        return False, RuntimeError(f"{type(error).__name__}: {error}"), trace
     except StoppedError as stopped:
         sys.exit(stopped.exit_code)  # nobody waits for an answer
     except BaseException as error:  # noqa: BLE001  (a panic of a library written in Rust is no Exception)
@@ -418,11 +418,11 @@ def _keep_to_memory(gigabytes: float) -> None:
         most = born_with + int(gigabytes * 1e9)
         resource.setrlimit(resource.RLIMIT_AS, (most if hard < 0 else min(most, hard), hard))
     except (ImportError, OSError, ValueError):
-        return  # a system that knows no such limit
+        return  # a system without such a limit
 
 
 def end_with_parent() -> None:
-    """End this process as soon as the one that began it is gone: killed, that cannot tell its workers to stop."""
+    """End this process as soon as the one that began it is gone: where that was killed, it cannot stop its workers."""
     threading.Thread(target=_end_after_parent, daemon=True).start()
 
 
@@ -452,7 +452,7 @@ def _may_have_children() -> Iterator[None]:
 def _one_thread_to_inherit() -> Iterator[None]:
     """Keep OpenCV to one thread while a child is forked off: it inherits the setting, but not the threads.
 
-    A child that is told so only after the fork would wait for threads that are not there.
+    A child that sets it only after the fork would wait for threads that are not there.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)

@@ -1,4 +1,4 @@
-"""How a stage speaks while it works: tasks that advance, and lines that are said.
+"""How a stage reports while it works: tasks that advance, and lines of text.
 
 A stage gets one `Progress` and knows no more. The command line gives it a bar on a terminal and plain lines in a log;
 tests collect a list.
@@ -26,7 +26,7 @@ _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u20
 
 
 def printable(text: str) -> str:
-    """Return a text as a terminal may show it: tables, names and manifests of others may hold commands to it."""
+    """Return a text as a terminal may show it: tables, names and manifests of others may contain control sequences."""
     return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
@@ -43,7 +43,7 @@ class Task(Protocol):
 
 
 class Progress:
-    """Says nothing. The other kinds of progress override `begin`, `end` and `say`."""
+    """Reports nothing. The other kinds of progress override `begin`, `end` and `say`."""
 
     @contextmanager
     def task(self, name: str, total: float) -> Iterator[Task]:
@@ -113,29 +113,29 @@ class _LineTask:
 
 
 class KeptProgress(Progress):
-    """Speaks as another one does, and keeps what is said in a file, each line with its time."""
+    """Reports through another progress, and also writes each line with its time to a file."""
 
     def __init__(self, spoken: Progress, path: Path) -> None:
         """Add to the file, which is made where it is not there.
 
         Args:
-            spoken: who is heard.
+            spoken: the progress that reports.
             path: the file; its folder must exist.
 
         Raises:
             ArtifactError: it is a named pipe, at which writing might wait for ever.
         """
         if path.is_fifo():
-            raise ArtifactError(f"{path} {why_no_file(path)}, and cannot keep what is said. Move it away.")
+            raise ArtifactError(f"{path} {why_no_file(path)}, and cannot be used as a log. Move it away.")
         self.spoken, self.path = spoken, path
 
     def say(self, text: str) -> None:
-        """Say one line, and keep it."""
+        """Report one line, and write it to the file."""
         self.spoken.say(text)
         self.keep(text)
 
     def keep(self, text: str) -> None:
-        """Keep a line without saying it."""
+        """Write a line to the file without reporting it."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {printable(text)}\n")
 
@@ -192,7 +192,7 @@ class _BarTask:
 
 
 def in_words(seconds: float) -> str:
-    """Return a time as people say it."""
+    """Return a duration in words."""
     minutes = round(seconds / 60)
     if minutes < 2:
         return f"{seconds:.0f} s"
@@ -200,7 +200,7 @@ def in_words(seconds: float) -> str:
 
 
 quiet = Progress()
-"""The progress that says nothing: the default of every stage."""
+"""The progress that reports nothing: the default of every stage."""
 
 
 def for_this_console() -> Progress:

@@ -1,9 +1,9 @@
-"""Chance: one seed, and independent named streams of random numbers drawn from it.
+"""Random numbers: one seed, and independent named streams derived from it.
 
-Nothing in mammofill touches a global random generator. Whoever needs chance asks for
-``stream(seed, "pairing", pair_id)``: the same names give the same numbers, whatever else was drawn before, in any
-order, batch size or process. Training loops put the number of images seen among the names, so that a run that was
-stopped and continued draws what an uninterrupted one draws.
+Nothing in mammofill touches a global random generator. Code that needs random numbers calls ``stream(seed, "pairing",
+pair_id)``: the same names give the same numbers, whatever else was drawn before, in any order, batch size or process.
+Training loops put the number of images seen among the names, so that a run that was stopped and continued draws what an
+uninterrupted one draws.
 """
 
 from __future__ import annotations

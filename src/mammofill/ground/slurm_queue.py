@@ -11,11 +11,11 @@ import subprocess
 import time
 
 SECONDS_BETWEEN_LOOKS = 10.0
-"""Each look asks Slurm's controller, which all users of a cluster share."""
+"""Each query goes to Slurm's controller, which all users of a cluster share."""
 
 
 class SlurmQueue:
-    """The queue, looked at now and then; to be made after the jobs were submitted that it is asked about."""
+    """The queue, queried at intervals; to be created after the jobs in question were submitted."""
 
     def __init__(self) -> None:
         self._looked_at = float("-inf")
@@ -23,13 +23,13 @@ class SlurmQueue:
         self._one_before: set[str] | None = None
 
     def is_done(self, job_id: str, mode: str = "standard") -> bool:
-        """Return whether a job is over: missing at two looks in a row.
+        """Return whether a job is over: missing in two queries in a row.
 
-        Not at one, since on a shared file system its result may be seen later than its end.
+        One query is not enough, since on a shared file system a job's result may appear after its end.
 
         Args:
             job_id: as submitit has it, ``4`` or, in an array, ``4_1``.
-            mode: how submitit wants it looked up; of no consequence here.
+            mode: how submitit wants it looked up; ignored here.
         """
         if time.monotonic() - self._looked_at >= SECONDS_BETWEEN_LOOKS:
             self._look()
@@ -41,9 +41,9 @@ class SlurmQueue:
         return "not in the queue" if self.is_done(job_id, mode) else "in the queue"
 
     def _look(self) -> None:
-        """Look; a controller that does not answer just now tells nothing."""
+        """Query the queue; where the controller does not answer, nothing changes."""
         mine = ["squeue", "--noheader", "--array", "--format=%i", f"--user={os.getuid()}"]
-        told = subprocess.run(mine, capture_output=True, text=True, check=False)
+        answer = subprocess.run(mine, capture_output=True, text=True, check=False)
         self._looked_at = time.monotonic()
-        if told.returncode == 0:
-            self._one_before, self._last = self._last, set(told.stdout.split())
+        if answer.returncode == 0:
+            self._one_before, self._last = self._last, set(answer.stdout.split())

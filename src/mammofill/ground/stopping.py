@@ -1,4 +1,4 @@
-"""Being asked to stop, by Ctrl-C or SIGTERM, in the midst of work that would be lost.
+"""Requests to stop, by Ctrl-C or SIGTERM, during work that would otherwise be lost.
 
 Most stages keep what they have made file by file and may be stopped anywhere. A training may not: what it has learned
 since its last checkpoint would be gone. Inside `stop_requests` the first signal is therefore only noted, and the loop
@@ -22,7 +22,7 @@ class StoppedError(KeyboardInterrupt):
     """Stopped by a signal. Like every interruption from the keyboard, it is no `Exception` that a loop would catch.
 
     Attributes:
-        exit_code: as shells tell it, 128 and the number of the signal: 130 for Ctrl-C, 143 for SIGTERM.
+        exit_code: as shells report it, 128 and the number of the signal: 130 for Ctrl-C, 143 for SIGTERM.
     """
 
     def __init__(self, number: int) -> None:
@@ -49,7 +49,7 @@ class StopRequests:
             raise StoppedError(self._number)
 
     def note(self, number: int, _: FrameType | None = None) -> None:
-        """Take notice of a signal.
+        """Record a signal.
 
         Raises:
             StoppedError: it is Ctrl-C, and not the first signal. SIGTERM may well come twice, from a cluster and from
@@ -67,8 +67,8 @@ class StopRequests:
 def stop_requests() -> Iterator[StopRequests]:
     """Note Ctrl-C and SIGTERM inside the block, where otherwise they would end the process.
 
-    Signals that are ignored stay ignored, as in those processes of a training that only lend a hand. Outside the main
-    thread, to which alone Python gives signals, nothing changes.
+    Signals that are ignored stay ignored, as in the further processes of a training. Outside the main thread, to which
+    alone Python gives signals, nothing changes.
     """
     requests = StopRequests()
     before = _handle(requests.note)

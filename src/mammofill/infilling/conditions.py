@@ -1,4 +1,4 @@
-"""What a lesion can be asked to be, as numbers: one group of planes for each fact, all zero where a fact is not known.
+"""The requested properties of a lesion as numbers: one group of planes for each fact, all zero where it is not known.
 
 The networks see a row of numbers and know nothing of classes, so another fact is another entry of `FACTS`, and no
 change to a network.
@@ -40,7 +40,7 @@ _ATTRIBUTES = {
     "margin": ("massmargins", "massmargin", "margins", "margin"),
     "birads": ("assessment", "birads"),
 }
-"""Facts that are told by the attributes of a lesion, and what the sources call them, as plain names."""
+"""Facts recorded among the attributes of a lesion, and their names in the sources, as plain names."""
 
 
 def count_planes(facts: Sequence[str]) -> int:
@@ -54,12 +54,12 @@ def planes_of(facts: Sequence[str], fact: str) -> slice:
     return slice(first, first + len(FACTS[fact]))
 
 
-def encode(facts: Sequence[str], asked: Mapping[str, Sequence[str | None]], count: int) -> NDArray[np.float32]:
+def encode(facts: Sequence[str], requested: Mapping[str, Sequence[str | None]], count: int) -> NDArray[np.float32]:
     """Turn words into planes.
 
     Args:
         facts: names out of `FACTS`, in the order of the planes.
-        asked: for some of the facts, N words, or None where nothing is known or asked for.
+        requested: for some of the facts, N words, or None where nothing is known or requested.
         count: N.
 
     Returns:
@@ -68,19 +68,19 @@ def encode(facts: Sequence[str], asked: Mapping[str, Sequence[str | None]], coun
     Raises:
         SettingsError: a word that the fact does not have, a fact that is not among `facts`, or not N words.
     """
-    for fact, words in asked.items():
+    for fact, words in requested.items():
         if fact not in facts:
-            raise SettingsError(f"{fact!r} was asked for, but this infiller is conditioned on {', '.join(facts)} only.")
+            raise SettingsError(f"{fact!r} was requested, but this infiller is conditioned on {', '.join(facts)} only.")
         if len(words) != count:
             raise SettingsError(f"{count} pictures need as many words for {fact!r}, but got {len(words)}.")
     groups = []
     for fact in facts:
         planes = np.zeros((count, len(FACTS[fact])), np.float32)
-        for row, word in enumerate(asked.get(fact, [None] * count)):
+        for row, word in enumerate(requested.get(fact, [None] * count)):
             if word is None:
                 continue
             if word not in FACTS[fact]:
-                raise SettingsError(f"Picture {row} asks for the {fact} {word!r}. Use {' or '.join(FACTS[fact])}.")
+                raise SettingsError(f"Picture {row} requests the {fact} {word!r}. Use {' or '.join(FACTS[fact])}.")
             planes[row, FACTS[fact].index(word)] = 1
         groups.append(planes)
     return np.concatenate(groups, axis=1)
@@ -101,11 +101,11 @@ def words_in(table: pd.DataFrame, fact: str) -> tuple[str | None, ...]:
 def _word_of(fact: str, attributes: Mapping[str, Any]) -> str | None:
     values = {plain_name(column): str(value).lower() for column, value in attributes.items()}
     for name in _ATTRIBUTES[fact]:
-        told = values.get(name, "")
-        if fact == "birads" and (category := birads_category(told)):
+        recorded = values.get(name, "")
+        if fact == "birads" and (category := birads_category(recorded)):
             return category[0]
         # Words are joined by hyphens, and one of them has a hyphen of its own.
-        words = re.sub("ill[ _-]defined", "illdefined", told).split("-")
+        words = re.sub("ill[ _-]defined", "illdefined", recorded).split("-")
         for word in (one.replace("illdefined", "ill-defined").strip() for one in words):
             if word in FACTS[fact]:
                 return word

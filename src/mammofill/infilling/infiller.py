@@ -1,8 +1,8 @@
-"""Infiller: fills masks with lesions of the class asked for, by whichever method it was made with.
+"""Infiller: fills masks with lesions of the requested class, by the method with which it was made.
 
 On disk::
 
-    network.json                 method, patch size, hole, soft edge, what can be asked for, classes learned; for
+    network.json                 method, patch size, hole, soft edge, what can be requested, classes learned; for
                                  trained networks also how they are built
     previews/NNNNNNNN.png        fills after that many images: real, hole, context, filled benign, filled malignant
     history.csv                  gan, flow: one row of mean losses every so many images
@@ -35,11 +35,11 @@ NETWORK_NAME = "network.json"
 
 
 class Infiller(Artifact):
-    """What paints a benign or malignant lesion into a masked place of a patch, whatever the method.
+    """Paints a benign or malignant lesion into the masked region of a patch, by any method.
 
-    ``infill(images, masks, pathologies, seeds)`` paints; ``method``, ``size_px`` and ``classes_learned`` say what it
-    is, ``history`` and ``previews`` how it came to be. Outside of what ``may_change`` allows, a fill is its patch, bit
-    for bit. The module tells of the files.
+    ``infill(images, masks, pathologies, seeds)`` paints; ``method``, ``size_px`` and ``classes_learned`` describe it,
+    ``history`` and ``previews`` its training. Outside of what ``may_change`` allows, a fill is its patch, bit for bit.
+    See the module for the files.
     """
 
     kind: ClassVar[str] = "infiller"
@@ -61,7 +61,7 @@ class Infiller(Artifact):
 
     @cached_property
     def network(self) -> dict[str, Any]:
-        """What `network.json` says."""
+        """Content of `network.json`."""
         return _read_network(self.folder / NETWORK_NAME)
 
     @property
@@ -83,12 +83,12 @@ class Infiller(Artifact):
     def mask_is(self) -> str:
         """What a fill's mask is: ``lent``, the outline it was given, or ``ellipse``, that of its moments.
 
-        Who is not told the outline, or repaints more than the mask, draws an outline of its own.
+        A method that is not given the outline, or repaints more than the mask, draws an outline of its own.
         """
         return str(self.network.get("mask_is", "lent"))
 
     def masks_of_fills(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return where the lesions of fills are, as nearly as is known, for the masks (N, H, W) they were asked for."""
+        """Return the best known masks of the lesions of fills that were requested at masks (N, H, W)."""
         if self.mask_is == "lent":
             return masks
         return np.array([distance_from_ellipse(mask) <= 0 for mask in masks], np.bool_).reshape(masks.shape)
@@ -105,19 +105,19 @@ class Infiller(Artifact):
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """What a lesion can be asked to be: names out of `conditions.FACTS`, pathology first."""
+        """Properties of a lesion that can be requested: names out of `conditions.FACTS`, pathology first."""
         return tuple(self.network["conditions"])
 
     @property
     def classes_learned(self) -> dict[str, int]:
-        """Number of lesion patches of each class that it was made from (and did not look at, if it is a texture)."""
+        """Number of lesion patches of each class that it was made from (a texture ignores them)."""
         return {name: int(count) for name, count in self.network["classes_learned"].items()}
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """Mean losses over the training, one row per stretch; `images_seen` says where. Empty where none was."""
+        """Mean losses over the training, one row per interval, which ends at `images_seen`. Empty without training."""
         path = self.folder / "history.csv"
-        if path.is_file() and path.read_text().strip():  # empty where it paints with another one's weights
+        if path.is_file() and path.read_text().strip():  # empty where the weights are those of another infiller
             return pd.read_csv(path)
         return pd.DataFrame({"images_seen": pd.Series(dtype="int64")})
 
@@ -128,7 +128,7 @@ class Infiller(Artifact):
 
     @property
     def guidance(self) -> float | None:
-        """How far it exaggerates the class asked for; None where its method knows no such thing."""
+        """Guidance: how much the effect of the requested class is amplified; None where its method has none."""
         found = self.network.get(self.method, {}).get("sampling", {}).get("guidance")
         return None if found is None else float(found)
 
@@ -141,10 +141,10 @@ class Infiller(Artifact):
         """Return the same infiller with another guidance: 1 exaggerates nothing.
 
         Raises:
-            SettingsError: its method knows no guidance, or the number makes no sense.
+            SettingsError: its method has no guidance, or the number is out of range.
         """
         if self.guidance is None:
-            raise SettingsError(f"The infiller in {self.folder} ({self.method}) knows no guidance. Leave it out.")
+            raise SettingsError(f"The infiller in {self.folder} ({self.method}) has no guidance. Leave it out.")
         if not 0 <= guidance <= 20:  # NaN too
             raise SettingsError(f"guidance is {guidance}, but must be a number from 0 to 20.")
         other = type(self)(self.folder, self.manifest)
@@ -171,8 +171,8 @@ class Infiller(Artifact):
             images: (N, H, W) uint16 over 0..65535, or float in [0, 1]; bright = dense.
             masks: (N, H, W) bool, True = where a lesion is wanted; none may be empty. `hole` says what is repainted.
             pathologies: N words, ``benign`` or ``malignant``.
-            seeds: N integers. Each picture depends on its own inputs and seed only, not on its company.
-            facts: what else is asked for, N words each, or None where nothing is; of `conditions`.
+            seeds: N integers. Each picture depends on its own inputs and seed only, not on the others.
+            facts: further requested properties, N words each, or None where nothing is requested; of `conditions`.
             device: where the generator runs.
             raw: return the painter's whole picture instead of the fill laid over the patch.
             allow_border: accept holes that touch the border of their patch. Such a fill is cut off: it ends in a
@@ -186,22 +186,22 @@ class Infiller(Artifact):
         Raises:
             MammofillError: an array of another size or type, values outside [0, 1], an empty mask, a hole that touches
                 the border, an unknown word; it says which.
-            TooFewError: a bank of lesions holds none of what is asked for.
+            TooFewError: a bank of lesions holds none with the requested properties.
             WeightsError: the weights are missing, or another network's.
             DeviceError: the device is not there.
         """
-        asked = {"pathology": pathologies, **(facts or {})}
+        requested = {"pathology": pathologies, **(facts or {})}
         if self.begin_time < 1 and not over_own:
             raise MammofillError(
                 f"The infiller in {self.folder} keeps a part of what is in the hole (sampling.begin_time "
-                f"{self.begin_time:g}), so it paints over a patch's own lesion only, at its own outline; here nobody "
-                "says that the patches have one. Use an infiller that begins with noise, or pass over_own=True."
+                f"{self.begin_time:g}), so it paints over a patch's own lesion only, at its own outline. Use an "
+                "infiller that begins with noise, or pass over_own=True if each mask is that of the patch's own lesion."
             )
-        pixels = self._check(images, masks, asked, seeds)
+        pixels = self._check(images, masks, requested, seeds)
         holes = holes_of(masks, self.hole)
         if not allow_border:
             self._check_border(holes)
-        cases = FillCases(pixels, masks, holes, asked, seeds)
+        cases = FillCases(pixels, masks, holes, requested, seeds)
         painter = self._painter(device)
         from mammofill.ground.training.device import repeatable  # here and not above: it takes seconds
 
@@ -212,11 +212,11 @@ class Infiller(Artifact):
         self,
         images: NDArray[Any],
         masks: NDArray[Any],
-        asked: Mapping[str, Sequence[str | None]],
+        requested: Mapping[str, Sequence[str | None]],
         seeds: Sequence[int],
     ) -> NDArray[np.uint16]:
         """Refuse what cannot be filled; return the images as uint16."""
-        pathologies = asked["pathology"]
+        pathologies = requested["pathology"]
         if not len(images) == len(masks) == len(pathologies) == len(seeds):
             raise MammofillError(
                 f"infill needs as many masks, pathologies and seeds as images, but got "
@@ -232,11 +232,11 @@ class Infiller(Artifact):
                     f"Use patches of the infiller's size, or train an infiller for this size."
                 )
         if masks.dtype != np.bool_:
-            raise MammofillError(f"infill needs masks of type bool, but got {masks.dtype}. Compare with > 0, say.")
+            raise MammofillError(f"infill needs masks of type bool, but got {masks.dtype}. Compare with > 0.")
         for number, mask in enumerate(masks):
             if not mask.any():
                 raise MammofillError(f"The mask of image {number} is empty: there is nothing to fill. Leave it out.")
-        encode(self.conditions, asked, len(images))
+        encode(self.conditions, requested, len(images))
         return _as_uint16(images)
 
     def _check_border(self, holes: NDArray[np.bool_]) -> None:
@@ -248,7 +248,7 @@ class Infiller(Artifact):
                 )
 
     def fills_at_once(self, device: str = "cpu") -> int:
-        """Return how many fills take as long as one, when they are asked for together."""
+        """Return how many fills can be painted together in the time of one."""
         return int(getattr(self._painter(device), "at_once", 1))
 
     @cached_property
@@ -296,8 +296,8 @@ def _read_network(path: Path) -> dict[str, Any]:
         raise DamagedError(f"{path} holds no JSON object. {again}")
     for name, kind in _NEEDED.items():
         if not isinstance(content.get(name), kind):
-            raise DamagedError(f"{path} does not say {name}, or not as {kind.__name__}. {again}")
-    # Infillers made before there were other methods, conditions and holes say none of them.
+            raise DamagedError(f"{path} has no entry {name} of type {kind.__name__}. {again}")
+    # Infillers made before there were other methods, conditions and holes lack these entries.
     network: dict[str, Any] = {"method": "gan", "conditions": ["pathology"], "hole": {"rule": "mask"}} | content
     if network["method"] not in methods():
         known = ", ".join(methods())

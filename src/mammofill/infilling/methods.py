@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mammofill.patches import PatchSet
 
 Requested = Mapping[str, Sequence[str | None]]
-"""What N lesions are asked to be: for each fact, N words, or None where nothing is asked."""
+"""The requested properties of N lesions: for each fact, N words, or None where nothing is requested."""
 
 Inputs = Mapping[str, "Artifact | Path"]
 """What a stage reads, by its role."""
@@ -46,7 +46,7 @@ class FillCases:
     images: NDArray[np.uint16]
     """(N, H, W)."""
     masks: NDArray[np.bool_]
-    """(N, H, W), none empty: where a lesion is wanted, with the outline that another one lent."""
+    """(N, H, W), none empty: where a lesion is wanted, with the outline of the donor's lesion."""
     holes: NDArray[np.bool_]
     """(N, H, W): what is repainted; each holds its mask."""
     requested: Requested
@@ -60,7 +60,7 @@ class FillCases:
 
 
 class Painter(Protocol):
-    """Fills holes, as an opened infiller does. One that paints several in the time of one says so in `at_once`."""
+    """Fills holes for an opened infiller. One that paints several in the time of one has their number in `at_once`."""
 
     def fills(self, cases: FillCases) -> Fills:
         """Paint.
@@ -92,12 +92,12 @@ class TrainingJob:
     device: str
     progress: Progress
     start: Infiller | None = None
-    """An infiller from whose weights the training begins, for methods that can."""
+    """An infiller with whose weights the training begins, for methods that support it."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What came of a job, beside the files in its folder."""
+    """The result of a job, besides the files in its folder."""
 
     network: Mapping[str, Any]
     """For `network.json`, what `Method.open_painter` needs."""
@@ -110,7 +110,7 @@ class TrainingResult:
 
 
 class Method(Protocol):
-    """What the module of a method holds."""
+    """What the module of a method provides."""
 
     def check(self, patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings) -> Inputs:
         """Refuse what cannot be learned from, before anything is written.
@@ -142,9 +142,9 @@ class MethodRow:
     """One way to paint."""
 
     name: str
-    """What ``network.json`` and the settings call it."""
+    """Its name in ``network.json`` and in the settings."""
     module: str
-    """Holds what `Method` says; imported when needed, since some need torch."""
+    """The module that implements `Method`; imported when needed, since some need torch."""
     presets_at: str
     """``module:name`` of a mapping: names of its presets to their settings, of a subclass of `InfillerSettings`."""
     starts: bool = False
@@ -203,12 +203,12 @@ def paint(painter: Painter, cases: FillCases, feather_px: int | None) -> NDArray
     """Fill the holes of some patches: the fill in the hole, fading out around it, the patch itself elsewhere.
 
     Args:
-        painter: whose fills.
+        painter: what paints the fills.
         cases: N patches.
         feather_px: width of the soft edge outside the hole; None returns the painter's whole picture instead.
 
     Returns:
-        (N, H, W) uint16. Beyond the soft edge the pixels are the input's, bit for bit, whoever painted.
+        (N, H, W) uint16. Beyond the soft edge the pixels are the input's, bit for bit, with any painter.
     """
 
     def lay(image: StoredImage, hole: Mask, fill: Image) -> StoredImage:

@@ -10,7 +10,7 @@ PRESETS: dict[str, InfillerSettings] = {
     name: settings for row in methods().values() for name, settings in row.presets().items()
 }
 """Of each method, in the order of the table of methods. ``paper`` follows the paper, ``authors`` the code of the
-method's authors, ``modern`` what was learned about GANs since, ``demo`` is a small GAN; ``copy-paste`` and ``texture``
+method's authors, ``modern`` uses later findings about GANs, ``demo`` is a small GAN; ``copy-paste`` and ``texture``
 train nothing."""
 
 

@@ -31,7 +31,7 @@ class PreviewCases:
     seeds: tuple[int, ...]
     feather_px: int
     classes: tuple[str, ...]
-    """What they are filled as, a column each: the classes that there were to learn from."""
+    """The requested classes, one column each: those that there were to learn from."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -41,7 +41,7 @@ class PreviewCases:
 def choose_previews(job: TrainingJob) -> PreviewCases:
     """Choose the cases: half lesion patches with their own mask, half paired patches with the mask they borrow.
 
-    Fewer than `settings.previews` are chosen where there are not so many.
+    Fewer than `settings.previews` are chosen where fewer exist.
     """
     settings, windows = job.settings, job.windows
     random = stream(job.seed, "previews")
@@ -64,7 +64,7 @@ def preview_picture(painter: Painter, cases: PreviewCases) -> bytes:
     """Fill the cases and lay them out: a row per case; columns real, hole, context, then a fill of each class.
 
     Args:
-        painter: who paints.
+        painter: what paints.
         cases: what is filled.
 
     Returns:
@@ -76,8 +76,8 @@ def preview_picture(painter: Painter, cases: PreviewCases) -> bytes:
     ]
     columns: list[NDArray[np.uint16]] = [cases.images, cases.holes.astype(np.uint16) * 65535, np.array(contexts)]
     for pathology in cases.classes:
-        asked = {"pathology": [pathology] * len(cases)}
-        some = FillCases(cases.images, cases.masks, cases.holes, asked, cases.seeds)
+        requested = {"pathology": [pathology] * len(cases)}
+        some = FillCases(cases.images, cases.masks, cases.holes, requested, cases.seeds)
         columns.append(paint(painter, some, cases.feather_px))
     rows = [_framed([(column[row] >> 8).astype(np.uint8) for column in columns]) for row in range(len(cases))]
     return encode_png(np.concatenate(rows, axis=0))

@@ -25,7 +25,7 @@ from mammofill.patches import PatchSet
 
 _STAGE = "train-infiller"
 _CHOICE = f"{_STAGE} {CHOSEN} choice of weights)"
-"""How patients come in who chose the weights, as they do in classifiers."""
+"""How the manifest lists patients by whom the weights were chosen, as in classifiers."""
 
 
 def train_infiller(
@@ -54,8 +54,8 @@ def train_infiller(
         device: cpu, cuda, cuda:<number> or mps.
         windows: patches of the infiller's own, to learn from in place of `patches`: of the same size, cut more densely,
             so that each lesion is seen in many places. Only patients of the train split of `patches` are learned from.
-        start: an infiller of the same method and networks, from whose weights the training begins; it may be
-            conditioned on less. Whom it learned from counts as learned from here, too.
+        start: an infiller of the same method and networks, from whose weights the training begins; it may have fewer
+            conditions. Its training patients count as learned from here, too.
 
     Returns:
         The infiller.
@@ -63,7 +63,7 @@ def train_infiller(
     Raises:
         TooFewError: no lesion patches to learn from, fewer than a batch, of one class only, or (copy-paste) of a class
             without a lesion that lies wholly inside a patch.
-        SettingsError: networks that do not fit the patches' size, or a condition that the patches do not tell.
+        SettingsError: networks that do not fit the patches' size, or a condition that the patches do not record.
         ArtifactError: the pairs were made from other patches, or a lesion patch has an empty mask; windows of another
             size or of other mammograms; an infiller to start from that does not fit.
         LeakError: a patient to learn from is in another split of the other patches.
@@ -113,12 +113,12 @@ def _patients(patches: PatchSet, rows: NDArray[np.int64]) -> tuple[str, ...]:
 
 
 def _network_facts(settings: InfillerSettings, size_px: int, learned: dict[str, int]) -> dict[str, Any]:
-    """Return what the network's file says whatever the method; the method adds its own."""
+    """Return the entries of the network's file that all methods share; the method adds its own."""
     return {
         "method": settings.method,
         "size_px": size_px,
         "hole": plain(settings.hole),
-        # Who repaints more than the mask draws an outline of its own.
+        # A method that repaints more than the mask draws an outline of its own.
         "mask_is": "lent" if settings.hole.rule == "mask" else "ellipse",
         "feather_px": settings.feather_px,
         "conditions": settings.conditions,
@@ -167,15 +167,15 @@ def _check_start(start: Infiller, windows: PatchSet, settings: InfillerSettings)
     ):
         if own != other:
             raise ArtifactError(
-                f"The infiller in {start.folder}, from which to start, has the {name} {other!r}, but {own!r} was asked "
-                "for. Start from one that is built alike."
+                f"The infiller in {start.folder}, from which to start, has the {name} {other!r}, but {own!r} is "
+                f"required. Start from an infiller with the same {name}."
             )
-    unasked = [fact for fact in start.conditions if fact not in settings.conditions]
-    if unasked:
+    missing = [fact for fact in start.conditions if fact not in settings.conditions]
+    if missing:
         raise ArtifactError(
             f"The infiller in {start.folder}, from which to start, is conditioned on {', '.join(start.conditions)}, "
-            f"but {', '.join(settings.conditions)} was asked for. Ask for {', '.join(unasked)}, too; further "
-            "conditions may be added."
+            f"but conditions is {', '.join(settings.conditions)}. Add {', '.join(missing)}; further conditions may be "
+            "added."
         )
 
 
@@ -198,7 +198,7 @@ def _check_classes(patches: PatchSet, learned: dict[str, int], settings: Infille
     if not count:
         raise TooFewError(
             f"{patches.folder} has no real lesion patch (benign or malignant) in the train split, so there is nothing "
-            "for the infiller to learn from. Check the splits and the abnormality that extract-patches was asked for."
+            "for the infiller to learn from. Check the splits, and the setting abnormality of extract-patches."
         )
     absent = [name for name, number in learned.items() if not number]
     if absent and not settings.allow_one_class:
@@ -213,7 +213,7 @@ def _check_conditions(patches: PatchSet, rows: NDArray[np.int64], settings: Infi
         if not any(words_in(patches.table.iloc[rows], fact)):
             raise SettingsError(
                 f"conditions names {fact!r}, but none of the {len(rows)} lesion patches of the train split in "
-                f"{patches.folder} says it in words that are known ({', '.join(FACTS[fact])}). Leave it out."
+                f"{patches.folder} records it in a known word ({', '.join(FACTS[fact])}). Leave it out."
             )
 
 
@@ -236,7 +236,7 @@ def _say_what(progress: Progress, learned: dict[str, int], settings: InfillerSet
     if absent:
         progress.say(
             f"WARNING: no {absent[0]} lesion among {sum(learned.values())} lesion patches (allow_one_class is set): "
-            f"this infiller will not know what {absent[0]} looks like."
+            f"this infiller cannot learn how {absent[0]} lesions look."
         )
     progress.say(
         f"Making the infiller by {settings.method} (preset {settings.preset}) from {learned['benign']} benign and "

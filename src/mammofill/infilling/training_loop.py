@@ -1,8 +1,8 @@
-"""The training loop that all infillers which are trained networks share; what a step is, each method says.
+"""The training loop shared by all infillers that are trained networks; each method defines its own step.
 
 Everything that is random, and the data order, follows from the seed and the images seen, so that a run that was stopped
 and continued makes the same weights, to the bit, as one that was not. Several processes each take their share of every
-batch and average their gradients, so that they make what one makes, up to the order of additions.
+batch and average their gradients, so that the result is that of one process, up to the order of additions.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class InfillerTraining(ABC, Generic[Batch]):
         self.unseen, self.note = UnseenLosses(), ""
         self._settings = settings
 
-    # ---- what a method says ------------------------------------------------------------------------------------------
+    # ---- what a method defines ---------------------------------------------------------------------------------------
 
     @abstractmethod
     def batch_at(self, images_seen: int, share: tuple[int, int]) -> Batch:
@@ -72,7 +72,7 @@ class InfillerTraining(ABC, Generic[Batch]):
 
     @abstractmethod
     def look(self) -> None:
-        """Look at the losses of the last steps.
+        """Check the losses of the last steps.
 
         Raises:
             TrainingError: one is not finite any more.
@@ -80,7 +80,7 @@ class InfillerTraining(ABC, Generic[Batch]):
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
-        """Measure on the validation split where it is time to; return the measure by its name."""
+        """Measure on the validation split when that is due; return the measure by its name."""
 
     @abstractmethod
     def means(self, batch: Batch) -> dict[str, float]:
@@ -96,7 +96,7 @@ class InfillerTraining(ABC, Generic[Batch]):
 
     @abstractmethod
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` returned."""
+        """Restore what `state` returned."""
 
     @abstractmethod
     def finish(self, progress: Progress) -> None:
@@ -109,7 +109,7 @@ class InfillerTraining(ABC, Generic[Batch]):
 
         Args:
             previews: what is painted for people to look at; None in processes that write nothing.
-            progress: told after each step.
+            progress: notified after each step.
 
         Returns:
             The number of images seen.

@@ -1,7 +1,7 @@
 """The hole: what will be repainted for a lesion's mask. The mask says where the lesion is; the hole, what may change.
 
-Spicules and soft margins lie outside a reader's outline, so repainting the outline alone cuts them off; and the
-outline by itself reveals the class. The ellipse of the mask's moments, grown, hides the outline and leaves room for
+Spicules and soft margins lie outside a reader's outline, so repainting only inside the outline cuts them off; and the
+outline alone reveals the class. The ellipse of the mask's moments, grown, hides the outline and leaves room for
 margins.
 """
 

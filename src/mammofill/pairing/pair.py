@@ -40,18 +40,18 @@ def pair_patches(
 ) -> Pairs:
     """Draw a lesion patch for each patch to be filled until its mask fits. Source: the paper, section 4.1.
 
-    A mask that its own window cuts off does not lend itself: zoomed out, it would lie in the tissue with a straight
-    edge. For a normal patch, one of the other lesion patches of the same split is drawn, and a zoom (and shift) for its
-    mask. The pair is kept if the whole hole that belongs to the mask (`settings.hole`; the mask itself, in the paper)
-    lies on breast tissue and inside the patch, without touching the border; otherwise the next one is drawn, at most
-    `tries` times; a lesion patch lends its mask to a context only once. Every patch has its own stream of chance, so a
-    pair does not depend on which other contexts there are. Context and donor may be the same patient's: both are in the
-    same split.
+    A mask that is cut off by its own window is not lent: zoomed out, it would lie in the tissue with a straight edge.
+    For a normal patch, one of the other lesion patches of the same split is drawn, and a zoom (and shift) for its mask.
+    The pair is kept if the whole hole that belongs to the mask (`settings.hole`; the mask itself, in the paper) lies on
+    breast tissue and inside the patch, without touching the border; otherwise the next one is drawn, at most `tries`
+    times; a lesion patch lends its mask to a context only once. Every patch has its own random stream, so a pair does
+    not depend on which other contexts there are. Context and donor may be the same patient's: both are in the same
+    split.
 
-    Where `settings.contexts` asks for lesion patches, another patient's lesion is painted over the patch's own: its
-    mask is brought to the own lesion's area (and zoomed), laid over its centroid, and the own lesion and its margin
-    must lie wholly in the hole (`own-lesion-shows` among the reasons). Where `settings.outline` asks for it, the own
-    lesion lends its outline itself, where it lies.
+    Where `settings.contexts` names lesion patches, another patient's lesion is painted over the patch's own: its mask
+    is brought to the own lesion's area (and zoomed), laid over its centroid, and the own lesion and its margin must lie
+    wholly in the hole (`own-lesion-shows` among the reasons). Where `settings.outline` is own, the outline is that of
+    the own lesion, in its place.
 
     Args:
         patches: real patches.
@@ -61,8 +61,8 @@ def pair_patches(
         progress: notified as patches are done.
 
     Returns:
-        The pairs; each says of which kind it is. Their `unpaired` counts the patches that stayed alone, and the tries
-        that failed, by reason.
+        The pairs; each says of which kind it is. Their `unpaired` counts the patches that stayed unpaired, and the
+        tries that failed, by reason.
 
     Raises:
         TooFewError: the split has no patch to be filled, no lesion patch, or not one pair could be made.
@@ -136,7 +136,7 @@ class _Donors:
 
     @cached_property
     def number_of(self) -> dict[str, int]:
-        """Number of each by the name of its patch."""
+        """Number of each donor, by the name of its patch."""
         return {name: number for number, name in enumerate(self.names)}
 
     def others(self, patient: str, pathology: str | None) -> _Others:
@@ -146,7 +146,7 @@ class _Donors:
 
     @cached_property
     def _by_class(self) -> dict[str | None, tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]]:
-        """Class, or None for all -> its donors by number, and of each patient the places of their own among these."""
+        """Class, or None for all -> its donors by number, and for each patient the places of their own donors."""
         found: dict[str | None, tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]] = {}
         for name in (None, *_LESIONS):
             members = np.arange(len(self.rows)) if name is None else np.flatnonzero(self.pathologies == name)
@@ -322,7 +322,7 @@ def laid_over(mask: Mask, own: Mask, zoom: float, shift: tuple[int, int]) -> tup
     Args:
         mask: (H, W) bool, of the lesion that is painted.
         own: (H, W) bool, of the one that is painted over.
-        zoom: of the areas' roots, that of the mask after by that of `own`.
+        zoom: square root of the ratio of areas, that of the mask afterwards to that of `own`.
         shift: rows and columns by which the centroid then lies beside that of `own`.
     """
     scale = float(np.sqrt(own.sum() / mask.sum()))

@@ -39,7 +39,7 @@ PAIR_COLUMNS = {
     "zoom": "float64",  # of the mask, about its own centroid
     "shift_rows_px": "int64",  # of the mask after the zoom
     "shift_columns_px": "int64",
-    "requested_pathology": "string",  # the donor's own: the outline itself tells the class
+    "requested_pathology": "string",  # the donor's own: the outline itself reveals the class
 }
 
 
@@ -47,7 +47,7 @@ class Pairs(Artifact):
     """Pairs of a normal patch that is to be filled and a lesion patch that lends its mask, zoomed and shifted.
 
     ``table`` has a row for each pair (`PAIR_COLUMNS`); patches are named by their ``patch_id`` in the set that the
-    pairs were made from, which ``show`` needs to draw them. The module tells of the files.
+    pairs were made from, which ``show`` needs to draw them. See the module for the files.
     """
 
     kind: ClassVar[str] = "pairs"
@@ -84,7 +84,7 @@ class Pairs(Artifact):
     def table(self) -> pd.DataFrame:
         """One row per pair, columns of `PAIR_COLUMNS`, index 0..N-1."""
         table = pd.read_parquet(self.folder / "pairs.parquet")
-        if "kind" not in table:  # made by a version that filled normal patches only
+        if "kind" not in table:  # made by a version that only filled normal patches
             table = table.assign(kind=NORMAL_TISSUE, context_pathology="normal")
         return table[list(PAIR_COLUMNS)].astype(PAIR_COLUMNS)
 

@@ -37,12 +37,12 @@ def paired_pixels(
     pairs: pd.DataFrame,
     rows: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
 ) -> tuple[NDArray[np.uint16], NDArray[np.bool_], pd.DataFrame, pd.DataFrame]:
-    """Decode what some pairs are about.
+    """Decode the pixels of some pairs.
 
     Args:
         patches: the patches that the pairs were made from.
         pairs: rows of `Pairs.table`.
-        rows: what `paired_rows` says of them, where it is known already.
+        rows: the result of `paired_rows` for them, where it is known already.
 
     Returns:
         contexts (N, H, W) uint16; masks (N, H, W) bool as the contexts receive them, zoomed and shifted; and the rows
@@ -84,10 +84,10 @@ def check_own_lesions_hidden(
     """Refuse to paint over lesions of which something would be left around the fill.
 
     `pair_patches` hides each in the hole that it is given. A smaller one, of an infiller that repaints less, leaves a
-    ring of the real lesion, which tells the class whatever is painted.
+    ring of the real lesion, which reveals the class whatever is painted.
 
     Args:
-        pairs: whose settings say how much around a lesion must be hidden.
+        pairs: their settings say how much around a lesion must be hidden.
         patches: the patches that the pairs were made from.
         contexts: N rows of their table; those of normal tissue have nothing to hide.
         masks: (N, H, W) bool, as the contexts receive them.

@@ -1,4 +1,4 @@
-"""Windows at places that somebody chose, labelled as the stage `extract-patches` labels its own."""
+"""Windows at places chosen by hand, labelled as the stage `extract-patches` labels its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mammofill.patches.settings import ExtractPatchesSettings
 from mammofill.patches.windows import label_windows
 
 CUT_STAGE = "cut-patches"
-"""What made a set of such windows, as its manifest says."""
+"""The stage that made a set of such windows, for its manifest."""
 
 _REFUSED = {
     "too-little-breast": "breast covers too little of this window. Choose a place that lies farther inside.",
@@ -29,7 +29,7 @@ _REFUSED = {
     "lesion-partly-inside": "this window cuts a lesion. Choose a place around all of it, or away from it.",
     "lesion-nearby": "a lesion lies so near that the tissue of this window is not known to be normal. Choose a place "
     "farther away, or around the lesion.",
-    "lesion-place-unknown": "this mammogram has a lesion whose place nobody said, so that nothing of it can be called "
+    "lesion-place-unknown": "this mammogram has a lesion whose place is unknown, so that nothing of it can be called "
     "normal. Choose another mammogram.",
     "pectoral-muscle": "this window shows too much of the pectoral muscle.",
 }
@@ -62,7 +62,7 @@ class Patch:
 
 
 def cut_patch(mammograms: MammogramSet, place: Place, settings: ExtractPatchesSettings) -> Patch:
-    """Cut one window where somebody wants it, and label it as `extract_patches` would.
+    """Cut one window at a chosen place, and label it as `extract_patches` would.
 
     Args:
         mammograms: what is cut from.
@@ -147,9 +147,9 @@ def cut_patches(
     if not places:
         raise TooFewError(f"{out}: there is no place to cut a window at. Choose one.")
     once = tuple(dict.fromkeys(places))
-    said = CutPatchesSettings(settings, once)
+    recorded = CutPatchesSettings(settings, once)
     inputs = {"mammograms": mammograms}
-    with begin(out, kind=PatchSet.kind, stage=CUT_STAGE, settings=said, seed=0, inputs=inputs) as work:
+    with begin(out, kind=PatchSet.kind, stage=CUT_STAGE, settings=recorded, seed=0, inputs=inputs) as work:
         if work is not None:
             cut = [cut_patch(mammograms, place, settings) for place in once]
             write_shard(

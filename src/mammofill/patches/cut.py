@@ -27,7 +27,7 @@ def cut_mammogram(
         mammograms: the set that it is in.
         mammogram_id: which one.
         settings: sizes and thresholds; `whole` is set.
-        seed: decides which normal patches are kept, where there are more than asked for.
+        seed: decides which normal patches are kept, where there are more than the settings allow.
 
     Returns:
         One mapping per patch: its row of `PATCH_COLUMNS`, and the PNGs ``image``, ``mask`` and ``breast``; and the
@@ -70,7 +70,7 @@ def _cut_windows(
 def _take_whole(
     mammograms: MammogramSet, mammogram_id: str, image: StoredImage, settings: ExtractPatchesSettings
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """Return a crop as the one patch that it is, labelled as a window of its size would be; or why it is none."""
+    """Return a crop as the one patch that it is, labelled as a window of its size would be; or why it is dropped."""
     facts, side, size = mammograms.facts(mammogram_id), image.shape[0], (settings.size_px, settings.size_px)
     if image.shape[1] != side:
         return [], Counter({"picture-not-square": 1})

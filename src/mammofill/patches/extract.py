@@ -37,14 +37,14 @@ def extract_patches(
     """Cut windows from mammograms and label them from the lesion masks; or take crops whole.
 
     Mammograms go to shards in the order of their identifiers, so the shards do not depend on how many processes work;
-    a shard that is whole is never made again. Which classes are there is said, not judged: a collection whose lesions
-    are all malignant can still train an infiller. The stages that need both classes refuse.
+    a shard that is whole is never made again. Classes are counted, and none is required: a collection whose lesions are
+    all malignant can still train an infiller. Stages that need both classes refuse such a set.
 
     Args:
         mammograms: where the patches are cut from.
         out: folder of the new patch set.
         settings: sizes and thresholds.
-        seed: decides which normal patches of a mammogram are kept, where there are more than asked for.
+        seed: decides which normal patches of a mammogram are kept, where there are more than the settings allow.
         progress: notified after each shard.
 
     Returns:
@@ -97,7 +97,7 @@ def extract_patches(
 
 @dataclass(frozen=True)
 class Shard:
-    """Some mammograms whose patches share one file; who makes it does not matter."""
+    """Some mammograms whose patches share one file; which process makes it does not matter."""
 
     number: int
     mammogram_ids: tuple[str, ...]
@@ -124,7 +124,7 @@ def _check_splits(table: pd.DataFrame) -> None:
 
 
 def _shows_crops(mammograms: MammogramSet) -> bool:
-    """Say whether all pictures are square, and most of them crops: what is not is then a crop hard to know as one."""
+    """Return whether all pictures are square and most are crops: the others are then unrecognised crops."""
     table = mammograms.mammograms
     return bool((table["rows"] == table["columns"]).all()) and len(mammograms.crops) > len(table) / 2
 
@@ -147,7 +147,7 @@ def _make_shards(
             if not done:
                 raise DamagedError(
                     f"The process that cut the mammograms {shard.mammogram_ids[0]} to {shard.mammogram_ids[-1]} of "
-                    f"{mammograms.folder} died twice. Perhaps the memory was not enough: use fewer workers, or a "
+                    f"{mammograms.folder} died twice. Memory may have run out: use fewer workers, or a "
                     "smaller mammograms_per_shard. The other shards are kept; run the same command again to go on."
                 )
             task.advance(len(shard.mammogram_ids))
@@ -180,8 +180,9 @@ def _make_shard(
 def _opened(source: Path, fingerprint: str) -> MammogramSet:
     """Open the mammograms once in each process: their tables are the same for all shards.
 
-    The fingerprint tells them from others that were at the same place earlier in this process. The process that hands
-    out the work has checked that all files are there; checking again in each process would cost N lookups in each.
+    The fingerprint tells them from others that were at the same place earlier in this process. The process that
+    distributes the work has checked that all files are there; checking again in each process would cost N lookups in
+    each.
     """
     return MammogramSet(source, read_manifest(source))
 

@@ -9,9 +9,9 @@ On disk::
                          what opens at once, however many patches there are
     dropped.parquet      counts of what was considered and not kept: reason, split, count
 
-Images are 16-bit gray (0..65535, bright = dense), or 8-bit where a stage was asked for it; masks are 8-bit gray,
-255 = lesion; `breast` is 8-bit gray, 255 = breast, as opposed to film or air; `hole`, of synthetic patches only, is
-8-bit gray, 255 = may have been changed by the painter.
+Images are 16-bit gray (0..65535, bright = dense), or 8-bit where a stage's settings say so; masks are 8-bit gray, 255 =
+lesion; `breast` is 8-bit gray, 255 = breast, as opposed to film or air; `hole`, of synthetic patches only, is 8-bit
+gray, 255 = may have been changed by the painter.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PATCH_COLUMNS = {
     "lesion_ids": "string",  # lesions inside, separated by spaces; empty for a normal patch
     "breast_share": "float64",  # share of the window that breast covers
     "density": "string",  # of the breast, as the source of the mammogram gives it, or missing
-    "attributes": "string",  # JSON of what else the source says of the lesion; missing without one, or with several
+    "attributes": "string",  # JSON of other facts on the lesion; missing without one, or with several
     "split": "string",
     "origin": "string",  # real / synthetic
     # For synthetic patches only; missing in real ones.
@@ -95,7 +95,7 @@ class PatchSet(Artifact):
         images, masks = patches.pixels(chosen)  # (n, H, W) uint16 over 0..65535, and bool
         patches.show(chosen[:12])
 
-    Images are bright where tissue is dense. Nothing is read before it is asked for. The module tells of the files.
+    Images are bright where tissue is dense. Pictures are read only when they are needed. See the module for the files.
     """
 
     kind: ClassVar[str] = "patches"
@@ -165,7 +165,7 @@ class PatchSet(Artifact):
 
     @cached_property
     def _index(self) -> pd.DataFrame:
-        """The table and the column `shard`; of a set that somebody else made without one, gathered from the shards."""
+        """The table and the column `shard`; of a set made elsewhere without one, gathered from the shards."""
         path = self.folder / "table.parquet"
         if not path.is_file():
             return read_index(self.shards)
@@ -200,7 +200,7 @@ class PatchSet(Artifact):
 
     @property
     def _side(self) -> int:
-        """Side of the patches; 0 in a set that holds none, of which no row can be asked for."""
+        """Side of the patches; 0 in a set without patches."""
         return self.size_px if len(self.table) else 0
 
     def rows(self, **values: str | Iterable[str]) -> NDArray[np.int64]:
@@ -224,7 +224,7 @@ class PatchSet(Artifact):
         return np.flatnonzero(chosen)
 
     def _check_words(self, values: Mapping[str, str | Iterable[str]]) -> None:
-        """Refuse columns that are not there, and words that no set uses: they would choose nothing, silently."""
+        """Refuse columns that are not there, and words that no set uses, which would silently select nothing."""
         for column, value in values.items():
             if column not in self.table:
                 meant = did_you_mean(column, PATCH_COLUMNS)
@@ -247,7 +247,7 @@ class PatchSet(Artifact):
             rows: row numbers in `table`, in any order, or one bool for each patch, see `Rows`.
 
         Returns:
-            images (n, H, W) uint16 over 0..65535 and masks (n, H, W) bool, in the order asked for.
+            images (n, H, W) uint16 over 0..65535 and masks (n, H, W) bool, in the given order.
 
         Raises:
             SettingsError: there is no such row, or `rows` are no row numbers.
@@ -268,7 +268,7 @@ class PatchSet(Artifact):
             rows: row numbers in `table`, in any order.
 
         Returns:
-            (n, H, W) bool, in the order asked for.
+            (n, H, W) bool, in the given order.
 
         Raises:
             DamagedError: a mask cannot be decoded.
@@ -282,7 +282,7 @@ class PatchSet(Artifact):
             rows: row numbers in `table`, in any order.
 
         Returns:
-            (n, H, W) bool, in the order asked for.
+            (n, H, W) bool, in the given order.
 
         Raises:
             DamagedError: a picture cannot be decoded.
@@ -296,7 +296,7 @@ class PatchSet(Artifact):
             rows: row numbers in `table`, in any order; all of origin ``synthetic``.
 
         Returns:
-            (n, H, W) bool, in the order asked for.
+            (n, H, W) bool, in the given order.
 
         Raises:
             DamagedError: a picture is not there, as in real patches, or cannot be decoded.
@@ -311,7 +311,7 @@ class PatchSet(Artifact):
         return masks
 
     def _numbers_of(self, rows: Rows) -> NDArray[np.int64]:
-        """Return the numbers of the rows that are asked for, once it is known that the set has them."""
+        """Return the requested row numbers, after checking that the set has them."""
         given, count = np.asarray(rows), len(self.table)
         kind = pd.api.types.infer_dtype(given) if given.ndim == 1 else "nested"
         if kind == "boolean" and len(given) == count:
@@ -468,7 +468,7 @@ class PatchesInMemory:
         return len(self.rows)
 
     def batch(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
-        """Return the images and masks at some positions in 0..len - 1, in the order asked for."""
+        """Return the images and masks at some positions in 0..len - 1, in the given order."""
         return self.images[positions], self.masks[positions]
 
 
@@ -589,7 +589,7 @@ def _write_table(path: Path, table: pa.Table) -> None:
         row_group_size=_ROWS_PER_GROUP,
         compression=dict.fromkeys(PATCH_COLUMNS, "zstd") | dict.fromkeys(plain_columns, "none"),
         use_dictionary=[name for name, kind in PATCH_COLUMNS.items() if kind == "string"],
-        # The smallest and the greatest picture of a group say nothing, and take a third of the time to find.
+        # Minimum and maximum of a group's pictures mean nothing, and take a third of the time to find.
         write_statistics=list(PATCH_COLUMNS),
     )
     beside.replace(path)

@@ -28,8 +28,8 @@ def select_patches(
 ) -> PatchSet:
     """Keep the patches of a share of the train split's patients, and all patches of the other splits.
 
-    What is learned from the result (an infiller, synthetic patches, a classifier) then knows these patients only, so
-    that it tells what so few would have been worth. It is judged on the test split, which is the same.
+    What is learned from the result (an infiller, synthetic patches, a classifier) then depends on these patients only,
+    and shows how much so few patients are worth. The test split, on which it is judged, stays the same.
 
     Args:
         patches: real patches.
@@ -75,11 +75,11 @@ def choose_patients(table: pd.DataFrame, share: float, seed: int, parts: Sequenc
     Args:
         table: of a patch set.
         share: in (0, 1].
-        seed: decides who; the smaller of two shares is a part of the larger.
-        parts: which of the parts of that share, in each of which is nobody of another, are taken together.
+        seed: decides which patients; the smaller of two shares is a part of the larger.
+        parts: which of the disjoint parts of that share are taken together.
 
     Raises:
-        TooFewError: nobody with a benign, or nobody with a malignant lesion would be left.
+        TooFewError: no patient with a benign, or none with a malignant lesion would be left.
     """
     train = table[table["split"] == "train"]
     rank = train["pathology"].map({name: place for place, name in enumerate(_WORST_FIRST)})
@@ -92,8 +92,8 @@ def choose_patients(table: pd.DataFrame, share: float, seed: int, parts: Sequenc
             taken = dealt[round(part * share * len(dealt)) : round((part + 1) * share * len(dealt))]
             if len(patients) and not len(taken) and pathology != "normal":
                 raise TooFewError(
-                    f"A share of {share:g} of the {len(patients)} {pathology} patients of the train split is nobody. "
-                    "Keep a larger share."
+                    f"A share of {share:g} of the {len(patients)} {pathology} patients of the train split is 0 "
+                    "patients. Keep a larger share."
                 )
             chosen.update(taken.tolist())
     return chosen

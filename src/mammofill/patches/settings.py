@@ -98,7 +98,7 @@ class SelectPatchesSettings:
             f"different numbers from 0 to {there - 1}, as patients_share is {self.patients_share:g}",
         )
         some = self.patients_share * len(self.parts) < 1 or not self.others
-        check_setting(self, "others", some, "false where all patients are kept: there is nobody else")
+        check_setting(self, "others", some, "false where all patients are kept: there are no others")
 
 
 def parts_of(share: float) -> int:

@@ -51,7 +51,7 @@ def draw_rows(rows: Sequence[Sequence[NDArray[Any]]], outlines: Sequence[NDArray
 
 
 def _grid(count: int, columns: int) -> tuple[Figure, list[Any]]:
-    from matplotlib.figure import Figure  # a second, which nobody pays who draws nothing
+    from matplotlib.figure import Figure  # takes a second, so only where something is drawn
 
     rows = -(-count // columns)
     figure = Figure(figsize=(_INCHES * columns, (_INCHES + 0.2) * rows), layout="constrained")

@@ -27,7 +27,7 @@ class LesionOutline:
     """Of the box, in the mammogram."""
     left: int = 0
     attributes: str = "{}"
-    """JSON of what else the source says of it."""
+    """JSON of the other facts that the source gives."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ def label_windows(
     order, and dropped with the reason named:
 
     1. too-little-breast: breast covers less than `min_breast_share` of it;
-    2. a lesion patch if lesions of the asked abnormality belong to it: enough of their area lies inside, or they cover
+    2. a lesion patch if lesions of the given abnormality belong to it: enough of their area lies inside, or they cover
        enough of the window. both-pathologies: benign and malignant lesions belong to it, or reach into it;
        other-abnormality: a lesion of another kind reaches into it;
     3. lesion-partly-inside: lesion pixels lie inside, but too few;
     4. lesion-nearby: none inside, but within `normal_margin_px`;
-    5. lesion-place-unknown: the mammogram has a lesion that nobody could place, so nothing of it can be called normal;
+    5. lesion-place-unknown: the mammogram has a lesion whose place is unknown, so nothing of it can be called normal;
     6. pectoral-muscle: more than `max_pectoral_share` of it is pectoral muscle;
     7. else a normal patch.
 
@@ -129,16 +129,16 @@ def _label(
     touching = [lesion for lesion, count in zip(lesions, pixels, strict=True) if count]
     if not touching:
         return "lesion-nearby" if close else ()
-    asked = settings.abnormality
+    wanted = settings.abnormality
     members = tuple(
         lesion
         for lesion, count, area in zip(lesions, pixels, areas, strict=True)
-        if (asked in ("all", lesion.abnormality))
+        if (wanted in ("all", lesion.abnormality))
         and (count >= settings.min_lesion_inside * area or count >= settings.min_window_share * settings.size_px**2)
     )
     if not members:
         return "lesion-partly-inside"
-    if any(asked not in ("all", lesion.abnormality) for lesion in touching):
+    if any(wanted not in ("all", lesion.abnormality) for lesion in touching):
         return "other-abnormality"
     if len({lesion.pathology for lesion in touching}) > 1:
         return "both-pathologies"
@@ -179,8 +179,8 @@ def choose_normals(
 ) -> tuple[list[Window], int]:
     """Keep all lesion windows and at most some normal ones, drawn at random; those that overlap none go first.
 
-    Neighbouring windows share half of their pixels at the paper's stride, so a few that do not overlap say more than
-    many that do, and cost less.
+    Neighbouring windows share half of their pixels at the paper's stride, so a few that do not overlap carry more
+    information than many that do, and cost less.
 
     Args:
         windows: the windows of one mammogram.

@@ -48,7 +48,7 @@ def draw_breast(size: tuple[int, int], view: str, density: int, random: np.rando
         size: (rows, columns).
         view: cc or mlo.
         density: BI-RADS density class, 1 to 4.
-        random: where chance comes from.
+        random: the random generator.
     """
     height, width = size
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))

@@ -30,8 +30,8 @@ _CALC_HEADER = (
 
 
 _FIRST = 90_001
-"""Number of the first patient. Those of CBIS-DDSM end at P_02584: what was learned from practice mammograms must not
-seem to have been learned from a real patient of the same name."""
+"""Number of the first patient. Those of CBIS-DDSM end at P_02584: training on practice mammograms must not be recorded
+as training on a real patient of the same name."""
 _MAMMOGRAM_ID = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_P_(?P<number>\d{5,})_(?:LEFT|RIGHT)_(?P<view>CC|MLO)")
 
 
@@ -74,8 +74,8 @@ def write_phantoms(
 ) -> PhantomCollection:
     """Write practice mammograms in the layout of CBIS-DDSM.
 
-    The tables have what trips everyone in the real ones: a newline inside the quotes of a path, mask and cropped
-    picture swapped in some rows, some files without SeriesDescription, some with low values bright.
+    The tables have the irregularities of the real ones: a newline inside the quotes of a path, mask and cropped picture
+    swapped in some rows, some files without SeriesDescription, some with low values bright.
 
     Args:
         out: folder of the new collection.
@@ -137,8 +137,8 @@ def _write_view(
             mask_number: files.write(of_lesion, mask_number, masked, "ROI mask images", together, bits=8),
             1 - mask_number: files.write(of_lesion, 1 - mask_number, _cut(pixels, mask), "cropped images", together),
         }
-        # The tables always call the same number the mask, be it or not, and the path that ends in 000001.dcm runs on
-        # into a newline: both as in the real ones.
+        # The tables always call the same number the mask, whether it is or not, and the path that ends in 000001.dcm
+        # runs on into a newline: both as in the real ones.
         first, second = paths[0], f'"{paths[1]}\n"'
         crop_path, mask_path = (first, second) if is_mass else (second, first)
         rows.append(

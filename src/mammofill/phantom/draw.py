@@ -88,7 +88,7 @@ def draw_mammogram(
         The mammogram and the truth about it; at least one lesion.
 
     Raises:
-        TooFewError: the first lesion found no room, which takes a breast of unheard-of shape.
+        TooFewError: the first lesion found no room, which needs a breast of very unusual shape.
     """
     return _draw(number, view, settings, seed)[0]
 
@@ -141,7 +141,7 @@ def _draw(
         words.append(_CLUSTER_WORDS[malignant] if is_cluster else shape.words)
     if not masks:
         raise TooFewError(f"Phantom patient {number}, view {view}: no room for a lesion. Draw larger mammograms.")
-    # The same dice again, so that both are on the same film.
+    # The same random numbers again, so that both are on the same film.
     again = copy.deepcopy(own)
     film, noise = _on_film(image, breast.inside, view, laterality, settings.labels_and_edges, own)
     bare, _ = _on_film(breast.image, breast.inside, view, laterality, settings.labels_and_edges, again)

@@ -1,4 +1,4 @@
-"""The ideal observer of phantoms: how well masses could be told apart by who sees how each of them was drawn.
+"""The ideal observer of phantoms: how well an observer who knows how each mass was drawn could separate the classes.
 
 Whatever a picture of one mass shows of its class comes from its `MassShape`, so no classifier of pictures does better
 on average (the likelihood ratio of what a picture was made from bounds that of the picture: Barrett and Myers,
@@ -18,7 +18,7 @@ def likelihood_ratio(shape: MassShape, difference: float) -> float:
     """Return the logarithm of how much likelier a shape is among malignant masses than among benign ones.
 
     Args:
-        shape: as `draw_shape` draws it. Size and place are drawn alike for both classes and say nothing.
+        shape: as `draw_shape` draws it. Size and place are drawn alike for both classes and carry no information.
         difference: the one that it was drawn with.
     """
     return sum(

@@ -1,8 +1,8 @@
 """Lesions with exact masks: masses from smooth to spiculated, and clusters of calcifications.
 
 Source of the shapes: the BI-RADS lexicon for masses (shape round, oval, irregular; margin circumscribed to spiculated;
-density). A random Fourier series of the radius stands for the ragged border of invasive growth; models that grow a
-lesion are closer to nature (Rashidnasab et al., "Simulation and assessment of realistic breast lesions using fractal
+density). A random Fourier series of the radius imitates the irregular border of invasive growth; models that simulate
+growth are more realistic (Rashidnasab et al., "Simulation and assessment of realistic breast lesions using fractal
 growth models", Physics in Medicine and Biology 58, 2013). Sizes and contrasts were chosen by eye.
 """
 
@@ -22,10 +22,10 @@ _MALIGNANT = {"irregularity": 0.13, "contrast": 0.26, "softness": 0.22, "spicule
 
 
 FEATURES = tuple(_BENIGN)
-"""What tells the classes of masses apart; all else is drawn alike for both."""
+"""Features in which the classes of masses differ; all else is drawn alike for both."""
 
 _ANGLES = np.linspace(0, 2 * np.pi, 256, endpoint=False)
-"""At which the radius of an outline is given."""
+"""Angles at which the radius of an outline is given."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def draw_shape(malignant: bool, difference: float, random: np.random.Generator) 
     Args:
         malignant: of which class.
         difference: 0 draws both classes from the same distribution, 1 from clearly different ones.
-        random: where chance comes from.
+        random: the random generator.
     """
     drawn = {}
     for name in FEATURES:
@@ -99,7 +99,7 @@ def place_mass(
     Args:
         breast: where it goes.
         shape: what it looks like.
-        random: where chance comes from.
+        random: the random generator.
         away_from: (H, W) bool, where it may not lie.
 
     Returns:
@@ -223,7 +223,7 @@ def _place(
 ) -> tuple[NDArray[np.int64], float] | None:
     """Return a center whose disc of a radius lies in tissue, near a distance from the nipple, and how far it shrank."""
     tissue = breast.inside & ~breast.muscle & ~away_from
-    # Nothing lies beyond the film, so its borders are as good as skin.
+    # Nothing lies beyond the film, so its borders count as skin.
     room = cv2.distanceTransform(np.pad(tissue.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
     scale = min(1.0, 0.98 * float(room.max()) / radius)
     if scale < 0.5:

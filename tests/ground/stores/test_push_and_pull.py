@@ -385,11 +385,11 @@ Change = Callable[[dict[str, Any]], object]
         (lambda said: said["files"].update({"images": said["files"]["empty.txt"]}), "cannot be a file and a folder"),
         (lambda said: said["files"]["empty.txt"].update(sha256="../../x"), "is no SHA-256"),
         (lambda said: said["files"]["empty.txt"].update(bytes=-1), "is no number of bytes"),
-        (lambda said: said["files"]["empty.txt"].update(bytes=5), "speak of other files"),
-        (lambda said: said["files"].pop("empty.txt"), "speak of other files"),
-        (lambda said: said["files"].update({"more": said["files"]["empty.txt"]}), "speak of other files"),
+        (lambda said: said["files"]["empty.txt"].update(bytes=5), "list different files"),
+        (lambda said: said["files"].pop("empty.txt"), "list different files"),
+        (lambda said: said["files"].update({"more": said["files"]["empty.txt"]}), "list different files"),
         (lambda said: said["manifest"].update(bytes=10**12), "which no artifact.json has"),
-        (lambda said: said.pop("files"), "does not say what a pushed artifact is"),
+        (lambda said: said.pop("files"), "does not describe a pushed artifact"),
         (lambda said: said.update(format_version=2), "Update mammofill"),
         (lambda said: said.update(format_version=float("inf")), "cannot convert float infinity"),
     ],
@@ -428,7 +428,7 @@ def test_a_folder_of_somebody_else_is_left_alone(made: Artifact, tmp_path: Path)
         pytest.raises(BusyError, match=r"begun.partial is being written by another process"),
     ):
         pull(url, tmp_path / "begun")
-    with pytest.raises(PlanChangedError, match=r"is of bake, and cannot be that of pull as well"):
+    with pytest.raises(PlanChangedError, match=r"is of bake, and pull cannot use the same folder"):
         pull(url, tmp_path / "begun")
 
 
@@ -505,7 +505,7 @@ def test_endless_brackets_and_a_pipe_in_a_store_are_told(made: Artifact, tmp_pat
     store = tmp_path / "store"
     push(made.folder, store.as_uri())
     (store / "pushed.json").write_text("[" * 100_000)
-    with pytest.raises(DamagedError, match=r"pushed.json does not say what a pushed artifact is \(maximum recursion"):
+    with pytest.raises(DamagedError, match=r"pushed.json does not describe a pushed artifact \(maximum recursion"):
         pull(store.as_uri(), tmp_path / "back")
     (store / "pushed.json").unlink()
     if sys.platform != "win32":

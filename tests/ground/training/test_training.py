@@ -90,7 +90,7 @@ def test_weights_come_back_and_those_of_another_network_are_refused(tmp_path: Pa
 
 def test_devices_are_never_replaced() -> None:
     assert find_device("cpu").type == "cpu"
-    with pytest.raises(DeviceError, match=r"'cuda:63' was asked for, but \d+ CUDA devices were found"):
+    with pytest.raises(DeviceError, match=r"'cuda:63' was requested, but \d+ CUDA devices were found"):
         find_device("cuda:63")
     with pytest.raises(DeviceError, match="no device called 'toaster'. Use auto, cpu, cuda"):
         find_device("toaster")

@@ -260,7 +260,7 @@ def test_a_start_that_knows_fewer_conditions_paints_as_before_until_it_learns_th
     learned = tiny_flow(conditions=("pathology", "abnormality"))
     further = train_infiller(world.patches, world.pairs, tmp_path / "learned", learned, start=flow)
     assert further._painter("cpu").network.conditions.weight[:, 2].any()  # masses
-    words = "conditioned on pathology, abnormality, but pathology was asked for. Ask for abnormality, too"
+    words = "conditioned on pathology, abnormality, but conditions is pathology. Add abnormality; further"
     with pytest.raises(ArtifactError, match=words):
         train_infiller(world.patches, world.pairs, tmp_path / "less", tiny_flow(), start=further)
 
@@ -275,11 +275,13 @@ def test_a_flow_of_an_earlier_version_is_guided_as_it_was(flow: Infiller) -> Non
 
 def test_a_start_that_does_not_fit_is_refused(flow: Infiller, world: World, tmp_path: Path) -> None:
     wider = tiny_flow(network=replace(tiny_flow().network, widths=(8, 16, 16)))
-    with pytest.raises(MammofillError, match=r"from which to start, has the network .*8, 8, 16.* was asked for"):
+    with pytest.raises(MammofillError, match=r"from which to start, has the network .*8, 8, 16.*settings require"):
         train_infiller(world.patches, world.pairs, tmp_path / "wider", wider, start=flow)
     with pytest.raises(ArtifactError, match="The method gan cannot start from another infiller"):
         train_infiller(world.patches, world.pairs, tmp_path / "gan", tiny(), start=flow)
-    with pytest.raises(ArtifactError, match="has the method 'gan', but 'flow' was asked for"):
+    with pytest.raises(
+        ArtifactError, match="has the method 'gan', but 'flow' is required. Start from .* the same method"
+    ):
         train_infiller(world.patches, world.pairs, tmp_path / "flow", tiny_flow(), start=world.infiller)
 
 
@@ -364,7 +366,7 @@ def test_conditions_beyond_the_class_are_learned_and_asked_for(tmp_path: Path) -
         return infiller.infill(images, masks, ["malignant"], [3], facts={"margin": [margin]}, allow_border=True)
 
     assert not np.array_equal(fill("spiculated"), fill(None))
-    with pytest.raises(MammofillError, match="asks for the margin 'smooth'"):
+    with pytest.raises(MammofillError, match="requests the margin 'smooth'"):
         fill("smooth")
 
 

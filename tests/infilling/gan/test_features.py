@@ -166,7 +166,7 @@ def test_a_missing_weights_file() -> None:
 def test_a_file_that_holds_no_weights(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"no weights")
-    with pytest.raises(WeightsError, match=r"cannot be read as weights: it is no file of tensors alone. Give"):
+    with pytest.raises(WeightsError, match=r"cannot be read as weights: it does not hold tensors alone. Give"):
         build_features(PerceptualSettings(weights=str(path)))
 
 

@@ -107,7 +107,7 @@ def test_processes_that_cannot_share_a_batch_evenly() -> None:
 
 
 def test_precisions_that_a_cpu_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DeviceError, match="Precision tf32 is a matter of CUDA devices"):
+    with pytest.raises(DeviceError, match="Precision tf32 exists only on CUDA devices"):
         check_processes("cpu", 1, "tf32")
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)

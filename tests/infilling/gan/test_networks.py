@@ -118,9 +118,9 @@ def test_more_facts_are_more_planes_and_nothing_else() -> None:
 
 
 def test_words_that_a_fact_does_not_have() -> None:
-    with pytest.raises(SettingsError, match=r"Picture 1 asks for the density '5'. Use 1 or 2 or 3 or 4."):
+    with pytest.raises(SettingsError, match=r"Picture 1 requests the density '5'. Use 1 or 2 or 3 or 4."):
         encode(("pathology", "density"), {"density": ["1", "5"]}, 2)
-    with pytest.raises(SettingsError, match="'density' was asked for, but this infiller is conditioned on pathology"):
+    with pytest.raises(SettingsError, match="'density' was requested, but this infiller is conditioned on pathology"):
         encode(("pathology",), {"density": ["1"]}, 1)
     with pytest.raises(SettingsError, match="2 pictures need as many words for 'pathology', but got 1"):
         encode(("pathology",), {"pathology": ["benign"]}, 2)

@@ -26,7 +26,7 @@ def held(out: Path) -> Iterator[Path]:
 
     Raises:
         BusyError: another process holds it.
-        ArtifactError: something that is not ours stands at `out`.
+        ArtifactError: something that is no artifact exists at `out`.
     """
     if out.exists() and not (out / MANIFEST_NAME).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise ArtifactError(f"{out} exists and is not a mammofill artifact. Choose another --out, or move it away.")
@@ -37,8 +37,8 @@ def held(out: Path) -> Iterator[Path]:
         lock.acquire(timeout=_LOOK_SECONDS)
     except Timeout:
         who = _named_in(lock)
-        told = f": {who}" if who else ""
-        raise BusyError(f"{partial} is being written by another process. Wait for it, or stop it{told}.") from None
+        named = f": {who}" if who else ""
+        raise BusyError(f"{partial} is being written by another process. Wait for it, or stop it{named}.") from None
     if type(lock) is FileLock:  # it turns into another kind on disks without locks, which writes the same by itself
         with suppress(OSError):  # of a full disk: then nobody can be named
             (partial / LOCK_NAME).write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
@@ -49,7 +49,7 @@ def held(out: Path) -> Iterator[Path]:
 
 
 def holder_of(partial: Path) -> str | None:
-    """Say who writes in a folder at this moment, as in ``process 123``; None where nobody does."""
+    """Return the process that is writing in a folder now, as ``process 123``; None where there is none."""
     if not (partial / LOCK_NAME).is_file():
         return None
     lock = FileLock(partial / LOCK_NAME)
@@ -75,6 +75,6 @@ def _named_in(lock: BaseFileLock) -> str:
 
 
 def forget_lock(out: Path) -> None:
-    """Remove the lock that whoever was killed just after the rename left in a finished folder."""
+    """Remove the lock that a process killed just after the rename left in a finished folder."""
     with suppress(OSError):
         (out / LOCK_NAME).unlink()

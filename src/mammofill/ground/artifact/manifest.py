@@ -1,4 +1,4 @@
-"""The manifest, ``artifact.json``: what a finished folder says of itself."""
+"""The manifest, ``artifact.json``: the description of a finished folder."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ class LearnedFrom:
     """Patients whose pixels or labels shaped something, and where that happened."""
 
     through: str
-    """The way in, for example ``train-infiller`` or ``train-classifier (mask donor of a synthetic patch)``."""
+    """Where that happened, for example ``train-infiller`` or ``train-classifier (mask donor of a synthetic patch)``."""
     patients: tuple[str, ...]
 
 
 CHOSEN = "(validation:"
-"""In the way in of patients who chose weights, a threshold or fills, and from whom nothing was learned."""
+"""Part of `through` for patients by whom weights, a threshold or fills were chosen, but nothing was learned from."""
 
 
 def taught_by(records: Iterable[LearnedFrom]) -> set[str]:
-    """Return the patients from whom something was learned; not those who chose among weights, thresholds or fills."""
+    """Return the patients from whom something was learned; not those by whom something was only chosen."""
     return {patient for record in records if CHOSEN not in record.through for patient in record.patients}
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What ``artifact.json`` says."""
+    """Content of ``artifact.json``."""
 
     kind: str
     stage: str
@@ -65,7 +65,7 @@ class Manifest:
     package_version: str
     settings: dict[str, Any]
     execution: dict[str, Any]
-    """What says how the work was done, not what comes out: the number of workers; which GPU; and whether the same
+    """How the work was done, which does not change the result: the number of workers; which GPU; and whether the same
     command gives the same bits there (``same_bits_again``)."""
     seed: int
     device: str | None
@@ -82,7 +82,7 @@ class Manifest:
     """SHA-256 of each payload file, by its path; empty in folders that an older mammofill made."""
 
     def learned_patients(self) -> dict[str, list[str]]:
-        """Return the ways in for each patient that shaped any weights upstream: patient -> ways."""
+        """Return, for each patient that shaped any weights upstream, where that happened: patient -> `through`."""
         ways: dict[str, list[str]] = {}
         for record in self.patients_learned_from:
             for patient in record.patients:
@@ -126,14 +126,14 @@ def _what_lies_at(place: Path) -> str:
     if around is not None:
         return f"{found} It lies in the artifact {around}: give that."
     inside = sorted(str(one.parent) for one in place.glob(f"*/{MANIFEST_NAME}"))[:_MOST_NAMED] if place.is_dir() else []
-    return f"{found} In it lie {', '.join(inside)}: give what is meant." if inside else found
+    return f"{found} It contains {', '.join(inside)}: give the one that is meant." if inside else found
 
 
 def manifest_of(text: bytes, folder: str) -> Manifest:
     """Read what ``artifact.json`` of a folder says, wherever that lies.
 
     Raises:
-        DamagedError: it does not say what a manifest must say, or names a file outside the folder.
+        DamagedError: it lacks entries of a manifest, or names a file outside the folder.
         NewerFormatError: a newer mammofill wrote it.
     """
     path = f"{folder}/{MANIFEST_NAME}"
@@ -158,11 +158,11 @@ def manifest_of(text: bytes, folder: str) -> Manifest:
         _check_types(manifest)
         return manifest
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedError(f"{path} lacks what a manifest must say ({error}). Make the artifact again.") from error
+        raise DamagedError(f"{path} lacks entries that a manifest needs ({error}). Make the artifact again.") from error
 
 
 def _check_types(manifest: Manifest) -> None:
-    """See that a manifest says words where words are needed, numbers where numbers are.
+    """Check that the entries of a manifest have the right types.
 
     Raises:
         TypeError, UnicodeError: it does not; names the first such entry.

@@ -79,24 +79,24 @@ def execution_of(settings: object) -> dict[str, Any]:
 
 def how_done(device: str | None) -> dict[str, Any]:
     """Return what a manifest says of how the work was done besides settings."""
-    said: dict[str, Any] = {} if verifies() else {"no_verify": True}
+    facts: dict[str, Any] = {} if verifies() else {"no_verify": True}
     if device is not None:
         # On a GPU some operators add up in no fixed order: see `mammofill.ground.training.device`.
-        said |= {"device": device, "same_bits_again": kind_of_device(device) == "cpu"}
-    return said
+        facts |= {"device": device, "same_bits_again": kind_of_device(device) == "cpu"}
+    return facts
 
 
 def kind_of_device(device: str | None) -> str | None:
-    """Return the kind of a device: which of several it is decides nothing."""
+    """Return the kind of a device: which of several it is does not matter."""
     return device.partition(":")[0] if device is not None else None
 
 
 def note_plan(partial: Path, plan: Mapping[str, Any]) -> None:
-    """Keep in a folder what it is to become, or see that this is what was kept there.
+    """Write the plan into a folder, or check that the plan there is the same.
 
     Raises:
         PlanChangedError: it was begun with another plan; names each difference.
-        DamagedError: what was kept there cannot be read.
+        DamagedError: the plan there cannot be read.
     """
     if (partial / PLAN_NAME).is_file():
         check_same_plan(partial, read_plan(partial), plan)
@@ -105,13 +105,13 @@ def note_plan(partial: Path, plan: Mapping[str, Any]) -> None:
 
 
 def read_plan(partial: Path) -> dict[str, Any]:
-    """Read what an artifact is to become that was begun.
+    """Read the plan of an artifact that was begun.
 
     Args:
         partial: its folder, ``<name>.partial``.
 
     Raises:
-        DamagedError: it does not say.
+        DamagedError: it has no plan, or none that can be read.
     """
     path = partial / PLAN_NAME
     try:
@@ -122,8 +122,7 @@ def read_plan(partial: Path) -> dict[str, Any]:
         return plan
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DamagedError(
-            f"{path} cannot be read ({error}), so nobody can say what {partial} was to become. "
-            "Delete the folder and begin again."
+            f"{path} cannot be read ({error}), so the plan of {partial} is unknown. Delete the folder and begin again."
         ) from error
 
 
@@ -135,7 +134,7 @@ def check_same_plan(place: Path, old: Mapping[str, Any], new: Mapping[str, Any],
     """
     if old.get("stage") != new.get("stage"):
         raise PlanChangedError(
-            f"{place} is of {old.get('stage')}, and cannot be that of {new.get('stage')} as well. Take another --out, "
+            f"{place} is of {old.get('stage')}, and {new.get('stage')} cannot use the same folder. Take another --out, "
             "or delete the folder."
         )
     differences = list(_differences(_comparable(old), _comparable(new)))
@@ -144,13 +143,13 @@ def check_same_plan(place: Path, old: Mapping[str, Any], new: Mapping[str, Any],
         raise PlanChangedError(
             f"{place} {state} with another plan:\n"
             + "\n".join(
-                f"  {name}: {_told(name, before, after, place, old, new)}" for name, before, after in differences
+                f"  {name}: {_change(name, before, after, place, old, new)}" for name, before, after in differences
             )
             + "\nUse the old values to go on, another --out to start anew, or delete the folder."
         )
 
 
-def _told(name: str, before: Any, after: Any, place: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def _change(name: str, before: Any, after: Any, place: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Say in what two plans differ; of inputs, whose values are fingerprints, where they lie."""
     if not name.startswith("inputs."):
         return f"was {before!r}, now {after!r}"

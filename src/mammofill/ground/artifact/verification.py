@@ -77,9 +77,9 @@ def verifies() -> bool:
 
 
 def mark_of(folder: Path, manifest: Manifest, names: Sequence[str]) -> Path | None:
-    """Return the file whose being there says that some files of a payload, as they lie there now, were right.
+    """Return the marker whose existence means that some files of a payload, unchanged since, were right.
 
-    None where a file is missing, or where this user has no home that could remember it.
+    None where a file is missing, or where this user has no folder for the marker.
     """
     facts = []
     for name in names:
@@ -88,12 +88,12 @@ def mark_of(folder: Path, manifest: Manifest, names: Sequence[str]) -> Path | No
         except OSError:
             return None
         facts.append([name, about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino, about.st_dev])
-    told = json.dumps([manifest.fingerprint, sorted(manifest.hashes.items()), facts])
+    facts_of_files = json.dumps([manifest.fingerprint, sorted(manifest.hashes.items()), facts])
     try:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:
         return None
-    return Path(cache, "mammofill", "verified", hashlib.sha256(told.encode()).hexdigest())
+    return Path(cache, "mammofill", "verified", hashlib.sha256(facts_of_files.encode()).hexdigest())
 
 
 def leave_mark(mark: Path | None) -> None:

@@ -57,15 +57,15 @@ class Work:
     def scratch(self) -> Path:
         """A folder for what the stage itself needs to go on after a stop.
 
-        Like the checkpoint of a training, it is removed when the manifest is in place, and not earlier: whoever is
-        killed in between has nothing to do again.
+        Like the checkpoint of a training, it is removed when the manifest is in place, and not earlier, so that a stage
+        killed in between need not repeat anything.
         """
         folder = self.folder / SCRATCH_NAME
         folder.mkdir(exist_ok=True)
         return folder
 
     def clear(self) -> None:
-        """Remove what was made, where nothing of it is of use: whoever mends the settings then begins anew."""
+        """Remove what was made where none of it is of use, so that a command with corrected settings starts anew."""
         for path in self.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
@@ -83,14 +83,13 @@ class Work:
         Args:
             counts: numbers of rows, for people and checks.
             learned_from: patients whose pixels or labels shaped weights in this very stage. Those of the inputs are
-                added by themselves.
-            known: SHA-256 of files by relative path, where whoever wrote them took it meanwhile: these are not read
-                again.
+                added automatically.
+            known: SHA-256 of files by relative path, where computed as they were written: these are not read again.
         """
         for leftover in self.folder.rglob("*.tmp"):
             leftover.unlink()
         fingerprint, files, hashes = fingerprint_folder(self.folder, known or {})
-        with ThreadPoolExecutor(8) as threads:  # disks take many such wishes at once
+        with ThreadPoolExecutor(8) as threads:  # disks handle many such requests at once
             list(threads.map(_flush, (self.folder / name for name in files)))
         manifest = {
             **self._plan,
@@ -140,7 +139,7 @@ def begin(
     Raises:
         PlanChangedError: the folder was begun or finished with other settings, seed, inputs or device.
         BusyError: another process is working on it.
-        ArtifactError: something that is not ours stands at `out`; or an input has a name that no manifest can hold.
+        ArtifactError: something that is no artifact exists at `out`; or an input has a name that no manifest can hold.
         DamagedError: an input was changed after it was finished; or what work was begun cannot be known any more.
     """
     out = Path(out)
@@ -231,7 +230,7 @@ def _holds_nothing(partial: Path) -> bool:
 
 
 def check_plan_is_there(partial: Path) -> None:
-    """Refuse to go on with work of which nobody knows with which settings it was begun.
+    """Refuse to continue work of which the settings are unknown.
 
     Raises:
         DamagedError: there is a checkpoint, or another part of it, and no plan.
@@ -239,8 +238,8 @@ def check_plan_is_there(partial: Path) -> None:
     begun = [name for name in (CHECKPOINT_NAME, SCRATCH_NAME) if (partial / name).exists()]
     if begun and not (partial / PLAN_NAME).exists():
         raise DamagedError(
-            f"{partial} holds {begun[0]} of work that was begun, but no {PLAN_NAME}, so nobody can say with which "
-            "settings. Delete the folder and begin again."
+            f"{partial} holds {begun[0]} of work that was begun, but no {PLAN_NAME}, so its settings "
+            "are unknown. Delete the folder and begin again."
         )
 
 

@@ -1,7 +1,7 @@
 """Fetching what others put into a store: its objects listed, and some of them copied into a folder.
 
-Both are made to be asked of a `Child`: the threads that a store's library begins stay in that, and no process is forked
-off beside them.
+Both are meant to run in a `Child`, so that the threads which a store's library starts are confined to it, and no
+process is forked beside them.
 """
 
 from __future__ import annotations

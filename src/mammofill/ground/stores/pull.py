@@ -54,7 +54,7 @@ class Pulled:
 
     artifact: Artifact
     files: int
-    """Fetched by this very pull; the others were there."""
+    """Fetched by this pull; the others were there already."""
     bytes: int
 
 
@@ -72,7 +72,7 @@ def pull(url: str, out: str | Path, *, progress: Progress = quiet) -> Pulled:
     Raises:
         StoreError: nothing was pushed there; or the store is not there, or refuses.
         DamagedError: what lies there is not what was pushed; names the object.
-        ArtifactError: something else stands at `out`, or no folder can be made there.
+        ArtifactError: something else exists at `out`, or no folder can be made there.
         PlanChangedError: ``<out>.partial`` was begun by another pull or by a stage.
         BusyError: another process works there.
         SettingsError: no library for the URL is installed.
@@ -92,11 +92,11 @@ def pull(url: str, out: str | Path, *, progress: Progress = quiet) -> Pulled:
         if (found := _finished(out, manifest)) is not None:  # by another process, since we looked
             discard(partial)
             return Pulled(found, 0, 0)
-        if (partial / MANIFEST_NAME).is_file():  # of who was killed just before the rename
+        if (partial / MANIFEST_NAME).is_file():  # left by a pull that was killed just before the rename
             _check_is_the_same(partial, manifest)
         note_plan(partial, _plan(manifest, pushed))
         fetched = _fetch(remote, pushed, partial, progress)
-        for leftover in partial.rglob("*.tmp"):  # of who was killed while writing the plan or the manifest
+        for leftover in partial.rglob("*.tmp"):  # left by a pull that was killed while writing plan or manifest
             leftover.unlink()
         write_atomically(partial / MANIFEST_NAME, text)
         move_into_place(partial, out)
@@ -169,7 +169,7 @@ def _download(remote: Remote, one: Object, place: Path, stopped: Callable[[], bo
     begun = place.is_file()
     size, sha256 = _append(remote, one, place, stopped)
     if begun and (size, sha256) != (one.bytes, one.sha256):
-        place.unlink()  # a machine that went down may leave anything there, and that is not the store's damage
+        place.unlink()  # a machine that crashed may leave anything there, which is no damage in the store
         size, sha256 = _append(remote, one, place, stopped)
     check_arrived(remote, one, size, sha256)
 

@@ -1,4 +1,4 @@
-"""Pushing: a finished artifact goes to a store, each content once, and what is there already is not sent again."""
+"""Pushing: a finished artifact goes to a store, each content once; content that is already there is not sent again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Sent:
     url: str
     pushed: Pushed
     objects: int
-    """Sent by this very push; the others were there."""
+    """Sent by this push; the others were there already."""
     bytes: int
 
 
@@ -101,7 +101,7 @@ def _missing(artifact: Artifact, remote: Remote, pushed: Pushed) -> list[tuple[P
 
 
 def _check_it_is_ours(artifact: Artifact, remote: Remote, pushed: Pushed) -> None:
-    """See that nobody pushed another artifact to the same URL meanwhile."""
+    """Check that no other artifact was pushed to the same URL meanwhile."""
     there = pushed_at(remote)
     if there is not None and there != pushed:
         _check_is_the_same(artifact, remote, there)

@@ -1,7 +1,7 @@
-"""What ``pushed.json`` says: which file of an artifact is which object. It comes from outside and is believed nothing.
+"""What ``pushed.json`` says: which file of an artifact is which object. It comes from outside and is not trusted.
 
-Every name is checked to lie inside the folder, every size is a bound for what is fetched, and all together must make
-the fingerprint that the artifact's own manifest says.
+Every name is checked to lie inside the folder, every size limits what is fetched, and all together must give the
+fingerprint in the artifact's own manifest.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STORE_VERSION = 1
 """Version of what is stored: raised when an older mammofill could no longer read a newer one."""
 
 MOST_BYTES = 2**28
-"""Of ``pushed.json`` and of ``artifact.json``: more than two million files make."""
+"""Largest size of ``pushed.json`` and of ``artifact.json``: enough for more than two million files."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -101,18 +101,18 @@ def pushed_at(remote: Remote) -> Pushed | None:
         return Pushed(str(said["kind"]), str(said["fingerprint"]), _object(said["manifest"]), files)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DamagedError(
-            f"{where} does not say what a pushed artifact is ({error}). Delete it there and push the artifact again."
+            f"{where} does not describe a pushed artifact ({error}). Delete it there and push the artifact again."
         ) from error
 
 
 def manifest_at(remote: Remote, pushed: Pushed) -> tuple[Manifest, bytes]:
-    """Fetch the artifact's own manifest, and see that it is of these very files.
+    """Fetch the artifact's own manifest, and check that it lists exactly these files.
 
     Returns:
         What it says, and its bytes.
 
     Raises:
-        DamagedError: it is not what was pushed, or speaks of other files.
+        DamagedError: it is not what was pushed, or lists other files.
     """
     one = pushed.manifest
     if one.bytes > MOST_BYTES:
@@ -126,7 +126,7 @@ def manifest_at(remote: Remote, pushed: Pushed) -> tuple[Manifest, bytes]:
     same = fingerprint_from(hashes) == manifest.fingerprint == pushed.fingerprint
     if not same or sizes != manifest.files or (manifest.hashes and manifest.hashes != hashes):
         raise DamagedError(
-            f"{remote.shown}/{PUSHED_NAME} and the {MANIFEST_NAME} that it names speak of other files. Delete it there "
+            f"{remote.shown}/{PUSHED_NAME} and the {MANIFEST_NAME} that it names list different files. Delete it there "
             "and push the artifact again."
         )
     return manifest, content

@@ -1,6 +1,6 @@
 """A folder in an object store, as fsspec shows it: what is written there is there whole or not at all.
 
-Who may come in, and at which address the store is, its own library finds out, from the environment and its own files:
+Credentials and the store's address are found by its own library, from the environment and its own files:
 ``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL`` and ``~/.aws`` for s3fs. Nothing of that is read or kept here.
 """
 
@@ -23,13 +23,14 @@ _WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 """Stores in which an object appears in one move. Elsewhere a file is written beside its place and then renamed."""
 
 _BY_PARTS: dict[str, Any] = {"chunksize": 2**24, "max_concurrency": 1}
-"""How s3fs sends a file: else it would hold half a gigabyte of each one in memory. Several files are sent at once."""
+"""How s3fs sends a file: by default it would hold half a gigabyte of each one in memory. Several files are sent at
+once."""
 
 _NO_BUCKET = "bucket does not exist"
 _BESIDE = re.compile(r"\.[0-9a-f]{32}\.partial$")
 _EXTRA = {"s3": "object-stores", "s3a": "object-stores"}
 _VERSIONS = ("ETag", "generation", "etag", "LastModified", "mtime")
-"""What stores call the one thing that is another for each content of an object; the first that is told counts."""
+"""Names that stores use for a value that changes with an object's content; the first one given counts."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class StoredObject:
 
     bytes: int
     version: str
-    """Another one for each content that lay under its name: what the store calls ETag, or generation."""
+    """Changes with the content under its name: what the store calls ETag, or generation."""
 
 
 def without_password(url: str) -> str:
@@ -53,7 +54,7 @@ class Remote:
     """
 
     def __init__(self, url: str) -> None:
-        """Find the store; nothing is asked of it yet.
+        """Find the store; no request is sent yet.
 
         Args:
             url: for example ``s3://bucket/folder``, or ``file:///mnt/folder``.
@@ -80,11 +81,11 @@ class Remote:
             return content
 
     def read_if_there(self, name: str, most: int) -> bytes | None:
-        """Return a small object, or None where there is none; one of more than `most` bytes comes cut off there."""
+        """Return a small object, or None where there is none; one of more than `most` bytes is truncated to these."""
         try:
             return self.read(name, 0, most)
         except StoreError as error:
-            # A store tells of a bucket that is not there by the same error as of an object.
+            # A store reports a missing bucket by the same error as a missing object.
             if isinstance(error.__cause__, FileNotFoundError) and _NO_BUCKET not in str(error.__cause__):
                 return None
             raise
@@ -92,7 +93,7 @@ class Remote:
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the size in bytes of each object right below a folder, by its last name; none where it is not there.
 
-        A store is asked once for a thousand of them.
+        One request returns up to a thousand of them.
         """
         with self._told(folder):
             self._files.invalidate_cache()
@@ -111,7 +112,7 @@ class Remote:
 
         Args:
             name: of the object.
-            listed: how it was listed, and has to be still.
+            listed: its entry in the listing, which it must still match.
             path: the file; its folder is there.
 
         Raises:
@@ -169,7 +170,7 @@ class Remote:
 
     @contextmanager
     def _told(self, name: str) -> Iterator[None]:
-        """Say in words what a store answers, each library in errors of its own."""
+        """Turn errors of a store, of whichever library, into a message."""
         where = f"{self.shown}/{name}"
         try:
             yield

@@ -1,8 +1,8 @@
 """Checkpoints and weights.
 
 A *checkpoint* is private, holds all that is needed to go on, and is one file that is replaced atomically; the finished
-*artifact* is public and holds weights (tensors only, as safetensors) and facts. Removing the checkpoint is not up to
-the training loops: it goes when the artifact is finished (`artifact.Work.finish`).
+*artifact* is public and holds weights (tensors only, as safetensors) and facts. The training loops do not remove the
+checkpoint: that happens when the artifact is finished (`artifact.Work.finish`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 @contextmanager
 def checkpoint_fits(folder: Path) -> Iterator[None]:
-    """Take what goes wrong while a checkpoint's state is loaded for a checkpoint of something else.
+    """Report an error while a checkpoint's state is loaded as a checkpoint of something else.
 
     Raises:
         DamagedError: it is of another network or of another version.

@@ -29,7 +29,7 @@ def seeded_layers(seed: int, *names: str | int) -> Iterator[None]:
 def positions_at(images_seen: int, batch: int, count: int, seed: int, *names: str | int) -> np.ndarray[Any, Any]:
     """Return which of `count` items make the batch that begins after `images_seen` items were drawn.
 
-    Every pass over the items is shuffled by itself, so the answer depends on nothing but the arguments: a run that is
+    Every pass over the items is shuffled separately, so the answer depends on nothing but the arguments: a run that is
     continued sees what an uninterrupted one sees.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Where networks run, and that a GPU repeats itself there as far as torch lets it."""
+"""The device on which networks run, and repeatable results on GPUs as far as torch allows."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from mammofill.ground.errors import DeviceError
 
 AUTO = "auto"
-"""The name under which the user leaves the choice to us: the first CUDA device where there is one, else the CPU."""
+"""The name that leaves the choice to mammofill: the first CUDA device where there is one, else the CPU."""
 
 
 def chosen_device(name: str) -> str:
-    """Return what a stage is to run on: what `auto` stands for here, any other name as it is."""
+    """Return the device that a stage runs on: for `auto` the one chosen here, any other name as it is."""
     if name != AUTO:
         return name
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -29,7 +29,7 @@ def find_device(name: str) -> torch.device:
     """Return a device by name: ``cpu``, ``cuda``, ``cuda:<number>``, or ``mps`` where it has all that networks do here.
 
     Raises:
-        DeviceError: it is not there, or lacks operators. It is never replaced by another one behind the user's back.
+        DeviceError: it is not there, or lacks operators. It is never silently replaced by another one.
     """
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (":" in name and not (kind == "cuda" and number.isdecimal())):
@@ -37,7 +37,7 @@ def find_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
-        raise DeviceError(f"Device {name!r} was asked for, but {found} CUDA devices were found. Use cpu, or auto.")
+        raise DeviceError(f"Device {name!r} was requested, but {found} CUDA devices were found. Use cpu, or auto.")
     if device.type == "mps":
         _check_mps(device)
     return device
@@ -46,8 +46,8 @@ def find_device(name: str) -> torch.device:
 def sent(tensor: Tensor, device: torch.device, form: torch.memory_format = torch.preserve_format) -> Tensor:
     """Return what is on the CPU on a device; to a GPU it is copied while the host goes on.
 
-    That takes pinned memory: out of any other the host copies by itself, piece by piece, and waits. Source: docs of
-    torch, "Pinned memory".
+    That takes pinned memory: out of any other memory the host copies piece by piece, and waits. Source: docs of torch,
+    "Pinned memory".
 
     Args:
         tensor: on the CPU.
@@ -72,9 +72,9 @@ def device_of_step(device: str, number: int) -> str:
 
 @contextmanager
 def repeatable(device: str, *, rounded: bool = False) -> Iterator[None]:
-    """Make a GPU do the same work in the same way each time, as far as torch lets it.
+    """Make results on a GPU repeatable, as far as torch allows.
 
-    On a CPU that is so anyway. On a GPU some operators add up in the order in which their threads arrive, and have no
+    On a CPU they are anyway. On a GPU some operators add up in the order in which their threads arrive, and have no
     other way (the gradients of `grid_sample` and of adaptive pooling, for two): so the same bits are promised on CPUs
     alone, and a manifest says which it was made on. Source: docs of `torch.use_deterministic_algorithms`.
 
@@ -101,11 +101,11 @@ def repeatable(device: str, *, rounded: bool = False) -> Iterator[None]:
 
 def _check_mps(device: torch.device) -> None:
     if not torch.backends.mps.is_available():
-        raise DeviceError("Device 'mps' was asked for, but torch finds no GPU of Apple's here. Use --device cpu.")
+        raise DeviceError("Device 'mps' was requested, but torch finds no GPU of Apple's here. Use --device cpu.")
     lacking = lacking_operators(device)
     if lacking:
         raise DeviceError(
-            f"Device 'mps' was asked for, but with this version of torch it cannot do all that networks do here: "
+            f"Device 'mps' was requested, but with this version of torch it cannot do all that networks do here: "
             f"{', '.join(lacking)}. Use --device cpu."
         )
 

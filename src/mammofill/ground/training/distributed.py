@@ -1,7 +1,7 @@
 """One process or several that train together, each on its own device, on Lightning Fabric.
 
-The process that was started has rank 0 and does all the talking and writing; the others run the same loop on their
-share of each batch. What they share is said in the open, in the loop: `Fabric.all_reduce` of the gradients.
+The process that was started has rank 0 and does all printing and writing; the others run the same loop on their share
+of each batch. What they exchange is visible in the loop: `Fabric.all_reduce` of the gradients.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def training_processes(
 
 
 def _hand_over(other: Any, connection: Connection[Any, Any], work: tuple[Callable[..., object], Any]) -> None:
-    """Give another process its work once it is ready to join: torch would wait half an hour for one that is gone.
+    """Give another process its work once it is ready to join: torch would wait half an hour for a dead one.
 
-    Not when it is started, since whoever starts a process waits for it to take all that it is given then.
+    The work is not passed at the start, since starting a process blocks until it has taken all its arguments.
     """
     try:
         connection.recv()
@@ -102,7 +102,7 @@ def _hand_over(other: Any, connection: Connection[Any, Any], work: tuple[Callabl
 
 @contextmanager
 def _ways(device: str, precision: Precision) -> Iterator[None]:
-    """Set what every training wants of its machine, whatever is trained."""
+    """Set up the machine as every training needs it."""
     with freed_memory_kept(device), repeatable(device, rounded=precision == "tf32"):
         yield
 
@@ -116,7 +116,7 @@ def mean_over_processes(fabric: Fabric, parameters: Sequence[nn.Parameter], loss
         losses: (K,) of this process's share of the batch.
 
     Returns:
-        (K,) losses of the whole batch, on the device: who looks at them waits until it has come so far.
+        (K,) losses of the whole batch, on the device: reading them waits for it.
     """
     if fabric.world_size == 1:
         return losses
@@ -130,7 +130,7 @@ def mean_over_processes(fabric: Fabric, parameters: Sequence[nn.Parameter], loss
 
 
 def share_normalisation(network: nn.Module) -> None:
-    """Make every batch normalisation of a network look at the whole batch, and not at one process's share of it.
+    """Make every batch normalisation of a network use the whole batch, and not one process's share of it.
 
     torch's own SyncBatchNorm does so on CUDA only. Of timm's normalisations some end in an activation.
     """
@@ -205,7 +205,7 @@ def check_processes(device: str, processes: int, precision: Precision) -> None:
     """Refuse what this machine does not have, before anything is begun.
 
     Raises:
-        DeviceError: naming what was asked for and what was found.
+        DeviceError: naming what was requested and what was found.
     """
     place = find_device(device)
     if processes > 1 and place.type == "mps":
@@ -219,10 +219,10 @@ def check_processes(device: str, processes: int, precision: Precision) -> None:
                 "found. Lower engine.processes."
             )
     if precision == "tf32" and place.type != "cuda":
-        raise DeviceError(f"Precision tf32 is a matter of CUDA devices, but the device is {device!r}. Use float32.")
+        raise DeviceError(f"Precision tf32 exists only on CUDA devices, but the device is {device!r}. Use float32.")
     if precision == "bf16" and not has_bf16(place):
         raise DeviceError(
-            f"Precision bf16 was asked for, but {device!r} has no instructions for it, so that it would be many times "
+            f"Precision bf16 was requested, but {device!r} has no instructions for it, so that it would be many times "
             "slower than float32. Use float32."
         )
 
@@ -243,7 +243,7 @@ def has_bf16(place: torch.device) -> bool:
     if place.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if place.type == "mps":
-        return False  # as Apple's GPUs differ in it, and nobody has measured it here
+        return False  # as Apple's GPUs differ in it, and it was not measured here
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -255,7 +255,7 @@ def _serve(
     port: int,
     connection: Connection[Any, Any],
 ) -> None:
-    # Who asks the training to stop asks rank 0, which keeps a checkpoint and then ends this one.
+    # Signals to stop go to rank 0, which keeps a checkpoint and then ends this process.
     for asks in (signal.SIGINT, signal.SIGTERM):
         signal.signal(asks, signal.SIG_IGN)
     end_with_parent()
@@ -277,10 +277,10 @@ def _fabric(device: str, processes: int, precision: Precision) -> Fabric:
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     number = 0 if place.index is None else place.index
     devices: Any = [number] if place.type == "cuda" and processes == 1 else processes
-    # Which precision is in use is said by who trains.
+    # The training itself prints which precision is in use.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    # The environment is said and not looked for: on a machine of a Slurm cluster Fabric would ask for srun, which
-    # nobody here wants to use, and within a Slurm job take the job's tasks for processes of this training.
+    # The environment is given and not detected: on a machine of a Slurm cluster Fabric would require srun, which is not
+    # used here, and within a Slurm job take the job's tasks for processes of this training.
     alone, together = {"plugins": [LightningEnvironment()]}, {"strategy": "ddp", "plugins": [TorchElasticEnvironment()]}
     fabric = Fabric(
         accelerator=place.type,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class EarlyStopping:
-    """Keeps the network of the smallest value, if wanted, and stops where patience runs out.
+    """Keeps the network of the smallest value, if wanted, and stops after too many values without improvement.
 
     Args:
         keep: ``best`` keeps the weights of the smallest value, ``last`` none.
@@ -23,7 +23,7 @@ class EarlyStopping:
         self.weights: dict[str, Tensor] | None = None
 
     def update(self, value: float, images_seen: int, network: nn.Module) -> None:
-        """Take notice of a validation value; smaller is better."""
+        """Record a validation value; smaller is better."""
         if value >= self.value:
             self.worse += 1
             return
@@ -32,7 +32,7 @@ class EarlyStopping:
             self.weights = {name: one.detach().cpu().clone() for name, one in network.state_dict().items()}
 
     def is_over(self) -> bool:
-        """Say whether patience has run out."""
+        """Return whether training should stop."""
         return self.patience is not None and self.worse >= self.patience
 
     def state(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from torch import nn
 
 
 def update_ema(kept: nn.Module, trained: nn.Module, images: int, half_life: float) -> None:
-    """Bring a running average of a network nearer to the one that is trained, after a step of so many images.
+    """Update a running average of a network's weights, after a training step of this many images.
 
     Source: Karras et al., "Progressive growing of GANs", ICLR 2018, section A.1.
 

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 HISTORY_NAME = "history.csv"
 
 LOOK_EVERY_STEPS = 16
-"""So many steps may pass until somebody looks at their losses."""
+"""Losses are checked at the latest after this many steps."""
 
 
 def check_finite(losses: Mapping[str, float], images_seen: int) -> None:
-    """Stop a training run whose losses are not numbers any more.
+    """Stop a training run with a NaN or infinite loss.
 
     Raises:
-        TrainingError: naming the loss and the place.
+        TrainingError: naming the loss and the number of images seen.
     """
     for name, loss in losses.items():
         if not math.isfinite(loss):
@@ -37,10 +37,10 @@ def check_finite(losses: Mapping[str, float], images_seen: int) -> None:
 
 
 class UnseenLosses:
-    """Losses of steps, left on the device until somebody looks.
+    """Losses of steps, left on the device until they are checked.
 
-    To look at a number makes the host wait for the device, which then has nothing to do until the host has come up with
-    the next step. So that is not done at each step, but every `LOOK_EVERY_STEPS`, and before anything is kept.
+    Reading a number makes the host wait for the device, which then idles until the host has prepared the next step. So
+    losses are not read at each step, but every `LOOK_EVERY_STEPS`, and before anything is saved.
     """
 
     def __init__(self) -> None:
@@ -52,11 +52,11 @@ class UnseenLosses:
 
     @property
     def due(self) -> bool:
-        """Whether it is time to look."""
+        """Whether the losses should be checked now."""
         return len(self._steps) >= LOOK_EVERY_STEPS
 
     def look(self) -> list[dict[str, float]]:
-        """Return the losses of each step since the last look, by their names.
+        """Return the losses of each step since the last check, by their names.
 
         Raises:
             TrainingError: the first that is not finite, see `check_finite`.

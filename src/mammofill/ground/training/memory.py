@@ -1,4 +1,4 @@
-"""Memory of networks on the CPU: what one layer gives back, the next one takes.
+"""Memory of networks on the CPU: memory that one layer frees is reused by the next.
 
 The C library of Linux (glibc) hands each large block that is freed to the system at once, and the system fills it with
 zeros, page by page, when it is asked for again. A network frees and asks for gigabytes in each step: a third of the
@@ -16,13 +16,14 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 """Numbers of glibc's options. Source: its malloc.h; what they do: mallopt(3)."""
 
 _USUAL = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20}
-"""Where glibc ends up by itself in a process that has freed large blocks. Source: mallopt(3), "dynamic" threshold."""
+"""The value that glibc itself reaches in a process that has freed large blocks. Source: mallopt(3), "dynamic"
+threshold."""
 _KEPT = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1}  # every block from the heap, and nothing of it handed back
 
 
 @contextmanager
 def freed_memory_kept(device: str) -> Iterator[None]:
-    """Keep what is freed inside the block for the next who asks for it, and hand it back to the system at the end.
+    """Keep memory that is freed inside the block for the next allocation; return it to the system at the end.
 
     It changes how long the work takes, never what comes out of it. The process's peak of memory grows by what does not
     fit into the gaps, a fifth for ResNet-50.

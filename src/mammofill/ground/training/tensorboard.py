@@ -11,7 +11,7 @@ from mammofill.ground.imaging import decode_png
 
 
 def check_tensorboard(folder: str | None) -> None:
-    """Refuse a wish that cannot be granted, before anything is begun.
+    """Refuse TensorBoard where it is not installed, before anything is begun.
 
     Raises:
         SettingsError: TensorBoard is wanted and not installed.

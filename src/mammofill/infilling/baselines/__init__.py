@@ -1,1 +1,1 @@
-"""What a trained infiller has to be better than: lesions pasted as they are, and tissue painted without any lesion."""
+"""Baselines for trained infillers: real lesions pasted, and tissue synthesised without any lesion."""

@@ -1,12 +1,11 @@
-"""The method `copy-paste`: a real lesion of the class asked for, whose outline fits best, laid into the hole.
+"""The method `copy-paste`: a real lesion of the requested class, the one with the best-fitting outline, in the hole.
 
 On disk, in the infiller's folder::
 
     bank/patches-00000.parquet, ...     the lesions that can be pasted, as a patch set keeps them
 
-It is what a trained infiller has to be better than: every lesion is a real one, but there are no more of them than in
-the training split. Source of the idea: Dwibedi, Misra, Hebert, "Cut, paste and learn", ICCV 2017; of the blending:
-`poisson`.
+A trained infiller has to do better than this: every lesion is a real one, but there are no more of them than in the
+train split. Source of the idea: Dwibedi, Misra, Hebert, "Cut, paste and learn", ICCV 2017; of the blending: `poisson`.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ _OUTLINE_PX = 48
 _PER_OCTAVE = 0.1
 """Fit that a lesion loses for each doubling or halving of its size: enlarged ones are blurred. Ours."""
 _TOLERANCE = 0.02
-"""The seed chooses among all lesions that fit this nearly as well as the best. Ours."""
+"""The seed chooses among all lesions whose fit is within this of the best. Ours."""
 _PER_SHARD = 512
 
 
 class Bank(PatchSet):
-    """Lesions to paste: a patch set inside an infiller, whose manifest speaks for it."""
+    """Lesions to paste: a patch set inside an infiller, covered by the infiller's manifest."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,7 +60,7 @@ class CopyPastePainter:
         """Paint; see `Painter`.
 
         Raises:
-            TooFewError: the bank has no lesion of what is asked for.
+            TooFewError: the bank has no lesion with the requested properties.
         """
         for number, (image, mask, hole, seed) in enumerate(
             zip(cases.images, cases.masks, cases.holes, cases.seeds, strict=True)
@@ -70,15 +69,15 @@ class CopyPastePainter:
             lent, outlines = self.bank.pixels([donor])
             yield paste(to_unit(lent[0]), outlines[0], to_unit(image), mask, hole, self.feather_px)
 
-    def choose(self, mask: Mask, asked: Mapping[str, str | None], seed: int) -> int:
+    def choose(self, mask: Mask, requested: Mapping[str, str | None], seed: int) -> int:
         """Choose a lesion of the bank.
 
         Outlines are centred and brought to one size, and compared by intersection over union; a lesion that would have
-        to be enlarged or shrunk much counts for less.
+        to be enlarged or shrunk ranks lower.
 
         Args:
             mask: (H, W) bool, where a lesion is wanted.
-            asked: a word for some facts; lesions of another word, or of none, are left out.
+            requested: a word for some facts; lesions of another word, or of none, are left out.
             seed: chooses among those that fit about as well as the best.
 
         Returns:
@@ -88,14 +87,14 @@ class CopyPastePainter:
             TooFewError: no lesion is left.
         """
         able = np.ones(len(self.bank.table), np.bool_)
-        for fact, word in asked.items():
+        for fact, word in requested.items():
             if word is not None:
                 able &= self._words[fact] == word
         if not able.any():
-            wanted = ", ".join(f"{fact} {word}" for fact, word in asked.items() if word is not None)
+            wanted = ", ".join(f"{fact} {word}" for fact, word in requested.items() if word is not None)
             raise TooFewError(
-                f"{self.bank.folder} holds {counted(len(able), 'lesions')}, none of them of {wanted}. Ask for another, "
-                "or train the infiller on patches that hold some."
+                f"{self.bank.folder} holds {counted(len(able), 'lesions')}, none of them of {wanted}. Request another, or "
+                "train the infiller on patches that hold such lesions."
             )
         outlines, areas = self._outlines
         outline = outline_of(mask).ravel()
@@ -141,16 +140,16 @@ def paste(lent: Image, outline: Mask, image: Image, mask: Mask, hole: Mask, feat
         outline: (H, W) bool, where it is there.
         image: (H, W) in [0, 1], the patch that receives it.
         mask: (H, W) bool, where.
-        hole: (H, W) bool, what is repainted; of the patch's own pixels in it none is looked at.
-        feather_px: the lesion's surroundings come along so far beyond the hole, so that its own margin, soft or sharp,
-            is kept.
+        hole: (H, W) bool, what is repainted; the patch's own pixels in it are ignored.
+        feather_px: the lesion's surroundings are included this far beyond the hole, so that its own margin, soft or
+            sharp, is kept.
 
     Returns:
         (H, W) float32 in [0, 1]: the patch, with the lesion.
     """
     zoom = float(np.sqrt(mask.sum() / outline.sum()))
     matrix = _placement(_centre(outline), _centre(mask), zoom)
-    # Cubic: linear interpolation would take the grain off the film.
+    # Cubic: linear interpolation would smooth the film's grain.
     size = image.shape[::-1]
     moved = cv2.warpAffine(lent, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
     black = find_black(image, hole)
@@ -198,7 +197,7 @@ def train(job: TrainingJob) -> TrainingResult:
 
 
 def _lesion_names(patches: PatchSet, rows: NDArray[np.int64]) -> list[tuple[str, str]]:
-    """Return what tells lesions apart: the patient, and the lesions' names, or the patch's where it names none."""
+    """Return the key of a lesion: the patient, and the lesions' names, or the patch's where it names none."""
     table = patches.table.iloc[rows]
     names = table["lesion_ids"].fillna("").where(lambda ids: ids != "", table["patch_id"])
     return list(zip(table["patient_id"], names, strict=True))

@@ -17,25 +17,25 @@ Field = NDArray[np.float64]
 """(H, W) float64, of any range."""
 
 _LOOSE = 1e-12
-"""How weakly the membrane is drawn to 0 everywhere, against 1 to each neighbour: nothing, unless nothing else holds."""
+"""Weight of a pull towards 0 at each pixel, against 1 for each neighbour: negligible unless no pixel is fixed."""
 
 
 def blend(source: NDArray[np.floating], target: NDArray[np.floating], hole: Mask, holding: Mask | None = None) -> Field:
     """Lay the source's structure into the hole, with the brightness of the target around it.
 
-    What comes out has the source's differences between neighbours, those across the rim of the hole too, as nearly as
-    the target's pixels around the hole allow. A constant added to the source changes nothing.
+    The result has the source's differences between neighbours, those across the rim of the hole too, as nearly as the
+    target's pixels around the hole allow. A constant added to the source changes nothing.
 
     Args:
         source: (H, W), looked at in the hole and one pixel around it.
         target: (H, W).
         hole: (H, W) bool, True = to be filled.
         holding: (H, W) bool, the pixels outside the hole that the fill has to meet; all of them, if not given. At the
-            others, and at the border of the picture, nothing holds it (differences across do not count).
+            others, and at the border of the picture, it is free (differences across are ignored).
 
     Returns:
-        (H, W): the target, exactly, outside the hole. May leave the range of both a little. Where nothing holds a part
-        of the hole, it is the source as it is.
+        (H, W): the target, exactly, outside the hole. May leave the range of both a little. A part of the hole that
+        meets no such pixel is the source as it is.
     """
     difference = np.subtract(target, source, dtype=np.float64)
     return np.where(hole, source + membrane(difference, hole, holding), target)
@@ -50,7 +50,7 @@ def membrane(picture: NDArray[np.floating], hole: Mask, holding: Mask | None = N
         holding: see `blend`.
 
     Returns:
-        (H, W): the picture outside the hole. Where nothing holds a part of the hole, 0.
+        (H, W): the picture outside the hole. A part of the hole that meets no such pixel is 0.
     """
     spanned = np.array(picture, np.float64)
     if hole.any():

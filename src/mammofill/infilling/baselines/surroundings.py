@@ -8,28 +8,28 @@ import numpy as np
 from mammofill.ground.imaging import Image, Mask, distance_from
 
 _REACH = 1 / 8
-"""Of the patch's side: what is within this distance of the hole says how bright tissue is here. Ours."""
+"""Share of the patch's side: pixels within this distance of the hole give the usual brightness of tissue. Ours."""
 _SMOOTHING = 1 / 64
-"""Of the patch's side: standard deviation of the blur before brightnesses are compared. Ours."""
+"""Share of the patch's side: standard deviation of the blur before brightnesses are compared. Ours."""
 _BLACK = 0.01
-"""Of the full range. Ours."""
+"""Share of the full range below which a pixel is black. Ours."""
 _TISSUE = (0.5, 2.0)
-"""Times the usual brightness near the hole. Ours."""
+"""Range of tissue, as multiples of the usual brightness near the hole. Ours."""
 
 
 def grow(mask: Mask, width_px: float) -> Mask:
-    """Add all pixels within so many pixels of a mask (H, W)."""
+    """Add all pixels within this distance of a mask (H, W)."""
     return np.asarray(distance_from(mask) <= width_px, np.bool_)
 
 
 def find_black(image: Image, hole: Mask) -> Mask:
-    """Find what is black, as beyond the edge of a film: a fill has nothing to do with it, however near it is.
+    """Find what is black, as beyond the edge of a film: a fill need not match it, however near it is.
 
     Air beside the skin is not: there brightness falls slowly, and a fill has to follow.
 
     Args:
         image: (H, W) in [0, 1].
-        hole: (H, W) bool; what is in it is not looked at, and not found.
+        hole: (H, W) bool; pixels in it are ignored, and False in the result.
 
     Returns:
         (H, W) bool.
@@ -38,11 +38,11 @@ def find_black(image: Image, hole: Mask) -> Mask:
 
 
 def find_tissue(image: Image, hole: Mask) -> Mask:
-    """Find what is, but for texture, half to twice as bright as is usual near the hole: no air, label or film edge.
+    """Find tissue: apart from texture half to twice as bright as usual near the hole, unlike air, labels or film edges.
 
     Args:
         image: (H, W) in [0, 1].
-        hole: (H, W) bool; what is in it is not looked at, and not found.
+        hole: (H, W) bool; pixels in it are ignored, and False in the result.
 
     Returns:
         (H, W) bool.

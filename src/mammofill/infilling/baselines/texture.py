@@ -1,7 +1,7 @@
-"""The method `texture`: the patch's own tissue painted anew, without a lesion. A sham: what filling alone does.
+"""The method `texture`: tissue like the patch's own, without a lesion: a sham that shows what filling alone does.
 
 Source of the texture: Galerne, Gousseau, Morel, "Random phase textures", IEEE Transactions on Image Processing 2011: a
-picture with the tissue's power spectrum and random phases. Nothing in it depends on the class asked for.
+picture with the tissue's power spectrum and random phases. Nothing in it depends on the requested class.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from mammofill.infilling.settings import InfillerSettings
 from mammofill.patches import PatchSet
 
 _TAPER = 1 / 16
-"""Of the patch's side: over this width tissue fades out towards the hole and the border before its spectrum is taken.
-Ours."""
+"""Share of the patch's side: over this width tissue fades out towards the hole and the border before its spectrum is
+taken. Ours."""
 _NEAR = 1 / 8
-"""Of the patch's side: standard deviation of the weight that tissue loses with its distance from the hole. Ours."""
+"""Share of the patch's side: standard deviation of the Gaussian weight of tissue by its distance from the hole.
+Ours."""
 _OUTLIER = 3.0
-"""Standard deviations; what is farther from the course is a scratch or a vessel, not texture, and left out. Ours."""
+"""Standard deviations: pixels farther from the slow course of brightness (scratches, vessels) are left out. Ours."""
 _ROUNDS = 2
-"""Fits of the course, each without what the one before found to be no texture. Ours."""
+"""Number of fits of the course, each without the pixels that the fit before left out. Ours."""
 
 
 class TexturePainter:
@@ -40,7 +41,7 @@ class TexturePainter:
         self.feather_px = feather_px
 
     def fills(self, cases: FillCases) -> Fills:
-        """Paint; see `Painter`. What is asked for is not looked at."""
+        """Paint; see `Painter`. The requested properties are ignored."""
         for image, repainted, seed in zip(cases.images, cases.holes, cases.seeds, strict=True):
             patch = to_unit(image)
             black = find_black(patch, repainted)
@@ -54,7 +55,7 @@ def synthesise(image: Image, hole: Mask, random: np.random.Generator) -> Image:
 
     Args:
         image: (H, W) in [0, 1].
-        hole: (H, W) bool, what is not looked at.
+        hole: (H, W) bool, whose content is ignored.
         random: draws the phases.
 
     Returns:
@@ -71,7 +72,7 @@ def synthesise(image: Image, hole: Mask, random: np.random.Generator) -> Image:
         # The median of absolute deviations is 0.6745 standard deviations of a normal distribution.
         spread = float(np.median(np.abs(deviation[weight > 0]))) / 0.6745 if weight.any() else 0.0
         weight = np.where(np.abs(deviation) <= _OUTLIER * spread, weight, 0.0)
-    # A windowed periodogram: the window takes its share of the power, which is given back.
+    # A windowed periodogram: the power lost to the window is restored.
     modulus = np.abs(np.fft.rfft2(deviation * weight)) * np.sqrt(image.size / max(np.square(weight).sum(), 1e-9))
     phases = np.exp(1j * np.angle(np.fft.rfft2(random.standard_normal(image.shape))))
     return np.asarray(course + np.fft.irfft2(modulus * phases, s=image.shape), np.float32)
@@ -88,7 +89,7 @@ def _course(image: Image, weight: NDArray[np.float64]) -> NDArray[np.float64]:
     rows, columns = (axis.ravel() for axis in np.mgrid[-1 : 1 : image.shape[0] * 1j, -1 : 1 : image.shape[1] * 1j])
     terms = np.stack([rows**0, rows, columns, rows**2, rows * columns, columns**2], axis=1)
     weights = weight.ravel()
-    # The normal equations: six numbers from about ten thousand pixels, in a fiftieth of lstsq's time.
+    # The normal equations: six numbers from about ten thousand pixels, fifty times as fast as lstsq.
     products = terms.T * np.square(weights)
     factors = np.linalg.lstsq(products @ terms, products @ image.ravel().astype(np.float64), rcond=None)[0]
     return np.asarray((terms @ factors).reshape(image.shape), np.float64)

@@ -1,1 +1,1 @@
-"""The method `flow`: a conditional rectified flow paints. `method` is its door."""
+"""The method `flow`: a conditional rectified flow paints. `method` is its entry point."""

@@ -21,9 +21,9 @@ from mammofill.infilling.lesions import Lesions
 from mammofill.pairing.hole import equivalent_radius, hole_of
 
 _NEAR = 0.3
-"""Of the lesion's equivalent radius, and one pixel: as far from the mask a pixel counts as near the lesion. Ours."""
+"""A pixel within this share of the lesion's equivalent radius, plus one pixel, of the mask is near the lesion. Ours."""
 _RIM_PX = 3
-"""Of the hole, inside its border. Ours."""
+"""Width of the hole's rim, inside its border. Ours."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Batch:
     depth: Tensor
     shape: Tensor
     weight: Tensor
-    """Of each pixel in the loss; 0 outside the hole."""
+    """Weight of each pixel in the loss; 0 outside the hole."""
     noise: Tensor
     """Standard normal in the hole, 0 outside."""
     times: Tensor
@@ -44,7 +44,7 @@ class Batch:
     conditions: Tensor
     """(N, K) planes."""
     kinds: Tensor
-    """(N, 3) one-hot: which of `SHAPES` is told."""
+    """(N, 3) one-hot: which of `SHAPES` is given."""
 
     def __len__(self) -> int:
         """Return N."""
@@ -68,7 +68,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Window:
-    """What is the same whenever a window is seen with a hole of one size; (H, W) float32 each."""
+    """A window with a hole of one size: what is the same in every step; (H, W) float32 each."""
 
     residual: Image
     context: Context
@@ -109,7 +109,7 @@ class Windows:
         return _stacked([self._drawn(int(one), number) for one, number in zip(positions, numbers, strict=True)])
 
     def fixed_batches(self, count: int, log_odds: Sequence[float]) -> list[Batch]:
-        """Return batches for validation: the first windows, at fixed times, noise and hole, with the class told.
+        """Return batches for validation: the first windows, at fixed times, noise and hole, with the class given.
 
         Args:
             count: windows, at most.
@@ -131,8 +131,8 @@ class Windows:
         hidden = random.random() < target.class_hidden_share
         way = int(random.integers(8)) if settings.augment else 0
         one = self._one(position, share, kind, float(time), random)
-        asked: dict[str, list[str | None]] = {} if hidden else self._asked(position, number)
-        conditions = torch.from_numpy(encode(settings.conditions, asked, 1))
+        given: dict[str, list[str | None]] = {} if hidden else self._given(position, number)
+        conditions = torch.from_numpy(encode(settings.conditions, given, 1))
         return replace(_turned(one, way), conditions=conditions)
 
     def _fixed(self, position: int, log_odds: float) -> Batch:
@@ -141,7 +141,7 @@ class Windows:
         return self._one(position, self.settings.hole.share, SHAPES.index(self.settings.sampling.shape), time, random)
 
     def _one(self, position: int, share: float, kind: int, time: float, random: np.random.Generator) -> Batch:
-        """Return a batch of one window as it lies, its class told."""
+        """Return a batch of one window, not rotated or mirrored, with its class given."""
         window = self._prepare(position, share)
         noise = random.standard_normal(window.residual.shape, np.float32) * window.context.hole
         kinds = torch.zeros(1, len(SHAPES))
@@ -164,8 +164,8 @@ class Windows:
         facts = {fact: [words[position]] for fact, words in self.lesions.facts.items()}
         return {"pathology": [self.lesions.pathologies[position]], **facts}
 
-    def _asked(self, position: int, number: int) -> dict[str, list[str | None]]:
-        """Return the words of a window, each further fact hidden now and then."""
+    def _given(self, position: int, number: int) -> dict[str, list[str | None]]:
+        """Return the facts of a window; each one beyond pathology is hidden in a share of the images."""
         words, hidden_share = self._words(position), self.settings.hidden_share
         for fact in self.settings.conditions[1:]:
             if stream(self.seed, "hidden", fact, number).random() < hidden_share:
@@ -200,7 +200,7 @@ def _tensor(picture: NDArray[np.float32]) -> Tensor:
 
 
 def _turned(one: Batch, way: int) -> Batch:
-    """Turn all pictures of a batch alike: the eight ways a square can lie, four quarter turns, each also mirrored."""
+    """Apply one of the eight symmetries of a square to all pictures: four quarter turns, each also mirrored."""
 
     def turned(tensor: Tensor) -> Tensor:
         if tensor.ndim != 4:

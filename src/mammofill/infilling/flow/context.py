@@ -1,4 +1,4 @@
-"""What the network is told of a patch: its base, the residual around the hole, the shape of the lesion."""
+"""What the network receives of a patch: its base, the residual around the hole, the shape of the lesion."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def context_of(image: Image, hole: Mask, settings: TargetSettings) -> Context:
     """Prepare a patch.
 
     Args:
-        image: (H, W) float32 in [0, 1]; what is in the hole is not looked at.
+        image: (H, W) float32 in [0, 1]; the content of the hole is ignored.
         hole: (H, W) bool.
         settings: how smooth the base is, and the scale of residuals.
     """
@@ -57,7 +57,7 @@ def residual_of(image: Image, context: Context, scale: float) -> Image:
 
 
 def shape_of(mask: Mask, kind: str) -> Image:
-    """Return what the network is told of a lesion's shape, (H, W) float32 in [0, 1].
+    """Return a lesion's shape as the network receives it, (H, W) float32 in [0, 1].
 
     Args:
         mask: (H, W) bool.

@@ -63,7 +63,7 @@ def train(job: TrainingJob) -> TrainingResult:
     others = _spread(others, settings)
     if not len(others):
         job.progress.say(
-            "There is no whole lesion of the validation split: the flow's validation loss is not measured."
+            "No window of the validation split holds its whole lesion: the flow's validation loss is not measured."
         )
     data = FlowData(
         job.folder,
@@ -94,7 +94,7 @@ def open_painter(folder: Path, network: Mapping[str, Any], device: str) -> FlowP
     try:
         parts = network["flow"]
         target = TargetSettings(**_tuples(parts["target"]))
-        # Flows of earlier versions were guided along the picture, too.
+        # Flows of earlier versions kept the parallel component of guidance.
         sampling = SamplingSettings(**({"parallel_guidance": 1.0} | _tuples(parts["sampling"])))
         settings = VelocityNetworkSettings(**_tuples(parts["network"]))
         built = VelocityNetwork(int(network["size_px"]), settings, tuple(network["conditions"]), target)
@@ -134,7 +134,7 @@ def _whole(windows: PatchSet, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _spread(rows: NDArray[np.int64], settings: FlowSettings) -> NDArray[np.int64]:
-    """Choose as many rows as are looked at, evenly over all of them: neighbours are windows of one lesion."""
+    """Choose the rows to validate on, evenly spaced, since neighbouring rows are windows of one lesion."""
     count = min(settings.validation.windows, len(rows))
     chosen: NDArray[np.int64] = rows[np.linspace(0, len(rows) - 1, count).round().astype(np.int64)]
     return chosen
@@ -145,16 +145,16 @@ def _weights_of(start: Infiller, settings: FlowSettings) -> Mapping[str, torch.T
     wanted = plain(settings.network)
     if _tuples(built) != _tuples(wanted):
         raise WeightsError(
-            f"The infiller in {start.folder}, from which to start, has the network {built}, but {wanted} was asked "
-            "for. Start from one that is built alike."
+            f"The infiller in {start.folder}, from which to start, has the network {built}, but the "
+            f"settings require {wanted}. Start from an infiller with the same network."
         )
     weights = load_file(start.folder / WEIGHTS_NAME)
     known = weights[CONDITIONS_WEIGHT]
-    # Conditions that the start does not know begin without effect, so that the network begins as the start's.
-    told = torch.zeros(len(known), count_planes(settings.conditions))
+    # Conditions that the start lacks begin with weights of 0, so that the network at first equals the start's.
+    columns = torch.zeros(len(known), count_planes(settings.conditions))
     for fact in start.conditions:
-        told[:, planes_of(settings.conditions, fact)] = known[:, planes_of(start.conditions, fact)]
-    return weights | {CONDITIONS_WEIGHT: told}
+        columns[:, planes_of(settings.conditions, fact)] = known[:, planes_of(start.conditions, fact)]
+    return weights | {CONDITIONS_WEIGHT: columns}
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,20 +13,20 @@ from mammofill.infilling.conditions import count_planes
 from mammofill.infilling.flow.settings import SHAPES, TargetSettings, VelocityNetworkSettings
 
 CONDITIONS_WEIGHT = "conditions.weight"
-"""Of the layer that is told what is asked for: (embedding, K), a column for each plane of `conditions.encode`."""
+"""Name of the weights for the requested properties: (embedding, K), a column for each plane of `conditions.encode`."""
 _SEEN = 4
 """Channels that the network is shown: noisy residual (the true one around the hole), base, hole, shape."""
 _FREQUENCIES = 32
 _LOWEST, _HIGHEST = 0.15, 4.0
-"""Of the sines and cosines that tell the log-odds of the time, in radians per unit. Ours."""
+"""Frequencies of the sines and cosines that encode the log-odds of the time, in radians per unit. Ours."""
 _LEAST_TIME = 1e-4
 _GROUPS = 8
 _RIM_PX = 3.0
-"""Over so many pixels the network sees that it is near the hole's border. Ours."""
+"""Over this many pixels inside the hole's border the input marks that the border is near. Ours."""
 
 
 class VelocityNetwork(nn.Module):
-    """A U-Net whose blocks are told time, conditions and kind of shape by FiLM (Perez et al., AAAI 2018).
+    """A U-Net whose blocks receive time, conditions and kind of shape by FiLM (Perez et al., AAAI 2018).
 
     Args:
         size_px: side of the patches.
@@ -45,8 +45,8 @@ class VelocityNetwork(nn.Module):
         self.time = nn.Sequential(nn.Linear(2 * _FREQUENCIES, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.conditions = nn.Linear(count_planes(facts), embedding, bias=False)
         self.shape = nn.Linear(len(SHAPES), embedding, bias=False)
-        for told in (self.conditions, self.shape):
-            nn.init.normal_(told.weight, std=0.5)
+        for layer in (self.conditions, self.shape):
+            nn.init.normal_(layer.weight, std=0.5)
         self.enter = nn.Conv2d(_SEEN, widths[0], 3, padding=1)
         sides = [size_px >> number for number in range(len(widths))]
 
@@ -61,7 +61,7 @@ class VelocityNetwork(nn.Module):
         self.middle = scale(last, widths[last])
         self.narrow = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths))
         self.up = nn.ModuleList(scale(number, 2 * widths[number]) for number in range(last))
-        # The finest scale has no norm of its own, so what comes up to it is brought to one level.
+        # The finest scale has no norm of its own, so its input from the coarser scale is normalised.
         self.level = nn.Sequential(_Norm(_GROUPS, widths[1]), nn.SiLU())
         self.leave = nn.Conv2d(widths[0], 1, 3, padding=1)
         _start_at_zero(self.leave)
@@ -77,32 +77,32 @@ class VelocityNetwork(nn.Module):
         conditions: Tensor,
         kinds: Tensor,
     ) -> Tensor:
-        """Foretell the velocity.
+        """Predict the velocity.
 
         Args:
             noisy: (N, 1, H, W) the residual in the hole at these times; 0 around it.
             around: (N, 1, H, W) the true residual around the hole; 0 in it.
             base: (N, 1, H, W) smooth surroundings, and the membrane between them, about standard normal.
             depth: (N, 1, H, W) pixels inside the hole; 0 outside it.
-            shape: (N, 1, H, W) in [0, 1], where the lesion is, as far as that is told.
+            shape: (N, 1, H, W) in [0, 1], where the lesion is, as far as that is given.
             times: (N,) in [0, 1], 1 is noise.
             conditions: (N, K) planes from `conditions.encode`; all 0 where the class is hidden.
-            kinds: (N, 3) one-hot, which of `SHAPES` is told.
+            kinds: (N, 3) one-hot, which of `SHAPES` is given.
 
         Returns:
             (N, 1, H, W) float32, noise less residual.
         """
-        told = F.silu(self.time(_waves(times)) + self.conditions(conditions) + self.shape(kinds))
+        embedded = F.silu(self.time(_waves(times)) + self.conditions(conditions) + self.shape(kinds))
         state = self.enter(torch.cat([noisy + around, base, _shown(depth), shape], dim=1))
         seen = []
         for scale, halve in zip(self.down, self.halve, strict=True):
-            state = scale(state, told)
+            state = scale(state, embedded)
             seen.append(state)
             state = halve(state)
-        state = self.middle(state, told)
+        state = self.middle(state, embedded)
         for scale, narrow, finer in zip(reversed(self.up), reversed(self.narrow), reversed(seen), strict=True):
             state = self.level(state) if finer is seen[0] else state
-            state = scale(torch.cat([F.interpolate(narrow(state), scale_factor=2.0), finer], dim=1), told)
+            state = scale(torch.cat([F.interpolate(narrow(state), scale_factor=2.0), finer], dim=1), embedded)
         learned = self.leave(F.silu(state)).float()
         return torch.as_tensor(learned + known_velocity(noisy, depth, times, self.target))
 
@@ -116,10 +116,10 @@ class Scale(nn.Module):
         self.blocks = nn.ModuleList(Block(size, width, embedding, norm=norm) for size in sizes)
         self.attention = nn.ModuleList(Attention(width, heads) if heads else nn.Identity() for _ in sizes)
 
-    def forward(self, state: Tensor, told: Tensor) -> Tensor:
+    def forward(self, state: Tensor, embedded: Tensor) -> Tensor:
         """Take (N, inputs, h, w) to (N, width, h, w)."""
         for block, attention in zip(self.blocks, self.attention, strict=True):
-            state = attention(block(state, told))
+            state = attention(block(state, embedded))
         return state
 
 
@@ -136,16 +136,16 @@ class Block(nn.Module):
         self.film = nn.Linear(embedding, 2 * width)
         self.shortcut = nn.Conv2d(inputs, width, 1) if inputs != width else nn.Identity()
 
-    def forward(self, state: Tensor, told: Tensor) -> Tensor:
+    def forward(self, state: Tensor, embedded: Tensor) -> Tensor:
         """Take (N, inputs, h, w) to (N, width, h, w)."""
         found = self.first(F.silu(self.first_norm(state)))
-        scale, shift = self.film(told)[:, :, None, None].to(found.dtype).chunk(2, dim=1)
+        scale, shift = self.film(embedded)[:, :, None, None].to(found.dtype).chunk(2, dim=1)
         found = self.second(F.silu(torch.addcmul(shift, self.second_norm(found), 1 + scale)))
         return torch.as_tensor(self.shortcut(state) + found)
 
 
 class Attention(nn.Module):
-    """Self-attention over places (Vaswani et al., NeurIPS 2017), beside a shortcut."""
+    """Self-attention over positions (Vaswani et al., NeurIPS 2017), beside a shortcut."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -236,8 +236,8 @@ def blur_in_hole(picture: Tensor, hole: Tensor, sigma_px: float) -> Tensor:
 def _gain(times: Tensor, spread: Tensor) -> Tensor:
     """Return the velocity, as a multiple of the noisy value, of normal values of this spread (N or 1, 1, H or 1, ...).
 
-    With x0 of variance f^2 and noise of variance 1, the best guess of noise - x0 from x_t = (1 - t) x0 + t noise is
-    x_t (t - (1 - t) f^2) / ((1 - t)^2 f^2 + t^2).
+    With x0 of variance f^2 and noise of variance 1, the conditional mean of noise - x0 from x_t = (1 - t) x0 + t noise
+    is x_t (t - (1 - t) f^2) / ((1 - t)^2 f^2 + t^2).
     """
     variance, at = spread**2, times[:, None, None, None]
     return torch.as_tensor((at - (1 - at) * variance) / ((1 - at) ** 2 * variance + at**2))

@@ -17,8 +17,8 @@ from mammofill.infilling.flow.settings import SHAPES, SamplingSettings, TargetSe
 from mammofill.infilling.methods import FillCases, Fills
 
 _AT_ONCE = 8
-"""Pictures that are painted together, always so many: in batches of one size a picture has the same bits whatever its
-place and company, and in others the last bits of a convolution may differ."""
+"""Pictures that are painted together, always the same number: with a fixed batch size a picture has the same bits
+whatever else is in its batch; with another size the last bits of a convolution may differ."""
 
 
 class FlowPainter:
@@ -70,20 +70,20 @@ class FlowPainter:
         own, noise, around, base, depth, shape = (torch.from_numpy(np.stack(one))[:, None].to(device) for one in planes)
         kinds = torch.tensor([[float(one == kind) for one in SHAPES]], device=device).expand(len(numbers), -1)
 
-        def look(noisy: Tensor, time: float, *asked: Tensor) -> Tensor:
-            """Return the velocity for each of some conditions, one after the other in a row."""
-            seen = [one.repeat(len(asked), 1, 1, 1) for one in (noisy, around, base, depth, shape)]
+        def look(noisy: Tensor, time: float, *planes: Tensor) -> Tensor:
+            """Return the velocities for several conditions, concatenated along the first axis."""
+            seen = [one.repeat(len(planes), 1, 1, 1) for one in (noisy, around, base, depth, shape)]
             times = torch.full((len(seen[0]),), time, device=device)
             with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
-                found: Tensor = self.network(*seen, times, torch.cat(asked), kinds.repeat(len(asked), 1))
+                found: Tensor = self.network(*seen, times, torch.cat(planes), kinds.repeat(len(planes), 1))
             return found * (seen[3] > 0)
 
         def velocity(noisy: Tensor, time: float) -> Tensor:
             least, most = self.sampling.guidance_times
             if self.sampling.guidance == 1 or not least <= time <= most:
                 return look(noisy, time, conditions)
-            told, untold = look(noisy, time, conditions, torch.zeros_like(conditions)).chunk(2)
-            return guided(told, untold, noisy, time, (depth > 0).float(), self.sampling)
+            conditional, unconditional = look(noisy, time, conditions, torch.zeros_like(conditions)).chunk(2)
+            return guided(conditional, unconditional, noisy, time, (depth > 0).float(), self.sampling)
 
         residuals = follow(velocity, begin(own, noise, self.sampling), self.sampling)[:, 0].cpu().numpy()
         return [

@@ -16,7 +16,7 @@ Velocity = Callable[[Tensor, float], Tensor]
 """From a noisy residual (N, 1, H, W) at a time to its velocity there, outside the hole 0."""
 
 _LEAST = 1e-6
-"""Of the sum of squares of a picture, where there is none."""
+"""Smallest sum of squares of a picture, against division by zero."""
 
 
 def times_of(settings: SamplingSettings) -> list[float]:
@@ -40,10 +40,10 @@ def _even(first: float, last: float, count: int) -> list[float]:
 
 
 def begin(residual: Tensor, noise: Tensor, settings: SamplingSettings) -> Tensor:
-    """Return where the flow is begun: noise, or what is there with as much noise as it has at the time to begin.
+    """Return where sampling begins: pure noise, or the residual mixed with the noise of the time to begin.
 
     Args:
-        residual: (N, 1, H, W) of what is in the hole, 0 outside; not looked at where all begins with noise.
+        residual: (N, 1, H, W) of what is in the hole, 0 outside; ignored where sampling begins with pure noise.
         noise: (N, 1, H, W) standard normal in the hole, 0 outside.
         settings: the time to begin.
     """
@@ -67,9 +67,9 @@ def follow(velocity: Velocity, start: Tensor, settings: SamplingSettings) -> Ten
 
 
 def follow_heun(velocity: Velocity, start: Tensor, times: Sequence[float]) -> Tensor:
-    """Heun's method: two looks of the network a step. Source: Karras et al., NeurIPS 2022, algorithm 1.
+    """Heun's method: two network evaluations per step. Source: Karras et al., NeurIPS 2022, algorithm 1.
 
-    The last step takes one look: at time 0 the flow has arrived.
+    The last step, to time 0, takes one evaluation.
     """
     state = start
     for now, later in pairwise(times):
@@ -82,10 +82,10 @@ def follow_heun(velocity: Velocity, start: Tensor, times: Sequence[float]) -> Te
 
 
 def follow_multistep(velocity: Velocity, start: Tensor, times: Sequence[float]) -> Tensor:
-    """DPM-Solver++(2M): one look a step, and the one before remembered. Source: Lu et al., 2022, algorithm 2.
+    """DPM-Solver++(2M): one evaluation per step, also used in the next. Source: Lu et al., 2022, algorithm 2.
 
-    In its words alpha = 1 - t, sigma = t, and lambda, the logarithm of their ratio, is the negative log-odds of t. The
-    first step, after which pure noise is no guide, and the last one, to the picture, are of first order.
+    In its notation alpha = 1 - t, sigma = t, and lambda, the logarithm of their ratio, is the negative log-odds of t.
+    The first step, after which pure noise is no guide, and the last one, to the picture, are of first order.
     """
     state, before, step_before = start, None, math.inf
     for now, later in pairwise(times):
@@ -106,31 +106,32 @@ def _log_odds(time: float) -> float:
 
 
 def guided(
-    told: Tensor, untold: Tensor, noisy: Tensor, time: float, hole: Tensor, settings: SamplingSettings
+    conditional: Tensor, unconditional: Tensor, noisy: Tensor, time: float, hole: Tensor, settings: SamplingSettings
 ) -> Tensor:
     """Exaggerate what the class changes (Ho and Salimans, "Classifier-free diffusion guidance", 2022, equation 6).
 
     Args:
-        told: (N, 1, H, W) the velocity with the class.
-        untold: the same without.
-        noisy: (N, 1, H, W) where the flow is.
-        time: then.
+        conditional: (N, 1, H, W) the velocity with the class.
+        unconditional: the same without.
+        noisy: (N, 1, H, W) the noisy residual.
+        time: its time.
         hole: (N, 1, H, W), 0 or 1.
-        settings: how far, and how much of the coarse part, and of what lies along the picture.
+        settings: strength of guidance, and the shares kept of its coarse part and of its component along the picture.
 
     Returns:
         (N, 1, H, W).
     """
-    difference = (told - untold) * hole
+    difference = (conditional - unconditional) * hole
     if settings.coarse_guidance < 1:
         coarse = blur_in_hole(difference, hole, settings.coarse_sigma_px)
         difference = difference - (1 - settings.coarse_guidance) * coarse
     if settings.parallel_guidance < 1:
-        difference = difference - (1 - settings.parallel_guidance) * _along((noisy - time * told) * hole, difference)
-    return told + (settings.guidance - 1) * difference
+        picture = (noisy - time * conditional) * hole
+        difference = difference - (1 - settings.parallel_guidance) * _along(picture, difference)
+    return conditional + (settings.guidance - 1) * difference
 
 
 def _along(picture: Tensor, difference: Tensor) -> Tensor:
-    """Return the part of a difference that is a multiple of the picture, of each (1, H, W) by itself."""
+    """Return the component of a difference parallel to the picture, for each (1, H, W) separately."""
     square = picture.square().sum((1, 2, 3), keepdim=True).clamp(min=_LEAST)
     return torch.as_tensor((picture * difference).sum((1, 2, 3), keepdim=True) / square * picture)

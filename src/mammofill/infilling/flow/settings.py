@@ -11,7 +11,7 @@ from mammofill.infilling.settings import TrainedInfillerSettings
 from mammofill.pairing.hole import GROWN, HoleSettings
 
 SHAPES = ("untold", "ellipse", "outline")
-"""What the network may be told of the lesion's shape: nothing, the ellipse of its mask, or the mask itself."""
+"""What the network may be given of the lesion's shape: nothing, the ellipse of its mask, or the mask itself."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class VelocityNetworkSettings:
             levels that are known.
         attention_px: scales of at most this side use self-attention.
         heads: number of attention heads.
-        embedding: width of the embedding that tells each block the time, the class and the kind of shape.
+        embedding: width of the embedding through which each block receives the time, the class and the kind of shape.
     """
 
     widths: tuple[int, ...] = (16, 48, 64, 96)
@@ -88,7 +88,7 @@ class TargetSettings:
         rim_weight: weight added within 3 px of the hole's border, where a judge looks for the seam.
         hole_shares: in training each hole is grown by one of these shares of the lesion's radius, so that its size does
             not reveal the lesion's; painting uses `hole`.
-        shape_shares: shares of the training images in which the network is told nothing of the shape, the ellipse, or
+        shape_shares: shares of the training images in which the network is given nothing of the shape, the ellipse, or
             the outline. The outline alone reveals the class, so the network must often do without it.
         class_hidden_share: share of the training images whose class and other conditions are hidden, for
             classifier-free guidance (Ho and Salimans, 2022).
@@ -230,7 +230,7 @@ class SamplingSettings:
         parallel_guidance: share kept of the guidance's component parallel to the picture, which only makes the whole
             picture stronger (Sadat et al., "Eliminating oversaturation and artifacts of high guidance scales", ICLR
             2025, section 4): without it energy and contrast reveal the class less.
-        shape: what the network is told of the lesion's shape; with the ellipse, the outline, which reveals the class,
+        shape: what the network is given of the lesion's shape; with the ellipse, the outline, which reveals the class,
             depends on the requested class.
     """
 

@@ -1,4 +1,4 @@
-"""What a step of the flow's training is; the loop is that of all infillers.
+"""One training step of the flow; the loop is shared by all infillers.
 
 Source: Liu et al., "Flow straight and fast", ICLR 2023, equation 1: on the straight line from picture to noise,
 x_t = (1 - t) x_0 + t noise, the network learns the velocity noise - x_0.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 _EMA_AT_MOST = 20
-"""The EMA reaches back by a half-life of at most one in so many images seen. Source: Karras et al., NeurIPS 2020, their
+"""The EMA's half-life is at most the number of images seen divided by this. Source: Karras et al., NeurIPS 2020, their
 code (``ema_rampup``)."""
 _VALIDATION_LOG_ODDS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 
@@ -61,7 +61,7 @@ def run_training(data: FlowData, previews: PreviewCases, device: str, progress: 
         data: what is learned from.
         previews: what is painted for people to look at.
         device: where the network runs.
-        progress: told after each step.
+        progress: notified after each step.
 
     Returns:
         The number of images seen.
@@ -114,10 +114,10 @@ class Training(InfillerTraining[Batch]):
         self.windows = Windows(data.lesions, settings, data.seed)
         self.validation = self._validation_batches()
         self.losses: list[float] = []
-        """Since the last row of the history, as far as they were looked at."""
+        """Losses since the last row of the history, of the steps already checked."""
 
     def batch_at(self, images_seen: int, share: tuple[int, int]) -> Batch:
-        """Make a share of a batch; see `InfillerTraining`, as of all that has no more to say here."""
+        """Make a share of a batch; see `InfillerTraining`, also for the other methods with short docstrings."""
         return self.windows.batch_at(images_seen, share)
 
     def to_device(self, batch: Batch) -> Batch:
@@ -159,7 +159,7 @@ class Training(InfillerTraining[Batch]):
             self.look()
 
     def look(self) -> None:
-        """Look at the losses of the last steps.
+        """Check the losses of the last steps.
 
         Raises:
             TrainingError: one is not finite any more.
@@ -169,7 +169,7 @@ class Training(InfillerTraining[Batch]):
             self.note = f"loss {losses['flow']:.3f}"
 
     def validate(self) -> dict[str, float]:
-        """Measure the EMA on the validation split where it is time to; return the loss by its name."""
+        """Measure the EMA on the validation split when that is due; return the loss by its name."""
         due = self.is_over() or self.passed(self.settings.validation.every_images)
         if not self.validation or not due:
             return {}
@@ -186,7 +186,7 @@ class Training(InfillerTraining[Batch]):
         return {"loss": sum(losses) / len(losses)} if losses else {}
 
     def painter(self) -> FlowPainter:
-        """Return a painter with the EMA as it is, which begins with noise: previews show what was learned."""
+        """Return a painter with the present EMA that begins with noise, so that previews show what was learned."""
         sampling = replace(self.settings.sampling, begin_time=1.0)
         return FlowPainter(self.kept, self.settings.target, sampling, bf16=self.bf16)
 
@@ -200,7 +200,7 @@ class Training(InfillerTraining[Batch]):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take these up."""
+        """Restore these."""
         self.losses = state["losses"]
         self.network.load_state_dict(state["network"])
         self.kept.load_state_dict(state["kept"])

@@ -1,1 +1,1 @@
-"""The method `gan`: a generator, trained against a discriminator, paints. `method` is its door."""
+"""The method `gan`: a generator, trained against a discriminator, paints. `method` is its entry point."""

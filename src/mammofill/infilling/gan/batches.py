@@ -40,7 +40,7 @@ class Batch:
     classes: Tensor
     """(N, C) one-hot"""
     conditions: Tensor
-    """(N, K) what is asked for"""
+    """(N, K) the requested properties"""
     latent: Tensor
     """(N, Z) standard normal"""
     other_latent: Tensor
@@ -74,7 +74,7 @@ def batch_at(
 ) -> Batch:
     """Return the batch of the step that begins after so many images were seen, on the CPU.
 
-    It depends on nothing but the arguments: each image's noise and turning come from its own place in the run.
+    It depends on nothing but the arguments: each image's noise and rotation are derived from its position in the run.
 
     Args:
         lesions: what is learned from.
@@ -100,9 +100,9 @@ def batch_at(
     losses = settings.losses
     boundary = pictures([boundary_weights(mask, losses.boundary_sigma_px, losses.boundary) for mask in masks])
     lesion = pictures(masks)
-    asked: dict[str, list[str | None]] = {"pathology": [lesions.pathologies[position] for position in positions]}
+    given: dict[str, list[str | None]] = {"pathology": [lesions.pathologies[position] for position in positions]}
     for fact in settings.conditions[1:]:
-        asked[fact] = [
+        given[fact] = [
             None if stream(seed, "hidden", fact, number).random() < settings.hidden_share else lesions.facts[fact][one]
             for number, one in zip(numbers, positions, strict=True)
         ]
@@ -115,8 +115,8 @@ def batch_at(
         opacity=pictures([feather(mask, settings.feather_px) for mask in masks]),
         boundary=boundary,
         filled=torch.stack([filled_lines(lesion), filled_lines(boundary)], dim=1),
-        classes=torch.from_numpy(encode(("pathology",), {"pathology": asked["pathology"]}, len(images))),
-        conditions=torch.from_numpy(encode(settings.conditions, asked, len(images))),
+        classes=torch.from_numpy(encode(("pathology",), {"pathology": given["pathology"]}, len(images))),
+        conditions=torch.from_numpy(encode(settings.conditions, given, len(images))),
         latent=latents([stream(seed, "latent", number) for number in numbers], width),
         other_latent=latents([stream(seed, "other latent", number) for number in numbers], width),
         augmentations=torch.stack(
@@ -137,7 +137,7 @@ def pictures(arrays: Sequence[Image] | Sequence[Mask], device: torch.device | st
 
 
 def _turned(image: Image, mask: Mask, way: int) -> tuple[Image, Mask]:
-    # The eight ways a square can lie: four quarter turns, each also mirrored.
+    # The eight symmetries of a square: four quarter turns, each also mirrored.
     if way >= 4:
         image, mask = image[:, ::-1], mask[:, ::-1]
     return np.ascontiguousarray(np.rot90(image, way % 4)), np.ascontiguousarray(np.rot90(mask, way % 4))

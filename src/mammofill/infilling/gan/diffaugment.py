@@ -1,8 +1,8 @@
-"""DiffAugment: the discriminator sees pictures turned, moved, in other light, so that it cannot learn them by heart.
+"""DiffAugment: the discriminator sees rotated, shifted pictures of changed brightness, so it cannot memorise them.
 
 Real and painted pictures are augmented in the same way, and gradients pass through. Source: Zhao et al.,
 "Differentiable augmentation for data-efficient GAN training", NeurIPS 2020. Its strengths were found on photographs; in
-mammograms gray values mean something, so light changes less here.
+mammograms gray values have a meaning, so they are changed less here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def draw_augmentation(augment: Sequence[str], random: np.random.Generator) -> Te
         random: drawn from in the same way whatever `augment` says.
 
     Returns:
-        (5,) float32: way to lie (0..7), shift down and right as shares of the side, brightness, contrast.
+        (5,) float32: symmetry of the square (0..7), shift down and right as shares of the side, brightness, contrast.
     """
     turn = float(random.integers(8)) * ("turn" in augment)
     down, right = random.uniform(-_MOST_SHIFT, _MOST_SHIFT, 2) * ("translation" in augment)
@@ -63,7 +63,7 @@ def diffaugment(images: Tensor, masks: Tensor, drawn: Tensor, augment: Sequence[
 
 
 def _placements(drawn: Tensor, side: int) -> Tensor:
-    """Return (N, 2, 3) matrices: the eight ways a square can lie, and a shift by whole pixels."""
+    """Return (N, 2, 3) matrices: the eight symmetries of a square, and a shift by whole pixels."""
     way = drawn[:, 0].long()
     angle = (way % 4) * (torch.pi / 2)
     mirror = 1 - 2 * (way // 4)

@@ -1,8 +1,8 @@
-"""The discriminator: is this picture real, given what was asked for? And, from the same backbone: which class is it?
+"""The discriminator: is a picture real, given the requested properties, and, from the same backbone, of which class?
 
-Source: the paper, section 3.3 and figure 1. The backbone does not see the class, or its class head would only repeat
-what it was told. The real/fake logit is conditioned by projection (Miyato and Koyama, "cGANs with projection
-discriminator", 2018, equation 3): a logit that holds for everything plus one for each plane that is asked for.
+Source: the paper, section 3.3 and figure 1. The backbone does not see the class, since its class head would otherwise
+only repeat its input. The real/fake logit is conditioned by projection (Miyato and Koyama, "cGANs with projection
+discriminator", 2018, equation 3): an unconditional logit plus one for each requested plane.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from mammofill.infilling.settings import CLASSES
 
 
 class Verdict(NamedTuple):
-    """What the discriminator says of N pictures."""
+    """The discriminator's verdict on N pictures."""
 
     real: Tensor
-    """(N,) logits given what was asked for; above 0 = real."""
+    """(N,) logits given the requested properties; above 0 = real."""
     classes: Tensor | None
-    """(N, C) class logits that do not depend on what was asked for; None without a class head."""
+    """(N, C) class logits that do not depend on the requested properties; None without a class head."""
     layers: list[Tensor]
     """What each layer sees, (N, width, side, side), finest first."""
 
@@ -49,7 +49,7 @@ class Discriminator(nn.Module):
         weighed = widths[-1] * last_side**2 if settings.judge == "flat" else widths[-1]
         verdicts = 1 if settings.conditioning == "planes" else 1 + planes
         self.judge = normed(nn.Linear(weighed, verdicts))
-        # The class head may be as sure as it likes: it is no opponent.
+        # No spectral norm for the class head: it does not compete with the generator.
         self.class_head = nn.Linear(widths[-1], len(CLASSES)) if settings.class_head else None
 
     def forward(self, images: Tensor, mask: Tensor, conditions: Tensor) -> Verdict:

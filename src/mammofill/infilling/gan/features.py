@@ -47,7 +47,7 @@ class FeaturesRecord:
     weights: str
     """Where the weights came from: torchvision's name for them, a file's name, or "none"."""
     sha256: str
-    """Of the tensors that are used, in the network's order; empty without weights."""
+    """SHA-256 of the tensors that are used, in the network's order; empty without weights."""
 
 
 class NetworkFeatures(nn.Module):
@@ -144,7 +144,7 @@ def build_features(settings: PerceptualSettings) -> tuple[nn.Module, FeaturesRec
     import torchvision.models
 
     places = {place: name for name, place in _PLACES[settings.features].items() if name in settings.layers}
-    with torch.device("meta"):  # without memory for first weights: only the layers that are used get any
+    with torch.device("meta"):  # built without memory: only the layers that are used get weights
         network: Any = getattr(torchvision.models, settings.features)(weights=None)
     # A ResNet has its layers side by side under names of their own, the others have them in `features`.
     resnet = settings.features == "resnet50"
@@ -207,9 +207,9 @@ def _weights(settings: PerceptualSettings) -> tuple[str, dict[str, Tensor]]:
         if path.suffix == ".safetensors":
             return words, load_file(path)
         return words, torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, KeyError) as error:  # torch's words advise to run what is in the file
+    except (pickle.UnpicklingError, EOFError, KeyError) as error:  # torch advises to run the file's code
         raise WeightsError(
-            f"{path} cannot be read as weights: it is no file of tensors alone. Give a .safetensors or .pth file."
+            f"{path} cannot be read as weights: it does not hold tensors alone. Give a .safetensors or .pth file."
         ) from error
     except Exception as error:  # safetensors and torch raise many kinds here
         raise WeightsError(f"{path} cannot be read as weights ({error}). Give a .safetensors or .pth file.") from error

@@ -20,10 +20,10 @@ _NOISE_SPREAD = math.sqrt(1 / 12)
 
 
 class Generator(nn.Module):
-    """Paints a patch from its context, a mask and what is asked for.
+    """Paints a patch from its context, a mask and the requested properties.
 
-    At every scale what there is to see (`GeneratorSettings.stack`) is joined to what came from the coarser one, 3x3
-    convolutions refine it, and doubling hands it on.
+    At every scale the inputs (`GeneratorSettings.stack`) are joined to the features of the coarser scale and refined by
+    3x3 convolutions; the result is upsampled for the next scale.
     """
 
     def __init__(self, size_px: int, settings: GeneratorSettings, facts: tuple[str, ...] = ("pathology",)) -> None:
@@ -52,7 +52,7 @@ class Generator(nn.Module):
         Args:
             context: (N, 1, H, W) in [0, 1], uniform noise where the mask is.
             mask: (N, 1, H, W), 1 = to be filled, 0 elsewhere.
-            conditions: (N, K), what is asked for, from `conditions.encode`.
+            conditions: (N, K), the requested properties, from `conditions.encode`.
             latent: (N, Z) standard normal numbers; needed where `GeneratorSettings.latent` is Z.
 
         Returns:

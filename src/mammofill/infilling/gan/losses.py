@@ -70,16 +70,18 @@ def boundary_loss(real: Tensor, painted: Tensor, weights: Tensor) -> Tensor:
 
 
 def discriminator_loss(real_logits: Tensor, painted_logits: Tensor, form: AdversarialForm = "non-saturating") -> Tensor:
-    """Return how badly real and painted pictures are told apart. Source: the paper, section 4.2, last equation.
+    """Return the discriminator's adversarial loss. Source: the paper, section 4.2, last equation.
 
     Args:
         real_logits: (N,), above 0 = taken for real.
         painted_logits: (N,).
         form: ``non-saturating``: cross-entropy, computed from logits, where the logarithms of the equation cannot
-            become infinite. ``hinge``: what each logit lacks to 1 on its own side (Lim and Ye, "Geometric GAN", 2017).
+            become infinite. ``hinge``: how far each logit falls short of 1 on its own side (Lim and Ye, "Geometric
+            GAN", 2017).
 
     Returns:
-        Scalar: the mean of the two halves, so that a coin's cross-entropy is log 2 = 0.69, and its hinge loss 1.
+        Scalar: the mean of the two halves, so that guessing at random has a cross-entropy of log 2 = 0.69, and logits
+        of 0 a hinge loss of 1.
     """
     if form == "hinge":
         return 0.5 * (F.relu(1 - real_logits).mean() + F.relu(1 + painted_logits).mean())
@@ -87,10 +89,11 @@ def discriminator_loss(real_logits: Tensor, painted_logits: Tensor, form: Advers
 
 
 def adversarial_loss(painted_logits: Tensor, form: AdversarialForm = "non-saturating") -> Tensor:
-    """Return how badly the generator fools the discriminator.
+    """Return the generator's adversarial loss.
 
     The non-saturating form -log D(S) in place of the equation's log(1 - D(S)): the same fixed point, and a gradient
-    where the discriminator is sure. Source: Goodfellow et al., 2014, section 3. With ``hinge``, minus the logit.
+    also where the discriminator is certain. Source: Goodfellow et al., 2014, section 3. With ``hinge``, minus the
+    logit.
 
     Args:
         painted_logits: (N,), above 0 = taken for real.
@@ -103,7 +106,9 @@ def adversarial_loss(painted_logits: Tensor, form: AdversarialForm = "non-satura
 
 
 def gradient_penalty(logits: Tensor, pictures: Tensor) -> Tensor:
-    """Return half the squared slope of the verdict at real pictures (R1). Source: Mescheder et al., 2018, equation 9.
+    """Return half the squared gradient of the verdict at real pictures: R1.
+
+    Source: Mescheder et al., 2018, equation 9.
 
     Args:
         logits: (N,), computed from `pictures`.
@@ -139,7 +144,7 @@ def feature_matching_loss(
 
 
 def variety_loss(painted: Tensor, other: Tensor, real: Tensor, mask: Tensor, target: float) -> Tensor:
-    """Return what two fills of one context lack in difference. After Mao et al., 2019, with a bound.
+    """Return how far two fills of one context fall short of a target difference. After Mao et al., 2019, with a bound.
 
     Args:
         painted: (N, 1, H, W), fills.
@@ -154,7 +159,7 @@ def variety_loss(painted: Tensor, other: Tensor, real: Tensor, mask: Tensor, tar
     area = mask.sum(dim=(1, 2, 3)).clamp(min=1)
     mean = (real * mask).sum(dim=(1, 2, 3)) / area
     spread = (((real - mean[:, None, None, None]) * mask).square().sum(dim=(1, 2, 3)) / area).sqrt()
-    # The root has no slope at 0, where both fills are the same.
+    # The root has no finite gradient at 0, where both fills are the same.
     difference = ((((painted - other) * mask).square().sum(dim=(1, 2, 3)) / area) + 1e-10).sqrt()
     return F.relu(1 - difference / (target * spread).clamp(min=1e-3)).mean()
 

@@ -30,7 +30,7 @@ from mammofill.infilling.gan.settings import GanSettings
 
 
 class Networks:
-    """What is trained. Each method that gives terms takes a batch and the images seen before it."""
+    """The networks in training. Methods that return loss terms take a batch and the number of images seen before it."""
 
     def __init__(self, size_px: int, features: nn.Module, settings: GanSettings, seed: int) -> None:
         self.settings = settings
@@ -53,16 +53,16 @@ class Networks:
             network.to(device, memory_format=form)  # type: ignore[call-overload]
 
     def update_ema(self, images: int) -> None:
-        """Bring the kept generator nearer to the trained one, after a step of so many images."""
+        """Update the kept generator after a step of this many images."""
         if self.kept is self.generator:
             return
         update_ema(self.kept, self.generator, images, self.settings.schedule.ema_half_life_images)
 
     def check_finite(self, images_seen: int) -> None:
-        """Refuse weights that are not numbers any more, before they are kept.
+        """Refuse NaN or infinite weights before they are saved.
 
         Raises:
-            TrainingError: naming the tensor and the place.
+            TrainingError: naming the tensor and the number of images seen.
         """
         for network in (self.generator, self.discriminator, self.kept):
             names, tensors = zip(*network.named_parameters(), strict=True)
@@ -114,7 +114,7 @@ class Networks:
         }
 
     def fooling(self, batch: Batch, taken: int) -> dict[str, Tensor]:
-        """What the discriminator says of the fills: real? and of the class asked for?"""
+        """Return the losses from the discriminator's verdicts on fills: real, and of the requested class."""
         return self._of_verdict(batch, self._verdict(batch, self.paint(batch)))
 
     def everything(self, batch: Batch, taken: int) -> dict[str, Tensor]:
@@ -143,7 +143,7 @@ class Networks:
 
         Args:
             batch: what is judged.
-            taken: steps of the discriminator before this one; they decide when the slope is looked at.
+            taken: steps of the discriminator before this one; they decide when the gradient penalty is computed.
         """
         with torch.no_grad():
             painted = self.paint(batch)

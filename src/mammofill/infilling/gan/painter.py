@@ -29,8 +29,8 @@ class GeneratorPainter:
             seed, hole = cases.seeds[number], cases.holes[number]
             context = corrupt(to_unit(cases.images[number]), hole, stream(seed, "noise"))
             latent = latents([stream(seed, "latent")], generator.settings.latent).to(device)
-            # One picture at a time: in a batch the last bits of a convolution depend on the batch's size, and the same
-            # seed must give the same picture in any company.
+            # One picture at a time: the last bits of a convolution depend on the batch's size, and the same seed must
+            # give the same picture whatever else is painted with it.
             with torch.inference_mode():
                 whole = generator(
                     pictures([context], device), pictures([hole], device), conditions[number : number + 1], latent

@@ -33,7 +33,7 @@ def perceptual_loss(
 ) -> Tensor:
     """Compare the features of two pictures. Source: the paper, section 4.2, first equation (L1 over layers).
 
-    Each region is compared by itself, with all that lies outside of it black, as in the method's authors' code.
+    Each region is compared separately, with everything outside it black, as in the method's authors' code.
 
     With features of vgg19 only a box around each region goes through the network (`Chain`): it holds every place whose
     features differ from a black picture's. Loss and gradient are those of whole pictures, up to rounding; there is no
@@ -47,8 +47,8 @@ def perceptual_loss(
             sequence compares the whole pictures.
         context: (N, 1, H, W), 1 where the pixels themselves are compared, too; None for nowhere.
         context_weight: weight of that term.
-        filled: of each region, what `filled_lines` finds in it, on the CPU: else a GPU has to be asked for it, and the
-            host waits.
+        filled: for each region, the result of `filled_lines`, on the CPU; otherwise it is computed on the GPU and the
+            host waits for it.
 
     Returns:
         Scalar: over the layers, the sum of the mean absolute differences, summed over regions; plus the context's.
@@ -124,10 +124,10 @@ class Box:
 class Chain:
     """A network of 3x3 convolutions, run on boxes of pictures that are black elsewhere.
 
-    All that is computed is by how much features differ from those of a black picture. Outside of a box that is 0, and
-    a convolution is linear, so it takes the differences as they are, with zeros around them, and gives differences,
-    one place further to each side; only the ReLU and the pool need the black picture's own values. So nothing is
-    neglected, and each layer works on no more than what it can change.
+    Only the differences between the features and those of a black picture are computed. Outside of a box these are 0. A
+    convolution is linear, so it maps differences, padded with zeros, to differences, which extend one pixel further on
+    each side; only the ReLU and the pool need the black picture's own values. So nothing is neglected, and each layer
+    computes only the places that can differ.
     """
 
     def __init__(self, features: NetworkFeatures, links: Sequence[Link]) -> None:
@@ -197,7 +197,7 @@ class Chain:
     def _gray_weight(self) -> Tensor:
         # Three equal channels, each with its own gain: as good as one.
         weight = (self.links[0].convolution.weight * self.features.gain).sum(dim=1, keepdim=True)
-        # Of one channel both memory formats look alike, but what follows takes over the one that is named here.
+        # With one channel both memory formats are equal, but the layers that follow adopt the one that is named here.
         return weight if weight.is_cuda else weight.clone(memory_format=torch.channels_last)
 
     def _black_maps(self, like: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -281,7 +281,7 @@ class _InBoxes(torch.autograd.Function):
 
 
 def filled_lines(region: Tensor) -> Tensor:
-    """Tell in which rows and columns something of a region, (N, 1, H, W), is not 0: (N, H + W) bool."""
+    """Return in which rows and columns a region, (N, 1, H, W), is not 0 everywhere: (N, H + W) bool."""
     there = region[:, 0] != 0
     return torch.cat([there.any(dim=2), there.any(dim=1)], dim=1)
 
@@ -326,7 +326,7 @@ _chains: WeakKeyDictionary[NetworkFeatures, Chain | None] = WeakKeyDictionary()
 
 
 def find_chain(features: object) -> Chain | None:
-    """Return a network as a chain of 3x3 convolutions, always the same for the same network; None if it is none."""
+    """Return a network as a chain of 3x3 convolutions, always the same one; None if it is not such a chain."""
     if not isinstance(features, NetworkFeatures):
         return None
     if features not in _chains:

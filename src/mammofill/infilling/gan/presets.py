@@ -104,5 +104,5 @@ _MODERN = GanSettings(
 
 PRESETS = {one.preset: one for one in (_PAPER, _AUTHORS, _MODERN, _DEMO)}
 """``paper`` follows the paper, ``authors`` the code of the method's authors where that differs from it: both repaint
-the mask alone. ``modern`` is what was learned about GANs since, ``demo`` small and without weights to download; both
-repaint the grown hole."""
+the mask alone. ``modern`` uses later findings about GANs, ``demo`` is small and needs no weights; both repaint
+the grown hole."""

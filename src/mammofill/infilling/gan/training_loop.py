@@ -1,6 +1,6 @@
-"""What a step of the GAN's training is: pre-training on the perceptual loss, then turns of discriminator and generator.
+"""The GAN's training steps: pre-training on the perceptual loss, then turns of discriminator and generator.
 
-The loop is that of all infillers.
+The loop is shared by all infillers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Turn:
-    """Some steps on one loss: whose weights move, by which optimiser, and when the next one's turn comes."""
+    """Several steps on one loss: which network is trained, by which optimiser, and when the next turn begins."""
 
     name: str
     network: nn.Module
@@ -48,7 +48,7 @@ class Turn:
     weights: Mapping[str, float]
     most_bursts: float
     burst: int = 1
-    """Only after so many steps each is the loss looked at, on average over them."""
+    """Number of steps after which their mean loss is compared with `threshold`."""
     watched: str | None = None
     """The loss that ends the turn when it is below `threshold`."""
     threshold: float = -math.inf
@@ -83,7 +83,7 @@ class Turn:
     def is_over(self, steps: int, recent: Sequence[Mapping[str, Tensor | float]]) -> bool:
         """Say whether the next turn comes after this many steps, given the losses of the last burst's steps.
 
-        These are looked at where they decide, at the end of a burst of a turn that may go on.
+        The losses are read from the device only where they decide: at the end of a burst of a turn that may continue.
         """
         if steps >= self.most_bursts * self.burst:
             return True
@@ -160,10 +160,10 @@ class Training(InfillerTraining[Batch]):
         self.recent: list[Mapping[str, Tensor | float]] = []
         """Losses of the last steps of this turn, as many as a burst has."""
         self.sums: dict[str, list[float]] = {}
-        """Sum and number of each loss since the last row of the history, as far as they were looked at."""
+        """Sum and number of each loss since the last row of the history, of the steps already checked."""
 
     def batch_at(self, images_seen: int, share: tuple[int, int]) -> Batch:
-        """Make a share of a batch; see `InfillerTraining`, as of all that has no more to say here."""
+        """Make a share of a batch; see `InfillerTraining`, also for the other methods with short docstrings."""
         return batch_at(self.data.lesions, images_seen, self.settings, self.data.seed, share)
 
     def to_device(self, batch: Batch) -> Batch:
@@ -171,7 +171,7 @@ class Training(InfillerTraining[Batch]):
         return batch.to(self.fabric.device, channels_last=self.settings.engine.channels_last)
 
     def step(self, batch: Batch) -> None:
-        """Learn from a batch, and see whose turn is next.
+        """Learn from a batch, and determine the next turn.
 
         Raises:
             TrainingError: a weight, or a loss of this step or of one of the last ones, is not finite any more.
@@ -201,7 +201,7 @@ class Training(InfillerTraining[Batch]):
             self.networks.check_finite(self.images_seen)
 
     def look(self) -> None:
-        """Look at the losses of the last steps.
+        """Check the losses of the last steps.
 
         Raises:
             TrainingError: one is not finite any more.
@@ -213,7 +213,7 @@ class Training(InfillerTraining[Batch]):
             self.note = " ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
 
     def validate(self) -> dict[str, float]:
-        """Measure fills of the validation split where it is time to; return the measure by its name."""
+        """Measure fills of the validation split when that is due; return the measure by its name."""
         due = self.is_over() or self.passed(self.settings.validation.every_images)
         if self.validation is None or self.images_seen <= self.pretraining_ends or not due:
             return {}
@@ -222,7 +222,7 @@ class Training(InfillerTraining[Batch]):
         return {f"validation.{self.settings.validation.measure}": value}
 
     def means(self, batch: Batch) -> dict[str, float]:
-        """Return the mean losses since the last row of the history, and what fills of the last batch are like."""
+        """Return the mean losses since the last row of the history, and measures of fills of the last batch."""
         means = {name: total / count for name, (total, count) in sorted(self.sums.items())}
         self.sums = {}
         fills = self.networks.measure_fills(batch)
@@ -240,11 +240,11 @@ class Training(InfillerTraining[Batch]):
         return means
 
     def painter(self) -> GeneratorPainter:
-        """Return a painter with the EMA as it is."""
+        """Return a painter with the present EMA."""
         return GeneratorPainter(self.networks.kept)
 
     def state(self) -> dict[str, Any]:
-        """Return whose turn it is, the losses, the networks and their optimisers."""
+        """Return the current turn, the losses, the networks and their optimisers."""
         return {
             "turn_number": self.turn_number,
             "steps_in_turn": self.steps_in_turn,
@@ -256,7 +256,7 @@ class Training(InfillerTraining[Batch]):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take these up."""
+        """Restore these."""
         self.turn_number, self.steps_in_turn = state["turn_number"], state["steps_in_turn"]
         self.steps_taken = state.get("steps_taken", {})  # checkpoints of earlier versions have none
         self.recent, self.sums = state["recent"], state["sums"]

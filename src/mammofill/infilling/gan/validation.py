@@ -1,4 +1,4 @@
-"""How fills are measured while an infiller learns: on lesions of the validation split, of which nothing is learned."""
+"""How fills are measured while an infiller learns: on lesions of the validation split, which are not learned from."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def kernel_distance(real: NDArray[np.float64], painted: NDArray[np.float64]) -> 
     """Return how far two samples' distributions are apart: the unbiased squared MMD with a cubic kernel.
 
     Source: Binkowski et al., "Demystifying MMD GANs", ICLR 2018, section 4. Each column is first divided by its
-    standard deviation among the real ones, so that layers count alike; so this is no FID or KID of other programs.
+    standard deviation among the real ones, so that layers have equal weight; values are therefore not comparable with
+    FID or KID of other programs.
 
     Args:
         real: (N, D), at least two rows.
