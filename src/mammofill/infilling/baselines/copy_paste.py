@@ -93,8 +93,8 @@ class CopyPastePainter:
         if not able.any():
             wanted = ", ".join(f"{fact} {word}" for fact, word in requested.items() if word is not None)
             raise TooFewError(
-                f"{self.bank.folder} holds {counted(len(able), 'lesions')}, none of them of {wanted}. Request another, or "
-                "train the infiller on patches that hold such lesions."
+                f"{self.bank.folder} holds {counted(len(able), 'lesions')}, none of them of {wanted}. Request another, "
+                "or train the infiller on patches that hold such lesions."
             )
         outlines, areas = self._outlines
         outline = outline_of(mask).ravel()
