@@ -51,7 +51,8 @@ def test_the_page_shows_it_only_where_there_is_one(
     assert "Real lesions and fills" in painted
     assert painted.count(wanted) == 2, "beside the fills of the first screen, and in full"
     assert '<strong class="not-reached">not reached</strong>' in page
-    both = write_report(evaluations[:1], tmp_path / "both", judgements=[judgement, judgement])
+    both = write_report(evaluations[2:], tmp_path / "both", judgements=[judgement, judgement])
     place = f"{judgement.folder.parent.name}/{judgement.folder.name}"
     assert f"Does the infiller paint lesions? ({place})" in both.page.read_text(encoding="utf-8")
+    assert both.page.read_text(encoding="utf-8").count(f'<p class="note">{place}: ') == 2, "of folds, each by its place"
     assert {"evaluations", "judgements"} == {record.role for record in report.manifest.inputs}
