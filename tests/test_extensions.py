@@ -153,7 +153,7 @@ def test_a_stage_and_a_method_from_outside_are_listed_and_run(elsewhere: Path, t
     assert "count the patches of a pathology" in overview
     assert "of the patches. (type: str, default: normal)" in rest
     assert "counted: count (11 benign)" in rest
-    assert "infiller: infiller (16 lesion_patches" in rest
+    assert "infiller: infiller (16 lesion patches" in rest
     from mammofill.patches import PatchSet
 
     images, masks = PatchSet.open(tmp_path / "synthetic").pixels(range(4))

@@ -132,7 +132,7 @@ def test_too_few_pairs_are_told_before_an_infiller_is_trained(folder: Path, tmp_
     (tmp_path / "study.toml").write_text(STUDY.replace("doses = [0.5]", "doses = [400]"), encoding="utf-8")
     for name in ("phantoms", "mammograms", "patches"):
         shutil.copytree(folder.parents[1] / name, tmp_path / "out" / name)
-    told = r"(?s)2 faults, and no infiller was trained:\n  1. \d+ benign patches are to be made, but .*max_shift_share"
+    told = r"(?s)2 faults, and no infiller was trained:\n  1. [\d,]+ benign patches are to be made, .*max_shift_share"
     with pytest.raises(SettingsError, match=told):
         run_study(tmp_path / "study.toml", tmp_path / "out")
     made = tmp_path / "out" / "shares" / "0.25"

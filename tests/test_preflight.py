@@ -151,7 +151,7 @@ def test_a_split_of_the_table_that_tests_nobody_is_told_with_its_column(write: W
 def test_one_fault_is_told_as_it_is(write: Write, tmp_path: Path) -> None:
     found = fault(write(*["benign", "malignant"] * 6, more='device = "cuda:63"'), tmp_path / "out")
     assert isinstance(found, DeviceError)
-    assert "Device 'cuda:63' was asked for" in str(found)
+    assert "Device 'cuda:63' was requested" in str(found)
 
 
 def test_all_faults_of_the_machine_and_the_patients_are_told_at_once(
@@ -164,7 +164,7 @@ def test_all_faults_of_the_machine_and_the_patients_are_told_at_once(
     found = str(fault(study, tmp_path / "out"))
     assert found.startswith("6 faults, and nothing has run:")
     for words in (
-        "1. ", "Device 'cuda:63' was asked for",
+        "1. ", "Device 'cuda:63' was requested",
         "the ImageNet weights of vgg19, resnet50 are not on this machine",
         "own.csv: no patient in the train split has a malignant mass lesion",
         "no patient in the validation split has a malignant", "no patient in the test split has a malignant",

@@ -109,7 +109,7 @@ def test_cbis_ddsm_part_by_part(url: str, tmp_path: Path, monkeypatch: pytest.Mo
     ]
     assert found.manifest.inputs[0].place(found.folder) == there
     assert f"source {there}" in listing(tmp_path)
-    with pytest.raises(SourceError, match=rf"was read from {there}, which is not fetched .* --collection"):
+    with pytest.raises(SourceError, match=rf"was read from {there}, which the export does not fetch.* --collection"):
         collection_of(found, None)
 
 

@@ -450,7 +450,7 @@ def test_a_judgement_says_what_the_report_says_with_its_measures_side_by_side(op
     assert found["remarks"] == list(made.remarks)
     assert found["columns"] == ["flow", "real lesions", "nothing painted"]
     assert [one["words"] for one in found["criteria"]] == [
-        "The class that was asked for", "The seam at the hole", "Variety and copies",
+        "The requested class", "The seam at the hole", "Variety and copies",
     ]  # fmt: skip
     (row,) = found["criteria"][0]["rows"]
     assert (row["measure"], row["wanted"]) == ("malignant above benign", "≥\u00a00.90")
