@@ -56,6 +56,10 @@ def test_classifiers_that_two_arms_share_are_found_fold_by_fold(copied: Path) ->
     remake_manifest(pasted.folder)
     part = Evaluation.open(pasted.folder)
     assert (real.shared_with(part), part.shared_with(real), pasted.shared_with(part)) == (0.5, 0.5, 0.5)
+    mixed.assign(logit=0.0).to_parquet(pasted.folder / "scores.parquet", index=False)
+    remake_manifest(pasted.folder)
+    collapsed = Evaluation.open(pasted.folder)
+    assert collapsed.shared_with(collapsed) == 0, "two classifiers that give one score to all are not the same"
 
 
 # ---- what comes out -------------------------------------------------------------------------------------------------

@@ -318,12 +318,16 @@ class Evaluation(Artifact):
         return alike and self.threshold_logit == other.threshold_logit
 
     def shared_with(self, other: Evaluation) -> float:
-        """Return in which share of its folds another one was scored by the very same weights; 0 or 1 without folds."""
+        """Return in which share of its folds another one was scored by the very same weights; 0 or 1 without folds.
+
+        Scores of one value alone are no sign of that: from its own threshold, any classifier that collapsed has these.
+        """
         folds = self.folds_of(self.scores["patient_id"].to_numpy(dtype=object))
         if folds is None:
             return float(self.scores_like(other))
         theirs = other.scores.set_index("patch_id")["logit"].loc[self.scores["patch_id"]].to_numpy()
-        return float((self.scores["logit"] == theirs).groupby(folds).all().mean())
+        alike = (self.scores["logit"] == theirs).groupby(folds).all()
+        return float((alike & (self.scores["logit"].groupby(folds).nunique() > 1)).mean())
 
     def called(self) -> NDArray[np.bool_]:
         """Return which patches were called malignant at the frozen threshold, (n,) in the order of the scores."""

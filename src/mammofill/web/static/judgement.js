@@ -10,7 +10,7 @@ export function judgement(found) {
     make("p", { className: "faint" }, found.basis),
     make("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": CAPTION }, make("table", {},
       make("caption", {}, CAPTION),
-      make("thead", {}, make("tr", {}, ...["measure", "wanted", ...found.columns].map((name) => make("th", { scope: "col" }, name)))),
+      make("thead", {}, make("tr", {}, ...["measure", "required", ...found.columns].map((name) => make("th", { scope: "col" }, name)))),
       ...found.criteria.map((one) => criterion(one, found.columns.length + 2)))),
     found.remarks.length ? make("h3", {}, "What holds verdicts up, or puts them in doubt") : "",
     ...found.remarks.map((one) => make("p", { className: "faint" }, one)));
