@@ -102,6 +102,8 @@ class Job:
     name: str
     make: Callable[[Path], object]
     whole: bool = False
+    cluster: bool = False
+    """Its workers are no children of its process, but of Dask or submitit."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ def make_jobs(folder: Path) -> list[Job]:
     jobs = [Job(name, _stage(study, made, name)) for name in first if name != "phantom"]
     jobs += [Job(f"train-infiller ({name})", _infiller(made, name)) for name in ("demo", "flow-small")]
     jobs.append(Job("ingest, 2 workers", _stage(study, made, "ingest", workers=2)))
+    for engine in ("dask", "submitit-local"):
+        jobs.append(Job(f"ingest, {engine}", _stage(study, made, "ingest", workers=2, engine=engine), cluster=True))
     jobs.append(Job("run", lambda out: run_study(path, out), whole=True))
     jobs.append(Job("run, 2 workers", lambda out: run_study(path, out, workers=2), whole=True))
     return jobs
