@@ -57,7 +57,7 @@ def campaign(seed: int, count: int, minutes: float, wanted: str = "") -> tuple[C
 
 
 def _chances(jobs: list[Job]) -> np.ndarray:
-    """Return how often each job is taken: a whole study costs as much as all stages together, a cluster's start more."""
+    """Return how often each job is taken: a whole study costs as all stages together, a cluster more."""
     weights = np.array([0.5 if job.whole else 0.25 if job.cluster else 1.0 for job in jobs])
     return weights / weights.sum()
 
