@@ -32,7 +32,7 @@ class AuditSettings:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless choices are known and numbers are in range."""
         if self.collection is not None:
             check_collection(self)
         kinds = ("mass", "calcification", "all")

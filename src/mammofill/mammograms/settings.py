@@ -80,7 +80,7 @@ class IngestSettings:
     engine: str = execution("processes")
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless choices are known, numbers are in range, and settings fit together."""
         check_collection(self)
         self._check_words()
         kinds = ("mass", "calcification", "all")

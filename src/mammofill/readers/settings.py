@@ -27,7 +27,7 @@ class ReaderStudySettings:
     split: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless kind and split are known and numbers are at least 1."""
         check_setting(self, "kind", self.kind in ("ratings", "pairs"), "ratings or pairs")
         check_setting(self, "cases", self.cases >= 1, "at least 1")
         check_setting(self, "readers", self.readers >= 1, "at least 1")
