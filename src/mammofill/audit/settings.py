@@ -43,5 +43,5 @@ class AuditSettings:
 
 
 def reading_limits(settings: AuditSettings) -> Limits:
-    """Return what a process that reads a mammogram may use."""
+    """Return the limits of time and memory for a process that reads a mammogram."""
     return Limits(settings.read_seconds, settings.read_memory_gb, silent=True)
