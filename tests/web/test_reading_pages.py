@@ -181,7 +181,7 @@ def test_pairs_are_made_and_analysed_by_commands(
         study.choose(study.codes()[0], position, True, 1.0)
     assert cli.main(["analyse-readers", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "share judged right" in said
+    assert "share judged correctly" in said
     assert "chose the left in 100 %" in said
 
 

@@ -246,7 +246,7 @@ _DECIDED: dict[str, _Rule] = {
     "masks-identical": _Rule(
         "Masks of different mammograms that mark the same pixels",
         "moderate",
-        "Outlines of two lesions hardly ever agree in each pixel: one mask may be a copy of the other under a wrong "
+        "Outlines of two lesions rarely agree in each pixel: one mask may be a copy of the other under a wrong "
         "name, and then marks healthy tissue as a lesion.",
         "Both are kept.",
         "Look at both masks over their mammograms.",

@@ -91,7 +91,7 @@ def _patients_in_doubt(collection: Collection) -> Finding:
         "serious",
         "If they are, the person can be in training and test at once, and the test result is too good.",
         "`ingest` refuses the collection and names both spellings.",
-        "Ask whoever made the table; then write each person in one way.",
+        "Ask the author of the table; then spell each person in one way.",
         tuple(Case(" and ".join(one.spellings), None, one.why) for one in doubts(collection)),
     )
 

@@ -61,7 +61,7 @@ class ReaderAnalysis:
         lines = [f"{counted(self.cases, 'cases')}, {counted(len(self.readers), 'readers')} who rated all of them"]
         if self.unfinished:
             lines.append(f"left out, since they have not rated all: {numbered(self.unfinished)}")
-        lines += ["", "synthetic against real (area under the ROC curve; 0.5: cannot be told apart)"]
+        lines += ["", "synthetic against real (area under the ROC curve; 0.5: cannot be distinguished)"]
         lines += [
             f"  reader {reader}: {area:.3f} (standard error {error:.3f})"
             for reader, area, error in zip(self.readers, self.told_apart, self.told_apart_errors, strict=True)

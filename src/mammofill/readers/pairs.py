@@ -177,7 +177,7 @@ class PairAnalysis:
         lines = [f"{counted(self.pairs, 'pairs')}, {counted(len(self.readers), 'readers')} who judged all of them"]
         if self.unfinished:
             lines.append(f"left out, since they have not judged all: {numbered(self.unfinished)}")
-        lines += ["", "which of the two is real (share judged right; 0.5: cannot be told apart)"]
+        lines += ["", "which of the two is real (share judged correctly; 0.5: cannot be distinguished)"]
         for reader, share, (low, high), left in zip(
             self.readers, self.correct, self.intervals, self.called_left, strict=True
         ):
