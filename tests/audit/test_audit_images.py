@@ -144,7 +144,7 @@ def test_the_page_stands_alone_and_shows_pictures(audited: Audit, tmp_path: Path
     assert not re.search(r'(src|href)="(?!data:|#)', text)
     assert text.count("data:image/jpeg;base64,") > 10
     assert "<h3>The same picture under two patients: 2</h3>" in text
-    assert "<code>ingest</code> believes the tables" in text
+    assert "<code>ingest</code> follows the tables" in text
     assert str(audited.source) + os.sep not in text.replace(f"Audit of {audited.source}", "")
 
 

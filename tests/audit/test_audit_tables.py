@@ -222,7 +222,7 @@ def test_cases_that_are_left_out_are_told_from_those_that_are_kept() -> None:
         "Only 0% of the mask of a_1 lies on breast. Left out.",
         "Only 17% of it does. Kept; look at it.",
     ]
-    assert finding.ingest.startswith("Left out where less than 5 % of the mask lies on breast")
+    assert finding.ingest.startswith("Left out where less than 5 % of the mask is on the breast")
 
 
 def test_a_table_without_rows_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,4 +307,4 @@ def test_the_other_facts_of_the_real_tables(tmp_path: Path) -> None:
     page = write_audit(result, tmp_path / "out")
     written = json.loads(page.with_name("audit.json").read_text(encoding="utf-8"))
     assert {one["finding"]: one["count"] for one in written["findings"]} == counts
-    assert "No image was looked at" in summarise(result)
+    assert "No image was examined" in summarise(result)

@@ -142,7 +142,7 @@ def test_what_is_refused_is_named(tmp_path: Path) -> None:
     packed = make(tmp_path / "packed.dcm", np.arange(64 * 64).reshape(64, 64), syntax=RLELossless).read_bytes()
     (tmp_path / "cut.dcm").write_bytes(packed[:-1000])
     assert "is truncated: it ends before its pixels do" in refused(tmp_path / "cut.dcm")
-    assert "keeps its 12 bits up to bit 15" in refused(make(tmp_path / "high.dcm", image, 12, HighBit=15))
+    assert "stores its 12 bits up to bit 15" in refused(make(tmp_path / "high.dcm", image, 12, HighBit=15))
     header = pydicom.dcmread(make(tmp_path / "header.dcm", image))
     del header.PixelData
     header.save_as(tmp_path / "header.dcm")

@@ -189,7 +189,7 @@ def test_no_sign_and_syntaxes_of_makers_are_refused_by_name(tmp_path: Path) -> N
             dicom.read(make(tmp_path / "a.dcm", STORED, bits, PixelRepresentation=None))
     whole = make(tmp_path / "b.dcm", STORED, 12).read_bytes()
     (tmp_path / "b.dcm").write_bytes(whole.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.113619.5.2\0\0"))
-    with pytest.raises(ImageFileError, match="transfer syntax 1.2.840.113619.5.2, a maker's own"):
+    with pytest.raises(ImageFileError, match="transfer syntax 1.2.840.113619.5.2, which is a manufacturer's own"):
         dicom.read(tmp_path / "b.dcm")
 
 

@@ -102,7 +102,7 @@ def test_one_reader_says_nothing_of_all_readers() -> None:
 
 
 def test_a_kind_without_cases_has_no_area() -> None:
-    with pytest.raises(TooFewError, match="two cases of either kind; there are 0 and 114"):
+    with pytest.raises(TooFewError, match="two cases of each class; there are 0 and 114"):
         areas_of(CINE, np.zeros(114, bool))
 
 

@@ -64,7 +64,7 @@ def test_a_choice_is_final_and_only_of_the_pair_whose_turn_it_is(tmp_path: Path)
             study.choose("AAAAAA", position, left, 1.0)
     with pytest.raises(SettingsError, match="not the pair that is to be judged now"):
         study.pixels("AAAAAA", 3)
-    with pytest.raises(TooFewError, match=r"nobody has judged all pairs, at least two, yet \(1 of 6\)"):
+    with pytest.raises(TooFewError, match=r"a reader who has judged all of them \(at most 1 of 6 are judged\)"):
         analyse_pairs(study)
     assert isinstance(open_study(study.path), PairStudy)
 

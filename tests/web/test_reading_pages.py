@@ -181,7 +181,7 @@ def test_pairs_are_made_and_analysed_by_commands(
         study.choose(study.codes()[0], position, True, 1.0)
     assert cli.main(["analyse-readers", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "share judged right" in said
+    assert "share judged correctly" in said
     assert "chose the left in 100 %" in said
 
 
@@ -274,7 +274,7 @@ def test_readers_who_rate_at_once_lose_nothing(study: ReaderStudy) -> None:
 def test_analysis_leaves_out_who_has_not_finished_and_writes_what_others_read(
     study: ReaderStudy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(TooFewError, match="nobody has rated all 12 cases yet"):
+    with pytest.raises(TooFewError, match="no reader has rated all 12 cases yet"):
         analyse_readers(study)
     first, second, third = study.codes()
     read_all(study, first, sharp=True)
@@ -323,7 +323,7 @@ def test_the_page_shows_the_analysis_once_a_reader_is_done(study: ReaderStudy, p
     client.get(f"/?token={access.token}")
     refused = client.get("/api/studies/s/analysis")
     assert refused.status_code == 400
-    assert refused.json()["error"].startswith("s.readers.sqlite: nobody has rated all 12 cases yet (at most 0).")
+    assert refused.json()["error"].startswith("s.readers.sqlite: no reader has rated all 12 cases yet (at most 0).")
     assert client.get("/api/studies/s/roc.svg").status_code == 400
     read_all(study, study.codes()[0], sharp=True)
     found = client.get("/api/studies/s/analysis").json()
@@ -351,7 +351,7 @@ def test_a_reader_sees_no_analysis(study: ReaderStudy) -> None:
 
 def test_one_reader_gets_no_interval_over_readers(study: ReaderStudy) -> None:
     read_all(study, study.codes()[0], sharp=True)
-    assert "One reader says nothing of all readers" in str(analyse_readers(study))
+    assert "With one reader, no interval over readers can be given" in str(analyse_readers(study))
 
 
 def test_a_study_is_made_by_a_command(
@@ -368,7 +368,7 @@ def test_a_study_is_made_by_a_command(
 
 
 def test_too_few_patients_are_said(folder: Path, painted: PatchSet, tmp_path: Path) -> None:
-    with pytest.raises(TooFewError, match="9 benign cases of each origin are asked for, .* only 4"):
+    with pytest.raises(TooFewError, match="9 benign cases of each origin are requested, .* only 4"):
         make_reader_study(
             PatchSet.open(folder / "patches"), painted, tmp_path / "x.readers.sqlite", ReaderStudySettings(cases=9)
         )
@@ -397,7 +397,7 @@ def test_a_set_without_a_lesion_of_a_class_or_without_fills_is_said(
     fills = [HandFill(f"train-normal-{number}", a_disc(), "malignant", number) for number in range(3)]
     one_class = keep_painted(infiller_of(folder), patches, fills, tmp_path / "one-class")
     for real, synthetic in ((patches, patches), (patches, one_class), (painted, painted)):
-        with pytest.raises(TooFewError, match="1 benign case of each origin is asked for, .* only 0"):
+        with pytest.raises(TooFewError, match="1 benign case of each origin is requested, .* only 0"):
             make_reader_study(real, synthetic, tmp_path / "x.readers.sqlite", ReaderStudySettings(cases=1))
 
 

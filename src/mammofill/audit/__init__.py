@@ -1,7 +1,7 @@
-"""Audit: what is wrong with a collection of mammograms, what it would do to a study, and what ingest does about it.
+"""Audit: the faults of a collection of mammograms, their consequences for a study, and what ingest does about them.
 
-`audit` looks, `AuditSettings` say how closely, `Audit` is what was found; `write_audit` makes a page of it and
-`summarise` a few lines. Nothing is decided here, and the collection is only read.
+`audit` examines a collection as `AuditSettings` specify and returns an `Audit`; `write_audit` writes it as a page, and
+`summarise` as lines of text. Nothing is decided here, and the collection is only read.
 """
 
 import lazy_loader

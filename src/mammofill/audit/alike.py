@@ -1,9 +1,9 @@
-"""Which pictures of a collection may be alike: all pairs are compared, or, of very many pictures, those in an index.
+"""Finds pictures of a collection that may be the same: by comparing all pairs, or with an index for very many pictures.
 
 The index is FAISS's for binary vectors (Johnson, Douze and Jegou, "Billion-scale similarity search with GPUs", IEEE
-Transactions on Big Data 7, 2021): hashes are sorted into cells around centres found by k-means, and each is compared
-with those of the cells whose centres are nearest to it. A copy that fell into a cell further away is missed. How many
-are is measured each time, on copies that are planted: cells are added until nearly all of these are found.
+Transactions on Big Data 7, 2021): hashes are assigned to cells around centres found by k-means, and each is compared
+with those in the cells with the nearest centres. A copy in a more distant cell is missed. How many are missed is
+measured each time with planted copies: cells are added until nearly all of these are found.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from mammofill.ground.errors import SettingsError
 from mammofill.ground.seeding import stream
 
 EXACT_AT_MOST = 100_000
-"""Pictures of which all pairs are compared: on one core that takes two minutes, and for a million three hours."""
+"""Up to this number of pictures all pairs are compared, which takes two minutes on one core; a million would take three
+hours."""
 
 PLANTED_BITS = 42
-"""Bits in which a planted copy differs: as many as in the least alike of the copies that were measured (`likeness`)."""
+"""Bits in which a planted copy differs: the largest number among the copies that were measured (`likeness`)."""
 
 LEAST_FOUND = 0.99
 """Share of the planted copies that the index must find; cells are added until it does."""
@@ -32,23 +33,23 @@ LEAST_FOUND = 0.99
 _PLANTED = 1000
 _FIRST_CELLS = 8
 _LEARNED_PER_CENTRE = 64
-"""Hashes that k-means learns each centre from."""
+"""Hashes for each centre from which k-means learns."""
 _QUERIES_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
 class Closest:
-    """The pairs that may be alike."""
+    """The pairs that may show the same picture."""
 
     pairs: tuple[AlikePair, ...]
     """The closest first."""
     complete: bool
-    """Whether none was left out because there were more."""
+    """Whether all such pairs are included; False where there were too many."""
     found: float | None = None
     """Share of the planted copies that the index found; None where all pairs were compared."""
 
     def words(self) -> list[str]:
-        """Say what may be missing for the sake of time."""
+        """Say which pairs may be missing because an index was used."""
         if self.found is None:
             return []
         return [
@@ -59,7 +60,7 @@ class Closest:
 
 
 def check_index(pictures: int) -> None:
-    """Refuse so many pictures where they need an index, and none is installed.
+    """Refuse a number of pictures that needs an index, where none is installed.
 
     Raises:
         SettingsError: FAISS is missing.
@@ -69,15 +70,15 @@ def check_index(pictures: int) -> None:
 
 
 def closest_pairs(hashes: Hashes, mirrored: Hashes, most: int = MOST_PAIRS, most_bits: int = MOST_BITS) -> Closest:
-    """Find pairs of pictures that may be alike, as they are or one of them mirrored.
+    """Find pairs that may show the same picture, as they are or with one of them mirrored.
 
-    Up to `EXACT_AT_MOST` pictures all pairs are compared (`likeness.alike_pairs`). Of more, an index finds nearly all;
-    time then grows a little faster than with N, and memory is 300 bytes a picture and 300 MB.
+    Up to `EXACT_AT_MOST` pictures all pairs are compared (`likeness.alike_pairs`). With more, an index finds nearly all
+    such pairs; time then grows slightly faster than N, and memory is 300 MB and 300 bytes for each picture.
 
     Args:
         hashes: (N, 4) uint64, of the pictures.
         mirrored: (N, 4) uint64, of their mirror images, in the same order.
-        most: pairs that are kept, the closest ones.
+        most: largest number of pairs returned, the closest ones.
         most_bits: pairs that differ by more are left out.
 
     Raises:
@@ -88,7 +89,7 @@ def closest_pairs(hashes: Hashes, mirrored: Hashes, most: int = MOST_PAIRS, most
     else:
         index, found = _build_index(hashes, most_bits)
         pairs = _pairs_in_index(index, hashes, mirrored, most_bits)
-    # Never more than those that are kept are held at once.
+    # nsmallest never has more than these in memory.
     kept = heapq.nsmallest(most + 1, pairs, key=lambda pair: (pair.bits, pair.first, pair.second))
     return Closest(tuple(kept[:most]), len(kept) <= most, found)
 
@@ -98,20 +99,20 @@ def _faiss(pictures: int) -> Any:
         import faiss
     except ImportError as error:
         raise SettingsError(
-            f"To find pictures that are there twice among {pictures:,} an index is needed (without one, "
-            f'{EXACT_AT_MOST:,} are compared at most): pip install "mammofill[index]". Or look at the tables alone '
+            f"To find pictures that are there twice among {pictures:,} an index is needed (without one, at most "
+            f'{EXACT_AT_MOST:,} are compared): pip install "mammofill[index]". Or examine the tables only '
             "(--tables-only)."
         ) from error
     return faiss
 
 
 def _build_index(hashes: Hashes, most_bits: int) -> tuple[Any, float]:
-    """Return an index of the hashes that finds nearly all planted copies, and the share of them that it finds."""
+    """Return an index that finds nearly all planted copies, and the share of them that it finds."""
     faiss, codes = _faiss(len(hashes)), _codes(hashes)
     cells = max(1, round(len(hashes) ** 0.5))
     centres = faiss.IndexBinaryFlat(codes.shape[1] * 8)
     index = faiss.IndexBinaryIVF(centres, codes.shape[1] * 8, cells)
-    index.cp.max_points_per_centroid = _LEARNED_PER_CENTRE  # drawn by a seed of its own, always the same
+    index.cp.max_points_per_centroid = _LEARNED_PER_CENTRE  # FAISS draws them by a fixed seed
     index.train(codes[stream(0, "index").permutation(len(codes))[: cells * _LEARNED_PER_CENTRE]])
     index.add(codes)
     index.nprobe = min(_FIRST_CELLS, cells)
@@ -121,7 +122,7 @@ def _build_index(hashes: Hashes, most_bits: int) -> tuple[Any, float]:
 
 
 def _share_found(index: Any, hashes: Hashes, most_bits: int) -> float:
-    """Plant copies of some pictures, and return the share of them whose picture the index finds."""
+    """Plant copies of some pictures, and return the share of these for which the index finds the original."""
     random = stream(0, "planted copies")
     places = random.integers(len(hashes), size=_PLANTED)
     changed = np.zeros((_PLANTED, hashes.shape[1] * 64), np.uint8)
@@ -134,7 +135,7 @@ def _share_found(index: Any, hashes: Hashes, most_bits: int) -> float:
 
 
 def _pairs_in_index(index: Any, hashes: Hashes, mirrored: Hashes, most_bits: int) -> Iterator[AlikePair]:
-    """Yield pairs with first < second; one that is alike both ways, as it is closer."""
+    """Yield pairs with first < second; a pair that is alike plain and mirrored, in the way in which it is closer."""
     for start in range(0, len(hashes), _QUERIES_AT_ONCE):
         some = slice(start, start + _QUERIES_AT_ONCE)
         ways = [_earlier(index, _codes(one[some]), start, most_bits) for one in (hashes, mirrored)]
@@ -151,13 +152,13 @@ def _pairs_in_index(index: Any, hashes: Hashes, mirrored: Hashes, most_bits: int
 def _earlier(
     index: Any, codes: NDArray[np.uint8], start: int, most_bits: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the pictures before each of some that the index finds near it: first, second, bits."""
-    limits, bits, firsts = index.range_search(codes, most_bits + 1)  # it wants less than so many
+    """Return pairs of a query and an earlier picture that the index finds near it: first, second, bits."""
+    limits, bits, firsts = index.range_search(codes, most_bits + 1)  # its limit is exclusive
     seconds = start + np.repeat(np.arange(len(codes)), np.diff(limits.astype(np.int64)))
     before = firsts < seconds
     return firsts[before], seconds[before], bits[before].astype(np.int64)
 
 
 def _codes(hashes: Hashes) -> NDArray[np.uint8]:
-    """Return hashes as FAISS takes them: (N, 32) bytes."""
+    """Return hashes in FAISS's format: (N, 32) bytes."""
     return np.ascontiguousarray(hashes).view(np.uint8)

@@ -1,4 +1,4 @@
-"""The audit: read the tables, look at every image side by side, and put together what was found."""
+"""The audit: reads the tables, examines every image in parallel, and collects the findings."""
 
 from __future__ import annotations
 
@@ -32,55 +32,55 @@ from mammofill.mammograms.sources.shared_masks import same_masks
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found in a collection."""
+    """The findings in a collection."""
 
     source: Path
     settings: AuditSettings
     collection: str
     """Name of the collection."""
     recognised: bool
-    """Whether the collection was recognised by its content, and not named."""
+    """Whether the collection was recognised by its content, not named in the settings."""
     overview: Overview
     findings: tuple[Finding, ...]
-    """Everything that was looked for: the serious first; without cases where there was none."""
+    """One finding for everything that was looked for, serious ones first; without cases where nothing was found."""
     entries: tuple[MammogramEntry, ...]
-    """The mammograms whose files are there."""
+    """The mammograms whose files exist."""
 
     @property
     def found(self) -> tuple[Finding, ...]:
-        """What was there."""
+        """The findings with cases."""
         return tuple(one for one in self.findings if one.cases)
 
     @property
     def not_found(self) -> tuple[Finding, ...]:
-        """What was looked for, and was not there."""
+        """The findings without cases."""
         return tuple(one for one in self.findings if not one.cases)
 
     @property
     def ingest_settings(self) -> IngestSettings:
-        """What ingest would be run with."""
+        """The settings with which ingest's functions are run."""
         return _ingest_settings(self.collection, self.settings)
 
 
 def audit(source: str | Path, settings: AuditSettings = AuditSettings(), *, progress: Progress = quiet) -> Audit:
-    """Look for what is wrong with a collection. It is only read.
+    """Find the faults of a collection, which is only read.
 
-    What `ingest` would leave out, repair or note is not guessed: its own functions are run on every mammogram, with
-    their default settings, and what they make is thrown away. Images are read in worker processes, so that a decoder
-    that crashes over a damaged file is a case and not the end; of each, only a few facts and a small copy (about 12 kB,
-    in a temporary folder) are kept.
+    To find what `ingest` would leave out, repair or note, its own functions are run on every mammogram, with their
+    default settings, and their output is discarded. Images are read in worker processes, so that a decoder that crashes
+    on a damaged file gives a case and does not end the audit; of each image, only a few facts and a small copy (about
+    12 kB, in a temporary folder) are kept.
 
     Args:
         source: folder (or table) of the collection.
-        settings: which collection, which lesions, and whether images are looked at.
-        progress: told after each mammogram.
+        settings: which collection, which lesions, and whether images are examined.
+        progress: notified after each mammogram.
 
     Returns:
-        What was found.
+        The findings.
 
     Raises:
         SourceError: the source is missing or not recognised, or its tables are missing or cannot be read.
-        SettingsError: several collections recognise it; it has so many pictures that an index is needed, which is not
+        SettingsError: several collections recognise it; or it has so many pictures that an index is needed, and none is
             installed.
         TooFewError: its tables have no rows.
     """
@@ -91,19 +91,19 @@ def audit(source: str | Path, settings: AuditSettings = AuditSettings(), *, prog
     ingest_settings = _ingest_settings(name, settings)
     collection = read_collection(source, ingest_settings)
     if not (collection.mammograms or collection.exclusions or collection.listed):
-        # As ingest says it: where there is nothing to look at, "nothing was found" would be praise.
+        # The same message as ingest's: "nothing was found" would make an empty collection look sound.
         raise TooFewError(f"{source}: there is no mammogram, for its tables have no rows below the header.")
     findings = [*table_findings(collection)]
-    untold = replace(
+    rest = replace(
         collection,
         exclusions=tuple(one for one in collection.exclusions if not is_told_by_tables(one)),
         decisions=tuple(one for one in collection.decisions if not is_told_by_tables(one)),
     )
     if settings.tables_only:
-        findings += _without_images(untold)
+        findings += _without_images(rest)
     else:
         check_index(len(collection.mammograms))
-        findings += _with_images(source, untold, ingest_settings, settings, progress)
+        findings += _with_images(source, rest, ingest_settings, settings, progress)
     shown = _Shown(source, collection)
     return Audit(
         source=source,
@@ -123,7 +123,7 @@ def _ingest_settings(name: str, settings: AuditSettings) -> IngestSettings:
 def _without_images(collection: Collection) -> list[Finding]:
     if collection.mammograms:
         return rule_findings(collection.exclusions, collection.decisions, OF_FILES)
-    # That files are missing is no news where there is none at all: only the tables were meant to be looked at.
+    # Where no file exists at all, only the tables were meant to be examined, and missing files are not reported.
     exclusions = [exclusion for exclusion in collection.exclusions if exclusion.rule != "file-missing"]
     return rule_findings(exclusions, collection.decisions, OF_TABLES)
 
@@ -136,7 +136,7 @@ def _with_images(
         folder = Path(scratch)
         exclusions, decisions = [*collection.exclusions], [*collection.decisions]
         looked = []
-        for entry, facts in _look_at_all(source, folder, collection.mammograms, settings, limits, workers, progress):
+        for entry, facts in _examine_all(source, folder, collection.mammograms, settings, limits, workers, progress):
             exclusions.extend(facts.exclusions)
             decisions.extend(facts.decisions)
             if facts.pixels is not None:
@@ -159,8 +159,8 @@ def _with_images(
         )
         decisions.extend(same_masks(mask for one in looked for mask in one.facts.masks))
         decisions.extend(find_misfits([fit for one in looked for fit in one.facts.fits]))
-        if told := class_told([file for one in looked for file in one.facts.files]):
-            decisions.append(told)
+        if decision := class_told([file for one in looked for file in one.facts.files]):
+            decisions.append(decision)
         with progress.task("comparing pictures", 1) as task:
             copy_of = partial(read_small_copy, folder)
             of_images = image_findings(looked, listed_rows(collection), copy_of, spellings)
@@ -168,7 +168,7 @@ def _with_images(
     return [*rule_findings(exclusions, decisions), *of_images]
 
 
-def _look_at_all(
+def _examine_all(
     source: Path,
     folder: Path,
     entries: Sequence[MammogramEntry],
@@ -177,9 +177,9 @@ def _look_at_all(
     workers: int,
     progress: Progress,
 ) -> Iterator[tuple[MammogramEntry, Facts]]:
-    look = partial(examine, source, folder, settings)
-    with progress.task("looking at mammograms", len(entries)) as task:
-        for entry, outcome in in_processes(look, entries, workers, limits):
+    examine_one = partial(examine, source, folder, settings)
+    with progress.task("examining mammograms", len(entries)) as task:
+        for entry, outcome in in_processes(examine_one, entries, workers, limits):
             task.advance()
             yield entry, read_facts(folder, entry) or _died(entry, outcome.why_lost)
 
@@ -190,24 +190,24 @@ def _died(entry: MammogramEntry, why: str) -> Facts:
 
 
 class _Shown:
-    """Knows which mammogram shows a case that ingest names by its lesion, and says paths from the collection on."""
+    """Finds the mammogram of a case that ingest names by its lesion, and shortens paths to those in the collection."""
 
     def __init__(self, source: Path, collection: Collection) -> None:
         self._base = f"{source if source.is_dir() else source.parent}{os.sep}"
-        self._there = {entry.mammogram_id for entry in collection.mammograms}
+        self._with_file = {entry.mammogram_id for entry in collection.mammograms}
         self._mammogram_of = {row.lesion_id: row.mammogram_id for row in listed_rows(collection) if row.lesion_id}
         for entry in collection.mammograms:
             self._mammogram_of |= {lesion.lesion_id: entry.mammogram_id for lesion in entry.lesions}
 
     def with_pictures(self, finding: Finding) -> Finding:
-        """Return a finding whose cases name the mammograms that show them, as far as their files are there."""
+        """Return a finding whose cases name the mammograms that show them, if their files exist."""
         return replace(finding, cases=tuple(self._case(case) for case in finding.cases))
 
     def _case(self, case: Case) -> Case:
         lesion = case.what if case.what in self._mammogram_of else case.lesion_id
         named = (*case.mammogram_ids, case.what, self._mammogram_of.get(lesion or "", ""))
-        there = tuple(dict.fromkeys(name for name in named if name in self._there))
-        return replace(case, words=case.words.replace(self._base, ""), mammogram_ids=there, lesion_id=lesion)
+        shown = tuple(dict.fromkeys(name for name in named if name in self._with_file))
+        return replace(case, words=case.words.replace(self._base, ""), mammogram_ids=shown, lesion_id=lesion)
 
 
 def _by_severity(finding: Finding) -> tuple[int, bool]:

@@ -1,4 +1,4 @@
-"""What one mammogram's files reveal: read in a worker process, which hands on a few facts and a small copy."""
+"""Examines one mammogram's files in a worker process, which returns a few facts and a small copy."""
 
 from __future__ import annotations
 
@@ -28,31 +28,32 @@ from mammofill.mammograms.tissue import Tissue, enlarge_tissue, map_tissue
 
 @dataclass(frozen=True)
 class Pixels:
-    """What the pixels of a mammogram are like."""
+    """Properties of a mammogram's pixels."""
 
     sha256: str
-    """Of size and values: the same for the same picture in another file format."""
+    """Hash of size and values: the same for the same picture in another file format."""
     bits: int
-    """Bits that the file says its values use."""
+    """Bits per value as the file states."""
     used_bits: int
-    """Bits that all but the greatest hundredth of the values need."""
+    """Bits needed for all but the greatest hundredth of the values."""
     signed: bool
     """Whether values below 0 can be stored."""
     intent: str | None
-    """FOR PRESENTATION or FOR PROCESSING, where a header says it."""
+    """FOR PRESENTATION or FOR PROCESSING; None where no header gives it."""
     levels: int
-    """How many different values there are."""
+    """Number of different values."""
     share_brightest: float
     """Share of the breast that has the brightest value of the picture, in [0, 1]; 0 where no breast was found."""
     lean: float
-    """On which side the breast is straight, in [-1, 1]: below 0 its chest wall is on the left; see `_lean`."""
+    """On which side the breast's border is straight, in [-1, 1]: below 0 its chest wall is on the left; see `_lean`."""
     hash: str
+    """Result of `hash_picture`, as hexadecimal digits."""
     mirrored_hash: str
-    """Of `hash_picture`, as hexadecimal digits."""
+    """The same of the mirror image."""
     header_name: str | None = None
-    """What stands for the patient's name in the header, see `mammograms.names_in_headers`."""
+    """Pseudonym of the patient in the header, see `mammograms.names_in_headers`."""
     filled_bits: int = 0
-    """Bits of which the greatest value nearly fills the range; 0 where it ends in its midst."""
+    """Number of bits whose range the greatest value nearly fills; 0 where it fills none."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,16 @@ class MaskFile:
 
     lesion_id: str
     number: int
-    """Its place among the files, from 1 on."""
+    """Position among the lesion's files, from 1 on."""
     files: int
+    """Number of the lesion's files."""
     folders: tuple[str, ...]
-    """In which the files lie."""
+    """Folders of these files."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What became of one mammogram when ingest's own functions made it."""
+    """The result of ingest's functions for one mammogram."""
 
     exclusions: tuple[Exclusion, ...]
     decisions: tuple[Decision, ...]
@@ -77,20 +79,20 @@ class Facts:
     """None where the mammogram is left out."""
     mask_files: tuple[MaskFile, ...] = ()
     masks: tuple[ReadFromFile, ...] = ()
-    """What tells the masks of its lesions apart."""
+    """Hashes and sizes by which the masks of its lesions are compared."""
     fits: tuple[MaskFit, ...] = ()
     """How the masks of its lesions fit it."""
     files: tuple[FileFacts, ...] = ()
-    """What a device may be known by, of one with a lesion."""
+    """Facts that may reveal the device, for a mammogram with a lesion."""
 
 
 def examine(source: Path, folder: Path, settings: IngestSettings, entry: MammogramEntry) -> None:
-    """Look at one mammogram and its masks.
+    """Examine one mammogram and its masks.
 
     Args:
         source: the collection; only read.
-        folder: gets ``<mammogram_id>.json``, the facts, and ``<mammogram_id>.png``, a small copy.
-        settings: what ingest would be run with.
+        folder: receives ``<mammogram_id>.json``, the facts, and ``<mammogram_id>.png``, a small copy.
+        settings: of ingest.
         entry: the mammogram.
     """
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -110,7 +112,7 @@ def examine(source: Path, folder: Path, settings: IngestSettings, entry: Mammogr
 
 
 def read_facts(folder: Path, entry: MammogramEntry) -> Facts | None:
-    """Return what `examine` found; None where it never came to its end."""
+    """Return the facts that `examine` wrote; None where it did not finish."""
     path = folder / f"{entry.mammogram_id}.json"
     if not path.is_file():
         return None
@@ -127,7 +129,7 @@ def read_facts(folder: Path, entry: MammogramEntry) -> Facts | None:
 
 
 def read_small_copy(folder: Path, mammogram_id: str) -> SmallCopy:
-    """Return the small copy that `examine` left: (128, 128) uint8."""
+    """Return the small copy that `examine` wrote: (128, 128) uint8."""
     return decode_png((folder / f"{mammogram_id}.png").read_bytes()).astype(np.uint8, copy=False)
 
 
@@ -151,10 +153,10 @@ def _pixels(read: ReadImage, entry: MammogramEntry) -> Pixels:
 
 
 def _lean(breast: Mask) -> float:
-    """Return how much nearer the breast's left line is to the left side of its box than its right line to the right.
+    """Return the mean gap between the breast and the left side of its bounding box, less that on the right side.
 
-    At the chest wall the breast is cut off straight, so that its line there runs along the box; on the other side it
-    is round. Means over all rows, by the width of the box.
+    The breast's border is straight at the chest wall, so that it follows the box there; on the other side it is round.
+    Gaps are means over all rows, divided by the width of the box.
     """
     top, left, height, width = mask_box(breast)
     rows = breast[top : top + height, left : left + width]
@@ -170,7 +172,7 @@ def _mask_files(source: Path, entry: MammogramEntry, lesions: Sequence[Mapping[s
     base = source if source.is_dir() else source.parent
     found = []
     for made in lesions:
-        whole = places.get(made["lesion_id"]) or places[made["lesion_id"].rpartition("-")[0]]  # a part of a mask's
+        whole = places.get(made["lesion_id"]) or places[made["lesion_id"].rpartition("-")[0]]  # it is a part of a mask
         place = whole.place
         mask = base / made["source_file"]
         if isinstance(place, tuple) and len(place) > 1 and mask in place:

@@ -1,4 +1,4 @@
-"""What the images reveal: pictures that are there twice, values that are lost, breasts that lie on the other side."""
+"""Findings from the images: pictures that occur twice, values that were lost, breasts on the other side."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from mammofill.mammograms.mixed_values import Mixture, Values, find_mixtures
 from mammofill.mammograms.sources.annotations import Listed, MammogramEntry
 
 LARGEST_SHARE_BRIGHTEST = 0.01
-"""More of the breast than this at the picture's brightest value is called saturated. In none of 242 films of mini-MIAS
-it is more than 0.0004; 1 % of a breast is as large as a mass."""
+"""Share of the breast at the picture's brightest value above which a picture counts as saturated. In none of 242 films
+of mini-MIAS it is more than 0.0004; 1 % of a breast is as large as a mass."""
 
 LEAST_LEAN = 0.05
-"""A breast that is hardly straighter on one side than on the other is not said to lie on a side. Of 491 mammograms of
-mini-MIAS and CDD-CESM all lie on the right one, the least clear by 0.07."""
+"""Below this `lean` (absolute) the side of a breast counts as unclear. Of 491 mammograms of mini-MIAS and CDD-CESM all
+are on the correct side, the least clear with 0.07."""
 
 _USUAL_SIDE = {"left": "left", "right": "right"}
-"""Films are usually hung back to back, so that a left breast has its chest wall on the left of its picture."""
+"""Films are usually hung back to back, so that the chest wall of a left breast is on the left of its picture."""
 
 
 @dataclass(frozen=True)
 class Looked:
-    """A mammogram whose pixels were looked at."""
+    """A mammogram whose pixels were examined."""
 
     entry: MammogramEntry
     facts: Facts
@@ -49,16 +49,16 @@ def image_findings(
     copy_of: Callable[[str], SmallCopy],
     spellings: Mapping[str | None, str] = MappingProxyType({}),
 ) -> list[Finding]:
-    """Compare what was seen in all mammograms.
+    """Compare the facts of all mammograms.
 
     Args:
         looked: the mammograms that could be read.
         rows: of the collection's tables.
-        copy_of: gives a mammogram's small copy, for the few that may be alike.
-        spellings: what is said of patients who are written in several ways.
+        copy_of: returns a mammogram's small copy, for the few that may be alike.
+        spellings: patient -> message on spellings, for patients who are spelled in several ways.
 
     Returns:
-        One finding per thing that was looked for, without cases where there is none.
+        One finding for each fault that was looked for, without cases where it was not found.
     """
     identical = _identical(looked)
     alike, left_out = _alike(looked, copy_of)
@@ -75,7 +75,7 @@ def image_findings(
     return findings
 
 
-# ---- pictures that are there twice ----------------------------------------------------------------------------------
+# ---- pictures that occur twice --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _identical(looked: Sequence[Looked]) -> list[_Pair]:
 
 
 def _alike(looked: Sequence[Looked], copy_of: Callable[[str], SmallCopy]) -> tuple[list[_Pair], list[str]]:
-    """Return pairs whose pictures are alike without being the same, and in words what was not looked at."""
+    """Return pairs whose pictures are alike but not identical, and sentences on what was not compared."""
     if not looked:
         return [], []
     hashes, mirrored = (
@@ -113,7 +113,7 @@ def _alike(looked: Sequence[Looked], copy_of: Callable[[str], SmallCopy]) -> tup
             how = "mirror images, " if pair.mirrored else ""
             story = f"{how}detail correlates by {correlation:.2f}, {pair.bits} of 255 bits differ"
             found.append(_Pair(first, second, story, pair.mirrored))
-    left_out = [] if may_be.complete else [f"only the {MOST_PAIRS:,} closest pairs were looked at"]
+    left_out = [] if may_be.complete else [f"only the {MOST_PAIRS:,} closest pairs were compared in detail"]
     return found, [*left_out, *may_be.words()]
 
 
@@ -125,11 +125,11 @@ def _alike_across_patients(pairs: Sequence[_Pair], left_out: Sequence[str]) -> F
         "pictures-alike",
         "The same picture under two patients",
         "serious",
-        "One person passes for two. No split by patient keeps them apart, so that a test picture may have been learned "
-        "from.",
-        "Nothing: `ingest` believes the tables. Give both the same patient in a table of your own, or leave one out.",
+        "One person counts as two. A split by patient does not keep them together, so a test picture may also be a "
+        "training picture.",
+        "Nothing: `ingest` follows the tables. Give both the same patient in a table of your own, or leave one out.",
         "Look at the pairs below. They agree in their smallest details, not only in their outline; a copy that was "
-        "cropped or turned is not found.",
+        "cropped or rotated is not found.",
         tuple(cases),
         tuple(summary),
     )
@@ -147,9 +147,9 @@ def _alike_within_patients(
         "pictures-twice",
         "The same picture twice under one patient",
         "moderate",
-        "It counts twice. If each copy has its own lesions marked, those of the other pass for normal tissue.",
+        "It counts twice. If each copy has its own lesions marked, those of the other count as normal tissue.",
         "Both are kept, in one split; files that are the same byte by byte, with other lesions marked in each, give no "
-        "normal patches. See the finding on views that are there more than once.",
+        "normal patches. See the finding on views that occur more than once.",
         "Look at the pairs below.",
         tuple(written),
         tuple(left_out),
@@ -169,7 +169,7 @@ def _case(pair: _Pair) -> Case:
 
 
 def _on_other_side(looked: Sequence[Looked]) -> Finding:
-    """Find breasts that do not lie on the side on which this collection's breasts of their laterality lie."""
+    """Find breasts on the other side of their picture than most of this collection with the same laterality."""
     seen = [
         (one, one.entry.laterality, "left" if one.pixels.lean < 0 else "right")
         for one in looked
@@ -196,9 +196,9 @@ def _on_other_side(looked: Sequence[Looked]) -> Finding:
         "laterality-and-side",
         "Breasts that do not lie on the side where this collection's breasts of their laterality lie",
         "note",
-        "Either the picture is mirrored, or the table names the wrong breast, and its lesions may be the other's.",
-        "Nothing; the table is believed.",
-        "Look at the label on the film: mirrored letters say which.",
+        "Either the picture is mirrored, or the table names the wrong breast, and its lesions may be in the other one.",
+        "Nothing; the side in the table is used.",
+        "Look at the label on the film: mirrored letters show a mirrored picture.",
         cases,
         tuple(summary),
     )
@@ -209,7 +209,7 @@ def _saturated(looked: Sequence[Looked]) -> Finding:
         "saturated",
         "Pictures in which part of the breast is plain white",
         "moderate",
-        "What differed there was cut off when the file was made; a lesion in it has no texture.",
+        "Differences there were lost when the file was made; a lesion in that part has no texture.",
         "Nothing; the values are kept as they are.",
         "Look at the histogram of the file. An export with a display window does this; the original may have more.",
         tuple(
@@ -225,10 +225,10 @@ def _few_levels(looked: Sequence[Looked]) -> Finding:
     bits = Counter(one.pixels.bits for one in looked)
     return Finding(
         "few-levels",
-        "Files of more than 8 bits with no more values than 8 bits hold",
+        "Files of more than 8 bits with no more different values than 8 bits have",
         "moderate",
-        "They went through an 8-bit format on their way: the fine gray levels are gone, and such files mixed with "
-        "whole ones can be told apart by that alone.",
+        "They were once stored in an 8-bit format: the fine gray levels are lost, and such files can be distinguished "
+        "from other files by that alone.",
         "Nothing; the values are kept as they are.",
         "Count the different values of the file.",
         tuple(
@@ -272,7 +272,7 @@ def _mixtures(looked: Sequence[Looked]) -> list[Finding]:
                 title,
                 "moderate",
                 "Gray levels do not mean the same in all images. If one kind has more malignant lesions than the "
-                "other, a classifier learns to tell the kinds apart.",
+                "other, a classifier learns to distinguish the kinds.",
                 f"Kept as they are, with a decision (`{rule}`).",
                 "Compare the headers and histograms of the files named with others; compare the pathologies of both.",
                 tuple(Case(name, entry_of[name].patient_id, "is of the fewer", (name,)) for name in names),
@@ -297,23 +297,23 @@ def _unused_range(unused: Mixture | None, entry_of: Mapping[str, MammogramEntry]
 
 
 def _masks_swapped(looked: Sequence[Looked], rows: Sequence[Listed]) -> Finding:
-    """Compare where the mask, known by its content, lies with what the tables say.
+    """Compare the file of the mask, recognised by its content, with the file that the tables name.
 
-    Their paths name files by number; downloads have other names and the same order. Where several lesions share a
-    folder the order says nothing.
+    Paths in the tables number the files; downloads have other names but the same order. Where several lesions share a
+    folder, the order has no meaning.
     """
-    said = {row.lesion_id: row.mask_number for row in rows if row.lesion_id and row.mask_number}
+    listed = {row.lesion_id: row.mask_number for row in rows if row.lesion_id and row.mask_number}
     entry_of = {lesion.lesion_id: one.entry for one in looked for lesion in one.entry.lesions}
     files = [file for one in looked for file in one.facts.mask_files if file.files == 2]
     lesions_in = Counter(folder for file in files for folder in file.folders)
     cases = []
     for file in files:
-        if file.lesion_id not in said or any(lesions_in[folder] > 1 for folder in file.folders):
+        if file.lesion_id not in listed or any(lesions_in[folder] > 1 for folder in file.folders):
             continue
         if len(file.folders) > 1:
             words = "its files lie in two folders; the tables name one"
-        elif file.number != said[file.lesion_id]:
-            words = f"the mask is file {file.number} of its folder; the table says file {said[file.lesion_id]}"
+        elif file.number != listed[file.lesion_id]:
+            words = f"the mask is file {file.number} of its folder; the table says file {listed[file.lesion_id]}"
         else:
             continue
         entry = entry_of[file.lesion_id]
@@ -322,9 +322,8 @@ def _masks_swapped(looked: Sequence[Looked], rows: Sequence[Listed]) -> Finding:
         "masks-swapped",
         "Lesions whose mask is not the file that the tables name",
         "note",
-        "A program that takes the mask by the name of its file takes the cropped picture for a mask here, or finds no "
-        "file.",
-        "The mask is known by its content: two values, and the size of the mammogram.",
+        "A program that finds masks by file name reads the cropped picture as a mask here, or finds no file.",
+        "The mask is recognised by its content: two values, and the size of the mammogram.",
         "Open both files of the lesion.",
         tuple(cases),
     )

@@ -1,8 +1,8 @@
-"""Do two mammograms show the same picture? A short hash finds who may, the detail of small copies says who does.
+"""Whether two mammograms show the same picture: a short hash finds candidates, the detail of small copies decides.
 
 Measured on 242 films of mini-MIAS and 249 mammograms of CDD-CESM (512x512): each was compared with all others,
-mirrored and not, and with copies of itself: compressed as JPEG of quality 75, at half the size, with the contrast bent
-(gamma 0.7 and 1.5), equalised locally, and with noise of 2 % of the range.
+mirrored and not, and with copies of itself: compressed as JPEG of quality 75, at half the size, with gamma correction
+(0.7 and 1.5), equalised locally, and with noise of 2 % of the range.
 
 ================================= ==================== =============================
                                   bits that differ     correlation of the detail
@@ -12,8 +12,8 @@ different mammograms              at least 40, mostly  at most 0.75 (mirrored: l
                                   near 124             and right of one woman)
 ================================= ==================== =============================
 
-So neither number is enough in a large collection, where some of millions of pairs are alike by chance, and both
-together are. A copy that was cropped by more than about 2 % of its size, or turned, is not found.
+In a large collection neither number alone is sufficient, since some of millions of pairs are alike by chance; both
+together are. A copy that was cropped by more than about 2 % of its size, or rotated, is not found.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ Hashes = NDArray[np.uint64]
 """(N, 4) uint64: 256 bits each, of which one is always 0."""
 
 SmallCopy = NDArray[np.uint8]
-"""(128, 128) uint8: a whole mammogram, whatever its proportions."""
+"""(128, 128) uint8: a whole mammogram, resampled to this shape whatever its proportions."""
 
 MOST_BITS = 48
-"""Pairs whose hashes differ by more are not looked at."""
+"""Pairs whose hashes differ by more bits are not compared further."""
 
 LEAST_CORRELATION = 0.85
 """From this correlation of detail on, two small copies show the same picture."""
 
 MOST_PAIRS = 20_000
-"""No more pairs than these, the closest first, are looked at; a collection with more is told so."""
+"""Largest number of pairs that are compared further, the closest first; where there are more, the finding says so."""
 
 _HASHED_PX, _FREQUENCIES = 64, 16
 _COPY_PX, _SHIFT_PX = 128, 8
@@ -52,23 +52,24 @@ _PAIRS_AT_A_TIME = 2**22
 
 @dataclass(frozen=True)
 class AlikePair:
-    """Two mammograms that may show the same picture, by their places in the list of hashes."""
+    """Two mammograms that may show the same picture, by their positions in the list of hashes."""
 
     first: int
     second: int
     bits: int
-    """By how many of 255 bits they differ."""
+    """Number of differing bits, of 255."""
     mirrored: bool
     """Whether the second is compared as its mirror image."""
 
 
 def hash_picture(image: StoredImage) -> NDArray[np.uint64]:
-    """Hash what a picture shows, whatever its size, brightness and contrast.
+    """Return a perceptual hash of a picture, robust to changes of size, brightness and contrast.
 
-    The picture is reduced to 64x64 and transformed to cosines; of the 16x16 slowest, without the mean, each gives a
-    bit: whether it is above their median (Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions,
-    2010, there with 8x8). The whole picture is hashed and not the breast alone, whose outline is found a little
-    differently in a copy of other contrast: there, copies differed by up to 140 bits.
+    The picture is reduced to 64x64 and transformed by a discrete cosine transform; of the 16x16 lowest frequencies,
+    without the mean, each gives a bit: whether it is above their median (Zauner, Implementation and Benchmarking of
+    Perceptual Image Hash Functions, 2010, there with 8x8). The whole picture is hashed, not only the breast, since the
+    breast's outline is found slightly differently in a copy of other contrast: with the breast only, copies differed by
+    up to 140 bits.
 
     Args:
         image: (H, W) uint16.
@@ -84,7 +85,7 @@ def hash_picture(image: StoredImage) -> NDArray[np.uint64]:
 
 
 def small_copy(image: StoredImage) -> SmallCopy:
-    """Reduce a picture, (H, W) uint16, to what `correlate_detail` needs, stretched over the range of 8 bits."""
+    """Reduce a picture, (H, W) uint16, to a copy for `correlate_detail`, stretched over the range of 8 bits."""
     reduced = resample(np.ascontiguousarray(image), (_COPY_PX, _COPY_PX)).astype(np.float32)
     low, high = float(reduced.min()), float(reduced.max())
     return np.asarray(np.rint((reduced - low) * (255 / max(high - low, 1))), np.uint8)
@@ -93,8 +94,8 @@ def small_copy(image: StoredImage) -> SmallCopy:
 def alike_pairs(hashes: Hashes, mirrored: Hashes, most_bits: int = MOST_BITS) -> Iterator[AlikePair]:
     """Compare every picture with every other one, and with its mirror image.
 
-    All pairs are compared, some four million at a time, which takes 100 MB whatever N is. On one core it takes 0.1 s
-    for the 3,103 pictures of CBIS-DDSM, 1.5 s for 12,000 and, since it grows with N^2, under two minutes for 100,000.
+    All pairs are compared, about four million at a time, which takes 100 MB for any N. On one core this takes 0.1 s for
+    the 3,103 pictures of CBIS-DDSM, 1.5 s for 12,000 and, since time grows with N^2, under two minutes for 100,000.
 
     Args:
         hashes: (N, 4) uint64, of the pictures.
@@ -102,7 +103,7 @@ def alike_pairs(hashes: Hashes, mirrored: Hashes, most_bits: int = MOST_BITS) ->
         most_bits: pairs that differ by more are left out.
 
     Yields:
-        Pairs with first < second; one that is alike both ways, as it is closer.
+        Pairs with first < second; a pair that is alike plain and mirrored, in the way in which it is closer.
     """
     step = max(1, _PAIRS_AT_A_TIME // max(len(hashes), 1))
     for start in range(0, len(hashes), step):
@@ -119,18 +120,18 @@ def alike_pairs(hashes: Hashes, mirrored: Hashes, most_bits: int = MOST_BITS) ->
 def correlate_detail(one: SmallCopy, other: SmallCopy) -> float:
     """Return the correlation of the detail of two pictures, at the best shift of at most 8 of their 128 pixels.
 
-    Detail is what differs from a Gaussian mean (sigma 2 pixels), cut off at its 90th percentile: without that, the few
-    bright edges that all films of a scanner share outweigh everything inside the breast.
+    Detail is the difference from a Gaussian mean (sigma 2 pixels), clipped at the 90th percentile of its magnitude:
+    without clipping, the few bright edges that all films of a scanner share would outweigh the content of the breast.
     """
     inner = _detail(one)[_SHIFT_PX:-_SHIFT_PX, _SHIFT_PX:-_SHIFT_PX]
     if not inner.any():
-        return 0.0  # an even picture, which OpenCV calls alike to everything
+        return 0.0  # a constant picture, which OpenCV finds to match any other
     found = cv2.matchTemplate(_detail(other), np.ascontiguousarray(inner), cv2.TM_CCOEFF_NORMED)
     return float(np.nan_to_num(found, posinf=0.0, neginf=0.0).max())
 
 
 def _bits_apart(some: Hashes, others: Hashes) -> NDArray[np.uint16]:
-    """Return by how many bits each of some hashes (n, 4) differs from each of others (N, 4): (n, N)."""
+    """Return the number of bits by which each of some hashes (n, 4) differs from each of others (N, 4): (n, N)."""
     apart: NDArray[Any] = np.zeros((len(some), len(others)), np.uint16)
     for word in range(some.shape[1]):
         apart += np.bitwise_count(some[:, None, word] ^ others[None, :, word])

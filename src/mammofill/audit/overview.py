@@ -1,4 +1,4 @@
-"""A collection in numbers: who and what its tables list."""
+"""A collection in numbers: patients, mammograms and lesions that its tables list."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Overview:
-    """What a collection's tables list, counted."""
+    """Counts of what a collection's tables list."""
 
     patients: int
     mammograms: int
     lesions: int
     with_unlisted: int
-    """Mammograms that are called benign or malignant, and of which no lesion is listed: some tables list none."""
+    """Mammograms with pathology benign or malignant but no listed lesion: some tables list no lesions."""
     mammograms_with_file: int
     sheets: tuple[Sheet, ...]
 
 
 def listed_rows(collection: Collection) -> tuple[Listed, ...]:
-    """Return the rows of a collection's tables; where its reader does not hand them on, what its entries say."""
+    """Return the rows of a collection's tables; rows made from its entries where its reader does not return any."""
     return collection.listed or tuple(row for entry in collection.mammograms for row in _rows_of(entry))
 
 
@@ -92,7 +92,7 @@ def _one_each(rows: Iterable[Listed], key: Callable[[Listed], str | None]) -> li
 
 
 def _by_split(caption: str, rows: Sequence[Listed], splits: Sequence[str], **keys: Callable[[Listed], str]) -> Sheet:
-    """Count rows by split and by what `keys`, the names of the first columns, say of them."""
+    """Count rows by split and by the values of `keys`, whose names are those of the first columns."""
     counts = Counter((tuple(key(row) for key in keys.values()), _split(row)) for row in rows)
     found = [
         (*kind, *(_number(counts[kind, split]) for split in splits), _number(sum(counts[kind, s] for s in splits)))
@@ -104,7 +104,7 @@ def _by_split(caption: str, rows: Sequence[Listed], splits: Sequence[str], **key
 def _totals(
     rows: Sequence[Listed], mammograms: Sequence[Listed], normal: set[str], unlisted: set[str], splits: Sequence[str]
 ) -> Sheet:
-    """Count patients, mammograms and lesions; a patient in two splits counts in both, and once among all."""
+    """Count patients, mammograms and lesions; a patient in two splits counts in both, and once in the total."""
 
     def counted(of: Iterable[tuple[str, str]]) -> tuple[str, ...]:
         pairs = set(of)
@@ -127,7 +127,7 @@ def _totals(
 
 
 def _sheet(caption: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Sheet:
-    """Leave out the column of those without split where none has one: it would say what the last says."""
+    """Return a sheet; where no row has a split, the column `no split` is left out, since it equals the total."""
     if NO_SPLIT in columns and len(set(columns) & set(_SPLITS)) == 1:
         place = columns.index(NO_SPLIT)
         columns, *rest = [(*row[:place], *row[place + 1 :]) for row in (columns, *rows)]

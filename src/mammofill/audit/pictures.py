@@ -1,4 +1,4 @@
-"""A few cases of each finding as pictures: the mammogram with the outlines of its masks, small."""
+"""A few cases of each finding as small pictures: the mammogram with the outlines of its masks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ROWS = 400
 """Height of a picture on the page, in pixels."""
 
 _COLOURS = {"benign": (86, 180, 233), "malignant": (255, 160, 0)}
-"""Of outlines, red-green-blue; told apart with most kinds of colour vision (Okabe and Ito, 2008)."""
+"""Colours of outlines, red-green-blue; distinguishable with most kinds of colour vision (Okabe and Ito, 2008)."""
 
 _NOTHING_TO_SEE = (
     "patients-in-several-splits",
@@ -38,14 +38,14 @@ _NOTHING_TO_SEE = (
     "cells-empty",
     "several-lesions",
 )
-"""Findings about tables, which no picture explains."""
+"""Findings about tables, which pictures would not explain."""
 
 _MOST_FILES = 2
 
 
 @dataclass(frozen=True)
 class Example:
-    """One case as shown: pictures side by side, and words below."""
+    """One case as shown: pictures side by side, and a caption below."""
 
     pictures: tuple[bytes, ...]
     """JPEG."""
@@ -56,9 +56,9 @@ def draw_examples(audit: Audit, per_finding: int, progress: Progress) -> dict[st
     """Draw some cases of each finding.
 
     Args:
-        audit: what was found.
-        per_finding: cases of each, the first ones, and no patient twice as long as there are others.
-        progress: told after each mammogram.
+        audit: the findings.
+        per_finding: number of cases of each; the first ones, but a second case of a patient only after all patients.
+        progress: notified after each mammogram.
 
     Returns:
         Examples by the finding's short name.
@@ -108,9 +108,9 @@ def _draw(source: Path, folder: Path, settings: IngestSettings, entry: Mammogram
             for lesion in made.lesions
         }
         (folder / f"{entry.mammogram_id}.jpg").write_bytes(_picture(image, made.lesions, masks))
-    told = {exclusion.what for exclusion in made.exclusions} | {decision.what for decision in made.decisions}
+    with_fault = {exclusion.what for exclusion in made.exclusions} | {decision.what for decision in made.decisions}
     for lesion in entry.lesions:
-        if lesion.lesion_id in told and isinstance(lesion.place, tuple):
+        if lesion.lesion_id in with_fault and isinstance(lesion.place, tuple):
             for number, path in enumerate(lesion.place[:_MOST_FILES]):
                 _draw_file(path, folder / f"{lesion.lesion_id}-file-{number}.jpg")
 
@@ -119,7 +119,7 @@ def _draw_file(path: Path, drawn: Path) -> None:
     try:
         image = read_image(path, None, "none").pixels
     except ImageFileError:
-        return  # that it cannot be read is what the case says
+        return  # the case itself reports that it cannot be read
     drawn.write_bytes(_picture(image, (), {}))
 
 
@@ -129,7 +129,7 @@ def _picture(image: StoredImage, lesions: Iterable[Mapping[str, Any]], masks: Ma
     shape = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
     small = resample(image, shape).astype(np.float64)
     low, high = np.percentile(small, [0.5, 99.5])
-    if high <= low:  # as of a mask that marks next to nothing
+    if high <= low:  # such as a mask that marks very few pixels
         low, high = float(small.min()), float(max(small.max(), small.min() + 1))
     gray = np.rint(np.clip((small - low) / (high - low), 0, 1) * 255).astype(np.uint8)
     shown: NDArray[Any] = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)

@@ -32,7 +32,7 @@ class AuditSettings:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless choices are known and numbers are in range."""
         if self.collection is not None:
             check_collection(self)
         kinds = ("mass", "calcification", "all")
@@ -43,5 +43,5 @@ class AuditSettings:
 
 
 def reading_limits(settings: AuditSettings) -> Limits:
-    """Return what a process that reads a mammogram may use."""
+    """Return the limits of time and memory for a process that reads a mammogram."""
     return Limits(settings.read_seconds, settings.read_memory_gb, silent=True)

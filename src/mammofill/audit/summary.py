@@ -1,4 +1,4 @@
-"""What was found, in lines for a terminal."""
+"""The findings as lines of text for a terminal."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mammofill.ground.counting import counted
 
 _WIDTH = 110
 _CASES = {"serious": 5, "moderate": 3, "note": 3}
-"""Cases of a finding that are named here; all of them are in audit.json. Patients in several splits are all named."""
+"""Number of cases that are named here; audit.json has all of them. Patients in several splits are all named."""
 
 
 def summarise(audit: Audit) -> str:
-    """Return a readable summary: the collection in numbers, then what was found, the serious first."""
+    """Return a readable summary: the collection in numbers, then the findings, serious ones first."""
     lines = [_heading(audit), "", *_totals(audit.overview)]
     for severity in SEVERITIES:
         of_kind = [finding for finding in audit.found if finding.severity == severity]
@@ -30,12 +30,12 @@ def summarise(audit: Audit) -> str:
         names = ", ".join(finding.finding for finding in audit.not_found)
         lines += ["", *_wrapped(f"Looked for and not found: {names}.", "")]
     if audit.settings.tables_only:
-        lines += ["", "No image was looked at. Without --tables-only, files, masks and pictures are looked at too."]
+        lines += ["", "No image was examined. Without --tables-only, files, masks and pictures are examined too."]
     return "\n".join(lines)
 
 
 def headline(audit: Audit) -> str:
-    """Say in one sentence what was looked at."""
+    """Say in one phrase which collection and which lesions were examined."""
     how = "recognised by its content" if audit.recognised else "as named"
     lesions = {"all": "all lesions", "mass": "masses only", "calcification": "calcifications only"}
     return f"{audit.collection} ({how}), {lesions[audit.settings.abnormality]}"
@@ -44,7 +44,7 @@ def headline(audit: Audit) -> str:
 def files_there(overview: Overview) -> str:
     """Say how many of the mammograms that the tables list have a file."""
     if overview.mammograms_with_file == 0:
-        return "no image is there: the tables alone were looked at"
+        return "no image is there: only the tables were examined"
     have = "has" if overview.mammograms_with_file == 1 else "have"
     if overview.mammograms_with_file > overview.mammograms:  # the tables list breasts, or do not list all
         return f"{counted(overview.mammograms_with_file, 'mammograms')} {have} a file"
@@ -83,7 +83,7 @@ def _sheet(sheet: Sheet) -> Iterator[str]:
 
 
 def is_count(column: str) -> bool:
-    """Whether a column of an overview holds counts, and not words."""
+    """Return whether a column of an overview has counts, not words."""
     return column in ("train", "validation", "test", "no split", "all")
 
 
@@ -107,7 +107,7 @@ def _finding(finding: Finding) -> Iterator[str]:
 
 
 def _by_words(cases: Sequence[Case]) -> Iterator[str]:
-    """Name many short cases in few lines: those of which the same is said, together."""
+    """Name many short cases in few lines: those with the same description together."""
     groups: dict[str, list[str]] = {}
     for case in cases:
         groups.setdefault(case.words, []).append(case.what)

@@ -1,4 +1,4 @@
-"""What a collection's tables reveal without any image."""
+"""Findings from a collection's tables, without any image."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _IN_ONE_PATIENT = "Count patients, not mammograms or lesions, in splits and in i
 
 
 def table_findings(collection: Collection) -> list[Finding]:
-    """Look through all rows of a collection's tables.
+    """Check all rows of a collection's tables.
 
     Args:
-        collection: as its reader hands it over; the files of its entries are not touched.
+        collection: from its reader; the files of its entries are not opened.
 
     Returns:
-        One finding per thing that was looked for, without cases where there is none.
+        One finding for each fault that was looked for, without cases where it was not found.
     """
     rows = listed_rows(collection)
     findings = [
@@ -40,7 +40,7 @@ def table_findings(collection: Collection) -> list[Finding]:
         _several_lesions(rows),
         _cells_empty(rows),
     ]
-    if len({row.official_split for row in rows} - {None}) > 1:  # of one split's table nobody can tell
+    if len({row.official_split for row in rows} - {None}) > 1:  # the table of a single split cannot show it
         findings.insert(0, _patients_in_several_splits(rows))
     if any(row.mask_number or row.mask_apart for row in rows):
         findings.append(_masks_apart(rows))
@@ -72,12 +72,12 @@ def _patients_in_several_splits(rows: Sequence[Listed]) -> Finding:
         "patients-in-several-splits",
         "Patients in more than one split of the collection",
         "serious",
-        "A classifier, or an infiller, that learns from one split has seen these patients' breasts before it is tested "
-        "on the other: the test result is too good, by an amount that nobody knows.",
+        "A classifier or an infiller trained on one split has seen these patients' breasts before it is tested on the "
+        "other: the test result is too good, by an unknown amount.",
         "`--split official` refuses and names them. The default, `official-patient-safe`, uses all mammograms of such "
-        "a patient for the strictest of the splits alone (test before validation before train), so that every official "
-        "test image stays unseen and the official test tables stay whole. `patients` and `kfold` draw new splits, by "
-        "patient.",
+        "a patient only for the strictest of the splits (test before validation before train), so that every official "
+        "test image stays unseen and the official test tables stay complete. `patients` and `kfold` draw new splits, "
+        "by patient.",
         "Look for the patient in all tables of the collection together, not in one at a time.",
         tuple(cases),
         tuple(summary),
@@ -87,11 +87,11 @@ def _patients_in_several_splits(rows: Sequence[Listed]) -> Finding:
 def _patients_in_doubt(collection: Collection) -> Finding:
     return Finding(
         "patients-in-doubt",
-        "Identifiers that may be one person's",
+        "Identifiers that may belong to one person",
         "serious",
         "If they are, the person can be in training and test at once, and the test result is too good.",
         "`ingest` refuses the collection and names both spellings.",
-        "Ask whoever made the table; then write each person in one way.",
+        "Ask the author of the table; then spell each person in one way.",
         tuple(Case(" and ".join(one.spellings), None, one.why) for one in doubts(collection)),
     )
 
@@ -103,7 +103,7 @@ def _rows_without_split(rows: Sequence[Listed]) -> Finding:
         "rows-without-split",
         "Rows without a split, although others have one",
         "moderate",
-        "It is not said whether these may be learned from.",
+        "It is unknown whether these may be used for training.",
         "The official splits are refused, naming the first; `--split patients` and `kfold` draw new ones.",
         "See the cells of the column that gives the split.",
         tuple(Case(row.row, row.patient_id, f"{row.mammogram_id} has no split") for row in without),
@@ -111,7 +111,7 @@ def _rows_without_split(rows: Sequence[Listed]) -> Finding:
 
 
 def _views_twice(rows: Sequence[Listed]) -> Finding:
-    """Views that are there as several mammograms, each with only its own kind of lesions marked."""
+    """Find views that occur as several mammograms, each with only one kind of lesions marked."""
     views = _grouped(
         (row for row in rows if row.laterality and row.view and row.abnormality),
         lambda row: (row.patient_id, row.laterality, row.view),
@@ -129,14 +129,14 @@ def _views_twice(rows: Sequence[Listed]) -> Finding:
         cases.append(Case(f"{patient} {side} {str(view).upper()}", patient, words, tuple(sorted(kinds))))
     return Finding(
         "views-twice",
-        "Views that are there more than once, each time with other lesions marked",
+        "Views that occur more than once, each time with other lesions marked",
         "serious",
-        "One picture counts as two. A lesion that is marked on one copy lies unmarked on the other, where its tissue "
-        "passes for normal; and where the copies are in different splits, the same picture is learned from and tested "
-        "on.",
+        "One picture counts as two. A lesion that is marked on one copy is unmarked on the other, where its tissue "
+        "counts as normal; and where the copies are in different splits, the same picture is used for training and "
+        "test.",
         "Both stay with their patient in one split. Where only one kind of lesions is read, the lesions of the other "
-        "copy are added if their masks prove to fit (`twin-lesions-added`); where both are read, neither copy gives "
-        "normal patches (`twin-views`).",
+        "copy are added if their masks fit (`twin-lesions-added`); where both are read, neither copy gives normal "
+        "patches (`twin-views`).",
         "Compare the two mammograms' files: same patient, side and view, under two names.",
         tuple(cases),
         (f"{split_views} of them are in different splits",) if split_views else (),
@@ -154,7 +154,7 @@ def _rows_repeated(collection: Collection, rows: Sequence[Listed]) -> Finding:
             )
     return Finding(
         "rows-repeated",
-        "Rows that say again what another row said",
+        "Rows that repeat another row",
         "moderate",
         "The lesion would count twice, in training and in the measures.",
         "The first row is kept (`row-repeated`).",
@@ -166,9 +166,9 @@ def _rows_repeated(collection: Collection, rows: Sequence[Listed]) -> Finding:
 def _rows_disagreeing(collection: Collection, rows: Sequence[Listed]) -> Finding:
     cases = []
     for lesion, own in sorted(_by_lesion(rows).items()):
-        said = sorted({row.pathology or "unknown" for row in own})
-        if len(said) > 1:
-            words = f"{' and '.join(said)}, by {', '.join(row.row for row in own)}"
+        pathologies = sorted({row.pathology or "unknown" for row in own})
+        if len(pathologies) > 1:
+            words = f"{' and '.join(pathologies)}, by {', '.join(row.row for row in own)}"
             cases.append(Case(lesion, own[0].patient_id, words, (own[0].mammogram_id,), lesion))
     for mammogram, own in sorted(_grouped(rows, lambda row: row.mammogram_id).items()):
         for word, values in (
@@ -179,8 +179,8 @@ def _rows_disagreeing(collection: Collection, rows: Sequence[Listed]) -> Finding
             ("split", {row.official_split for row in own}),
         ):
             if len(values) > 1:
-                said = sorted(value or "none" for value in values)
-                cases.append(Case(mammogram, own[0].patient_id, f"{word} {' and '.join(said)}", (mammogram,)))
+                named = sorted(value or "none" for value in values)
+                cases.append(Case(mammogram, own[0].patient_id, f"{word} {' and '.join(named)}", (mammogram,)))
     return Finding(
         "rows-disagree",
         "Rows that contradict each other",
@@ -208,27 +208,27 @@ def _without_pathology(collection: Collection, rows: Sequence[Listed]) -> Findin
         "lesion-without-pathology",
         "Lesions that are called neither benign nor malignant",
         "moderate",
-        "The lesion has no label, and a program that takes all that is not malignant for benign makes one up.",
+        "The lesion has no label, and a program that treats everything not malignant as benign invents one.",
         "It is left out; its mammogram stays, but gives no normal patches.",
         "Read the row.",
-        # The reader looks at rows whose files are there; the tables are known whole.
+        # The reader only considers rows whose files exist; the listed rows are complete.
         max(listed, left_out, key=len),
     )
 
 
 def _one_pathology(rows: Sequence[Listed]) -> Finding:
     lesions = {row.lesion_id: row for row in rows if row.lesion_id}
-    said = {row.pathology for row in lesions.values()} - {None}
+    pathologies = {row.pathology for row in lesions.values()} - {None}
     cases: tuple[Case, ...] = ()
-    if lesions and len(said) < 2:
-        only = next(iter(said), "of unknown pathology")
+    if lesions and len(pathologies) < 2:
+        only = next(iter(pathologies), "of unknown pathology")
         cases = (Case("all lesions", None, f"all {len(lesions)} lesions are {only}"),)
     return Finding(
         "one-pathology",
         "All lesions have the same pathology",
         "serious",
-        "No classifier can learn to tell benign from malignant here. Taken together with another collection's benign "
-        "lesions, it would learn to tell the devices apart.",
+        "No classifier can learn to distinguish benign from malignant lesions here. Together with another collection's "
+        "benign lesions, it would learn to distinguish the devices.",
         "Everything is read; an infiller can learn from it. Training and evaluation of a classifier refuse.",
         "See the table of lesions by pathology.",
         cases,
@@ -247,7 +247,7 @@ def _both_pathologies(rows: Sequence[Listed]) -> Finding:
         "Mammograms with benign and malignant lesions",
         "moderate",
         "A label for the whole mammogram hides one of them, and a window over both has no label.",
-        "Every lesion keeps its own pathology; `extract-patches` drops windows that both reach into, and counts them "
+        "Every lesion keeps its own pathology; `extract-patches` drops windows with parts of both, and counts them "
         "(`both-pathologies`).",
         "Read all rows of the mammogram.",
         tuple(cases),
@@ -281,7 +281,7 @@ def _cells_empty(rows: Sequence[Listed]) -> Finding:
         "cells-empty",
         "Rows with empty cells",
         "note",
-        "What is analysed by these columns is analysed for the other rows only, and those may differ.",
+        "Analyses by these columns cover the other rows only, which may differ from these.",
         "The attribute is left out of the lesion's row; nothing is filled in.",
         "See the cells of the columns named.",
         tuple(
@@ -299,7 +299,7 @@ def _masks_apart(rows: Sequence[Listed]) -> Finding:
         "Lesions whose mask and cropped picture are in two series",
         "note",
         "A program that looks for both in one folder finds one of them, and may take the cropped picture for the mask.",
-        "All files of a lesion are found, wherever they lie, and told apart by content.",
+        "All files of a lesion are found in whichever folder they are, and are distinguished by content.",
         "Compare the series in the two paths of the row.",
         tuple(
             Case(row.lesion_id, row.patient_id, f"{row.row} names two series", (row.mammogram_id,), row.lesion_id)
@@ -309,9 +309,9 @@ def _masks_apart(rows: Sequence[Listed]) -> Finding:
     )
 
 
-def _left_out(rule: str, collection: Collection, told: Iterable[Case]) -> Iterator[Case]:
-    """Yield what a reader left out or noted and the rows, as listed, do not show: they hold a part of the columns."""
-    names = {name for case in told for name in (case.what, *case.mammogram_ids)}
+def _left_out(rule: str, collection: Collection, known: Iterable[Case]) -> Iterator[Case]:
+    """Yield what a reader excluded or noted and the listed rows, which have only some of the columns, do not show."""
+    names = {name for case in known for name in (case.what, *case.mammogram_ids)}
     noted: list[Exclusion | Decision] = [*collection.exclusions, *collection.decisions]
     for one in noted:
         if one.rule == rule and one.what not in names:

@@ -1,4 +1,4 @@
-"""What was found as files: ``audit.json`` for programs, and ``index.html`` for people, which needs no network."""
+"""The findings as files: ``audit.json`` for programs, and ``index.html``, a page that needs no network."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _MOST_ROWS = 200
 
 
 def write_audit(audit: Audit, out: str | Path, *, pictures: int = 6, progress: Progress = quiet) -> Path:
-    """Write what was found; files of an earlier audit in the same folder are replaced.
+    """Write the findings; files of an earlier audit in the same folder are replaced.
 
     Args:
-        audit: what was found.
+        audit: the findings.
         out: folder for the two files.
-        pictures: cases of each finding that are drawn on the page.
-        progress: told while pictures are drawn.
+        pictures: number of cases of each finding that are drawn on the page.
+        progress: notified while pictures are drawn.
 
     Returns:
-        The page.
+        Path of the page.
 
     Raises:
-        SettingsError: the folder lies in the collection, which is only read.
+        SettingsError: the folder is inside the collection, which is only read, or cannot be written.
     """
     out = Path(out)
     check_out(out, audit.source)
@@ -55,25 +55,25 @@ def write_audit(audit: Audit, out: str | Path, *, pictures: int = 6, progress: P
 
 
 def check_out(out: Path, source: Path) -> None:
-    """Refuse a folder for the page that lies in the collection or cannot be one, before any image is read.
+    """Refuse a folder for the page that is inside the collection or cannot be written, before any image is read.
 
     Raises:
-        SettingsError: says which.
+        SettingsError: names the folder and the reason.
     """
     base = source if source.is_dir() else source.parent
     if out.resolve().is_relative_to(base.resolve()):
         raise SettingsError(
-            f"--out {out} lies in the collection {base}, which an audit only reads. Name another folder."
+            f"--out {out} lies in the collection {base}, which an audit only reads. Choose another folder."
         )
     there = next((place for place in (out, *out.parents) if place.exists()), Path())
     if not there.is_dir():
-        raise SettingsError(f"--out {out} cannot be a folder: {there} is a file. Name another one.")
+        raise SettingsError(f"--out {out} cannot be a folder: {there} is a file. Choose another one.")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise SettingsError(f"--out {out} cannot be written: {there} does not allow it. Name another folder.")
+        raise SettingsError(f"--out {out} cannot be written: {there} does not allow it. Choose another folder.")
 
 
 def as_json(audit: Audit) -> dict[str, object]:
-    """Return everything that was found as plain values."""
+    """Return all findings as plain values."""
     return {
         "format": FORMAT,
         "package_version": __version__,
@@ -117,7 +117,7 @@ def render_page(audit: Audit, examples: Mapping[str, Sequence[Example]]) -> str:
 
 
 def _with_code(text: str) -> Markup:
-    """Set what stands between backticks as code."""
+    """Mark text between backticks as code."""
     parts = [escape(part) for part in text.split("`")]
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)

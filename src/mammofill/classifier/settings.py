@@ -42,7 +42,7 @@ class AugmentationSettings:
     strong: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless numbers are in range and no preset is combined with its own settings."""
         check_setting(self, "rotation_degrees", 0 <= self.rotation_degrees <= 180, "in [0, 180]")
         rises = len(self.zoom) == 2 and 0 < self.zoom[0] <= self.zoom[1] <= 10
         check_setting(self, "zoom", rises, "two factors, 0 < least <= greatest <= 10")
@@ -228,7 +228,7 @@ class TrainClassifierSettings:
     engine: EngineSettings = EngineSettings()  # noqa: RUF009 - frozen, in another file
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless choices are known, numbers are in range, and all settings fit together."""
         starts = WeightsName.__args__  # type: ignore[attr-defined]
         known = self.network in NETWORK_NAMES or (len(self.network) > len(TIMM) and self.is_timms)
         check_setting(self, "network", known, f"one of {', '.join(NETWORK_NAMES)}, or {TIMM} and a name of timm's")

@@ -42,7 +42,7 @@ class Assumed:
     training_set_sd: float = 0.02
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless AUC, correlations and standard deviations are in range."""
         check_setting(self, "auc", 0.5 <= self.auc < 1, "in [0.5, 1)")
         check_setting(self, "correlation", 0 <= self.correlation < 1, "in [0, 1)")
         alike = self.correlation <= self.seed_correlation <= 1

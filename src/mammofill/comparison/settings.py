@@ -64,7 +64,7 @@ class CompareArmsSettings:
     hardest: int = 24
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless arms are paired once, measures are known, and numbers are in range."""
         fits = all(one != other for one, other in self.pairs) and len(set(self.pairs)) == len(self.pairs)
         check_setting(self, "pairs", fits, "different pairs of two different arms")
         fits = all(one != other for one, other in self.counterparts)

@@ -1,14 +1,15 @@
-"""One DICOM file <-> pixels and header facts. The only room that reads DICOM; `export` writes objects of its own.
+"""One DICOM file <-> pixels and header fields. Only this room reads DICOM; `export` writes objects of its own.
 
-What is read: single-frame gray images of 1 to 16 bits in any transfer syntax for which a decoder is installed. All
-else is refused with an `ImageFileError` that says what was found. Intensities come out in the order in which they are
-displayed, bright = dense, over the full 16-bit range.
+Single-frame gray images of 1 to 16 bits are read in any transfer syntax for which a decoder is installed. All others
+are refused with an `ImageFileError` that names what was found. Intensities are returned in display order, bright =
+dense, over the full 16-bit range.
 
-This is where it is decided what stored values mean; docs/sources.md lists each attribute, the rule, and its source in
-the standard. What pixels do not need (patient, spacing, words) never refuses them: it is unknown, and remarked upon.
+This room interprets stored values; docs/sources.md lists each attribute, the rule, and its source in the standard.
+An unreadable element that pixels do not need (patient, spacing, text) does not refuse an image: its value is unknown,
+and a remark is added.
 
-`reading` opens files; `decode` gets the stored values out, `values` says what they mean, `header`, `unusual` and
-`elements` what else a header says; `writing` writes plain images.
+`reading` opens files; `decode` decodes the stored values; `values` converts them to display values; `header`,
+`unusual` and `elements` read other header fields; `writing` writes plain images.
 """
 
 from mammofill.dicom.decode import HALVED_RULE

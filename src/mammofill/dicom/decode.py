@@ -1,4 +1,4 @@
-"""From a file to the values that are stored in it, or a refusal that says what is wrong with it."""
+"""Decoding of the values stored in a file; a file with faults is refused by an error that names them."""
 
 from __future__ import annotations
 
@@ -24,23 +24,28 @@ from mammofill.ground.errors import ImageFileError
 from mammofill.ground.foreign_files import check_size
 
 HALVED_RULE = "jpeg2000-halved"
-"""Rule of the remark about a file of which only the half resolution was decoded."""
+"""Rule of the remark about a file that was decoded at half its resolution."""
 
 _DECODERS = ("pyjpegls", "pylibjpeg", "gdcm")
-"""Plugins in the order in which they are tried, so that the same file is decoded by the same code everywhere."""
+"""Plugins in the order in which they are tried: the same file is decoded by the same code on every machine."""
 
 _TWELVE_BITS = "imagecodecs"
-"""What decodes JPEG of 12 bits, for which the library has no plugin (it has libjpeg-turbo inside)."""
+"""The package that decodes JPEG of 12 bits, for which pydicom has no plugin (it contains libjpeg-turbo)."""
 
 
 def stored_values(path: Path, start: FileStart, notes: Notes) -> tuple[NDArray[np.integer[Any]], Dataset]:
-    """Decode the values as they are stored, (rows, columns), of a file that is as it should be."""
+    """Decode the stored values, (rows, columns); return them with the dataset.
+
+    Raises:
+        ImageFileError: the file is truncated, is not a gray single-frame image of whole numbers, cannot be decoded, or
+            its pixels do not fit its header.
+    """
     mapped = _mapped(path, start)
     if mapped is not None:
         return mapped
     dataset = read_dataset(path, pixels=True)
     header = header_of_whole(path, dataset)
-    if "Rows" not in dataset:  # the library gives up on all of a compressed file whose end is missing
+    if "Rows" not in dataset:  # pydicom returns no element of a compressed file whose end is missing
         raise ImageFileError(f"{path} is truncated: it ends before its pixels do. Fetch it again.")
     if fractions := [name for name in ("FloatPixelData", "DoubleFloatPixelData") if name in dataset]:
         raise ImageFileError(f"{path} holds fractions ({fractions[0]}); mammograms and masks are of whole numbers.")
@@ -54,7 +59,12 @@ def stored_values(path: Path, start: FileStart, notes: Notes) -> tuple[NDArray[n
 def half_resolution(
     path: Path, start: FileStart, least_rows: int
 ) -> tuple[NDArray[np.integer[Any]], Dataset, Notes] | None:
-    """Decode JPEG 2000 at half its resolution; None where it is none, would be too low, or has no lower resolution."""
+    """Decode JPEG 2000 at half its resolution, with at least `least_rows` rows.
+
+    Returns:
+        The values, the dataset and the remarks; None for another format, for fewer rows, and where no lower resolution
+        was encoded or it could not be decoded correctly.
+    """
     syntax = start.dataset.file_meta.get("TransferSyntaxUID")
     if syntax not in (JPEG2000, JPEG2000Lossless) or header_of_whole(path, start.dataset).rows // 2 < least_rows:
         return None
@@ -63,12 +73,12 @@ def half_resolution(
     _check_readable(path, header, dataset)
     code = _only_frame(path, dataset)
     notes = Notes(path, list(header.remarks))
-    told = facts_of_frame(code)
-    if told is not None:
-        _check_frame(told, dataset, notes)
-        if told.bits > int(dataset.BitsStored):
-            return None  # values may need more bits than the header says, which only the whole picture shows
-    # Source: ITU-T T.800, A.5.1: the marker SIZ follows that of the start; its byte 38 says sign and bits, less 1.
+    facts = facts_of_frame(code)
+    if facts is not None:
+        _check_frame(facts, dataset, notes)
+        if facts.bits > int(dataset.BitsStored):
+            return None  # values may need more bits than BitsStored, which only the full resolution shows
+    # Source: ITU-T T.800, A.5.1: the marker SIZ follows SOC; its byte 38 gives the sign and the bits, less 1.
     if code[:4] != b"\xff\x4f\xff\x51" or code[42] & 0x80 or is_signed(dataset):
         return None
     with PillowImage.open(io.BytesIO(code), formats=("JPEG2000",)) as picture:
@@ -79,17 +89,18 @@ def half_resolution(
             return None
     if values.shape != (-(-header.rows // 2), -(-header.columns // 2)) or values.dtype not in (np.uint8, np.uint16):
         return None
-    shift = values.dtype.itemsize * 8 - (code[42] + 1)  # Pillow brings all values to the bits of their type
+    shift = values.dtype.itemsize * 8 - (code[42] + 1)  # Pillow scales values to all bits of their type
     stored = np.minimum(values >> max(shift, 0), 2 ** int(dataset.BitsStored) - 1).astype(values.dtype)
     notes.add(HALVED_RULE, f"{header.rows}x{header.columns} pixels in JPEG 2000.", "Decoded at half its resolution.")
     return stored, dataset, notes
 
 
 def _mapped(path: Path, start: FileStart) -> tuple[NDArray[np.integer[Any]], Dataset] | None:
-    """Map the pixels of an uncompressed file into memory, as scanned film is kept, without copying them.
+    """Map the pixels of an uncompressed file, such as scanned film, into memory without copying them.
 
     Returns:
-        The values and the header; None for any file that is not of the plainest kind, or ends too early.
+        The values and the dataset; None unless the file is Explicit VR Little Endian, all allocated bits (8 or 16) are
+        stored, and the length of the pixels is as the header gives it.
     """
     dataset = start.dataset
     if dataset.file_meta.get("TransferSyntaxUID") != ExplicitVRLittleEndian:
@@ -111,7 +122,7 @@ def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
     check_size(path, header.rows, header.columns)
     if header.samples_per_pixel == 1 and header.photometric == "MONOCHROME":
         raise ImageFileError(
-            f"{path} says MONOCHROME without 1 or 2 (0028,0004), so nobody can say whether its low values are dark."
+            f"{path} says MONOCHROME without 1 or 2 (0028,0004), so it is unknown whether its low values are dark."
         )
     if header.samples_per_pixel == 1 and header.photometric in ("", "None"):
         raise ImageFileError(
@@ -131,13 +142,13 @@ def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_transfer_syntax:
         raise ImageFileError(
-            f"{path} has the transfer syntax {syntax}, a maker's own or one that does not exist: nobody else can read "
-            "its pixels. Export it again, uncompressed."
+            f"{path} has the transfer syntax {syntax}, which is a manufacturer's own or does not exist, so its pixels "
+            "cannot be read. Export it again, uncompressed."
         )
     if dataset.get("PixelRepresentation") not in (0, 1):
         raise ImageFileError(
             f"{path} does not say whether its values are signed (PixelRepresentation, (0028,0103), is "
-            f"{dataset.get('PixelRepresentation')!r}), so nobody can say what they are."
+            f"{dataset.get('PixelRepresentation')!r}), so their meaning is unknown."
         )
     if header.bits_stored > int(dataset.BitsAllocated):
         raise ImageFileError(
@@ -146,17 +157,17 @@ def _check_readable(path: Path, header: DicomHeader, dataset: Dataset) -> None:
         )
     if header.bits_stored < 1 or header.bits_stored > 16 or int(dataset.BitsAllocated) > 16:
         raise ImageFileError(f"{path} stores {header.bits_stored} bits per pixel; up to 16 can be kept.")
-    said_bit = whole_number(path, dataset, "HighBit")
-    high_bit = header.bits_stored - 1 if said_bit is None else said_bit
+    given = whole_number(path, dataset, "HighBit")
+    high_bit = header.bits_stored - 1 if given is None else given
     if high_bit != header.bits_stored - 1:
         raise ImageFileError(
-            f"{path} keeps its {header.bits_stored} bits up to bit {high_bit}; the standard wants them lowest (HighBit "
-            f"{header.bits_stored - 1}, DICOM PS3.5 section 8.1.1). Convert it first."
+            f"{path} stores its {header.bits_stored} bits up to bit {high_bit}; the standard requires the lowest bits "
+            f"(HighBit {header.bits_stored - 1}, DICOM PS3.5 section 8.1.1). Convert it first."
         )
 
 
 def _check_length(path: Path, header: DicomHeader, dataset: Dataset) -> None:
-    """Refuse pixels that are fewer than the header says, or more: read by a wrong width they are garbled."""
+    """Refuse fewer or more pixels than the header gives: read with a wrong width, the image would be garbled."""
     needed = -(-header.rows * header.columns * int(dataset.BitsAllocated) // 8)
     if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
         return
@@ -173,16 +184,16 @@ def _check_length(path: Path, header: DicomHeader, dataset: Dataset) -> None:
 
 
 def _decode(path: Path, dataset: Dataset, notes: Notes) -> NDArray[np.integer[Any]]:
-    """Decode the stored values, trying the plugins in our order, never in the library's."""
+    """Decode the stored values; plugins are tried in the order of `_DECODERS`, not in pydicom's."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_encapsulated:
         dataset.pixel_array_options(correct_unused_bits=False)
         return _whole(path, np.asarray(dataset.pixel_array), dataset)
-    told = facts_of_frame(_only_frame(path, dataset))
-    if told is not None:
-        _check_frame(told, dataset, notes)
-    # A decoder that is told fewer bits than there are clears the others, and nobody sees that the header is wrong.
-    with _bits_stored(dataset, max(int(dataset.BitsStored), told.bits if told else 0)):
+    facts = facts_of_frame(_only_frame(path, dataset))
+    if facts is not None:
+        _check_frame(facts, dataset, notes)
+    # With a BitsStored below the true number of bits a decoder would clear the upper ones, which hides a wrong header.
+    with _bits_stored(dataset, max(int(dataset.BitsStored), facts.bits if facts else 0)):
         return _decoded(path, dataset)
 
 
@@ -192,12 +203,12 @@ the last: DICOM PS3.5 G.5."""
 
 
 def _only_frame(path: Path, dataset: Dataset) -> bytes:
-    """Return the compressed image, which may lie in several fragments; refuse a second one behind it."""
+    """Return the compressed image, which may have several fragments; refuse a file with a second image."""
     images = sum(fragment.startswith(_STARTS) for fragment in generate_fragments(dataset.PixelData))
     if images > 1:
         raise ImageFileError(
             f"{path} holds {images} compressed images, one behind the other, but does not say so (NumberOfFrames, "
-            "(0028,0008)): nobody knows which is the mammogram. Export that one to a file of its own."
+            "(0028,0008)): which of them is the mammogram is unknown. Export that one to a file of its own."
         )
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
     _check_end(path, frame)
@@ -205,9 +216,10 @@ def _only_frame(path: Path, dataset: Dataset) -> bytes:
 
 
 def _check_end(path: Path, frame: bytes) -> None:
-    """Refuse a compressed image whose end was never fetched: zeros lie there, which a decoder takes for black.
+    """Refuse a compressed image whose end was never fetched: zeros in its place would be decoded as black.
 
-    One zero fills up an odd length. Source of the mark: ISO/IEC 10918-1, B.1.1.3, EOI; JPEG-LS and JPEG 2000 end alike.
+    One zero pads an odd length. Source of the end mark: ISO/IEC 10918-1, B.1.1.3, EOI; JPEG-LS and JPEG 2000 have the
+    same.
     """
     held = frame.rstrip(b"\0")
     is_marked = frame.startswith((b"\xff\xd8", b"\xff\x4f"))
@@ -220,17 +232,17 @@ def _check_end(path: Path, frame: bytes) -> None:
 
 @contextmanager
 def _bits_stored(dataset: Dataset, bits: int) -> Iterator[None]:
-    """Have a header say other bits for a while."""
-    said = dataset.BitsStored
+    """Set BitsStored of a dataset for the duration of a context."""
+    original = dataset.BitsStored
     dataset.BitsStored = bits
     try:
         yield
     finally:
-        dataset.BitsStored = said
+        dataset.BitsStored = original
 
 
 def _decoded(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
-    """Decode a compressed image by the first decoder that can."""
+    """Decode a compressed image by the first decoder that succeeds."""
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         installed = get_decoder(syntax).available_plugins
@@ -240,7 +252,7 @@ def _decoded(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     if syntax == JPEGExtended12Bit and int(dataset.BitsStored) > 8:
         wanted = [_TWELVE_BITS] if find_spec(_TWELVE_BITS) else []
     if syntax == RLELossless:
-        wanted = wanted[:1]  # the library's own takes an image of more rows than the header says, without a word
+        wanted = wanted[:1]  # pydicom's own silently accepts an image of more rows than the header gives
     if not wanted:
         raise ImageFileError(
             f'{path} is compressed as {syntax.name}; no decoder for it is installed. Run pip install "mammofill[dicom]"'
@@ -254,9 +266,9 @@ def _decoded(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
             return _whole(path, np.asarray(dataset.pixel_array), dataset)
         except (ImageFileError, MemoryError, KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # noqa: BLE001  (each decoder has errors of its own, one in Rust even panics)
+        except BaseException as error:  # noqa: BLE001  (each decoder has errors of its own, one in Rust panics)
             why = last_line(error)
-            why = "no image came out" if "'NoneType' object" in why else why  # as its errors end in the library
+            why = "no image came out" if "'NoneType' object" in why else why  # where pydicom got None from a decoder
             reasons.append(f"{plugin}: {why.removeprefix(f'{plugin}: ')}")
     raise ImageFileError(
         f"{path} ({syntax.name}, {dataset.BitsStored} bits) could not be decoded by {'; '.join(reasons)}. "
@@ -265,7 +277,7 @@ def _decoded(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
 
 
 def _check_frame(facts: FrameFacts, dataset: Dataset, notes: Notes) -> None:
-    """Compare what the compressed image says of itself with the header: a decoder mixes up the two without a word."""
+    """Compare the header of the compressed image with the DICOM header: a decoder does not report differences."""
     rows, columns, bits = int(dataset.Rows), int(dataset.Columns), int(dataset.BitsStored)
     if (facts.rows, facts.columns, facts.samples) != (rows, columns, 1) or facts.bits > int(dataset.BitsAllocated):
         raise ImageFileError(
@@ -289,7 +301,7 @@ def _jpeg_of_12_bits(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     from imagecodecs import jpeg8_decode
 
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    # The decoder fills up a frame that is cut short. Source of the end mark: ISO/IEC 10918-1, B.1.1.3, EOI.
+    # The decoder completes a truncated frame. Source of the end mark: ISO/IEC 10918-1, B.1.1.3, EOI.
     if not frame.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
         raise ImageFileError(f"{path} is truncated: the compressed image in it lacks its end mark. Fetch it again.")
     values: NDArray[np.integer[Any]] = jpeg8_decode(frame)

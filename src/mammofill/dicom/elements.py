@@ -1,4 +1,4 @@
-"""Elements of a header that may be missing or unreadable: what they say, and what was remarkable about a file."""
+"""Header elements that may be missing or unreadable, and the remarks on a file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mammofill.ground.foreign_files import Remark
 
 
 def is_left_out(dataset: Dataset, name: str) -> bool:
-    """Say whether an element is not there, or empty."""
+    """Return whether an element is missing or empty."""
     return name not in dataset or getattr(dataset.get_item(name), "value", None) in (None, b"", "")
 
 
 def whole_number(path: Path, dataset: Dataset, name: str) -> int | None:
-    """Return a number on which it hangs what the pixels are; None where it is left out or empty.
+    """Return a number that is needed to interpret the pixels; None where it is missing or empty.
 
     Raises:
-        ImageFileError: something else than one whole number stands there.
+        ImageFileError: the value is not one whole number.
     """
     value = dataset.get(name)
     if value is None or value == "":
@@ -39,7 +39,7 @@ def whole_number(path: Path, dataset: Dataset, name: str) -> int | None:
 
 @dataclass
 class Notes:
-    """What is remarkable about a file, as far as it has been read."""
+    """The remarks on a file, as far as it has been read."""
 
     path: Path
     remarks: list[Remark]
@@ -47,23 +47,23 @@ class Notes:
     """Whether a VOI LUT or a window was applied."""
 
     def add(self, rule: str, found: str, done: str) -> None:
-        """Remark, once, on what was found and what was done about it."""
+        """Add a remark on what was found and what was done about it, unless the same one is there already."""
         remark = Remark(rule, f"{self.path}: {found}", done)
         if remark not in self.remarks:
             self.remarks.append(remark)
 
 
 def optional(dataset: Dataset, name: str, notes: Notes) -> Any:
-    """Return the value of an element that pixels do not need; None if it is not there, or cannot be read."""
+    """Return the value of an element that pixels do not need; None if it is missing, or cannot be read."""
     try:
         return dataset.get(name)
-    except Exception as error:  # noqa: BLE001  (values are read only when they are asked for, and raise what they like)
+    except Exception as error:  # noqa: BLE001  (pydicom converts values on access, and may raise any error)
         notes.add("header-unreadable", f"{name} cannot be read ({last_line(error)}).", "Taken for unknown.")
         return None
 
 
 def spacing_of(dataset: Dataset, name: str, notes: Notes) -> tuple[float, float] | None:
-    """Return two numbers above 0, of rows and of columns; None if they are not there, or make no sense."""
+    """Return two numbers above 0, of rows and of columns; None if they are missing or invalid."""
     value = optional(dataset, name, notes)
     if not value:
         return None
@@ -78,22 +78,22 @@ def spacing_of(dataset: Dataset, name: str, notes: Notes) -> tuple[float, float]
 
 
 def text_of(value: object) -> str | None:
-    """Return a value as text without spaces around it; None where nothing is left."""
+    """Return a value as text without surrounding spaces; None where it is empty."""
     return str(value).strip() or None if value is not None else None
 
 
 def last_line(error: BaseException) -> str:
-    """Return the last line of what a library raised, which says why; the kind of error where it says nothing."""
+    """Return the last line of an error's message, which gives the reason; the error's class where it has none."""
     return str(error).strip().splitlines()[-1].strip() if str(error).strip() else type(error).__name__
 
 
 def is_signed(dataset: Dataset) -> bool:
-    """Say whether stored values are in two's complement. Source: DICOM PS3.3 C.7.6.3.1, Pixel Representation."""
+    """Return whether stored values are in two's complement. Source: DICOM PS3.3 C.7.6.3.1, Pixel Representation."""
     return int(dataset.get("PixelRepresentation") or 0) == 1
 
 
 def first_item(dataset: Dataset, name: str, notes: Notes) -> Dataset | None:
-    """Return the first item of a sequence; None where it is not there, empty, or cannot be read."""
+    """Return the first item of a sequence; None where it is missing, empty, or cannot be read."""
     if name not in dataset:
         return None
     items = optional(dataset, name, notes)
@@ -101,12 +101,12 @@ def first_item(dataset: Dataset, name: str, notes: Notes) -> Dataset | None:
 
 
 def number_or(dataset: Dataset, name: str, notes: Notes, unknown: float) -> float:
-    """Return the first number of an element; `unknown` if it is not there, empty, or no number."""
+    """Return the first number of an element; `unknown` if it is missing, empty, or not a number."""
     if name not in dataset:
         return unknown
     try:
         value = dataset.get(name)
-    except Exception:  # noqa: BLE001  (the library reads values only when they are asked for)
+    except Exception:  # noqa: BLE001  (pydicom converts values on access)
         value = getattr(dataset.get_item(name), "value", None)
     text = value.decode("latin-1") if isinstance(value, bytes) else "" if value is None else value
     if isinstance(text, MultiValue | list | tuple):

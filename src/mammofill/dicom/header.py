@@ -1,4 +1,4 @@
-"""What a header says about an image."""
+"""The header of an image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VIEW_CODES = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226"
 
 @dataclass(frozen=True)
 class DicomHeader:
-    """What a header says about one image; None where it says nothing."""
+    """Header fields of one image; None where a field is missing."""
 
     rows: int
     columns: int
@@ -29,7 +29,7 @@ class DicomHeader:
     photometric: str
     """For example MONOCHROME2. Source: DICOM PS3.3 C.7.6.3.1.2."""
     transfer_syntax: str
-    """Its name, for example "JPEG 2000 Image Compression"."""
+    """Name of the transfer syntax, for example "JPEG 2000 Image Compression"."""
     series_description: str | None
     patient_id: str | None
     laterality: str | None
@@ -48,37 +48,37 @@ class DicomHeader:
     modality: str | None = None
     """Modality, for example MG. Source: DICOM PS3.3 C.7.3.1.1.1."""
     remarks: tuple[Remark, ...] = ()
-    """Facts that are there and cannot be read, and are taken for unknown."""
+    """Fields that are present but cannot be read; their values are unknown."""
 
 
 @dataclass(frozen=True)
 class FileStart:
-    """What a file begins with, up to its pixels."""
+    """The beginning of a file, up to its pixels."""
 
     dataset: Dataset
     element: bytes
-    """The eight bytes with which the element of the pixels begins."""
+    """The first eight bytes of the element after the header, normally that of the pixels."""
     length: int
-    """What it says of its length."""
+    """Length of that element's value in bytes, as given in the file."""
     offset: int
-    """Where the pixels lie in the file."""
+    """Position of the pixels in the file, in bytes."""
     size: int
-    """Of the file."""
+    """Size of the file in bytes."""
 
 
 def read_start(path: Path) -> FileStart:
-    """Read a file up to where its pixels begin."""
+    """Read a file up to the beginning of its pixels."""
     with open_regular(path) as file:
-        dataset = in_plain_words(dcmread(file, stop_before_pixels=True))
+        dataset = normalised(dcmread(file, stop_before_pixels=True))
         # Source of this element's layout: DICOM PS3.5 section 7.1.2, Explicit VR, tag (7FE0,0010).
         element, length = file.read(8), int.from_bytes(file.read(4), "little")
         return FileStart(dataset, element, length, file.tell(), os.fstat(file.fileno()).st_size)
 
 
 def read_dataset(path: Path, pixels: bool) -> Dataset:
-    """Read all of a file, or all that lies before its pixels."""
+    """Read a whole file, or the part before its pixels."""
     with open_regular(path) as file:
-        return in_plain_words(dcmread(file, stop_before_pixels=not pixels))
+        return normalised(dcmread(file, stop_before_pixels=not pixels))
 
 
 _OF_ONE_FRAME = {
@@ -86,17 +86,17 @@ _OF_ONE_FRAME = {
     "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
     "PixelMeasuresSequence": ("PixelSpacing",),
 }
-"""Where an object made for several frames, as of tomosynthesis, says of each what others say of the whole. Source:
-DICOM PS3.3 C.7.6.16.2."""
+"""Functional groups in which a multi-frame object, such as tomosynthesis, has elements that other objects have at the
+top level. Source: DICOM PS3.3 C.7.6.16.2."""
 
 
-def in_plain_words(dataset: Dataset) -> Dataset:
-    """Bring a header whose meaning is certain to the words of most: case, spaces, one sample, the facts of one frame.
+def normalised(dataset: Dataset) -> Dataset:
+    """Normalise variants whose meaning is certain: case, spaces, missing SamplesPerPixel, elements of a single frame.
 
-    Source of spaces that do not count: DICOM PS3.5 section 6.2, CS.
+    Source of spaces without meaning: DICOM PS3.5 section 6.2, CS.
     """
-    said = dataset.get("PhotometricInterpretation")
-    if isinstance(said, str) and (plain := said.strip(" \0").upper()) != said:
+    written = dataset.get("PhotometricInterpretation")
+    if isinstance(written, str) and (plain := written.strip(" \0").upper()) != written:
         dataset.PhotometricInterpretation = plain
     if "SamplesPerPixel" not in dataset and str(dataset.get("PhotometricInterpretation")).startswith("MONOCHROME"):
         dataset.SamplesPerPixel = 1
@@ -106,7 +106,7 @@ def in_plain_words(dataset: Dataset) -> Dataset:
 
 
 def _take_facts_of_frame(dataset: Dataset) -> None:
-    """Say of an object of one frame what its functional groups say of that frame."""
+    """Copy elements from the functional groups to the top level of an object of one frame, where they are missing."""
     for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
         frames: Any = dataset.get(groups)
         if not frames or len(frames) != 1:
@@ -118,15 +118,15 @@ def _take_facts_of_frame(dataset: Dataset) -> None:
 
 
 def header_of_whole(path: Path, dataset: Dataset) -> DicomHeader:
-    """Return the header's facts; the library gives up on all of a compressed file whose end is missing."""
+    """Return the header's fields, read again where pydicom found no element: a compressed file without its end."""
     return header_of(path, dataset if "Rows" in dataset else read_dataset(path, pixels=False))
 
 
 def header_of(path: Path, dataset: Dataset) -> DicomHeader:
-    """Return a header's facts about the image.
+    """Return a header's fields about the image.
 
     Raises:
-        ImageFileError: it describes no image, or does not say how its pixels are encoded.
+        ImageFileError: it describes no image, has no transfer syntax, or has a damaged number.
     """
     missing = [name for name in (*_SIZES, "PhotometricInterpretation") if name not in dataset]
     if missing:

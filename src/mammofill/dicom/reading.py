@@ -29,7 +29,7 @@ from mammofill.ground.imaging import FULL_RANGE, StoredImage
 
 
 def read_header(path: str | Path) -> DicomHeader:
-    """Read the facts about a file's image without reading its pixels.
+    """Read the header fields of a file's image without reading its pixels.
 
     Args:
         path: the file.
@@ -42,7 +42,7 @@ def read_header(path: str | Path) -> DicomHeader:
 
 @dataclass(frozen=True)
 class ParsedFile:
-    """A file whose header was read, and its pixels were not: see `parse`."""
+    """A file of which the header was read, but not the pixels; see `parse`."""
 
     path: Path
     header: DicomHeader
@@ -50,10 +50,10 @@ class ParsedFile:
 
 
 def parse(path: str | Path) -> ParsedFile:
-    """Read a file's header, once for those who ask for its facts first, and for its pixels (`read_values`) later.
+    """Read a file's header; its pixels can be read later by `read_values`, without reading the header again.
 
     Args:
-        path: the file; nobody may change it in between.
+        path: the file, which must not change in between.
 
     Raises:
         ImageFileError: as `read_header`.
@@ -65,29 +65,29 @@ def parse(path: str | Path) -> ParsedFile:
 
 
 def read_image(path: str | Path, window: Window = "none") -> StoredImage:
-    """Read the pixels of a gray single-frame image: those of `read`, which says what was remarkable about them too."""
+    """Read the pixels of a gray single-frame image; `read` also returns the remarks on them."""
     return read(path, window).pixels
 
 
 def read(path: str | Path, window: Window = "none", half_if_rows: int | None = None) -> ReadImage:
     """Read a gray single-frame image.
 
-    The order of the steps is that of DICOM PS3.4 N.2: decoding, modality transformation (PS3.3 C.11.1), values of
-    interest (C.11.2) if asked for, and last the inversion of MONOCHROME1 (C.7.6.3.1.2). Between the last two the range
-    that the transformations can reach is stretched linearly over 0..65535, so that two images of one device stay
+    The order of the steps is that of DICOM PS3.4 N.2: decoding, modality transformation (PS3.3 C.11.1), VOI
+    transformation (C.11.2) if requested, and last the inversion of MONOCHROME1 (C.7.6.3.1.2). Between the last two the
+    range that the transformations can reach is stretched linearly over 0..65535, so that two images of one device stay
     comparable and no level is lost: an image of 12 bits keeps its 4096 levels. Padding (C.7.5.1.1.2) becomes 0.
 
     Args:
         path: the file.
-        window: none keeps the stored intensities whole (the default: scanned film carries windows that were chosen for
-            one screen, and clipping at them loses what a network may use). first applies the file's first VOI LUT, or
-            its first window, where it has one.
-        half_if_rows: decode JPEG 2000 at half its resolution, four times as fast, where this leaves at least so many
-            rows. That is the low band of the wavelet and no mean of areas: it rings a little at edges, and lies half a
-            pixel of the file up and to the left.
+        window: none keeps the whole range of stored intensities (the default: windows of scanned film were chosen for
+            one screen, and clipping at them loses information that a network may use). first applies the file's first
+            VOI LUT, or its first window, where it has one.
+        half_if_rows: decode JPEG 2000 at half its resolution, four times as fast, where this leaves at least this many
+            rows. The result is the low-pass band of the wavelet transform, not a mean of areas: it rings slightly at
+            edges, and is shifted up and left by half a pixel of the file.
 
     Returns:
-        (rows, columns) uint16 over 0..65535, bright = dense, and what was remarkable.
+        (rows, columns) uint16 over 0..65535, bright = dense, and the remarks.
 
     Raises:
         ImageFileError: the file is missing, truncated, not DICOM, holds no image, a colour image or several frames,
@@ -124,14 +124,14 @@ def read(path: str | Path, window: Window = "none", half_if_rows: int | None = N
 
 
 def read_values(file: ParsedFile) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], tuple[Remark, ...]]:
-    """Read an image of which only the order of values counts, as of a mask.
+    """Read an image of which only the order of values matters, such as a mask.
 
     Args:
         file: from `parse`.
 
     Returns:
-        What `read` does; but an image of 8 bits that `read` would only stretch is left over 0..255, of type uint8. And
-        what was remarkable.
+        The pixels as from `read`, except that an image of 8 bits that `read` would only stretch stays uint8 over
+        0..255; and the remarks.
 
     Raises:
         ImageFileError: as `read`.
@@ -150,17 +150,17 @@ _STRETCHED_BYTES = np.arange(256) * (FULL_RANGE // 255)
 
 @dataclass(frozen=True)
 class StoredValues:
-    """An image as it is stored, and what its values mean: for those who write it again, changed in one place."""
+    """An image as it is stored, and the meaning of its values, so that it can be written again with changed pixels."""
 
     values: NDArray[np.integer[Any]]
-    """(rows, columns) as stored; not to be written to: it may be the file itself, mapped."""
+    """(rows, columns) as stored; read only: it may be the file itself, mapped into memory."""
     bits: int
     low: int
     """The lowest value that the bits can hold."""
     shown: NDArray[np.uint16]
-    """What each value that the bits can hold is shown as, from the lowest on, over 0..65535: see `read`."""
+    """The display value, over 0..65535, of each value that the bits can hold, from the lowest on: see `read`."""
     header: Any
-    """The library's dataset."""
+    """The dataset of pydicom."""
 
 
 def read_stored(path: str | Path) -> StoredValues:

@@ -1,4 +1,4 @@
-"""Whatever the library raises over a broken file is an error of ours that names it."""
+"""Errors of pydicom about a damaged file are raised as `ImageFileError`, with the file's name."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _logger = logging.getLogger("mammofill.dicom")
 
 @contextmanager
 def refusals(path: Path) -> Iterator[None]:
-    """Turn whatever the library raises over a broken file into our error.
+    """Raise any error of pydicom in this context as ImageFileError, with the file's name.
 
-    What it warns of meanwhile is about details of the header; it goes to our log at level INFO, with the file's name.
+    Its warnings are about details of the header; they are logged at level INFO, with the file's name.
     """
     with warnings.catch_warnings(record=True) as remarks, _quiet(logging.getLogger("pydicom")):
         warnings.simplefilter("always")
@@ -37,10 +37,10 @@ def refusals(path: Path) -> Iterator[None]:
         except OSError as error:
             raise ImageFileError(f"{path} cannot be read: {error}.") from error
         except BaseException as error:
-            # A broken header can raise nearly anything inside the library; a decoder in Rust panics, which is no
+            # A damaged header can raise nearly any error inside pydicom; a panic of a decoder in Rust is not an
             # Exception.
-            told = str(error) or type(error).__name__
-            raise ImageFileError(f"{path} cannot be read as DICOM: {told}. The file is damaged.") from error
+            reason = str(error) or type(error).__name__
+            raise ImageFileError(f"{path} cannot be read as DICOM: {reason}. The file is damaged.") from error
         finally:
             for remark in remarks:
                 _logger.info("%s: %s", path, remark.message)

@@ -1,7 +1,7 @@
-"""Facts of a header that make an image another one than a plain mammogram: magnified, with an implant, of a phantom.
+"""Header fields that show an image to be no plain mammogram: magnified, with an implant, of a phantom.
 
-No pixel depends on them, so they are remarked upon. Only what is certain is: what is usual in ordinary collections,
-such as derived images and secondary captures, says nothing.
+Pixels do not depend on them, so they only give remarks. Only fields that are certain do so; what is usual in ordinary
+collections, such as derived images and secondary captures, gives none.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from pydicom import Dataset
 from mammofill.dicom.elements import Notes, first_item, is_left_out, number_or, optional, text_of
 
 QUALITY_CONTROL_RULE = "quality-control"
-"""Rule of the remark that an image is of a phantom or test object, and of no patient. Source: DICOM PS3.3 C.7.6.1."""
+"""Rule of the remark that an image shows a phantom or test object, not a patient. Source: DICOM PS3.3 C.7.6.1."""
 
 _MAGNIFIED = 1.2
-"""The breast lies some centimetres above the detector, so that factors of up to 1.1 are usual; magnification views have
-1.5 and more."""
+"""Magnification factor above which a view counts as magnified. The breast is some centimetres above the detector, so
+factors of up to 1.1 are usual; magnification views have 1.5 and more."""
 
 _NOT_OF_BREASTS = frozenset({
     "ABDOMEN", "ANKLE", "ARM", "CHEST", "ELBOW", "FOOT", "HAND", "HEAD", "HIP", "KNEE", "LEG", "NECK", "PELVIS",
     "SHOULDER", "SKULL", "SPINE", "CSPINE", "TSPINE", "LSPINE", "WRIST",
 })  # fmt: skip
-"""Words for other parts of the body. Others that are not BREAST may be people's own. Source: DICOM PS3.16, annex L."""
+"""Defined terms for other body parts. Other words than BREAST may be a site's own. Source: DICOM PS3.16, annex L."""
 
 _LOOK = "Kept: look at it."
 
 
 def note_unusual(dataset: Dataset, notes: Notes) -> None:
-    """Note what a header says that makes an image another one than a plain mammogram of one breast."""
+    """Add remarks on header fields that show an image to be no plain mammogram of one breast."""
 
-    def says(name: str) -> str:
+    def value(name: str) -> str:
         return (text_of(optional(dataset, name, notes)) or "").upper()
 
-    if says("QualityControlImage") == "YES":
+    if value("QualityControlImage") == "YES":
         found = "it is an image for quality control, of no patient (QualityControlImage, (0028,0300))."
         notes.add(QUALITY_CONTROL_RULE, found, "Read as any other.")
     name = "EstimatedRadiographicMagnificationFactor"
@@ -45,16 +45,16 @@ def note_unusual(dataset: Dataset, notes: Notes) -> None:
         notes.add(
             "view-modified", found, "Kept as a view like others: it may show a part of the breast, or more detail."
         )
-    if says("BreastImplantPresent") == "YES":
+    if value("BreastImplantPresent") == "YES":
         notes.add("implant-present", "it shows a breast implant (BreastImplantPresent, (0028,1300)).", _LOOK)
-    if says("BurnedInAnnotation") == "YES":
+    if value("BurnedInAnnotation") == "YES":
         found = "it has words in its pixels (BurnedInAnnotation, (0028,0301))."
         notes.add("words-in-pixels", found, "Kept: see that they tell neither a lesion nor a person.")
-    of_image = says("ImageLaterality")
-    if (of_image or says("Laterality")) == "B":
+    of_image = value("ImageLaterality")
+    if (of_image or value("Laterality")) == "B":
         name = "ImageLaterality, (0020,0062)" if of_image else "Laterality, (0020,0060)"
         notes.add("both-breasts", f"it is of both breasts ({name}).", _LOOK)
-    if (part := says("BodyPartExamined")) in _NOT_OF_BREASTS:
+    if (part := value("BodyPartExamined")) in _NOT_OF_BREASTS:
         notes.add("other-body-part", f"it is of the {part} (BodyPartExamined, (0018,0015)).", _LOOK)
 
 

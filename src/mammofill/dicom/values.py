@@ -1,4 +1,4 @@
-"""What stored values mean.
+"""From stored values to display values.
 
 docs/sources.md lists each attribute, the rule, and its source in the standard.
 """
@@ -28,20 +28,22 @@ from mammofill.ground.foreign_files import bits_in_use, sampled
 from mammofill.ground.imaging import FULL_RANGE, StoredImage
 
 SYNTHETIC_RULE = "image-synthetic"
-"""Rule of the remark about a file that says that it is synthetic. Source: DICOM PS3.3 C.12.1 (SOP Common)."""
+"""Rule of the remark about a file marked as synthetic. Source: DICOM PS3.3 C.12.1 (SOP Common)."""
 
 _SQUARE = 0.01
-"""Sides of a pixel that differ by no more than this share are called the same."""
+"""Sides of a pixel that differ by no more than this share count as equal."""
 
 Window = Literal["none", "first"]
 
 
 def without_unused_bits(stored: NDArray[np.integer[Any]], dataset: Dataset, notes: Notes) -> NDArray[np.integer[Any]]:
-    """Check that values fit BitsStored, and extend the sign of those that leave that to the reader.
+    """Check that values fit BitsStored; extend the sign of signed values whose upper bits do not.
 
-    Bits above those stored are 0, or repeat the sign (DICOM PS3.5 section 8.1.1). Older files keep overlays there
-    (PS3.3-2004 C.9.2), which they say: those are cleared. Other bits mean that BitsStored is wrong, and with it the
-    range of the values.
+    Bits above those stored are 0, or repeat the sign (DICOM PS3.5 section 8.1.1). Older files have overlays there
+    (PS3.3-2004 C.9.2), declared in the header: these are cleared.
+
+    Raises:
+        ImageFileError: other bits are set there, so that BitsStored and the range of the values are wrong.
     """
     bits, allocated = int(dataset.BitsStored), stored.dtype.itemsize * 8
     signed = is_signed(dataset)
@@ -55,7 +57,7 @@ def without_unused_bits(stored: NDArray[np.integer[Any]], dataset: Dataset, note
     if signed:
         wrong &= ~((unused == ones) & (raw & sign > 0))
     if wrong.any():
-        groups = range(0x6000, 0x601F, 2)  # an overlay among the pixels says its bit, (60xx,0102), above 0
+        groups = range(0x6000, 0x601F, 2)  # of an overlay in the pixels, the bit position, (60xx,0102), is above 0
         overlaid = any(int(dataset[group, 0x0102].value or 0) for group in groups if (group, 0x0102) in dataset)
         if not overlaid:
             raise ImageFileError(
@@ -70,11 +72,11 @@ def without_unused_bits(stored: NDArray[np.integer[Any]], dataset: Dataset, note
 
 
 def look_up(stored: NDArray[np.integer[Any]], low: int, shown: NDArray[np.uint16]) -> StoredImage:
-    """Bring stored values to what is shown, over 0..65535.
+    """Convert stored values to display values, over 0..65535.
 
     All steps act on single values, so they are done once for each value that the bits can hold, in float64, and the
-    pixels are looked up. Where nothing changes (16 bits without any transformation, as in scanned film) they are
-    handed on as they are.
+    pixels are looked up. Where nothing changes (16 bits without any transformation, as in scanned film) the stored
+    values are returned.
     """
     if stored.dtype == np.uint16 and np.array_equal(shown, np.arange(low, low + len(shown))):
         return np.asarray(stored, np.uint16)
@@ -87,7 +89,7 @@ def look_up(stored: NDArray[np.integer[Any]], low: int, shown: NDArray[np.uint16
 def what_values_show(
     stored: NDArray[np.integer[Any]], dataset: Dataset, window: Window, notes: Notes
 ) -> tuple[int, NDArray[np.uint16]]:
-    """Return the lowest value that the bits can hold, and what each value is shown as, from that one on."""
+    """Return the lowest value that the bits can hold, and the display value of each value from that one on."""
     bits = int(dataset.BitsStored)
     signed = is_signed(dataset)
     low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
@@ -108,11 +110,15 @@ def what_values_show(
 def _to_unit(
     possible: NDArray[np.int64], used: slice, dataset: Dataset, window: Window, notes: Notes
 ) -> NDArray[np.float64]:
-    """Bring all values that can be stored, in ascending order, to [0, 1] over the range that they can reach.
+    """Scale all values that can be stored, in ascending order, to [0, 1] over the range that they can reach.
 
-    Those that the image holds lie in `used`: what makes all of these the same loses the picture.
+    Those that the image holds lie in `used`: a transformation that makes them all equal would lose the image. A window
+    or VOI LUT that does so is not applied.
+
+    Raises:
+        ImageFileError: the modality transformation makes all of them equal, or a look-up table cannot be read.
     """
-    with np.errstate(all="ignore"):  # a slope of 1e308: what comes of it is looked at below
+    with np.errstate(all="ignore"):  # such as a slope of 1e308: the result is checked below
         values, low, high = _modality(possible, dataset, notes)
     if not 0 < high - low < np.inf or _loses(values, used):
         raise ImageFileError(
@@ -138,7 +144,7 @@ def _to_unit(
 
 
 def _loses(values: NDArray[np.float64], used: slice) -> bool:
-    """Say whether different values have become one."""
+    """Return whether different values have become equal."""
     part = values[used]
     return len(part) > 1 and not np.ptp(part) > 0
 
@@ -161,11 +167,11 @@ def _modality(possible: NDArray[np.int64], dataset: Dataset, notes: Notes) -> tu
 def _look_up_table(
     item: Dataset, dataset: Dataset, path: Path, what: str, lowest: int
 ) -> tuple[NDArray[np.int64], int, int]:
-    """Return the entries of a look-up table, the value that the first of them stands for, and its bits.
+    """Return the entries of a look-up table, the input value of the first entry, and the bits of an entry.
 
-    Source: DICOM PS3.3 C.11.1.1 and C.11.2.1.1. A table of 8 bits is packed, two entries to a word; many writers spend
-    a word on each all the same, and which it is the length of the data says. The first value is signed if what the
-    table maps goes below 0 (`lowest`), as signed pixels do, and unsigned ones from which an intercept takes something.
+    Source: DICOM PS3.3 C.11.1.1 and C.11.2.1.1. A table of 8 bits is packed, two entries in a word; many writers use a
+    word for each entry, which shows in the length of the data. The first input value is signed if inputs can be below 0
+    (`lowest`), as with signed pixels, or unsigned ones with a negative intercept.
     """
     try:
         count, first, bits = (int(number) for number in item.LUTDescriptor)
@@ -201,7 +207,7 @@ def _unpacked(words: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
 
 
 def _windowed(values: NDArray[np.float64], dataset: Dataset, notes: Notes) -> NDArray[np.float64] | None:
-    """Apply the first window; None where there is none that makes sense. Source: DICOM PS3.3 C.11.2.1.2, C.11.2.1.3."""
+    """Apply the first window; None where there is no valid one. Source: DICOM PS3.3 C.11.2.1.2, C.11.2.1.3."""
     if "WindowWidth" not in dataset and "WindowCenter" not in dataset:
         return None
     centre = number_or(dataset, "WindowCenter", notes, np.nan)
@@ -228,14 +234,14 @@ def _windowed(values: NDArray[np.float64], dataset: Dataset, notes: Notes) -> ND
 def _darken_padding(
     unit: NDArray[np.float64], stored: NDArray[np.integer[Any]], low: int, dataset: Dataset, notes: Notes
 ) -> None:
-    """Make padding, which fills up what was never imaged, as dark as can be. Source: DICOM PS3.3 C.7.5.1.1.2.
+    """Make padding, which fills the area that was not imaged, black. Source: DICOM PS3.3 C.7.5.1.1.2.
 
     Args:
-        unit: what each possible value becomes, from the lowest on; changed here.
+        unit: the display value, in [0, 1], of each possible value, from the lowest on; changed in place.
         stored: the pixels.
         low: lowest possible value.
         dataset: of the file.
-        notes: gets what was found.
+        notes: receives the remarks.
     """
     padding = _padding_range(dataset, low, len(unit), notes)
     if padding is None:
@@ -247,16 +253,17 @@ def _darken_padding(
     share = float(padded.mean())
     if share == 0:
         return
-    said = f"{first}" if first == last else f"{first} to {last}"
+    values = f"{first}" if first == last else f"{first} to {last}"
     if share == 1:
-        notes.add("padding-ignored", f"its padding ({said}) is every pixel.", "Taken for no padding.")
+        notes.add("padding-ignored", f"its padding ({values}) is every pixel.", "Taken for no padding.")
         return
     unit[first - low : last - low + 1] = 0.0
-    notes.add("padding-darkened", f"{share:.1%} of its pixels are padding ({said}), and would be bright.", "Made dark.")
+    found = f"{share:.1%} of its pixels are padding ({values}), and would be bright."
+    notes.add("padding-darkened", found, "Made dark.")
 
 
 def _padding_range(dataset: Dataset, low: int, count: int, notes: Notes) -> tuple[int, int] | None:
-    """Return the first and the last value of padding; None if there is none."""
+    """Return the lowest and the highest value of padding; None if there is none."""
     value = _padding(dataset, "PixelPaddingValue", low, count, notes)
     if value is None:
         if "PixelPaddingValue" not in dataset and "PixelPaddingRangeLimit" in dataset:
@@ -268,7 +275,7 @@ def _padding_range(dataset: Dataset, low: int, count: int, notes: Notes) -> tupl
 
 
 def _padding(dataset: Dataset, name: str, low: int, count: int, notes: Notes) -> int | None:
-    """Return a value of padding as pixels hold it; None if there is none that they can hold."""
+    """Return a value of padding in the range of the pixels; None if there is none, or it is outside that range."""
     value = optional(dataset, name, notes)
     if isinstance(value, bytes):
         value = int.from_bytes(value[:2], "little")
@@ -289,7 +296,11 @@ def _padding(dataset: Dataset, name: str, low: int, count: int, notes: Notes) ->
 def count_bits_in_use(
     stored: NDArray[np.integer[Any]], low: int, shown: NDArray[np.uint16], dataset: Dataset, notes: Notes
 ) -> tuple[int, int]:
-    """Return the bits that the values use and fill, both as stored and, if look-up tables leave fewer, as shown."""
+    """Return the bits that the values use, and those that they fill.
+
+    The bits used are the fewer of those of the stored values and those of the display values, since a look-up table may
+    reduce them.
+    """
     some = sampled(stored)
     if padding := _padding_range(dataset, low, len(shown), notes):
         imaged = (some < padding[0]) | (some > padding[1])
@@ -303,7 +314,7 @@ def count_bits_in_use(
 
 
 def note_unused_sign(stored: NDArray[np.integer[Any]], dataset: Dataset, notes: Notes) -> None:
-    """Note that values are called signed though none is below 0."""
+    """Add a remark where values are declared signed but none is below 0."""
     if is_signed(dataset) and int(stored.min()) >= 0:
         found = "it says that its values are signed, but none is below 0: half of their range is unused."
         done = "Kept. If they are meant as unsigned, set PixelRepresentation, (0028,0103), to 0."
@@ -311,7 +322,7 @@ def note_unused_sign(stored: NDArray[np.integer[Any]], dataset: Dataset, notes: 
 
 
 def note_doubts(dataset: Dataset, notes: Notes) -> None:
-    """Note what is synthetic, where two elements contradict each other about what is bright, and pixels not square."""
+    """Add remarks on synthetic images, on doubts about which values are bright, and on pixels that are not square."""
     if str(optional(dataset, "SyntheticData", notes) or "").strip().upper() == "YES":
         notes.add(SYNTHETIC_RULE, "it says that it is synthetic (SyntheticData, (0008,001C)).", "Read as any other.")
     photometric = str(dataset.PhotometricInterpretation)
@@ -341,7 +352,7 @@ def _has_falling_voi_lut(dataset: Dataset, notes: Notes) -> bool:
     lut = first_item(dataset, "VOILUTSequence", notes)
     if lut is None:
         return False
-    with suppress(ImageFileError):  # it is not applied, so that it may be damaged
+    with suppress(ImageFileError):  # a damaged one is no fault, since it is not applied
         entries, _, _ = _look_up_table(lut, dataset, notes.path, "VOI LUT", 0)
         return bool(entries[-1] < entries[0])
     return False

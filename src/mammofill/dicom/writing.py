@@ -1,4 +1,4 @@
-"""Writing a gray image, for phantoms and tests."""
+"""Writes a gray image, for phantoms and tests."""
 
 from __future__ import annotations
 
@@ -32,14 +32,17 @@ def write_image(
         pixels: (rows, columns) stored values, less than 2**bits, bright = dense. With `monochrome1` they are inverted
             here, so that a reader gets the same picture back.
         patient_id: PatientID and PatientName.
-        uid_names: what the instance's UID is made from; the same names give the same UID.
+        uid_names: the instance's UID is derived from these; the same names give the same UID.
         bits: bits stored, 1 to 16.
         monochrome1: write it with low values bright.
         series_description: SeriesDescription.
         laterality: L or R.
         view: CC or MLO.
-        study_uid: StudyInstanceUID; made from the names if left out.
-        series_uid: SeriesInstanceUID; likewise.
+        study_uid: StudyInstanceUID; derived from the names if left out.
+        series_uid: SeriesInstanceUID; derived from the names if left out.
+
+    Raises:
+        ValueError: a value does not fit the bits.
     """
     if int(pixels.max(initial=0)) >= 2**bits:
         raise ValueError(f"{path}: values up to {pixels.max()} do not fit {bits} bits.")
@@ -58,8 +61,8 @@ def write_image(
     dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     dataset.StudyInstanceUID = study_uid or generate_uid(entropy_srcs=[*uid_names, "study"])
     dataset.SeriesInstanceUID = series_uid or generate_uid(entropy_srcs=[*uid_names, "series"])
-    # Not from a detector, so not of the digital mammography class, whose exposure facts it could only make up.
-    # Source: DICOM PS3.3 A.8.1 and C.8.6.1; empty where the standard wants the element but not a value.
+    # Not from a detector, so not of the digital mammography class, whose exposure data would have to be invented.
+    # Source: DICOM PS3.3 A.8.1 and C.8.6.1; empty where the standard requires the element but not a value.
     dataset.Modality, dataset.ConversionType = "MG", "SYN"
     for unknown in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "StudyID"):
         setattr(dataset, unknown, "")

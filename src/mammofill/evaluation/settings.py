@@ -53,7 +53,7 @@ class EvaluateSettings:
     batch: int = execution(32)
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless numbers are in range and the split fits the source of patients."""
         check_setting(self, "replicate", self.replicate >= 0, "at least 0")
         check_setting(self, "infiller", self.infiller is None or self.infiller >= 0, "at least 0, or left out")
         numbered = self.training_set is None or self.training_set >= 0
@@ -86,7 +86,7 @@ class PoolFoldsSettings:
     confidence: float = 0.95
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless levels, resamples and confidence are in range."""
         _check_measuring(self)
 
 

@@ -72,7 +72,7 @@ class Grid:
     painted_for_each: float = 2.0
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless numbers are in range, fit together, and do not plan too many trainings."""
         check_setting(self, "infillers", self.infillers >= 1, "at least 1")
         check_setting(self, "classifiers", self.classifiers >= 1, "at least 1")
         positive = all(0 < dose < float("inf") for dose in self.doses) and len(set(self.doses)) == len(self.doses)

@@ -28,7 +28,7 @@ class ExportDicomSettings:
     date: str = "19700101"
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless `most` is at least 1 or unset, and the date is valid."""
         check_setting(self, "most", self.most is None or self.most >= 1, "at least 1, or unset")
         check_setting(self, "date", re.fullmatch(r"\d{4}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", self.date) is not None,
                       "a date as YYYYMMDD")  # fmt: skip
@@ -54,7 +54,7 @@ class ExportInfillerSettings:
     data: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless the name has letters, digits and underscores only, a letter first."""
         named = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.name) is not None
         check_setting(self, "name", named, "letters, digits and underscores, a letter first")
 

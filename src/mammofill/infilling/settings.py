@@ -51,7 +51,7 @@ class InfillerSettings:
         """
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless conditions are known and the feather is narrower than the hole's rim."""
         known = self.conditions[:1] == ("pathology",) and set(self.conditions) <= set(FACTS)
         once = len(set(self.conditions)) == len(self.conditions)
         check_setting(self, "conditions", known and once, f"pathology first, then any of {', '.join(FACTS)}, each once")
@@ -92,7 +92,7 @@ class TrainedInfillerSettings(InfillerSettings):
     tensorboard: str | None = execution(None)
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless numbers are in range; see also the base class."""
         super().__post_init__()
         check_setting(self, "hidden_share", 0 <= self.hidden_share < 1, "in [0, 1)")
         for name in ("preview_every_images", "history_every_images", "checkpoint_every_images"):

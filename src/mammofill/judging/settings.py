@@ -56,7 +56,7 @@ class WantedSettings:
     seed_distance: float = 0.1
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless all bounds and limits are in range."""
         for field in ("class_share_bound", "malignant_above_benign", "malignant_above_benign_bound", "cue_excess",
                       "seam_over_oracle", "seed_distance"):  # fmt: skip
             check_setting(self, field, 0 <= getattr(self, field) <= 1, "in [0, 1]")
@@ -86,7 +86,7 @@ class TrainOnFillsSettings:
     lesions: int = 400
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless images is at least 0 and lesions at least 2."""
         check_setting(self, "images", self.images >= 0, "at least 0")
         check_setting(self, "lesions", self.lesions >= 2, "at least 2")
 
@@ -132,7 +132,7 @@ class JudgeInfillerSettings:
     batch: int = execution(64)
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless numbers and shares are in range."""
         check_setting(self, "cases", self.cases >= 4, "at least 4")
         check_setting(self, "seed_cases", self.seed_cases >= 2, "at least 2")
         check_setting(self, "seeds_per_case", self.seeds_per_case >= 2, "at least 2")

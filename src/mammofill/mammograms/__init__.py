@@ -1,4 +1,4 @@
-"""Mammograms: from a public collection's files and tables to one clean set, with the split decided by patient.
+"""Mammograms: a collection's files and tables are converted to one consistent set, with a split by patient.
 
 `MammogramSet` is the artifact, `ingest` the stage, `IngestSettings` its settings.
 """

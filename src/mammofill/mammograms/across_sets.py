@@ -1,7 +1,7 @@
-"""One person in two sets of mammograms, whom each of them spells in its own way.
+"""Finds a person who occurs in two sets of mammograms under different names.
 
-Within a set `ingest` gives each person one name. Two sets are compared by their names wherever patients are kept apart;
-here is what names do not tell: the same identifier in another spelling, and the same image file under another name.
+Within a set `ingest` gives each person one name. Wherever patients must be separate, two sets are compared by names;
+this module finds what names do not show: an identifier in another spelling, and an image file under another name.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from mammofill.mammograms.sources.patients import patient_key
 
 @dataclass(frozen=True)
 class SamePerson:
-    """A patient of one set who is one of another set.
+    """A patient of one set who also occurs in another set.
 
     Attributes:
         own: the name in the one set.
         other: the name in the other set.
-        why: by what they are known to be one person, in words.
+        why: the reason why they are the same person, in words.
     """
 
     own: str
@@ -31,19 +31,19 @@ class SamePerson:
 
 
 def one_person_in_both(own: Artifact, other: Artifact) -> list[SamePerson]:
-    """Find the persons of two artifacts who have another name in each of them.
+    """Find the persons who have a different name in each of two artifacts.
 
-    Identifiers in another spelling (see `patient_key`) are one person's if both sets are of one collection, or both of
-    own tables: two public collections may both number their patients from 1. Equal image files are one person's
-    whatever the collections.
+    Identifiers that differ in spelling (see `patient_key`) belong to one person if both sets are of one collection, or
+    both of a user's own tables: two public collections may both number their patients from 1. Equal image files belong
+    to one person in all collections.
 
     Args:
-        own: anything that was made from mammograms, or a set of them.
+        own: a set of mammograms, or an artifact made from such sets.
         other: likewise.
 
     Returns:
-        Each pair of different names once, by `other`. Sets that are no longer at their place, and one and the same set
-        on both sides, have none.
+        Each pair of different names once, sorted by `other`. Sets that are no longer at their place are not compared,
+        nor is a set with itself.
 
     Raises:
         DamagedError: the table of a set was changed after it was finished.
@@ -58,14 +58,14 @@ def one_person_in_both(own: Artifact, other: Artifact) -> list[SamePerson]:
 
 
 def learned_patients(own: Artifact, other: Artifact) -> dict[str, list[str]]:
-    """Return the ways in for each patient who shaped any weights upstream of an artifact: patient -> ways.
+    """Return, for each patient that shaped any weights upstream of an artifact, where that happened.
 
     Args:
-        own: whose manifest says whom it learned from.
-        other: by whose names the patients are also to be found.
+        own: the artifact; its manifest records the patients from whom it learned.
+        other: an artifact whose names for these patients are added.
 
     Returns:
-        As `Manifest.learned_patients`; who has another name in the sets of `other` stands there by that one, too.
+        As `Manifest.learned_patients`; a patient with another name in the sets of `other` is also listed by that name.
 
     Raises:
         DamagedError: the table of a set was changed after it was finished.
@@ -99,7 +99,7 @@ def _table(mammograms: Artifact) -> pd.DataFrame:
 def _matches(
     ours: pd.DataFrame, theirs: pd.DataFrame, column: str, key: Callable[[str], str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of different names whose rows have the same key, which is not empty."""
+    """Yield the pairs of different names whose rows have the same non-empty key."""
     keyed = [one.assign(key=one[column].fillna("").map(key))[["patient_id", "key"]].drop_duplicates()
              for one in (ours, theirs)]  # fmt: skip
     both = keyed[0].merge(keyed[1], on="key", suffixes=("_own", "_other"))

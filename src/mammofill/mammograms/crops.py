@@ -1,7 +1,7 @@
-"""Is a picture a mammogram, or a crop that somebody cut around one lesion?
+"""Distinguishes mammograms from crops, pictures that were cut around one lesion.
 
-Many collections are handed on as crops only. In a crop the lesion may fill the picture, and whatever is dark is breast
-all the same, so neither the size of a mask nor the film around the breast says what it says of a mammogram.
+Many collections are distributed as crops only. In a crop the lesion may fill the picture, and dark areas are breast, so
+that rules for mammograms about the size of a mask and the film around the breast do not apply.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from mammofill.mammograms.sources.annotations import Decision, MammogramEntry
 from mammofill.mammograms.tissue import Tissue, TissueMap
 
 LEAST_REACH = 0.75
-"""A crop's lesion reaches across so much of it, in its longer direction. Those of CBIS-DDSM with a tenth of margin
-reach across nine tenths; on a mammogram few lesions do."""
+"""Smallest share of a crop's side that its lesion spans, in the lesion's longer direction. Lesions in crops of
+CBIS-DDSM, with a margin of a tenth, span nine tenths; on a mammogram few lesions do."""
 LARGEST_BLACK_SHARE = 0.25
-"""More of a crop is not black, of one value: that is what was blacked out, or padded, around a breast. Of the crops of
-CBIS-DDSM 0.2 % is so at most, of CDD-CESM's mammograms, padded to squares, 31 % at least, and in 65 of 249 a mask
-reaches far enough for a crop."""
+"""Largest share of a crop that is black, of one value; a larger area was blacked out, or padded, around a breast. In
+crops of CBIS-DDSM at most 0.2 % is black, in CDD-CESM's mammograms, padded to squares, at least 31 %; in 65 of 249 of
+the latter a mask spans enough for a crop."""
 _BLACK = 0.05 * 65535
-"""A lowest value above this, a twentieth of the range, is no black."""
+"""A lowest value above this, a twentieth of the range, does not count as black."""
 
 
 def is_cut_around_its_lesion(entry: MammogramEntry) -> bool:
-    """Say whether a picture is square, has no black around, and its one lesion's mask file reaches across it.
+    """Return whether a picture is square, has no black surroundings, and the mask of its only lesion spans it.
 
-    For a look before `ingest`, which looks closer (`crop_decision`).
+    This is a first check before `ingest`, which checks more (`crop_decision`).
 
     Raises:
         ImageFileError: a file cannot be read.
@@ -50,25 +50,25 @@ def crop_decision(
     tissue: TissueMap,
     told: bool | None = None,
 ) -> Decision | None:
-    """Say whether a picture is a crop.
+    """Decide whether a picture is a crop.
 
-    It is, unless somebody tells, if it is square and shows one lesion, whose mask reaches across `LEAST_REACH` of it,
-    and at most `LARGEST_BLACK_SHARE` is black, of one value. A mask of nearly all that looks like breast is no
-    lesion's, whatever the picture.
+    Unless `told` is given, a picture is a crop if it is square and has one lesion, whose mask spans `LEAST_REACH` of
+    it, and at most `LARGEST_BLACK_SHARE` of it is black, of one value. A mask that covers nearly all of what looks like
+    breast is not a lesion's in any picture.
 
     Args:
-        entry: the picture's.
+        entry: the table's entry for the picture.
         pixels: (H, W) uint16, at source resolution.
         working: the same at working resolution.
-        tissue: the small map of it, as of a mammogram.
-        told: whether it is one, where somebody knows.
+        tissue: its small map of tissue, made as for a mammogram.
+        told: whether it is a crop, where the settings say so.
 
     Returns:
-        The decision to take it for a crop; None for a mammogram.
+        The decision to treat it as a crop; None for a mammogram.
     """
     if told is None:
         found = _lesion_that_fills(entry, pixels, tissue)
-        # Looked at last: few pictures come so far, and all of their pixels are read.
+        # Checked last: it reads all pixels, and few pictures need it.
         found = found if found and _black_share(working) <= LARGEST_BLACK_SHARE else None
     else:
         found = "The setting crops says that the pictures are crops." if told else None
@@ -84,7 +84,7 @@ def _lesion_that_fills(entry: MammogramEntry, pixels: StoredImage | HalvedImage,
     try:
         mask = find_lesion_mask(lesion, entry.patient_id, pixels).mask
     except ImageFileError:
-        return None  # what is wrong with it is told where lesions are read
+        return None  # its fault is reported where lesions are read
     reach = _reach(mask)
     corners = mask[0, 0] or mask[0, -1] or mask[-1, 0] or mask[-1, -1]
     if reach < LEAST_REACH or corners or _covers_the_breast(mask, tissue):
@@ -93,12 +93,12 @@ def _lesion_that_fills(entry: MammogramEntry, pixels: StoredImage | HalvedImage,
 
 
 def _reach(mask: Mask) -> float:
-    """Return across how much of a square picture a mask reaches, in its longer direction."""
+    """Return the share of a square picture's side that a mask spans, in its longer direction."""
     return max(mask_box(mask)[2:]) / len(mask)
 
 
 def _black_share(pixels: StoredImage) -> float:
-    """Return the share of the pixels that have the lowest value, where that is black; else 0."""
+    """Return the share of the pixels that have the lowest value, if that value is black; otherwise 0."""
     lowest = pixels.min()
     return float((pixels == lowest).mean()) if lowest <= _BLACK else 0.0
 

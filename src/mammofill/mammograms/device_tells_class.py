@@ -1,6 +1,7 @@
-"""Does the file tell the class? Where each class comes from a device of its own, a classifier learns the device.
+"""Checks whether files reveal the class: if each class comes from its own device, a classifier learns the device.
 
-Looked at by patient: the format and the size of the files, the size of their pixels, and how dark their darkest is.
+The facts that are compared, by patient, are the format and size of the files, the size of their pixels, and their
+darkest value.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ from mammofill.mammograms.sources.annotations import Decision
 RULE = "class-told-by-device"
 
 _FEWEST = 8
-"""Patients of each class: of fewer, one fact of several tells the classes by chance."""
+"""Fewest patients of each class: with fewer, one of several facts may separate the classes by chance."""
 
 _TELLS = 0.97
-"""From this AUC on a fact nearly determines the class. Of 8 patients of each class with a fact that means nothing, one
-set of some 3,000 reaches it."""
+"""From this AUC on a fact nearly determines the class. With 8 patients of each class and a fact without meaning, one
+set in about 3,000 reaches it."""
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a device may be known by, of one mammogram with a lesion."""
+    """Facts about one mammogram with a lesion that may reveal the device."""
 
     patient_id: str
     pathology: str
-    """benign or malignant: the worst of its lesions."""
+    """benign or malignant: that of its worst lesion."""
     format: str
-    """What the name of the file ends in."""
+    """Extension of the file's name."""
     rows: int
-    """At the resolution of the file, as are columns and spacing."""
+    """At the file's resolution, as are columns and spacing."""
     columns: int
     spacing_mm: float | None
     darkest: int
@@ -90,7 +91,7 @@ def class_told(facts: Sequence[FileFacts]) -> Decision | None:
 
 
 def _of_worst_class(facts: Sequence[FileFacts]) -> list[list[FileFacts]]:
-    """Return for each patient her mammograms of her worst class."""
+    """Return, for each patient, the mammograms of the worst class."""
     by_patient: dict[str, list[FileFacts]] = {}
     for one in facts:
         by_patient.setdefault(one.patient_id, []).append(one)
@@ -100,7 +101,7 @@ def _of_worst_class(facts: Sequence[FileFacts]) -> list[list[FileFacts]]:
 
 
 def _numbers(patients: Sequence[Sequence[FileFacts]]) -> Iterator[tuple[str, list[float]]]:
-    """Yield each fact that all patients have as a number of each, the median of her mammograms."""
+    """Yield each fact that all patients have, as one number for each patient: the median over the mammograms."""
     for form in sorted({one.format for own in patients for one in own}):
         yield f"their format {form}", [float(np.median([one.format == form for one in own])) for own in patients]
     yield "their height in pixels", [float(np.median([one.rows for one in own])) for own in patients]
@@ -112,7 +113,7 @@ def _numbers(patients: Sequence[Sequence[FileFacts]]) -> Iterator[tuple[str, lis
 
 
 def _auc(values: Sequence[float], malignant: NDArray[np.bool_]) -> float:
-    """Return how well numbers tell malignant from benign, in whichever direction: 0.5 to 1."""
+    """Return the AUC of numbers for malignant against benign, in the better direction: 0.5 to 1."""
     numbers = np.asarray(values)
     ones, others = numbers[malignant][:, None], numbers[~malignant]
     auc = float(np.mean(ones > others) + np.mean(ones == others) / 2)

@@ -1,8 +1,8 @@
-"""Circles, outlines and boxes, as the tables give them, to masks at the working resolution.
+"""Converts circles, outlines and boxes from the tables to masks at the working resolution.
 
-The source frame has the centres of its pixels at whole numbers: pixel (3, 5) reaches from 2.5 to 3.5 and from 4.5 to
-5.5. A working pixel lies where `resample` puts it: its centre (r, c) is ((r + 0.5) / s - 0.5, (c + 0.5) / t - 0.5) in
-the source frame, with the scales s of rows and t of columns.
+In the source frame, centres of pixels have whole numbers: pixel (3, 5) extends from 2.5 to 3.5 and from 4.5 to 5.5.
+Working pixels are placed as by `resample`: the centre of (r, c) is ((r + 0.5) / s - 0.5, (c + 0.5) / t - 0.5) in the
+source frame, with the scales s of rows and t of columns.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from mammofill.ground.imaging import Mask
 from mammofill.mammograms.sources.annotations import Box, Circle, Outline
 
 _FARTHEST_PX = 1e6
-"""No picture reaches as far."""
+"""Larger than any picture."""
 
 
 def draw_mask(place: Circle | Outline | Box, shape: tuple[int, int], scale: tuple[float, float]) -> Mask:
-    """Draw a place of a lesion: a pixel belongs to it if the pixel's centre lies inside.
+    """Draw the place of a lesion: a pixel belongs to it if the pixel's centre is inside.
 
-    - Circle: on the line counts as inside.
-    - Box: its top and left line count as inside, its bottom and right line do not: a box of 3 by 4 pixels has 12.
-    - Outline: its winding number is not zero (an outline that runs over its own beginning has no hole there); of
-      points on the line those on the upper and left side count as inside, as for a box.
+    - Circle: points on the line count as inside.
+    - Box: the top and left sides count as inside, the bottom and right sides do not: a box of 3 by 4 pixels has 12.
+    - Outline: inside is where the winding number is not zero (an outline that overlaps its own beginning has no hole
+      there); of points on the line, those on the upper and left side count as inside, as for a box.
 
-    A place in the image that holds no centre is not lost: a circle or a box becomes the pixel nearest to its middle,
-    and a contour the pixels along its line. So does a contour of one or two points.
+    A place in the image that contains no centre is not lost: a circle or a box becomes the pixel nearest to its middle,
+    and a contour the pixels along its line; so does a contour of one or two points.
 
     Args:
         place: in pixels of the source image.
@@ -35,7 +35,7 @@ def draw_mask(place: Circle | Outline | Box, shape: tuple[int, int], scale: tupl
         scale: working pixels per source pixel, by rows and by columns; both above 0.
 
     Returns:
-        (H, W) bool. What runs beyond the border is cut off; a place that lies wholly beyond leaves the mask empty.
+        (H, W) bool, cut off at the border; empty for a place outside of the image.
     """
     rows = (np.arange(shape[0]) + 0.5) / scale[0] - 0.5
     columns = (np.arange(shape[1]) + 0.5) / scale[1] - 0.5
@@ -51,7 +51,7 @@ def draw_mask(place: Circle | Outline | Box, shape: tuple[int, int], scale: tupl
 
 
 def why_not_drawn(place: Circle | Outline | Box) -> str:
-    """Say why a place is none, for messages; "" if it can be drawn."""
+    """Return why a place is invalid, for messages; "" if it can be drawn."""
     numbers = np.array(_points(place), np.float64)
     if not np.isfinite(numbers).all():
         return "has numbers that are not finite"
@@ -67,13 +67,13 @@ def why_not_drawn(place: Circle | Outline | Box) -> str:
 
 
 def encloses_nothing(outline: Outline) -> bool:
-    """Say whether an outline is a line, or points: whether the points of each contour lie on a line."""
+    """Return whether an outline encloses no area: the points of each contour are on one line."""
     contours = (np.array(contour, np.float64).reshape(-1, 2) for contour in outline.contours)
     return all(np.linalg.matrix_rank(points - points[0]) < 2 for points in contours)
 
 
 def share_in_picture(place: Circle | Outline | Box, shape: tuple[int, int]) -> float:
-    """Return the share of the box around a place that lies in a picture of (rows, columns) pixels."""
+    """Return the share of the bounding box of a place that is inside a picture of (rows, columns) pixels."""
     numbers = np.array(_points(place), np.float64)
     low, high = numbers.min(axis=0), numbers.max(axis=0)
     inside = np.clip(np.minimum(high, np.array(shape) - 0.5) - np.maximum(low, -0.5), 0, None)
@@ -82,7 +82,7 @@ def share_in_picture(place: Circle | Outline | Box, shape: tuple[int, int]) -> f
 
 
 def _points(place: Circle | Outline | Box) -> list[tuple[float, float]]:
-    """Return points (row, column) that span a place."""
+    """Return points (row, column) whose bounding box is that of a place."""
     if isinstance(place, Outline):
         return [point for contour in place.contours for point in contour]
     if isinstance(place, Box):
@@ -96,7 +96,7 @@ def _within(centres: NDArray[np.floating], start: float, length: float) -> Mask:
 
 
 def _to_working(points: NDArray[np.float64], scale: tuple[float, float]) -> NDArray[np.float64]:
-    """Bring points (n, 2) from the source frame to the frame whose whole numbers are centres of working pixels."""
+    """Convert points (n, 2) from the source frame to that of the working pixels, whose centres are whole numbers."""
     return np.asarray((points + 0.5) * np.array(scale) - 0.5, np.float64)
 
 
@@ -104,7 +104,7 @@ def _outline(place: Outline, shape: tuple[int, int], scale: tuple[float, float])
     mask = np.zeros(shape, np.bool_)
     for contour in place.contours:
         points = _to_working(np.array(contour, np.float64).reshape(-1, 2), scale)
-        # Only the part that the contour spans is drawn: an image can have hundreds of calcifications of a few pixels.
+        # Only the contour's bounding box is drawn: an image can have hundreds of calcifications of a few pixels.
         low = np.clip(np.floor(points.min(axis=0)), 0, shape).astype(np.intp)
         high = np.clip(np.ceil(points.max(axis=0)) + 1, 0, shape).astype(np.intp)
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
@@ -118,8 +118,8 @@ def _inside(points: NDArray[np.float64], shape: tuple[int, int]) -> Mask:
     """Fill a closed polygon (n, 2) in working pixels.
 
     A ray from the left to a pixel crosses the polygon's sides downwards or upwards; the difference is the winding
-    number (Foley et al., Computer Graphics, 1990, section 19.5). Each side notes its crossing with each row of centres
-    at the first centre behind it, and sums along the rows do the rest.
+    number (Foley et al., Computer Graphics, 1990, section 19.5). Each side's crossing with each row of centres is
+    counted at the first centre behind it; cumulative sums along the rows are the winding numbers.
     """
     crossings = np.zeros((shape[0], shape[1] + 1), np.int32)
     for (row, column), (next_row, next_column) in zip(points, np.roll(points, -1, axis=0), strict=True):

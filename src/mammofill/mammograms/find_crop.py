@@ -1,4 +1,4 @@
-"""Where in a mammogram was a small picture cut out? Found only if there is exactly one such place."""
+"""Finds where in a mammogram a small picture was cropped, if there is exactly one such place."""
 
 from __future__ import annotations
 
@@ -9,46 +9,47 @@ from numpy.typing import NDArray
 from mammofill.ground.imaging import StoredImage
 
 LEAST_CORRELATION = 0.9
-"""Below this a picture that is not found pixel by pixel does not count as found. Tried on 21 mammograms of three
-collections: cut-outs that went through JPEG once more reach it in four of ten cases, and of 1,680 looked for in a
-mammogram that they were not cut from, none did with the lead below."""
+"""Smallest correlation at which a picture that is not found pixel by pixel counts as found. Tested on 21 mammograms of
+three collections: crops that were compressed as JPEG again reach it in four of ten cases, and of 1,680 searched for in
+a mammogram that they were not cut from, none did with the lead below."""
 
 LEAST_LEAD = 0.3
-"""The best place must correlate by this much more than any other, or the place is not certain."""
+"""The correlation of the best place must exceed that of any other by this, otherwise the place is not certain."""
 
 _COARSE_SIDE = 1024
-"""The longer side of the reduced mammogram in which places are looked for first."""
+"""The longer side of the reduced mammogram in which places are searched for first."""
 
 _LEAST_COARSE_SIDE = 16
-"""The picture is not reduced to fewer pixels than this a side, so that it keeps something to tell places by."""
+"""The picture's sides are not reduced below this number of pixels, so that enough detail is left to distinguish places.
+"""
 
 _COARSE_DETAIL, _DETAIL = 9, 5
-"""Detail is what differs from the mean of a square of so many pixels a side. Broad shades, such as the outline of the
-breast, are much alike in many places; detail, grain above all, is not. In the reduced copy it must be coarse enough to
-outlive that the pixels of picture and mammogram do not fall together."""
+"""Side, in pixels, of the square from whose mean detail is the difference. Broad shades, such as the outline of the
+breast, are similar in many places; detail, above all grain, is not. In the reduced copy the square must be larger,
+because the pixels of picture and mammogram are not aligned there."""
 
 _LEAST_SIDE = 16
-"""A smaller picture has too few pixels to tell one place from another."""
+"""A smaller picture has too few pixels to distinguish places."""
 
 _CANDIDATES = 6
-"""How many places of the reduced mammogram are looked at in full resolution."""
+"""Number of places of the reduced mammogram that are compared at full resolution."""
 
 
 def find_crop(picture: StoredImage, image: StoredImage) -> tuple[int, int] | None:
-    """Find the one place of an image that a picture was cut from, at the same scale.
+    """Find the only place of an image from which a picture was cut, at the same scale.
 
     Places are compared by the normalised cross-correlation of their detail (Lewis, Fast Normalized Cross-Correlation,
-    Vision Interface, 1995), which neither brightness nor contrast changes: first in a reduced copy, then the best of
-    them in full resolution, to the pixel. A place that is the picture, pixel by pixel, needs no further proof.
+    Vision Interface, 1995), which does not depend on brightness and contrast: first in a reduced copy, then the best of
+    them at full resolution, to the pixel. A place that equals the picture pixel by pixel needs no further proof.
 
     Args:
         picture: (h, w) uint16.
         image: (H, W) uint16.
 
     Returns:
-        (top, left) of the picture in the image. None if several places are the picture pixel by pixel; if none is, and
-        no place correlates by `LEAST_CORRELATION`, or a second one half the picture's size away or more comes within
-        `LEAST_LEAD`; and if the picture is even, tiny, or does not fit into the image.
+        (top, left) of the picture in the image. None if several places equal the picture pixel by pixel; if none does
+        and no correlation reaches `LEAST_CORRELATION`, or that of a second place, more than half the picture's size
+        away, is within `LEAST_LEAD` of the best; and if the picture is constant, tiny, or larger than the image.
     """
     height, width = picture.shape
     if height > image.shape[0] or width > image.shape[1] or min(height, width) < _LEAST_SIDE:
@@ -82,7 +83,7 @@ def _reduced(image: StoredImage, scale: float) -> NDArray[np.float32]:
 
 
 def _coarse_places(picture: NDArray[np.float32], image: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """Return the best places (top, left), each farther than half the picture's size from the better ones."""
+    """Return the best places (top, left), each farther than half the picture's size from all better ones."""
     if picture.shape[0] > image.shape[0] or picture.shape[1] > image.shape[1]:
         return []  # by rounding
     correlations = _correlations(picture, image, _COARSE_DETAIL)
@@ -109,20 +110,20 @@ def _refine(picture: StoredImage, image: StoredImage, top: int, left: int, reach
 
 
 def _correlations(picture: NDArray[np.float32], image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Return the correlation of the detail at each place (top, left); 0 where either has none, as an even film."""
+    """Return the correlation of the detail at each place (top, left); 0 where either has none, as in constant areas."""
     picture, image = _detail(picture, side), _detail(image, side)
     found = np.asarray(cv2.matchTemplate(image, picture, cv2.TM_CCOEFF_NORMED), np.float32)
     size = (picture.shape[1], picture.shape[0])
     mean = cv2.boxFilter(image, cv2.CV_64F, size, anchor=(0, 0))
     square = cv2.sqrBoxFilter(image, cv2.CV_64F, size, anchor=(0, 0))
     variance = (square - mean**2)[: found.shape[0], : found.shape[1]]
-    # Rounding makes anything of an even place; a hundredth of the picture's contrast is far above rounding.
+    # Rounding errors dominate in a constant area; a hundredth of the picture's contrast is far above them.
     found[variance < max(1e-4 * float(picture.var()), 1.0)] = 0
     return found
 
 
 def _detail(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Return what differs from the mean around it, without the rim where that would lie outside."""
+    """Return the difference from the local mean, without the rim where the square would extend beyond the image."""
     rim = side // 2
     detail = image - cv2.blur(image, (side, side))
     return np.ascontiguousarray(detail[rim : image.shape[0] - rim, rim : image.shape[1] - rim])

@@ -1,4 +1,4 @@
-"""Is a file the one that its table means? A header that names another side or view may be that of an exchanged file."""
+"""Compares headers with the table: a header with another side or view may belong to an exchanged file."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from mammofill.mammograms.sources.annotations import Decision, Exclusion, Mammog
 from mammofill.mammograms.sources.sides_and_views import CONTRADICTS, DONE, contradicted, read_side, read_view
 
 _NO_X_RAYS_OF_BREASTS = frozenset({"US", "MR", "CT", "PT", "NM", "XA", "ES", "SM", "OP", "IVUS", "SEG", "RTDOSE"})
-"""Modalities whose images are no mammograms. Scanned film and older detectors are MG, CR, DX, RG or OT. Source: DICOM
+"""Modalities whose images are not mammograms. Scanned film and older detectors are MG, CR, DX, RG or OT. Source: DICOM
 PS3.3 C.7.3.1.1.1."""
 
 
 _SAME_SPACING = 0.01
-"""Distances of pixels that differ by no more than this share are called the same."""
+"""Pixel spacings that differ by no more than this share count as equal."""
 
 
 def why_another(read: ReadImage, file: str, entry: MammogramEntry) -> list[Decision]:
-    """Return decisions about a file that says of itself that it shows something else than its table says.
+    """Return decisions about a file whose header contradicts its table.
 
     Args:
-        read: the image; what its header leaves out contradicts nothing.
-        file: that it was read from.
+        read: the image; missing header fields contradict nothing.
+        file: from which it was read.
         entry: the mammogram, as the table describes it.
 
     Returns:
@@ -43,7 +43,7 @@ def why_another(read: ReadImage, file: str, entry: MammogramEntry) -> list[Decis
 
 
 def why_of_no_patient(read: ReadImage, entry: MammogramEntry) -> Exclusion | None:
-    """Return why an image is left out that is for quality control by its header (``quality-control``); None of others.
+    """Return an exclusion for an image for quality control, by its header (``quality-control``); None for others.
 
     Args:
         read: the image.

@@ -1,4 +1,4 @@
-"""From a collection's files and tables to one clean set of mammograms: the stage `ingest`."""
+"""The stage `ingest`: converts a collection's files and tables to one consistent set of mammograms."""
 
 from __future__ import annotations
 
@@ -51,31 +51,31 @@ def ingest(
     progress: Progress = quiet,
     attributes: str | Path | None = None,
 ) -> MammogramSet:
-    """Read a collection, decide the split by patient, and bring its mammograms and masks to the working resolution.
+    """Read a collection, decide the split by patient, and resample mammograms and masks to the working resolution.
 
-    One bad file never stops the rest: it becomes a row of `exclusions` with the rule and what was found. What is wrong
-    with the collection as a whole (no tables, a patient in two splits) stops before any pixel is read.
+    A damaged file does not stop the others: it becomes a row of `exclusions` with the rule and what was found. Faults
+    of the collection as a whole (no tables, a patient in two splits) raise an error before any pixel is read.
 
     Args:
-        source: folder (or table) of the collection; or the URL of either in an object store (s3://, gs://), of which so
-            much is fetched at a time as the settings say.
+        source: folder (or table) of the collection; or the URL of either in an object store (s3://, gs://), which is
+            fetched in parts of a size given by the settings.
         out: folder of the new set.
         settings: which collection, lesions, split and resolution.
         seed: decides the split, where the collection does not.
-        progress: told after each mammogram.
-        attributes: a CSV table of what else is known of the lesions (shape, margins, ...), by the names of their
-            pictures.
+        progress: notified after each mammogram.
+        attributes: a CSV table of other facts about the lesions (shape, margins, ...), by the names of their pictures.
 
     Returns:
         The set of mammograms.
 
     Raises:
-        SourceError: the source is missing, or its tables are; or it is a URL that is not understood.
-        StoreError: the store is not there, or refuses; or a file was changed there meanwhile. The work goes on by the
-            same call.
-        LeakError: the official split has a patient on two sides, or it is not clear who is one person.
-        SettingsError: an official split was asked for, and there is none.
-        TooFewError: no mammogram, or no lesion, is left; the message says what was excluded most.
+        SourceError: the source or its tables are missing; or it is a URL that is not understood.
+        StoreError: the store is not available, or refuses access; or a file was changed there meanwhile. The same call
+            continues the work.
+        LeakError: the official split has a patient in two splits, or it is uncertain whether identifiers belong to one
+            person.
+        SettingsError: an official split was requested, and there is none.
+        TooFewError: no mammogram, or no lesion, is left; the message gives the most frequent exclusion.
     """
     if attributes is not None:
         refuse_source_url(attributes)
@@ -88,7 +88,7 @@ def _ingest(
 ) -> MammogramSet:
     collection = place.collection(settings, attributes)
     check_patients(collection)
-    # Before anything is begun, so that the same folder is free for the command that was mended.
+    # Before the folder is created, so that it is free for the corrected command.
     _check_mammograms(place, collection.mammograms, collection.exclusions)
     _check_lesions(
         place, collection, settings, collection.exclusions, sum(len(entry.lesions) for entry in collection.mammograms)
@@ -109,7 +109,7 @@ def _ingest(
             _prepare_all(place, work, collection.mammograms, split.split_of, settings, progress)
             gathered = _gather(work.scratch, collection, split.decisions)
             _sweep(work.folder, gathered)
-            if gathered.mammograms:  # without any there is more to say, see `_write_tables`
+            if gathered.mammograms:  # without any, `_write_tables` raises a more detailed error
                 _check_lesions(place, collection, settings, gathered.exclusions, len(gathered.lesions))
             counts = _write_tables(work, place, gathered, progress)
             if leaks := [one for one in gathered.decisions if one.rule in _MAY_LEAK]:
@@ -132,7 +132,7 @@ def _prepare_all(
     progress: Progress,
 ) -> None:
     rows, base = work.scratch, place.base(work.scratch)
-    # What an earlier, stopped run could not read is tried again: the file may have been repaired meanwhile.
+    # Files that an earlier, stopped run could not read are tried again: they may have been repaired meanwhile.
     missing = [entry for entry in entries if not is_whole(base, work.folder, rows, entry, split_of[entry.patient_id])]
     make = partial(prepare, base, work.folder, rows, settings)
     limits = Limits(settings.read_seconds, settings.read_memory_gb, silent=True, memory_kept=True)
@@ -151,7 +151,7 @@ def _prepare_all(
 
 
 def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decision]) -> Prepared:
-    """Put together what became of all mammograms of the collection."""
+    """Collect the rows of all mammograms of the collection, and compare the mammograms with each other."""
     gathered = Prepared(exclusions=[*collection.exclusions], decisions=[*collection.decisions, *decided])
     for entry in collection.mammograms:
         rows = Prepared.read(rows_path(rows_folder, entry.mammogram_id))
@@ -185,7 +185,7 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
 
 
 def _leave_out_files_of_others(gathered: Prepared, entries: Sequence[MammogramEntry]) -> None:
-    """Leave out mammograms whose header says that they are of another patient of the tables."""
+    """Leave out mammograms whose header names another patient of the tables."""
     names = {one.mammogram_id: one.header_name for one in gathered.values}
     exclusions, decisions = patients_contradicted(names, entries)
     gathered.exclusions.extend(exclusions)
@@ -194,7 +194,7 @@ def _leave_out_files_of_others(gathered: Prepared, entries: Sequence[MammogramEn
 
 
 def _leave_out(gathered: Prepared, lost: Container[str], lost_lesions: Container[str] = ()) -> None:
-    """Take mammograms, with all that was made of them, and lesions out of what was gathered."""
+    """Remove mammograms, with everything made from them, and lesions."""
     lesions = {
         row["lesion_id"] for row in gathered.lesions if row["mammogram_id"] in lost or row["lesion_id"] in lost_lesions
     }
@@ -210,7 +210,7 @@ def _leave_out(gathered: Prepared, lost: Container[str], lost_lesions: Container
 
 
 def _same_files_of_several_patients(rows: Sequence[Mapping[str, Any]]) -> list[Decision]:
-    """Return a decision for each file that is there for several patients, byte by byte: they are one person."""
+    """Return a decision for each file that occurs, byte by byte, under several patients, who may be one person."""
     first: dict[str, Mapping[str, Any]] = {}
     found = []
     for row in rows:
@@ -230,9 +230,9 @@ Place = tuple[Any, ...]
 
 
 def _leave_out_copies(gathered: Prepared) -> None:
-    """Keep one of the mammograms of a view that are one picture, pixel by pixel, with the same lesions marked.
+    """Keep one of several mammograms of a view that have the same pixels and the same lesions marked.
 
-    A lesion to which they give different pathologies is left out: nobody can say which is right.
+    A lesion to which they give different pathologies is left out, since it is unknown which is right.
     """
     lesions, pictures = _lesions_by_place(gathered), _pictures(gathered)
     same: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -263,7 +263,7 @@ def _leave_out_copies(gathered: Prepared) -> None:
 
 
 def _pictures(gathered: Prepared) -> dict[str, str]:
-    """Return what tells the picture of each mammogram from others: the hash of its working image as a TIFF."""
+    """Return a key of each mammogram's picture: the hash of its working image as a TIFF."""
     kept = gathered.hashes
     return {one.mammogram_id: one.unkept_sha256 or kept[f"images/{one.mammogram_id}.tiff"] for one in gathered.values}
 
@@ -278,10 +278,10 @@ def _lesions_by_place(gathered: Prepared) -> dict[str, dict[Place, dict[str, Any
 
 
 def _same_pictures_with_other_lesions(gathered: Prepared) -> list[Decision]:
-    """Return a decision for each picture that is there twice, and of which one copy has lesions that another lacks.
+    """Return a decision for each picture that occurs twice, where one copy has lesions that another lacks.
 
-    Copies are the same file, byte by byte, or files of one patient with the same pixels. Tissue of the one may be a
-    lesion of the other, so that nobody can say where either is healthy.
+    Copies are the same file, byte by byte, or files of one patient with the same pixels. Tissue of one copy may be a
+    lesion in the other, so that it is unknown where either is healthy.
     """
     lesions = _lesions_by_place(gathered)
     pictures = _pictures(gathered)
@@ -314,7 +314,7 @@ def _check_mammograms(place: Whereabouts, left: Sequence[object], exclusions: Se
     """Refuse a collection of which no mammogram is left.
 
     Raises:
-        TooFewError: names what was excluded, with the first case.
+        TooFewError: lists the exclusions, with the first case.
     """
     if left:
         return
@@ -328,10 +328,10 @@ def _check_mammograms(place: Whereabouts, left: Sequence[object], exclusions: Se
 def _check_lesions(
     place: Whereabouts, collection: Collection, settings: IngestSettings, exclusions: Sequence[Exclusion], left: int
 ) -> None:
-    """Refuse a collection of whose lesions none is left: nothing could be learned from it.
+    """Refuse a collection of which no lesion is left, since it is of no use for training.
 
     Raises:
-        TooFewError: names what was excluded most, with the first such case.
+        TooFewError: gives the most frequent exclusion, with its first case.
     """
     named = any(entry.lesions or not entry.all_lesions_located for entry in collection.mammograms)
     if left or not exclusions or not named or not collection_reader(settings.collection).places_lesions:
@@ -342,9 +342,9 @@ def _check_lesions(
 
 
 _FEW_PATIENTS = 5
-"""With fewer in a class of a split, one patient moves every number a lot. Ours."""
+"""With fewer in a class of a split, every measure depends strongly on single patients. Ours."""
 
-_WITHOUT = {  # split -> what follows where a class has nobody there, and where it has hardly anybody
+_WITHOUT = {  # split -> the consequence where a class has no patients there, and where it has few
     "train": ("nothing can be learned of the class", "so few teach little"),
     "validation": ("no threshold can be chosen there", "a threshold that is chosen on so few is chance"),
     "test": ("nothing can be measured there", "what is measured on so few says little"),
@@ -352,17 +352,17 @@ _WITHOUT = {  # split -> what follows where a class has nobody there, and where 
 
 
 _MAY_LEAK = ("image-of-two-patients", "header-names-one-patient", PERSONS)
-"""Decisions that leave open whether one person is in two splits: too much to be a number among others."""
+"""Decisions that leave open whether one person is in two splits: so important that they have a message of their own."""
 
 _KEPT_FOR = tuple(f"patient-kept-for-{split}" for split in _WITHOUT)
 _OF_TABLE = ("pathology-word", "column-called-otherwise", SLIPPED)
 _OF_ALL = ("masks-flipped", "masks-transposed", CLASS_TOLD)
 _TOLD_APART = (*_OF_TABLE, "lesion-without-pathology", *_KEPT_FOR, *_MAY_LEAK, *_OF_ALL)
-"""Rules whose exclusions and decisions are said in words of their own."""
+"""Rules whose exclusions and decisions have messages of their own."""
 
 
 def warnings_of(gathered: Prepared) -> list[str]:
-    """Say what is wrong with the set; which splits and classes have hardly anybody; which words are not understood."""
+    """Return warnings: faults of the whole set, splits with few patients of a class, pathologies not understood."""
     split_of = {row["mammogram_id"]: row["split"] for row in gathered.mammograms}
     patients: dict[tuple[str, str], set[str]] = {}
     for row in gathered.lesions:
@@ -383,7 +383,7 @@ def warnings_of(gathered: Prepared) -> list[str]:
 
 
 def _sweep(folder: Path, gathered: Prepared) -> None:
-    """Remove files of no row: of a mammogram over which a process died, or that was read again and differently."""
+    """Remove files without a row: of a mammogram whose process died, or that was read again with another result."""
     for name in FOLDERS:
         for path in (folder / name).iterdir():
             if f"{name}/{path.name}" not in gathered.hashes:
@@ -399,7 +399,7 @@ def _write_tables(work: Work, place: Whereabouts, gathered: Prepared, progress: 
         "decisions": [asdict(decision) for decision in gathered.decisions],
     }
     for row in [*tables["exclusions"], *tables["decisions"]]:
-        # The set must be the same wherever the collection lies on this machine.
+        # The set must not depend on the collection's path on this machine.
         row["found"] = row["found"].replace(f"{base}{os.sep}", "")
     excluded = _counted(gathered.exclusions)
     _check_mammograms(place, gathered.mammograms, gathered.exclusions)
@@ -424,7 +424,7 @@ def _write_tables(work: Work, place: Whereabouts, gathered: Prepared, progress: 
 
 
 def _first_of_each_rule(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Tell the first exclusion or decision of each rule: a number alone does not say what to look at."""
+    """Return the first exclusion or decision of each rule as text: a number alone does not say what to examine."""
     first = {row["rule"]: row for row in reversed(rows) if row["rule"] not in _TOLD_APART}
     return [f"{rule}: {row['found']} {row.get('done', '')}".rstrip() for rule, row in sorted(first.items())]
 

@@ -1,9 +1,9 @@
-"""Which file of a lesion is its mask, and where does it lie? Told by content; repaired only where geometry proves it.
+"""Finds a lesion's mask among its files, by content, and its place; a place is corrected only where geometry proves it.
 
-In CBIS-DDSM a lesion comes with its mask and with a cropped picture of it. The two are swapped in many rows of the
-tables, lie in one folder or in two, and some masks do not have the size of their mammogram. Nothing here guesses: a
-mask is used where it lies if it has the mammogram's size; it is moved or resampled only if the sizes and the cropped
-picture leave one place for it; and otherwise a `MaskProblem` says what was found.
+In CBIS-DDSM a lesion has a mask and a cropped picture. The two are swapped in many rows of the tables, are in one
+folder or in two, and some masks do not have the size of their mammogram. A mask of the mammogram's size is used as it
+is; a mask of another size is moved or resampled only if the sizes and the cropped picture leave only one place for it;
+otherwise a `MaskProblem` says what was found.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from mammofill.mammograms.reading import HalvedImage, SeenFile, read_image, read
 from mammofill.mammograms.sources.annotations import Decision, Files, LesionEntry
 
 LARGEST_SCALE = 2.0
-"""Masks are brought to their mammogram's size over no larger factor. The films of DDSM were scanned at 42 to 50 um a
-pixel, and all masks known to need it do so by 50 / 43.5; over larger factors equal proportions prove little."""
+"""Largest factor by which masks are resampled to their mammogram's size. The films of DDSM were scanned at 42 to 50 um
+per pixel, and all masks known to need resampling do so by 50 / 43.5; with larger factors equal proportions prove
+little."""
 
 _NOT_NEEDED = "not needed"
-"""What is said of files beside a mask that nobody had to look at."""
+"""Reason given for files that were not read because the mask had been found."""
 
 _SHAPED_PX = 16
 """If the cropped picture is larger than the lesion's box, height and width of the box must differ by this much. The
-margin is then the same on all sides only if both are at the same scale."""
+margin is then the same on all sides only if both have the same scale."""
 
 _SLACK_PX = 2
-"""How far a lesion may reach beyond the cropped picture of it: the rounding of two resamplings."""
+"""Number of pixels by which a lesion may extend beyond its cropped picture, for the rounding of two resamplings."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class FoundMask:
 
     Attributes:
         mask: (H, W) bool, of the mammogram's size at source resolution; marks at least one pixel.
-        file: the file it was read from.
-        decisions: how it was repaired; empty if it was as it should be.
+        file: the file from which it was read.
+        decisions: how it was repaired, and remarks on its file; empty if there are none.
     """
 
     mask: Mask
@@ -52,32 +53,32 @@ class FoundMask:
 
 
 def find_lesion_mask(lesion: LesionEntry, patient_id: str, image: StoredImage | HalvedImage) -> FoundMask:
-    """Find the mask among the files of a lesion, and bring it to its place on the mammogram.
+    """Find the mask among the files of a lesion, and place it on the mammogram.
 
-    A mask is a file with two values, whatever it is called; every other image is a cropped picture. What a file says
-    of itself (its size, and its SeriesDescription where it has one) only decides which is looked at first, so that of
-    an ordinary lesion just the mask is decoded.
+    A mask is a file with two values, whatever its name; every other image is a cropped picture. A file's header (its
+    size, and its SeriesDescription where it has one) only decides the order in which files are read, so that for an
+    ordinary lesion only the mask is decoded.
 
     A mask of another size than the mammogram's is repaired
 
     - if it has exactly the size of the cropped picture, and the picture is found at one place of the mammogram: it is
-      put there (rule ``mask-placed-by-crop``);
+      placed there (rule ``mask-placed-by-crop``);
     - if it has the mammogram's proportions: it is resampled (``mask-resampled``), unless the cropped picture is found
-      somewhere else;
+      at another place;
     - if the cropped picture is found at one place, and it is the lesion's box in the mask, alone or with the same
-      margin on all sides: the lesion is put there (``mask-placed-by-crop``).
+      margin on all sides: the lesion is placed there (``mask-placed-by-crop``).
 
     Args:
         lesion: its place must be files.
-        patient_id: whose it is, for the decisions.
-        image: (H, W) uint16, the mammogram at source resolution. Its pixels are looked at only where a place is
-            doubtful.
+        patient_id: the patient, for the decisions.
+        image: (H, W) uint16, the mammogram at source resolution. Its pixels are read only where a place is uncertain.
 
     Returns:
-        The mask, where it lies and how it came there.
+        The mask in its place, its file, and how it was placed.
 
     Raises:
         MaskProblem: there is no mask, or its place is not certain.
+        TypeError: the lesion's place is not given by files.
     """
     if not isinstance(lesion.place, tuple):
         raise TypeError(f"{lesion.lesion_id} is marked by {type(lesion.place).__name__}, not by files.")
@@ -96,24 +97,24 @@ def find_lesion_mask(lesion: LesionEntry, patient_id: str, image: StoredImage | 
 
 
 def remarked(remark: Remark, what: str, patient_id: str) -> Decision:
-    """Return what was remarkable about a file as a decision about a mammogram or a lesion."""
+    """Return a remark on a file as a decision about a mammogram or a lesion."""
     return Decision(what, patient_id, remark.rule, remark.found, remark.done)
 
 
 @dataclass
 class _Sorted:
-    """The files of a lesion by what they are."""
+    """The files of a lesion by kind."""
 
     masks: list[tuple[Path, Mask]]
     others: dict[Path, str]
-    """Files that are no masks and why, or that nobody needed to look at."""
+    """Files that are not masks, with the reason, or that were not read."""
     broken: list[str]
-    """What is wrong with those that cannot be read."""
+    """The errors of files that cannot be read."""
     remarks: dict[Path, tuple[Remark, ...]] = field(default_factory=dict)
-    """What is remarkable about masks."""
+    """The remarks on masks."""
 
     def pictures(self) -> list[tuple[Path, StoredImage]]:
-        """Decode the cropped pictures; what cannot be decoded is broken."""
+        """Decode the cropped pictures; files that cannot be decoded are moved to `broken`."""
         found = []
         for path in tuple(self.others):
             try:
@@ -125,7 +126,7 @@ class _Sorted:
 
 
 def _sort(place: Files, shape: tuple[int, int]) -> _Sorted:
-    """Tell masks from pictures, the likeliest mask first; stop at the only file that has the mammogram's size."""
+    """Separate masks from pictures, likely masks first; stop when the only file of the mammogram's size is a mask."""
     seen: dict[Path, SeenFile] = {}
     found = _Sorted([], {}, [])
     for path in place:
@@ -151,7 +152,11 @@ def _sort(place: Files, shape: tuple[int, int]) -> _Sorted:
 
 
 def _the_mask(lesion: LesionEntry, files: _Sorted, shape: tuple[int, int]) -> tuple[Path, Mask]:
-    """Return the one mask: of several the one of the mammogram's size, and of those the one that marks something."""
+    """Return the mask; of several, one of the mammogram's size, and of those one that marks something.
+
+    Raises:
+        MaskProblem: there is none, or several that differ.
+    """
     if not files.masks:
         files.pictures()
         if files.broken:
@@ -172,7 +177,7 @@ def _the_mask(lesion: LesionEntry, files: _Sorted, shape: tuple[int, int]) -> tu
 
 @dataclass(frozen=True)
 class _Crop:
-    """The cropped picture of a lesion, and where on the mammogram it was found."""
+    """The cropped picture of a lesion, and its place on the mammogram."""
 
     picture: StoredImage
     place: tuple[int, int]
@@ -181,7 +186,11 @@ class _Crop:
 def _repair(
     lesion: LesionEntry, patient_id: str, path: Path, mask: Mask, files: _Sorted, image: StoredImage | HalvedImage
 ) -> tuple[Mask, Decision]:
-    """Bring a mask of another size to its place, with the decision that says how; or say why its place is uncertain."""
+    """Place a mask of another size; return it with the decision that says how.
+
+    Raises:
+        MaskProblem: its place is not certain.
+    """
     found = f"{path}: the mask of {lesion.lesion_id} is {_size(mask)}, its mammogram {_size(image)}."
     pictures = files.pictures()
     crop, no_crop = _find_crop(pictures, image)
@@ -226,7 +235,7 @@ def _repair(
 
 
 def _find_crop(pictures: list[tuple[Path, StoredImage]], image: StoredImage | HalvedImage) -> tuple[_Crop | None, str]:
-    """Return the cropped picture that is found on the mammogram; if none is, why."""
+    """Return the cropped picture that is found on the mammogram; or None and the reason."""
     if not pictures:
         return None, "there is no cropped picture to tell its place"
     for _, picture in pictures:
@@ -239,7 +248,7 @@ def _find_crop(pictures: list[tuple[Path, StoredImage]], image: StoredImage | Ha
 def _find_reduced_crop(
     pictures: list[tuple[Path, StoredImage]], mask: Mask, image: StoredImage | HalvedImage
 ) -> _Crop | None:
-    """Look for a cropped picture that was cut at the scale of the mask."""
+    """Find a cropped picture that was cut at the scale of the mask."""
     scale = image.shape[0] / mask.shape[0]
     reduced = [
         (path, resample(picture, (max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale)))))
@@ -249,14 +258,14 @@ def _find_reduced_crop(
 
 
 def _same_proportions(mask: tuple[int, ...], image: tuple[int, ...]) -> bool:
-    """Whether one factor takes both sides of the image to those of the mask, each within less than one pixel."""
+    """Return whether one factor scales both sides of the image to those of the mask, each to less than one pixel."""
     low = max((side - 1) / of_image for side, of_image in zip(mask, image, strict=True))
     high = min((side + 1) / of_image for side, of_image in zip(mask, image, strict=True))
     return low < high and 1 / LARGEST_SCALE <= mask[0] / image[0] <= LARGEST_SCALE
 
 
 def _why_uneven(mask: Mask, crop: StoredImage) -> str:
-    """Say why the cropped picture is not the lesion's box grown by the same margin on all sides; "" where it is."""
+    """Return why the cropped picture is not the lesion's box with the same margin on all sides; "" where it is."""
     top, left, height, width = mask_box(mask)
     over = crop.shape[0] - height
     margin = over // 2

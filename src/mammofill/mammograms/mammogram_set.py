@@ -5,11 +5,11 @@ On disk::
     mammograms.parquet   one row per mammogram
     lesions.parquet      one row per lesion
     exclusions.parquet   one row per file or table row that was left out: what, rule, found
-    decisions.parquet    one row per thing that was not as it should be and was kept: what, rule, found, done
-    images/<mammogram_id>.tiff   (not of each, where keep_images is off: the others are read from the collection again)
+    decisions.parquet    one row per irregularity of something that was kept: what, rule, found, done
+    images/<mammogram_id>.tiff   (not for each, where keep_images is off: the others are read from the collection again)
                                  16-bit gray, 0..65535, bright = dense, at the working resolution, uncompressed:
-                                 film noise fills the lower bits, so PNG saves a fifth and costs twenty times the time
-    masks/<lesion_id>.png        8-bit gray, 255 = lesion, of the lesion's box alone (its place is in the table)
+                                 film noise fills the lower bits, so PNG saves a fifth and takes twenty times as long
+    masks/<lesion_id>.png        8-bit gray, 255 = lesion, only the lesion's box (its place is in the table)
     tissue/<mammogram_id>.png    8-bit gray, small: 0 = film, 127 = breast, 254 = pectoral muscle
 """
 
@@ -36,14 +36,14 @@ MAMMOGRAM_COLUMNS = {
     "patient_id": "string",
     "laterality": "string",  # left / right, or missing
     "view": "string",  # cc / mlo, or missing
-    "spacing_mm": "float64",  # at the working resolution; missing where the source does not say reliably
+    "spacing_mm": "float64",  # at the working resolution; missing where the source has no reliable value
     "scale": "float64",  # working resolution / resolution of the source file
     "rows": "int64",  # at the working resolution
     "columns": "int64",
     "bits_stored": "int64",  # of the source file
     "density": "string",  # breast density as the source gives it, or missing
     "split": "string",
-    "official_split": "string",  # what the collection says, or missing
+    "official_split": "string",  # the collection's own split, or missing
     "all_lesions_located": "bool",  # if not, no tissue of it can be called normal
     "source_file": "string",  # relative to the collection's folder
     "source_sha256": "string",
@@ -55,7 +55,7 @@ LESION_COLUMNS = {
     "patient_id": "string",
     "pathology": "string",  # benign / malignant
     "abnormality": "string",  # mass / calcification / other
-    "attributes": "string",  # JSON of what else the source says (shape, margins, assessment, subtlety, ...)
+    "attributes": "string",  # JSON of other facts from the source (shape, margins, assessment, subtlety, ...)
     "top": "int64",  # its box in the mammogram, at the working resolution
     "left": "int64",
     "height": "int64",
@@ -68,30 +68,30 @@ EXCLUSION_COLUMNS = {
     "what": "string",  # file, table row, or lesion
     "patient_id": "string",
     "rule": "string",  # short machine-readable name, for example "mask-empty"
-    "found": "string",  # the whole story, for people
+    "found": "string",  # full description
 }
 
 DECISION_COLUMNS = {
     "what": "string",  # mammogram, lesion, patient or file
     "patient_id": "string",
     "rule": "string",  # short machine-readable name, for example "mask-resampled"
-    "found": "string",  # what was not as it should be, for people
-    "done": "string",  # what was done about it, for people
+    "found": "string",  # description of the irregularity
+    "done": "string",  # what was done about it
 }
 
 CROP_RULE = "picture-is-crop"
 """Rule of the decision about a picture that is a crop, cut around its lesion."""
 
 _TISSUE_STEP = 127
-"""Gray levels between the kinds of tissue in a picture, so that people can see them."""
+"""Gray levels between the kinds of tissue in a picture, so that they are visible."""
 
 
 class MammogramSet(Artifact):
-    """A collection made clean: mammograms at one working resolution, one mask per lesion, split by patient.
+    """A collection as one consistent set: mammograms at one working resolution, one mask per lesion, split by patient.
 
-    ``mammograms``, ``lesions``, ``exclusions`` (what was left out, and why) and ``decisions`` (what was put right) are
-    tables; ``image(mammogram_id)`` is (rows, columns) uint16, bright = dense, and ``mask(lesion_id)`` a bool array of
-    the same size. The module tells of the columns and the files.
+    ``mammograms``, ``lesions``, ``exclusions`` (what was left out, and why) and ``decisions`` (what was repaired or
+    noted) are tables; ``image(mammogram_id)`` is (rows, columns) uint16, bright = dense, and ``mask(lesion_id)`` a bool
+    array of the same size. See the module for the columns and the files.
     """
 
     kind: ClassVar[str] = "mammograms"
@@ -114,17 +114,17 @@ class MammogramSet(Artifact):
 
     @cached_property
     def exclusions(self) -> pd.DataFrame:
-        """One row per thing left out, columns of `EXCLUSION_COLUMNS`."""
+        """One row per exclusion, columns of `EXCLUSION_COLUMNS`."""
         return pd.read_parquet(self.folder / "exclusions.parquet")
 
     @cached_property
     def decisions(self) -> pd.DataFrame:
-        """One row per thing that was repaired or noted, columns of `DECISION_COLUMNS`."""
+        """One row per decision (something repaired or noted), columns of `DECISION_COLUMNS`."""
         return pd.read_parquet(self.folder / "decisions.parquet")
 
     @cached_property
     def crops(self) -> frozenset[str]:
-        """The identifiers of those that are crops, cut around one lesion, as ingest decided."""
+        """Identifiers of the pictures that are crops, cut around one lesion, as ingest decided."""
         decisions = self.decisions
         return frozenset(decisions["what"][decisions["rule"] == CROP_RULE].astype(str))
 
@@ -133,7 +133,7 @@ class MammogramSet(Artifact):
         return {row["mammogram_id"]: row for row in _records(self.mammograms)}
 
     def facts(self, mammogram_id: str) -> dict[str, Any]:
-        """Return the row of `mammograms` of one mammogram; None where nothing is known."""
+        """Return the row of `mammograms` of one mammogram; None for values that are missing."""
         return self._facts[mammogram_id]
 
     @cached_property
@@ -144,11 +144,11 @@ class MammogramSet(Artifact):
         return facts
 
     def facts_of_lesions(self, mammogram_id: str) -> list[dict[str, Any]]:
-        """Return the rows of `lesions` that lie on one mammogram, each as `facts` returns one."""
+        """Return the rows of `lesions` of one mammogram, in the form of `facts`."""
         return self._facts_of_lesions.get(mammogram_id, [])
 
     def _file(self, folder: str, name: str) -> Path:
-        """Return a file of this set; one that a table names outside of it is refused."""
+        """Return a file of this set; a table that names one outside of it is refused."""
         try:
             return inside(self.folder / folder, name)
         except ValueError as error:
@@ -156,11 +156,10 @@ class MammogramSet(Artifact):
             raise DamagedError(told) from error
 
     def image(self, mammogram_id: str) -> StoredImage:
-        """Return one mammogram's pixels, (rows, columns) uint16; read from the disk as they are looked at.
+        """Return one mammogram's pixels, (rows, columns) uint16; they are read from disk when they are accessed.
 
         Raises:
-            DamagedError: the file is not the image that it was; or it was not kept, and the collection's file is gone
-                or was changed.
+            DamagedError: the file was changed; or it was not kept, and the collection's file is missing or was changed.
         """
         if not self.manifest.settings.get("keep_images", True) and not self.keeps_image(mammogram_id):
             return self._from_collection(mammogram_id)
@@ -171,7 +170,7 @@ class MammogramSet(Artifact):
             raise DamagedError(f"{path} cannot be read: {error}. Ingest the collection again.") from error
 
     def keeps_image(self, mammogram_id: str) -> bool:
-        """Say whether a mammogram's working image is in this set; if not, `image` reads the collection again."""
+        """Return whether a mammogram's working image is in this set; if not, `image` reads the collection again."""
         return f"images/{mammogram_id}.tiff" in self.manifest.files
 
     def _from_collection(self, mammogram_id: str) -> StoredImage:
@@ -192,7 +191,7 @@ class MammogramSet(Artifact):
         return resample(read.pixels, (int(facts["rows"]), int(facts["columns"])))
 
     def tissue(self, mammogram_id: str) -> TissueMap:
-        """Return what is film, breast and muscle, small; `enlarge_tissue` brings it to the mammogram's size."""
+        """Return the small map of film, breast and muscle; `enlarge_tissue` resamples it to the mammogram's size."""
         return decode_png(self._file("tissue", f"{mammogram_id}.png").read_bytes()) // np.uint8(_TISSUE_STEP)
 
     def mask_in_box(self, lesion_id: str) -> Mask:
@@ -222,23 +221,23 @@ class MammogramSet(Artifact):
         return {str(mammogram_id): np.asarray(numbers, np.int64) for mammogram_id, numbers in rows.items()}
 
     def lesions_of(self, mammogram_id: str) -> pd.DataFrame:
-        """Return the rows of `lesions` that lie on one mammogram."""
+        """Return the rows of `lesions` of one mammogram."""
         none = np.empty(0, np.int64)
         rows: pd.DataFrame = self.lesions.iloc[self._lesion_rows.get(mammogram_id, none)]
         return rows
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a table as mappings, None for what is missing."""
+    """Return the rows of a table as mappings, with None for missing values."""
     records = table.astype(object).where(table.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in records]
 
 
 def base_folder(source: Path) -> Path:
-    """Return the folder of a collection, also where only its table was named."""
+    """Return the folder of a collection, also where the source is its table."""
     return source if source.is_dir() else source.parent
 
 
 def encode_tissue(tissue: TissueMap) -> bytes:
-    """Encode a map of tissue as it is kept: see the module."""
+    """Encode a map of tissue in the format of the set's files: see the module."""
     return encode_png(tissue * np.uint8(_TISSUE_STEP))

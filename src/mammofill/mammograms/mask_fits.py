@@ -1,7 +1,7 @@
-"""Do masks fit what is seen? A lesion is brighter than what lies around it, and brightest within its own outline.
+"""Checks whether masks fit their pictures: a lesion is brighter than its surroundings, most so within its own outline.
 
-Of one picture neither says much; of a collection it does: where most lesions are dark, pictures are inverted, and where
-most masks fit better upside down, mirrored, turned by half or with rows and columns exchanged, they were stored so.
+For one picture neither is conclusive; for a collection it is: where most lesions are dark, pictures are inverted, and
+where most masks fit better upside down, mirrored, rotated by 180 degrees or transposed, they were stored in that way.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from mammofill.ground.imaging import Mask, StoredImage
 from mammofill.mammograms.sources.annotations import Decision
 
 _SIDE_PX = 128
-"""Pictures are looked at in this size: finer detail says nothing about which is the lesion."""
+"""Length, in pixels, to which pictures are reduced: finer detail does not help to locate the lesion."""
 
 _RIM_PX = 3
 """Width of the rims inside and outside of an outline that are compared."""
 
 _ALIKE = 0.5
-"""A mask that shares so much of its area with itself turned over fits nearly as well in both ways."""
+"""A mask whose overlap with its flipped or transposed copy is at least this share fits nearly as well in both ways."""
 
 _DARK = -1.0
-"""A lesion darker than what is around it by so many standard deviations of its picture. Of 844 masses of CBIS-DDSM in
-crops none is; of their inverses 65 % are."""
+"""Contrast, in standard deviations of the picture, at which a lesion is far darker than its surroundings. Of 844 masses
+of CBIS-DDSM in crops none is; of their inverses 65 % are."""
 
 _FEWEST = 8
-"""So many lesions at least are asked about all: fewer may be odd by chance."""
+"""Fewest lesions for a decision on the whole collection: fewer may be exceptional by chance."""
 
 _MOST = 0.6
-"""Where more than this share of lesions is dark, or fits better another way, all are. Of CBIS-DDSM's masks of crops
-0.04 are dark, and 0.10 at most fit better another way; of CDD-CESM's 0.02, of mini-MIAS's circles 0.21. Of the same
-masks upside down 1.00, 0.99 and 0.81 fit better as they were."""
+"""If more than this share of lesions is dark, or fits better in another way, the whole collection counts as such. Of
+CBIS-DDSM's masks of crops 0.04 are dark, and at most 0.10 fit better in another way; of CDD-CESM's 0.02, of mini-MIAS's
+circles 0.21. Of the same masks upside down 1.00, 0.99 and 0.81 fit better as they were."""
 
 _BY_CHANCE = 0.005
-"""Masks that fit no way better than another are so often told at most."""
+"""Largest probability of a decision by chance, for masks that fit no way better than another."""
 
 _WAYS = MappingProxyType({
     "upside down": ("masks-flipped", "flip the files, or count the rows of places from the top"),
@@ -48,7 +48,7 @@ _WAYS = MappingProxyType({
     "turned by half": ("masks-flipped", "turn the files, or count rows and columns of places from the top left"),
     "with rows and columns exchanged": ("masks-transposed", "transpose the files, or exchange the coordinates"),
 })  # fmt: skip
-"""Ways in which masks are stored wrongly; the rule, and what mends them."""
+"""Ways in which masks may be stored wrongly, with the rule and the correction."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,15 @@ class MaskFit:
 
     mammogram_id: str
     contrast: float | None
-    """By how much the lesion is brighter than all else, in standard deviations of the picture; None if not a crop."""
+    """Mean brightness of the lesion less that of the rest, in standard deviations of the picture; None if no crop."""
     gains: Mapping[str, float]
-    """By how much more the rims differ where the mask is turned over, for each way that makes a difference."""
+    """Increase of the step at the rim if the mask is flipped or transposed, for each way that changes the mask."""
     laterality: str | None = None
-    """Of the breast, where it is known: who mirrors pictures of right breasts only may forget their masks."""
+    """Side of the breast, if known: where only pictures of right breasts were mirrored, their masks may not be."""
 
 
 def shrink(picture: StoredImage) -> NDArray[np.float32]:
-    """Return a picture (H, W) in the size in which fits are looked at: (h, w) float32, at most `_SIDE_PX` long."""
+    """Reduce a picture (H, W) to the size at which fits are measured: (h, w) float32, at most `_SIDE_PX` long."""
     scale = min(1.0, _SIDE_PX / max(picture.shape))
     size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
@@ -99,7 +99,7 @@ def fit_of(
 
 
 def _other_ways(mask: Mask) -> dict[str, Mask]:
-    """Return a mask turned over in each of `_WAYS`; what transposed lies outside of the picture is lost."""
+    """Return a mask changed in each of `_WAYS`; a transposed mask is cut off at the picture's border."""
     transposed = np.zeros_like(mask)
     inside = mask.T[: mask.shape[0], : mask.shape[1]]
     transposed[: inside.shape[0], : inside.shape[1]] = inside
@@ -107,7 +107,7 @@ def _other_ways(mask: Mask) -> dict[str, Mask]:
 
 
 def _step_at_rim(picture: NDArray[np.float32], mask: Mask) -> float:
-    """Return by how much the rim inside an outline is brighter than the one outside of it."""
+    """Return the mean brightness of the rim inside an outline less that of the rim outside."""
     wide = np.ones((2 * _RIM_PX + 1, 2 * _RIM_PX + 1), np.uint8)
     plain = mask.astype(np.uint8)
     inside, outside = mask & (cv2.erode(plain, wide) == 0), (cv2.dilate(plain, wide) > 0) & ~mask
@@ -115,7 +115,7 @@ def _step_at_rim(picture: NDArray[np.float32], mask: Mask) -> float:
 
 
 def why_inverted_crop(fit: MaskFit, file: str, patient_id: str) -> Decision | None:
-    """Return a decision about a crop whose lesion is far darker than what is around it (``polarity-doubtful``)."""
+    """Return a decision about a crop whose lesion is far darker than its surroundings (``polarity-doubtful``)."""
     if fit.contrast is None or fit.contrast > _DARK:
         return None
     found = f"The lesion in {file} is darker than what is around it by {-fit.contrast:.1f} standard deviations."
@@ -124,7 +124,7 @@ def why_inverted_crop(fit: MaskFit, file: str, patient_id: str) -> Decision | No
 
 
 def find_misfits(fits: Sequence[MaskFit]) -> list[Decision]:
-    """Return decisions about collections most of whose lesions are dark, or whose masks fit better turned over."""
+    """Return decisions about a collection whose lesions are mostly dark, or whose masks fit better in another way."""
     found = []
     dark = [fit.contrast < 0 for fit in fits if fit.contrast is not None]
     if len(dark) >= _FEWEST and np.mean(dark) > _MOST:
@@ -137,7 +137,7 @@ def find_misfits(fits: Sequence[MaskFit]) -> list[Decision]:
 
 
 def _turned_over(fits: Sequence[MaskFit]) -> list[Decision]:
-    """Say in which way masks fit better: those of all breasts, or else of right ones or of left ones."""
+    """Return decisions about the way in which masks fit better: those of all breasts, or else of left or right ones."""
     if decision := _better_way(fits, "masks"):
         return [decision]
     by_side = (
@@ -161,5 +161,5 @@ def _better_way(fits: Sequence[MaskFit], what: str) -> Decision | None:
 
 
 def _are_most(better: int, count: int) -> bool:
-    """Say whether so many masks of a count are more than chance makes of masks that fit both ways alike."""
+    """Return whether more masks fit better than is plausible by chance for masks that fit equally well in both ways."""
     return count >= _FEWEST and better > _MOST * count and bool(bdtrc(better - 1, count, 0.5) <= _BY_CHANCE)

@@ -1,6 +1,6 @@
-"""Do all images of a collection mean the same by their values, and what their files say that they mean?
+"""Checks whether values mean the same in all images of a collection, and use the range that their files state.
 
-A classifier learns any difference between sources; and values that use a small part of their range are dark to it.
+A classifier learns any difference between sources; and values that use a small part of their range are dark for it.
 """
 
 from __future__ import annotations
@@ -10,58 +10,58 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 LEAST_BITS_APART = 3
-"""Files of as many bits, of which one uses this many fewer than another, are said to use other ranges: a film that is
-dark all over uses one or two bits fewer than one with a label on it."""
+"""Files with the same number of bits count as using different ranges if one uses this many bits fewer than another: a
+film that is dark everywhere uses one or two bits fewer than one with a label on it."""
 
 
 _DEVICES_BITS_APART, _DEVICES_FEWEST, _DEVICES_LEAST_SHARE = 2, 3, 0.1
-"""Files of which each fills the range of its bits are said to come from two devices if these are so many bits apart,
-and of each there are at least so many files, and so large a share of all."""
+"""Files that each fill a range of bits count as from two devices if the ranges are at least this many bits apart, and
+each has at least this number of files and this share of all files."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """What the values of one mammogram are like."""
+    """Properties of one mammogram's values."""
 
     mammogram_id: str
     bits: int
-    """Bits that the file says its values use."""
+    """Bits per value as the file states."""
     used_bits: int
-    """Bits that all but the greatest hundredth of them need."""
+    """Bits needed for all but the greatest hundredth of the values."""
     signed: bool
     intent: str | None
-    """FOR PRESENTATION or FOR PROCESSING, where a header says it."""
+    """FOR PRESENTATION or FOR PROCESSING; None where no header gives it."""
     header_name: str | None = None
-    """What stands for the patient's name in the header: see `names_in_headers`."""
+    """Pseudonym of the patient in the header: see `names_in_headers`."""
     halved: bool = False
     """Whether it was decoded at half its resolution."""
     unkept_sha256: str | None = None
-    """SHA-256 of the TIFF that the working image would make; None where that is kept, and its hash is noted anyway."""
+    """SHA-256 of the working image as a TIFF; None where that file is kept, whose hash is recorded anyway."""
     filled_bits: int = 0
-    """Bits of which its greatest value nearly fills the range; 0 where it ends in its midst."""
+    """Number of bits whose range the greatest value nearly fills; 0 where it fills none."""
     windowed: bool = False
-    """Whether it is shown through a window or VOI LUT of its header."""
+    """Whether a window or VOI LUT of its header was applied."""
     darkest: int = 0
     """The lowest value of the working image, over 0..65535."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """One respect in which the images of a collection differ."""
+    """One way in which the images of a collection differ."""
 
     rule: str
     """intents-mixed, signs-mixed, bits-mixed, ranges-mixed, decoding-mixed, windows-mixed or range-unused."""
     found: str
     fewer: tuple[str, ...]
-    """The mammograms that differ from most; of range-unused all."""
+    """The mammograms that differ from the majority; for range-unused, all."""
     done: str = "Kept as they are: see that both classes come from each kind."
 
 
 def find_mixtures(images: Sequence[Values]) -> list[Mixture]:
-    """Return in which respects images differ in what their values mean, and of how many bits all are dark.
+    """Find differences in the meaning of images' values, and numbers of bits of whose range a small part is used.
 
     Returns:
-        None where all are alike and use the range of their bits.
+        Empty where all images agree and use the range of their bits.
     """
     differing = [
         _mixture("intents-mixed", images, lambda one: one.intent or "of no stated intent"),
@@ -81,9 +81,9 @@ def find_mixtures(images: Sequence[Values]) -> list[Mixture]:
 
 
 def _two_filled_ranges(images: Sequence[Values]) -> Mixture | None:
-    """Return whether images come from two devices: each fills the range of its bits, two apart, and none between.
+    """Return a mixture if images come from two devices: they fill two ranges, two or more bits apart, and none between.
 
-    Films, whose brightest values lie anywhere, fill a range by chance, and then those between as well.
+    The brightest values of films vary, so that films fill a range by chance, and then the ranges between as well.
     """
     filling = [one for one in images if one.filled_bits]
     counts = Counter(one.filled_bits for one in filling)

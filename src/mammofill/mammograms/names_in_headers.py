@@ -1,6 +1,6 @@
-"""Do the headers of images know patients by other names than the tables?
+"""Compares the patients in the headers of images with those in the tables.
 
-Then one person may have two names; or, where a header has the name of another patient, files are exchanged.
+If they differ, one person may have two names; or, where a header has the name of another patient, files are exchanged.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from mammofill.mammograms.sources.annotations import Decision, Exclusion, Mammog
 from mammofill.mammograms.sources.patients import patient_key
 
 _SHOWN = 5
-"""Patients that are named in a decision."""
+"""Largest number of patients that are named in a decision."""
 
 _MOST_CONTRADICTED = 1 / 3
-"""Where a larger share of the headers names another patient, the headers number patients in another way. Ours."""
+"""If a larger share of the headers names another patient, the headers number patients in another way. Ours."""
 
 
 def hidden_name(patient_id: str | None) -> str | None:
-    """Return what stands for a patient's name in a header, so that names can be compared and none is kept."""
+    """Return a pseudonym of the patient in a header, so that names can be compared but are not stored."""
     key = patient_key(patient_id or "")
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:16] if key else None
 
@@ -27,14 +27,14 @@ def hidden_name(patient_id: str | None) -> str | None:
 def one_person_in_headers(
     names: Mapping[str, str | None], patients: Mapping[str, str], splits: Mapping[str, str]
 ) -> list[Decision]:
-    """Return a decision for each name that the headers of images of several patients share.
+    """Return a decision for each name that the image headers of several patients share.
 
-    A name that all images have is nobody's: whoever made them anonymous wrote it.
+    A name that all images have is not a patient's: it was written by anonymisation.
 
     Args:
         names: `hidden_name` of each mammogram, by its identifier.
         patients: the patient of each mammogram, by the tables.
-        splits: the split of each patient; those without one are not told.
+        splits: the split of each patient, shown in the decision; patients without one are shown without.
     """
     of_name: dict[str, dict[str, str]] = {}
     for mammogram, name in names.items():
@@ -60,10 +60,10 @@ def patients_contradicted(
 ) -> tuple[list[Exclusion], list[Decision]]:
     """Return an exclusion for each mammogram whose header has the name of another patient of the tables.
 
-    Names that the tables do not know, and one that all headers share, say nothing. Files were exchanged where other
-    headers bear the tables out: another mammogram of the patient has the patient's own name, or one of the other
-    patient has this one's. Where none does, or many headers have another patient's name, they may number patients in
-    another way than the tables, and one decision says so.
+    Names that are not in the tables, and a name that all headers share, are ignored. Files were exchanged where other
+    headers support this: another mammogram of the patient has the patient's own name, or one of the other patient has
+    this patient's name. Where none does, or many headers have another patient's name, the headers may number patients
+    in another way than the tables, and one decision says so.
 
     Args:
         names: `hidden_name` of each mammogram, by its identifier.

@@ -1,10 +1,10 @@
-"""Where is the pectoral muscle? The bright triangle in the upper corner at the chest wall of an oblique view.
+"""Finds the pectoral muscle, the bright triangle in the upper corner at the chest wall of an oblique view.
 
-A straight line is fitted first: of all lines in a plausible range of tilts, the one across which the picture falls
-off most evenly from the corner into the breast. This is a Hough transform of the gradient, as Karssemeijer proposed
-(Physics in Medicine and Biology 43, 1998, 365-378). Muscles bulge or sag, so the line is then bent: as Kwok,
-Chandrasekhar, Attikiouzel and Rickard do (IEEE Transactions on Medical Imaging 23, 2004, 1129-1140), the edge is looked
-for again along the normals of the line, here by dynamic programming, which finds the best smooth path.
+A straight line is fitted first: of all lines in a plausible range of tilts, the one across which brightness falls most
+evenly from the corner into the breast. This is a Hough transform of the gradient, as Karssemeijer proposed (Physics in
+Medicine and Biology 43, 1998, 365-378). The muscle's edge may be convex or concave, so the line is then refined: as in
+Kwok, Chandrasekhar, Attikiouzel and Rickard (IEEE Transactions on Medical Imaging 23, 2004, 1129-1140), the edge is
+searched for along the normals of the line, here by dynamic programming, which finds the best smooth path.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from numpy.typing import NDArray
 from mammofill.ground.imaging import Image, Mask, mask_box
 
 _TILTS_DEG = np.arange(6.0, 58.0, 3.0)
-"""Tilts of the muscle's edge against the chest wall that are tried."""
+"""Angles between the muscle's edge and the chest wall that are tried."""
 
 _STEEP_DEG = 14.0
-"""Edges steeper than this are rare, and structures along the chest wall are common: they must be clearer."""
+"""Edges at smaller angles to the chest wall are rare, and other structures there are common: they must be clearer."""
 
 _LARGEST = 0.45
-"""Share of the breast above which a triangle is no muscle: the outline of dense tissue is mistaken for its edge."""
+"""Share of the breast above which a triangle is not muscle: its edge is then the outline of dense tissue."""
 
 _REACH = 0.07
-"""The bent edge stays within this share of the breast's height from the straight line."""
+"""Largest distance of the refined edge from the straight line, as a share of the breast's height."""
 
 _LEAST_SPREAD = 0.12
-"""Gray values of a breast that spread by less than this share of their mean are taken to spread that much."""
+"""Smallest standard deviation of a breast's gray values, as a share of their mean; smaller ones are replaced by it."""
 
 _LEAST_SUPPORT = 0.65
-"""Share of a line at which there must be an edge: the outline of dense tissue touches a line in parts only."""
+"""Smallest share of a line with an edge: the outline of dense tissue follows a line only in parts."""
 
 _LEAST_CONTRAST = 0.08
-"""Median contrast across the upper half of the edge, in spreads of the breast's gray, below which it is no muscle's."""
+"""Smallest median contrast across the upper half of a muscle's edge, in standard deviations of the breast's gray."""
 
 _FADED = 0.3
-"""Contrast across the edge, in spreads of the breast's gray, below which the muscle is taken to have ended."""
+"""Contrast across the edge, in standard deviations of the breast's gray, below which the muscle ends."""
 
 _LEAST_SCORE = {True: 3.2, False: 4.6}
-"""Score of a convincing edge, if the view is known to be oblique, and if it is not known. Chosen on the oblique views
-of mini-MIAS, and so that few craniocaudal views of CDD-CESM get a muscle when their view is not known."""
+"""Smallest score of a convincing edge, if the view is known to be oblique, and if it is unknown. Chosen on the oblique
+views of mini-MIAS, and so that few craniocaudal views of CDD-CESM have a muscle when their view is unknown."""
 
 
 class Edge(NamedTuple):
-    """A straight line x cos(tilt) + y sin(tilt) = offset, in pixels from the corner, and how good an edge it is."""
+    """A straight line x cos(tilt) + y sin(tilt) = offset, in pixels from the corner, and its score as an edge."""
 
     tilt: float
     offset: float
@@ -62,19 +62,20 @@ class _Slopes(NamedTuple):
     spread: float
     """Standard deviation of the breast's gray values."""
     across: Image
-    """(h, w) float32: change of gray to the right, in spreads of the breast's gray per height of the breast."""
+    """(h, w) float32: gradient to the right, in standard deviations of the breast's gray per height of the breast."""
     down: Image
+    """The same downwards."""
     inside: Mask
-    """Where breast is."""
+    """The breast."""
     inner: Mask
-    """Where breast is that is not near the skin."""
+    """The breast without the part near the skin."""
 
 
 def find_pectoral(picture: Image, breast: Mask, oblique: bool) -> Mask:
     """Find the pectoral muscle.
 
     Args:
-        picture: (h, w) float32 in [0, 1], with the chest wall on the left; 256 rows are plenty.
+        picture: (h, w) float32 in [0, 1], with the chest wall on the left; 256 rows are sufficient.
         breast: (h, w) bool, with at least one pixel True.
         oblique: the view is known to be mediolateral oblique. Otherwise the edge must be clearer.
 
@@ -116,7 +117,7 @@ def _slopes(picture: Image, breast: Mask) -> _Slopes:
 
 
 def _brighten_rim(picture: Image, breast: Mask, depth: Image, until: float) -> Image:
-    """Bring the rim of the breast, which is thinner than the rest, to the mean brightness at some depth (in pixels)."""
+    """Brighten the rim of the breast, where it is thinner, to the mean brightness at a given depth (in pixels)."""
     place = np.minimum(depth[breast], until).astype(np.intp)
     profile = np.bincount(place, picture[breast]) / np.maximum(np.bincount(place), 1)
     missing = np.maximum(profile[-1] - np.maximum.accumulate(profile), 0).astype(np.float32)
@@ -126,7 +127,7 @@ def _brighten_rim(picture: Image, breast: Mask, depth: Image, until: float) -> I
 
 
 def _straight_edge(slopes: _Slopes) -> Edge | None:
-    """Return the line across which the picture falls off most evenly from the corner into the breast."""
+    """Return the line across which brightness falls most evenly from the corner into the breast."""
     rows = slopes.inside.shape[0]
     neck = np.flatnonzero(slopes.inside[: max(1, rows // 20)].any(axis=0))
     if not len(neck):
@@ -155,7 +156,7 @@ def _straight_edge(slopes: _Slopes) -> Edge | None:
 
 
 def _contrast(count: NDArray[np.intp], total: NDArray[Any], squares: NDArray[Any], band: int) -> NDArray[np.float64]:
-    """Return for each line how much brighter what lies before it is than a band beyond it, in spreads within both.
+    """Return, for each line, the contrast between the pixels before it and a band beyond it, in standard deviations.
 
     Args:
         count: number of pixels on each of a set of parallel lines, counted from the corner.
@@ -174,23 +175,23 @@ def _contrast(count: NDArray[np.intp], total: NDArray[Any], squares: NDArray[Any
 
 
 def _bend(edge: Edge, slopes: _Slopes) -> NDArray[np.float32] | None:
-    """Follow the muscle's edge near a line.
+    """Refine the muscle's edge near a line.
 
     Returns:
         (n, 2) float32, points (x, y) of the edge from the top border to the chest wall or the lower border; None if it
-        turns out to be no edge of a muscle.
+        is not the edge of a muscle.
     """
     rows = slopes.inside.shape[0]
     cos, sin = np.cos(edge.tilt), np.sin(edge.tilt)
     reach = max(1, round(_REACH * rows))
     sides = np.arange(-reach, reach + 1)
     length = int(min(rows / cos, edge.offset / cos / sin)) + 1
-    # The feet of the normals lie one pixel apart, from the top border on.
+    # The normals start one pixel apart, from the top border on.
     feet_x, feet_y = edge.offset / cos - np.arange(length) * sin, np.arange(length) * cos
     x = (feet_x[:, None] + sides * cos).astype(np.float32)
     y = (feet_y[:, None] + sides * sin).astype(np.float32)
     fall = -(slopes.across * np.float32(cos) + slopes.down * np.float32(sin))
-    # Limited, so that a vessel does not outweigh the rest of the edge.
+    # Clipped, so that a vessel does not outweigh the rest of the edge.
     fall = np.where(slopes.inner, np.clip(fall, 0, 6), np.float32(0))
     gain = cv2.remap(fall, x, y, cv2.INTER_LINEAR) - (0.6 / reach * np.abs(sides)).astype(np.float32)
     found = sides[_best_path(gain)].astype(np.float32)
@@ -202,10 +203,10 @@ def _bend(edge: Edge, slopes: _Slopes) -> NDArray[np.float32] | None:
 def _without_faded_end(
     path: NDArray[np.float32], slopes: _Slopes, cos: float, sin: float
 ) -> NDArray[np.float32] | None:
-    """Let the muscle end, in a slope to the chest wall, where a band along its edge is no more the brighter one.
+    """End the muscle, with a diagonal to the chest wall, where the inner side of its edge is no longer brighter.
 
     Returns:
-        The path; None if not even its upper half is an edge between bright and dark.
+        The path; None if its upper half is not an edge between bright and dark.
     """
     band = np.arange(1, round(0.07 * slopes.inside.shape[0]) + 1)
     before, beyond = (
@@ -231,7 +232,7 @@ def _without_faded_end(
 
 
 def _best_path(gain: Image) -> NDArray[np.intp]:
-    """Return one column per row, so that the sum of the gains is greatest and columns change by at most one per row."""
+    """Return one column per row, with the largest sum of gains; columns change by at most one per row."""
     length, width = gain.shape
     came = np.zeros((length, width), np.intp)
     columns = np.arange(width)
@@ -249,7 +250,7 @@ def _best_path(gain: Image) -> NDArray[np.intp]:
 
 
 def _corner_before(path: NDArray[np.float32], breast: Mask) -> Mask:
-    """Return what of the breast lies between an edge and the upper corner at the chest wall."""
+    """Return the part of the breast between an edge and the upper corner at the chest wall."""
     start, end = path[0], path[-1]
     outline = [(-9.0, -9.0), (float(start[0]), -9.0), *path.tolist(), (-9.0, float(end[1]))]
     filled = cv2.fillPoly(np.zeros(breast.shape, np.uint8), [np.rint(outline).astype(np.int32)], 1)

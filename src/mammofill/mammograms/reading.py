@@ -1,4 +1,4 @@
-"""Image files of whatever kind to pixels and masks, told apart by content and not by name."""
+"""Reads pixels and masks from image files of all kinds, which are recognised by content, not by name."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from mammofill.ground.foreign_files import ReadImage, Remark, open_regular
 from mammofill.ground.imaging import Mask, StoredImage
 
 _MOST_BETWEEN = 0.1
-"""Largest share of a mask's values that may lie between an eighth and seven eighths of the greatest. Blurred edges of a
-mask make up a few per cent; of the picture of a lesion it is nearly all, of a whole mammogram about a third."""
+"""Largest share of a mask's values between an eighth and seven eighths of the greatest. Blurred edges of a mask are a
+few per cent of it; of a lesion's picture nearly all values are in this range, of a whole mammogram about a third."""
 
 _SOFT_PX, _SOFT_PX_OF_JPEG = 3, 8
-"""How far from where it is cut a mask's soft edge reaches at most, on both sides; of a JPEG a block of 8
-pixels is blurred as one."""
+"""Largest width of a mask's soft edge on either side of the threshold, in pixels; in a JPEG, blocks of 8 pixels are
+blurred as one."""
 
 _FAINT_PX = 24
-"""So far from an edge faint values may be what is left of it: soft edges fade, and a JPEG that was saved as another
-format keeps its noise in blocks of up to 16 pixels."""
+"""Distance from an edge, in pixels, within which faint values may belong to it: soft edges fade, and a JPEG that was
+saved in another format has noise in blocks of up to 16 pixels."""
 
 _SPECKS = 0.05
-"""Faint specks apart from the lesion that JPEG and resizing leave, as a share of the lesion. In 36 of the 249 masks of
-the 8-bit copy of CDD-CESM there are some, of at most 0.2 %."""
+"""Largest area of faint specks apart from the lesion that JPEG and resizing leave, as a share of the lesion. 36 of the
+249 masks of the 8-bit copy of CDD-CESM have some, of at most 0.2 %."""
 
 _LEAST_LABEL, _LEAST_LABEL_AT_EDGE = 0.02, 0.1
-"""Areas of a faint value of less than this share of the lesion are no labels, away from its edges and at them. Of the
-249 masks of CDD-CESM, in JPEG, as PNG, and enlarged, noise at edges makes up areas of 0.02 at most. Ours."""
+"""Smallest area of a faint value that counts as a label, as a share of the lesion, away from its edges and at them. In
+the 249 masks of CDD-CESM, in JPEG, as PNG, and enlarged, areas of noise at edges are at most 0.02. Ours."""
 
 
 @dataclass(frozen=True)
 class ReadMask:
-    """A mask as it was read."""
+    """A mask, and the remarks on its file."""
 
     mask: Mask
     remarks: tuple[Remark, ...] = ()
@@ -51,13 +51,13 @@ def read_image(path: Path, bits: int | None, window: dicom.Window, half_if_rows:
 
     Args:
         path: the file.
-        bits: bits that the values use, where the file's own number is not meant; of DICOM, which says it itself, only
-            compared.
+        bits: bits that the values use, where they differ from the file's own number; for DICOM, whose header gives
+            them, only compared.
         window: see `mammofill.dicom.read`.
         half_if_rows: likewise.
 
     Returns:
-        (H, W) uint16, the file's values stretched over 0..65535 without losing a level, and what was remarkable.
+        (H, W) uint16, the file's values stretched over 0..65535 without losing a level, and the remarks.
 
     Raises:
         ImageFileError: the file is missing, truncated, of an unknown kind, in colour, or has several frames; or its
@@ -75,15 +75,15 @@ def read_image(path: Path, bits: int | None, window: dicom.Window, half_if_rows:
 
 @dataclass(frozen=True)
 class SeenFile:
-    """An image file of which nothing but the header was read."""
+    """An image file of which only the header was read."""
 
     path: Path
     size: tuple[int, int]
     """(rows, columns)."""
     description: str
-    """SeriesDescription in lower case; "" where the header leaves it out, and for other files than DICOM."""
+    """SeriesDescription in lower case; "" where the header lacks it, and for other files than DICOM."""
     _parsed: dicom.ParsedFile | None
-    """What was read of DICOM, so that it need not be read again."""
+    """The parsed DICOM header, so that it need not be read again."""
 
 
 def see(path: Path) -> SeenFile:
@@ -100,27 +100,27 @@ def see(path: Path) -> SeenFile:
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Return the (rows, columns) of an image file; raises what `see` does."""
+    """Return the (rows, columns) of an image file; raises the same errors as `see`."""
     return see(path).size
 
 
 def read_mask(path: Path) -> ReadMask:
     """Read a mask: the brighter of two values is lesion, and zero never is.
 
-    A mask that was resampled or went through JPEG has soft edges: its values are cut at half of the greatest, and that
-    is a remark. It counts as a mask only if nearly all values are near to the least or the greatest, and all others lie
-    beside the lesion, as edges do; in a picture of tissue, and in one with a gray value for each of several lesions,
-    they do not. Values near to the least may lie anywhere, but not as an area of one value, which is a lesion's label,
-    even where it touches another.
+    A mask that was resampled or stored as JPEG has soft edges: it is thresholded at half of its greatest value, and a
+    remark is added. It counts as a mask only if nearly all values are near the least or the greatest, and all others
+    are beside the lesion, as edges are; in a picture of tissue, and in one with a gray value for each of several
+    lesions, they are not. Values near the least may be anywhere, except as an area of one value, which is a lesion's
+    label, also where it touches another lesion.
 
     Raises:
-        ImageFileError: as `read_image`; or the file holds a picture and not a mask.
+        ImageFileError: as `read_image`; or the file is a picture, not a mask.
     """
     return read_seen_mask(see(path))
 
 
 def read_seen_mask(file: SeenFile) -> ReadMask:
-    """Read a mask as `read_mask` does, of a file whose header was read already."""
+    """Read a mask as `read_mask`, from a file whose header was read already."""
     if file._parsed is not None:
         ordered, remarks = dicom.read_values(file._parsed)
         return _as_mask(file.path, ordered, remarks, is_jpeg=False)
@@ -129,7 +129,7 @@ def read_seen_mask(file: SeenFile) -> ReadMask:
 
 
 def _as_mask(path: Path, values: NDArray[np.integer[Any]], remarks: tuple[Remark, ...], is_jpeg: bool) -> ReadMask:
-    # Counted, not sorted, and in few passes: the mask of a whole mammogram has 17 million pixels.
+    # Values are counted, not sorted, in few passes: the mask of a whole mammogram has 17 million pixels.
     highest = int(values.max())
     if values.dtype.kind == "i" and int(values.min()) < 0:
         raise ImageFileError(
@@ -140,7 +140,7 @@ def _as_mask(path: Path, values: NDArray[np.integer[Any]], remarks: tuple[Remark
         return ReadMask(np.zeros(values.shape, np.bool_), remarks)
     mask = np.asarray(values == highest, np.bool_)
     marked = int(np.count_nonzero(mask))
-    if marked == np.count_nonzero(values):  # as all are that were written as masks: the others are 0
+    if marked == np.count_nonzero(values):  # the usual case: all other values are 0
         return ReadMask(mask, remarks)
     lowest = int(values.min())
     extreme = marked + int(np.count_nonzero(values == lowest))
@@ -156,7 +156,7 @@ def _as_mask(path: Path, values: NDArray[np.integer[Any]], remarks: tuple[Remark
 
 
 def _why_no_soft_mask(values: NDArray[np.integer[Any]], extreme: int, is_jpeg: bool) -> str:
-    """Say why values that are more than two are no mask with soft edges; "" if they are one."""
+    """Return why more than two values are not a mask with soft edges; "" if they are one."""
     highest = int(values.max())
     between = np.asarray((values > highest // 8) & (values < highest - highest // 8), np.bool_)
     share = float(between.mean())
@@ -172,12 +172,12 @@ def _why_no_soft_mask(values: NDArray[np.integer[Any]], extreme: int, is_jpeg: b
 
 
 def _why_several_labels(values: NDArray[np.integer[Any]], is_jpeg: bool) -> str:
-    """Say why low values are no edges that fade: areas of one of them are a label, at an edge only large ones."""
+    """Return why low values are labels (areas of one value, at an edge large ones only); "" if they are soft edges."""
     highest = int(values.max())
     low = np.asarray(values[values <= highest // 8])
     if not low.size:
         return ""
-    # What JPEG makes of black is not always 0.
+    # Black is not always 0 after JPEG compression.
     background = int(np.bincount(low).argmax()) if is_jpeg else int(values.min())
     cut = np.asarray(values > highest / 2, np.uint8)
     near = cv2.dilate(cut, np.ones((2 * _FAINT_PX + 1, 2 * _FAINT_PX + 1), np.uint8)) > 0
@@ -186,7 +186,7 @@ def _why_several_labels(values: NDArray[np.integer[Any]], is_jpeg: bool) -> str:
         return ""
     exact, around = values.astype(np.float32), np.ones((3, 3), np.uint8)
     flat = np.asarray(faint & (cv2.erode(exact, around) == cv2.dilate(exact, around)), np.bool_)
-    # Smaller areas are noise of a JPEG, perhaps enlarged and saved in another format, or a slip of the pen.
+    # Smaller areas are noise of a JPEG, perhaps enlarged and saved in another format, or a drawing error.
     for areas, least, where in (
         (flat & ~near, _LEAST_LABEL, "away from all edges"),
         (flat, _LEAST_LABEL_AT_EDGE, "at an edge"),
@@ -199,7 +199,7 @@ def _why_several_labels(values: NDArray[np.integer[Any]], is_jpeg: bool) -> str:
 
 
 def _edge(values: NDArray[np.integer[Any]], core: NDArray[np.uint8], reach: int) -> Mask:
-    """Return where a soft edge may lie: near to where a mask is cut, and to values that are the lesion's for sure."""
+    """Return where a soft edge may be: near the threshold's contour, and near values that are certainly lesion."""
     near = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     cut = np.asarray(values > int(values.max()) / 2, np.uint8)
     around_cut = (cv2.dilate(cut, near) > 0) & (cv2.erode(cut, near) == 0)
@@ -208,9 +208,9 @@ def _edge(values: NDArray[np.integer[Any]], core: NDArray[np.uint8], reach: int)
 
 
 class HalvedImage:
-    """A mammogram of which only the half resolution was decoded: its size, and its pixels for who asks for them.
+    """A mammogram that was decoded at half its resolution: its full size, and its full pixels when they are needed.
 
-    NumPy takes it for the array (H, W) uint16 that it stands for. The place of most lesions needs no pixel of it.
+    NumPy converts it to the array (H, W) uint16 of the full image. For most lesions its pixels are not needed.
     """
 
     def __init__(self, path: Path, shape: tuple[int, int], window: dicom.Window) -> None:

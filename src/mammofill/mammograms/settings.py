@@ -22,7 +22,7 @@ class IngestSettings:
         pathology_words: with table, what its words for pathology mean, unless they are benign, malignant and normal or
             certain by themselves: ``gutartig=benign, 0=normal``.
         abnormality: which lesions are used: mass (the paper), calcification, or all. CBIS-DDSM has separate tables for
-            masses and calcifications, and only the tables asked for are read.
+            masses and calcifications, and only the requested tables are read.
         split: official takes the collection's own, and refuses it if a patient is in two splits; official-patient-safe
             puts such a patient into the strictest of its splits (test before validation before train); patients draws a
             split by patient, and kfold divides the patients into folds, one of which is the test set, both stratified
@@ -42,8 +42,8 @@ class IngestSettings:
             left out there: results on them say nothing about patients.
         window: for DICOM: none keeps all stored intensities; first applies the file's first window or LUT.
         half_jpeg2000: decode JPEG 2000 at half its resolution if that has at least `height_px` rows, four times as
-            fast. It is the low band of the wavelet, not the mean of areas, so the pixels differ; a decision for each
-            such mammogram says so, and one more if a set holds both kinds (decoding-mixed).
+            fast. The result is the low-pass band of the wavelet transform, not the mean of areas, so the pixels differ;
+            a decision for each such mammogram says so, and one more if a set holds both kinds (decoding-mixed).
         keep_images: keep each mammogram at the working resolution, 9 MB at 2750 rows. Otherwise those of uncompressed
             DICOM are read from the collection again, and checked for changes, whenever they are needed
             (extract-patches, the studio, export-dicom): the collection must stay where it is. Others are kept in any
@@ -80,7 +80,7 @@ class IngestSettings:
     engine: str = execution("processes")
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless choices are known, numbers are in range, and settings fit together."""
         check_collection(self)
         self._check_words()
         kinds = ("mass", "calcification", "all")

@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests: decided once, by patient, and inherited by all that comes later."""
+"""The split into train, validation and test: decided once, by patient, and used by all later stages."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mammofill.mammograms.sources.annotations import Decision, MammogramEntry
 _WORST_FIRST = ("malignant", "benign", "normal")
 
 Stratum = tuple[str, str, str]
-"""Worst pathology, abnormality and breast density of a patient: what a drawn split keeps in proportion."""
+"""Worst pathology, abnormality and breast density of a patient; a drawn split is stratified by these."""
 
 
 @dataclass(frozen=True)
 class PatientSplit:
-    """Where each patient belongs."""
+    """The split of each patient."""
 
     split_of: dict[str, str]
     """patient -> train, validation or test."""
@@ -42,13 +42,13 @@ def split_patients(entries: Sequence[MammogramEntry], settings: IngestSettings, 
         seed: decides what the collection does not.
 
     Raises:
-        LeakError: the official split was asked for as it is, and has a patient on two sides.
-        SettingsError: an official split was asked for, but the collection has none; or only some mammograms have one.
+        LeakError: the official split was requested without changes, and has a patient in two splits.
+        SettingsError: an official split was requested, but the collection has none; or only some mammograms have one.
         TooFewError: there are fewer patients than folds.
     """
     kind = settings.split
     if kind == "auto":
-        # One entry with a split is enough: the others are then named as lacking theirs, not drawn over its head.
+        # One entry with a split is enough: entries without one then raise an error, instead of a new split being drawn.
         kind = "official-patient-safe" if any(entry.official_split for entry in entries) else "patients"
     if kind in ("official", "official-patient-safe"):
         return _official(entries, settings, seed, kind)
@@ -60,10 +60,10 @@ def split_patients(entries: Sequence[MammogramEntry], settings: IngestSettings, 
 
 
 def strata_of(entries: Iterable[MammogramEntry]) -> dict[str, Stratum]:
-    """Return what each patient is counted as when a split is drawn.
+    """Return the stratum of each patient for drawing a split.
 
-    The worst pathology over all mammograms (malignant before benign before normal), the kinds of abnormality, and the
-    density that most mammograms have.
+    It has the worst pathology over all mammograms (malignant before benign before normal), the kinds of abnormality,
+    and the density of most mammograms.
     """
     worst: dict[str, str] = {}
     kinds: dict[str, set[str]] = {}
@@ -80,16 +80,16 @@ def strata_of(entries: Iterable[MammogramEntry]) -> dict[str, Stratum]:
 
 
 def draw_split(strata: Mapping[str, Stratum], shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    """Draw a split by patient that keeps pathology, abnormality and density in proportion.
+    """Draw a split by patient, stratified by pathology, abnormality and density.
 
-    Within each pathology the patients are put in order of abnormality and density, in random order within those, and
-    taken evenly spaced from a random start (systematic sampling). So the shares hold for each pathology to the nearest
-    patient, and for each smaller group about as well as whole patients allow.
+    Within each pathology the patients are sorted by abnormality and density, in random order within those, and drawn at
+    even spacing from a random start (systematic sampling). So the shares are exact to the nearest patient for each
+    pathology, and nearly so for each smaller group.
 
     Args:
         strata: patient -> stratum.
-        shares: split -> share of the patients; all others train.
-        seed: decides the draw, whatever the order of the patients.
+        shares: split -> share of the patients; all others are in train.
+        seed: decides the draw, for any order of the patients.
 
     Returns:
         patient -> split. Where a share is not 0, a pathology of at least three patients gives it at least one.
@@ -109,15 +109,15 @@ def draw_split(strata: Mapping[str, Stratum], shares: Mapping[str, float], seed:
 
 
 def draw_folds(strata: Mapping[str, Stratum], folds: int, seed: int) -> dict[str, int]:
-    """Deal the patients out to folds that keep pathology, abnormality and density in proportion.
+    """Divide the patients into folds, stratified by pathology, abnormality and density.
 
     Args:
         strata: patient -> stratum.
-        folds: how many.
-        seed: decides the draw, whatever the order of the patients.
+        folds: number of folds.
+        seed: decides the draw, for any order of the patients.
 
     Returns:
-        patient -> fold, 0..folds-1; any two folds differ by at most one patient in all and of each pathology.
+        patient -> fold, 0..folds-1; any two folds differ by at most one patient in total and for each pathology.
     """
     order = [patient for pathology in _WORST_FIRST for patient in _in_order(strata, pathology, seed)]
     return {patient: place % folds for place, patient in enumerate(order)}
@@ -130,7 +130,7 @@ def _in_order(strata: Mapping[str, Stratum], pathology: str, seed: int) -> list[
 
 
 def _spread(places: int, count: int, random: np.random.Generator) -> list[int]:
-    """Return `count` of the numbers 0..places-1, evenly spread from a random start."""
+    """Return `count` of the numbers 0..places-1, evenly spaced from a random start."""
     count = min(count, places)
     start = random.random()
     spread: NDArray[np.int64] = np.floor((np.arange(count) + start) * places / max(count, 1)).astype(np.int64)
@@ -184,5 +184,5 @@ def _official(entries: Sequence[MammogramEntry], settings: IngestSettings, seed:
 
 
 def strictest(found: Collection[str]) -> str:
-    """Return test before validation before train: nothing that was meant to be unseen is ever learned from."""
+    """Return test before validation before train, so that no patient of the test split is used for training."""
     return next(split for split in ("test", "validation", "train") if split in found)

@@ -1,7 +1,7 @@
-"""Where is breast, and where is the pectoral muscle? Film labels, tape and the bright edges of a scan are neither.
+"""Segments the breast and the pectoral muscle; film labels, tape and the bright edges of a scan are neither.
 
-Everything is looked for in a small copy of at most 256 rows: outlines need no more, noise averages out, and the map is
-small enough to be kept beside every mammogram. `enlarge_tissue` brings it to the mammogram's size.
+Segmentation uses a small copy of at most 256 rows: outlines need no more, noise averages out, and the map is small
+enough to be stored with every mammogram. `enlarge_tissue` resamples it to the mammogram's size.
 """
 
 from __future__ import annotations
@@ -23,43 +23,43 @@ class Tissue(IntEnum):
     """What a pixel of a mammogram shows."""
 
     FILM = 0
-    """Film, air, labels, tape, the bright edges of a scan, and what pads a picture."""
+    """Film, air, labels, tape, the bright edges of a scan, and padding."""
     BREAST = 1
     PECTORAL = 2
     """The pectoral muscle of a mediolateral oblique view."""
 
 
 _ROWS = 256
-"""Rows of the map of tissue. The lengths below are in its pixels; in a lower picture they shrink with it."""
+"""Rows of the map of tissue. The lengths below are in its pixels; with fewer rows they are scaled down."""
 
 _WHITE = 0.9
-"""From this share of the picture's brightest value on, something may be a label or the light box beside the film."""
+"""Share of the picture's brightest value above which a pixel may be a label or the light box beside the film."""
 
 _RIM_SHARE = 0.05
-"""The breast begins where a pixel is brighter than the film by this share of what typical tissue is brighter."""
+"""Share of the contrast between film and typical tissue by which a pixel at the breast's rim is brighter than film."""
 
 _MOST_LIGHT = 0.3
-"""If more than this share of the picture is white, it is tissue that is white, and no light box."""
+"""If more than this share of the picture is white, the white area is tissue, not a light box."""
 
 _MOST_LABEL = 0.06
-"""A region larger than this share of the film is no label."""
+"""A region larger than this share of the film is not a label."""
 
 _LEAST_BREAST = 0.02
-"""A region smaller than this share of the picture is no breast."""
+"""A region smaller than this share of the picture is not a breast."""
 
 
 def map_tissue(image: StoredImage, view: str | None = None, laterality: str | None = None) -> TissueMap:
-    """Map what a mammogram shows, in a small copy of at most 256 rows and of its proportions.
+    """Segment a mammogram, in a small copy of at most 256 rows with the same proportions.
 
     Args:
         image: (H, W) uint16, bright = dense.
-        view: "cc" or "mlo"; None if it is not known. A craniocaudal view gets no pectoral muscle; in an unknown one it
-            must be clearer than in a mediolateral oblique view.
-        laterality: "left" or "right". The side of the chest wall is read from the picture, since films lie mirrored in
-            some collections; this only decides where the picture does not tell.
+        view: "cc" or "mlo"; None if unknown. A craniocaudal view has no pectoral muscle; in an unknown view it must be
+            clearer than in a mediolateral oblique view.
+        laterality: "left" or "right". The side of the chest wall is found in the picture, since films are mirrored in
+            some collections; laterality decides only where the picture is unclear.
 
     Returns:
-        (h, w) uint8, values of `Tissue`; all FILM if nothing stands out from the film.
+        (h, w) uint8, values of `Tissue`; all FILM if nothing is clearly brighter than the film.
     """
     picture = _shrink(image)
     breast = _find_small_breast(picture, laterality)
@@ -72,11 +72,11 @@ def map_tissue(image: StoredImage, view: str | None = None, laterality: str | No
 
 
 def enlarge_tissue(tissue: TissueMap, shape: tuple[int, int]) -> TissueMap:
-    """Bring a map of tissue to a size (rows, columns), with smooth outlines.
+    """Resample a map of tissue to a size (rows, columns), with smooth outlines.
 
     Args:
         tissue: (h, w) uint8, from `map_tissue`.
-        shape: (rows, columns), as a rule those of the mammogram.
+        shape: (rows, columns), usually those of the mammogram.
 
     Returns:
         (rows, columns) uint8, values of `Tissue`.
@@ -93,7 +93,7 @@ def enlarge_tissue(tissue: TissueMap, shape: tuple[int, int]) -> TissueMap:
 def _where_at_least(least: Tissue, tissue: TissueMap, shape: tuple[int, int], method: int) -> NDArray[np.uint8]:
     """Return 1 where most of a pixel of an enlarged map has a value of at least `least`, else 0.
 
-    Blurred a little, a staircase of cells becomes a slope, whose middle is a smooth line.
+    A slight blur turns the steps between cells into a gradient, whose middle is a smooth line.
     """
     share = np.where(tissue >= least, np.uint8(255), np.uint8(0))
     share = cv2.GaussianBlur(share, (0, 0), 1.2, borderType=cv2.BORDER_REPLICATE)
@@ -102,13 +102,13 @@ def _where_at_least(least: Tissue, tissue: TissueMap, shape: tuple[int, int], me
 
 
 def find_breast(image: StoredImage) -> Mask:
-    """Find the breast, the pectoral muscle included; see `map_tissue`.
+    """Segment the breast, including the pectoral muscle; see `map_tissue`.
 
     Args:
         image: (H, W) uint16, bright = dense.
 
     Returns:
-        (H, W) bool; all False if nothing stands out from the film.
+        (H, W) bool; all False if nothing is clearly brighter than the film.
     """
     tissue = map_tissue(image, view="cc")
     return np.asarray(enlarge_tissue(tissue, (image.shape[0], image.shape[1])) != Tissue.FILM, np.bool_)
@@ -117,7 +117,7 @@ def find_breast(image: StoredImage) -> Mask:
 def _shrink(image: StoredImage) -> Image:
     """Return a copy of at most 256 rows, float32 in [0, 1].
 
-    Of a large picture only every n-th row and column is read, which still leaves nine or more pixels per cell.
+    From a large picture only every n-th row and column is read, which leaves nine or more pixels per cell.
     """
     rows, columns = image.shape
     if rows <= _ROWS:
@@ -128,7 +128,7 @@ def _shrink(image: StoredImage) -> Image:
 
 
 def _find_small_breast(picture: Image, laterality: str | None) -> Mask:
-    """Find the breast in a small picture, (h, w) float32 in [0, 1]."""
+    """Segment the breast in a small picture, (h, w) float32 in [0, 1]."""
     unit = picture.shape[0] / _ROWS
     breast = np.zeros(picture.shape, np.bool_)
     box = _film_box(picture)
@@ -149,10 +149,10 @@ def _find_small_breast(picture: Image, laterality: str | None) -> Mask:
 
 
 def _without_blackened(film: Image, unit: float) -> Image:
-    """Bring what was painted black, as names are to hide them, to the darkest value that the film has elsewhere.
+    """Brighten areas that were painted black, for example to hide names, to the darkest value of the rest of the film.
 
-    Such a part has the lowest value of the picture, lies inside it, and is small; where it is all that is black, the
-    film around it would seem bright.
+    Such an area has the lowest value of the picture, is inside it, and is small; where it is the only black area, the
+    film around it would otherwise appear bright.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats((film < film.min() + 1 / 512).astype(np.uint8))
     left, top, width, height, area = stats.T
@@ -166,7 +166,7 @@ def _without_blackened(film: Image, unit: float) -> Image:
 
 
 def _stands_out(film: Image, found: Mask) -> bool:
-    """Say whether what was found is clearly brighter than the rest of the film: noise is not."""
+    """Return whether a region is clearly brighter than the rest of the film, which noise is not."""
     rest = film[~found]
     if not len(rest):
         return True
@@ -177,8 +177,8 @@ def _stands_out(film: Image, found: Mask) -> bool:
 def _film_box(picture: Image) -> tuple[slice, slice]:
     """Return the rows and columns of the film, without padding and the light box around it.
 
-    From each border, lines are taken off while nearly all of a line is white, or as black as the picture gets. White
-    lines may follow upon black ones. The line next to a white one is half white: it goes as well.
+    From each border, lines are removed while nearly all of a line is white, or has the lowest value of the picture.
+    White lines may follow black ones. The line next to a white one is half white, and is also removed.
     """
     white = picture > _WHITE * picture.max()
     if white.mean() > _MOST_LIGHT:
@@ -206,10 +206,10 @@ def _otsu(values: Image) -> float:
 
 
 def _find_labels(film: Image, level: float, unit: float) -> Mask:
-    """Return where labels and bright tape are: small, for the most part white, amid empty film.
+    """Return where labels and bright tape are: small, mostly white, surrounded by empty film.
 
-    A label that lies free is found with its glow, above Otsu's level. Where one touches the breast, only its white part
-    can be told from it, and only some of what surrounds that is film.
+    An isolated label is found with its glow, above Otsu's level. Where a label touches the breast, only its white part
+    can be distinguished, and only a part of its surroundings is film.
     """
     found, darkest = np.zeros(film.shape, np.bool_), float(film.min())
     empty = film < darkest + 0.6 * (level - darkest)
@@ -238,10 +238,10 @@ def _around(start: int, length: int, margin: int) -> slice:
 
 
 def _rim_level(film: Image, bare: Mask, level: float, unit: float) -> Image:
-    """Return the value from which on a pixel is breast: a little above what the film near it is, and above its noise.
+    """Return the value above which a pixel is breast: slightly above that of the film near it, and above its noise.
 
-    Otsu's level between dark and bright serves to find out what is surely film and what is surely tissue. It is no
-    outline itself: skin is far darker, and so is fat in pictures that were processed for display.
+    Otsu's level between dark and bright is used to find pixels that are certainly film or certainly tissue. It is not
+    the outline itself: skin is far darker, and so is fat in pictures that were processed for display.
     """
     local = np.full(film.shape, film.min(), np.float32)
     noise = 0.0
@@ -250,7 +250,7 @@ def _rim_level(film: Image, bare: Mask, level: float, unit: float) -> Image:
         share, total = (cv2.blur(part, size) for part in (bare.astype(np.float32), np.where(bare, film, np.float32(0))))
         local[bare] = total[bare] / share[bare]
         noise = 1.4826 * float(np.median(np.abs(film - local)[bare]))
-    # Where no film is bare, as along the skin, the brightest of the film around counts.
+    # Where there is no bare film, as along the skin, the brightest film nearby is used.
     reach = 2 * _length(12, unit) + 1
     local = _blur(np.asarray(cv2.dilate(local, np.ones((reach, reach), np.uint8)), np.float32), 4 * unit)
     inside = float(np.median(film[film > level]))
@@ -258,9 +258,9 @@ def _rim_level(film: Image, bare: Mask, level: float, unit: float) -> Image:
 
 
 def _bare_film(film: Image, level: float, unit: float) -> Mask:
-    """Return where the film is surely empty: dark, flat, joined to its border away from the chest wall, and even.
+    """Return where film is certainly empty: dark, flat, connected to a border other than the chest wall, and even.
 
-    Even means near to one plane, which allows for film that is brighter at one end.
+    Even means close to a plane, which allows for film that is brighter at one end.
     """
     range_ = level - float(film.min())
     dark = film < film.min() + 0.8 * range_
@@ -277,13 +277,13 @@ def _bare_film(film: Image, level: float, unit: float) -> Mask:
         outer[line] = True
     outer[0] = False
     bare = np.asarray(outer[labels], np.bool_)
-    for _ in range(2):  # what is not even bends the first plane
+    for _ in range(2):  # the first plane is distorted by areas that are not even
         bare &= film < _plane(film, bare) + 0.1 * range_
     return bare
 
 
 def _plane(film: Image, where: Mask) -> Image:
-    """Return the plane that is nearest to some pixels of a film, in the sense of least squares."""
+    """Return the least-squares plane through some pixels of a film."""
     rows, columns = np.nonzero(where)
     if len(rows) < 3:
         return np.full(film.shape, film.min(), np.float32)
@@ -294,7 +294,7 @@ def _plane(film: Image, where: Mask) -> Image:
 
 
 def _without_dark_parts(bright: Mask, bare: Mask) -> Mask:
-    """Fill dark fat: what is not bright, and not joined to bare film or labels either."""
+    """Fill dark fat: regions that are not bright, and not connected to bare film or labels."""
     if not bare.any():
         return bright
     number, labels = cv2.connectedComponents((~bright).astype(np.uint8), connectivity=4)
@@ -304,22 +304,22 @@ def _without_dark_parts(bright: Mask, bare: Mask) -> Mask:
 
 
 def _without_thin_parts(mask: Mask, unit: float) -> Mask:
-    """Return the largest region without what is thin: tape and lines along the borders, bridges to labels.
+    """Return the largest region without thin parts: tape and lines along the borders, bridges to labels.
 
-    Nipples stay, and the outline is smoothed.
+    Nipples are kept, and the outline is smoothed.
     """
     thin = _length(13, unit)
     out = mask.astype(np.uint8)
-    for shape in ((1, thin), (thin, 1)):  # beyond the picture counts as film here, so that thin edges of it go
+    for shape in ((1, thin), (thin, 1)):  # outside the picture counts as film here, so that thin edges are removed
         out = _open(out, np.ones(shape, np.uint8), cv2.BORDER_CONSTANT)
-    # Here the border's own values go on: the breast does not end at the chest wall.
+    # Here values are continued over the border: the breast does not end at the chest wall.
     out = _largest(_open(out, _disc(5, unit), cv2.BORDER_REPLICATE))
     kept = (cv2.dilate(out, _disc(4, unit)) > 0) & mask
     return np.asarray(_blur(kept.astype(np.float32), 2 * unit) > 0.5, np.bool_)
 
 
 def _open(mask: NDArray[np.uint8], shape: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:
-    """Return the opening of a mask of 0 and 1, continued over its borders in some way, 0 if it is constant."""
+    """Return the opening of a mask of 0 and 1, with the given border mode; with a constant border, outside is 0."""
     edge = max(shape.shape)
     padded = cv2.copyMakeBorder(mask, edge, edge, edge, edge, border, value=0)
     return np.asarray(cv2.morphologyEx(padded, cv2.MORPH_OPEN, shape)[edge:-edge, edge:-edge], np.uint8)
@@ -334,7 +334,7 @@ def _largest(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _fill_towards_chest(breast: Mask, laterality: str | None) -> Mask:
-    """Fill holes, and dark fat at the chest wall: each row that has breast is breast from the wall to the skin."""
+    """Fill holes, and dark fat at the chest wall: each row with breast is breast from the chest wall to the skin."""
     facing = slice(None) if _chest_wall_is_left(breast, laterality) else slice(None, None, -1)
     turned = breast[:, facing]
     filled = np.logical_or.accumulate(turned[:, ::-1], axis=1)[:, ::-1]
@@ -344,7 +344,7 @@ def _fill_towards_chest(breast: Mask, laterality: str | None) -> Mask:
 
 
 def _chest_wall_is_left(breast: Mask, laterality: str | None) -> bool:
-    """Say on which side of the breast's box it runs along more rows: the chest wall is straight, the skin is round."""
+    """Return whether the chest wall is on the left: it is straight, so the breast touches its side in more rows."""
     columns = np.flatnonzero(breast.any(axis=0))
     first, last = int(columns[0]), int(columns[-1])
     band = max(1, round(0.04 * (last - first + 1)))
@@ -360,7 +360,7 @@ def _blur(picture: Image, sigma: float) -> Image:
 
 
 def _length(length: float, unit: float) -> int:
-    """Bring a length from a picture of 256 rows to whole pixels of this one."""
+    """Convert a length in a picture of 256 rows to whole pixels of this one."""
     return max(1, round(length * unit))
 
 

@@ -1,4 +1,4 @@
-"""The words that a mammogram is described with. Tables hold their values as plain strings."""
+"""The vocabulary of facts about a mammogram. Tables have their values as plain strings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class View(StrEnum):
 
 
 class Pathology(StrEnum):
-    """What the tissue was found to be; the truth that a classifier is measured against."""
+    """The pathological finding: the reference standard for classifiers."""
 
     NORMAL = "normal"
     BENIGN = "benign"
@@ -28,7 +28,7 @@ class Pathology(StrEnum):
 
 
 class Abnormality(StrEnum):
-    """The kind of lesion. `OTHER`: architectural distortions, asymmetries and the ill-defined."""
+    """The kind of lesion. `OTHER`: architectural distortions, asymmetries and ill-defined lesions."""
 
     MASS = "mass"
     CALCIFICATION = "calcification"
@@ -44,7 +44,7 @@ class Split(StrEnum):
 
 
 class Origin(StrEnum):
-    """Where a patch comes from."""
+    """The origin of a patch."""
 
     REAL = "real"
     SYNTHETIC = "synthetic"

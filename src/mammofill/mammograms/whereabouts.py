@@ -1,9 +1,9 @@
-"""Where a collection lies that is ingested: on this machine, or in an object store.
+"""The location of a collection for ingest: on this machine, or in an object store.
 
-From a store, `InStore` lists the objects below the URL; makes a folder of the same names, in which the tables are whole
-and every other file is but a mark, so that the collection's own reader lists it as any other; and then fetches the
-files of as many mammograms at a time as `fetched_gb` allows, the next ones while these are read. Who may come in, the
-store's library finds out by itself; nothing of that is kept.
+For a store, `InStore` lists the objects below the URL; makes a folder with the same names, in which tables are complete
+and every other file is a placeholder, so that the collection's reader can list it as usual; and then fetches the files
+of as many mammograms at a time as `fetched_gb` allows, the next ones while these are read. Credentials are found by the
+store's library; none are stored.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from mammofill.mammograms.sources.collections import COLLECTIONS, collection_rea
 
 
 class Whereabouts(Protocol):
-    """A place from which a collection is read; a context, left when no file of it is needed any more."""
+    """A location from which a collection is read; a context, exited when its files are no longer needed."""
 
     shown: str
-    """What messages call it."""
+    """Its name in messages."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
@@ -44,38 +44,38 @@ class Whereabouts(Protocol):
         """Read the tables; see `read_collection`."""
 
     def record(self) -> Path | InputRecord:
-        """Return what the finished set remembers of where it was read from."""
+        """Return the record of the source for the finished set's manifest."""
 
     def base(self, scratch: Path) -> Path:
-        """Return the folder under which the files lie when they are read."""
+        """Return the folder that contains the files when they are read."""
 
     def parts(self, entries: Sequence[MammogramEntry], scratch: Path) -> Iterator[Sequence[MammogramEntry]]:
-        """Yield all the mammograms in parts, each while its files lie under `base`."""
+        """Yield all mammograms in parts, each while its files are under `base`."""
 
 
 def whereabouts(source: str | Path, settings: IngestSettings) -> Whereabouts:
-    """Return where a collection lies.
+    """Return the location of a collection.
 
     Args:
         source: folder (or table) of the collection, or the URL of either.
         settings: of ingest.
 
     Raises:
-        SourceError: there is nothing; or it is a URL that is not understood, or of a collection whose reader needs all
+        SourceError: it does not exist; or it is a URL that is not understood, or of a collection whose reader needs all
             files on this machine.
-        SettingsError: the settings need the files later on, too.
+        SettingsError: the settings need the files after ingest, which a store does not allow.
     """
     url = url_of_source(source)
     if url is not None:
         return InStore(url, settings)
-    if not os.path.exists(source):  # False as well for what cannot be a path
+    if not os.path.exists(source):  # also False for an invalid path
         shown = str(source) if len(str(source)) <= 300 else f"{str(source)[:300]}..."
         raise SourceError(f"{shown} does not exist. Give the folder (or table) of the collection.")
     return OnDisk(Path(source))
 
 
 class OnDisk:
-    """A collection on this machine: everything is there."""
+    """A collection on this machine, with all its files."""
 
     def __init__(self, source: Path) -> None:
         self.source = source
@@ -107,11 +107,11 @@ class OnDisk:
 class InStore:
     """A collection in an object store: its tables are fetched first, its other files part by part.
 
-    All that speaks to the store does so in a process beside this one.
+    A separate process does all communication with the store.
     """
 
     def __init__(self, url: str, settings: IngestSettings) -> None:
-        """See that the collection can be read from there; nothing is asked of the store yet."""
+        """Check that the collection can be read from a store; the store is not accessed yet."""
         self.shown = without_password(url)
         self._opened = _opened_of(settings.collection, self.shown)
         if not settings.keep_images:
@@ -134,14 +134,14 @@ class InStore:
             shutil.rmtree(self._fetched, ignore_errors=True)
 
     def collection(self, settings: IngestSettings, attributes: Path | None) -> Collection:
-        """List what is there, fetch the tables and read them; see `read_collection`.
+        """List the objects, fetch the tables and read them; see `read_collection`.
 
         Returns:
-            The collection, its files by their names in the store alone (see `parts`).
+            The collection, with files given only by their names in the store (see `parts`).
 
         Raises:
-            SourceError: as `read_collection`; or nothing is there, or a file must be opened to know whose it is.
-            StoreError: the store is not there, or refuses.
+            SourceError: as `read_collection`; or there are no objects, or a file must be opened to find its patient.
+            StoreError: the store is not available, or refuses access.
         """
         self._list()
         with tempfile.TemporaryDirectory(prefix="mammofill-") as temporary:
@@ -158,7 +158,7 @@ class InStore:
                 return self._by_name(read_collection(folder / self._table, settings, attributes), folder)
 
     def record(self) -> InputRecord:
-        """Return the URL, and of a table its SHA-256."""
+        """Return the URL, and for a table its SHA-256."""
         return self._record
 
     def base(self, scratch: Path) -> Path:
@@ -168,13 +168,13 @@ class InStore:
         return folder
 
     def parts(self, entries: Sequence[MammogramEntry], scratch: Path) -> Iterator[Sequence[MammogramEntry]]:
-        """Yield the mammograms in parts, each while its files lie under `base`; the next are fetched meanwhile.
+        """Yield the mammograms in parts, each while its files are under `base`; the next are fetched meanwhile.
 
         Raises:
-            StoreError: a file is not there any more, was changed since it was listed, or did not arrive whole.
+            StoreError: a file no longer exists, was changed since it was listed, or was not fetched completely.
         """
         self._fetched = folder = self.base(scratch)
-        shutil.rmtree(folder)  # what a run that was killed left there
+        shutil.rmtree(folder)  # remove the remains of a killed run
         parts = list(self._in_parts(entries))
         wanted = [{path.as_posix() for entry in part for path in entry.files} for part in parts]
         self._fetch(wanted[0] if wanted else set(), folder)
@@ -187,7 +187,7 @@ class InStore:
         self._awaited()
 
     def _in_parts(self, entries: Sequence[MammogramEntry]) -> Iterator[list[MammogramEntry]]:
-        """Yield mammograms, as many at a time as may lie here: at least one."""
+        """Yield mammograms, as many at a time as may be stored on this machine, but at least one."""
         part: list[MammogramEntry] = []
         names: set[str] = set()
         held = 0
@@ -208,7 +208,7 @@ class InStore:
 
     def _list(self) -> None:
         objects = self._ask(objects_below, self._url)
-        if "" in objects:  # the URL is that of a table, and what it names lies beside it
+        if "" in objects:  # the URL is that of a table, and its files are in the same folder
             self._url, _, self._table = self._url.rpartition("/")
             objects = self._ask(objects_below, self._url)
         self._objects = {name: one for name, one in objects.items() if name and not name.endswith("/")}
@@ -216,7 +216,7 @@ class InStore:
             raise SourceError(f"{self.shown}: there is no object there or below. Check the URL.")
 
     def _stand_in(self, folder: Path, name: str) -> None:
-        """Make a file that has nothing of an object but its name."""
+        """Make a placeholder file with the name of an object."""
         try:
             path = inside(folder, name)
             if path.relative_to(folder).as_posix() != name:
@@ -230,7 +230,7 @@ class InStore:
             ) from error
 
     def _by_name(self, collection: Collection, folder: Path) -> Collection:
-        """Return a collection that does not know of the folder in which it was listed."""
+        """Return a collection without the path of the folder in which it was listed."""
 
         def told(row: Any) -> Any:
             return replace(row, found=row.found.replace(f"{folder}{os.sep}", ""))
@@ -256,14 +256,14 @@ class InStore:
         objects = ((path.as_posix(), self._objects[path.as_posix()]) for path in named.files)
         return replace(named, versions=tuple(f"{name} {one.bytes} {one.version}" for name, one in objects))
 
-    # ---- what the process beside this one is asked ----
+    # ---- requests to the separate process ----
 
     def _ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         self._child.begin(function, *arguments)
         return self._awaited()
 
     def _fetch(self, names: Names[str], folder: Path) -> None:
-        """Begin to fetch objects; `_awaited` waits for them."""
+        """Start to fetch objects; `_awaited` waits for them."""
         self._child.begin(fetch, self._url, {name: self._objects[name] for name in sorted(names)}, folder)
 
     def _awaited(self) -> Any:
@@ -276,7 +276,7 @@ class InStore:
 
     @contextmanager
     def _in_its_words(self, folder: Path) -> Iterator[None]:
-        """Have errors name the URL, and not the folder in which the collection is listed."""
+        """Replace the folder in which the collection is listed by the URL in error messages."""
         try:
             yield
         except MammofillError as error:

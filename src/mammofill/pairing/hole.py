@@ -42,7 +42,7 @@ class HoleSettings:
     rim_px: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless the rule is known and its sizes are numbers that it uses, at least 0."""
         check_choice(self, "rule", "mask", "dilation", "ellipse")
         for field in ("share", "plus_px", "rim_px"):
             value = getattr(self, field)

@@ -48,7 +48,7 @@ class PairPatchesSettings:
     hole: HoleSettings = GROWN
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless choices are known, numbers are in range, and the outline fits the contexts."""
         check_setting(self, "split", self.split in ("train", "validation", "test"), "train, validation or test")
         check_choice(self, "contexts", "normal", "lesion", "both")
         check_choice(self, "outline", "other", "own")

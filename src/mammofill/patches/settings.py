@@ -52,7 +52,7 @@ class ExtractPatchesSettings:
     engine: str = execution("processes")
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless the engine is known and numbers are in range."""
         check_setting(self, "size_px", self.size_px >= 16, "at least 16")
         check_setting(self, "stride_px", self.stride_px >= 1, "at least 1")
         check_setting(self, "min_breast_share", 0 <= self.min_breast_share <= 1, "in [0, 1]")
@@ -87,7 +87,7 @@ class SelectPatchesSettings:
     others: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless share and parts fit together, and other patients are left if they are kept."""
         check_setting(self, "patients_share", 0 < self.patients_share <= 1, "in (0, 1]")
         there, wanted = parts_of(self.patients_share), self.parts
         fits = bool(wanted) and len(set(wanted)) == len(wanted) and all(0 <= part < there for part in wanted)

@@ -41,7 +41,7 @@ class PhantomSettings:
     layout: Literal["tables", "tcia"] = "tables"
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless the layout is known and numbers are in range."""
         check_setting(self, "patients", self.patients >= 1, "at least 1")
         check_setting(self, "malignant_share", 0 <= self.malignant_share <= 1, "in [0, 1]")
         check_setting(self, "test_share", 0 <= self.test_share < 1, "in [0, 1)")

@@ -1,7 +1,7 @@
-"""Reader studies: real and synthetic lesions before people who rate them, and what their ratings say.
+"""Reader studies: human readers rate real and synthetic lesions, and their ratings are analysed.
 
-`make_reader_study` draws the cases, `ReaderStudy` is the file that holds them and the ratings, `analyse_readers` the
-multi-reader multi-case analysis. The page on which readers rate is `mammofill.web`'s.
+`make_reader_study` draws the cases, `ReaderStudy` is the file with the cases and the ratings, and `analyse_readers` the
+multi-reader multi-case analysis. The page on which readers rate is in `mammofill.web`.
 """
 
 import lazy_loader

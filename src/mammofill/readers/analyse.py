@@ -1,7 +1,7 @@
-"""What the ratings of a reader study say, and the same ratings as other programs read them; command `analyse-readers`.
+"""Analysis of the ratings of a reader study, and their export for other programs; command `analyse-readers`.
 
-Two questions: can readers tell synthetic lesions from real ones (an area under the curve of 0.5 says that they cannot);
-and do they tell malignant from benign ones as well among synthetic as among real ones.
+Two questions: can readers distinguish synthetic lesions from real ones (an AUC of 0.5 means that they cannot); and do
+they distinguish malignant from benign lesions as well among synthetic as among real ones.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ _ORIGINS = ("real", "synthetic")
 
 @dataclass(frozen=True)
 class ReaderAnalysis:
-    """What was found.
+    """The results of a reader study.
 
     Attributes:
-        readers: numbers of those who rated every case; the others are left out.
-        unfinished: numbers of the others.
-        cases: cases that were read.
-        told_apart: (J,) each reader's area for synthetic against real, with `told_apart_errors`, standard errors.
-        told_apart_mean: over readers and cases; None with one reader.
-        classes: per origin, (J,) each reader's area for malignant against benign.
-        classes_compared: synthetic less real; None with one reader.
-        agreement: mean over pairs of readers, of either rating: Spearman's rank correlation, and Cohen's kappa of
-            which side of the scale's middle it is on; NaN with one reader.
+        readers: numbers of the readers who rated every case; the others are left out.
+        unfinished: numbers of the other readers.
+        cases: number of cases.
+        told_apart: (J,) AUC of each reader for synthetic against real lesions.
+        told_apart_errors: (J,) their standard errors.
+        told_apart_mean: mean AUC over readers and cases; None with one reader.
+        classes: per origin, (J,) AUC of each reader for malignant against benign lesions.
+        classes_compared: AUC among synthetic lesions less that among real ones; None with one reader.
+        agreement: for each of the two ratings, means over pairs of readers: Spearman's rank correlation, and Cohen's
+            kappa of the ratings divided at the middle of the scale; NaN with one reader.
     """
 
     readers: tuple[int, ...]
@@ -60,7 +61,7 @@ class ReaderAnalysis:
         lines = [f"{counted(self.cases, 'cases')}, {counted(len(self.readers), 'readers')} who rated all of them"]
         if self.unfinished:
             lines.append(f"left out, since they have not rated all: {numbered(self.unfinished)}")
-        lines += ["", "synthetic against real (area under the ROC curve; 0.5: cannot be told apart)"]
+        lines += ["", "synthetic against real (area under the ROC curve; 0.5: cannot be distinguished)"]
         lines += [
             f"  reader {reader}: {area:.3f} (standard error {error:.3f})"
             for reader, area, error in zip(self.readers, self.told_apart, self.told_apart_errors, strict=True)
@@ -82,15 +83,15 @@ class ReaderAnalysis:
                 for name, found in self.agreement.items()
             ]
         else:
-            lines += ["", "One reader says nothing of all readers: no interval over readers can be given."]
+            lines += ["", "With one reader, no interval over readers can be given."]
         return "\n".join(lines)
 
 
 def _in_words(found: Estimate, least: int) -> str:
-    """Return an estimate that lies between `least` and 1, and its interval as far as it does, too."""
+    """Return an estimate between `least` and 1, and its interval cut to that range."""
     if found.standard_error == 0:
         return f"{found.value:.3f}; nothing varies over readers or cases, so no interval can be given"
-    degrees = "no end of" if math.isinf(found.degrees) else f"{found.degrees:.1f}"
+    degrees = "infinite" if math.isinf(found.degrees) else f"{found.degrees:.1f}"
     return (
         f"{found.value:.3f} (95 % interval {max(found.low, least):.3f} to {min(found.high, 1):.3f}, {degrees} degrees "
         f"of freedom, p {found.p_value:.4f})"
@@ -103,21 +104,25 @@ def analyse_study(study: ReaderStudy, out: str | Path | None = None) -> ReaderAn
 
 
 def reader_roc(study: ReaderStudy) -> bytes:
-    """Draw the ROC curves of those who rated every case, as SVG; see `draw_reader_curves`.
+    """Draw the ROC curves of the readers who rated every case, as SVG; see `draw_reader_curves`.
 
     Raises:
-        TooFewError: nobody has.
+        TooFewError: no reader has rated every case.
     """
     return draw_reader_curves(reader_curves(_rated_by_all(study)[0]))
 
 
 def _rated_by_all(study: ReaderStudy) -> tuple[pd.DataFrame, tuple[int, ...], tuple[int, ...], int]:
-    """Return the ratings of those who rated every case, their numbers, the others' numbers, and how many cases."""
+    """Return the ratings of the readers who rated every case, their numbers, the others' numbers, and the case count.
+
+    Raises:
+        TooFewError: no reader has rated every case.
+    """
     table, cases = study.ratings(), int(study.progress()["cases"])
     done, unfinished, most = study.who_is_done(table)
     if not done:
         raise TooFewError(
-            f"{study.path}: nobody has rated all {cases} cases yet (at most {most}). Let the readers finish."
+            f"{study.path}: no reader has rated all {cases} cases yet (at most {most}). Let the readers finish."
         )
     return table[table["reader"].isin(done)], done, unfinished, cases
 
@@ -126,14 +131,14 @@ def analyse_readers(study: ReaderStudy, out: str | Path | None = None) -> Reader
     """Analyse the ratings of a study.
 
     Args:
-        study: which.
+        study: the study.
         out: a folder that receives ``analysis.txt``, ``analysis.json``, ``ratings.csv``, each reader's ROC curves
             (``roc.csv``, ``roc.svg``), and for each question ``*.imrmc`` and ``*-mrmcaov.csv``, the inputs of iMRMC and
             of MRMCaov; None writes nothing.
 
     Raises:
-        TooFewError: nobody has rated all cases, or there are fewer than two cases of each class and origin.
-        ArtifactError: `out` is there already.
+        TooFewError: no reader has rated all cases, or there are fewer than two cases of a class or origin.
+        ArtifactError: `out` exists already.
     """
     place = None if out is None else Path(out)
     if place is not None and place.exists():
@@ -146,8 +151,8 @@ def analyse_readers(study: ReaderStudy, out: str | Path | None = None) -> Reader
 
 
 def _analysed(table: pd.DataFrame, readers: tuple[int, ...], unfinished: tuple[int, ...], cases: int) -> ReaderAnalysis:
-    told, synthetic = _crossed(table, "synthetic")
-    apart = areas_of(told, (synthetic["origin"] == "synthetic").to_numpy(dtype=bool))
+    ratings, facts = _crossed(table, "synthetic")
+    apart = areas_of(ratings, (facts["origin"] == "synthetic").to_numpy(dtype=bool))
     classes: dict[str, Areas] = {}
     for origin in _ORIGINS:
         ratings, facts = _crossed(table[table["origin"] == origin], "malignant")
@@ -183,14 +188,14 @@ def _agreement(ratings: NDArray[np.float64]) -> dict[str, float]:
 
 
 def _rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Return NaN where a reader gave one rating only."""
+    """Return Spearman's rank correlation; NaN where a reader gave all cases the same rating."""
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return math.nan
     return float(stats.spearmanr(one, other).statistic)
 
 
 def _kappa(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Return NaN where both readers are on one side of the scale's middle throughout: kappa is not defined there."""
+    """Return Cohen's kappa; NaN where both readers gave all cases the same class: kappa is not defined there."""
     if len(np.unique(np.concatenate([one, other]))) < 2:
         return math.nan
     return float(cohen_kappa_score(one, other))
@@ -221,7 +226,7 @@ def _write(place: Path, found: ReaderAnalysis, table: pd.DataFrame) -> None:
 
 
 def as_imrmc(question: pd.DataFrame, title: str) -> str:
-    """Write ratings as iMRMC reads them.
+    """Return ratings in the format of iMRMC.
 
     Args:
         question: columns reader, case, modality, truth (0 or 1) and rating.
@@ -242,6 +247,6 @@ def as_imrmc(question: pd.DataFrame, title: str) -> str:
 
 
 def as_mrmcaov(question: pd.DataFrame) -> str:
-    """Write ratings as MRMCaov's examples have them: reader, treatment, case, truth, rating."""
+    """Return ratings as CSV in the columns of MRMCaov's examples: reader, treatment, case, truth, rating."""
     renamed = question.rename(columns={"modality": "treatment"}).sort_values(["reader", "treatment", "case"])
     return str(renamed[["reader", "treatment", "case", "truth", "rating"]].to_csv(index=False, lineterminator="\n"))

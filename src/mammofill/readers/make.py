@@ -1,4 +1,4 @@
-"""Drawing the cases of a reader study: real and synthetic lesions that are alike but for who made them."""
+"""Draws the cases of a reader study: real and synthetic lesions matched by class, density and size."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from mammofill.readers.study import Case, ReaderStudy
 
 _CLASSES = ("benign", "malignant")
 _CODE = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
-"""Letters of codes: none that look like another."""
+"""Characters of codes, without those that look alike."""
 _TAILS = (0.5, 99.5)
-"""Percentiles that become black and white."""
+"""Percentiles shown as black and white."""
 
 
 def make_reader_study(
@@ -36,27 +36,27 @@ def make_reader_study(
 ) -> ReaderStudy:
     """Draw cases and write the file of a study.
 
-    For each synthetic patch, the real one of its class and density whose lesion has the nearest area is taken. Nobody's
-    breast is seen twice: cases must be independent, and who knows the surroundings of a fill again from a real case
-    knows that one of the two was painted. Where another lesion is left, none is taken of who lent a fill its outline.
-    All pictures are brought to 8 bits over their own range, the same way, so that neither depth nor range tells who
-    made them.
+    Each synthetic patch is matched with the real patch of its class and density whose lesion has the nearest area. Each
+    patient gives one case only: cases must be independent, and a reader who recognises the surroundings of a fill in a
+    real case knows that one of the two was painted. Real lesions of the patient from whom a fill has its outline are
+    used only where no other lesion is left. All pictures are converted to 8 bits in the same way, each over its own
+    range, so that neither bit depth nor range reveals the origin.
 
     Args:
         real: patches with real lesions.
         synthetic: patches with painted ones, of the same size.
         out: the file, ``*.readers.sqlite``.
-        settings: how many cases and readers.
-        seed: decides which cases are drawn, and each reader's order. Codes are secrets, and drawn anew each time.
+        settings: numbers of cases and readers.
+        seed: decides which cases are drawn, and each reader's order. Codes are secret, and new in each call.
 
     Raises:
-        ArtifactError: the file is there already, or the patches have two sizes.
+        ArtifactError: the file exists already, or the patches have two sizes.
         TooFewError: too few patients with whole lesions of a class.
     """
     if real.size_px != synthetic.size_px:
         raise ArtifactError(
             f"{real.folder} has patches of {real.size_px} px, {synthetic.folder} of {synthetic.size_px}: the size would"
-            " tell who made them. Give sets of one size."
+            " reveal the origin. Give sets of one size."
         )
     wanted = {} if settings.split is None else {"split": settings.split}
     cases: list[Case] = []
@@ -105,11 +105,14 @@ def _write_pairs(
 
 
 def as_shown(image: NDArray[np.uint16], coarse: bool) -> NDArray[np.uint8]:
-    """Bring a patch to what readers see: 8 bits, each picture over its own range, from 0 to 255 exactly.
+    """Convert a patch for display: 8 bits, each picture over its own range, from 0 to 255 exactly.
 
     Args:
         image: (H, W) uint16.
-        coarse: round to 8 bits over the full range first, where a patch of the other origin was kept so.
+        coarse: round to 8 bits over the full range first, where patches of either origin were stored with 8 bits.
+
+    Returns:
+        (H, W) uint8.
     """
     values = np.rint(image / 257.0) if coarse else image.astype(np.float64)
     low, high = np.percentile(values, _TAILS)
@@ -130,7 +133,7 @@ def _whole(patches: PatchSet, rows: NDArray[np.int64]) -> pd.DataFrame:
 def _matched(
     painted: pd.DataFrame, found: pd.DataFrame, pathology: str, count: int, seed: int, seen: set[str]
 ) -> list[Case]:
-    """Draw the cases of a class; `seen` are the patients of all cases so far, and grows."""
+    """Draw the cases of a class; `seen`, the patients of all cases so far, is extended."""
     fills = painted.iloc[stream(seed, "readers", "synthetic", pathology).permutation(len(painted))].to_dict("records")
     left = found.iloc[stream(seed, "readers", "real", pathology).permutation(len(found))].to_dict("records")
     cases: list[Case] = []
@@ -146,17 +149,18 @@ def _matched(
             cases.append(Case(pathology, synthetic, str(row["patch_id"]), int(row["row"])))
     if len(cases) < 2 * count:
         raise TooFewError(
-            f"{counted(count, f'{pathology} cases of each origin are')} asked for, each of another patient, but there "
+            f"{counted(count, f'{pathology} cases of each origin are')} requested, each of another patient, but there "
             f"are only {len(cases) // 2}: {counted(painted['patient_id'].nunique(), 'patients have')} whole synthetic "
-            f"lesions, and {found['patient_id'].nunique()} have real ones. Ask for fewer cases."
+            f"lesions, and {found['patient_id'].nunique()} have real ones. Request fewer cases."
         )
     return cases
 
 
 def _unlike(fill: dict[Any, Any], real: dict[Any, Any]) -> tuple[bool, bool, float]:
+    """Return the sort key of a real lesion for a fill: of the mask's donor, of another density, ratio of areas."""
     densities = [row["density"] if isinstance(row["density"], str) else None for row in (fill, real)]
-    lender = fill["mask_donor_patient_id"] == real["patient_id"]
-    return lender, densities[0] != densities[1], abs(math.log(fill["area"] / real["area"]))
+    is_donor = fill["mask_donor_patient_id"] == real["patient_id"]
+    return is_donor, densities[0] != densities[1], abs(math.log(fill["area"] / real["area"]))
 
 
 def _by_set(cases: list[Case], real: PatchSet, synthetic: PatchSet) -> list[tuple[PatchSet, NDArray[np.int64]]]:

@@ -23,18 +23,19 @@ class Estimate:
 
     value: float
     low: float
-    """Of the interval of 95 %; NaN, as the other end and p, where nothing varies over readers or cases: that all were
-    right about few cases does not say that all ever are."""
+    """Lower end of the 95 % interval. It, the upper end and p are NaN where nothing varies over readers or cases: if
+    all readers are right on a few cases, it does not follow that readers always are."""
     high: float
     standard_error: float
     degrees: float
+    """Degrees of freedom."""
     p_value: float
     """Of the null hypothesis: an area of 0.5, or no difference."""
 
 
 @dataclass(frozen=True)
 class Areas:
-    """Areas under the curves of J readers on one set of cases, and how they vary together.
+    """Areas under the curves of J readers on one set of cases, and their covariances.
 
     Attributes:
         areas: (J,) float64.
@@ -51,9 +52,9 @@ class Comparison:
 
     Attributes:
         difference: mean area of the second less that of the first.
-        f: the statistic; its degrees of freedom are 1 and `difference.degrees`.
+        f: the F statistic; its degrees of freedom are 1 and `difference.degrees`.
         error: mean variance of one reader's area in one modality.
-        cov1: of one reader, between modalities.
+        cov1: mean covariance of areas of one reader in two modalities.
         cov2: of two readers in one modality.
         cov3: of two readers in two modalities.
     """
@@ -74,8 +75,8 @@ def components(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> 
         negative: (J, N) ratings of the N negative ones.
 
     Returns:
-        (J, M), of each positive case the share of negative ones rated below it (half of those rated alike); and (J, N)
-        the same the other way round.
+        (J, M), for each positive case the share of negative cases rated below it (ties count half); and (J, N), for
+        each negative case the share of positive cases rated above it.
     """
     above = positive[:, :, None] - negative[:, None, :]
     wins = (above > 0) + 0.5 * (above == 0)
@@ -87,14 +88,14 @@ def areas_of(ratings: NDArray[np.float64], positive: NDArray[np.bool_]) -> Areas
 
     Args:
         ratings: (J, K).
-        positive: (K,), whether the case has what was looked for.
+        positive: (K,) bool, whether the case is positive.
 
     Raises:
-        TooFewError: fewer than two cases with it, or without.
+        TooFewError: fewer than two positive or two negative cases.
     """
     count, others = int(positive.sum()), int((~positive).sum())
     if min(count, others) < 2:
-        raise TooFewError(f"An area under a curve needs two cases of either kind; there are {count} and {others}.")
+        raise TooFewError(f"An area under a curve needs two cases of each class; there are {count} and {others}.")
     of_positive, of_negative = components(ratings[:, positive], ratings[:, ~positive])
     covariance = _covariance(of_positive) / count + _covariance(of_negative) / others
     return Areas(of_positive.mean(axis=1), covariance)
@@ -105,10 +106,10 @@ def _covariance(parts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def mean_area(found: Areas, against: float = 0.5) -> Estimate:
-    """Estimate the mean area of all such readers on all such cases.
+    """Estimate the mean area of the populations of readers and cases, and test it against `against`.
 
     Raises:
-        TooFewError: there is one reader only.
+        TooFewError: there is only one reader.
     """
     readers = len(found.areas)
     _check_readers(readers)
@@ -123,13 +124,13 @@ def compare_modalities(first: Areas, second: Areas, across: NDArray[np.float64] 
     """Compare the areas of the same J readers in two modalities.
 
     Args:
-        first: in one.
-        second: in the other.
-        across: (J, J) covariances of areas in the first (rows) with areas in the second (columns), where both read the
-            same cases; None where each modality has cases of its own (cases nested in modalities).
+        first: areas in the first modality.
+        second: areas in the second.
+        across: (J, J) covariances of areas in the first (rows) with areas in the second (columns), where both have the
+            same cases; None where each modality has its own cases (cases nested in modalities).
 
     Raises:
-        TooFewError: there is one reader only.
+        TooFewError: there is only one reader.
     """
     readers = len(first.areas)
     _check_readers(readers)
@@ -152,12 +153,12 @@ def compare_modalities(first: Areas, second: Areas, across: NDArray[np.float64] 
 def covariance_across(
     first: NDArray[np.float64], second: NDArray[np.float64], positive: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return the covariances of areas in two modalities that show the same K cases.
+    """Return the covariances of areas in two modalities with the same K cases.
 
     Args:
-        first: (J, K) ratings in the one.
-        second: (J, K) ratings in the other.
-        positive: (K,).
+        first: (J, K) ratings in the first modality.
+        second: (J, K) ratings in the second.
+        positive: (K,) bool, whether the case is positive.
 
     Returns:
         (J, J), see `compare_modalities`.
@@ -175,7 +176,7 @@ def _between_readers(covariance: NDArray[np.float64]) -> float:
 
 def _check_readers(readers: int) -> None:
     if readers < 2:
-        raise TooFewError("Readers can be taken for a sample of all readers only where there are two or more.")
+        raise TooFewError("Readers can be treated as a sample of all readers only where there are two or more.")
 
 
 def _estimate(value: float, error: float, degrees: float, against: float) -> Estimate:

@@ -1,9 +1,9 @@
-"""Two-alternative reading: which of two lesions, side by side, is the real one?
+"""Two-alternative forced choice: which of two lesions, side by side, is the real one?
 
-Kept in SQLite as other reader studies are (`ReaderStudy`), with tables of its own: ``pairs`` (number, pathology, and
-the cases that are its real and its synthetic picture) and ``choices`` (code, number of the pair, whether the left one
-was called real, whether that was right, seconds, time). A reader's ``cases`` hold the pairs in their order, each with
-whether the real picture is on the left.
+The study is stored in SQLite as other reader studies (`ReaderStudy`), with two further tables: ``pairs`` (number,
+pathology, and the cases of its real and its synthetic picture) and ``choices`` (code, number of the pair, whether the
+left picture was chosen as real, whether that was correct, seconds, time). A reader's ``cases`` are the pairs in reading
+order, each with whether the real picture is on the left.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ class PairStudy(ReaderStudy):
         """Write a new study.
 
         Args:
-            path: the file; its folder is made.
-            cases: 2 N of them, the real and the synthetic one of a pair next to each other, in any order.
+            path: the file; its folder is created.
+            cases: 2 N cases, the real and the synthetic one of a pair next to each other, in either order.
             pictures: 2 N, (H, H) uint8 each.
-            orders: for each reader's code, the N pairs in the order in which they are read, and of each whether the
-                real picture is on the left.
+            orders: for each reader's code, the N pairs in reading order, each with whether the real picture is on the
+                left.
             lineage: what the study was made from.
 
         Raises:
-            ArtifactError: the file is there already.
+            ArtifactError: the file exists already.
         """
         if path.exists():
             raise ArtifactError(f"{path} is there already, and may hold choices. Choose another --out.")
@@ -75,7 +75,7 @@ class PairStudy(ReaderStudy):
         return cls(path)
 
     def progress(self) -> dict[str, Any]:
-        """Return how many pairs there are, and how many each reader has judged."""
+        """Return the number of pairs, and how many each reader has judged."""
         with self._opened() as database:
             pairs = database.execute("SELECT count(*) FROM pairs").fetchone()[0]
             judged = database.execute(
@@ -85,7 +85,7 @@ class PairStudy(ReaderStudy):
         return {"cases": pairs, "readers": [{"code": code, "rated": count} for code, count in judged]}
 
     def upcoming(self, code: str) -> dict[str, Any]:
-        """Return where a reader is, as `ReaderStudy.upcoming` does; the cases are pairs."""
+        """Return a reader's position, as `ReaderStudy.upcoming`; the cases are pairs."""
         with self._opened() as database:
             order, judged = _order(database, code), _judged(database, code)
             side = database.execute("SELECT max(side) FROM cases").fetchone()[0]
@@ -95,7 +95,7 @@ class PairStudy(ReaderStudy):
         """Return the left and then the right picture at a position of a reader's order, side x side bytes each.
 
         Raises:
-            SettingsError: it is not the reader's turn to see it, or there is none.
+            SettingsError: it is not the pair that the reader is to judge now, or there is none.
         """
         turn = self.upcoming(code)
         if position != turn["position"] or position == turn["cases"]:
@@ -108,18 +108,18 @@ class PairStudy(ReaderStudy):
         return b"".join(bytes(pixels) for (pixels,) in found)
 
     def choose(self, code: str, position: int, left: bool, seconds: float) -> None:
-        """Keep which picture a reader calls real; it is on the disk when this returns.
+        """Store which picture a reader chose as real; it is written to disk when this returns.
 
-        The same once more, as after an answer that was lost, changes nothing.
+        Repeating the same choice, as after a lost response, changes nothing.
 
         Args:
-            code: the reader's.
+            code: of the reader.
             position: of the pair, in the reader's order.
-            left: whether the left one is called real.
-            seconds: that it took.
+            left: whether the left picture was chosen as real.
+            seconds: time that it took.
 
         Raises:
-            SettingsError: the other was chosen already, or it is not the pair's turn.
+            SettingsError: the other was chosen already, or it is not the pair to be judged now.
         """
         with self._opened() as database:
             database.execute("BEGIN IMMEDIATE")
@@ -151,16 +151,17 @@ class PairStudy(ReaderStudy):
 
 @dataclass(frozen=True)
 class PairAnalysis:
-    """What was found.
+    """The results of a study of pairs.
 
     Attributes:
-        readers: numbers of those who judged every pair; the others are left out.
-        unfinished: numbers of the others.
-        pairs: pairs that were judged.
-        correct: (J,) each reader's share of pairs judged right, with `intervals`, exact ones of 95 % over pairs
-            (Clopper and Pearson, Biometrika 26:404, 1934).
-        called_left: (J,) each reader's share of pairs whose left picture was called real; far from 0.5 is a habit.
-        mean: over readers and pairs; None with one reader.
+        readers: numbers of the readers who judged every pair; the others are left out.
+        unfinished: numbers of the other readers.
+        pairs: number of pairs.
+        correct: (J,) each reader's share of pairs judged correctly.
+        intervals: (J,) their exact 95 % intervals over pairs (Clopper and Pearson, Biometrika 26:404, 1934).
+        called_left: (J,) each reader's share of pairs whose left picture was chosen as real; a value far from 0.5 shows
+            a preference for one side.
+        mean: mean share over readers and pairs; None with one reader.
     """
 
     readers: tuple[int, ...]
@@ -176,7 +177,7 @@ class PairAnalysis:
         lines = [f"{counted(self.pairs, 'pairs')}, {counted(len(self.readers), 'readers')} who judged all of them"]
         if self.unfinished:
             lines.append(f"left out, since they have not judged all: {numbered(self.unfinished)}")
-        lines += ["", "which of the two is real (share judged right; 0.5: cannot be told apart)"]
+        lines += ["", "which of the two is real (share judged correctly; 0.5: cannot be distinguished)"]
         for reader, share, (low, high), left in zip(
             self.readers, self.correct, self.intervals, self.called_left, strict=True
         ):
@@ -188,7 +189,7 @@ class PairAnalysis:
 
     def _mean_in_words(self) -> str:
         if self.mean is None:
-            return "  one reader says nothing of others: no interval over readers can be given"
+            return "  with one reader, no interval over readers can be given"
         if self.mean.standard_error == 0:
             return f"  all: {self.mean.value:.3f}; nothing varies over readers or pairs, so no interval can be given"
         return (
@@ -203,18 +204,18 @@ def numbered(readers: Sequence[int]) -> str:
 
 
 def analyse_pairs(study: PairStudy, out: str | Path | None = None) -> PairAnalysis:
-    """Say how often readers found the real one of two.
+    """Analyse how often readers found the real one of two lesions.
 
     Args:
-        study: which.
+        study: the study.
         out: a folder that receives ``analysis.txt``, ``analysis.json`` and ``choices.csv``; None writes nothing.
 
-    The mean is that of Obuchowski and Rockette with readers and pairs both random, as `mean_area`, with the share
-    judged right in place of the area and the covariances of two readers' shares over the pairs that both judged.
+    The mean is that of Obuchowski and Rockette with readers and pairs both random, as in `mean_area`, with the share
+    judged correctly in place of the area, and the covariances of two readers' shares over the pairs that both judged.
 
     Raises:
-        TooFewError: nobody has judged all pairs, or there are fewer than two.
-        ArtifactError: `out` is there already.
+        TooFewError: no reader has judged all pairs, or there are fewer than two pairs.
+        ArtifactError: `out` exists already.
     """
     place = None if out is None else Path(out)
     if place is not None and place.exists():
@@ -223,7 +224,8 @@ def analyse_pairs(study: PairStudy, out: str | Path | None = None) -> PairAnalys
     done, unfinished, most = study.who_is_done(table)
     if not done or pairs < 2:
         raise TooFewError(
-            f"{study.path}: nobody has judged all pairs, at least two, yet ({most} of {pairs}). Let the readers finish."
+            f"{study.path}: an analysis needs two pairs or more, and a reader who has judged all of them (at most "
+            f"{most} of {pairs} are judged). Let the readers finish."
         )
     chosen = table[table["reader"].isin(done)]
     correct = chosen.pivot(index="reader", columns="pair", values="correct").to_numpy(dtype=np.float64)
@@ -246,16 +248,19 @@ def analyse_pairs(study: PairStudy, out: str | Path | None = None) -> PairAnalys
 
 
 def mean_share(correct: NDArray[np.float64]) -> Estimate:
-    """Estimate the mean share of all such readers on all such pairs.
+    """Estimate the mean share of correct judgements over the populations of readers and pairs.
 
     Args:
-        correct: (J, K), 1 where reader j judged pair k right, else 0.
+        correct: (J, K), 1 where reader j judged pair k correctly, else 0.
+
+    Raises:
+        TooFewError: there is only one reader.
     """
     return mean_area(Areas(correct.mean(axis=1), np.atleast_2d(np.cov(correct)) / correct.shape[1]))
 
 
 def open_study(path: str | Path) -> ReaderStudy:
-    """Return the study of a file, of whichever kind; one that cannot be read says so when it is asked anything."""
+    """Return the study in a file, of either kind; a file that cannot be read raises errors when it is used."""
     pairs = PairStudy(path)
     try:
         pairs.codes()

@@ -1,4 +1,4 @@
-"""The ROC curve of each reader, as a table and as a picture."""
+"""The ROC curve of each reader, as a table and as a figure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUESTIONS = {
     "malignant or benign, real lesions": "is it malignant? (real lesions)",
     "malignant or benign, synthetic lesions": "is it malignant? (synthetic lesions)",
 }
-"""What was asked of which lesions, and the title of its panel."""
+"""Each question and its lesions, with the title of its panel."""
 
 
 def reader_curves(ratings: pd.DataFrame) -> pd.DataFrame:
@@ -25,8 +25,8 @@ def reader_curves(ratings: pd.DataFrame) -> pd.DataFrame:
         ratings: as `ReaderStudy.ratings` gives them, of readers who rated every case.
 
     Returns:
-        question (one of `QUESTIONS`), reader, x and y, both in [0, 1]: 1 - specificity and sensitivity as the rating
-        from which on a case counts as positive falls, from (0, 0) to (1, 1).
+        question (one of `QUESTIONS`), reader, x and y, both in [0, 1]: 1 - specificity and sensitivity as the threshold
+        of the rating falls, from (0, 0) to (1, 1).
     """
     from mammofill.evaluation import roc_curve
 
@@ -73,7 +73,7 @@ def draw_reader_curves(curves: pd.DataFrame) -> bytes:
 def _questions(
     ratings: pd.DataFrame,
 ) -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.float64], pd.DataFrame]]:
-    """Yield each question with the truth and the rating of the rows that it is about."""
+    """Yield each question with the truth, the ratings and the rows of its lesions."""
     apart, real, synthetic = QUESTIONS
     for question, origin, column, fact, positive in (
         (apart, None, "synthetic", "origin", "synthetic"),

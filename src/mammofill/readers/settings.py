@@ -13,12 +13,12 @@ class ReaderStudySettings:
     """Which cases are read, and by how many readers.
 
     Attributes:
-        kind: ``ratings``: each case is rated by itself; ``pairs``: a real and a synthetic case of like class and size
-            side by side, and the reader says which is real.
+        kind: ``ratings``: each case is rated separately; ``pairs``: a real and a synthetic case of the same class and
+            similar size are shown side by side, and the reader chooses the real one.
         cases: cases of each class and origin; four times as many are read, or twice as many pairs.
         readers: number of readers; each gets a code and an individual order of the cases. Six or more allow an analysis
             with random readers (ours; with few, its intervals are wide).
-        split: split whose real patches are read; unset takes all, since people learn from none of them.
+        split: split whose real patches are read; unset takes all splits, since readers are not trained on any.
     """
 
     kind: Literal["ratings", "pairs"] = "ratings"
@@ -27,7 +27,7 @@ class ReaderStudySettings:
     split: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless kind and split are known and numbers are at least 1."""
         check_setting(self, "kind", self.kind in ("ratings", "pairs"), "ratings or pairs")
         check_setting(self, "cases", self.cases >= 1, "at least 1")
         check_setting(self, "readers", self.readers >= 1, "at least 1")

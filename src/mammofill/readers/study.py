@@ -1,9 +1,9 @@
-"""ReaderStudy: one SQLite file with the cases, the readers and what they said.
+"""ReaderStudy: one SQLite file with the cases, the readers and their ratings.
 
-Written ahead and to the disk before a reader is told that a rating was taken, so that none is lost when the server or
-the machine stops. Tables: ``study`` (name, value), ``cases`` (number, pathology, synthetic, patch_id, side, pixels),
-``readers`` (code, number, cases in their order), ``ratings`` (code, number of the case, synthetic and malignant from 1
-to 100, seconds, time).
+Each rating is written to disk, with write-ahead logging, before it is confirmed to the reader, so that none is lost
+when the server or the machine stops. Tables: ``study`` (name, value), ``cases`` (number, pathology, synthetic,
+patch_id, side, pixels), ``readers`` (code, number, cases in reading order), ``ratings`` (code, number of the case,
+synthetic and malignant from 1 to 100, seconds, time).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Case:
     synthetic: bool
     patch_id: str
     row: int
-    """In the table of its set."""
+    """Row in the table of its set."""
 
 
 class ReaderStudy:
@@ -69,14 +69,14 @@ class ReaderStudy:
         """Write a new study.
 
         Args:
-            path: the file; its folder is made.
-            cases: N of them.
+            path: the file; its folder is created.
+            cases: N cases.
             pictures: N, (H, H) uint8 each.
-            orders: for each reader's code, the N cases' numbers in the order in which they are read.
+            orders: for each reader's code, the N cases' numbers in reading order.
             lineage: what the study was made from.
 
         Raises:
-            ArtifactError: the file is there already.
+            ArtifactError: the file exists already.
         """
         if path.exists():
             raise ArtifactError(f"{path} is there already, and may hold ratings. Choose another --out.")
@@ -114,7 +114,7 @@ class ReaderStudy:
         return dict(json.loads(found[0]))
 
     def progress(self) -> dict[str, Any]:
-        """Return how many cases there are, and how many each reader has rated."""
+        """Return the number of cases, and how many each reader has rated."""
         with self._opened() as database:
             cases = database.execute("SELECT count(*) FROM cases").fetchone()[0]
             rated = database.execute(
@@ -124,10 +124,10 @@ class ReaderStudy:
         return {"cases": cases, "readers": [{"code": code, "rated": count} for code, count in rated]}
 
     def who_is_done(self, answers: pd.DataFrame) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-        """Return the numbers of the readers who answered everything, those of the others, and the most answers of one.
+        """Return the numbers of the readers who answered all, those of the others, and the most answers of one reader.
 
         Args:
-            answers: of all readers, one row each; their numbers in the column reader.
+            answers: one row for each answer of any reader; the reader's number is in the column reader.
         """
         progress, counts = self.progress(), answers["reader"].value_counts()
         everyone = range(1, len(progress["readers"]) + 1)
@@ -135,9 +135,9 @@ class ReaderStudy:
         return done, tuple(reader for reader in everyone if reader not in done), int(counts.max()) if len(counts) else 0
 
     def upcoming(self, code: str) -> dict[str, Any]:
-        """Return where a reader is: the position of the first case that has no rating yet, the number of cases, side.
+        """Return a reader's position, that of the first case without a rating; the number of cases; the pictures' side.
 
-        The position is the number of cases when all are rated.
+        When all cases are rated, the position is the number of cases.
         """
         with self._opened() as database:
             order = stored_order(database, code)
@@ -150,7 +150,7 @@ class ReaderStudy:
         """Return the picture at a position of a reader's order, side x side bytes, whatever its origin.
 
         Raises:
-            SettingsError: it is not the reader's turn to see it, or there is none.
+            SettingsError: it is not the case that the reader is to rate now, or there is none.
         """
         turn = self.upcoming(code)
         if position != turn["position"] or position == turn["cases"]:
@@ -161,19 +161,20 @@ class ReaderStudy:
         return bytes(found[0])
 
     def rate(self, code: str, position: int, synthetic: int, malignant: int, seconds: float) -> None:
-        """Keep what a reader says of a case; it is on the disk when this returns.
+        """Store a reader's rating of a case; it is written to disk when this returns.
 
-        The same once more, as after an answer that was lost, changes nothing.
+        Repeating the same rating, as after a lost response, changes nothing.
 
         Args:
-            code: the reader's.
+            code: of the reader.
             position: of the case, in the reader's order.
-            synthetic: 1 surely real, 100 surely synthetic.
-            malignant: 1 surely benign, 100 surely malignant.
-            seconds: that it took.
+            synthetic: 1 certainly real, 100 certainly synthetic.
+            malignant: 1 certainly benign, 100 certainly malignant.
+            seconds: time that it took.
 
         Raises:
-            SettingsError: another rating was given already, it is not the case's turn, or a rating is not in 1 to 100.
+            SettingsError: another rating was given already, it is not the case to be rated now, or a rating is not in
+                1 to 100.
         """
         if not (1 <= synthetic <= 100 and 1 <= malignant <= 100):
             raise SettingsError(f"Ratings are from 1 to 100, but got {synthetic} and {malignant}.")
@@ -221,21 +222,21 @@ def write_cases(
     orders: Mapping[str, Sequence[Any]],
     lineage: Mapping[str, Any],
 ) -> None:
-    """Begin to write a study: what every kind of it has. The transaction stays open.
+    """Begin to write a study: the tables that every kind has. The transaction stays open.
 
     Args:
-        database: an empty one.
+        database: an empty database.
         form: name and number of the format.
-        tables: the schema of the tables of the kind.
-        cases: N of them.
+        tables: the schema of this kind's further tables.
+        cases: N cases.
         pictures: N, (H, H) uint8 each.
-        orders: for each reader's code, what is read, in order.
+        orders: for each reader's code, its cases or pairs in reading order.
         lineage: what the study was made from.
     """
     database.execute("PRAGMA journal_mode = WAL")
     database.executescript("BEGIN IMMEDIATE;" + _SCHEMA + tables)
-    said = {"format": form, "lineage": json.dumps(dict(lineage), sort_keys=True)}
-    database.executemany("INSERT INTO study VALUES (?, ?)", said.items())
+    facts = {"format": form, "lineage": json.dumps(dict(lineage), sort_keys=True)}
+    database.executemany("INSERT INTO study VALUES (?, ?)", facts.items())
     database.executemany(
         "INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?)",
         [
@@ -250,10 +251,10 @@ def write_cases(
 
 
 def stored_order(database: sqlite3.Connection, code: str) -> list[Any]:
-    """Return what a reader reads, in order, as it was written.
+    """Return a reader's cases or pairs in reading order, as stored.
 
     Raises:
-        SettingsError: nobody has this code.
+        SettingsError: no reader has this code.
     """
     found = database.execute("SELECT cases FROM readers WHERE code = ?", (code,)).fetchone()
     if found is None:

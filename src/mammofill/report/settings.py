@@ -26,6 +26,6 @@ class WriteReportSettings:
     size_attribute: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless examples_per_kind and previews are in range."""
         check_setting(self, "examples_per_kind", 0 <= self.examples_per_kind <= 100, "in 0..100")
         check_setting(self, "previews", 0 <= self.previews <= 20, "in 0..20")

@@ -72,7 +72,7 @@ class SelectSyntheticSettings:
     batch: int = execution(64)
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless the order is known and numbers are in range."""
         for field in (*QUANTILES, "other_class"):
             check_setting(self, field, 0 <= getattr(self, field) < 1, "in [0, 1)")
         fits = self.ratio is None or (math.isfinite(self.ratio) and self.ratio > 0)

@@ -45,7 +45,7 @@ class SynthesizeSettings:
     patches_per_shard: int = 512
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless the requested class is known and numbers are in range."""
         check_setting(self, "ratio", math.isfinite(self.ratio) and self.ratio >= 0, "a number, at least 0")
         check_setting(self, "benign", self.benign is None or self.benign >= 0, "at least 0, or unset")
         check_setting(self, "malignant", self.malignant is None or self.malignant >= 0, "at least 0, or unset")

@@ -34,7 +34,7 @@ class EngineSettings:
     at_once: int | None = execution(None)
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless precision is known and counts are positive."""
         check_choice(self, "precision", "float32", "tf32", "bf16", "auto")
         check_setting(self, "processes", self.processes >= 1, "at least 1")
         check_setting(self, "at_once", self.at_once is None or self.at_once >= 1, "at least 1, or unset")
@@ -66,7 +66,7 @@ class ValidationSettings:
         return self.keep == "best" or self.patience is not None
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless choices are known, numbers are in range, and a best is measured if used."""
         check_choice(self, "measure", "none", "perceptual", "kernel-distance")
         check_choice(self, "keep", "last", "best")
         check_setting(self, "every_images", self.every_images >= 1, "at least 1")

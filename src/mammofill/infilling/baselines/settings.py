@@ -19,7 +19,7 @@ class CopyPasteSettings(InfillerSettings):
     hole: HoleSettings = GROWN
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless the method is copy-paste; see also the base class."""
         super().__post_init__()
         check_choice(self, "method", "copy-paste")
 
@@ -33,7 +33,7 @@ class TextureSettings(InfillerSettings):
     hole: HoleSettings = GROWN
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless the method is texture; see also the base class."""
         super().__post_init__()
         check_choice(self, "method", "texture")
 

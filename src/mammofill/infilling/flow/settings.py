@@ -37,7 +37,7 @@ class VelocityNetworkSettings:
     embedding: int = 192
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless widths, blocks and heads fit together and numbers are at least 1."""
         eights = len(self.widths) >= 2 and all(width >= 8 and width % 8 == 0 for width in self.widths)
         check_setting(self, "widths", eights, "two or more channel numbers, each a multiple of 8")
         each = len(self.blocks) == len(self.widths) and min(self.blocks) >= 1
@@ -107,7 +107,7 @@ class TargetSettings:
     class_hidden_share: float = 0.1
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless scales, weights and shares are in range."""
         check_setting(self, "base_sigma_px", self.base_sigma_px >= 0, "at least 0")
         for field in ("scale", "split_px", "most_coarse_spread", "fine_spread", "lesion_weight"):
             value = getattr(self, field)
@@ -159,7 +159,7 @@ class FlowScheduleSettings:
     uniform_times: float = 0.05
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless numbers are in range."""
         check_setting(self, "images", self.images >= 0, "at least 0")
         for field in ("batch", "warmup_images", "ema_half_life_images"):
             check_setting(self, field, getattr(self, field) >= 1, "at least 1")
@@ -200,7 +200,7 @@ class FlowValidationSettings:
         return self.keep == "best" or self.patience is not None
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless the choice is known and numbers are at least 1."""
         check_choice(self, "keep", "last", "best")
         check_setting(self, "every_images", self.every_images >= 1, "at least 1")
         check_setting(self, "windows", self.windows >= 1, "at least 1")
@@ -247,7 +247,7 @@ class SamplingSettings:
     shape: Literal["untold", "ellipse", "outline"] = "ellipse"
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless choices are known and steps, times and guidance are in range."""
         check_choice(self, "solver", "multistep", "heun")
         check_setting(self, "steps", self.steps >= 3, "at least 3")
         check_setting(self, "begin_time", 0 < self.begin_time <= 1, "in (0, 1]")
@@ -295,7 +295,7 @@ class FlowSettings(TrainedInfillerSettings):
         self.network.check_size(size_px)
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless the method is flow and processes share a batch evenly; see also the base class."""
         super().__post_init__()
         check_choice(self, "method", "flow")
         batch, processes = self.schedule.batch, self.engine.processes

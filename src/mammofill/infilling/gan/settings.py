@@ -59,7 +59,7 @@ class GeneratorSettings:
     head: Literal["sigmoid", "relu", "linear", "residual"] = "sigmoid"
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless choices are known, numbers are in range, and head and stack fit together."""
         check_setting(self, "widths", _all_positive(self.widths), "one or more channel numbers, each at least 1")
         check_setting(self, "convolutions", self.convolutions >= 1, "at least 1")
         check_choice(self, "stack", "clean", "accumulating", "filled")
@@ -126,7 +126,7 @@ class DiscriminatorSettings:
     augment: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless choices are known, widths positive, and class head and conditioning compatible."""
         check_setting(self, "widths", _all_positive(self.widths), "one or more channel numbers, each at least 1")
         check_choice(self, "conditioning", "projection", "planes")
         sees_class = self.class_head and self.conditioning == "planes"
@@ -196,7 +196,7 @@ class PerceptualSettings:
     region: Literal["masked", "whole"] = "masked"
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless choices are known, levels are in range, and all settings fit the features."""
         check_choice(self, "features", *_LAYERS, "laplacian", "none")
         layers = _LAYERS.get(self.features)
         if layers is None:
@@ -259,7 +259,7 @@ class LossSettings:
     gradient_penalty_every: int = 8
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless choices are known, weights are in range, and losses fit how they are combined."""
         check_choice(self, "combine", "stepped", "summed")
         check_choice(self, "boundary", "contour", "blurred-mask")
         check_choice(self, "adversarial", "non-saturating", "hinge")
@@ -325,7 +325,7 @@ class ScheduleSettings:
     ema_half_life_images: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless each phase has epochs or images, not both, and numbers are in range."""
         for name in ("pretrain", "adversarial"):
             epochs, images = getattr(self, f"{name}_epochs"), getattr(self, f"{name}_images")
             once = (epochs is None) != (images is None)
@@ -386,7 +386,7 @@ class GanSettings(TrainedInfillerSettings):
         self.discriminator.check_size(size_px)
 
     def __post_init__(self) -> None:
-        """Refuse nonsense."""
+        """Raise SettingsError unless the method is gan and processes share a batch evenly; see also the base class."""
         super().__post_init__()
         check_choice(self, "method", "gan")
         batch, processes = self.schedule.batch, self.engine.processes
