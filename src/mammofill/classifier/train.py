@@ -72,7 +72,7 @@ def train_classifier(
     validation = lesions[(lesions["split"] == Split.VALIDATION) & (lesions["origin"] == Origin.REAL)]
     check_classes(train, validation, settings)
 
-    from mammofill.classifier.fit import fit
+    from mammofill.classifier.fit import FitData, fit
     from mammofill.classifier.networks import check_network, input_px_of
     from mammofill.classifier.start import find_weights, owner_of, read_start
     from mammofill.classifier.trial import WITH, WITHOUT, better_on_validation
@@ -106,7 +106,7 @@ def train_classifier(
 
             def learn(rows: pd.DataFrame, how: TrainClassifierSettings, folder: Path) -> int:
                 learning = Examples(patches, rows, input_px, settings.memory_gb)
-                return fit(folder, learning, watching, start, how, seed, device, progress)
+                return fit(FitData(folder, learning, watching, start, how, seed), device, progress)
 
             if settings.synthetic_if_better and (train["origin"] == Origin.SYNTHETIC).any():
                 alone = compose(learnable[learnable["origin"] == Origin.REAL], settings.without_fills, seed)
