@@ -27,7 +27,7 @@ from mammofill.pairing.hole import hole_of
 from mammofill.pairing.pairs import OWN_LESION
 from mammofill.pairing.pixels import check_own_lesions_hidden, check_same_patches, paired_pixels, paired_rows
 from mammofill.patches import PatchSet, write_shard
-from mammofill.patches.patch_set import encode_patch
+from mammofill.patches.shards import encode_patch
 from mammofill.synthesis.judged import check_class_painted, chosen_by
 from mammofill.synthesis.rows import synthetic_row, write_tables
 from mammofill.synthesis.settings import SynthesizeSettings
