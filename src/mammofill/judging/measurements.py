@@ -23,7 +23,7 @@ from mammofill.judging.distribution import distribution_of
 from mammofill.judging.features import features
 from mammofill.judging.painting import CHUNK, Filler, paint
 from mammofill.judging.place import changes, place_of_fills
-from mammofill.judging.requested_class import class_of_fills, class_of_real, standardised_class_of_fills
+from mammofill.judging.requested_class import LogOdds, class_of_fills, class_of_real, standardised_class_of_fills
 from mammofill.judging.seam import seam_of_fills
 from mammofill.judging.settings import JudgeInfillerSettings
 from mammofill.judging.similarity import crops, descriptors
@@ -248,17 +248,15 @@ class Measurements:
         standardised = self._standardised_logits(own.images)
         cues, crops_in_place = cues_of(real.images, real.masks, fills.real_holes), crops(fills.in_place, real.masks)
         cues_in_place = cues_of(fills.in_place, real.masks, fills.real_holes)
+        odds = LogOdds(
+            self._real_logits,
+            logits["benign"],
+            logits["malignant"],
+            self._logits(fills.in_place),
+            self._logits(own.images) if fills.requests_appearance else None,
+        )
         return [
-            *class_of_fills(
-                statistics,
-                real,
-                self._real_logits,
-                own,
-                logits["benign"],
-                logits["malignant"],
-                self._logits(fills.in_place),
-                self._logits(own.images) if fills.requests_appearance else None,
-            ),
+            *class_of_fills(statistics, real, own, odds),
             *standardised_class_of_fills(statistics, real, self._real_standardised, own, standardised),
             *cues_of_fills(statistics, real, cues, own, cues_of(own.images, own.masks, fills.case_holes)),
             *spread_of_fills(statistics, real, (cues, self._real_crops), (cues_in_place, crops_in_place)),
