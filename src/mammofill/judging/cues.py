@@ -49,13 +49,22 @@ def cues_of(images: NDArray[np.uint16], masks: NDArray[np.bool_], holes: NDArray
     return np.array(found, np.float64).reshape(-1, len(CUES))
 
 
-def cues_of_real(statistics: Statistics, real: Lesions, found: NDArray[np.float64]) -> list[Finding]:
-    """Measure how well each cue alone reveals the class of real lesions."""
+def cues_one_by_one(statistics: Statistics, lesions: Lesions, found: NDArray[np.float64]) -> list[Finding]:
+    """Report how well each cue alone reveals the class of lesions, real or painted.
+
+    Args:
+        statistics: intervals.
+        lesions: N of them.
+        found: (N, 5) from `cues_of`.
+    """
     return [
         reported(
-            "cues", f"AUC by {name}", statistics.estimate(_by_one(real, found[:, k]), real.people, len(real)), words
+            "cues",
+            f"AUC by {name}",
+            statistics.estimate(_by_one(lesions, found[:, k]), lesions.people, len(lesions)),
+            f"AUC of the class by one number: {words}. Either way round.",
         )
-        for k, (name, words) in enumerate(_words())
+        for k, (name, words) in enumerate(CUES.items())
     ]
 
 
@@ -99,15 +108,7 @@ def cues_of_fills(
             remark=f"it is the {largest}",
             key="largest_simple_cue_excess",
         ),
-        *(
-            reported(
-                "cues",
-                f"AUC by {name}",
-                statistics.estimate(_by_one(fills, of_fills[:, k]), fills.people, len(fills)),
-                words,
-            )
-            for k, (name, words) in enumerate(_words())
-        ),
+        *cues_one_by_one(statistics, fills, of_fills),
     ]
 
 
@@ -167,10 +168,6 @@ _SPREADS = {
     "contrast": "Standard deviation of the brightness in the hole",
     "coarse structure": f"Brightness in {_CELLS} x {_CELLS} cells of the lesion, less its mean",
 }
-
-
-def _words() -> list[tuple[str, str]]:
-    return [(name, f"AUC of the class by one number: {words}. Either way round.") for name, words in CUES.items()]
 
 
 def _counts(*lesions: Lesions) -> list[int]:

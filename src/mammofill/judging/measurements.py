@@ -17,7 +17,7 @@ from mammofill.ground.progress import Task
 from mammofill.ground.seeding import derive_seed
 from mammofill.infilling.settings import CLASSES
 from mammofill.judging.cases import Cases, Lesions, seeds_in_place, training_lesions
-from mammofill.judging.cues import cues_of, cues_of_fills, cues_of_real, spread_of_fills, spread_of_real
+from mammofill.judging.cues import cues_of, cues_of_fills, cues_one_by_one, spread_of_fills, spread_of_real
 from mammofill.judging.detection import describe, detection_of_fills, detection_of_reference
 from mammofill.judging.distribution import distribution_of
 from mammofill.judging.features import features
@@ -135,7 +135,7 @@ class Measurements:
             REAL,
             "",
             class_of_real(statistics, real, self._real_logits, self._real_standardised),
-            cues_of_real(statistics, real, of_real),
+            cues_one_by_one(statistics, real, of_real),
             spread_of_real(statistics, real, of_real, self._real_crops),
             training_of_reference(statistics, training, self._trained_on_real),
             distribution_of(real, self._real_features, self.cases.contexts, None, self._space, self.given.seed),
