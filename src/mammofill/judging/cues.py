@@ -95,7 +95,7 @@ def cues_of_fills(
     people = np.concatenate([real.people, fills.people])
     excess = excesses(np.ones((1, len(people))))[:, 0]
     largest = list(CUES)[int(np.argmax(excess))]
-    few = statistics.too_few(min(len(set(one.people[:, 0])) for one in (real, fills)), *_counts(real, fills))
+    few = statistics.too_few(min(real.tissue_patients, fills.tissue_patients), *real.per_class, *fills.per_class)
     return [
         judged(
             "cues",
@@ -140,7 +140,7 @@ def spread_of_fills(
         of_fills: the same after each was painted again where it is, in its class.
     """
     before, after = _spread_numbers(*of_real), _spread_numbers(*of_fills)
-    few = statistics.too_few(len(set(real.people[:, 0])), *_counts(real))
+    few = statistics.too_few(real.tissue_patients, *real.per_class)
 
     def share(k: int) -> Estimate:
         return statistics.estimate(
@@ -168,10 +168,6 @@ _SPREADS = {
     "contrast": "Standard deviation of the brightness in the hole",
     "coarse structure": f"Brightness in {_CELLS} x {_CELLS} cells of the lesion, less its mean",
 }
-
-
-def _counts(*lesions: Lesions) -> list[int]:
-    return [int(some.sum()) for one in lesions for some in (one.malignant, ~one.malignant)]
 
 
 def _by_one(lesions: Lesions, numbers: NDArray[np.float64]) -> Statistic:

@@ -179,9 +179,7 @@ class Measurements:
         found = [
             *self._class(fills, logits),
             *self._training(filler, kept, task),
-            *place_of_fills(
-                self.statistics, pd.concat(changed.values()), fills.case_holes, len(set(fills.own.people[:, 0]))
-            ),
+            *place_of_fills(self.statistics, pd.concat(changed.values()), fills.case_holes, fills.own.tissue_patients),
             *self._in_place(fills, oracle),
             *distribution_of(
                 self.real,

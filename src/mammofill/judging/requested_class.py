@@ -101,7 +101,9 @@ def class_of_fills(statistics: Statistics, real: Lesions, contexts: Lesions, odd
     own = statistics.auc(real.malignant, odds.real, real.people)
     share = _share_of_real(weighted_auc, statistics, real, odds.real, contexts, odds.of_own_class(contexts))
     alone = statistics.auc(contexts.malignant, (odds.benign + odds.malignant) / 2, people)
-    cannot = _cannot(statistics, own, min(len(set(people[:, 1])), own.patients), *_counts(real, contexts))
+    cannot = _cannot(
+        statistics, own, min(contexts.outline_patients, own.patients), *real.per_class, *contexts.per_class
+    )
     least = wanted.class_share[0]
     if not cannot and min(share.value, alone.value / own.value) >= least:
         cannot = (
@@ -128,7 +130,7 @@ def class_of_fills(statistics: Statistics, real: Lesions, contexts: Lesions, odd
             Wanted(least=wanted.malignant_above_benign, least_low=wanted.malignant_above_benign_bound),
             "Share of pairs whose malignant fill scores higher than the benign one: same tissue, mask and seed. Equal "
             "scores count half. A tiny shift of brightness is enough: necessary, and no proof.",
-            _cannot(statistics, own, len(set(people[:, 0])), len(contexts)),
+            _cannot(statistics, own, contexts.tissue_patients, len(contexts)),
             _doubt(own),
             key="malignant_above_benign",
         ),
@@ -196,7 +198,7 @@ def standardised_class_of_fills(
         share = _share_of_real(weighted_auc, statistics, real, real_logits, fills, logits)
         gap = _share_of_real(_gap, statistics, real, real_logits, fills, logits)
         auc = statistics.auc(fills.malignant, logits, fills.people)
-        cannot = _cannot(statistics, own, min(len(set(fills.people[:, 1])), own.patients), *_counts(real, fills))
+        cannot = _cannot(statistics, own, min(fills.outline_patients, own.patients), *real.per_class, *fills.per_class)
     wanted = statistics.settings.wanted
     return [
         judged(
@@ -263,10 +265,6 @@ def _weighted_median(weights: Weights, values: NDArray[np.float64]) -> NDArray[n
     low, high = np.argmax(reached >= half, axis=1), np.argmax(reached > half, axis=1)
     median = (values[order][low] + values[order][high]) / 2
     return np.where(reached[:, -1] > 0, median, np.nan)
-
-
-def _counts(*lesions: Lesions) -> list[int]:
-    return [int(some.sum()) for one in lesions for some in (one.malignant, ~one.malignant)]
 
 
 def _cannot(statistics: Statistics, own: Estimate, patients: int, *counts: int) -> str:
