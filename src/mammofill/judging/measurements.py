@@ -179,7 +179,7 @@ class Measurements:
         found = [
             *self._class(fills, logits),
             *self._training(filler, kept, task),
-            *place_of_fills(self.statistics, pd.concat(changed.values()), fills.case_holes, fills.own.tissue_patients),
+            *place_of_fills(pd.concat(changed.values()), fills.case_holes, fills.own.tissue_patients),
             *self._in_place(fills, oracle),
             *distribution_of(
                 self.real,
