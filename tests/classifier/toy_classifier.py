@@ -13,7 +13,8 @@ import pandas as pd
 from mammofill.ground.artifact import Artifact, LearnedFrom, begin, open_any
 from mammofill.ground.imaging import to_uint16
 from mammofill.ground.seeding import stream
-from mammofill.patches.patch_set import PatchSet, write_shard
+from mammofill.patches.patch_set import PatchSet
+from mammofill.patches.shards import write_shard
 
 SIZE_PX = 48
 

@@ -11,7 +11,7 @@ from mammofill.ground.artifact import Artifact, begin, read_manifest
 from mammofill.ground.imaging import encode_png
 from mammofill.infilling.settings import InfillerSettings
 from mammofill.patches import ExtractPatchesSettings, PatchSet, write_index, write_shard
-from mammofill.patches.patch_set import encode_patch
+from mammofill.patches.shards import encode_patch
 
 SIZE = 32
 

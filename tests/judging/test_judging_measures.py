@@ -13,7 +13,7 @@ from mammofill.judging.cases import Lesions
 from mammofill.judging.cues import CUES, cues_of, cues_of_fills, spread_of_fills
 from mammofill.judging.detection import Described, detection_of_fills
 from mammofill.judging.distribution import compare, distribution_of
-from mammofill.judging.requested_class import class_of_fills
+from mammofill.judging.requested_class import LogOdds, class_of_fills
 from mammofill.judging.rings import distance_outwards
 from mammofill.judging.similarity import copy_threshold, crops, descriptors, greatest_correlation
 from mammofill.judging.spectrum import BANDS, frequencies, grain, spectra, spectrum_of_fills
@@ -342,7 +342,7 @@ def test_a_classifier_that_misses_much_is_doubted(apart: float, doubted: bool) -
     lesions = Lesions(pixels.astype(np.uint16), pixels.astype(bool), malignant, who)
     benign_logits = random.normal(0, 1, 80)
     logits = benign_logits + apart * malignant
-    found = class_of_fills(STATISTICS, lesions, logits, lesions, benign_logits, benign_logits + apart, logits)
+    found = class_of_fills(STATISTICS, lesions, lesions, LogOdds(logits, benign_logits, benign_logits + apart, logits))
     verdicts = [one for one in found if one.verdict]
     assert [one.verdict for one in verdicts] == ["reached", "reached"]
     assert all(("judge with the best one there is" in one.remark) == doubted for one in verdicts)
@@ -354,7 +354,7 @@ def test_a_class_that_the_surroundings_tell_whatever_is_painted_is_not_painted()
     who = np.array([[f"P{number}", f"P{number}"] for number in range(80)], object)
     lesions = Lesions(pixels.astype(np.uint16), pixels.astype(bool), malignant, who)
     logits = random.normal(0, 1, 80) + 6.0 * malignant
-    found = class_of_fills(STATISTICS, lesions, logits, lesions, logits - 0.1, logits + 0.1, logits)
+    found = class_of_fills(STATISTICS, lesions, lesions, LogOdds(logits, logits - 0.1, logits + 0.1, logits))
     by_key = {one.key: one for one in found if one.key}
     assert by_key["malignant_above_benign"].verdict == "reached", "a tiny shift is enough for that"
     share = by_key["class_share_of_real_auc"]

@@ -14,7 +14,7 @@ from mammofill.ground.errors import SettingsError, TooFewError
 from mammofill.pairing import PairPatchesSettings, Pairs, pair_patches
 from mammofill.pairing.hole import HoleSettings
 from mammofill.patches import ExtractPatchesSettings, PatchSet, extract_patches
-from mammofill.patches.patch_set import write_index, write_shard
+from mammofill.patches.shards import write_index, write_shard
 
 
 @pytest.fixture(scope="module")

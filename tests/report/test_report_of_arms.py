@@ -15,13 +15,13 @@ from mammofill.comparison.plan import write_plan
 from mammofill.evaluation import Evaluation
 from mammofill.ground.errors import ArtifactError
 from mammofill.report import Report, write_report
+from mammofill.report.compared import read_comparison
 from mammofill.report.compared_figures import figures_over_doses, forest_plot, reliability_figure
 from mammofill.report.comparisons import (
     _against_margin,
     lines_of_findings,
     measures_over_seeds,
     plain_replicates,
-    read_comparison,
 )
 from mammofill.report.figures import ForestRow, draw_forest
 from mammofill.report.first_screen import near_chance, question

@@ -15,7 +15,7 @@ from toy_judging import BrightestSpot, a_mask, make_classifier, make_patches, pa
 from toy_selection import KINDS, PATIENTS, SOME, World, fill_rows, make_fills, train_patient
 
 from mammofill.classifier import TrainClassifierSettings, train_classifier
-from mammofill.classifier.train import check_leaks
+from mammofill.classifier.checks import check_leaks
 from mammofill.evaluation.training import what_was_learned
 from mammofill.ground.errors import ArtifactError, LeakError, MammofillError, SettingsError, TooFewError
 from mammofill.ground.imaging import decode_png, feather, to_unit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,13 @@ from torch import nn
 
 from mammofill.classifier.batches import images_of_first_phase, images_wanted, loss_weights, training_batch
 from mammofill.classifier.classifier import NETWORK_NAME
+from mammofill.classifier.course import Course
 from mammofill.classifier.examples import Examples
 from mammofill.classifier.networks import colours_of, input_px_of, words_of
 from mammofill.classifier.scoring import balanced_accuracy_threshold, log_odds, probability
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.classifier.start import Start
-from mammofill.classifier.training_step import LOSS, TrainingStep
+from mammofill.classifier.training_step import TrainingStep
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.counting import counted
 from mammofill.ground.progress import Progress, quiet
@@ -33,22 +35,26 @@ from mammofill.ground.training.checkpoint import (
     save_weights,
 )
 from mammofill.ground.training.distributed import training_processes
-from mammofill.ground.training.history import History, UnseenLosses, check_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-def fit(
-    folder: Path,
-    train: Examples,
-    validation: Examples,
-    start: Start,
-    settings: TrainClassifierSettings,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> int:
+@dataclass(frozen=True)
+class FitData:
+    """What a classifier learns from, and how; the same in every process."""
+
+    folder: Path
+    """Where weights, facts and history go; the training goes on from the checkpoint there, if one is."""
+    train: Examples
+    validation: Examples
+    """What is watched, and gives the threshold; may be empty if nothing is chosen on it."""
+    start: Start
+    settings: TrainClassifierSettings
+    seed: int
+
+
+def fit(data: FitData, device: str, progress: Progress) -> int:
     """Train, or go on training, and write weights, facts and history into a folder.
 
     Everything random is derived from the seed and the number of images seen, so a run that was stopped and continued
@@ -56,12 +62,7 @@ def fit(
     their share of every batch and average their gradients.
 
     Args:
-        folder: the partial artifact.
-        train: what is learned from.
-        validation: what is watched, and gives the threshold; may be empty if nothing is chosen on it.
-        start: what the network starts from.
-        settings: of the stage.
-        seed: of the stage.
+        data: what is learned from.
         device: where the network runs.
         progress: notified of each step.
 
@@ -73,110 +74,76 @@ def fit(
         DamagedError: the checkpoint is of another network or of another version.
         DeviceError: the device, or enough of them, or the precision on it is not there.
     """
-    engine = settings.engine
-    shared = (folder, train, validation, start, settings, seed)
+    engine = data.settings.engine
     # The others do the same on other shares of each batch; they write nothing.
-    with training_processes(device, engine.processes, engine.precision, _fit, *shared) as fabric:
-        return _fit(fabric, *shared, progress)
+    with training_processes(device, engine.processes, engine.precision, _fit, data) as fabric:
+        return _fit(fabric, data, progress)
 
 
-def _fit(
-    fabric: Fabric,
-    folder: Path,
-    train: Examples,
-    validation: Examples,
-    start: Start,
-    settings: TrainClassifierSettings,
-    seed: int,
-    progress: Progress = quiet,
-) -> int:
-    training = TrainingStep(fabric, start, settings, seed)
-    history, losses = History(), UnseenLosses()
-    images_seen, images_saved, loss_sum, steps = 0, 0, 0.0, 0
-    best: dict[str, Any] = {"auc": -1.0, "validations_since": 0}
-
-    state = load_checkpoint(folder)
+def _fit(fabric: Fabric, data: FitData, progress: Progress = quiet) -> int:
+    train, settings, seed = data.train, data.settings, data.seed
+    training, course = TrainingStep(fabric, data.start, settings, seed), Course()
+    state = load_checkpoint(data.folder)
     if state is not None:
-        with checkpoint_fits(folder):
+        with checkpoint_fits(data.folder):
             training.load_state(state)
-            history = History.from_state(state["history"])
-            images_seen, loss_sum, steps = state["images_seen"], state["loss_sum"], state["steps"]
-            best, images_saved = state["best"], images_seen
-        progress.say(f"Going on after {counted(images_seen, 'images')}.")
+            course.load_state(state)
+        progress.say(f"Going on after {counted(course.images_seen, 'images')}.")
 
-    wanted = images_wanted(settings, len(train))
-    label = f"{words_of(settings.network)}, {start.words}{', standardised' if settings.standardise else ''}"
+    wanted, first_phase = images_wanted(settings, len(train)), images_of_first_phase(settings, len(train))
+    images_saved = course.images_seen
+    label = f"{words_of(settings.network)}, {data.start.words}{', standardised' if settings.standardise else ''}"
     writes, share = fabric.global_rank == 0, (fabric.global_rank, fabric.world_size)
     with (
         ThreadPoolExecutor(1) as beside,  # makes the next batch while the network learns from this one
         progress.task(f"train {label}", wanted) as task,
         stop_requests() as stop,
     ):
-        task.advance(min(images_seen, wanted))
-        upcoming = beside.submit(training_batch, train, images_seen, settings, seed, share)
+        task.advance(min(course.images_seen, wanted))
+        upcoming = beside.submit(training_batch, train, course.images_seen, settings, seed, share)
         while True:
-            epoch = images_seen // len(train)
-            if steps and (images_seen >= wanted or _validation_is_due(history, epoch, images_seen, settings)):
-                loss_sum = _with(losses, loss_sum)
-                row = _watch(training.kept, validation, settings, fabric.device)
-                check_finite(row, images_seen)
-                history.add(images_seen, epoch=epoch, loss=loss_sum / steps, **row)
-                loss_sum, steps = 0.0, 0
-                task.advance(0, note=_in_words(history.rows[-1]))
+            epoch = course.images_seen // len(train)
+            if course.steps and (course.images_seen >= wanted or course.validation_is_due(epoch, settings)):
+                course.look()  # a loss that is not finite is reported as such, and not by what it does to scores
+                course.record(epoch, _watch(training.kept, data.validation, settings, fabric.device))
+                task.advance(0, note=_in_words(course.history.rows[-1]))
                 if settings.keeps_best:
-                    counts = images_seen > images_of_first_phase(settings, len(train))
-                    best = _better(best, row["validation_auc"], images_seen, training.kept, counts)
-            over = images_seen >= wanted or best["validations_since"] >= (settings.patience or np.inf)
-            if writes and (over or stop or images_seen - images_saved >= settings.checkpoint_every_images):
-                loss_sum = _with(losses, loss_sum)
-                save_checkpoint(
-                    folder,
-                    training.state()
-                    | {
-                        "history": history.state(),
-                        "images_seen": images_seen,
-                        "loss_sum": loss_sum,
-                        "steps": steps,
-                        "best": best,
-                    },
-                )
-                images_saved = images_seen
+                    course.keep_if_better(training.kept, counts=course.images_seen > first_phase)
+            over = course.images_seen >= wanted or course.patience_is_over(settings)
+            if writes and (over or stop or course.images_seen - images_saved >= settings.checkpoint_every_images):
+                save_checkpoint(data.folder, training.state() | course.state())
+                images_saved = course.images_seen
             stop.leave()
             if over:
                 break
 
             images, targets = upcoming.result()
-            upcoming = beside.submit(training_batch, train, images_seen + settings.batch, settings, seed, share)
-            weights = loss_weights(train, images_seen, settings, seed, share)
-            cross_entropy = training.step(images, targets, images_seen, wanted, len(train), weights)
-            losses.add(images_seen, [LOSS], cross_entropy)
-            images_seen, steps = images_seen + settings.batch, steps + 1
-            if losses.due:
-                loss_sum = _with(losses, loss_sum)
+            upcoming = beside.submit(training_batch, train, course.images_seen + settings.batch, settings, seed, share)
+            weights = loss_weights(train, course.images_seen, settings, seed, share)
+            cross_entropy = training.step(images, targets, course.images_seen, wanted, len(train), weights)
+            course.add_step(cross_entropy, settings.batch)
             task.advance(settings.batch)
 
     if writes:
-        kept = training.kept
-        if settings.keeps_best:
-            kept.load_state_dict(best["weights"])
-        save_weights(folder / WEIGHTS_NAME, kept)
-        chosen_at = best.get("images_seen", images_seen)
-        facts = _network_facts(kept, label, start, chosen_at, validation, settings, fabric.device)
-        write_atomically(folder / NETWORK_NAME, json.dumps(facts, indent=2) + "\n")
-        history.write(folder)
-    return images_seen
+        _write(data, training.kept, course, label, fabric.device)
+    return course.images_seen
+
+
+def _write(data: FitData, network: nn.Module, course: Course, label: str, device: torch.device) -> None:
+    """Write the weights that are kept, what the network is, and the history."""
+    if data.settings.keeps_best:
+        network.load_state_dict(course.best["weights"])
+    save_weights(data.folder / WEIGHTS_NAME, network)
+    facts = _network_facts(data, network, label, course.best.get("images_seen", course.images_seen), device)
+    write_atomically(data.folder / NETWORK_NAME, json.dumps(facts, indent=2) + "\n")
+    course.history.write(data.folder)
 
 
 def _network_facts(
-    network: nn.Module,
-    label: str,
-    start: Start,
-    chosen_at: int,
-    validation: Examples,
-    settings: TrainClassifierSettings,
-    device: torch.device,
+    data: FitData, network: nn.Module, label: str, chosen_at: int, device: torch.device
 ) -> dict[str, Any]:
     """Return what the network's file says: what it is, which weights were kept, and the threshold chosen for them."""
+    settings, start = data.settings, data.start
     return {
         "network": settings.network,
         "label": label,
@@ -185,34 +152,13 @@ def _network_facts(
         "input": colours_of(settings.network, settings.input_mean, settings.input_sd).words,
         "classes": ["benign", "malignant"],
         "kept": {"rule": "best" if settings.keeps_best else "last", "images_seen": chosen_at},
-        **_freeze_threshold(network, validation, settings, device),
+        **_freeze_threshold(network, data.validation, settings, device),
         **_own_colours(settings),
         **({"widths": start.widths} if settings.network == "discriminator" else {}),
         **({"test_time_flips": True} if settings.test_time_flips else {}),
         **({"test_time_turns": True} if settings.test_time_turns else {}),
         **({"standardise": True} if settings.standardise else {}),
     }
-
-
-def _validation_is_due(history: History, epoch: int, images_seen: int, settings: TrainClassifierSettings) -> bool:
-    """Whether an epoch has ended since the last validation, and enough images were seen."""
-    last = history.rows[-1] if history.rows else {"epoch": 0, "images_seen": 0}
-    seen = images_seen - int(last["images_seen"])
-    return epoch > int(last["epoch"]) and seen >= settings.validate_every_images
-
-
-def _with(losses: UnseenLosses, loss_sum: float) -> float:
-    """Look at the last losses and add them, one after the other, so that a stop between them changes no bit."""
-    for one in losses.look():
-        loss_sum += one[LOSS]
-    return loss_sum
-
-
-def _better(best: dict[str, Any], auc: float, images_seen: int, network: nn.Module, counts: bool) -> dict[str, Any]:
-    """Return what is best after another validation, and how many that count for patience came since."""
-    if auc > best["auc"]:
-        return {"auc": auc, "images_seen": images_seen, "weights": _copy(network), "validations_since": 0}
-    return best | {"validations_since": best["validations_since"] + counts}
 
 
 _CHUNK = 1024  # validation patches scored at once
@@ -275,10 +221,6 @@ def _freeze_threshold(
         "validation_balanced_accuracy": balanced,
         "validation_patches": len(validation),
     }
-
-
-def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
 
 
 def _in_words(row: dict[str, float | int | str]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammofill.comparison.comparison import BREAK_EVEN_COLUMNS, DOSE_COLUMNS, SHARE_COLUMNS
+from mammofill.comparison.comparison import BREAK_EVEN_COLUMNS, DOSE_COLUMNS, GROUP_COLUMNS, SHARE_COLUMNS
 from mammofill.comparison.design import Contrast, Group
 from mammofill.comparison.differences import Measured
 from mammofill.comparison.groups import Groups
@@ -152,39 +152,40 @@ def _break_even(
     curve: LearningCurve,
     settings: CompareArmsSettings,
     seed: int,
-) -> tuple[object, ...]:
-    name, none = settings.measures[0], math.nan
+) -> dict[str, object]:
+    """Return a row of the table: a number, or why there is none."""
+    name = settings.measures[0]
     sign = -1.0 if unit_of(name)[0] in LOWER_IS_BETTER else 1.0
     value = measured[group][name].value
     against = Group(plain, None, group.real_share)
+    row: dict[str, object] = dict.fromkeys(BREAK_EVEN_COLUMNS, math.nan)
+    row |= zip(GROUP_COLUMNS, group.row, strict=True)
     added = _added_patches(groups, group, against if against in groups.members else group)
-    told = (*group.row, name, value)
+    row |= {"measure": name, "value": value, "added_patches": added, "reason": ""}
     if against not in measured:
-        reason = f"{plain} was not evaluated at this share of the real patients"
-        return (*told, none, none, none, none, added, none, none, none, reason)
-    reference = measured[against][name].value
-
-    def without(reason: str) -> tuple[object, ...]:
-        return (*told, reference, none, none, none, added, none, none, none, reason)
-
+        return row | {"reason": f"{plain} was not evaluated at this share of the real patients"}
+    row["reference_value"] = measured[against][name].value
     if curve.hindrance:
-        return without(curve.hindrance)
+        return row | {"reason": curve.hindrance}
     gain = groups.difference(measured, Contrast(group, against, tested=False), name)
     if not min(sign * end for end in gain.interval(settings.confidence)) > 0:
-        return without("the interval of its gain at this share includes zero, so no number is given")
+        return row | {"reason": "the interval of its gain at this share includes zero, so no number is given"}
     share = curve.share_at(sign * value)
     if not math.isfinite(share):
-        return without(
+        reason = (
             "it performs better than the arm without added patches does with all real patients, where the curve ends"
         )
+        return row | {"reason": reason}
     draws = curve.shares_at(sign * _simulated(measured, group, name, seed))
     draws = draws[~np.isnan(draws)]
     if len(draws) < settings.resamples / 2:
-        return without("too few resamples of patients have a value")
-    ends = np.quantile(draws, [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2], method="nearest")
+        return row | {"reason": "too few resamples of patients have a value"}
+    tails = [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2]
+    low, high = map(float, np.quantile(draws, tails, method="nearest"))
     own = curve.patches_at(group.real_share)
-    worth = [curve.patches_at(one) - own for one in (share, *(float(end) for end in ends))]
-    return (*told, reference, share, float(ends[0]), float(ends[1]), added, *worth, "")
+    for end, one in {"": share, "_low": low, "_high": high}.items():
+        row |= {f"worth_share{end}": one, f"worth_patches{end}": curve.patches_at(one) - own}
+    return row
 
 
 def _share_reaching(shares: NDArray[np.float64], values: NDArray[np.float64], value: float) -> float:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, NOT_SHOWN, SAME, SENTENCE_COLUMNS, WORSE
-from mammofill.comparison.design import Group, Trained, infillers_of, patients_and, training_sets
+from mammofill.comparison.cautions import cautions
+from mammofill.comparison.comparison import BETTER, CANNOT_TELL, NO_FINDING, SAME, SENTENCE_COLUMNS, WORSE
+from mammofill.comparison.design import Group, Trained, patients_and
 from mammofill.comparison.differences import Measured
 from mammofill.comparison.groups import Groups
 from mammofill.comparison.plan import (
@@ -30,32 +31,14 @@ from mammofill.comparison.plan import (
     plan_in_force,
 )
 from mammofill.comparison.settings import CompareArmsSettings
-from mammofill.evaluation.evaluation import Evaluation
+from mammofill.comparison.words import group_of, in_words, name_of, records_of
 from mammofill.evaluation.intervals import scale_of
 from mammofill.evaluation.metrics import LOWER_IS_BETTER
-from mammofill.evaluation.training import UNKNOWN
 from mammofill.evaluation.units import unit_of
 from mammofill.ground.counting import counted
 
-_WORDS = {
-    "auc": "AUC",
-    "pr_auc": "area under the precision-recall curve",
-    "brier": "Brier score",
-    "ece": "ECE",
-    "nll": "negative log-likelihood",
-}
-
 _AS_MANY = 0.05
 """Of a dose: one fill more or less for each class still counts as the dose."""
-
-_AS_LONG = 0.01
-"""Trainings whose lengths differ by less count as equally long: one batch more or less does not matter."""
-
-_MOST_NAMED = 10
-"""Training sets that a caution names one by one."""
-
-_FEW_PATIENTS = 20
-"""Of a class; below it the intervals of the simulated studies of docs/statistics.md were the least reliable."""
 
 
 def sentences_table(
@@ -81,37 +64,31 @@ def sentences_table(
     differences = tables["differences"]
     primary = differences[differences["measure"] == name]
     tested = primary[primary["tested"]]
-    asked_for = np.array([_was_asked_for(groups, row) for row in _records(primary)], dtype=bool)
+    asked_for = np.array([_was_asked_for(groups, row) for row in records_of(primary)], dtype=bool)
     added = primary[(primary["plan"] == ADDED) & asked_for]
     fewer, otherwise = fewer_than_planned(groups.made, plans), departures(groups.made, plans)
     rows = [
         (
             "comparison",
-            _name(row),
-            _name(row, "against"),
+            name_of(row),
+            name_of(row, "against"),
             name,
             row["verdict"],
             f"{_comparison(row, groups, settings)}{_planned(row, fewer)}",
         )
-        for row in _records(tested)
+        for row in records_of(tested)
     ]
     rows += [
-        ("added", _name(row), _name(row, "against"), name, "", f"{_head(row, settings)}{_added(row, otherwise)}")
-        for row in _records(added)
+        ("added", name_of(row), name_of(row, "against"), name, "", f"{_head(row, settings)}{_added(row, otherwise)}")
+        for row in records_of(added)
     ]  # fmt: skip
     rows += [("plan", "", "", name, "", text) for text in _plan(groups, plans, len(tested), len(added))]
     rows += [("fills", arm, "", name, "", text) for arm, text in _fills(groups)]
     rows += [("dose", arm, "", name, "", text) for arm, text in _doses(groups, measured, name, settings)]
     rows += [("break-even", arm, "", name, "", text) for arm, text in _break_even(tables["break_even"], name)]
     rows += [("not-compared", "", "", name, "", text) for text in groups.design.not_compared()]
-    rows += [("caution", "", "", name, "", text) for text in _cautions(groups, measured, tested, name, settings)]
+    rows += [("caution", "", "", name, "", text) for text in cautions(groups, measured, tested, name, settings)]
     return pd.DataFrame(rows, columns=list(SENTENCE_COLUMNS)).astype(SENTENCE_COLUMNS)
-
-
-def in_words(name: str) -> str:
-    """Return a measure's name as a sentence has it, with its unit: ``AUC by lesion``."""
-    plain, unit = unit_of(name)
-    return f"{_WORDS.get(plain, plain.replace('_', ' '))} by {unit}"
 
 
 def no_finding(trained: Trained, against: Trained) -> str:
@@ -152,14 +129,14 @@ def _planned(row: Mapping[str, Any], fewer: Mapping[Group, tuple[int, int]]) -> 
     """Say that a comparison was planned, and of which of its groups not all planned classifiers are there."""
     if row["plan"] != PLANNED:
         return ""
-    short = [(group, fewer[group]) for group in (_group(row, "arm"), _group(row, "against")) if group in fewer]
+    short = [(group, fewer[group]) for group in (group_of(row, "arm"), group_of(row, "against")) if group in fewer]
     told = ", ".join(f"{there} of {planned} of {group.name}" for group, (there, planned) in short)
     return f" Planned, but with more classifiers than there are: {told}." if short else " Planned."
 
 
 def _added(row: Mapping[str, Any], otherwise: Mapping[Group, str]) -> str:
     """Say that a comparison was added, and which of its groups were trained more often, or otherwise, than planned."""
-    sides = (_group(row, "arm"), _group(row, "against"))
+    sides = (group_of(row, "arm"), group_of(row, "against"))
     why = "; ".join(otherwise[group] for group in sides if group in otherwise)
     return f" Added after results were seen{f' ({why})' if why else ''}: described, not tested."
 
@@ -169,7 +146,7 @@ def _head(row: Mapping[str, Any], settings: CompareArmsSettings) -> str:
     same = row["verdict"] == SAME
     told = _signed(row["difference"]) if same else _interval(row["difference"], row["low"], row["high"])
     head = (
-        f"{_name(row)} against {_name(row, 'against')}: {in_words(str(row['measure']))} {_plain(row['value'])} "
+        f"{name_of(row)} against {name_of(row, 'against')}: {in_words(str(row['measure']))} {_plain(row['value'])} "
         f"against {_plain(row['against_value'])}, difference {told}"
     )
     if math.isnan(row["low"]):
@@ -254,7 +231,7 @@ def _trained(row: Mapping[str, Any], side: str = "") -> Trained:
 def _was_asked_for(groups: Groups, row: Mapping[str, Any]) -> bool:
     """Whether settings ask to test a row, had it been planned."""
     return any(
-        one.tested and (one.group.name, one.against.name) == (_name(row), _name(row, "against"))
+        one.tested and (one.group.name, one.against.name) == (name_of(row), name_of(row, "against"))
         for one in groups.design.contrasts()
     )
 
@@ -345,16 +322,16 @@ def _break_even(table: pd.DataFrame, name: str) -> Iterator[tuple[str, str]]:
     for reason, rows in table[table["reason"] != ""].groupby("reason", sort=False):
         # Groups by the dozen are named by their arms; the table says each.
         whole = len(rows) == len(table) > 4
-        who = "any arm, dose or share" if whole else "; ".join(_name(row) for row in _records(rows))
+        who = "any arm, dose or share" if whole else "; ".join(name_of(row) for row in records_of(rows))
         yield "", f"How many real patches the added ones were worth cannot be said for {who}: {reason}."
-    for row in _records(table[table["reason"] == ""]):
+    for row in records_of(table[table["reason"] == ""]):
         share = f"{100 * row['worth_share']:.0f} %"
         ends = f"[{_percent(row['worth_share_low'])}, {_percent(row['worth_share_high'])}]"
         yield (
             str(row["arm"]),
             (
-                f"{_name(row)}: {in_words(name)} {_plain(row['value'])} is what the arm without added patches reaches "
-                f"with {share} {ends} of the real patients{_in_patches(row)}."
+                f"{name_of(row)}: {in_words(name)} {_plain(row['value'])} is what the arm without added patches "
+                f"reaches with {share} {ends} of the real patients{_in_patches(row)}."
             ),
         )
 
@@ -365,151 +342,6 @@ def _in_patches(row: Mapping[str, Any]) -> str:
     low, high = _count(row["worth_patches_low"]), _count(row["worth_patches_high"])
     worth = _count(row["worth_patches"])
     return f": {row['added_patches']:.0f} added patches were worth {worth} real ones [{low}, {high}]"
-
-
-def _cautions(
-    groups: Groups, measured: Measured, tested: pd.DataFrame, name: str, settings: CompareArmsSettings
-) -> Iterator[str]:
-    trained = {group.name: groups.trained(group) for group in groups.members}
-    alone = [which for which, one in trained.items() if one.classifiers == 1]
-    if len(alone) == len(trained):
-        yield (
-            "Every arm was trained once. Random variation from initial weights and data order is in no interval, and "
-            "can be as large as a difference between arms: the statements hold for these trained networks only."
-        )
-    elif alone:
-        yield f"Trained once, so that variation between trainings is not in the interval: {'; '.join(alone)}."
-    unknown = [group.name for group, several in groups.members.items() if UNKNOWN in infillers_of(several)]
-    if unknown:
-        yield (
-            f"Which infillers painted the fills is no longer known, so that all count as one infiller: "
-            f"{'; '.join(unknown)}. Put the synthetic patches back to their place and evaluate again, or number the "
-            "infillers with infiller in evaluate."
-        )
-    single = [which for which, one in trained.items() if one.infillers == 1 and one.classifiers > 1]
-    single = [which for which in single if which not in unknown]
-    if single:
-        yield (
-            f"One infiller, so that variation between infillers is not in the interval: {'; '.join(single)}. Another "
-            "seed of the same GAN may move an AUC by as much as a seed of the classifier does; three infillers or "
-            "more would show it."
-        )
-    yield from _longer(groups, tested)
-    yield from _trained_otherwise(groups)
-    yield from _drawn_once(groups)
-    yield from _not_in_pairs(groups)
-    few = min(found[name].patients for found in measured.values())
-    if few < _FEW_PATIENTS:
-        yield (
-            f"Only {counted(few, 'patients have')} patches of the class that limits the {in_words(name)}: intervals "
-            f"were not validated on fewer than {_FEW_PATIENTS}, and may be too narrow."
-        )
-    left_out = int(tested["left_out"].max()) if len(tested) else 0
-    if left_out:
-        yield (
-            f"In up to {left_out} of {settings.resamples} resamples of patients a class was missing; they were left "
-            "out, which makes the intervals a little too narrow."
-        )
-    yield from _pooled(groups)
-    if (tested["verdict"] == NOT_SHOWN).any():
-        yield "That no difference was shown does not mean that there is none."
-
-
-def _longer(groups: Groups, tested: pd.DataFrame) -> Iterator[str]:
-    """Say which arms saw more images in training than those that they are compared with."""
-    longer = []
-    for row in _records(tested):
-        own, other = (groups.images_seen(_group(row, role)) for role in ("arm", "against"))
-        if own and other and abs(own - other) > _AS_LONG * other:
-            longer.append(f"{_name(row)} saw {own:.0f} images, {_name(row, 'against')} {other:.0f}")
-    if longer:
-        yield (
-            f"Not trained equally long: {'; '.join(longer)}. A difference between them may be one of the length of "
-            "training, not of what was added. With images in train-classifier, in place of epochs, all see as many; an "
-            "arm with repeated real patches sees as many as one with generated ones."
-        )
-
-
-def _trained_otherwise(groups: Groups) -> Iterator[str]:
-    """Say of which arms not all classifiers were trained in the same way."""
-    mixed = [arm for arm in groups.arms if len(groups.recipes_of(arm)) > 1]
-    if mixed:
-        yield (
-            f"Not all classifiers of one arm were trained in the same way: {', '.join(mixed)}. Settings, weights or "
-            "versions of mammofill differ between them, so that replicates differ by more than random variation "
-            "between trainings, and an arm is not one method."
-        )
-
-
-def _drawn_once(groups: Groups) -> Iterator[str]:
-    """Say of which groups all classifiers learned from the same part of the patients."""
-    shares = sorted({group.real_share for group in groups.members if groups.drawn_once(group)})
-    if shares:
-        told = ", ".join(f"{100 * share:g} %" for share in shares)
-        yield (
-            f"At {told} of the real patients all classifiers of an arm learned from the same ones: variation between "
-            "draws of patients is in no interval, and may be larger than that between seeds. training_sets or "
-            "disjoint_shares in [grid] draw others for each."
-        )
-
-
-def _not_in_pairs(groups: Groups) -> Iterator[str]:
-    """Say which training sets one side of a comparison lacks, so that it is not made within each."""
-    lacking: list[str] = []
-    for one in groups.design.contrasts():
-        own, other = (_on_training_sets(groups.members[group]) for group in (one.group, one.against))
-        if own.keys() & other.keys():
-            lacking += [*_lacking(one.group, own, other), *_lacking(one.against, other, own)]
-    if lacking:
-        yield (
-            "Not compared within each training set, because one arm lacks some of them: "
-            f"{'; '.join(dict.fromkeys(lacking))}. The difference then includes variation between training sets, and "
-            "intervals are wider. Train and evaluate what is missing."
-        )
-
-
-def _on_training_sets(evaluations: Sequence[Evaluation]) -> dict[str, str]:
-    """Return what each training set is called, with an evaluation on it, by its name in `training_sets`."""
-    of_sets = dict(zip(training_sets(evaluations), evaluations, strict=False))
-    return {
-        name: f"the training set of {one.folder.name}{'' if one.training_set is None else f' ({name})'}"
-        for name, one in of_sets.items()
-    }
-
-
-def _lacking(group: Group, own: Mapping[str, str], other: Mapping[str, str]) -> Iterator[str]:
-    missing = [words for name, words in other.items() if name not in own]
-    if missing:
-        more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
-        yield f"{group.name} lacks {', '.join(missing[:_MOST_NAMED])}{more}"
-
-
-def _pooled(groups: Groups) -> Iterator[str]:
-    """Say what pooled folds leave open."""
-    counts = {len(one.folds) for evaluations in groups.members.values() for one in evaluations}
-    if counts == {0}:
-        return
-    yield (
-        f"Each patient was scored by one of {max(counts)} classifiers, of different folds whose training patients "
-        "overlap. The intervals treat these patients and classifiers as independent, which they are not entirely: "
-        "there is no unbiased estimator of the variance of a cross-validation (Bengio and Grandvalet, 2004), and the "
-        "intervals may be too narrow. An AUC counts pairs within folds only, each ranked by one classifier; "
-        "precision-recall curves and operating points are of all folds together, each score from its own fold's "
-        "threshold."
-    )
-
-
-def _name(row: Mapping[str, Any], role: str = "arm") -> str:
-    return _group(row, role).name
-
-
-def _group(row: Mapping[str, Any], role: str) -> Group:
-    dose = float(row["dose" if role == "arm" else "against_dose"])
-    return Group(str(row[role]), None if math.isnan(dose) else dose, float(row["real_share"]))
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]
 
 
 def _interval(value: float, low: float, high: float) -> str:

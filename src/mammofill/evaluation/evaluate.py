@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ def evaluate(
     from mammofill.ground.training.device import find_device  # torch, which the settings and the help do not need
 
     find_device(device)
+    given = _Given(classifier, patches, rows, settings, seed, device)
     with (
         freed_memory_kept(device),
         begin(
@@ -96,45 +98,37 @@ def evaluate(
             if left_out:
                 progress.say(f"{patches.folder}: no temperature is fitted on {left_out}")
             with progress.task("scoring patches", len(rows) + len(watched)) as task:
-                scores = _score(classifier, patches, rows, settings.batch, task, device)
-                validation = _score(classifier, patches, watched, settings.batch, task, device)
-            scores.to_parquet(work.folder / "scores.parquet", index=False)
-            validation.to_parquet(work.folder / "validation_scores.parquet", index=False)
-            temperature, fitted_on = temperature_of(validation)
-            if left_out:
-                fitted_on = f"{fitted_on}; not on {left_out}"
-            if settings.external:
-                fitted_on = "nothing: no patch of an external source is learned from"
+                scores, validation = (_score(given, some, task) for some in (rows, watched))
             threshold = float(classifier.facts.get("threshold_logit", logit(classifier.threshold)))
-            metrics = measure_scores(scores, threshold, settings, seed, temperature)
-            metrics.to_parquet(work.folder / "metrics.parquet", index=False)
-            bins = reliability(*_truth_and_logits(scores), temperature)
-            bins.to_parquet(work.folder / "reliability.parquet", index=False)
-            facts: dict[str, Any] = {
-                "arm": settings.arm or Path(out).name,
-                "replicate": settings.replicate,
-                "infiller": settings.infiller,
-                "training_set": settings.training_set,
-                **what_was_learned(classifier),
-                "dose": settings.dose,
-                "real_share": settings.real_share,
-                "label": classifier.label,
-                "threshold": classifier.threshold,
-                "threshold_logit": threshold,
-                "temperature": temperature,
-                "temperature_fitted_on": fitted_on,
-                "test_set": fingerprint_test_set(patches.fingerprint, table),
-                "confidence": settings.confidence,
-                **source,
+            temperature, fitted_on = _temperature(validation, left_out, settings.external)
+            tables = {
+                "scores": scores,
+                "validation_scores": validation,
+                "metrics": measure_scores(scores, threshold, settings, seed, temperature),
+                "reliability": reliability(*_truth_and_logits(scores), temperature),
             }
+            for name, one in tables.items():
+                one.to_parquet(work.folder / f"{name}.parquet", index=False)
+            facts = _facts(given, Path(out).name, threshold, temperature, fitted_on) | source
             if settings.attention:
-                facts |= _attention_facts(
-                    work.folder, classifier, patches, rows, scores, settings, seed, device, progress
-                )
+                facts |= _attention_facts(work.folder, given, scores, progress)
             write_atomically(work.folder / "evaluation.json", json.dumps(facts, indent=2) + "\n")
             counts = {f"{kind}_patches": int((table["pathology"] == kind).sum()) for kind in ("benign", "malignant")}
             work.finish({**counts, "patients": table["patient_id"].nunique()})
     return Evaluation.open(out)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What is evaluated, on what."""
+
+    classifier: Classifier
+    patches: PatchSet
+    rows: NDArray[np.int64]
+    """Of the test patches."""
+    settings: EvaluateSettings
+    seed: int
+    device: str
 
 
 def check_no_leak(
@@ -246,50 +240,60 @@ def _what_to_measure(
         yield "calibrated_", as_probabilities, "none", logits / temperature, 0.0
 
 
+def _temperature(validation: pd.DataFrame, left_out: str, external: str) -> tuple[float | None, str]:
+    """Return what `temperature_of` does, and say who was left out; of an external source nothing is learned."""
+    if external:
+        return None, "nothing: no patch of an external source is learned from"
+    temperature, fitted_on = temperature_of(validation)
+    return temperature, f"{fitted_on}; not on {left_out}" if left_out else fitted_on
+
+
 def _truth_and_logits(scores: pd.DataFrame) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     return (scores["pathology"] == "malignant").to_numpy(dtype=bool), scores["logit"].to_numpy(dtype=np.float64)
 
 
-def _attention_facts(
-    folder: Path,
-    classifier: Classifier,
-    patches: PatchSet,
-    rows: NDArray[np.int64],
-    scores: pd.DataFrame,
-    settings: EvaluateSettings,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> dict[str, Any]:
+def _facts(given: _Given, name: str, threshold: float, temperature: float | None, fitted_on: str) -> dict[str, Any]:
+    """Return what ``evaluation.json`` says of the classifier, its place in a study and the test set."""
+    classifier, patches, settings = given.classifier, given.patches, given.settings
+    return {
+        "arm": settings.arm or name,
+        "replicate": settings.replicate,
+        "infiller": settings.infiller,
+        "training_set": settings.training_set,
+        **what_was_learned(classifier),
+        "dose": settings.dose,
+        "real_share": settings.real_share,
+        "label": classifier.label,
+        "threshold": classifier.threshold,
+        "threshold_logit": threshold,
+        "temperature": temperature,
+        "temperature_fitted_on": fitted_on,
+        "test_set": fingerprint_test_set(patches.fingerprint, patches.table.iloc[given.rows]),
+        "confidence": settings.confidence,
+    }
+
+
+def _attention_facts(folder: Path, given: _Given, scores: pd.DataFrame, progress: Progress) -> dict[str, Any]:
     """Measure and draw where the classifier looks; return what ``evaluation.json`` says of it."""
-    cells = classifier.attention_cells
+    cells, settings = given.classifier.attention_cells, given.settings
     if cells <= 1:  # one cell looks everywhere alike
         return {"attention_cells": cells}
-    with progress.task("measuring attention", len(rows)) as task:
-        table = attention_table(classifier, patches, rows, settings.batch, task, device)
+    with progress.task("measuring attention", len(given.rows)) as task:
+        table = attention_table(given.classifier, given.patches, given.rows, settings.batch, task, given.device)
     table.to_parquet(folder / "attention.parquet", index=False)
-    summarise_attention(table, settings, seed).to_parquet(folder / "attention_summary.parquet", index=False)
-    heat_maps = _draw_heat_maps(folder, classifier, patches, rows, scores, settings, seed)
-    return {"attention_cells": cells, "heat_maps": heat_maps}
+    summarise_attention(table, settings, given.seed).to_parquet(folder / "attention_summary.parquet", index=False)
+    return {"attention_cells": cells, "heat_maps": _draw_heat_maps(folder, given, scores)}
 
 
-def _draw_heat_maps(
-    folder: Path,
-    classifier: Classifier,
-    patches: PatchSet,
-    rows: NDArray[np.int64],
-    scores: pd.DataFrame,
-    settings: EvaluateSettings,
-    seed: int,
-) -> dict[str, list[str]]:
+def _draw_heat_maps(folder: Path, given: _Given, scores: pd.DataFrame) -> dict[str, list[str]]:
     """Draw where the classifier looks, on the hardest patches and on random ones; return picture -> patch ids."""
-    count = settings.heat_maps
-    drawn = {"hardest": hardest_patches(scores, count), "random": random_patches(scores, count, seed)}
+    count = given.settings.heat_maps
+    drawn = {"hardest": hardest_patches(scores, count), "random": random_patches(scores, count, given.seed)}
     for name, places in drawn.items():
         if len(places):
-            images, masks = patches.pixels(rows[places])
+            images, masks = given.patches.pixels(given.rows[places])
             # On the CPU whatever the device: pictures of one classifier are then the same everywhere.
-            maps = classifier.attention(to_unit(images), batch_size=settings.batch)
+            maps = given.classifier.attention(to_unit(images), batch_size=given.settings.batch)
             sheet = heat_map_sheet(scores.iloc[places], images, masks, maps)
             write_atomically(folder / f"attention_{name}.png", sheet)
     return {name: [str(one) for one in scores["patch_id"].iloc[places]] for name, places in drawn.items()}
@@ -344,14 +348,15 @@ def _test_rows(patches: PatchSet, split: str) -> NDArray[np.int64]:
     return rows
 
 
-def _score(
-    classifier: Classifier, patches: PatchSet, rows: NDArray[np.int64], batch: int, task: Task, device: str
-) -> pd.DataFrame:
+def _score(given: _Given, rows: NDArray[np.int64], task: Task) -> pd.DataFrame:
+    """Score some patches; return columns of `SCORE_COLUMNS`."""
+    patches, batch = given.patches, given.settings.batch
     logits = np.empty(len(rows), np.float64)
     for start in range(0, len(rows), batch):
         some = rows[start : start + batch]
         images, _ = patches.pixels(some)
-        logits[start : start + batch] = classifier.logits(to_unit(images), device=device, batch_size=batch)
+        scored = given.classifier.logits(to_unit(images), device=given.device, batch_size=batch)
+        logits[start : start + batch] = scored
         task.advance(len(some))
     table = patches.table.iloc[rows]
     named = {column: table[column].to_numpy() for column in ("patch_id", "patient_id", "pathology", "lesion_ids")}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mammofill.comparison.power import Assumed, Size, what_more_would_buy
-from mammofill.experiment.grid import cells_of, pastes_own, trained_here
+from mammofill.experiment.grid import Plan, cells_of, pastes_own, trained_here
 from mammofill.experiment.places import tested_patches
 from mammofill.experiment.planned import content_of, design_of
 from mammofill.experiment.study import Study
@@ -32,8 +32,7 @@ def plan_in_words(study: Study, assumed: Assumed, counts: tuple[int, int] | None
 
 
 def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: Path | None) -> Iterator[str]:
-    grid, content = study.plan.grid, content_of(study)
-    settings = study.plan.settings["compare-arms"]
+    content, settings = content_of(study), study.plan.settings["compare-arms"]
     (benign, malignant), source = _patients(study, counts, out)
     yield f"study      {study.name} ({study.path})"
     yield f"test set   {counted(benign, 'patients')} with benign and {malignant} with malignant lesions ({source})"
@@ -44,20 +43,34 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
     yield "tested"
     yield from (f"  {one}" for one in content["comparisons"] or ["nothing"])
     yield from (f"  not compared: {one}" for one in design_of(study.plan).not_compared())
-    infillers = grid.infillers * grid.fold_repeats
-    tested = [one.group.real_share for one in design_of(study.plan).contrasts() if one.tested]
-    size = Size(
+    yield ""
+    size = _size(study.plan, benign, malignant, len(content["comparisons"]))
+    smallest = dict(what_more_would_buy(size, assumed))
+    yield _what_is_assumed(size, assumed)
+    for words, one in smallest.items():
+        yield f"  {words:<52} {'nothing is a finding' if math.isnan(one) else f'{one:.3f}'}"
+    yield from _not_of_all_arms(study.plan, size)
+    yield from _hardly(size, assumed, smallest["as planned"])
+
+
+def _size(plan: Plan, benign: int, malignant: int, comparisons: int) -> Size:
+    """Return the size of a study by which the differences that it can show are computed."""
+    grid, settings = plan.grid, plan.settings["compare-arms"]
+    tested = [one.group.real_share for one in design_of(plan).contrasts() if one.tested]
+    return Size(
         benign,
         malignant,
-        infillers,
+        grid.infillers * grid.fold_repeats,
         grid.classifiers,
-        len(content["comparisons"]),
+        comparisons,
         settings.confidence,
         settings.power,
         training_sets=grid.training_sets if max(tested, default=1.0) < 1 else 0,
     )
-    yield ""
-    yield (
+
+
+def _what_is_assumed(size: Size, assumed: Assumed) -> str:
+    return (
         f"Smallest true difference in AUC by lesion that would be shown, if both arms have {assumed.auc:g}, their "
         f"errors over patients correlate by {assumed.correlation:g} ({assumed.seed_correlation:g} between seeds of one "
         "arm), and an AUC varies between seeds by a standard deviation of "
@@ -65,36 +78,41 @@ def _lines(study: Study, assumed: Assumed, counts: tuple[int, int] | None, out: 
         + (f", a difference between training sets by {assumed.training_set_sd:g}" if size.training_sets else "")
         + ":"
     )
-    rows = dict(what_more_would_buy(size, assumed))
-    for words, smallest in rows.items():
-        yield f"  {words:<52} {'nothing is a finding' if math.isnan(smallest) else f'{smallest:.3f}'}"
-    elsewhere = [arm.name for arm in study.plan.arms if arm.has_infiller and not trained_here(arm, study.plan)]
-    if elsewhere and infillers >= 2:
+
+
+def _not_of_all_arms(plan: Plan, size: Size) -> Iterator[str]:
+    """Say of which arms these smallest differences are not, and why."""
+    elsewhere = [arm.name for arm in plan.arms if arm.has_infiller and not trained_here(arm, plan)]
+    if elsewhere and size.infillers >= 2:
         yield (
             f"Not of {', '.join(elsewhere)}: one infiller from elsewhere counts as one, however often it is used, so "
             "that no difference of such an arm is a finding."
         )
-    pasting = dict.fromkeys(cell.arm.name for cell in cells_of(study.plan) if pastes_own(cell, study.plan))
+    pasting = dict.fromkeys(cell.arm.name for cell in cells_of(plan) if pastes_own(cell, plan))
     if pasting:
         yield (
             f"Not of {', '.join(pasting)}: on each training set it pastes that set's own lesions, so variation between "
             "infillers is not in it, and more infillers would only add classifiers."
         )
-    tried = [arm.name for arm in study.plan.arms if arm.has_infiller and arm.settings.synthetic_if_better]
+    tried = [arm.name for arm in plan.arms if arm.has_infiller and arm.settings.synthetic_if_better]
     if tried:
         yield (
             f"At most this of {', '.join(tried)}: where validation refuses the fills, the classifier is the one "
             "without fills, and its random variation cancels. The fewer fills are allowed, the smaller the differences "
             "that can be shown, and those to be expected."
         )
-    if rows["as planned"] > 1 - assumed.auc:
+
+
+def _hardly(size: Size, assumed: Assumed, smallest: float) -> Iterator[str]:
+    """Say why a study will show little or nothing, and what to change."""
+    if smallest > 1 - assumed.auc:
         yield (
             f"From {assumed.auc:g} an AUC can rise by {1 - assumed.auc:g} at most: as planned, this study will hardly "
             "show a gain, however large."
         )
-    if min(benign, malignant) < 2:
+    if min(size.benign, size.malignant) < 2:
         yield "With fewer than two test patients of a class nothing can be shown: more patients, or folds in [grid]."
-    if infillers < 2:
+    if size.infillers < 2:
         yield (
             "With one infiller of each kind, variation between infillers is in no interval: set infillers in [grid] to "
             "3 or more."

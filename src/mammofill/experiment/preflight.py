@@ -18,6 +18,13 @@ from typing import Any
 
 from mammofill.comparison.subgroups import recorded_sizes
 from mammofill.experiment import arms, infillers
+from mammofill.experiment.enough import (
+    chooses_on_validation,
+    empty_shares,
+    no_normal_patches,
+    too_few_patients,
+    too_few_phantoms,
+)
 from mammofill.experiment.first_study import typical_size
 from mammofill.experiment.grid import Grid, used_infillers
 from mammofill.experiment.leaks import Sides, leaks_of
@@ -42,7 +49,6 @@ from mammofill.mammograms.sources.collections import read_collection
 from mammofill.mammograms.split import split_patients
 from mammofill.pairing import Pairs
 from mammofill.patches import PatchSet
-from mammofill.phantom.draw import is_malignant
 from mammofill.synthesis import check_enough_pairs
 
 DOWNLOADS = "https://download.pytorch.org/models/"
@@ -90,7 +96,7 @@ def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
     yield from _of_device(study, waiting)
     yield from _of_weights(study, waiting)
     yield from _of_patch_size(study, waiting)
-    yield from _of_phantoms(study, waiting)
+    yield from too_few_phantoms(study, waiting)
     # Practice mammograms, whose folder is relative, are drawn by the study itself.
     ingests = [step for step in waiting if step.stage.name == "ingest" and step.inputs["source"][0].is_absolute()]
     collections: dict[Path, Collection] = {}
@@ -109,10 +115,10 @@ def faults_of(study: Study, out: Path) -> Iterator[MammofillError]:
             except MammofillError as fault:
                 yield fault
     for one in sides:
-        yield from _of_patients(study, one)
-    yield from _of_shares(waiting, sides)
-    yield from _of_contexts(study, waiting, sides)
-    yield from leaks_of(study, sides, _chooses(study))
+        yield from too_few_patients(study, one)
+    yield from empty_shares(waiting, sides)
+    yield from no_normal_patches(study, waiting, sides)
+    yield from leaks_of(study, sides, chooses_on_validation(study))
     yield from _of_sizes(study, waiting, collections, out)
     yield from _of_disk(ingests, collections, out)
 
@@ -311,98 +317,6 @@ def _can_download() -> bool:
 # ---- the collection -----------------------------------------------------------------------------------------------
 
 
-def _of_patients(study: Study, one: Sides) -> Iterator[MammofillError]:
-    """Yield a fault for each split that is needed of a source and in which a class has no patient."""
-    instead = "Take another split, share or seed in [ingest], or another abnormality."
-    if one.split.kind.startswith("official"):
-        instead = (
-            "The split is the collection's own (of a table: its column split). Mend it, draw another one with "
-            'split = "patients" in [ingest], or take another abnormality.'
-        )
-    where = f" of {one.step.out.parent}" if study.plan.grid.folds else ""
-    needed: dict[str, tuple[str, ...]] = {f"the {name} split{where}": (name,) for name in _splits_of(study, one)}
-    if one.is_external:
-        needed = {"the external source, all of which tests,": ("train", "validation", "test")}
-        instead = "Take another source for [external], or another abnormality."
-    for told, splits in needed.items():
-        empty = [pathology for pathology in ("benign", "malignant") if not one.with_lesions(*splits, of=pathology)]
-        if not empty:
-            continue
-        kind = "" if one.abnormality == "all" else f" {one.abnormality}"
-        first = one.collection.exclusions[0].found if one.collection.exclusions else ""
-        left_out = f" The first thing left out: {first}" if first else ""
-        yield TooFewError(
-            f"{one.source}: no patient in {told} has a {' or '.join(empty)}{kind} lesion. {instead}{left_out}"
-        )
-
-
-def _of_phantoms(study: Study, waiting: list[Step]) -> Iterator[MammofillError]:
-    """Yield a fault for each group of practice patients that is needed and will be empty, before one is drawn."""
-    plan = study.plan
-    if plan.source is not None or not {"ingest", "evaluate"} <= {step.stage.name for step in waiting}:
-        return
-    drawn, folds = plan.settings["phantom"], plan.grid.folds
-    malignant = sum(is_malignant(number, drawn) for number in range(drawn.patients))
-    fewest = min(malignant, drawn.patients - malignant)
-    if fewest < max(folds, 1):
-        yield TooFewError(
-            f"{study.path}: [phantom] draws {malignant} malignant and {drawn.patients - malignant} benign patients, "
-            f"but each of {folds or 1} test sets needs both. Draw more patients, or take fewer folds in [grid]."
-        )
-    if plan.settings["extract-patches"].abnormality == "calcification" and not drawn.calcifications:
-        yield TooFewError(
-            f"{study.path}: abnormality in [extract-patches] is calcification, but [phantom] draws none. Set "
-            "calcifications = true there, or take masses."
-        )
-    if plan.settings["ingest"].validation_share == 0 and _chooses(study):
-        yield TooFewError(
-            f"{study.path}: validation_share is 0 in [ingest], but classifiers choose on validation patients. Take a "
-            "larger share, or choose nothing: threshold_rule half, keep last, no patience and no synthetic_if_better."
-        )
-
-
-def _of_shares(waiting: list[Step], sides: list[Sides]) -> Iterator[MammofillError]:
-    """Yield a fault where a share of the train patients of a class has no patient, see `choose_patients`."""
-    shares = {step.settings.patients_share for step in waiting if step.stage.name == "select-patches"}
-    for one in (side for side in sides if side.is_own):
-        malignant = one.with_lesions("train", of="malignant")
-        classes = {"malignant": malignant, "benign": one.with_lesions("train", of="benign") - malignant}
-        for share in sorted(shares):
-            for pathology, patients in classes.items():
-                # Patients whose patches are all dropped are not counted there, which leaves even fewer.
-                if patients and not round(share * len(patients)):
-                    yield TooFewError(
-                        f"{one.source}: a share of {share:g} of the {len(patients)} {pathology} patients of the train "
-                        "split has no patient. Take larger shares in [grid], or more patients."
-                    )
-
-
-def _of_contexts(study: Study, waiting: list[Step], sides: list[Sides]) -> Iterator[MammofillError]:
-    """Yield a fault where normal patches are to be filled, and none are cut."""
-    paired = [step.settings.contexts for step in waiting if step.stage.name == "pair-patches"]
-    settings = study.plan.settings["extract-patches"]
-    if "normal" not in paired or settings.normals_per_mammogram != 0 or settings.whole:
-        return
-    # Of crops no windows are cut, and a normal one is a patch all the same. Practice mammograms are none.
-    sizes = [typical_size(one.collection) for one in sides if one.is_own]
-    if settings.whole is False or study.plan.source is None or any(size and size[0] != size[1] for size in sizes):
-        yield SettingsError(
-            f"{study.path}: normals_per_mammogram = 0 in [extract-patches] cuts no normal patch, but contexts is "
-            'normal in [pair-patches]: there is nothing to paint into. Set it to 1 or more, or contexts to "lesion".'
-        )
-
-
-def _splits_of(study: Study, one: Sides) -> tuple[str, ...]:
-    """Return which splits of a source the study learns from, chooses on or tests on."""
-    made = {step.stage.name for step in study.steps}
-    tested_on = ("test",) if "evaluate" in made else ()
-    if one.is_test:
-        return tested_on
-    learned_from = ("train",) if made & {"train-classifier", "train-infiller", "select-patches"} else ()
-    chosen_on = ("validation",) if _chooses(study) else ()
-    return (*learned_from, *chosen_on, *(() if study.plan.test else tested_on))
-
-
 def _of_sizes(
     study: Study, waiting: list[Step], collections: Mapping[Path, Collection], out: Path
 ) -> Iterator[MammofillError]:
@@ -431,12 +345,6 @@ def _tells_of(step: Step, source: Path | None) -> bool:
     """Say whether an ingest reads this source; that of practice mammograms, which the study draws, is relative."""
     given = step.inputs["source"][0]
     return given == source if source else not given.is_absolute()
-
-
-def _chooses(study: Study) -> bool:
-    """Say whether some classifier chooses its threshold or weights on validation patients."""
-    trained = [step.settings for step in study.steps if step.stage.name == "train-classifier"]
-    return any(one.chooses_on_validation for one in trained)
 
 
 def _of_disk(ingests: list[Step], collections: Mapping[Path, Collection], out: Path) -> Iterator[MammofillError]:

@@ -110,6 +110,13 @@ from pathlib import Path
 from typing import Any
 
 from mammofill.experiment.arms import ARM_PRESETS, arm_tables, judging_arms, read_arms, readers_of
+from mammofill.experiment.checks import (
+    check_comparison,
+    check_folds,
+    check_grid,
+    check_own_lesions_hidden,
+    check_tested,
+)
 from mammofill.experiment.grid import Arm, External, Grid, Plan
 from mammofill.experiment.infillers import Infillers, read_infillers, read_windows, with_hole
 from mammofill.experiment.settings import check_names, check_shown_name, read_settings, read_toml
@@ -118,7 +125,6 @@ from mammofill.experiment.steps import Step, steps_of
 from mammofill.experiment.tables import merged, place, stage_settings
 from mammofill.ground.errors import SettingsError, did_you_mean
 from mammofill.pairing.hole import HoleSettings, widest
-from mammofill.patches.settings import parts_of
 
 _ONCE = ("phantom", "ingest", "extract-patches", "pair-patches", "synthesize", "select-synthetic", "evaluate",
          "compare-arms", "judge-infiller", "write-report")  # fmt: skip
@@ -210,20 +216,20 @@ def _plan(content: Mapping[str, Any], path: Path) -> Plan:
     source = _source(tables["ingest"], "phantom" in content, path)
     attributes = _attributes(tables["ingest"], f"{path} [ingest]", path)
     settings = _settings(content, tables, path)
-    _check_tested(settings["evaluate"].split, content, path)
+    check_tested(settings["evaluate"].split, content, path)
     if "hole" in content:
         _share_the_hole(tables, path)
     infillers = read_infillers(content, tables, path)
     if "hole" not in tables["pair-patches"]:
         settings["pair-patches"] = _in_the_widest_hole(settings["pair-patches"], infillers)
-    _check_own_lesions_hidden(settings["pair-patches"], infillers, path)
+    check_own_lesions_hidden(settings["pair-patches"], infillers, path)
     windows = read_windows(tables["infiller-windows"], settings["extract-patches"], content, path)
     test = _test(tables["test"], settings, path) if "test" in content else None
     arms = _arms(content, tables, infillers, path)
     grid = read_settings(Grid, tables["grid"], f"{path} [grid]", path.parent)
-    _check_grid(grid, arms, tables["synthesize"], path)
-    _check_folds(grid, content, path)
-    _check_comparison(settings["compare-arms"], grid, arms, path)
+    check_grid(grid, arms, tables["synthesize"], path)
+    check_folds(grid, content, path)
+    check_comparison(settings["compare-arms"], grid, arms, path)
     return Plan(
         source=source,
         settings=settings,
@@ -267,15 +273,6 @@ def _settings(content: Mapping[str, Any], tables: Mapping[str, dict[str, Any]], 
     return settings
 
 
-def _check_tested(split: str, content: Mapping[str, Any], path: Path) -> None:
-    """Refuse to test on patients whom every classifier learns from, or whose scores chose its threshold."""
-    if split != "test" and "test" not in content:
-        raise SettingsError(
-            f"{path} [evaluate]: split is {split!r}, but all classifiers of the study learn from train patients and "
-            "know the validation patients. Leave split out: test patients are tested."
-        )
-
-
 def _share_the_hole(tables: dict[str, dict[str, Any]], path: Path) -> None:
     """Give the one hole of a study to all infillers that it trains, each under what its own table says of it."""
     check_names(HoleSettings, tables["hole"], f"{path} [hole]")
@@ -287,19 +284,6 @@ def _share_the_hole(tables: dict[str, dict[str, Any]], path: Path) -> None:
 def _in_the_widest_hole(pairing: Any, infillers: Infillers) -> Any:
     """Return how patches are paired so that all arms fill the same places, where every infiller's hole fits."""
     return replace(pairing, hole=widest(one.hole for one in infillers.settings.values()))
-
-
-def _check_own_lesions_hidden(pairing: Any, infillers: Infillers, path: Path) -> None:
-    """Refuse infillers that repaint less than lesions that are painted over need; see `check_own_lesions_hidden`."""
-    if pairing.contexts == "normal":
-        return
-    for name, one in infillers.settings.items():
-        if one.hole != pairing.hole and widest((one.hole, pairing.hole)) == pairing.hole:
-            raise SettingsError(
-                f"{path}: contexts is {pairing.contexts} in [pair-patches], so that lesions are painted over, but the "
-                f"infiller {name} repaints {one.hole} where pairs are made for {pairing.hole}: a ring of each real "
-                "lesion would show around its fill. Give all infillers one hole, in a table [hole]."
-            )
 
 
 def _arms(
@@ -413,77 +397,3 @@ def _attributes(table: dict[str, Any], where: str, path: Path) -> Path | None:
     """Take the table of further attributes of the lesions out of a table of ingest, if it names one."""
     attributes = table.pop("attributes", None)
     return None if attributes is None else place(attributes, where, path)
-
-
-def _check_grid(grid: Grid, arms: list[Arm], synthesize: Mapping[str, Any], path: Path) -> None:
-    for arm in arms:
-        if unknown := [one for one in arm.shares if one not in grid.real_shares]:
-            known = ", ".join(f"{one:g}" for one in grid.real_shares)
-            raise SettingsError(
-                f"{path} [[arms]] {arm.name!r}: shares names {unknown[0]:g}, but real_shares in [grid] are {known}."
-            )
-        if not grid.shares_of(arm):
-            raise SettingsError(
-                f"{path} [[arms]] {arm.name!r} has more_patients, so [grid] must give a share of at most 0.5 in "
-                "real_shares: beyond it there are no further patients to learn from."
-            )
-        if grid.training_sets and arm.more_patients and 2 * grid.training_sets > parts_of(max(grid.shares_of(arm))):
-            raise SettingsError(
-                f"{path} [[arms]] {arm.name!r} has more_patients, so training_sets in [grid] may be at most "
-                f"{parts_of(max(grid.shares_of(arm))) // 2}: each training set needs as many further patients."
-            )
-    if grid.infillers > 1 and not any(arm.has_infiller for arm in arms):
-        raise SettingsError(
-            f"{path} [grid]: infillers = {grid.infillers}, but no arm learns from generated patches. Give an arm "
-            "synthetic, or say with classifiers how often each arm is trained."
-        )
-    for arm in arms:
-        if arm.repeated and not grid.doses:
-            raise SettingsError(f"{path} [[arms]] {arm.name!r} is repeated, so [grid] must give doses.")
-    if not grid.doses:
-        return
-    if not any(arm.repeated or arm.infiller for arm in arms):
-        raise SettingsError(
-            f"{path} [grid]: doses are of synthetic or repeated patches, but no arm has any. Give an arm synthetic or "
-            "repeated, or leave doses out."
-        )
-    for field in ("ratio", "balance", "benign", "malignant"):
-        if field in synthesize:
-            raise SettingsError(
-                f"{path} [synthesize]: {field} is not set here; how many patches are made follows from doses in [grid]."
-            )
-
-
-def _check_comparison(settings: Any, grid: Grid, arms: list[Arm], path: Path) -> None:
-    """Refuse arms and doses that are compared but not there; `compare-arms` would find out after all training."""
-    where, names = f"{path} [compare-arms]", [arm.name for arm in arms]
-    named = {"reference": (settings.reference,) if settings.reference else (), "pairs": sum(settings.pairs, ())}
-    named |= {"counterparts": sum(settings.counterparts, ()), "planned_arms": settings.planned_arms}
-    for field, several in named.items():
-        for name in several:
-            if name not in names:
-                raise SettingsError(f"{where}: {field} names {name!r}, but the arms are {', '.join(names)}.")
-    for share in settings.planned_shares:
-        if share not in grid.real_shares:
-            known = ", ".join(f"{one:g}" for one in grid.real_shares)
-            raise SettingsError(f"{where}: planned_shares names {share:g}, but real_shares in [grid] are {known}.")
-    for dose in settings.planned_doses:
-        if dose not in grid.doses:
-            known = ", ".join(f"{one:g}" for one in grid.doses) or "none"
-            raise SettingsError(f"{where}: planned_doses names {dose:g}, but doses in [grid] are {known}.")
-
-
-def _check_folds(grid: Grid, content: Mapping[str, Any], path: Path) -> None:
-    if not grid.folds:
-        return
-    for table in ("external", "test"):
-        if table in content:
-            raise SettingsError(
-                f"{path}: [{table}] and folds in [grid] do not go together: with {grid.folds} folds there are as many "
-                "classifiers of each kind, and no single one to judge. Run a study without folds for it."
-            )
-    for field in ("split", "folds", "fold", "test_share"):
-        if field in content.get("ingest", {}):
-            raise SettingsError(
-                f"{path} [ingest]: {field} is not set here; [grid] has folds = {grid.folds}, and each fold tests once."
-            )

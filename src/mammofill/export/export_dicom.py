@@ -8,6 +8,7 @@ import io
 import json
 import os
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from mammofill.export.paste import Pasted, Place, paste
 from mammofill.export.segmentation import check_installed, write_segmentation
 from mammofill.export.settings import ExportDicomSettings
 from mammofill.export.source import Source, collection_of, read_source
-from mammofill.ground.artifact import MANIFEST_NAME, Work, begin, read_manifest, settings_of_plan, write_atomically
+from mammofill.ground.artifact import MANIFEST_NAME, begin, read_manifest, settings_of_plan, write_atomically
 from mammofill.ground.errors import ArtifactError, TooFewError
 from mammofill.ground.imaging import Mask, StoredImage, crop, resample
 from mammofill.ground.progress import Progress, quiet
@@ -87,7 +88,8 @@ def export_dicom(
     with begin(out, kind=DicomExport.kind, stage="export-dicom", settings=settings, seed=seed, inputs=inputs) as work:
         if work is not None:
             folder = collection_of(mammograms, Path(collection) if collection is not None else None)
-            records = _write_all(work, patches, mammograms, folder, rows, settings, progress)
+            given = _Given(patches, mammograms, settings, methods_of(patches))
+            records = _write_all(work.folder, given, folder, rows, progress)
             table = pd.DataFrame(records).sort_values("image", ignore_index=True)
             _write_tables(work.folder, table)
             work.finish(
@@ -126,67 +128,64 @@ def _check_mammograms(patches: PatchSet, mammograms: MammogramSet, rows: NDArray
         )
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What is exported, and how."""
+
+    patches: PatchSet
+    mammograms: MammogramSet
+    settings: ExportDicomSettings
+    methods: Mapping[str, str]
+    """Infiller -> how it paints, see `methods_of`."""
+
+
 def _write_all(
-    work: Work,
-    patches: PatchSet,
-    mammograms: MammogramSet,
-    folder: Path,
-    rows: NDArray[np.int64],
-    settings: ExportDicomSettings,
-    progress: Progress,
+    out: Path, given: _Given, collection: Path, rows: NDArray[np.int64], progress: Progress
 ) -> list[dict[str, Any]]:
     """Write the images of one mammogram after the other, so that each source is read once."""
     for name in ("images", "segmentations"):
-        (work.folder / name).mkdir(exist_ok=True)
-    table, methods = patches.table.iloc[rows], methods_of(patches)
+        (out / name).mkdir(exist_ok=True)
+    table = given.patches.table.iloc[rows]
     records: list[dict[str, Any]] = []
     with progress.task("writing DICOM images", len(rows)) as task:
         for mammogram_id, places in sorted(table.groupby("mammogram_id").indices.items()):
-            source = read_source(mammograms, str(mammogram_id), folder)
+            source = read_source(given.mammograms, str(mammogram_id), collection)
             for number, row in enumerate(rows[places], start=1):
                 # The names of patches reveal the patient of the tissue, so files are numbered.
                 name = f"{len(records) + 1:05d}"
-                records.append(_write_one(work, patches, mammograms, source, int(row), name, number, settings, methods))
+                records.append(_write_one(out, given, source, int(row), name, number))
                 task.advance()
     return records
 
 
-def _write_one(
-    work: Work,
-    patches: PatchSet,
-    mammograms: MammogramSet,
-    source: Source,
-    row: int,
-    name: str,
-    number: int,
-    settings: ExportDicomSettings,
-    methods: Mapping[str, str],
-) -> dict[str, Any]:
+def _write_one(out: Path, given: _Given, source: Source, row: int, name: str, number: int) -> dict[str, Any]:
     """Paste, write and describe one image."""
+    patches, mammograms, watermark = given.patches, given.mammograms, given.settings.watermark
     facts: dict[Hashable, Any] = patches.table.iloc[row].to_dict()
     of_mammogram = mammograms.facts(str(facts["mammogram_id"]))
     (fill,), (mask,) = patches.pixels([row])
     (hole,) = patches.holes([row])
     tissue = _tissue(mammograms, facts, patches.size_px)
-    _check_tissue(patches, mammograms, facts, fill, tissue, hole)
+    _check_tissue(given, facts, fill, tissue, hole)
+    size = (source.values.shape[0], source.values.shape[1])
     place = Place.of(
         (facts["top"], facts["left"], facts["height"], facts["width"]),
         (of_mammogram["rows"], of_mammogram["columns"]),
-        (source.values.shape[0], source.values.shape[1]),
+        size,
         patches.size_px,
     )
     breast = mammograms.tissue(str(facts["mammogram_id"])) != Tissue.FILM
-    pasted = paste(source, tissue, fill, hole, place, breast, settings.match_grain)
-    changed, outside = _changed(source, pasted)
-    if settings.watermark:
+    pasted = paste(source, tissue, fill, hole, place, breast, given.settings.match_grain)
+    changed = _changed(source, pasted)
+    if watermark:
         draw_watermark(source, pasted.values, _emptiest_corner(breast))
-    lineage = _lineage(facts, of_mammogram, mammograms, source, number, patches, settings, methods)
-    image = write_image(work.folder / "images" / f"{name}.dcm", source, pasted.values, lineage, settings.watermark)
+    lineage = _lineage(given, facts, of_mammogram, source, number)
+    image = write_image(out / "images" / f"{name}.dcm", source, pasted.values, lineage, watermark)
     outline = np.zeros(source.values.shape, np.bool_)
-    box = place.box_in_source(mask, (source.values.shape[0], source.values.shape[1]))
+    box = place.box_in_source(mask, size)
     outline[box] = place.enlarged(mask, box)
-    write_segmentation(work.folder / "segmentations" / f"{name}.dcm", image, outline, lineage)
-    return _record(facts, of_mammogram, lineage, pasted, name, (changed, outside), source)
+    write_segmentation(out / "segmentations" / f"{name}.dcm", image, outline, lineage)
+    return _record(facts, of_mammogram, lineage, pasted, name, changed, source)
 
 
 def _tissue(mammograms: MammogramSet, facts: Mapping[Hashable, Any], size_px: int) -> StoredImage:
@@ -197,24 +196,19 @@ def _tissue(mammograms: MammogramSet, facts: Mapping[Hashable, Any], size_px: in
 
 
 def _check_tissue(
-    patches: PatchSet,
-    mammograms: MammogramSet,
-    facts: Mapping[Hashable, Any],
-    fill: StoredImage,
-    tissue: StoredImage,
-    hole: Mask,
+    given: _Given, facts: Mapping[Hashable, Any], fill: StoredImage, tissue: StoredImage, hole: Mask
 ) -> None:
     """Refuse a fill whose surroundings are not those of the mammogram: it would be pasted at the wrong place."""
     if not hole.any() or hole.all():
         raise ArtifactError(
-            f"{patches.folder}: the hole of {facts['patch_id']} is {'all' if hole.all() else 'nothing'}."
+            f"{given.patches.folder}: the hole of {facts['patch_id']} is {'all' if hole.all() else 'nothing'}."
         )
     far = int(np.abs(fill.astype(np.int32) - tissue.astype(np.int32))[~hole].max())
     if far > _ROUNDING_OF_8_BITS:
         raise ArtifactError(
-            f"Around its hole the patch {facts['patch_id']} of {patches.folder} differs from the mammogram "
-            f"{facts['mammogram_id']} of {mammograms.folder} by up to {far} levels of 65535. Give the mammograms that "
-            "the patches were cut from."
+            f"Around its hole the patch {facts['patch_id']} of {given.patches.folder} differs from the mammogram "
+            f"{facts['mammogram_id']} of {given.mammograms.folder} by up to {far} levels of 65535. Give the "
+            "mammograms that the patches were cut from."
         )
 
 
@@ -238,20 +232,13 @@ def _emptiest_corner(breast: Mask) -> tuple[bool, bool]:
 
 
 def _lineage(
-    facts: Mapping[Hashable, Any],
-    of_mammogram: Mapping[str, Any],
-    mammograms: MammogramSet,
-    source: Source,
-    number: int,
-    patches: PatchSet,
-    settings: ExportDicomSettings,
-    methods: Mapping[str, str],
+    given: _Given, facts: Mapping[Hashable, Any], of_mammogram: Mapping[str, Any], source: Source, number: int
 ) -> Lineage:
-    decisive = json.dumps(
-        [source.sha256, patches.fingerprint, str(facts["patch_id"]), settings_of_plan(settings)], sort_keys=True
-    )
+    """Return what an image says of its making; `number` counts the images of one mammogram."""
+    settings = settings_of_plan(given.settings)
+    decisive = json.dumps([source.sha256, given.patches.fingerprint, str(facts["patch_id"]), settings], sort_keys=True)
     # Cannot be guessed from a list of patients, since it depends on the fingerprint of the mammograms.
-    person = hashlib.sha256(f"{mammograms.fingerprint} {facts['patient_id']}".encode()).hexdigest()
+    person = hashlib.sha256(f"{given.mammograms.fingerprint} {facts['patient_id']}".encode()).hexdigest()
     spacing = of_mammogram["spacing_mm"]
     return Lineage(
         mammogram_id=str(facts["mammogram_id"]),
@@ -260,12 +247,12 @@ def _lineage(
         abnormality=_text(facts["abnormality"]),
         seed=int(facts["seed"]),
         infiller=str(facts["infiller"]),
-        method=methods.get(str(facts["infiller"]), ""),
+        method=given.methods.get(str(facts["infiller"]), ""),
         laterality=of_mammogram["laterality"],
         view=of_mammogram["view"],
         spacing_mm=float(spacing) * float(of_mammogram["scale"]) if spacing else None,
         number=number,
-        date=settings.date,
+        date=given.settings.date,
         made_from=hashlib.sha256(decisive.encode()).hexdigest(),
     )
 

@@ -74,6 +74,22 @@ class Lesions:
         """How many patients they are of, in whatever role."""
         return len(set(self.people.ravel().tolist()))
 
+    @property
+    def tissue_patients(self) -> int:
+        """How many patients their tissue is of."""
+        return len(set(self.people[:, 0]))
+
+    @property
+    def outline_patients(self) -> int:
+        """How many patients their outlines are of."""
+        return len(set(self.people[:, 1]))
+
+    @property
+    def per_class(self) -> tuple[int, int]:
+        """How many are benign, and how many malignant."""
+        malignant = int(self.malignant.sum())
+        return len(self) - malignant, malignant
+
     def repainted(self, images: NDArray[np.uint16]) -> Lesions:
         """Return the same with other pictures."""
         return replace(self, images=images)

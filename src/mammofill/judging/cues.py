@@ -49,13 +49,22 @@ def cues_of(images: NDArray[np.uint16], masks: NDArray[np.bool_], holes: NDArray
     return np.array(found, np.float64).reshape(-1, len(CUES))
 
 
-def cues_of_real(statistics: Statistics, real: Lesions, found: NDArray[np.float64]) -> list[Finding]:
-    """Measure how well each cue alone reveals the class of real lesions."""
+def cues_one_by_one(statistics: Statistics, lesions: Lesions, found: NDArray[np.float64]) -> list[Finding]:
+    """Report how well each cue alone reveals the class of lesions, real or painted.
+
+    Args:
+        statistics: intervals.
+        lesions: N of them.
+        found: (N, 5) from `cues_of`.
+    """
     return [
         reported(
-            "cues", f"AUC by {name}", statistics.estimate(_by_one(real, found[:, k]), real.people, len(real)), words
+            "cues",
+            f"AUC by {name}",
+            statistics.estimate(_by_one(lesions, found[:, k]), lesions.people, len(lesions)),
+            f"AUC of the class by one number: {words}. Either way round.",
         )
-        for k, (name, words) in enumerate(_words())
+        for k, (name, words) in enumerate(CUES.items())
     ]
 
 
@@ -86,7 +95,7 @@ def cues_of_fills(
     people = np.concatenate([real.people, fills.people])
     excess = excesses(np.ones((1, len(people))))[:, 0]
     largest = list(CUES)[int(np.argmax(excess))]
-    few = statistics.too_few(min(len(set(one.people[:, 0])) for one in (real, fills)), *_counts(real, fills))
+    few = statistics.too_few(min(real.tissue_patients, fills.tissue_patients), *real.per_class, *fills.per_class)
     return [
         judged(
             "cues",
@@ -99,15 +108,7 @@ def cues_of_fills(
             remark=f"it is the {largest}",
             key="largest_simple_cue_excess",
         ),
-        *(
-            reported(
-                "cues",
-                f"AUC by {name}",
-                statistics.estimate(_by_one(fills, of_fills[:, k]), fills.people, len(fills)),
-                words,
-            )
-            for k, (name, words) in enumerate(_words())
-        ),
+        *cues_one_by_one(statistics, fills, of_fills),
     ]
 
 
@@ -139,7 +140,7 @@ def spread_of_fills(
         of_fills: the same after each was painted again where it is, in its class.
     """
     before, after = _spread_numbers(*of_real), _spread_numbers(*of_fills)
-    few = statistics.too_few(len(set(real.people[:, 0])), *_counts(real))
+    few = statistics.too_few(real.tissue_patients, *real.per_class)
 
     def share(k: int) -> Estimate:
         return statistics.estimate(
@@ -167,14 +168,6 @@ _SPREADS = {
     "contrast": "Standard deviation of the brightness in the hole",
     "coarse structure": f"Brightness in {_CELLS} x {_CELLS} cells of the lesion, less its mean",
 }
-
-
-def _words() -> list[tuple[str, str]]:
-    return [(name, f"AUC of the class by one number: {words}. Either way round.") for name, words in CUES.items()]
-
-
-def _counts(*lesions: Lesions) -> list[int]:
-    return [int(some.sum()) for one in lesions for some in (one.malignant, ~one.malignant)]
 
 
 def _by_one(lesions: Lesions, numbers: NDArray[np.float64]) -> Statistic:

@@ -70,7 +70,7 @@ def detection_of_fills(
     """
     people = real.people
     found, wanted = _detect(statistics, people, before, people, after), statistics.settings.wanted.detection_auc
-    cannot = statistics.too_few(len(set(people[:, 0])), len(people))
+    cannot = statistics.too_few(real.tissue_patients, len(people))
     untried = math.isnan(nothing.value)
     if not cannot and not untried and max(found.value, nothing.value) <= wanted:
         cannot = (

@@ -17,13 +17,13 @@ from mammofill.ground.progress import Task
 from mammofill.ground.seeding import derive_seed
 from mammofill.infilling.settings import CLASSES
 from mammofill.judging.cases import Cases, Lesions, seeds_in_place, training_lesions
-from mammofill.judging.cues import cues_of, cues_of_fills, cues_of_real, spread_of_fills, spread_of_real
+from mammofill.judging.cues import cues_of, cues_of_fills, cues_one_by_one, spread_of_fills, spread_of_real
 from mammofill.judging.detection import describe, detection_of_fills, detection_of_reference
 from mammofill.judging.distribution import distribution_of
 from mammofill.judging.features import features
 from mammofill.judging.painting import CHUNK, Filler, paint
 from mammofill.judging.place import changes, place_of_fills
-from mammofill.judging.requested_class import class_of_fills, class_of_real, standardised_class_of_fills
+from mammofill.judging.requested_class import LogOdds, class_of_fills, class_of_real, standardised_class_of_fills
 from mammofill.judging.seam import seam_of_fills
 from mammofill.judging.settings import JudgeInfillerSettings
 from mammofill.judging.similarity import crops, descriptors
@@ -135,7 +135,7 @@ class Measurements:
             REAL,
             "",
             class_of_real(statistics, real, self._real_logits, self._real_standardised),
-            cues_of_real(statistics, real, of_real),
+            cues_one_by_one(statistics, real, of_real),
             spread_of_real(statistics, real, of_real, self._real_crops),
             training_of_reference(statistics, training, self._trained_on_real),
             distribution_of(real, self._real_features, self.cases.contexts, None, self._space, self.given.seed),
@@ -179,9 +179,7 @@ class Measurements:
         found = [
             *self._class(fills, logits),
             *self._training(filler, kept, task),
-            *place_of_fills(
-                self.statistics, pd.concat(changed.values()), fills.case_holes, len(set(fills.own.people[:, 0]))
-            ),
+            *place_of_fills(pd.concat(changed.values()), fills.case_holes, fills.own.tissue_patients),
             *self._in_place(fills, oracle),
             *distribution_of(
                 self.real,
@@ -248,17 +246,15 @@ class Measurements:
         standardised = self._standardised_logits(own.images)
         cues, crops_in_place = cues_of(real.images, real.masks, fills.real_holes), crops(fills.in_place, real.masks)
         cues_in_place = cues_of(fills.in_place, real.masks, fills.real_holes)
+        odds = LogOdds(
+            self._real_logits,
+            logits["benign"],
+            logits["malignant"],
+            self._logits(fills.in_place),
+            self._logits(own.images) if fills.requests_appearance else None,
+        )
         return [
-            *class_of_fills(
-                statistics,
-                real,
-                self._real_logits,
-                own,
-                logits["benign"],
-                logits["malignant"],
-                self._logits(fills.in_place),
-                self._logits(own.images) if fills.requests_appearance else None,
-            ),
+            *class_of_fills(statistics, real, own, odds),
             *standardised_class_of_fills(statistics, real, self._real_standardised, own, standardised),
             *cues_of_fills(statistics, real, cues, own, cues_of(own.images, own.masks, fills.case_holes)),
             *spread_of_fills(statistics, real, (cues, self._real_crops), (cues_in_place, crops_in_place)),

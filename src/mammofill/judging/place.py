@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mammofill.judging.verdict import Finding, Statistics, Wanted, counted, judged, reported
+from mammofill.judging.verdict import Finding, Wanted, counted, judged, reported
 
 CRITERION = "place"
 
@@ -32,13 +32,10 @@ def changes(before: NDArray[np.uint16], after: NDArray[np.uint16], may_change: N
     )
 
 
-def place_of_fills(
-    statistics: Statistics, changed: pd.DataFrame, holes: NDArray[np.bool_], patients: int
-) -> list[Finding]:
+def place_of_fills(changed: pd.DataFrame, holes: NDArray[np.bool_], patients: int) -> list[Finding]:
     """Measure whether fills stay in their holes.
 
     Args:
-        statistics: intervals.
         changed: from `changes`, of all fills.
         holes: (N, H, W) bool, what could be changed in the cases.
         patients: number of them.

@@ -7,6 +7,7 @@ and here. The second is not content with fills of the right brightness.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,16 +60,30 @@ def class_of_real(
     return found
 
 
-def class_of_fills(
-    statistics: Statistics,
-    real: Lesions,
-    real_logits: NDArray[np.float64],
-    contexts: Lesions,
-    benign_logits: NDArray[np.float64],
-    malignant_logits: NDArray[np.float64],
-    logits_in_place: NDArray[np.float64],
-    own_logits: NDArray[np.float64] | None = None,
-) -> list[Finding]:
+@dataclass(frozen=True)
+class LogOdds:
+    """What a classifier makes of M real lesions and of the fills of N contexts: log-odds of malignancy."""
+
+    real: NDArray[np.float64]
+    """(M,) on the real lesions."""
+    benign: NDArray[np.float64]
+    """(N,) on the benign fills."""
+    malignant: NDArray[np.float64]
+    """(N,) on the malignant fills of the same contexts, masks and seeds."""
+    in_place: NDArray[np.float64]
+    """(M,) on the real lesions, each painted again in its own class where it is."""
+    as_donor: NDArray[np.float64] | None = None
+    """(N,) on fills in the donor's class, where these are not among the above, since its appearance was requested as
+    well."""
+
+    def of_own_class(self, contexts: Lesions) -> NDArray[np.float64]:
+        """Return those on the fills in the donor's class, (N,)."""
+        if self.as_donor is not None:
+            return self.as_donor
+        return np.where(contexts.malignant, self.malignant, self.benign)
+
+
+def class_of_fills(statistics: Statistics, real: Lesions, contexts: Lesions, odds: LogOdds) -> list[Finding]:
     """Measure whether the requested class is painted.
 
     The outline was lent by a real lesion and reveals its class by itself; so do the surroundings of a lesion that was
@@ -79,29 +94,23 @@ def class_of_fills(
     Args:
         statistics: intervals.
         real: real lesions.
-        real_logits: (M,) the classifier's log-odds on them.
         contexts: what was filled; its class is the donor's.
-        benign_logits: (N,) on the benign fills.
-        malignant_logits: (N,) on the malignant fills of the same contexts, masks and seeds.
-        logits_in_place: (M,) on the real lesions, each painted again in its own class where it is.
-        own_logits: (N,) on fills in the donor's class, where these are not among the above, since its appearance was
-            requested as well.
+        odds: what the classifier makes of them.
     """
     wanted, people = statistics.settings.wanted, contexts.people
-    logits = np.where(contexts.malignant, malignant_logits, benign_logits) if own_logits is None else own_logits
-    own = statistics.auc(real.malignant, real_logits, real.people)
-    requested = np.repeat([False, True], len(contexts))
-    both = np.concatenate([benign_logits, malignant_logits])
-    difference = malignant_logits - benign_logits
-    share = _share_of_real(weighted_auc, statistics, real, real_logits, contexts, logits)
-    alone = statistics.auc(contexts.malignant, (benign_logits + malignant_logits) / 2, people)
-    cannot = _cannot(statistics, own, min(len(set(people[:, 1])), own.patients), *_counts(real, contexts))
+    own = statistics.auc(real.malignant, odds.real, real.people)
+    share = _share_of_real(weighted_auc, statistics, real, odds.real, contexts, odds.of_own_class(contexts))
+    alone = statistics.auc(contexts.malignant, (odds.benign + odds.malignant) / 2, people)
+    cannot = _cannot(
+        statistics, own, min(contexts.outline_patients, own.patients), *real.per_class, *contexts.per_class
+    )
     least = wanted.class_share[0]
     if not cannot and min(share.value, alone.value / own.value) >= least:
         cannot = (
             f"what is around the fills, and their outlines, pass too (AUC {alone.value:.2f} of the mean score of both "
             "fills of a pair): they reveal the class whatever is painted"
         )
+    difference = odds.malignant - odds.benign
     higher = np.where(np.abs(difference) < _ROUNDING, 0.5, difference > 0)
     return [
         judged(
@@ -121,17 +130,27 @@ def class_of_fills(
             Wanted(least=wanted.malignant_above_benign, least_low=wanted.malignant_above_benign_bound),
             "Share of pairs whose malignant fill scores higher than the benign one: same tissue, mask and seed. Equal "
             "scores count half. A tiny shift of brightness is enough: necessary, and no proof.",
-            _cannot(statistics, own, len(set(people[:, 0])), len(contexts)),
+            _cannot(statistics, own, contexts.tissue_patients, len(contexts)),
             _doubt(own),
             key="malignant_above_benign",
         ),
-        reported(
-            CRITERION, "AUC", statistics.auc(contexts.malignant, logits, people), "On fills of the donor's own class."
-        ),
+        *_numbers_of_fills(statistics, real, contexts, odds, alone),
+    ]
+
+
+def _numbers_of_fills(
+    statistics: Statistics, real: Lesions, contexts: Lesions, odds: LogOdds, alone: Estimate
+) -> list[Finding]:
+    """Report what helps to understand the verdicts; `alone` is what surroundings and outlines reveal."""
+    people = contexts.people
+    requested, both = np.repeat([False, True], len(contexts)), np.concatenate([odds.benign, odds.malignant])
+    own = statistics.auc(contexts.malignant, odds.of_own_class(contexts), people)
+    return [
+        reported(CRITERION, "AUC", own, "On fills of the donor's own class."),
         reported(
             CRITERION,
             "AUC, in place",
-            statistics.auc(real.malignant, logits_in_place, real.people),
+            statistics.auc(real.malignant, odds.in_place, real.people),
             "On real lesions painted again in their own class: their surroundings reveal it, too.",
         ),
         reported(
@@ -150,7 +169,7 @@ def class_of_fills(
         reported(
             CRITERION,
             "difference in log-odds",
-            statistics.mean(difference, people),
+            statistics.mean(odds.malignant - odds.benign, people),
             "Of the malignant fill and the benign one.",
         ),
     ]
@@ -179,7 +198,7 @@ def standardised_class_of_fills(
         share = _share_of_real(weighted_auc, statistics, real, real_logits, fills, logits)
         gap = _share_of_real(_gap, statistics, real, real_logits, fills, logits)
         auc = statistics.auc(fills.malignant, logits, fills.people)
-        cannot = _cannot(statistics, own, min(len(set(fills.people[:, 1])), own.patients), *_counts(real, fills))
+        cannot = _cannot(statistics, own, min(fills.outline_patients, own.patients), *real.per_class, *fills.per_class)
     wanted = statistics.settings.wanted
     return [
         judged(
@@ -246,10 +265,6 @@ def _weighted_median(weights: Weights, values: NDArray[np.float64]) -> NDArray[n
     low, high = np.argmax(reached >= half, axis=1), np.argmax(reached > half, axis=1)
     median = (values[order][low] + values[order][high]) / 2
     return np.where(reached[:, -1] > 0, median, np.nan)
-
-
-def _counts(*lesions: Lesions) -> list[int]:
-    return [int(some.sum()) for one in lesions for some in (one.malignant, ~one.malignant)]
 
 
 def _cannot(statistics: Statistics, own: Estimate, patients: int, *counts: int) -> str:

@@ -55,7 +55,7 @@ def seam_of_fills(
     before, after, holes = before[kept], after[kept], holes[kept]
     wanted = statistics.settings.wanted
     most = wanted.seam_auc if oracle is None else oracle + wanted.seam_over_oracle
-    few = statistics.too_few(len(set(before.people[:, 0])), len(before))
+    few = statistics.too_few(before.tissue_patients, len(before))
     estimate = NONE
     if len(before):
         rings = rings_of(before.images, holes), rings_of(after, holes)

@@ -46,7 +46,7 @@ def spectrum_of_fills(
         holes: (M, H, W) bool, what may have changed.
     """
     powers = spectra(after, holes).astype(np.float64) - spectra(before.images, holes)
-    patients = len(set(before.people[:, 0]))
+    patients = before.tissue_patients
 
     def furthest(weights: Weights) -> NDArray[np.float64]:
         return np.asarray(np.abs(weighted_mean(weights, powers)).max(axis=1), np.float64)

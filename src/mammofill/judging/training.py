@@ -87,7 +87,7 @@ class TrainingOnFills:
             self.cannot = str(error)
             return
         self.parts = _deal(real, pairs, patches, settings, seed)
-        fewest = min(int((one.real.malignant == malignant).sum()) for one in self.parts for malignant in (False, True))
+        fewest = min(count for one in self.parts for count in one.real.per_class)
         if fewest < settings.least_per_class // 2:
             self.cannot = (
                 f"in one half of the patients only {fewest} real lesions of a class match with pairs, at least "
@@ -157,7 +157,6 @@ def training_of_fills(
         )
         estimate = statistics.estimate(lambda weights: training.auc(logits, weights), real.people, len(real))
         found = [reported(CRITERION, "AUC", estimate, _WORDS)]
-    counts = [int((real.malignant == malignant).sum()) for malignant in (False, True)]
     return [
         judged(
             CRITERION,
@@ -166,7 +165,7 @@ def training_of_fills(
             Wanted(least=statistics.settings.wanted.train_on_fills),
             "AUC on real lesions of other patients after training on fills, divided by that after training on as many "
             "real lesions. The interval is over patients, not over trainings.",
-            training.cannot or statistics.too_few(len(set(real.people[:, 0])), *counts),
+            training.cannot or statistics.too_few(real.tissue_patients, *real.per_class),
             key="train_on_fills_share",
         ),
         *found,

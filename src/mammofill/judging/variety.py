@@ -64,7 +64,7 @@ def copies_in_reference(
 ) -> list[Finding]:
     """Count real lesions of the split that pass for copies of training lesions: a check of the threshold."""
     similar = _nearest_training(descriptors(cut), real.people[:, 0], training)
-    count = counted(int((similar >= training.threshold).sum()), len(real), len(set(real.people[:, 0])))
+    count = counted(int((similar >= training.threshold).sum()), len(real), real.tissue_patients)
     return [
         reported(CRITERION, "copies of training lesions", count, _threshold_words(training)),
         reported(CRITERION, _NEAREST, statistics.mean(similar, real.people), _NEAREST_WORDS),

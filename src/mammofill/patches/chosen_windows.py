@@ -15,8 +15,9 @@ from mammofill.ground.errors import MammofillError, SettingsError, TooFewError
 from mammofill.ground.imaging import Mask, StoredImage, decode_png
 from mammofill.mammograms import MammogramSet, Tissue, enlarge_tissue
 from mammofill.patches.cut import lesion_outlines, patch_row, window_mask
-from mammofill.patches.patch_set import PatchSet, encode_patch, widen, write_dropped, write_index, write_shard
+from mammofill.patches.patch_set import PatchSet
 from mammofill.patches.settings import ExtractPatchesSettings
+from mammofill.patches.shards import encode_patch, widen, write_dropped, write_index, write_shard
 from mammofill.patches.windows import label_windows
 
 CUT_STAGE = "cut-patches"

@@ -13,8 +13,8 @@ from mammofill.ground.errors import DamagedError
 from mammofill.ground.imaging import Mask, StoredImage, crop, encode_png, resample, resample_mask
 from mammofill.ground.seeding import stream
 from mammofill.mammograms import MammogramSet, Tissue, enlarge_tissue
-from mammofill.patches.patch_set import encode_patch
 from mammofill.patches.settings import ExtractPatchesSettings
+from mammofill.patches.shards import encode_patch
 from mammofill.patches.windows import LesionOutline, Window, choose_normals, label_windows
 
 

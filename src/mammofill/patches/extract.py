@@ -20,8 +20,9 @@ from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.mammograms import MammogramSet
 from mammofill.patches.cut import cut_mammogram
-from mammofill.patches.patch_set import PatchSet, write_dropped, write_index, write_shard
+from mammofill.patches.patch_set import PatchSet
 from mammofill.patches.settings import ExtractPatchesSettings
+from mammofill.patches.shards import write_dropped, write_index, write_shard
 
 _PATHOLOGIES = ("normal", "benign", "malignant")
 

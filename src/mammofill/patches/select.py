@@ -12,8 +12,9 @@ from mammofill.ground.artifact import begin
 from mammofill.ground.errors import TooFewError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.ground.seeding import stream
-from mammofill.patches.patch_set import PatchSet, write_index, write_part_of_shard
+from mammofill.patches.patch_set import PatchSet
 from mammofill.patches.settings import SelectPatchesSettings
+from mammofill.patches.shards import write_index, write_part_of_shard
 
 _WORST_FIRST = ("malignant", "benign", "normal")
 

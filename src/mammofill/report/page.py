@@ -20,13 +20,13 @@ from mammofill.ground.counting import counted
 from mammofill.judging import Judgement
 from mammofill.patches import PatchSet
 from mammofill.report.attention import Attention
+from mammofill.report.compared import Compared, read_comparison
 from mammofill.report.compared_figures import (
     figures_over_doses,
     forest_plot,
     precision_recall_figure,
     reliability_figure,
 )
-from mammofill.report.comparisons import Compared, read_comparison
 from mammofill.report.examples import LEAD, Row, lead_examples, real_examples, synthetic_examples
 from mammofill.report.figures import draw_history
 from mammofill.report.first_screen import fewer_fills, near_chance, not_tested, question

@@ -13,8 +13,9 @@ from mammofill.ground.errors import ArtifactError
 from mammofill.ground.progress import Progress, quiet
 from mammofill.judging import Judgement
 from mammofill.report.attention import read_attention
+from mammofill.report.compared import write_table, write_tables
 from mammofill.report.compared_figures import roc_figure
-from mammofill.report.comparisons import measures_over_seeds, plain_replicates, write_table, write_tables
+from mammofill.report.comparisons import measures_over_seeds, plain_replicates
 from mammofill.report.lineage import find_lineage, mammograms_tested_on
 from mammofill.report.page import Study, render_page
 from mammofill.report.report import Report

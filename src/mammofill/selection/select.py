@@ -18,7 +18,7 @@ from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.infilling.settings import CLASSES
 from mammofill.judging.cases import Lesions
 from mammofill.patches import PatchSet, write_index
-from mammofill.patches.patch_set import write_part_of_shard
+from mammofill.patches.shards import write_part_of_shard
 from mammofill.selection.checks import check_inputs, infillers_patients, patients_of
 from mammofill.selection.gate import Decision, decide
 from mammofill.selection.holes import Holes, holes_in

@@ -27,7 +27,7 @@ from mammofill.pairing.hole import hole_of
 from mammofill.pairing.pairs import OWN_LESION
 from mammofill.pairing.pixels import check_own_lesions_hidden, check_same_patches, paired_pixels, paired_rows
 from mammofill.patches import PatchSet, write_shard
-from mammofill.patches.patch_set import encode_patch
+from mammofill.patches.shards import encode_patch
 from mammofill.synthesis.judged import check_class_painted, chosen_by
 from mammofill.synthesis.rows import synthetic_row, write_tables
 from mammofill.synthesis.settings import SynthesizeSettings
@@ -125,7 +125,8 @@ def synthesize(
             progress.say(settings.why(real, made))
             if reused:
                 progress.say(f"{counted(reused, 'fills use')} a pair for a second time or more{_instead(pairs)}.")
-            _fill_shards(work.folder, infiller, pairs, patches, orders, settings, device, progress)
+            given = _Given(infiller, pairs, patches, settings.bits, device)
+            _fill_shards(work.folder, given, orders, settings.patches_per_shard, progress)
             write_tables(work.folder)
             work.finish(
                 counts={"patches": len(orders), **made, "fills_of_used_pairs": reused},
@@ -295,49 +296,45 @@ class Cases:
     donor_rows: pd.DataFrame
 
 
-def _fill_shards(
-    folder: Path,
-    infiller: Infiller,
-    pairs: Pairs,
-    patches: PatchSet,
-    orders: list[Order],
-    settings: SynthesizeSettings,
-    device: str,
-    progress: Progress,
-) -> None:
+@dataclass(frozen=True)
+class _Given:
+    """Who paints, into what, and how it is kept."""
+
+    infiller: Infiller
+    pairs: Pairs
+    patches: PatchSet
+    bits: int
+    """Of each pixel."""
+    device: str
+
+
+def _fill_shards(folder: Path, given: _Given, orders: list[Order], per_shard: int, progress: Progress) -> None:
     with progress.task("filling patches", len(orders)) as task:
-        for number, start in enumerate(range(0, len(orders), settings.patches_per_shard)):
+        for number, start in enumerate(range(0, len(orders), per_shard)):
             shard = folder / f"patches-{number:05d}.parquet"
-            some = orders[start : start + settings.patches_per_shard]
+            some = orders[start : start + per_shard]
             if shard.is_file():  # finished before an earlier stop
                 task.advance(len(some))
                 continue
-            write_shard(shard, **_fill_shard(infiller, pairs, patches, some, settings.bits, device, task))
+            write_shard(shard, **_fill_shard(given, some, task))
 
 
-def _fill_shard(
-    infiller: Infiller, pairs: Pairs, patches: PatchSet, orders: list[Order], bits: int, device: str, task: Task
-) -> dict[str, Any]:
+def _fill_shard(given: _Given, orders: list[Order], task: Task) -> dict[str, Any]:
     """Return the rows and pictures (PNG) of the synthetic patches of one shard, in the order of `orders`.
 
     While some are painted, the next are decoded and those before encoded.
     """
-    requested = pairs.table.iloc[[order.pair for order in orders]]
-    context_rows, donor_rows = paired_rows(patches, requested)
+    infiller, requested = given.infiller, given.pairs.table.iloc[[order.pair for order in orders]]
+    context_rows, donor_rows = paired_rows(given.patches, requested)
     # Painted in the order of the store, which is read in groups of neighbours.
     by_store = np.argsort(context_rows, kind="stable")
     chunks = [by_store[start : start + _CHUNK] for start in range(0, len(orders), _CHUNK)]
-
-    def read(chunk: NDArray[np.int64]) -> Cases:
-        some = requested.iloc[chunk]
-        pixels = paired_pixels(patches, some, (context_rows[chunk], donor_rows[chunk]))
-        contexts, masks, contexts_table, donors_table = pixels
-        _check_holes(infiller, pairs, some, masks)
-        check_own_lesions_hidden(pairs, patches, contexts_table, masks, infiller.hole, infiller.folder)
-        return Cases(contexts, masks, patches.breasts(context_rows[chunk]), contexts_table, donors_table)
-
     pictures = ("images", "masks", "breasts", "holes")
     columns: dict[str, Any] = {name: [None] * len(orders) for name in ("table", *pictures)}
+
+    def read(chunk: NDArray[np.int64]) -> Cases:
+        return _read(given, requested.iloc[chunk], (context_rows[chunk], donor_rows[chunk]))
+
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(_ENCODERS) as encoders:
         coming = reader.submit(read, chunks[0])
         for number, chunk in enumerate(chunks):
@@ -345,19 +342,32 @@ def _fill_shard(
             if number + 1 < len(chunks):
                 coming = reader.submit(read, chunks[number + 1])
             some = [orders[place] for place in chunk]
-            images = _fill(infiller, cases, some, device)
+            images = _fill(infiller, cases, some, given.device)
             masks, holes = infiller.masks_of_fills(cases.masks), infiller.may_change(cases.masks)
             for place, image, mask, breast, hole, row in zip(
                 chunk, images, masks, cases.breasts, holes, _rows(some, cases, infiller), strict=True
             ):
                 columns["table"][place] = row
-                columns["images"][place] = encoders.submit(encode_patch, image, bits)
+                columns["images"][place] = encoders.submit(encode_patch, image, given.bits)
                 columns["masks"][place] = encoders.submit(encode_png, mask)
                 columns["breasts"][place] = encoders.submit(encode_png, breast)
                 columns["holes"][place] = encoders.submit(encode_png, hole)
             task.advance(len(chunk))
         encoded = {name: [one.result() for one in columns[name]] for name in pictures}
     return columns | encoded
+
+
+def _read(given: _Given, some: pd.DataFrame, rows: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Cases:
+    """Decode what some pairs are about; `rows` are those of the contexts and of the donors, see `paired_rows`.
+
+    Raises:
+        ArtifactError: a hole does not lie in its patch, or does not hold the lesion that is painted over.
+    """
+    infiller, pairs, patches = given.infiller, given.pairs, given.patches
+    contexts, masks, context_rows, donor_rows = paired_pixels(patches, some, rows)
+    _check_holes(infiller, pairs, some, masks)
+    check_own_lesions_hidden(pairs, patches, context_rows, masks, infiller.hole, infiller.folder)
+    return Cases(contexts, masks, patches.breasts(rows[0]), context_rows, donor_rows)
 
 
 def _check_holes(infiller: Infiller, pairs: Pairs, some: pd.DataFrame, masks: NDArray[np.bool_]) -> None:

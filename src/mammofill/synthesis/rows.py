@@ -15,7 +15,7 @@ _PLACE = ("patient_id", "mammogram_id", "top", "left", "height", "width", "breas
 
 
 def synthetic_row(context: Mapping[Any, Any], donor: Mapping[Any, Any], infiller: Infiller) -> dict[str, Any]:
-    """Return all columns of `patches.patch_set.PATCH_COLUMNS` but what was requested: patch_id, pathology, seed.
+    """Return all columns of `patches.shards.PATCH_COLUMNS` but what was requested: patch_id, pathology, seed.
 
     Args:
         context: the row of the patch that was filled.
