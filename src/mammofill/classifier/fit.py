@@ -16,12 +16,12 @@ from torch import nn
 
 from mammofill.classifier.batches import images_of_first_phase, images_wanted, loss_weights, training_batch
 from mammofill.classifier.classifier import NETWORK_NAME
-from mammofill.classifier.course import Course
 from mammofill.classifier.examples import Examples
 from mammofill.classifier.networks import colours_of, input_px_of, words_of
 from mammofill.classifier.scoring import balanced_accuracy_threshold, log_odds, probability
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.classifier.start import Start
+from mammofill.classifier.training_state import TrainingState
 from mammofill.classifier.training_step import TrainingStep
 from mammofill.ground.artifact import write_atomically
 from mammofill.ground.counting import counted
@@ -82,16 +82,16 @@ def fit(data: FitData, device: str, progress: Progress) -> int:
 
 def _fit(fabric: Fabric, data: FitData, progress: Progress = quiet) -> int:
     train, settings, seed = data.train, data.settings, data.seed
-    training, course = TrainingStep(fabric, data.start, settings, seed), Course()
-    state = load_checkpoint(data.folder)
-    if state is not None:
+    training, state = TrainingStep(fabric, data.start, settings, seed), TrainingState()
+    saved = load_checkpoint(data.folder)
+    if saved is not None:
         with checkpoint_fits(data.folder):
-            training.load_state(state)
-            course.load_state(state)
-        progress.say(f"Going on after {counted(course.images_seen, 'images')}.")
+            training.load_state(saved)
+            state.load_state_dict(saved)
+        progress.say(f"Going on after {counted(state.images_seen, 'images')}.")
 
     wanted, first_phase = images_wanted(settings, len(train)), images_of_first_phase(settings, len(train))
-    images_saved = course.images_seen
+    images_saved = state.images_seen
     label = f"{words_of(settings.network)}, {data.start.words}{', standardised' if settings.standardise else ''}"
     writes, share = fabric.global_rank == 0, (fabric.global_rank, fabric.world_size)
     with (
@@ -99,44 +99,44 @@ def _fit(fabric: Fabric, data: FitData, progress: Progress = quiet) -> int:
         progress.task(f"train {label}", wanted) as task,
         stop_requests() as stop,
     ):
-        task.advance(min(course.images_seen, wanted))
-        upcoming = beside.submit(training_batch, train, course.images_seen, settings, seed, share)
+        task.advance(min(state.images_seen, wanted))
+        upcoming = beside.submit(training_batch, train, state.images_seen, settings, seed, share)
         while True:
-            epoch = course.images_seen // len(train)
-            if course.steps and (course.images_seen >= wanted or course.validation_is_due(epoch, settings)):
-                course.look()  # a loss that is not finite is reported as such, and not by what it does to scores
-                course.record(epoch, _watch(training.kept, data.validation, settings, fabric.device))
-                task.advance(0, note=_in_words(course.history.rows[-1]))
+            epoch = state.images_seen // len(train)
+            if state.steps and (state.images_seen >= wanted or state.validation_is_due(epoch, settings)):
+                state.look()  # a loss that is not finite is reported as such, and not by what it does to scores
+                state.record(epoch, _watch(training.kept, data.validation, settings, fabric.device))
+                task.advance(0, note=_in_words(state.history.rows[-1]))
                 if settings.keeps_best:
-                    course.keep_if_better(training.kept, counts=course.images_seen > first_phase)
-            over = course.images_seen >= wanted or course.patience_is_over(settings)
-            if writes and (over or stop or course.images_seen - images_saved >= settings.checkpoint_every_images):
-                save_checkpoint(data.folder, training.state() | course.state())
-                images_saved = course.images_seen
+                    state.keep_if_better(training.kept, counts=state.images_seen > first_phase)
+            over = state.images_seen >= wanted or state.patience_is_over(settings)
+            if writes and (over or stop or state.images_seen - images_saved >= settings.checkpoint_every_images):
+                save_checkpoint(data.folder, training.state() | state.state_dict())
+                images_saved = state.images_seen
             stop.leave()
             if over:
                 break
 
             images, targets = upcoming.result()
-            upcoming = beside.submit(training_batch, train, course.images_seen + settings.batch, settings, seed, share)
-            weights = loss_weights(train, course.images_seen, settings, seed, share)
-            cross_entropy = training.step(images, targets, course.images_seen, wanted, len(train), weights)
-            course.add_step(cross_entropy, settings.batch)
+            upcoming = beside.submit(training_batch, train, state.images_seen + settings.batch, settings, seed, share)
+            weights = loss_weights(train, state.images_seen, settings, seed, share)
+            cross_entropy = training.step(images, targets, state.images_seen, wanted, len(train), weights)
+            state.add_step(cross_entropy, settings.batch)
             task.advance(settings.batch)
 
     if writes:
-        _write(data, training.kept, course, label, fabric.device)
-    return course.images_seen
+        _write(data, training.kept, state, label, fabric.device)
+    return state.images_seen
 
 
-def _write(data: FitData, network: nn.Module, course: Course, label: str, device: torch.device) -> None:
+def _write(data: FitData, network: nn.Module, state: TrainingState, label: str, device: torch.device) -> None:
     """Write the weights that are kept, what the network is, and the history."""
     if data.settings.keeps_best:
-        network.load_state_dict(course.best["weights"])
+        network.load_state_dict(state.best["weights"])
     save_weights(data.folder / WEIGHTS_NAME, network)
-    facts = _network_facts(data, network, label, course.best.get("images_seen", course.images_seen), device)
+    facts = _network_facts(data, network, label, state.best.get("images_seen", state.images_seen), device)
     write_atomically(data.folder / NETWORK_NAME, json.dumps(facts, indent=2) + "\n")
-    course.history.write(data.folder)
+    state.history.write(data.folder)
 
 
 def _network_facts(

@@ -1,4 +1,4 @@
-"""How far the training of a classifier has come, and when it is to be watched or stopped."""
+"""How far the training of a classifier has come, and when validation is due or training stops early."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mammofill.classifier.training_step import LOSS
 from mammofill.ground.training.history import History, UnseenLosses, check_finite
 
 
-class Course:
+class TrainingState:
     """How far a training has come: what a checkpoint holds beside the networks and their optimiser.
 
     Attributes:
@@ -78,7 +78,7 @@ class Course:
         for one in self._unseen.look():
             self._loss_sum += one[LOSS]
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Return all that is needed to go on.
 
         Raises:
@@ -93,7 +93,7 @@ class Course:
             "best": self.best,
         }
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` returned."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
         self.history, self.best = History.from_state(state["history"]), state["best"]
         self.images_seen, self._loss_sum, self.steps = state["images_seen"], state["loss_sum"], state["steps"]
