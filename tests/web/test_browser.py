@@ -179,11 +179,7 @@ def test_a_window_of_a_mammogram_is_chosen_painted_and_kept(browser: Chrome, ser
     browser.get(server.address)
     browser.get(server.page("#paint"))
     wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
-    browser.execute_script(
-        "const into = document.querySelector('.paint select');"
-        "into.value = [...into.options].find((one) => one.textContent === 'mammograms: mammograms').value;"
-        "into.dispatchEvent(new Event('change'))"
-    )
+    choose_mammograms(browser)
     wait_for(lambda: "Click into the mammogram" in text_of(browser, ".verdict"))
     assert "patient 1" in text_of(browser, "select[aria-label=mammogram]")
     mammograms = MammogramSet.open(server.folder / "mammograms")
@@ -212,6 +208,14 @@ def test_a_window_of_a_mammogram_is_chosen_painted_and_kept(browser: Chrome, ser
     kept = PatchSet.open(server.folder / "studio" / "painted")
     assert list(kept.table["mammogram_id"]) == [name_of(mammograms, normal)]
     assert list(kept.table["pathology"]) == ["malignant"]
+
+
+def choose_mammograms(browser: Chrome) -> None:
+    browser.execute_script(
+        "const into = document.querySelector('.paint select');"
+        "into.value = [...into.options].find((one) => one.textContent === 'mammograms: mammograms').value;"
+        "into.dispatchEvent(new Event('change'))"
+    )
 
 
 def a_normal_place(mammograms: MammogramSet) -> tuple[int, tuple[int, int]]:
@@ -473,10 +477,69 @@ def test_a_mask_off_the_tissue_is_refused_with_the_reason(browser: Chrome, serve
     assert browser.execute_script("return document.getElementById('go').disabled")
 
 
+def test_on_a_phone_the_reason_of_a_refusal_is_shown_above_the_drawing_and_announced(
+    browser: Chrome, server: Server
+) -> None:
+    phone(browser)
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    stage = all_of(browser, ".stage canvas:last-child")[0]
+    draw(browser, stage, [(0.16, 0.4), (0.2, 0.6), (0.24, 0.5), (0.2, 0.4)])
+    wait_for(lambda: "leaves the breast tissue" in text_of(browser, ".verdict"))
+    verdict = all_of(browser, ".verdict")[0]
+    assert in_sight(browser, verdict)
+    assert in_sight(browser, stage)
+    assert verdict.rect["y"] + verdict.rect["height"] <= stage.rect["y"] + 1, "but for rounding"
+    assert verdict.get_attribute("role") == "status"
+    assert stage.get_attribute("aria-describedby") == verdict.get_attribute("id")
+    browser.execute_script("document.getElementById('malignant-outline').scrollIntoView({ block: 'center' })")
+    assert in_sight(browser, verdict), "also while an outline is chosen, below the drawing"
+
+
+def test_on_a_phone_the_reason_why_a_window_is_refused_is_shown_beside_the_mammogram(
+    browser: Chrome, server: Server, tmp_path: Path
+) -> None:
+    write_phantoms(tmp_path / "films", PhantomSettings(patients=5, height_px=300, width_px=200), seed=3)
+    ingest(tmp_path / "films", server.folder / "mammograms", IngestSettings(height_px=300, split="auto"))
+    phone(browser)
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    choose_mammograms(browser)
+    wait_for(lambda: "Click into the mammogram" in text_of(browser, ".verdict"))
+    film = wait_for(lambda: all_of(browser, ".film canvas") and all_of(browser, ".film"))[0]
+    browser.execute_script("arguments[0].scrollIntoView({ block: 'center' })", film)
+    click(browser, film, 0.02, 0.02)
+    wait_for(lambda: "breast covers too little of this window" in text_of(browser, ".verdict"))
+    assert in_sight(browser, film)
+    assert in_sight(browser, all_of(browser, ".verdict")[0])
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+
+
+def phone(browser: Chrome) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
+
+
+def in_sight(browser: Chrome, element: Any) -> bool:
+    """Whether an element lies in the window as a whole, and nothing lies over its middle."""
+    return bool(
+        browser.execute_script(
+            "const [one] = arguments, box = one.getBoundingClientRect();"
+            "const over = document.elementFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2);"
+            "return box.top >= 0 && box.bottom <= innerHeight && one.contains(over)",
+            element,
+        )
+    )
+
+
 def draw(browser: Chrome, stage: Any, places: list[tuple[float, float]]) -> None:
     """Draw a line through places given as shares of the stage."""
     from selenium.webdriver import ActionChains
 
+    browser.execute_script("arguments[0].scrollIntoView({ block: 'nearest' })", stage)
     size = stage.size
     chain = ActionChains(browser)
     for number, (across, down) in enumerate(places):
@@ -522,9 +585,7 @@ def test_the_gallery_shows_and_filters(browser: Chrome, server: Server) -> None:
 
 def test_a_comparison_has_its_verdict_and_tables_that_scroll_on_a_phone(browser: Chrome, server: Server) -> None:
     make_comparison(server.folder)
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    )
+    phone(browser)
     browser.get(server.address)
     wait_for(lambda: all_of(browser, ".artifact"))
     links = browser.execute_script(
@@ -559,9 +620,7 @@ def test_names_stay_text_what_is_damaged_is_said_and_a_phone_needs_no_scrolling(
     wait_for(lambda: len(all_of(browser, ".artifact")) == 5)
     assert name in text_of(browser, "#room")
     assert "torn/table.parquet is missing" in text_of(browser, "#room")
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    )
+    phone(browser)
     wide = "return document.documentElement.scrollWidth"
     assert browser.execute_script(wide) == 390
     browser.get(server.page("#readers"))

@@ -30,13 +30,13 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
   const film = films((one, row, column) => chooseWindow(one, row, column));
   const tissues = choice("tissue", [["normal", "normal"], ["benign", "with a benign lesion"], ["malignant", "with a malignant lesion"]], state.tissue,
     (tissue) => { state.tissue = tissue; chooseSet(state.set); });
-  const picture = make("canvas", { "aria-hidden": "true" }), drawing = make("canvas", { tabIndex: 0, role: "img", "aria-label": "the lesion that is drawn; arrow keys move it" });
+  const picture = make("canvas", { "aria-hidden": "true" }), drawing = make("canvas", { tabIndex: 0, role: "img", "aria-label": "the lesion that is drawn; arrow keys move it", "aria-describedby": "verdict" });
   const strip = make("div", { className: "strip", role: "group", "aria-label": "patches to paint into" });
   byArrows(strip);
-  const verdict = make("p", { className: "verdict", role: "status" });
+  const verdict = make("p", { className: "verdict", id: "verdict", role: "status" });
   const results = make("div", { className: "fills" });
   let asking = null;
-  const go = make("button", { className: "main", id: "go", onclick: () => start() }, "Paint");
+  const go = make("button", { className: "main", id: "go", "aria-describedby": "verdict", onclick: () => start() }, "Paint");
   const stop = make("button", { id: "stop", hidden: true, onclick: () => cancel() }, "Cancel");
   const progress = make("span", { className: "faint", role: "status", id: "progress" });
   const keepName = make("input", { value: "painted", pattern: "[a-z0-9][a-z0-9\\-]*", maxLength: 40, "aria-label": "name of the set" });
@@ -57,6 +57,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
     make("section", {},
       make("div", { className: "bar" }, choice("paint into", [...sets, ...filmed].map((one) => [one.id, `${one.kind}: ${one.place}`]), first, (id) => chooseSet(id)), tissues),
       film.place,
+      verdict,
       stage,
       make("p", { className: "faint legend" }, make("span", { className: "key lesion" }, "the lesion"), make("span", { className: "key hole" }, "what is repainted"), make("span", { className: "key refused" }, "cannot be filled")),
       strip,
@@ -74,7 +75,7 @@ export async function paint(place, all, [wantedSet, wantedRow]) {
         make("label", {}, "first seed", make("input", { type: "number", min: 0, value: 0, id: "seed", onchange: (event) => { state.seed = Number(event.target.value); } })),
         make("label", {}, "fills of each class", make("input", { type: "number", min: 1, max: 6, value: 3, id: "seeds", onchange: (event) => { state.seeds = Math.max(1, Math.min(6, Math.round(Number(event.target.value)))); event.target.value = state.seeds; } })),
         conditions, go, stop, progress),
-      verdict, judged,
+      judged,
       make("div", { className: "bar" },
         choice("show", still.matches ? VIEWS.slice(0, -1) : VIEWS, "fill", (view) => { state.view = view; viewWords.textContent = view === "difference" ? "orange: brighter than the tissue; blue: darker" : ""; redraw(); }), viewWords,
         make("label", {}, "keep the ticked ones as", keepName), keepButton, keepWords),
