@@ -9,7 +9,7 @@ const ABREAST = [10, 6, 5, 4, 3, 2]; // sheets are whole lines of so many patche
 
 export async function gallery(place, artifact, all) {
   const wanted = { split: "", pathology: "", origin: "", patient: "" };
-  const count = make("span", { className: "faint", role: "status" });
+  const counter = make("span", { className: "faint", role: "status" });
   const space = make("div", { className: "space" });
   const frame = make("div", { className: "gallery", role: "group", "aria-label": "patches" }, space);
   const detail = make("div", { "aria-live": "polite" }, make("p", { className: "faint" }, "Choose a patch to see it in 16 bits, by a click, or by the arrow keys and Enter."));
@@ -22,15 +22,16 @@ export async function gallery(place, artifact, all) {
       choice("pathology", any("normal", "benign", "malignant"), "", set("pathology")),
       choice("origin", any("real", "synthetic"), "", set("origin")),
       all.patients ? make("label", {}, "patient", make("input", { type: "search", onchange: (event) => set("patient")(event.target.value) })) : null,
-      count),
+      counter),
     make("div", { className: "shelf" }, frame, detail),
     dropped.length ? make("details", {}, make("summary", {}, "left out, and why"),
       tableOf("Windows left out", ["reason", "split", "windows"], dropped.map((one) => [one.reason, one.split ?? "", one.count]))) : "");
   const beside = () => getComputedStyle(frame.parentElement).gridTemplateColumns.includes(" ") ? DETAIL_PX : 0;
   const room = (thumb) => ABREAST.find((one) => one * thumb <= place.clientWidth - beside() - 20) ?? 2;
-  const turned = () => { if (thumb && room(thumb) !== columns) load(); };
-  addEventListener("resize", turned);
-  let turn = 0, columns = 10, thumb = 0;
+  const resized = () => { if (laidOut === turn) keepInView(arrange); };
+  addEventListener("resize", resized);
+  const shown = new Map(); // number of a sheet -> its element, of those near what is in view
+  let turn = 0, laidOut = -1, columns = 10, thumb = 0, count = 0, marked = null;
   byArrows(frame, () => columns);
 
   async function load() {
@@ -39,35 +40,60 @@ export async function gallery(place, artifact, all) {
     try {
       const first = await page(0, mine);
       if (mine !== turn) return;
-      count.textContent = counted(first.all, "patch", "patches");
-      thumb = first.thumb_px;
-      columns = room(thumb);
-      const height = AT_ONCE / columns * first.thumb_px;
-      space.querySelectorAll(".sheet").forEach(drop);
-      space.replaceChildren(first.all ? "" : make("p", { className: "none" }, "No patch of this set is like that. Choose others above."));
-      space.style.height = `${Math.ceil(first.all / columns) * first.thumb_px}px`;
-      frame.style.width = `${columns * first.thumb_px + 18}px`;
+      counter.textContent = counted(first.all, "patch", "patches");
+      [laidOut, count, thumb] = [mine, first.all, first.thumb_px];
+      shown.forEach(drop);
+      shown.clear();
+      space.replaceChildren(count ? "" : make("p", { className: "none" }, "No patch of this set is like that. Choose others above."));
       frame.scrollTop = 0;
-      const shown = new Map();
-      const look = () => {
-        if (mine !== turn) return;
-        const from = Math.max(0, Math.floor((frame.scrollTop - 200) / height));
-        const to = Math.min(Math.ceil(first.all / AT_ONCE) - 1, Math.floor((frame.scrollTop + frame.clientHeight + 200) / height));
-        for (const [number, sheet] of shown) if (number < from - 1 || number > to + 1) { drop(sheet); shown.delete(number); }
-        for (let number = from; number <= to; number++) {
-          if (shown.has(number)) continue;
-          const sheet = make("div", { className: "sheet" });
-          sheet.style.top = `${number * height}px`;
-          sheet.style.width = `${columns * first.thumb_px}px`;
-          shown.set(number, sheet);
-          space.append(sheet);
-          fill(sheet, number, number ? null : first, mine).catch(complain);
-        }
-      };
-      frame.onscroll = look;
-      look();
+      arrange();
+      look(first);
+      frame.onscroll = () => look();
     } catch (error) {
       complain(error);
+    }
+  }
+
+  const sheetHeight = () => AT_ONCE / columns * thumb;
+
+  // Changes the number of patches in a line. The sheets stay in the page, so the mark and the focus are kept.
+  function arrange() {
+    columns = room(thumb);
+    space.style.height = `${Math.ceil(count / columns) * thumb}px`;
+    frame.style.width = `${columns * thumb + 18}px`;
+    shown.forEach(position);
+  }
+
+  function position(sheet, number) {
+    sheet.style.top = `${number * sheetHeight()}px`;
+    sheet.style.width = `${columns * thumb}px`;
+  }
+
+  // Keeps in view what was in view: the patch with the focus, else the marked one, else the first line.
+  function keepInView(change) {
+    const offset = (at) => Math.floor(at / columns) * thumb - frame.scrollTop;
+    const inView = (at) => at !== undefined && offset(at) > -thumb && offset(at) < frame.clientHeight;
+    const candidates = [document.activeElement, frame.querySelector("[aria-pressed]")].map((one) => one?.dataset.at);
+    const at = Number(candidates.find(inView) ?? Math.ceil(frame.scrollTop / thumb) * columns);
+    const before = offset(at);
+    change();
+    frame.scrollTop = Math.floor(at / columns) * thumb - Math.max(0, Math.min(before, frame.clientHeight - thumb));
+    look();
+  }
+
+  function look(first = null) {
+    if (laidOut !== turn) return;
+    const height = sheetHeight(), mine = turn;
+    const from = Math.max(0, Math.floor((frame.scrollTop - 200) / height));
+    const to = Math.min(Math.ceil(count / AT_ONCE) - 1, Math.floor((frame.scrollTop + frame.clientHeight + 200) / height));
+    for (const [number, sheet] of shown) if (number < from - 1 || number > to + 1) { drop(sheet); shown.delete(number); }
+    for (let number = from; number <= to; number++) {
+      if (shown.has(number)) continue;
+      const sheet = make("div", { className: "sheet" });
+      position(sheet, number);
+      shown.set(number, sheet);
+      space.append(sheet);
+      fill(sheet, number, number ? null : first, mine).catch(complain);
     }
   }
 
@@ -86,7 +112,8 @@ export async function gallery(place, artifact, all) {
     sheet.dataset.picture = picture;
     const reached = frame.querySelector("button[tabindex='0']");
     sheet.replaceChildren(...found.rows.map((one, at) => {
-      const button = make("button", { className: "patch", tabIndex: reached || at ? -1 : 0, "aria-label": labelOf(one), onclick: () => show(one, found.size_px, button).catch(complain) });
+      const button = make("button", { className: "patch", tabIndex: reached || at ? -1 : 0, "data-at": number * AT_ONCE + at, "aria-label": labelOf(one), onclick: () => show(one, found.size_px, button).catch(complain) });
+      if (one.row === marked) button.setAttribute("aria-pressed", "true");
       button.style.width = button.style.height = `${found.thumb_px}px`;
       button.style.backgroundImage = `url("${picture}")`;
       button.style.backgroundPosition = `-${at % found.columns * found.thumb_px}px -${Math.floor(at / found.columns) * found.thumb_px}px`;
@@ -103,6 +130,7 @@ export async function gallery(place, artifact, all) {
     complain(null);
     for (const other of frame.querySelectorAll("[aria-pressed]")) other.removeAttribute("aria-pressed");
     button.setAttribute("aria-pressed", "true");
+    marked = one.row;
     const canvas = make("canvas", { role: "img", "aria-label": labelOf(one) });
     const raw = await sixteen(await ask(`/api/patches/${artifact.id}/raw/${one.row}`), side);
     const mask = await bytes(`/api/patches/${artifact.id}/mask/${one.row}`);
@@ -132,8 +160,8 @@ export async function gallery(place, artifact, all) {
   await load();
   return () => {
     turn++;
-    removeEventListener("resize", turned);
-    space.querySelectorAll(".sheet").forEach(drop);
+    removeEventListener("resize", resized);
+    shown.forEach(drop);
   };
 }
 
