@@ -869,3 +869,104 @@ def type_in(browser: Chrome, text: str) -> None:
     for letter in text:
         chain.send_keys(Keys.ENTER if letter == "\n" else letter)
     chain.perform()
+
+
+def test_a_reader_on_a_tablet_rates_by_touch(browser: Chrome, server: Server, tmp_path: Path) -> None:
+    patches = PatchSet.open(server.folder / "patches")
+    fills = [HandFill(f"train-normal-{number}", a_disc(), name, 0) for number, name in enumerate(CLASSES[1:])]
+    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
+    study = make_reader_study(
+        patches, painted, server.folder / "us.readers.sqlite", ReaderStudySettings(cases=1, readers=1)
+    )
+    (code,) = study.codes()
+    browser.get(server.page(f"read?code={code}"))
+    wait_for(lambda: "Real or synthetic?" in text_of(browser, "#asked"))
+    assert shown_keys(browser) == [], "a screen that is not touched needs none"
+    touch_screen(browser, 768, 1024)
+    keys = {one.get_attribute("data-key"): one for one in wait_for(lambda: shown_keys(browser))}
+    assert set(keys) == {*"0123456789", "Backspace", "Escape", "Enter"}
+    for one in keys.values():
+        assert min(one.size["width"], one.size["height"]) >= 44
+        assert in_sight(browser, one)
+    assert in_sight(browser, all_of(browser, "#case")[0]), "beside the keys, without scrolling"
+    tap(browser, keys["0"], keys["0"], keys["0"], keys["Enter"])
+    wait_for(lambda: text_of(browser, "#message") == "Type a number from 1 to 100.")
+    assert all(in_sight(browser, one) for one in keys.values()), "the message covers no key"
+    tap(browser, keys["Backspace"], keys["Backspace"], keys["Backspace"])
+    wait_for(lambda: text_of(browser, "#typed") == "–")
+    assert text_of(browser, "#message") == ""
+    assert keys["Escape"].get_attribute("disabled")
+    given, pages = [], set()
+    for position in range(4):
+        wait_for(lambda position=position: text_of(browser, "#progress") == f"{position} of 4 cases are rated")
+        wait_for(lambda: "Real or synthetic?" in text_of(browser, "#asked"))
+        pages.add(browser.execute_script("return document.body.outerHTML").replace(f"{position} of 4", ""))
+        if position == 1:
+            tap(browser, keys["9"], keys["Enter"], keys["Escape"])
+            wait_for(lambda: "Real or synthetic?" in text_of(browser, "#asked"))
+        tap(browser, keys["1"], keys[str(position)], keys["Enter"])
+        wait_for(lambda: "Benign or malignant?" in text_of(browser, "#asked"))
+        tap(browser, keys["7"])
+        wait_for(lambda: text_of(browser, "#typed") == "7")
+        press(browser, "ENTER")  # of a keyboard beside, which does not press the touched key again
+        given.append((10 + position, 7))
+    wait_for(lambda: text_of(browser, "h1") == "All cases are rated.")
+    assert shown_keys(browser) == []
+    assert len(pages) == 1, "real and synthetic cases have the same page"
+    table = ReaderStudy(study.path).ratings().set_index("case")
+    with sqlite3.connect(study.path) as database:
+        order = json.loads(database.execute("SELECT cases FROM readers").fetchone()[0])
+    assert [tuple(table.loc[number, ["synthetic", "malignant"]]) for number in order] == given
+    assert complaints(browser) == []
+
+
+def test_which_of_two_is_real_is_said_by_touch(browser: Chrome, server: Server, tmp_path: Path) -> None:
+    patches = PatchSet.open(server.folder / "patches")
+    fills = [HandFill(f"train-normal-{number}", a_disc(), name, 0) for number, name in enumerate(CLASSES[1:])]
+    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
+    settings = ReaderStudySettings(kind="pairs", cases=1, readers=1)
+    study = make_reader_study(patches, painted, server.folder / "us.readers.sqlite", settings)
+    assert isinstance(study, PairStudy)
+    (code,) = study.codes()
+    touch_screen(browser, 390, 844)
+    browser.get(server.page(f"read?code={code}"))
+    wait_for(lambda: text_of(browser, "#progress") == "0 of 2 pairs are judged")
+    keys = {one.get_attribute("data-key"): one for one in wait_for(lambda: shown_keys(browser))}
+    assert list(keys) == ["ArrowLeft", "ArrowRight", "Enter"]
+    for one in (*keys.values(), *all_of(browser, "#cases canvas")):
+        assert min(one.size["width"], one.size["height"]) >= 44
+        assert in_sight(browser, one)
+    tap(browser, keys["ArrowLeft"])
+    wait_for(lambda: text_of(browser, "#typed") == "← left")
+    tap(browser, all_of(browser, "#other")[0])
+    wait_for(lambda: text_of(browser, "#typed") == "right →")
+    tap(browser, keys["Enter"])
+    wait_for(lambda: text_of(browser, "#progress") == "1 of 2 pairs are judged")
+    wait_for(lambda: text_of(browser, "#typed") == "–")
+    tap(browser, keys["ArrowLeft"], keys["Enter"])
+    wait_for(lambda: "All pairs are judged" in text_of(browser, "#question"))
+    assert shown_keys(browser) == []
+    assert sorted(study.choices()["called_left"]) == [False, True]
+    assert complaints(browser) == []
+
+
+def touch_screen(browser: Chrome, width: int, height: int) -> None:
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 5})
+
+
+def shown_keys(browser: Chrome) -> list[Any]:
+    return [one for one in all_of(browser, ".keys button") if one.is_displayed()]
+
+
+def tap(browser: Chrome, *elements: Any) -> None:
+    """Touch elements with a finger, one after another."""
+    from selenium.webdriver.common.actions import interaction
+    from selenium.webdriver.common.actions.action_builder import ActionBuilder
+    from selenium.webdriver.common.actions.pointer_input import PointerInput
+
+    for element in elements:
+        finger = ActionBuilder(browser, mouse=PointerInput(interaction.POINTER_TOUCH, "finger"))
+        finger.pointer_action.move_to(element).pointer_down().pointer_up()
+        finger.perform()

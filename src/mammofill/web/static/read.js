@@ -1,5 +1,6 @@
-// Reading, by the keyboard alone. What comes of a case is its pixels, always as many bytes, and nothing else; of a pair
-// the left and then the right picture.
+// The page of a reader study. Answers are given by the keyboard, or by keys on the page where the screen is touched. Of a
+// case the server sends its pixels, always the same number of bytes, and nothing else; of a pair the left and then the
+// right picture.
 
 import { ask, askJson, complain, pause, send } from "./ask.js";
 
@@ -22,12 +23,15 @@ async function next(known) {
   document.body.classList.toggle("pairs", pairs);
   if (pairs) byId("case").setAttribute("aria-label", "the case on the left");
   if (pairs) byId("hint").textContent = "Left or right arrow chooses, Enter confirms.";
+  if (pairs) byId("touch-hint").textContent = "Tap a picture or its side, then Enter.";
+  byId("digits").hidden = pairs || turn.position === turn.cases;
+  byId("sides").hidden = !pairs || turn.position === turn.cases;
   if (turn.position === turn.cases) {
     byId("cases").hidden = true;
     document.body.classList.add("over");
     byId("asked").textContent = `All ${pairs ? "pairs are judged" : "cases are rated"}.`;
     byId("scale").textContent = "Thank you; you may close this page.";
-    for (const name of ["progress", "typed", "hint", "pause"]) byId(name).hidden = true;
+    for (const name of ["progress", "typed", "hint", "touch-hint", "pause"]) byId(name).hidden = true;
     return;
   }
   const pixels = new Uint8Array(await (await patiently(() => ask(`/api/read/case/${turn.position}?tag=${turn.tag}`))).arrayBuffer());
@@ -60,6 +64,7 @@ function show() {
   byId("asked").textContent = asked;
   byId("scale").textContent = scale;
   byId("typed").textContent = typed || "–";
+  document.querySelector("[data-key=Escape]").disabled = !Object.keys(given).length;
 }
 
 // The server may be stopped and come back; the reader waits, and loses nothing.
@@ -87,7 +92,7 @@ async function choose() {
   await next(await patiently(() => send("/api/read/choice", { left, position: turn.position, tag: turn.tag, seconds })));
 }
 
-async function take() {
+async function rate() {
   const rating = Number(typed);
   if (!(rating >= 1 && rating <= 100)) {
     complain(new Error("Type a number from 1 to 100."));
@@ -105,25 +110,35 @@ async function take() {
   await next(await patiently(() => send("/api/read/rating", { ...given, position: turn.position, tag: turn.tag, seconds })));
 }
 
-addEventListener("keydown", (event) => {
-  if (busy || event.ctrlKey || event.metaKey || event.altKey) return;
+// Takes a key, typed or touched, and returns whether it means anything here.
+function take(key) {
+  if (busy) return false;
   if (turn.kind === "pairs") {
-    if (event.key === "ArrowLeft") typed = "left";
-    else if (event.key === "ArrowRight") typed = "right";
-    else if (event.key === "Enter") { choose(); return; }
-    else return;
-    event.preventDefault();
+    if (key === "ArrowLeft") typed = "left";
+    else if (key === "ArrowRight") typed = "right";
+    else if (key === "Enter") { choose(); return true; }
+    else return false;
     show();
-    return;
+    return true;
   }
-  if (/^\d$/.test(event.key) && typed.length < 3) typed += event.key;
-  else if (event.key === "Backspace") typed = typed.slice(0, -1);
-  else if (event.key === "Escape") { given = {}; typed = ""; }
-  else if (event.key === "Enter") { take(); return; }
-  else return;
-  event.preventDefault();
+  if (/^\d$/.test(key) && typed.length < 3) typed += key;
+  else if (key === "Backspace") typed = typed.slice(0, -1);
+  else if (key === "Escape") { given = {}; typed = ""; }
+  else if (key === "Enter") { rate(); return true; }
+  else return false;
   complain(null); // of the number that was there before
   show();
+  return true;
+}
+
+// Enter confirms even if a touched key has the focus: it does not press that key again.
+addEventListener("keydown", (event) => {
+  if (!event.ctrlKey && !event.metaKey && !event.altKey && take(event.key)) event.preventDefault();
 });
+for (const keys of document.querySelectorAll(".keys")) {
+  keys.addEventListener("mousedown", (event) => event.preventDefault()); // so that a touched key takes no focus
+  keys.addEventListener("click", (event) => { if (event.target.dataset.key) take(event.target.dataset.key); });
+}
+for (const [name, key] of [["case", "ArrowLeft"], ["other", "ArrowRight"]]) byId(name).addEventListener("click", () => { if (turn?.kind === "pairs") take(key); });
 
 next();
