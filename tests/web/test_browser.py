@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from toy_studio import CLASSES, SIZE_PX, a_disc, infiller_of, make_comparison, make_judgement
 
+from mammofill.evaluation import Evaluation
 from mammofill.ground.errors import MammofillError
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.patches import ExtractPatchesSettings, PatchSet, Place, cut_patch
 from mammofill.phantom import PhantomSettings, write_phantoms
 from mammofill.readers import PairStudy, ReaderStudy, ReaderStudySettings, make_reader_study
+from mammofill.report import write_report
 from mammofill.synthesis import HandFill, keep_painted, paint_by_hand
 
 if TYPE_CHECKING:
@@ -635,6 +637,39 @@ def test_a_comparison_has_its_verdict_and_tables_that_scroll_on_a_phone(browser:
     evaluation.click()
     wait_for(lambda: "plain-0" in text_of(browser, "h2"))
     assert complaints(browser) == []
+
+
+def test_numbers_of_the_report_and_of_a_comparison_are_aligned_at_the_right(browser: Chrome, server: Server) -> None:
+    found = make_comparison(server.folder)
+    evaluations = [Evaluation.open(server.folder / f"{arm}-0") for arm in ("plain", "with fills", "with pasted")]
+    report = write_report(evaluations, server.folder / "report", comparisons=[found])
+    browser.get(report.page.as_uri())
+    browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    assert alignment(browser, "What each arm is") == ["left", "left", *["right"] * 6]
+    of_comparisons = alignment(browser, "Comparisons by every measure")
+    assert of_comparisons[:4] == ["left", "left", "left", "right"]
+    assert alignment(browser, "Calibration, means over seeds") == ["left", "left", *["right"] * 5]
+    assert alignment(browser, "From the collection") == ["left", *["right"] * 4, "left"]
+    browser.get(server.address)
+    wait_for(lambda: all_of(browser, ".artifact"))
+    links = "return [...document.querySelectorAll('.artifact b a')].find((a) => a.text === 'comparison').href"
+    browser.get(browser.execute_script(links))
+    wait_for(lambda: all_of(browser, ".comparison table"))
+    assert alignment(browser, "Arms") == ["left", "right", "right", "right", "left"]
+    assert alignment(browser, "Tested comparisons")[:4] == ["left", "left", "right", "right"]
+
+
+def alignment(browser: Chrome, name: str) -> list[str]:
+    """How each column of a table is aligned, its heading and all its cells alike, with figures of one width."""
+    found = browser.execute_script(
+        "const box = [...document.querySelectorAll('.wide')].find((one) => one.ariaLabel.startsWith(arguments[0]));"
+        "return [...box.querySelectorAll('tr')].map((row) => [...row.cells].map((cell) => {"
+        "  const { textAlign, fontVariantNumeric } = getComputedStyle(cell);"
+        "  return textAlign === 'right' && fontVariantNumeric !== 'tabular-nums' ? 'uneven' : textAlign; }))",
+        name,
+    )
+    assert all(row == found[0] for row in found)
+    return [str(one) for one in found[0]]
 
 
 def test_names_stay_text_what_is_damaged_is_said_and_a_phone_needs_no_scrolling(

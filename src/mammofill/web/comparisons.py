@@ -48,7 +48,8 @@ def shown_of(comparison: Comparison, evaluations: Mapping[str, Evaluation]) -> d
 
 
 def _as_json(sheet: Sheet) -> dict[str, Any]:
-    return {"caption": sheet.caption, "columns": sheet.columns, "rows": sheet.rows}
+    numeric = [place > 0 and name not in sheet.words for place, name in enumerate(sheet.columns)]
+    return {"caption": sheet.caption, "columns": sheet.columns, "rows": sheet.rows, "numeric": numeric}
 
 
 def _planned(comparison: Comparison) -> Sheet:
@@ -57,8 +58,9 @@ def _planned(comparison: Comparison) -> Sheet:
     table = table[table["tested"]]
     margin = comparison.facts.get("margin")
     less = f"less than {margin:g}" if margin is not None else ""
+    words = ("against", "verdict", f"gains {less}", f"loses {less}", "equivalent")
     columns = ("arm", "against", measure_in_words(primary_of(comparison)), _difference_with(comparison), "p",
-               "p (Holm)", "verdict", f"gains {less}", f"loses {less}", "equivalent")  # fmt: skip
+               "p (Holm)", *words[1:])  # fmt: skip
     rows = tuple(
         (
             *_named(row),
@@ -72,7 +74,7 @@ def _planned(comparison: Comparison) -> Sheet:
         )
         for row in records(table)
     )
-    return Sheet(heading_of_planned(comparison.table("sentences")), columns, rows).trimmed
+    return Sheet(heading_of_planned(comparison.table("sentences")), columns, rows, words).trimmed
 
 
 def _described(comparison: Comparison, by_primary: bool) -> Sheet:
@@ -91,7 +93,8 @@ def _described(comparison: Comparison, by_primary: bool) -> Sheet:
     )
     values = measure_in_words(primary) if by_primary else "values"
     columns = ("arm", "against", "measure", values, _difference_with(comparison), "plan")
-    return Sheet("Described, not tested" if by_primary else "By other measures, described", columns, rows).trimmed
+    caption = "Described, not tested" if by_primary else "By other measures, described"
+    return Sheet(caption, columns, rows, words=("against", "measure", "plan")).trimmed
 
 
 def _difference_with(comparison: Comparison) -> str:

@@ -49,9 +49,10 @@ export function choice(label, options, chosen, onchange) {
   return make("label", {}, label, select);
 }
 
-// A table in a box of its own, in which a wide one scrolls; by the keyboard, too.
-export function tableOf(caption, columns, rows) {
-  const aligned = columns.map((_, at) => rows.some((row) => typeof row[at] === "number") ? "number" : "");
+// A table in a box of its own, in which a wide one scrolls; by the keyboard, too. Numeric columns are aligned at the
+// right: those with numbers in them, unless the caller says which ones are.
+export function tableOf(caption, columns, rows, numeric = columns.map((_, at) => rows.some((row) => typeof row[at] === "number"))) {
+  const aligned = numeric.map((one) => one ? "number" : "");
   const shown = (cell) => typeof cell === "number" ? words(cell) : cell;
   return make("div", { className: "wide", tabIndex: 0, role: "region", "aria-label": caption }, make("table", {},
     make("caption", {}, caption),

@@ -8,12 +8,13 @@ export async function comparison(artifact, all) {
     make("p", { className: "card" }, make("b", {}, found.in_short)),
     ...found.said.flatMap(({ heading, sentences }) => [make("h3", {}, heading), ...sentences.map((one) => make("p", {}, one))]),
     make("h3", {}, "In numbers"),
-    ...[found.planned, found.described].filter(({ rows }) => rows.length).map(({ caption, columns, rows }) => tableOf(caption, columns, rows)),
-    found.by_other_measures.rows.length ? make("details", {}, make("summary", {}, `${words(found.by_other_measures.rows.length)} by other measures`),
-      tableOf(found.by_other_measures.caption, found.by_other_measures.columns, found.by_other_measures.rows)) : "",
+    ...[found.planned, found.described].filter(({ rows }) => rows.length).map(sheet),
+    found.by_other_measures.rows.length ? make("details", {}, make("summary", {}, `${words(found.by_other_measures.rows.length)} by other measures`), sheet(found.by_other_measures)) : "",
     tableOf("Arms", ["arm", found.measure, "infillers", "classifiers", "evaluations"],
-      found.arms.map((arm) => [arm.name, arm.value, arm.infillers || "", arm.classifiers, evaluations(arm, all)])));
+      found.arms.map((arm) => [arm.name, arm.value, arm.infillers || "", arm.classifiers, evaluations(arm, all)]), [false, true, true, true, false]));
 }
+
+const sheet = ({ caption, columns, rows, numeric }) => tableOf(caption, columns, rows, numeric);
 
 // Numbers, since dozens of names would say little; each says its place when it is pointed at, or read aloud.
 function evaluations(arm, all) {
