@@ -682,8 +682,8 @@ def test_names_stay_text_what_is_damaged_is_said_and_a_phone_needs_no_scrolling(
     (server.folder / "<b>torn.readers.sqlite").write_text("no database")
     browser.get(server.address)
     wait_for(lambda: len(all_of(browser, ".artifact")) == 5)
-    assert name in text_of(browser, "#room")
-    assert "torn/table.parquet is missing" in text_of(browser, "#room")
+    assert name in text_of(browser, "#view")
+    assert "torn/table.parquet is missing" in text_of(browser, "#view")
     phone(browser)
     wide = "return document.documentElement.scrollWidth"
     assert browser.execute_script(wide) == 390
@@ -693,7 +693,7 @@ def test_names_stay_text_what_is_damaged_is_said_and_a_phone_needs_no_scrolling(
     browser.get(server.page("#paint"))
     wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
     assert browser.execute_script(wide) == 390
-    assert all_of(browser, "#room img") == []
+    assert all_of(browser, "#view img") == []
     assert complaints(browser) == []
 
 
@@ -806,9 +806,9 @@ def test_a_room_that_was_left_before_it_was_ready_is_not_shown(browser: Chrome, 
         location.hash = "#browse/0";""")
     wait_for(lambda: browser.execute_script("return 'goOn' in window"))
     browser.execute_script("location.hash = '#readers'")
-    wait_for(lambda: "Reader studies" in text_of(browser, "#room"))
+    wait_for(lambda: "Reader studies" in text_of(browser, "#view"))
     browser.execute_async_script("goOn(); setTimeout(arguments[0], 1000)")
-    assert "Reader studies" in text_of(browser, "#room")
+    assert "Reader studies" in text_of(browser, "#view")
     assert text_of(browser, "#message") == ""
 
 
@@ -844,8 +844,8 @@ def test_facts_can_be_read_on_a_phone(browser: Chrome, server: Server) -> None:
 def test_no_reader_study_is_begun_where_nothing_was_painted(browser: Chrome, server: Server) -> None:
     browser.get(server.address)
     browser.get(server.page("#readers"))
-    wait_for(lambda: "No set of this folder was painted" in text_of(browser, "#room"))
-    assert f"--port {server.port}" in text_of(browser, "#room")
+    wait_for(lambda: "No set of this folder was painted" in text_of(browser, "#view"))
+    assert f"--port {server.port}" in text_of(browser, "#view")
     assert browser.execute_script("return document.querySelector('.form .main').disabled")
 
 

@@ -1,20 +1,20 @@
-// The page of a reader study. Answers are given by the keyboard, or by keys on the page where the screen is touched. Of a
-// case the server sends its pixels, always the same number of bytes, and nothing else; of a pair the left and then the
-// right picture.
+// Page of a reader study, answered by keyboard or, on touch screens, by keys on the page. For each case the server sends
+// only pixels, always the same number of bytes; for a pair, the left picture and then the right one.
 
-import { ask, askJson, complain, pause, send } from "./ask.js";
+import { showError, delay } from "./elements.js";
+import { request, requestJson, postJson } from "./requests.js";
 
 const QUESTIONS = [
   ["synthetic", "Real or synthetic?", "1 surely real … 100 surely synthetic"],
   ["malignant", "Benign or malignant?", "1 surely benign … 100 surely malignant"],
 ];
-const REST_EVERY = 25;
+const BREAK_EVERY = 25;
 const byId = (name) => document.getElementById(name);
-let turn, given, typed, began, busy = true;
+let turn, given, typed, shownAt, busy = true;
 
 async function next(known) {
   busy = true;
-  turn = known ?? await patiently(() => askJson("/api/read/next"));
+  turn = known ?? await retrying(() => requestJson("/api/read/next"));
   given = {};
   typed = "";
   const pairs = turn.kind === "pairs";
@@ -34,18 +34,18 @@ async function next(known) {
     for (const name of ["progress", "typed", "hint", "touch-hint", "pause"]) byId(name).hidden = true;
     return;
   }
-  const pixels = new Uint8Array(await (await patiently(() => ask(`/api/read/case/${turn.position}?tag=${turn.tag}`))).arrayBuffer());
-  lay(byId("case"), pixels.subarray(0, turn.side ** 2));
+  const pixels = new Uint8Array(await (await retrying(() => request(`/api/read/case/${turn.position}?tag=${turn.tag}`))).arrayBuffer());
+  drawPicture(byId("case"), pixels.subarray(0, turn.side ** 2));
   byId("other").hidden = !pairs;
-  if (pairs) lay(byId("other"), pixels.subarray(turn.side ** 2));
+  if (pairs) drawPicture(byId("other"), pixels.subarray(turn.side ** 2));
   byId("progress").textContent = `${turn.position} of ${turn.cases} ${pairs ? "pairs are judged" : "cases are rated"}`;
-  byId("pause").textContent = turn.position && turn.position % REST_EVERY === 0 ? "A good moment for a break: everything so far is kept." : "";
-  began = performance.now();
+  byId("pause").textContent = turn.position && turn.position % BREAK_EVERY === 0 ? "A good moment for a break: everything so far is kept." : "";
+  shownAt = performance.now();
   busy = false;
   show();
 }
 
-function lay(canvas, pixels) {
+function drawPicture(canvas, pixels) {
   canvas.width = canvas.height = turn.side;
   const picture = new ImageData(turn.side, turn.side);
   pixels.forEach((gray, place) => picture.data.set([gray, gray, gray, 255], place * 4));
@@ -67,20 +67,20 @@ function show() {
   document.querySelector("[data-key=Escape]").disabled = !Object.keys(given).length;
 }
 
-// The server may be stopped and come back; the reader waits, and loses nothing.
-async function patiently(work) {
+// Repeats a request until the server answers, which may be stopped and started again.
+async function retrying(work) {
   for (let wait = 500; ; wait = Math.min(wait * 2, 8000)) {
     try {
       const answer = await work();
-      complain(null);
+      showError(null);
       return answer;
     } catch (error) {
       if (!(error instanceof TypeError)) {
-        complain(error);
+        showError(error);
         throw error;
       }
-      complain(new Error("The studio does not answer; trying again. Nothing is lost."));
-      await pause(wait);
+      showError(new Error("The studio does not answer; trying again. Nothing is lost."));
+      await delay(wait);
     }
   }
 }
@@ -88,17 +88,17 @@ async function patiently(work) {
 async function choose() {
   if (!typed) return;
   busy = true;
-  const seconds = (performance.now() - began) / 1000, left = typed === "left";
-  await next(await patiently(() => send("/api/read/choice", { left, position: turn.position, tag: turn.tag, seconds })));
+  const seconds = (performance.now() - shownAt) / 1000, left = typed === "left";
+  await next(await retrying(() => postJson("/api/read/choice", { left, position: turn.position, tag: turn.tag, seconds })));
 }
 
 async function rate() {
   const rating = Number(typed);
   if (!(rating >= 1 && rating <= 100)) {
-    complain(new Error("Type a number from 1 to 100."));
+    showError(new Error("Type a number from 1 to 100."));
     return;
   }
-  complain(null);
+  showError(null);
   given[QUESTIONS[Object.keys(given).length][0]] = rating;
   typed = "";
   if (Object.keys(given).length < QUESTIONS.length) {
@@ -106,12 +106,12 @@ async function rate() {
     return;
   }
   busy = true;
-  const seconds = (performance.now() - began) / 1000;
-  await next(await patiently(() => send("/api/read/rating", { ...given, position: turn.position, tag: turn.tag, seconds })));
+  const seconds = (performance.now() - shownAt) / 1000;
+  await next(await retrying(() => postJson("/api/read/rating", { ...given, position: turn.position, tag: turn.tag, seconds })));
 }
 
-// Takes a key, typed or touched, and returns whether it means anything here.
-function take(key) {
+// Handles a key, typed or touched; returns whether it has a meaning.
+function handleKey(key) {
   if (busy) return false;
   if (turn.kind === "pairs") {
     if (key === "ArrowLeft") typed = "left";
@@ -126,19 +126,19 @@ function take(key) {
   else if (key === "Escape") { given = {}; typed = ""; }
   else if (key === "Enter") { rate(); return true; }
   else return false;
-  complain(null); // of the number that was there before
+  showError(null); // about the previous number
   show();
   return true;
 }
 
-// Enter confirms even if a touched key has the focus: it does not press that key again.
+// Enter confirms even if a touched key has the focus: it does not activate that key again.
 addEventListener("keydown", (event) => {
-  if (!event.ctrlKey && !event.metaKey && !event.altKey && take(event.key)) event.preventDefault();
+  if (!event.ctrlKey && !event.metaKey && !event.altKey && handleKey(event.key)) event.preventDefault();
 });
 for (const keys of document.querySelectorAll(".keys")) {
-  keys.addEventListener("mousedown", (event) => event.preventDefault()); // so that a touched key takes no focus
-  keys.addEventListener("click", (event) => { if (event.target.dataset.key) take(event.target.dataset.key); });
+  keys.addEventListener("mousedown", (event) => event.preventDefault()); // a touched key does not take the focus
+  keys.addEventListener("click", (event) => { if (event.target.dataset.key) handleKey(event.target.dataset.key); });
 }
-for (const [name, key] of [["case", "ArrowLeft"], ["other", "ArrowRight"]]) byId(name).addEventListener("click", () => { if (turn?.kind === "pairs") take(key); });
+for (const [name, key] of [["case", "ArrowLeft"], ["other", "ArrowRight"]]) byId(name).addEventListener("click", () => { if (turn?.kind === "pairs") handleKey(key); });
 
 next();
