@@ -586,6 +586,7 @@ def test_the_gallery_shows_and_filters(browser: Chrome, server: Server) -> None:
 
 
 def test_the_gallery_keeps_mark_and_focus_in_view_when_the_window_is_resized(browser: Chrome, server: Server) -> None:
+    resize(browser, 1400, 1000)
     browser.get(server.address)
     wait_for(lambda: all_of(browser, ".artifact"))
     links = "return [...document.querySelectorAll('.artifact b a')].find((a) => a.text === 'patches').href"
@@ -595,23 +596,27 @@ def test_the_gallery_keeps_mark_and_focus_in_view_when_the_window_is_resized(bro
     focused_one = "return [...document.querySelectorAll('.patch')].indexOf(document.activeElement)"
     abreast = "const tops = [...document.querySelector('.sheet').children].map((one) => one.offsetTop);"
     abreast += "return tops.filter((top) => top === tops[0]).length"
-    browser.execute_script("const one = document.querySelectorAll('.patch')[57]; one.focus(); one.click()")
+    browser.execute_script("const one = document.querySelectorAll('.patch')[65]; one.focus(); one.click()")
     wait_for(lambda: all_of(browser, ".detail output"))
-    for width, columns in ((950, 6), (520, 4), (390, 3), (1400, 10)):
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    for width, height, columns in ((950, 700, 6), (520, 900, 4), (390, 844, 3), (1400, 1000, 10)):
+        resize(browser, width, height)
         wait_for(lambda columns=columns: browser.execute_script(abreast) == columns)
-        assert browser.execute_script(marked) == 57
-        assert browser.execute_script(focused_one) == 57
+        assert browser.execute_script(marked) == 65
+        assert browser.execute_script(focused_one) == 65
         patch, frame = all_of(browser, ".patch[aria-pressed]")[0].rect, all_of(browser, ".gallery")[0].rect
         assert frame["y"] <= patch["y"] <= frame["y"] + frame["height"] - patch["height"]
     browser.execute_script(
-        "const select = document.querySelectorAll('.bar select')[1]; select.value = 'benign';"
+        "const select = document.querySelectorAll('.bar select')[1]; select.value = 'malignant';"
         "select.dispatchEvent(new Event('change'))"
     )
     wait_for(lambda: len(all_of(browser, ".patch")) == 24)
     assert len(all_of(browser, ".patch[aria-pressed]")) == 1, "the patch that is shown beside is among them"
     assert complaints(browser) == []
+
+
+def resize(browser: Chrome, width: int, height: int) -> None:
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 def test_a_comparison_has_its_verdict_and_tables_that_scroll_on_a_phone(browser: Chrome, server: Server) -> None:

@@ -32,7 +32,7 @@ export async function gallery(place, artifact, all) {
   const resized = () => { if (laidOut === generation) keepInView(arrange); };
   addEventListener("resize", resized);
   const shown = new Map(); // number of a sheet -> its element, of the sheets that are loaded
-  let generation = 0, laidOut = -1, columns = 10, thumb = 0, count = 0, marked = null;
+  let generation = 0, laidOut = -1, columns = 10, height = 0, thumb = 0, count = 0, marked = null;
   moveFocusByArrows(frame, () => columns);
 
   async function load() {
@@ -62,6 +62,7 @@ export async function gallery(place, artifact, all) {
     columns = columnsFor(thumb);
     space.style.height = `${Math.ceil(count / columns) * thumb}px`;
     frame.style.width = `${columns * thumb + 18}px`;
+    height = frame.clientHeight;
     shown.forEach(position);
   }
 
@@ -73,20 +74,20 @@ export async function gallery(place, artifact, all) {
   // Keeps in view what was in view: the patch with the focus, else the marked one, else the first line.
   function keepInView(change) {
     const offset = (at) => Math.floor(at / columns) * thumb - frame.scrollTop;
-    const inView = (at) => at !== undefined && offset(at) > -thumb && offset(at) < frame.clientHeight;
+    const inView = (at) => at !== undefined && offset(at) > -thumb && offset(at) < height; // as it was before
     const candidates = [document.activeElement, frame.querySelector("[aria-pressed]")].map((one) => one?.dataset.at);
     const at = Number(candidates.find(inView) ?? Math.ceil(frame.scrollTop / thumb) * columns);
     const before = offset(at);
     change();
-    frame.scrollTop = Math.floor(at / columns) * thumb - Math.max(0, Math.min(before, frame.clientHeight - thumb));
+    frame.scrollTop = Math.floor(at / columns) * thumb - Math.max(0, Math.min(before, height - thumb));
     loadVisible();
   }
 
   function loadVisible(first = null) {
     if (laidOut !== generation) return;
-    const height = sheetHeight(), started = generation;
-    const from = Math.max(0, Math.floor((frame.scrollTop - 200) / height));
-    const to = Math.min(Math.ceil(count / SHEET_PATCHES) - 1, Math.floor((frame.scrollTop + frame.clientHeight + 200) / height));
+    const step = sheetHeight(), started = generation;
+    const from = Math.max(0, Math.floor((frame.scrollTop - 200) / step));
+    const to = Math.min(Math.ceil(count / SHEET_PATCHES) - 1, Math.floor((frame.scrollTop + height + 200) / step));
     for (const [number, sheet] of shown) if (number < from - 1 || number > to + 1) { drop(sheet); shown.delete(number); }
     for (let number = from; number <= to; number++) {
       if (shown.has(number)) continue;
