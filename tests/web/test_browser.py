@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from toy_studio import CLASSES, SIZE_PX, a_disc, infiller_of, make_comparison, make_judgement
 
+from mammofill.evaluation import Evaluation
 from mammofill.ground.errors import MammofillError
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.patches import ExtractPatchesSettings, PatchSet, Place, cut_patch
 from mammofill.phantom import PhantomSettings, write_phantoms
 from mammofill.readers import PairStudy, ReaderStudy, ReaderStudySettings, make_reader_study
+from mammofill.report import write_report
 from mammofill.synthesis import HandFill, keep_painted, paint_by_hand
 
 if TYPE_CHECKING:
@@ -179,11 +181,7 @@ def test_a_window_of_a_mammogram_is_chosen_painted_and_kept(browser: Chrome, ser
     browser.get(server.address)
     browser.get(server.page("#paint"))
     wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
-    browser.execute_script(
-        "const into = document.querySelector('.paint select');"
-        "into.value = [...into.options].find((one) => one.textContent === 'mammograms: mammograms').value;"
-        "into.dispatchEvent(new Event('change'))"
-    )
+    choose_mammograms(browser)
     wait_for(lambda: "Click into the mammogram" in text_of(browser, ".verdict"))
     assert "patient 1" in text_of(browser, "select[aria-label=mammogram]")
     mammograms = MammogramSet.open(server.folder / "mammograms")
@@ -212,6 +210,14 @@ def test_a_window_of_a_mammogram_is_chosen_painted_and_kept(browser: Chrome, ser
     kept = PatchSet.open(server.folder / "studio" / "painted")
     assert list(kept.table["mammogram_id"]) == [name_of(mammograms, normal)]
     assert list(kept.table["pathology"]) == ["malignant"]
+
+
+def choose_mammograms(browser: Chrome) -> None:
+    browser.execute_script(
+        "const into = document.querySelector('.paint select');"
+        "into.value = [...into.options].find((one) => one.textContent === 'mammograms: mammograms').value;"
+        "into.dispatchEvent(new Event('change'))"
+    )
 
 
 def a_normal_place(mammograms: MammogramSet) -> tuple[int, tuple[int, int]]:
@@ -473,10 +479,69 @@ def test_a_mask_off_the_tissue_is_refused_with_the_reason(browser: Chrome, serve
     assert browser.execute_script("return document.getElementById('go').disabled")
 
 
+def test_on_a_phone_the_reason_of_a_refusal_is_shown_above_the_drawing_and_announced(
+    browser: Chrome, server: Server
+) -> None:
+    phone(browser)
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    stage = all_of(browser, ".stage canvas:last-child")[0]
+    draw(browser, stage, [(0.16, 0.4), (0.2, 0.6), (0.24, 0.5), (0.2, 0.4)])
+    wait_for(lambda: "leaves the breast tissue" in text_of(browser, ".verdict"))
+    verdict = all_of(browser, ".verdict")[0]
+    assert in_sight(browser, verdict)
+    assert in_sight(browser, stage)
+    assert verdict.rect["y"] + verdict.rect["height"] <= stage.rect["y"] + 1, "but for rounding"
+    assert verdict.get_attribute("role") == "status"
+    assert stage.get_attribute("aria-describedby") == verdict.get_attribute("id")
+    browser.execute_script("document.getElementById('malignant-outline').scrollIntoView({ block: 'center' })")
+    assert in_sight(browser, verdict), "also while an outline is chosen, below the drawing"
+
+
+def test_on_a_phone_the_reason_why_a_window_is_refused_is_shown_beside_the_mammogram(
+    browser: Chrome, server: Server, tmp_path: Path
+) -> None:
+    write_phantoms(tmp_path / "films", PhantomSettings(patients=5, height_px=300, width_px=200), seed=3)
+    ingest(tmp_path / "films", server.folder / "mammograms", IngestSettings(height_px=300, split="auto"))
+    phone(browser)
+    browser.get(server.address)
+    browser.get(server.page("#paint"))
+    wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
+    choose_mammograms(browser)
+    wait_for(lambda: "Click into the mammogram" in text_of(browser, ".verdict"))
+    film = wait_for(lambda: all_of(browser, ".film canvas") and all_of(browser, ".film"))[0]
+    browser.execute_script("arguments[0].scrollIntoView({ block: 'center' })", film)
+    click(browser, film, 0.02, 0.02)
+    wait_for(lambda: "breast covers too little of this window" in text_of(browser, ".verdict"))
+    assert in_sight(browser, film)
+    assert in_sight(browser, all_of(browser, ".verdict")[0])
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+
+
+def phone(browser: Chrome) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
+
+
+def in_sight(browser: Chrome, element: Any) -> bool:
+    """Whether an element lies in the window as a whole, and nothing lies over its middle."""
+    return bool(
+        browser.execute_script(
+            "const [one] = arguments, box = one.getBoundingClientRect();"
+            "const over = document.elementFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2);"
+            "return box.top >= 0 && box.bottom <= innerHeight && one.contains(over)",
+            element,
+        )
+    )
+
+
 def draw(browser: Chrome, stage: Any, places: list[tuple[float, float]]) -> None:
     """Draw a line through places given as shares of the stage."""
     from selenium.webdriver import ActionChains
 
+    browser.execute_script("arguments[0].scrollIntoView({ block: 'nearest' })", stage)
     size = stage.size
     chain = ActionChains(browser)
     for number, (across, down) in enumerate(places):
@@ -520,11 +585,43 @@ def test_the_gallery_shows_and_filters(browser: Chrome, server: Server) -> None:
     assert complaints(browser) == []
 
 
+def test_the_gallery_keeps_mark_and_focus_in_view_when_the_window_is_resized(browser: Chrome, server: Server) -> None:
+    resize(browser, 1400, 1000)
+    browser.get(server.address)
+    wait_for(lambda: all_of(browser, ".artifact"))
+    links = "return [...document.querySelectorAll('.artifact b a')].find((a) => a.text === 'patches').href"
+    browser.get(browser.execute_script(links))
+    wait_for(lambda: len(all_of(browser, ".patch")) == 72)
+    marked = "return [...document.querySelectorAll('.patch')].findIndex((one) => one.ariaPressed === 'true')"
+    focused_one = "return [...document.querySelectorAll('.patch')].indexOf(document.activeElement)"
+    abreast = "const tops = [...document.querySelector('.sheet').children].map((one) => one.offsetTop);"
+    abreast += "return tops.filter((top) => top === tops[0]).length"
+    browser.execute_script("const one = document.querySelectorAll('.patch')[65]; one.focus(); one.click()")
+    wait_for(lambda: all_of(browser, ".detail output"))
+    for width, height, columns in ((950, 700, 6), (520, 900, 4), (390, 844, 3), (1400, 1000, 10)):
+        resize(browser, width, height)
+        wait_for(lambda columns=columns: browser.execute_script(abreast) == columns)
+        assert browser.execute_script(marked) == 65
+        assert browser.execute_script(focused_one) == 65
+        patch, frame = all_of(browser, ".patch[aria-pressed]")[0].rect, all_of(browser, ".gallery")[0].rect
+        assert frame["y"] <= patch["y"] <= frame["y"] + frame["height"] - patch["height"]
+    browser.execute_script(
+        "const select = document.querySelectorAll('.bar select')[1]; select.value = 'malignant';"
+        "select.dispatchEvent(new Event('change'))"
+    )
+    wait_for(lambda: len(all_of(browser, ".patch")) == 24)
+    assert len(all_of(browser, ".patch[aria-pressed]")) == 1, "the patch that is shown beside is among them"
+    assert complaints(browser) == []
+
+
+def resize(browser: Chrome, width: int, height: int) -> None:
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+
 def test_a_comparison_has_its_verdict_and_tables_that_scroll_on_a_phone(browser: Chrome, server: Server) -> None:
     make_comparison(server.folder)
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    )
+    phone(browser)
     browser.get(server.address)
     wait_for(lambda: all_of(browser, ".artifact"))
     links = browser.execute_script(
@@ -547,6 +644,39 @@ def test_a_comparison_has_its_verdict_and_tables_that_scroll_on_a_phone(browser:
     assert complaints(browser) == []
 
 
+def test_numbers_of_the_report_and_of_a_comparison_are_aligned_at_the_right(browser: Chrome, server: Server) -> None:
+    found = make_comparison(server.folder)
+    evaluations = [Evaluation.open(server.folder / f"{arm}-0") for arm in ("plain", "with fills", "with pasted")]
+    report = write_report(evaluations, server.folder / "report", comparisons=[found])
+    browser.get(report.page.as_uri())
+    browser.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    assert alignment(browser, "What each arm is") == ["left", "left", *["right"] * 6]
+    of_comparisons = alignment(browser, "Comparisons by every measure")
+    assert of_comparisons[:4] == ["left", "left", "left", "right"]
+    assert alignment(browser, "Calibration, means over seeds") == ["left", "left", *["right"] * 5]
+    assert alignment(browser, "From the collection") == ["left", *["right"] * 4, "left"]
+    browser.get(server.address)
+    wait_for(lambda: all_of(browser, ".artifact"))
+    links = "return [...document.querySelectorAll('.artifact b a')].find((a) => a.text === 'comparison').href"
+    browser.get(browser.execute_script(links))
+    wait_for(lambda: all_of(browser, ".comparison table"))
+    assert alignment(browser, "Arms") == ["left", "right", "right", "right", "left"]
+    assert alignment(browser, "Tested comparisons")[:4] == ["left", "left", "right", "right"]
+
+
+def alignment(browser: Chrome, name: str) -> list[str]:
+    """How each column of a table is aligned, its heading and all its cells alike, with figures of one width."""
+    found = browser.execute_script(
+        "const box = [...document.querySelectorAll('.wide')].find((one) => one.ariaLabel.startsWith(arguments[0]));"
+        "return [...box.querySelectorAll('tr')].map((row) => [...row.cells].map((cell) => {"
+        "  const { textAlign, fontVariantNumeric } = getComputedStyle(cell);"
+        "  return textAlign === 'right' && fontVariantNumeric !== 'tabular-nums' ? 'uneven' : textAlign; }))",
+        name,
+    )
+    assert all(row == found[0] for row in found)
+    return [str(one) for one in found[0]]
+
+
 def test_names_stay_text_what_is_damaged_is_said_and_a_phone_needs_no_scrolling(
     browser: Chrome, server: Server
 ) -> None:
@@ -557,11 +687,9 @@ def test_names_stay_text_what_is_damaged_is_said_and_a_phone_needs_no_scrolling(
     (server.folder / "<b>torn.readers.sqlite").write_text("no database")
     browser.get(server.address)
     wait_for(lambda: len(all_of(browser, ".artifact")) == 5)
-    assert name in text_of(browser, "#room")
-    assert "torn/table.parquet is missing" in text_of(browser, "#room")
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    )
+    assert name in text_of(browser, "#view")
+    assert "torn/table.parquet is missing" in text_of(browser, "#view")
+    phone(browser)
     wide = "return document.documentElement.scrollWidth"
     assert browser.execute_script(wide) == 390
     browser.get(server.page("#readers"))
@@ -570,7 +698,7 @@ def test_names_stay_text_what_is_damaged_is_said_and_a_phone_needs_no_scrolling(
     browser.get(server.page("#paint"))
     wait_for(lambda: "Draw where" in text_of(browser, ".verdict"))
     assert browser.execute_script(wide) == 390
-    assert all_of(browser, "#room img") == []
+    assert all_of(browser, "#view img") == []
     assert complaints(browser) == []
 
 
@@ -683,9 +811,9 @@ def test_a_room_that_was_left_before_it_was_ready_is_not_shown(browser: Chrome, 
         location.hash = "#browse/0";""")
     wait_for(lambda: browser.execute_script("return 'goOn' in window"))
     browser.execute_script("location.hash = '#readers'")
-    wait_for(lambda: "Reader studies" in text_of(browser, "#room"))
+    wait_for(lambda: "Reader studies" in text_of(browser, "#view"))
     browser.execute_async_script("goOn(); setTimeout(arguments[0], 1000)")
-    assert "Reader studies" in text_of(browser, "#room")
+    assert "Reader studies" in text_of(browser, "#view")
     assert text_of(browser, "#message") == ""
 
 
@@ -721,8 +849,8 @@ def test_facts_can_be_read_on_a_phone(browser: Chrome, server: Server) -> None:
 def test_no_reader_study_is_begun_where_nothing_was_painted(browser: Chrome, server: Server) -> None:
     browser.get(server.address)
     browser.get(server.page("#readers"))
-    wait_for(lambda: "No set of this folder was painted" in text_of(browser, "#room"))
-    assert f"--port {server.port}" in text_of(browser, "#room")
+    wait_for(lambda: "No set of this folder was painted" in text_of(browser, "#view"))
+    assert f"--port {server.port}" in text_of(browser, "#view")
     assert browser.execute_script("return document.querySelector('.form .main').disabled")
 
 
@@ -781,3 +909,104 @@ def type_in(browser: Chrome, text: str) -> None:
     for letter in text:
         chain.send_keys(Keys.ENTER if letter == "\n" else letter)
     chain.perform()
+
+
+def test_a_reader_on_a_tablet_rates_by_touch(browser: Chrome, server: Server, tmp_path: Path) -> None:
+    patches = PatchSet.open(server.folder / "patches")
+    fills = [HandFill(f"train-normal-{number}", a_disc(), name, 0) for number, name in enumerate(CLASSES[1:])]
+    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
+    study = make_reader_study(
+        patches, painted, server.folder / "us.readers.sqlite", ReaderStudySettings(cases=1, readers=1)
+    )
+    (code,) = study.codes()
+    browser.get(server.page(f"read?code={code}"))
+    wait_for(lambda: "Real or synthetic?" in text_of(browser, "#asked"))
+    assert shown_keys(browser) == [], "a screen that is not touched needs none"
+    touch_screen(browser, 768, 1024)
+    keys = {one.get_attribute("data-key"): one for one in wait_for(lambda: shown_keys(browser))}
+    assert set(keys) == {*"0123456789", "Backspace", "Escape", "Enter"}
+    for one in keys.values():
+        assert min(one.size["width"], one.size["height"]) >= 44
+        assert in_sight(browser, one)
+    assert in_sight(browser, all_of(browser, "#case")[0]), "beside the keys, without scrolling"
+    tap(browser, keys["0"], keys["0"], keys["0"], keys["Enter"])
+    wait_for(lambda: text_of(browser, "#message") == "Type a number from 1 to 100.")
+    assert all(in_sight(browser, one) for one in keys.values()), "the message covers no key"
+    tap(browser, keys["Backspace"], keys["Backspace"], keys["Backspace"])
+    wait_for(lambda: text_of(browser, "#typed") == "–")
+    assert text_of(browser, "#message") == ""
+    assert keys["Escape"].get_attribute("disabled")
+    given, pages = [], set()
+    for position in range(4):
+        wait_for(lambda position=position: text_of(browser, "#progress") == f"{position} of 4 cases are rated")
+        wait_for(lambda: "Real or synthetic?" in text_of(browser, "#asked"))
+        pages.add(browser.execute_script("return document.body.outerHTML").replace(f"{position} of 4", ""))
+        if position == 1:
+            tap(browser, keys["9"], keys["Enter"], keys["Escape"])
+            wait_for(lambda: "Real or synthetic?" in text_of(browser, "#asked"))
+        tap(browser, keys["1"], keys[str(position)], keys["Enter"])
+        wait_for(lambda: "Benign or malignant?" in text_of(browser, "#asked"))
+        tap(browser, keys["7"])
+        wait_for(lambda: text_of(browser, "#typed") == "7")
+        press(browser, "ENTER")  # of a keyboard beside, which does not press the touched key again
+        given.append((10 + position, 7))
+    wait_for(lambda: text_of(browser, "h1") == "All cases are rated.")
+    assert shown_keys(browser) == []
+    assert len(pages) == 1, "real and synthetic cases have the same page"
+    table = ReaderStudy(study.path).ratings().set_index("case")
+    with sqlite3.connect(study.path) as database:
+        order = json.loads(database.execute("SELECT cases FROM readers").fetchone()[0])
+    assert [tuple(table.loc[number, ["synthetic", "malignant"]]) for number in order] == given
+    assert complaints(browser) == []
+
+
+def test_which_of_two_is_real_is_said_by_touch(browser: Chrome, server: Server, tmp_path: Path) -> None:
+    patches = PatchSet.open(server.folder / "patches")
+    fills = [HandFill(f"train-normal-{number}", a_disc(), name, 0) for number, name in enumerate(CLASSES[1:])]
+    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
+    settings = ReaderStudySettings(kind="pairs", cases=1, readers=1)
+    study = make_reader_study(patches, painted, server.folder / "us.readers.sqlite", settings)
+    assert isinstance(study, PairStudy)
+    (code,) = study.codes()
+    touch_screen(browser, 390, 844)
+    browser.get(server.page(f"read?code={code}"))
+    wait_for(lambda: text_of(browser, "#progress") == "0 of 2 pairs are judged")
+    keys = {one.get_attribute("data-key"): one for one in wait_for(lambda: shown_keys(browser))}
+    assert list(keys) == ["ArrowLeft", "ArrowRight", "Enter"]
+    for one in (*keys.values(), *all_of(browser, "#cases canvas")):
+        assert min(one.size["width"], one.size["height"]) >= 44
+        assert in_sight(browser, one)
+    tap(browser, keys["ArrowLeft"])
+    wait_for(lambda: text_of(browser, "#typed") == "← left")
+    tap(browser, all_of(browser, "#other")[0])
+    wait_for(lambda: text_of(browser, "#typed") == "right →")
+    tap(browser, keys["Enter"])
+    wait_for(lambda: text_of(browser, "#progress") == "1 of 2 pairs are judged")
+    wait_for(lambda: text_of(browser, "#typed") == "–")
+    tap(browser, keys["ArrowLeft"], keys["Enter"])
+    wait_for(lambda: "All pairs are judged" in text_of(browser, "#question"))
+    assert shown_keys(browser) == []
+    assert sorted(study.choices()["called_left"]) == [False, True]
+    assert complaints(browser) == []
+
+
+def touch_screen(browser: Chrome, width: int, height: int) -> None:
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 5})
+
+
+def shown_keys(browser: Chrome) -> list[Any]:
+    return [one for one in all_of(browser, ".keys button") if one.is_displayed()]
+
+
+def tap(browser: Chrome, *elements: Any) -> None:
+    """Touch elements with a finger, one after another."""
+    from selenium.webdriver.common.actions import interaction
+    from selenium.webdriver.common.actions.action_builder import ActionBuilder
+    from selenium.webdriver.common.actions.pointer_input import PointerInput
+
+    for element in elements:
+        finger = ActionBuilder(browser, mouse=PointerInput(interaction.POINTER_TOUCH, "finger"))
+        finger.pointer_action.move_to(element).pointer_down().pointer_up()
+        finger.perform()

@@ -187,7 +187,7 @@ def test_a_look_for_what_can_be_painted_into_is_short_and_holds_nobody_up(
     assert free
     assert all(free)
     assert (at_once["looked_at"], at_once["left"]) == (72, 0)
-    monkeypatch.setattr(studio_module, "_MOST_LOOKED_AT", 30)
+    monkeypatch.setattr(studio_module, "_MOST_CHECKED", 30)
     client, access = client_of(Studio(folder))
     client.get(f"/?token={access.token}")
     parts = [client.get(address).json() for _ in range(3)]

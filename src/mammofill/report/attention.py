@@ -72,6 +72,7 @@ def read_attention(arms: Mapping[str, Sequence[Evaluation]], reference: str, see
             "Where the arms look, all numbers",
             ("arm", "what", "share", "by area", "by habit", "above habit", f"minus {reference}"),
             tuple(_rows(table)),
+            words=("what",),
         ),
         maps=tuple(
             (arm, len(several[0].heat_maps["random"][1]), _as_jpeg(several[0].heat_maps["random"][0]))

@@ -27,13 +27,13 @@ def flow_sheets(lineage: Lineage, arms: Mapping[str, Sequence[Evaluation]]) -> I
         arms: name -> replicates on one test set.
     """
     rows = [*_upstream_rows(lineage), *_classifier_rows(arms), _test_row(arms, lineage)]
-    yield Sheet("From the collection to the test set", _COLUMNS, tuple(rows))
+    yield Sheet("From the collection to the test set", _COLUMNS, tuple(rows), words=_COLUMNS[-1:])
     for one in lineage.of_kind("mammograms"):
         yield _splits_sheet(one)
     if lineage.patch_sets:
         table = count_patches(lineage.patch_sets, _windows(lineage))
         rows = [tuple(cell(value) for value in row) for row in table.itertuples(index=False, name=None)]
-        yield Sheet("Patches, by origin and split", tuple(table.columns), tuple(rows))
+        yield Sheet("Patches, by origin and split", tuple(table.columns), tuple(rows), words=("split",))
 
 
 def _upstream_rows(lineage: Lineage) -> Iterator[tuple[str, ...]]:

@@ -249,7 +249,8 @@ def _calls(arms: Mapping[str, Sequence[Evaluation]], evaluations: Sequence[Evalu
     )
     columns = ("arm", "network and start", "classifiers", "threshold of the first", "malignant called malignant",
                "malignant called benign", "benign called benign", "benign called malignant")  # fmt: skip
-    return Sheet("What each arm is, and its calls at the frozen threshold (means over seeds)", columns, rows)
+    caption = "What each arm is, and its calls at the frozen threshold (means over seeds)"
+    return Sheet(caption, columns, rows, words=("network and start",))
 
 
 def _examples(lineage: Lineage, count: int, seed: int) -> list[tuple[str, list[Row]]]:

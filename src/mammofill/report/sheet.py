@@ -16,6 +16,8 @@ class Sheet:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     """The first cell of each names it."""
+    words: tuple[str, ...] = ()
+    """Columns of words, beside the first one, which stand at the left; all others hold numbers, at the right."""
 
     @property
     def trimmed(self) -> Sheet:
@@ -38,11 +40,11 @@ class Sheet:
 
     def _of(self, places: Sequence[int]) -> Sheet:
         rows = tuple(tuple(row[place] for place in places) for row in self.rows)
-        return Sheet(self.caption, tuple(self.columns[place] for place in places), rows)
+        return Sheet(self.caption, tuple(self.columns[place] for place in places), rows, self.words)
 
     @property
     def turned(self) -> Sheet:
-        """The same with rows for columns: few long rows are easier to read so."""
+        """The same with rows for columns, all of numbers: few long rows are easier to read so."""
         named, *others = zip(*(self.columns, *self.rows), strict=True)
         return Sheet(self.caption, tuple(named), tuple(others))
 

@@ -1,6 +1,6 @@
-"""The studio: a page in the browser on what lies in a folder; to look, to paint, and to have readers read.
+"""The studio: a local web page to browse the artifacts of a folder, paint lesions and run reader studies.
 
-It knows nothing that the command line does not: what it lists is what ``mammofill list`` lists, what it paints and
-keeps is what `mammofill.synthesis` paints and keeps, and a reader study is what `mammofill.readers` makes. The rooms
-below never import it, and FastAPI and uvicorn (the extra ``web``) are imported only when it is opened.
+It has no functions of its own beyond the command line: it lists what ``mammofill list`` lists, paints and keeps fills
+by `mammofill.synthesis`, and makes reader studies by `mammofill.readers`. No other package imports it, and FastAPI and
+uvicorn (the extra ``web``) are imported only when it is opened.
 """

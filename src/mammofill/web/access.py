@@ -1,8 +1,9 @@
-"""Access to the studio: who may come in, from where, and with how much.
+"""Access control of the studio: host, origin, token and size of each request.
 
-A page that anybody on the web may open can send requests to loopback, also under a name of its own that it lets point
-there (DNS rebinding). So every request must name a host that the studio was opened under, what changes something must
-come from the studio's own page, and all but the static files need the token of the opened address, or a reader's code.
+Any web page that is open in the browser can send requests to loopback, also under its own host name if that resolves
+there (DNS rebinding). Therefore every request must name a host that the studio was opened under. A request that changes
+something must come from the studio's own page. All but the static files need the token of the printed address or a
+reader's code.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MOST_BYTES = 1 << 20
-"""Of a request's body: a mask of 2048 px a side, as bits in base64, takes 0.7 MB."""
+"""Maximum size of a request body. A mask of 2048 x 2048 px, as bits in base64, has 0.7 MB."""
 
 _VIEWER_STYLE = "'sha256-9xTiqzfwFaL2SGb1rmr8gysEwVVjIvqWAgmZgqFqpEE='"
-"""The one rule that OpenSeadragon adds to the page: no outline around its canvas where nothing hovers."""
+"""Hash of the one style that OpenSeadragon adds to the page; it removes the outline of its canvas."""
 POLICY = (
     f"default-src 'none'; script-src 'self'; style-src 'self' {_VIEWER_STYLE}; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -38,41 +39,41 @@ _HEADERS = {
     "cache-control": "no-store",
 }
 _READ_PATHS = ("/read", "/api/read/")
-"""All that a reader may ask for."""
+"""Paths that a reader's code gives access to."""
 
-_ENTRANCE = """<!doctype html>
+_LOGIN_PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta http-equiv="refresh" content="0; url={place}">
 <link rel="icon" href="data:,">
 <title>mammofill studio</title>
-<p><a href="{place}">Go on</a></p>
+<p><a href="{place}">Continue</a></p>
 """
-"""What an address with a token or a code answers.
+"""Response to an address with a token or a code: a page of the studio that loads the next one.
 
-It goes on by itself, and so as the studio's own page. A redirect would go on in the name of the page that the address
-was clicked on, as a mail: browsers keep the cookie back then, and say that the request comes from elsewhere.
+A redirect would not do. If the address was clicked on another site, for example in a web mail, browsers treat a
+redirected request as coming from that site and do not send the cookie.
 """
 
 
 @dataclass(frozen=True)
 class Access:
-    """What must be known, or come from, to be let in."""
+    """What a request must have to be accepted."""
 
     hosts: frozenset[str]
-    """Values of the Host header that are the studio's own, each with its port."""
+    """Accepted values of the Host header, each with its port."""
     knows_reader: Callable[[str], bool]
-    """Whether a code is a reader's."""
+    """Tells whether a code belongs to a reader."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
 
     @property
     def cookie(self) -> str:
-        """Name of the cookie, with the port, since cookies are shared between the ports of a host."""
+        """Name of the cookie. It contains the port, since all ports of a host share their cookies."""
         return "mammofill-" + sorted(self.hosts)[0].rpartition(":")[2]
 
 
 class AccessControl:
-    """Lets requests through to the app, or answers them itself."""
+    """ASGI middleware that passes requests to the app or refuses them."""
 
     def __init__(self, app: App, access: Access) -> None:
         self._app = app
@@ -86,21 +87,23 @@ class AccessControl:
         if scope["type"] != "http":
             raise RuntimeError(f"The studio speaks HTTP alone, not {scope['type']}.")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        given = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        entered = self._entrance(scope["path"], given)
-        mistaken = scope["path"] == "/read" and "code" in given and entered is None
-        refused = self._refused(scope, headers, entered is not None, mistaken)
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        login = self._login(scope["path"], query)
+        unknown_code = scope["path"] == "/read" and "code" in query and login is None
+        refused = self._refused(scope, headers, login is not None, unknown_code)
         if refused is not None:
             await _answer(send, *refused)
-        elif entered is not None:
-            cookie = f"{entered[1]}; HttpOnly; SameSite=Strict; Path=/"
-            page = _ENTRANCE.format(place=entered[0])
+        elif login is not None:
+            cookie = f"{login[1]}; HttpOnly; SameSite=Strict; Path=/"
+            page = _LOGIN_PAGE.format(place=login[0])
             await _answer(send, 200, page, {"content-type": "text/html; charset=utf-8", "set-cookie": cookie})
         else:
             scope["state"] = scope.get("state", {}) | {"reader": self._cookies(headers).get("reader")}
             await self._app(scope, receive, _with_headers(send))
 
-    def _refused(self, scope: Scope, headers: dict[str, str], enters: bool, mistaken: bool) -> tuple[int, str] | None:
+    def _refused(
+        self, scope: Scope, headers: dict[str, str], logs_in: bool, unknown_code: bool
+    ) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if host not in self._access.hosts:
             return 421, "This is not the address that the studio was opened under."
@@ -108,32 +111,32 @@ class AccessControl:
         changes = scope["method"] not in ("GET", "HEAD")
         if (changes or origin is not None) and origin != f"http://{host}":
             return 403, "Requests may come from the studio's own page only."
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not enters:
+        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not logs_in:
             return 403, "Requests may come from the studio's own page only."
         if changes:
-            # Browsers say no length where they send nothing, as when a painting is cancelled.
+            # Browsers send no length with an empty body, for example when a painting is cancelled.
             length = headers.get("content-length", "0" if scope["method"] == "DELETE" else "")
             if not length.isdecimal() or "transfer-encoding" in headers:
                 return 411, "A request that sends something must say how much."
             if int(length) > MOST_BYTES:
                 return 413, f"At most {MOST_BYTES} bytes may be sent at once."
-        # A code that nobody has must not open the page of whoever read last in the same browser.
-        if mistaken or (not enters and not self._may(scope["path"], headers)):
+        # An unknown code must not open the page of the reader whose cookie the browser still has.
+        if unknown_code or (not logs_in and not self._is_allowed(scope["path"], headers)):
             if scope["path"].startswith(_READ_PATHS):
                 return 401, "Open the reading by the address that you were given, which ends in your code."
             return 401, "Open the studio by the address that it printed, which holds its token."
         return None
 
-    def _entrance(self, path: str, given: dict[str, list[str]]) -> tuple[str, str] | None:
-        """Return where to go and which cookie to take along, for an address that holds a token or a code."""
-        if path == "/" and hmac.compare_digest(given.get("token", [""])[0].encode(), self._access.token.encode()):
+    def _login(self, path: str, query: dict[str, list[str]]) -> tuple[str, str] | None:
+        """Return the page to load and the cookie to set for an address with a valid token or code; else None."""
+        if path == "/" and hmac.compare_digest(query.get("token", [""])[0].encode(), self._access.token.encode()):
             return "/", f"{self._access.cookie}={self._access.token}"
-        code = given.get("code", [""])[0]
+        code = query.get("code", [""])[0]
         if path == "/read" and code and self._access.knows_reader(code):
             return "/read", f"{self._access.cookie}-reader={code}"
         return None
 
-    def _may(self, path: str, headers: dict[str, str]) -> bool:
+    def _is_allowed(self, path: str, headers: dict[str, str]) -> bool:
         if path.startswith("/static/"):
             return True
         cookies = self._cookies(headers)
@@ -161,13 +164,13 @@ def _with_headers(send: Send) -> Send:
     return sent
 
 
-async def _answer(send: Send, status: int, words: str, headers: dict[str, str] | None = None) -> None:
-    given = {"content-type": "text/plain; charset=utf-8"} | (headers or {})
+async def _answer(send: Send, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+    fields = {"content-type": "text/plain; charset=utf-8"} | (headers or {})
     start = {
         "type": "http.response.start",
         "status": status,
-        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+        "headers": [(name.encode(), value.encode()) for name, value in fields.items()],
     }
-    through = _with_headers(send)
-    await through(start)
-    await through({"type": "http.response.body", "body": words.encode()})
+    send_with_headers = _with_headers(send)
+    await send_with_headers(start)
+    await send_with_headers({"type": "http.response.body", "body": text.encode()})

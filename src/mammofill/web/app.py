@@ -1,4 +1,4 @@
-"""The addresses of the studio: what the page asks for, and what it is answered."""
+"""Routes of the studio."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from mammofill.readers import (
 from mammofill.synthesis import hole_for, over_own, refusal
 from mammofill.web.access import Access, AccessControl
 from mammofill.web.bodies import (
-    ChoiceGiven,
-    HoleAsked,
-    KeepAsked,
-    OwnAsked,
-    PaintingAsked,
-    RatingGiven,
-    StudyAsked,
+    Choice,
+    HoleRequest,
+    KeepRequest,
+    OwnMaskRequest,
+    PaintRequest,
+    Rating,
+    StudyRequest,
 )
 from mammofill.web.comparisons import shown_of
 from mammofill.web.folder_index import words_of
@@ -49,25 +49,25 @@ from mammofill.web.windows import around
 
 _STATIC = Path(__file__).with_name("static")
 _REPORT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:"
-"""Reports hold their own styles and pictures; what scripts they have stays off inside of the studio."""
+"""Content security policy of reports: inline styles and pictures, no scripts."""
 
 Word = Annotated[str, Query(max_length=100)]
 
 
 class AnotherReaderError(SettingsError):
-    """A page asks for one reader, but the browser by now says that it is another's."""
+    """The page was opened by one reader, but the browser's cookie is that of another."""
 
 
 def create_app(studio: Studio, access: Access) -> AccessControl:
-    """Return the studio as an ASGI application, behind its access control.
+    """Return the studio as an ASGI application with access control.
 
     Args:
-        studio: what it shows.
-        access: who may come in; its `knows_reader` is the studio's.
+        studio: that the routes use.
+        access: its `knows_reader` is the studio's.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    _say_errors(app, studio)
+    _error_handlers(app, studio)
     _pages(app, studio)
     _browse(app, studio)
     _paint(app, studio)
@@ -75,7 +75,7 @@ def create_app(studio: Studio, access: Access) -> AccessControl:
     return AccessControl(app, access)
 
 
-def _say_errors(app: FastAPI, studio: Studio) -> None:
+def _error_handlers(app: FastAPI, studio: Studio) -> None:
     @app.exception_handler(MammofillError)
     def explain(_: Request, error: MammofillError) -> JSONResponse:
         statuses = {BusyError: 429, SourceError: 404, AnotherReaderError: 409}
@@ -84,7 +84,7 @@ def _say_errors(app: FastAPI, studio: Studio) -> None:
 
     @app.exception_handler(RequestValidationError)
     def explain_request(_: Request, error: RequestValidationError) -> JSONResponse:
-        # Without what was sent: a number that is none, or half of a letter, could not be sent back.
+        # Without the input: NaN or a lone surrogate could not be encoded in the response.
         words = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
         return JSONResponse({"error": words.encode(errors="replace").decode()}, 422)
 
@@ -151,13 +151,13 @@ def _browse(app: FastAPI, studio: Studio) -> None:
         patches = studio.patches(name)
         wanted = {"split": split, "pathology": pathology, "origin": origin, "patient_id": patient}
         found, left = studio.chosen(patches, wanted), 0
-        asked = len(found)
+        matching = len(found)
         if whole:
             painter = index.open(infiller, Infiller) if infiller else None
             found, left = studio.whole(patches, found, offset + count, painter)
         return {
             "all": len(found),
-            "looked_at": asked - left,
+            "looked_at": matching - left,
             "left": left,
             "size_px": patches.size_px,
             "thumb_px": THUMB_PX,
@@ -280,11 +280,11 @@ def _paint(app: FastAPI, studio: Studio) -> None:
         return studio.painters()
 
     @app.post("/api/hole")
-    def hole(asked: HoleAsked) -> dict[str, Any]:
-        infiller = studio.index.open(asked.infiller, Infiller)
-        patch = studio.patch(asked, infiller)
+    def hole(body: HoleRequest) -> dict[str, Any]:
+        infiller = studio.index.open(body.infiller, Infiller)
+        patch = studio.patch(body, infiller)
         side = len(patch.image)
-        mask = studio.mask(side, asked.mask)
+        mask = studio.mask(side, body.mask)
         if infiller.size_px != side:
             raise SettingsError(
                 f"The infiller fills patches of {infiller.size_px} px; these have {side}. Choose others."
@@ -292,14 +292,14 @@ def _paint(app: FastAPI, studio: Studio) -> None:
         return {"refused": refusal(mask, patch, infiller), "hole": _encoded(hole_for(mask, infiller))}
 
     @app.post("/api/over-own")
-    def over(asked: OwnAsked) -> dict[str, Any]:
-        infiller = studio.index.open(asked.infiller, Infiller)
-        mask, grown_px = over_own(studio.patch(asked, infiller).mask, infiller)
+    def over(body: OwnMaskRequest) -> dict[str, Any]:
+        infiller = studio.index.open(body.infiller, Infiller)
+        mask, grown_px = over_own(studio.patch(body, infiller).mask, infiller)
         return {"mask": _encoded(mask), "grown_px": grown_px}
 
     @app.post("/api/paint")
-    def paint(asked: PaintingAsked) -> dict[str, Any]:
-        requests = studio.requests(asked)
+    def paint(body: PaintRequest) -> dict[str, Any]:
+        requests = studio.requests(body)
         return {
             "painting": studio.queue.add(requests).name,
             "fills": [said for request in requests for said in request.said],
@@ -322,8 +322,8 @@ def _paint(app: FastAPI, studio: Studio) -> None:
         return {"state": studio.queue.cancel(name).state}
 
     @app.post("/api/keep")
-    def keep(asked: KeepAsked) -> dict[str, Any]:
-        kept = studio.keep(asked)
+    def keep(body: KeepRequest) -> dict[str, Any]:
+        kept = studio.keep(body)
         place = kept.folder.relative_to(studio.index.folder).as_posix()
         return {"place": place, "headline": kept.headline()}
 
@@ -336,11 +336,11 @@ def _read(app: FastAPI, studio: Studio) -> None:
         return [_listed(one, index.folder) for one in studio.studies().values()]
 
     @app.post("/api/studies")
-    def make(asked: StudyAsked) -> dict[str, Any]:
-        settings = ReaderStudySettings(kind=asked.kind, cases=asked.cases, readers=asked.readers)
-        out = studio.new_place(asked.name, STUDY)
-        sets = studio.own_patches(asked.real), studio.own_patches(asked.synthetic)
-        made = make_reader_study(*sets, out, settings, seed=asked.seed)
+    def make(body: StudyRequest) -> dict[str, Any]:
+        settings = ReaderStudySettings(kind=body.kind, cases=body.cases, readers=body.readers)
+        out = studio.new_place(body.name, STUDY)
+        sets = studio.own_patches(body.real), studio.own_patches(body.synthetic)
+        made = make_reader_study(*sets, out, settings, seed=body.seed)
         return _listed(made, index.folder)
 
     @app.get("/api/studies/{name:path}/analysis")
@@ -353,7 +353,7 @@ def _read(app: FastAPI, studio: Studio) -> None:
         study = studio.study(name)
         if isinstance(study, PairStudy):
             raise SourceError("A study of pairs has no ROC curves.")
-        with index.lock:  # matplotlib's style is not for several threads
+        with index.lock:  # matplotlib is not thread-safe
             return Response(reader_roc(study), media_type="image/svg+xml")
 
     @app.get("/api/read/next")
@@ -367,7 +367,7 @@ def _read(app: FastAPI, studio: Studio) -> None:
         return Response(studio.reader(code).pixels(code, position), media_type="application/octet-stream")
 
     @app.post("/api/read/rating")
-    def rate(request: Request, given: RatingGiven) -> dict[str, Any]:
+    def rate(request: Request, given: Rating) -> dict[str, Any]:
         code = _same_reader(request, given.position, given.tag)
         study = studio.reader(code)
         if isinstance(study, PairStudy):
@@ -376,7 +376,7 @@ def _read(app: FastAPI, studio: Studio) -> None:
         return _turn(study, code)
 
     @app.post("/api/read/choice")
-    def choose(request: Request, given: ChoiceGiven) -> dict[str, Any]:
+    def choose(request: Request, given: Choice) -> dict[str, Any]:
         code = _same_reader(request, given.position, given.tag)
         study = studio.reader(code)
         if not isinstance(study, PairStudy):
@@ -386,23 +386,23 @@ def _read(app: FastAPI, studio: Studio) -> None:
 
 
 def _turn(study: ReaderStudy, code: str) -> dict[str, Any]:
-    """Return which case a reader reads next, with the reader's number and the tag that an answer must bring back."""
+    """Return a reader's next case, with the reader's number and the tag that the answer must contain."""
     found = study.upcoming(code)
     return found | {"reader": study.codes().index(code) + 1, "tag": _tag(code, found["position"])}
 
 
 def _tag(code: str, position: int) -> str:
-    """Return a tag of a reader and a case. It is made from the code alone, so that it outlives the server."""
+    """Return a tag of a reader and a case. It depends on the code only, so that it stays valid after a restart."""
     return hmac.new(code.encode(), str(position).encode(), "sha256").hexdigest()[:16]
 
 
 def _same_reader(request: Request, position: int, tag: str) -> str:
-    """Return the code of the reader whom the browser names, if the page that asks is that reader's.
+    """Return the reader's code of the cookie after a check that the page belongs to the same reader.
 
-    All tabs of a browser share its cookie, which names the reader whose address was opened last.
+    All tabs of a browser share the cookie, which is that of the reader whose address was opened last.
 
     Raises:
-        AnotherReaderError: it is another's.
+        AnotherReaderError: the page belongs to another reader.
     """
     code = str(request.state.reader)
     if not hmac.compare_digest(tag.encode(), _tag(code, position).encode()):
@@ -414,7 +414,7 @@ def _same_reader(request: Request, position: int, tag: str) -> str:
 
 
 def _listed(study: ReaderStudy, folder: Path) -> dict[str, Any]:
-    """Return what the page shows of a reader study; of one that cannot be read, why."""
+    """Return the facts of a reader study that the page shows; the error of one that cannot be read."""
     place = study.path.relative_to(folder).as_posix()
     said = {"name": place.removesuffix(STUDY), "kind": study.kind, "place": place}
     try:

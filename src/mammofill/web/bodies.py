@@ -1,4 +1,4 @@
-"""What the page sends: the bodies of its requests, with their bounds."""
+"""Bodies of the requests that the page sends, with their limits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from mammofill.web.painting import MOST_FILLS
 
 
-class WindowAsked(BaseModel):
+class WindowRequest(BaseModel):
     """A window of a mammogram, by its upper left corner."""
 
     mammograms: str = Field(max_length=16)
@@ -18,54 +18,54 @@ class WindowAsked(BaseModel):
     left: int = Field(ge=0)
 
 
-class Tissue(BaseModel):
+class Target(BaseModel):
     """A patch of a set, or a window of a mammogram."""
 
     patches: str = Field(default="", max_length=16)
     row: int = Field(default=0, ge=0)
-    window: WindowAsked | None = None
+    window: WindowRequest | None = None
 
 
-class OwnAsked(Tissue):
-    """Which mask paints over the lesion that is there?"""
+class OwnMaskRequest(Target):
+    """Asks for the mask that paints over the lesion of a patch."""
 
     infiller: str = Field(max_length=16)
 
 
-class Drawn(Tissue):
-    """A mask on a patch of a set, or on a window of a mammogram."""
+class MaskedTarget(Target):
+    """A patch of a set, or a window of a mammogram, with a mask."""
 
     mask: str = Field(max_length=800_000)
-    """Bits, row by row, the first the highest of its byte, in base64."""
+    """Bits in base64, row by row, most significant bit first."""
 
 
-class HoleAsked(Drawn):
-    """What would be repainted?"""
+class HoleRequest(MaskedTarget):
+    """Asks for the hole that an infiller would repaint."""
 
     infiller: str = Field(max_length=16)
 
 
-class Asked(BaseModel):
-    """A class and a seed."""
+class RequestedFill(BaseModel):
+    """Class and seed of a fill."""
 
     pathology: str = Field(max_length=20)
     seed: int = Field(ge=0, lt=2**31)
 
 
-class PaintingAsked(Drawn):
-    """Fills of one mask by some infillers."""
+class PaintRequest(MaskedTarget):
+    """Asks for fills of one mask by some infillers."""
 
     infillers: list[str] = Field(min_length=1, max_length=4)
-    fills: list[Asked] = Field(min_length=1, max_length=MOST_FILLS)
+    fills: list[RequestedFill] = Field(min_length=1, max_length=MOST_FILLS)
     guidance: float | None = Field(default=None, ge=0, le=20)
     facts: dict[str, str] = Field(default_factory=dict, max_length=10)
 
 
-class Kept(BaseModel):
-    """One fill that is to be kept."""
+class KeptFill(BaseModel):
+    """A fill to be kept."""
 
     row: int = Field(default=0, ge=0)
-    window: WindowAsked | None = None
+    window: WindowRequest | None = None
     mask: str = Field(max_length=800_000)
     donor_row: int | None = Field(default=None, ge=0)
     pathology: str = Field(max_length=20)
@@ -73,18 +73,21 @@ class Kept(BaseModel):
     facts: dict[str, str] = Field(default_factory=dict, max_length=10)
 
 
-class KeepAsked(BaseModel):
-    """A patch set of fills; `patches` holds what they were painted into, or the outlines that a window was lent."""
+class KeepRequest(BaseModel):
+    """Asks to keep fills as a patch set.
+
+    `patches` is the set that they were painted into or, for windows of mammograms, the set of the outlines' donors.
+    """
 
     name: str = Field(max_length=40)
     patches: str = Field(default="", max_length=16)
     infiller: str = Field(max_length=16)
     guidance: float | None = Field(default=None, ge=0, le=20)
-    fills: list[Kept] = Field(min_length=1, max_length=256)
+    fills: list[KeptFill] = Field(min_length=1, max_length=256)
 
 
-class StudyAsked(BaseModel):
-    """A reader study of two patch sets."""
+class StudyRequest(BaseModel):
+    """Asks for a reader study of two patch sets."""
 
     name: str = Field(max_length=40)
     real: str = Field(max_length=16)
@@ -95,23 +98,23 @@ class StudyAsked(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**31)
 
 
-class Answered(BaseModel):
-    """Which case a reader answers, and how long it took."""
+class ReaderAnswer(BaseModel):
+    """The case that a reader answers, and the reading time."""
 
     position: int = Field(ge=0)
     tag: str = Field(max_length=40)
-    """Of the reader and the case, as the page was told it with the case."""
+    """Tag of reader and case, which the page got together with the case."""
     seconds: float = Field(ge=0, le=1e6)
 
 
-class RatingGiven(Answered):
-    """What a reader says of a case."""
+class Rating(ReaderAnswer):
+    """A reader's two ratings of a case."""
 
     synthetic: int = Field(ge=1, le=100)
     malignant: int = Field(ge=1, le=100)
 
 
-class ChoiceGiven(Answered):
-    """Which of two a reader calls real."""
+class Choice(ReaderAnswer):
+    """The one of a pair that a reader takes for real."""
 
     left: bool

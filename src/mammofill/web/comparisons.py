@@ -1,4 +1,4 @@
-"""What the page shows of a comparison: the sentences that the report and the terminal have, and its numbers below."""
+"""Content of the page of a comparison: the sentences of report and terminal, and tables of the numbers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from mammofill.report.tables import measure_in_words, number
 
 
 def shown_of(comparison: Comparison, evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
-    """Return all that the page shows of a comparison but for what it shows of every artifact.
+    """Return the content of the page of a comparison, without what all artifacts' pages have.
 
     Args:
         comparison: of arms.
-        evaluations: id -> those of its evaluations that lie in the studio's folder.
+        evaluations: id -> evaluation, of those in the studio's folder.
     """
     sentences = comparison.table("sentences")
     not_compared = tuple(sentences.loc[sentences["kind"] == "not-compared", "text"])
@@ -48,17 +48,19 @@ def shown_of(comparison: Comparison, evaluations: Mapping[str, Evaluation]) -> d
 
 
 def _as_json(sheet: Sheet) -> dict[str, Any]:
-    return {"caption": sheet.caption, "columns": sheet.columns, "rows": sheet.rows}
+    numeric = [place > 0 and name not in sheet.words for place, name in enumerate(sheet.columns)]
+    return {"caption": sheet.caption, "columns": sheet.columns, "rows": sheet.rows, "numeric": numeric}
 
 
 def _planned(comparison: Comparison) -> Sheet:
-    """Return the differences that are tested together, each with its verdicts."""
+    """Return the tested differences with their verdicts."""
     table = comparison.table("differences")
     table = table[table["tested"]]
     margin = comparison.facts.get("margin")
     less = f"less than {margin:g}" if margin is not None else ""
+    words = ("against", "verdict", f"gains {less}", f"loses {less}", "equivalent")
     columns = ("arm", "against", measure_in_words(primary_of(comparison)), _difference_with(comparison), "p",
-               "p (Holm)", "verdict", f"gains {less}", f"loses {less}", "equivalent")  # fmt: skip
+               "p (Holm)", *words[1:])  # fmt: skip
     rows = tuple(
         (
             *_named(row),
@@ -72,11 +74,11 @@ def _planned(comparison: Comparison) -> Sheet:
         )
         for row in records(table)
     )
-    return Sheet(heading_of_planned(comparison.table("sentences")), columns, rows).trimmed
+    return Sheet(heading_of_planned(comparison.table("sentences")), columns, rows, words).trimmed
 
 
 def _described(comparison: Comparison, by_primary: bool) -> Sheet:
-    """Return the differences that nothing is tested of: by the primary measure, or by all others."""
+    """Return the differences that are not tested: in the primary measure, or in all others."""
     table, primary = comparison.table("differences"), primary_of(comparison)
     table = table[~table["tested"] & ((table["measure"] == primary) == by_primary)]
     rows = tuple(
@@ -91,7 +93,8 @@ def _described(comparison: Comparison, by_primary: bool) -> Sheet:
     )
     values = measure_in_words(primary) if by_primary else "values"
     columns = ("arm", "against", "measure", values, _difference_with(comparison), "plan")
-    return Sheet("Described, not tested" if by_primary else "By other measures, described", columns, rows).trimmed
+    caption = "Described, not tested" if by_primary else "By other measures, described"
+    return Sheet(caption, columns, rows, words=("against", "measure", "plan")).trimmed
 
 
 def _difference_with(comparison: Comparison) -> str:
@@ -104,14 +107,14 @@ def _named(row: Any) -> tuple[str, str, str]:
 
 
 def _against_margin(verdict: str, p: float, comparison: Comparison) -> str:
-    """Return whether it was shown, with its p: one-sided, so that half of the level decides."""
+    """Return the verdict of a one-sided test with its p, which is compared with half of the level."""
     if not math.isfinite(p):
         return verdict
     return f"{verdict} ({p_as_equation(p, (1 - float(comparison.facts['confidence'])) / 2)})"
 
 
 def _arms(comparison: Comparison, evaluations: Mapping[str, Evaluation]) -> list[dict[str, Any]]:
-    """Return each arm, dose and share with its primary measure and the ids of its evaluations."""
+    """Return for each arm, dose and share its primary measure and the ids of its evaluations."""
     table = comparison.table("arms")
     return [
         {

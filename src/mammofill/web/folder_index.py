@@ -1,4 +1,4 @@
-"""What lies in the studio's folder, under names that the server made: no path ever comes from the page."""
+"""Index of the artifacts in the studio's folder, by ids that the server makes: the page never sends a path."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Kind = TypeVar("Kind", bound=Artifact)
 
 
 class FolderIndex:
-    """The artifacts below a folder. Each is known by an id, a hash of its place."""
+    """The artifacts below a folder. The id of each is a hash of its relative path."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
             raise SourceError(f"{folder} is no folder. Give the folder of a study, or of one artifact.")
         self.folder = folder
         self.lock = RLock()
-        """Held while pixels are read: open Parquet files are not for several threads."""
+        """Held while pixels are read: an open Parquet file must not be read by several threads."""
         self._places: dict[str, Path] = {}
         self._known: dict[tuple[str, int], tuple[Entry, Manifest | None]] = {}
-        """What was read of each artifact, by its id and when its manifest was written."""
+        """Entry and manifest of each artifact, by its id and the time its manifest was written."""
         self._open: dict[tuple[str, str], Artifact] = {}
 
     def entries(self) -> list[dict[str, Any]]:
-        """Look through the folder again; return what the page shows of each artifact, the oldest first."""
+        """Scan the folder again; return what the page shows of each artifact, the oldest first."""
         found = {self._id(place): place for place in places(self.folder)}
         with self.lock:
             self._places = found
@@ -53,7 +53,7 @@ class FolderIndex:
         return self._places[name]
 
     def open(self, name: str, kind: type[Kind]) -> Kind:
-        """Open an artifact of a kind, once; see `Artifact.open` for the errors."""
+        """Open an artifact of a kind; it stays open. See `Artifact.open` for the errors."""
         place = self.place(name)
         manifest = read_manifest(place)
         with self.lock:
@@ -68,10 +68,10 @@ class FolderIndex:
         return read_manifest(self.place(name))
 
     def payload(self, name: str, file: str) -> Path:
-        """Return a file of an artifact, which must be one that its manifest lists.
+        """Return the path of a file that the manifest of an artifact lists.
 
         Raises:
-            SourceError: it is not.
+            SourceError: the manifest does not list it.
         """
         if file not in self.manifest(name).files:
             raise SourceError("The artifact holds no such file.")
@@ -101,7 +101,7 @@ class FolderIndex:
         return shown
 
     def _read(self, name: str, place: Path) -> tuple[Entry, Manifest | None]:
-        """Return what is known of an artifact, and its manifest if it is finished; read again only if that changed."""
+        """Return an artifact's entry, and its manifest if it is finished; read again only if the manifest changed."""
         manifest = place / MANIFEST_NAME
         if not manifest.is_file():
             return entry_of(place), None
@@ -118,7 +118,7 @@ class FolderIndex:
         there, folder = os.path.realpath(record.place(place)), os.path.realpath(self.folder)
         if there in ids:
             _, manifest = self._read(ids[there], self._places[ids[there]])
-            # Of a collection's folder no fingerprint is recorded, also where it is an artifact, as practice images are.
+            # No fingerprint is recorded of a collection's folder, even if it is an artifact, such as practice images.
             same = not record.fingerprint or (manifest is not None and manifest.fingerprint == record.fingerprint)
             return shown | {"id": ids[there], "note": "" if same else "another one by now"}
         if os.path.commonpath((there, folder)) == folder:
@@ -130,21 +130,21 @@ class FolderIndex:
 
 
 def _pictures(manifest: Manifest) -> list[str]:
-    """Return the last pictures of an artifact; the pixels of mammograms and patches are no such pictures."""
+    """Return the last pictures of an artifact; none of mammograms and patches, whose PNG files are their pixels."""
     if manifest.kind in ("mammograms", "patches"):
         return []
     return [file for file in manifest.files if file.endswith(".png") and file.count("/") <= 1][-8:]
 
 
 def inputs_of(entry: dict[str, Any], role: str) -> list[str]:
-    """Return the ids of what an entry was made from in a role, of those that lie here."""
+    """Return the ids of an entry's inputs of a role, of those in the folder."""
     return [one["id"] for one in entry["inputs"] if one["role"] == role and one["id"]]
 
 
 def words_of(error: MammofillError | str, folder: Path) -> str:
-    """Return an error's words, or a state's, without the studio's folder, which is nobody's business on the page.
+    """Return the text of an error or a state without the path of the studio's folder, which the page must not show.
 
-    A folder of one part, such as `run`, may be a word of the sentence, too: it goes only where a path follows.
+    The name of a folder of one part, such as `run`, may also be a word: it is removed only where a path follows.
     """
     words = re.sub(rf"(?<![\w/.-]){re.escape(str(folder))}/", "", str(error))
     return words.replace(str(folder), ".") if len(folder.parts) > 1 else words

@@ -1,4 +1,4 @@
-"""What the page shows of a judgement: the sentences and the measures of the report, and what its pictures show."""
+"""Content of the page of a judgement: sentences and measures as in the report, and captions of its pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mammofill.report.judgements import read_judgement
 
 
 def measures_shown(judgement: Judgement) -> dict[str, Any]:
-    """Return all that the page shows of a judgement but for what it shows of every artifact.
+    """Return the content of the page of a judgement, without what all artifacts' pages have.
 
     Args:
         judgement: of infillers.

@@ -1,4 +1,4 @@
-"""Paintings that wait their turn: a short queue, one painter, and a way to stop."""
+"""A queue of paintings with one worker thread; paintings can be cancelled."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from mammofill.ground.errors import BusyError, MammofillError, SettingsError
 
 MOST_WAITING = 8
 MOST_FILLS = 32
-"""Of one painting."""
+"""Maximum number of fills of one painting."""
 _KEPT = 24
-"""Paintings whose fills can still be asked for."""
+"""Number of paintings whose fills are kept in memory."""
 
 
 @dataclass(frozen=True)
 class FillRequest:
-    """Fills that are painted together: what the page says of each, and what paints them, (N, H, W)."""
+    """Fills that are painted together.
+
+    Attributes:
+        said: what the page is told about each fill.
+        paint: returns the fills, (N, H, W) uint16.
+    """
 
     said: Sequence[dict[str, object]]
     paint: Callable[[], NDArray[np.uint16]]
@@ -30,7 +35,7 @@ class FillRequest:
 
 @dataclass
 class Painting:
-    """Some fills, painted one request after another."""
+    """A job of the queue: its requests are painted one after another."""
 
     requests: Sequence[FillRequest]
     name: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -42,24 +47,24 @@ class Painting:
 
 
 class PaintQueue:
-    """Paints, one painting at a time; refuses when too many wait."""
+    """Paints one painting at a time; refuses more than `MOST_WAITING` waiting ones."""
 
     def __init__(self) -> None:
         self._waiting: deque[Painting] = deque()
         self._known: OrderedDict[str, Painting] = OrderedDict()
         self._change = threading.Condition()
-        self._painter: threading.Thread | None = None
+        self._worker: threading.Thread | None = None
 
     def add(self, requests: Sequence[FillRequest]) -> Painting:
-        """Let a painting wait for its turn.
+        """Append a painting to the queue.
 
         Raises:
             BusyError: too many wait already.
             SettingsError: it has no fills, or too many.
         """
-        asked = sum(len(request.said) for request in requests)
-        if not 1 <= asked <= MOST_FILLS:
-            raise SettingsError(f"{asked} fills are asked for; from 1 to {MOST_FILLS} may be, at once.")
+        fills = sum(len(request.said) for request in requests)
+        if not 1 <= fills <= MOST_FILLS:
+            raise SettingsError(f"{fills} fills are asked for; from 1 to {MOST_FILLS} may be, at once.")
         with self._change:
             if len(self._waiting) >= MOST_WAITING:
                 raise BusyError(f"{MOST_WAITING} paintings wait already. Wait until one is done, or cancel one.")
@@ -67,18 +72,18 @@ class PaintQueue:
             self._waiting.append(painting)
             self._known[painting.name] = painting
             if len(self._known) > _KEPT:
-                self._forget_one()
-            if self._painter is None:
-                self._painter = threading.Thread(target=self._work, name="painter", daemon=True)
-                self._painter.start()
+                self._drop_oldest()
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._work, name="painter", daemon=True)
+                self._worker.start()
             self._change.notify_all()
         return painting
 
     def painting(self, name: str) -> Painting:
-        """Return one of the last paintings.
+        """Return a painting by its name.
 
         Raises:
-            SettingsError: there is none of this name.
+            SettingsError: there is none of this name, or no longer.
         """
         found = self._known.get(name)
         if found is None:
@@ -86,7 +91,7 @@ class PaintQueue:
         return found
 
     def cancel(self, name: str) -> Painting:
-        """Stop a painting: one that waits never begins, one at work ends after the fills that it is at."""
+        """Cancel a painting: a waiting one is not started, a running one stops after its current request."""
         painting = self.painting(name)
         with self._change:
             painting.stopped.set()
@@ -95,11 +100,11 @@ class PaintQueue:
                 painting.state = "cancelled"
         return painting
 
-    def _forget_one(self) -> None:
-        over = next((one for one in self._known.values() if one.state not in ("waits", "paints")), None)
-        if over is None:
+    def _drop_oldest(self) -> None:
+        oldest = next((one for one in self._known.values() if one.state not in ("waits", "paints")), None)
+        if oldest is None:
             return
-        del self._known[over.name]
+        del self._known[oldest.name]
 
     def _work(self) -> None:
         while True:
@@ -119,5 +124,5 @@ class PaintQueue:
             painting.state = "done"
         except MammofillError as error:
             painting.words, painting.state = str(error), "failed"
-        except Exception as error:  # noqa: BLE001  (the painter must live on, and the page must hear of it)
+        except Exception as error:  # noqa: BLE001  (the worker must survive, and the page must show the error)
             painting.words, painting.state = f"{type(error).__name__}: {error}. This should not happen.", "failed"

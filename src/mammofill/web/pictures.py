@@ -1,4 +1,4 @@
-"""Pictures for the page: sheets of small patches, and tiles of whole mammograms with the outlines of their lesions."""
+"""Images for the page: sheets of thumbnails of patches, and tiles of mammograms with the outlines of their lesions."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from mammofill.patches import PatchSet
 THUMB_PX, SHEET_COLUMNS = 96, 10
 TILE_PX = 256
 _LEVELS_KEPT = 12
-"""Whole mammograms at one level that are held; the largest takes some 16 MB in 8 bits."""
+"""Number of cached levels of mammograms; the largest has some 16 MB in 8 bits."""
 _OUTLINE = {"benign": (60, 190, 60), "malignant": (60, 60, 235)}  # blue, green, red
 
 
 def to_8bit(image: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Bring an image (H, W) uint16 to 8 bits over its own range, but for a hundredth of its pixels at either end."""
+    """Scale an image (H, W) uint16 to 8 bits between its 1st and 99th percentile."""
     low, high = np.percentile(image, (1, 99))
     scaled = (image.astype(np.float32) - low) * (255 / max(float(high - low), 1.0))
     return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
 
 
 def sheet(patches: PatchSet, rows: NDArray[np.int64]) -> bytes:
-    """Draw small patches side by side, `SHEET_COLUMNS` in a row, with their lesions' outlines, as a PNG."""
+    """Return thumbnails of patches with the outlines of their lesions, `SHEET_COLUMNS` in a row, as a PNG."""
     images, masks = patches.pixels(rows)
     lines = math.ceil(len(rows) / SHEET_COLUMNS)
     canvas = np.zeros((max(lines, 1) * THUMB_PX, SHEET_COLUMNS * THUMB_PX, 3), np.uint8)
@@ -51,7 +51,7 @@ def _smooth(image: NDArray[Any]) -> int:
 
 
 class Tiles:
-    """Tiles of mammograms, made when asked for; a few whole levels are kept."""
+    """Renders tiles of mammograms and caches the last `_LEVELS_KEPT` levels."""
 
     def __init__(self) -> None:
         self._levels: OrderedDict[tuple[str, str, int, bool], NDArray[np.uint8]] = OrderedDict()
@@ -59,9 +59,9 @@ class Tiles:
     def tile(
         self, mammograms: MammogramSet, mammogram_id: str, level: int, column: int, row: int, outlines: bool
     ) -> bytes | None:
-        """Return one tile as PNG, or None where the mammogram has none there.
+        """Return one tile as PNG, or None outside of the mammogram.
 
-        Levels halve the size from `top_level`, which is the full resolution, as OpenSeadragon counts them.
+        Levels are numbered as by OpenSeadragon: `top_level` is the full resolution, each lower one has half the size.
         """
         facts = mammograms.facts(mammogram_id)
         if not 0 <= level <= top_level(facts["rows"], facts["columns"]):
@@ -80,12 +80,12 @@ class Tiles:
 
 
 def top_level(rows: int, columns: int) -> int:
-    """Return the number of the level that is the full resolution."""
+    """Return the number of the level of full resolution."""
     return math.ceil(math.log2(max(rows, columns)))
 
 
 def white_of(image: NDArray[np.uint16]) -> int:
-    """Return the value that a whole mammogram's tiles show as white."""
+    """Return the gray value that the tiles of a mammogram show as white."""
     return max(int(np.percentile(image[::4, ::4], 99.9)), 1)
 
 

@@ -1,4 +1,4 @@
-"""Opening the studio: a server on loopback, and the browser on its address; command `studio`."""
+"""Starts the studio: a server on loopback, and the browser on its address; command `studio`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from mammofill.ground.errors import SettingsError
 
 LOOPBACK = "127.0.0.1"
-_EVERYWHERE = ("", "0.0.0.0", "::")
+_ANY_ADDRESS = ("", "0.0.0.0", "::")
 
 
 def open_studio(
@@ -25,16 +25,16 @@ def open_studio(
     device: str = "cpu",
     say: Callable[[str], None] = print,
 ) -> None:
-    """Serve the studio until it is stopped.
+    """Serve the studio until it is interrupted.
 
     Args:
-        folder: whose artifacts are shown.
-        host: address to listen on; any but loopback lets other machines in, over plain HTTP.
-        port: 0 takes a free one.
+        folder: with the artifacts to show.
+        host: address to listen on; any but loopback gives other machines access, over plain HTTP.
+        port: to listen on; 0 takes a free one.
         browser: open the page.
-        name_patients: show identifiers of patients, patches and mammograms; else neutral numbers stand for patients.
+        name_patients: show identifiers of patients, patches and mammograms; else patients are numbered.
         device: where fills are painted.
-        say: told the address.
+        say: called with lines of text, the first one with the address.
 
     Raises:
         SettingsError: FastAPI or uvicorn is not installed, the port is taken, or the host is no address.
@@ -49,20 +49,20 @@ def open_studio(
         raise SettingsError(f"The studio needs {error.name}. Install it: pip install 'mammofill[web]'") from error
     from mammofill.web.access import Access
 
-    if host in _EVERYWHERE:
+    if host in _ANY_ADDRESS:
         raise SettingsError(
             f"--host is {host!r}, which is no name that a browser could ask for. Give the address by which other "
             "machines call this one."
         )
-    at_home = host in (LOOPBACK, "localhost", "::1")
+    on_loopback = host in (LOOPBACK, "localhost", "::1")
     studio = Studio(folder, device, name_patients)
-    listening = _listen(host, port)
-    port = int(listening.getsockname()[1])
+    listener = _listen(host, port)
+    port = int(listener.getsockname()[1])
     name = f"[{host}]" if ":" in host else host
     access = Access(frozenset(f"{one}:{port}" for one in {name, LOOPBACK, "localhost"}), studio.knows_reader)
     address = f"http://{name}:{port}/?token={access.token}"
     say(f"The studio is open (Ctrl-C closes it): {address}")
-    if not at_home:
+    if not on_loopback:
         say("WARNING: other machines can reach it, over plain HTTP: whoever reads along can come in, too.")
     if browser:
         threading.Timer(0.5, webbrowser.open, [address]).start()
@@ -74,20 +74,20 @@ def open_studio(
         ws="none",
         timeout_graceful_shutdown=2,
     )
-    with suppress(KeyboardInterrupt):  # how it is meant to end
-        uvicorn.Server(config).run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # the normal way to close it
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((host, port))
-        listening.listen()  # before the address is told: whoever comes at once waits until the server is up
+        listener.bind((host, port))
+        listener.listen()  # before the address is printed: early requests wait for the server
     except OSError as error:
-        listening.close()
+        listener.close()
         raise SettingsError(
             f"Nobody can listen on {host}, port {port} ({error.strerror}). Give another --port."
         ) from error
-    return listening
+    return listener

@@ -1,4 +1,4 @@
-"""What the studio's answers are made from, and which function of the package makes them."""
+"""State of the studio: open artifacts, caches and the paint queue; everything that its responses are made from."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ from mammofill.synthesis import (
     windows_for,
 )
 from mammofill.synthesis.by_hand import STAGE, TISSUE
-from mammofill.web.bodies import KeepAsked, Kept, PaintingAsked, Tissue, WindowAsked
+from mammofill.web.bodies import KeepRequest, KeptFill, PaintRequest, Target, WindowRequest
 from mammofill.web.folder_index import FolderIndex, inputs_of
 from mammofill.web.painting import FillRequest, PaintQueue
 from mammofill.web.pictures import Tiles
 from mammofill.web.windows import Windows
 
 PAGE = 120
-"""Patches, or mammograms, that are asked for at once, at most."""
-_MOST_LOOKED_AT = 120
-"""Patches of which one request finds out whether they can be painted into."""
+"""Maximum number of patches or mammograms in one response."""
+_MOST_CHECKED = 120
+"""Maximum number of patches that one request checks for whether they can be painted into."""
 _MOST_OUTLINES = 600
-"""Masks that are looked at for outlines that can be lent."""
+"""Maximum number of masks that are checked for outlines to offer."""
 _ALL_BREAST = 0.97
-"""Share of a patch that breast covers, from which on there is tissue wherever somebody may want to draw."""
+"""Share of a normal patch that breast must cover, so that there is tissue wherever a lesion may be drawn."""
 _SETTINGS_WITH_NAMES = {STAGE: ("fills",), CUT_STAGE: ("places",)}
-"""Settings, by the stage, that hold identifiers of patches or mammograms, which mostly hold the patient's."""
+"""Settings, by stage, with identifiers of patches or mammograms, which mostly contain the patient's."""
 STUDY = ".readers.sqlite"
-"""What files of reader studies end with."""
+"""Suffix of the files of reader studies."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 class Studio:
-    """What the answers are made from."""
+    """Everything that the responses are made from."""
 
     def __init__(self, folder: Path, device: str = "cpu", name_patients: bool = False) -> None:
         self.index = FolderIndex(folder)
@@ -70,8 +70,8 @@ class Studio:
         self.name_patients = name_patients
         self._patients: dict[str, int] = {}
         self._paintable: dict[tuple[str, str], NDArray[np.float64]] = {}
-        """Of each patch of a set, by its and an infiller's fingerprint: whether it can be painted into, 1 or 0; NaN if
-        that is not yet known."""
+        """Fingerprints of a patch set and an infiller -> for each patch, whether it can be painted into (1 or 0, NaN if
+        not checked yet)."""
         self._readers: dict[str, ReaderStudy] = {}
 
     # ---- patches
@@ -80,14 +80,14 @@ class Studio:
         """Open a patch set by its id."""
         return self.index.open(name, PatchSet)
 
-    def chosen(self, patches: PatchSet, wanted: Mapping[str, str]) -> NDArray[np.int64]:
-        """Return the rows that the page filters for; an empty word filters nothing."""
-        rows = patches.rows(**{name: word for name, word in wanted.items() if word and name != "patient_id"})
-        if not wanted.get("patient_id"):
+    def chosen(self, patches: PatchSet, filters: Mapping[str, str]) -> NDArray[np.int64]:
+        """Return the rows that match the page's filters; an empty filter matches all."""
+        rows = patches.rows(**{name: word for name, word in filters.items() if word and name != "patient_id"})
+        if not filters.get("patient_id"):
             return rows
         if not self.name_patients:
             raise SettingsError("Patients are not looked for by name here: open the studio with --name-patients.")
-        of = patches.table["patient_id"].str.contains(wanted["patient_id"], case=False, regex=False)
+        of = patches.table["patient_id"].str.contains(filters["patient_id"], case=False, regex=False)
         return rows[of.fillna(False).to_numpy(dtype=bool)[rows]]
 
     def whole(
@@ -95,34 +95,34 @@ class Studio:
     ) -> tuple[NDArray[np.int64], int]:
         """Return the first patches that can be painted into: all breast, or with a lesion that no border cuts.
 
-        Only so many are looked at in one request: who needs more asks again, and who has left asks no more.
+        Each call checks at most `_MOST_CHECKED` patches; the page calls again if it needs more.
 
         Args:
             patches: the set.
-            rows: those that are asked for.
-            least: so many are looked for; masks are decoded, once each, until they are found.
-            infiller: who is to paint: what it would repaint over a lesion must lie in the patch, too.
+            rows: of the patches to check, in this order.
+            least: stop when so many were found. Each mask is decoded once.
+            infiller: whose hole over a lesion must lie in the patch, too.
 
         Returns:
-            Those found so far, and how many were not looked at yet.
+            Rows found so far, and the number of rows not checked yet.
         """
         if infiller is not None and infiller.size_px != patches.size_px:
-            infiller = None  # it paints into none of them, which is said when one is chosen
+            infiller = None  # it fits none of them; the page shows an error once a patch is chosen
         key = patches.fingerprint, infiller.fingerprint if infiller else ""
         known = self._paintable.setdefault(key, np.full(len(patches.table), np.nan))
         new = np.flatnonzero(np.isnan(known[rows]))
         if len(new) and (known[rows[: new[0]]] == 1).sum() < least:
-            some = rows[new[:_MOST_LOOKED_AT]]
+            some = rows[new[:_MOST_CHECKED]]
             known[some] = self._can_be_painted_into(patches, some, infiller)
-            new = new[_MOST_LOOKED_AT:]
-        looked_at = rows[: new[0]] if len(new) else rows
-        found: NDArray[np.int64] = looked_at[known[looked_at] == 1]
+            new = new[_MOST_CHECKED:]
+        checked = rows[: new[0]] if len(new) else rows
+        found: NDArray[np.int64] = checked[known[checked] == 1]
         return found, len(new)
 
     def _can_be_painted_into(
         self, patches: PatchSet, rows: NDArray[np.int64], infiller: Infiller | None
     ) -> NDArray[np.bool_]:
-        """Say which of some patches can be painted into; others may read pixels while holes are computed."""
+        """Tell which patches can be painted into. The lock is not held while holes are computed."""
         table = patches.table.iloc[rows]
         tissue = table["breast_share"].to_numpy(dtype=float) >= _ALL_BREAST
         normal = (table["pathology"] == "normal").to_numpy(dtype=bool)
@@ -138,27 +138,27 @@ class Studio:
         return np.where(normal, tissue, over)
 
     def outlines(self, patches: PatchSet, pathology: str, infiller: Infiller) -> list[int]:
-        """Return training patches, one of each lesion, whose outline an infiller can repaint in the middle of a patch.
+        """Return rows of training patches, one of each lesion, whose centred outline an infiller can repaint.
 
         Args:
-            patches: those that the infiller learned from.
+            patches: that the infiller learned from.
             pathology: of the lesions.
             infiller: whose hole must lie in the patch.
         """
         rows = patches.rows(split="train", origin="real", pathology=pathology)
         table = patches.table.iloc[rows]
-        # A patch that does not say which lesions it holds counts by itself.
+        # A patch without lesion ids counts as a lesion of its own.
         table = table.assign(lesion=table["lesion_ids"].fillna("").where(lambda ids: ids != "", table["patch_id"]))
         windows = table.groupby("lesion", sort=False)["lesion"]
-        # A lesion's windows stand in the order of their places, so that those in the middle hold it whole.
+        # Windows of a lesion are ordered by place: those in the middle contain the whole lesion.
         off = (windows.cumcount() - windows.transform("size") // 2).abs().to_numpy()
         middle_first = np.argsort(off, kind="stable")[:_MOST_OUTLINES]
-        fits = [_can_be_laid(mask, infiller) for mask in patches.masks(rows[middle_first])]
+        fits = [_can_be_placed(mask, infiller) for mask in patches.masks(rows[middle_first])]
         some = table.assign(row=rows).iloc[middle_first[np.array(fits, np.bool_)]]
         return [int(row) for row in some.drop_duplicates("lesion")["row"]]
 
     def rows(self, patches: PatchSet, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
-        """Return what the page shows of some patches."""
+        """Return the facts of some patches that the page shows."""
         columns = ["patch_id", "patient_id", "pathology", "abnormality", "split", "origin", "density", "seed"]
         table = patches.table.iloc[rows][columns].astype(object)
         records = table.where(table.notna(), None).to_dict("records")
@@ -166,9 +166,9 @@ class Studio:
                 for row, one in zip(rows, records, strict=True)]  # fmt: skip
 
     def patient(self, patient_id: str) -> str:
-        """Return what the page calls a patient: by the identifier if that was asked for, by a neutral number if not.
+        """Return the name of a patient on the page: the identifier with `name_patients`, else a number.
 
-        Numbers are given in the order in which patients are first shown, and hold in all sets until the studio closes.
+        Patients are numbered in the order in which they are first shown, across all sets, until the studio closes.
         """
         if self.name_patients:
             return patient_id
@@ -180,19 +180,19 @@ class Studio:
         return facts | {"patient_id": self.patient(str(facts["patient_id"]))}
 
     def settings(self, manifest: Manifest) -> dict[str, Any]:
-        """Return the settings of an artifact, without those that name patients, where they are not to be named."""
+        """Return the settings of an artifact, without those that identify patients unless `name_patients` is set."""
         names = () if self.name_patients else _SETTINGS_WITH_NAMES.get(manifest.stage, ())
         hidden = {name: f"{len(manifest.settings[name])}, not shown: they name patients" for name in names}
         return dict(manifest.settings) | hidden
 
     def row(self, patches: PatchSet, row: int) -> int:
-        """Check that a row is there."""
+        """Return a row of a patch set after a check that it exists."""
         if not 0 <= row < len(patches.table):
             raise SettingsError(f"There is no patch {row}: the set holds {len(patches.table)}.")
         return row
 
     def mask(self, side: int, encoded: str) -> NDArray[np.bool_]:
-        """Decode a mask, which must have the patch's size to the bit."""
+        """Decode a mask of (side, side) bits in base64; its length must match exactly."""
         try:
             bits = base64.b64decode(encoded, validate=True)
         except (ValueError, binascii.Error) as error:
@@ -204,7 +204,7 @@ class Studio:
         return np.unpackbits(np.frombuffer(bits, np.uint8), count=side * side).reshape(side, side).astype(np.bool_)
 
     def own_patches(self, name: str) -> PatchSet:
-        """Open a patch set for one piece of work alone, so that nobody else reads from its files meanwhile."""
+        """Open a patch set for one task only: its files are not shared with other threads."""
         return PatchSet.open(self.index.place(name))
 
     # ---- mammograms
@@ -215,19 +215,19 @@ class Studio:
             raise SourceError("There is no such mammogram.")
         return str(mammograms.mammograms["mammogram_id"].iloc[number])
 
-    def place(self, asked: WindowAsked) -> tuple[MammogramSet, Place]:
-        """Return where a window lies."""
-        mammograms = self.index.open(asked.mammograms, MammogramSet)
-        return mammograms, Place(self.mammogram(mammograms, asked.number), asked.top, asked.left)
+    def place(self, request: WindowRequest) -> tuple[MammogramSet, Place]:
+        """Return the mammograms and the place of a window."""
+        mammograms = self.index.open(request.mammograms, MammogramSet)
+        return mammograms, Place(self.mammogram(mammograms, request.number), request.top, request.left)
 
     def window(self, mammograms: MammogramSet, place: Place, infiller: Infiller) -> Patch:
-        """Return a window, cut as the infiller's own patches were."""
+        """Return a window, cut with the settings of the infiller's patches."""
         with self.index.lock, self.unnamed(place.mammogram_id, called="This mammogram"):
             return self.windows.cut(mammograms, place, windows_for(infiller))
 
     @contextmanager
     def unnamed(self, *names: str, called: str = "This patch") -> Iterator[None]:
-        """Take names that tell who a patient is out of what is refused, where patients are not to be named."""
+        """Remove identifiers of patches or mammograms from error messages, unless `name_patients` is set."""
         try:
             yield
         except MammofillError as error:
@@ -240,39 +240,39 @@ class Studio:
 
     # ---- painting
 
-    def patch(self, asked: Tissue, infiller: Infiller) -> Patch:
-        """Return what is drawn on."""
-        if asked.window is not None:
-            return self.window(*self.place(asked.window), infiller)
-        patches = self.patches(asked.patches)
+    def patch(self, request: Target, infiller: Infiller) -> Patch:
+        """Return the patch or window that the mask lies on."""
+        if request.window is not None:
+            return self.window(*self.place(request.window), infiller)
+        patches = self.patches(request.patches)
         with self.index.lock:
-            return patch_of(patches, self.row(patches, asked.row))
+            return patch_of(patches, self.row(patches, request.row))
 
-    def requests(self, asked: PaintingAsked) -> list[FillRequest]:
-        """Return what is to be painted, each infiller's fills in turn, of the classes that it learned from.
+    def requests(self, request: PaintRequest) -> list[FillRequest]:
+        """Return the fills to paint, infiller by infiller, of the classes that each learned from.
 
         Raises:
-            SettingsError: no infiller learned from a class that is asked for, or the mask may not be filled.
+            SettingsError: no infiller learned from a requested class, or the mask may not be filled.
         """
-        requests = [request for name in asked.infillers for request in self._requests(asked, name)]
+        requests = [fills for name in request.infillers for fills in self._requests(request, name)]
         if not requests:
-            words = " or ".join(sorted({one.pathology for one in asked.fills}))
+            words = " or ".join(sorted({one.pathology for one in request.fills}))
             raise SettingsError(f"No infiller that is asked learned from {words} lesions: it cannot paint them.")
         return requests
 
-    def _requests(self, asked: PaintingAsked, name: str) -> Iterator[FillRequest]:
+    def _requests(self, request: PaintRequest, name: str) -> Iterator[FillRequest]:
         infiller = self.index.open(name, Infiller)
-        patch = self.patch(asked, infiller)
-        mask = self.mask(len(patch.image), asked.mask)
+        patch = self.patch(request, infiller)
+        mask = self.mask(len(patch.image), request.mask)
         reason = refusal(mask, patch, infiller)
         if reason:
             raise SettingsError(f"{infiller.folder.name}: {reason}")
-        guided = asked.guidance is not None and infiller.guidance is not None
-        painter = infiller.with_guidance(float(asked.guidance or 0)) if guided else infiller
-        known = {fact: word for fact, word in asked.facts.items() if fact in infiller.conditions[1:]}
+        guided = request.guidance is not None and infiller.guidance is not None
+        painter = infiller.with_guidance(float(request.guidance or 0)) if guided else infiller
+        known = {fact: word for fact, word in request.facts.items() if fact in infiller.conditions[1:]}
         context = str(patch.facts["patch_id"])
         together = infiller.fills_at_once(self.device)
-        learned = [one for one in asked.fills if infiller.classes_learned.get(one.pathology)]
+        learned = [one for one in request.fills if infiller.classes_learned.get(one.pathology)]
         for start in range(0, len(learned), together):
             some = learned[start : start + together]
             fills = [HandFill(context, mask, one.pathology, one.seed, facts=known) for one in some]
@@ -283,38 +283,38 @@ class Studio:
         with self.unnamed(str(patch.facts["patch_id"])):
             return paint_patch(painter, patch, fills, device=self.device)
 
-    def keep(self, asked: KeepAsked) -> PatchSet:
-        """Keep fills below the studio's folder, under a new name."""
-        windows = [one.window for one in asked.fills if one.window is not None]
+    def keep(self, request: KeepRequest) -> PatchSet:
+        """Keep fills as a new patch set in `FOLDER/studio`."""
+        windows = [one.window for one in request.fills if one.window is not None]
         if not windows:
-            return self._keep_patches(asked)
-        if len(windows) < len(asked.fills) or len({one.mammograms for one in windows}) > 1:
+            return self._keep_patches(request)
+        if len(windows) < len(request.fills) or len({one.mammograms for one in windows}) > 1:
             raise SettingsError(
                 "A set has tissue of one kind: keep fills of patches, and those of each set of mammograms, apart."
             )
-        return self._keep_windows(asked, windows)
+        return self._keep_windows(request, windows)
 
-    def _keep_patches(self, asked: KeepAsked) -> PatchSet:
-        infiller, out = self.index.open(asked.infiller, Infiller), self.new_place(asked.name)
-        patches = self.own_patches(asked.patches)
-        contexts = [_patch_id(patches, self.row(patches, one.row)) for one in asked.fills]
+    def _keep_patches(self, request: KeepRequest) -> PatchSet:
+        infiller, out = self.index.open(request.infiller, Infiller), self.new_place(request.name)
+        patches = self.own_patches(request.patches)
+        contexts = [_patch_id(patches, self.row(patches, one.row)) for one in request.fills]
         fills = [
             self._fill(one, context, patches.size_px, patches)
-            for one, context in zip(asked.fills, contexts, strict=True)
+            for one, context in zip(request.fills, contexts, strict=True)
         ]
         with self.unnamed(*_names(fills)):
-            return keep_painted(infiller, patches, fills, out, guidance=asked.guidance, device=self.device)
+            return keep_painted(infiller, patches, fills, out, guidance=request.guidance, device=self.device)
 
-    def _keep_windows(self, asked: KeepAsked, windows: list[WindowAsked]) -> PatchSet:
-        infiller, out = self.index.open(asked.infiller, Infiller), self.new_place(asked.name)
-        self.new_place(asked.name, TISSUE)
+    def _keep_windows(self, request: KeepRequest, windows: list[WindowRequest]) -> PatchSet:
+        infiller, out = self.index.open(request.infiller, Infiller), self.new_place(request.name)
+        self.new_place(request.name, TISSUE)
         found = [self.place(one) for one in windows]
         contexts = [str(self.window(*one, infiller).facts["patch_id"]) for one in found]
-        lent = any(one.donor_row is not None for one in asked.fills)
-        outlines = self.own_patches(asked.patches) if lent else None
+        lent = any(one.donor_row is not None for one in request.fills)
+        outlines = self.own_patches(request.patches) if lent else None
         fills = [
             self._fill(one, context, infiller.size_px, outlines)
-            for one, context in zip(asked.fills, contexts, strict=True)
+            for one, context in zip(request.fills, contexts, strict=True)
         ]
         mammograms, places = found[0][0], [place for _, place in found]
         with self.unnamed(*_names(fills)):
@@ -325,18 +325,18 @@ class Studio:
                 fills,
                 out,
                 outlines=outlines,
-                guidance=asked.guidance,
+                guidance=request.guidance,
                 device=self.device,
             )
 
-    def _fill(self, one: Kept, context: str, side: int, outlines: PatchSet | None) -> HandFill:
+    def _fill(self, one: KeptFill, context: str, side: int, outlines: PatchSet | None) -> HandFill:
         donor = None
         if one.donor_row is not None and outlines is not None:
             donor = _patch_id(outlines, self.row(outlines, one.donor_row))
         return HandFill(context, self.mask(side, one.mask), one.pathology, one.seed, donor, one.facts)
 
     def new_place(self, name: str, suffix: str = "") -> Path:
-        """Return a place for something new in the studio's own folder; the page's name has no dots or slashes."""
+        """Return the path of a new file or artifact in `FOLDER/studio`; a name has no dots or slashes."""
         if not _NAME.fullmatch(name):
             raise SettingsError(f"{name!r} is no name: use small letters, digits and hyphens, at most 40.")
         if (self.index.folder / MANIFEST_NAME).is_file():
@@ -349,7 +349,7 @@ class Studio:
         return place
 
     def painters(self) -> list[dict[str, Any]]:
-        """Return what the page needs to know of each infiller that can paint."""
+        """Return the facts of each finished infiller that the page needs."""
         entries = self.index.entries()
         verdicts = self.verdicts(entries)
         found = []
@@ -372,7 +372,7 @@ class Studio:
         return found
 
     def verdicts(self, entries: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, str]]]:
-        """Return what judgements say of infillers, by their fingerprints: whether the class asked for is painted."""
+        """Return the judgements of infillers, by fingerprint: whether they paint the requested class."""
         found: dict[str, list[dict[str, str]]] = {}
         for entry in entries:
             if entry["kind"] == "judgement" and entry["usable"]:
@@ -384,7 +384,7 @@ class Studio:
     # ---- comparisons
 
     def evaluations_of(self, comparison: str) -> dict[str, Evaluation]:
-        """Return the evaluations that a comparison was made from, by id: those that lie here unchanged."""
+        """Return the evaluations that a comparison was made from, by id, of those in the folder and unchanged."""
         entries = {one["id"]: one for one in self.index.entries()}
         if comparison not in entries:
             raise SourceError("There is no such comparison here (any more). Load the page again.")
@@ -395,7 +395,7 @@ class Studio:
     # ---- readers
 
     def studies(self) -> dict[str, ReaderStudy]:
-        """Return the reader studies in the folder and in its `studio`, by their places without what all end with."""
+        """Return the reader studies in the folder and in `FOLDER/studio`, by relative path without the suffix."""
         folder = self.index.folder
         places = sorted([*folder.glob(f"*{STUDY}"), *folder.glob(f"studio/*{STUDY}")])
         return {place.relative_to(folder).as_posix().removesuffix(STUDY): open_study(place) for place in places}
@@ -412,11 +412,15 @@ class Studio:
         return found
 
     def knows_reader(self, code: str) -> bool:
-        """Say whether a code is a reader's of one of the studies."""
+        """Tell whether a code belongs to a reader of one of the studies."""
         return self._study_of(code) is not None
 
     def reader(self, code: str) -> ReaderStudy:
-        """Return the study that a code is of."""
+        """Return the study of a reader's code.
+
+        Raises:
+            SourceError: no study has this code.
+        """
         found = self._study_of(code)
         if found is None:
             raise SourceError("No reader study knows this code.")
@@ -434,13 +438,13 @@ class Studio:
 
 
 def _can_be_painted_over(mask: NDArray[np.bool_], breast: NDArray[np.bool_], infiller: Infiller) -> bool:
-    """Say whether the least that hides a patch's own lesion can be repainted; of a larger mask the same is asked."""
+    """Tell whether the smallest mask that covers a patch's own lesion can be repainted."""
     hole = hole_for(over_own(mask, infiller)[0], infiller)
     return not touches_border(hole) and bool(breast[hole].all())
 
 
-def _can_be_laid(mask: NDArray[np.bool_], infiller: Infiller) -> bool:
-    """Say whether a lesion is whole, and what would be repainted of it in the middle of a patch is, too."""
+def _can_be_placed(mask: NDArray[np.bool_], infiller: Infiller) -> bool:
+    """Tell whether a lesion, and its hole when centred in a patch, is not cut by the border."""
     if not mask.any() or touches_border(mask):
         return False
     shift = [round((size - 1) / 2 - place.mean()) for size, place in zip(mask.shape, np.nonzero(mask), strict=True)]
@@ -456,7 +460,7 @@ def _patch_id(patches: PatchSet, row: int) -> str:
 
 
 def _codes(study: ReaderStudy) -> list[str]:
-    """Return the codes of a study; a file that cannot be read lets nobody in, and says so where studies are listed."""
+    """Return the codes of a study; none of a damaged file, whose error the list of studies shows."""
     try:
         return study.codes()
     except ArtifactError:

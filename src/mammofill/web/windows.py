@@ -1,4 +1,4 @@
-"""Windows of mammograms that somebody chose on the page, cut when asked for; the last few are kept."""
+"""Windows of mammograms that were chosen on the page, with a cache of the last ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _KEPT = 16
 
 
 class Windows:
-    """Cuts windows, each once as long as it is looked at."""
+    """Cuts windows and caches the last `_KEPT`."""
 
     def __init__(self) -> None:
         self._cut: OrderedDict[tuple[str, Place, ExtractPatchesSettings], Patch] = OrderedDict()
@@ -28,7 +28,7 @@ class Windows:
 
 
 def around(row: int, column: int, size: int, shape: tuple[int, int]) -> tuple[int, int]:
-    """Return top and left of the window around a pixel, or of the nearest that lies inside the mammogram."""
+    """Return top and left of the window around a pixel, moved into the mammogram if it would leave it."""
     top, left = (
         max(0, min(middle - size // 2, side - size)) for middle, side in zip((row, column), shape, strict=True)
     )

@@ -1,27 +1,29 @@
-// What a comparison of arms found: the sentences of the report, then the numbers behind them.
+// Page of a comparison of arms: the sentences of the report, then tables of the differences and of the arms.
 
-import { askJson, make, tableOf, words } from "./ask.js";
+import { create, tableOf, formatNumber } from "./elements.js";
+import { requestJson } from "./requests.js";
 
 export async function comparison(artifact, all) {
-  const found = await askJson(`/api/comparisons/${artifact.id}`);
-  return make("section", { className: "comparison" },
-    make("p", { className: "card" }, make("b", {}, found.in_short)),
-    ...found.said.flatMap(({ heading, sentences }) => [make("h3", {}, heading), ...sentences.map((one) => make("p", {}, one))]),
-    make("h3", {}, "In numbers"),
-    ...[found.planned, found.described].filter(({ rows }) => rows.length).map(({ caption, columns, rows }) => tableOf(caption, columns, rows)),
-    found.by_other_measures.rows.length ? make("details", {}, make("summary", {}, `${words(found.by_other_measures.rows.length)} by other measures`),
-      tableOf(found.by_other_measures.caption, found.by_other_measures.columns, found.by_other_measures.rows)) : "",
+  const found = await requestJson(`/api/comparisons/${artifact.id}`);
+  return create("section", { className: "comparison" },
+    create("p", { className: "card" }, create("b", {}, found.in_short)),
+    ...found.said.flatMap(({ heading, sentences }) => [create("h3", {}, heading), ...sentences.map((one) => create("p", {}, one))]),
+    create("h3", {}, "In numbers"),
+    ...[found.planned, found.described].filter(({ rows }) => rows.length).map(sheet),
+    found.by_other_measures.rows.length ? create("details", {}, create("summary", {}, `${formatNumber(found.by_other_measures.rows.length)} by other measures`), sheet(found.by_other_measures)) : "",
     tableOf("Arms", ["arm", found.measure, "infillers", "classifiers", "evaluations"],
-      found.arms.map((arm) => [arm.name, arm.value, arm.infillers || "", arm.classifiers, evaluations(arm, all)])));
+      found.arms.map((arm) => [arm.name, arm.value, arm.infillers || "", arm.classifiers, evaluations(arm, all)]), [false, true, true, true, false]));
 }
 
-// Numbers, since dozens of names would say little; each says its place when it is pointed at, or read aloud.
+const sheet = ({ caption, columns, rows, numeric }) => tableOf(caption, columns, rows, numeric);
+
+// Links to the evaluations of an arm, by number, since there may be dozens; title and label give the place of each.
 function evaluations(arm, all) {
   const missing = arm.classifiers - arm.evaluations.length;
-  return make("span", { className: "numbered" },
+  return create("span", { className: "numbered" },
     ...arm.evaluations.map((id, number) => {
       const { place } = all.artifacts.find((one) => one.id === id);
-      return make("a", { href: `#browse/${id}`, title: place, "aria-label": place }, String(number + 1));
+      return create("a", { href: `#browse/${id}`, title: place, "aria-label": place }, String(number + 1));
     }),
-    missing ? `${words(missing)} not in this folder` : "");
+    missing ? `${formatNumber(missing)} not in this folder` : "");
 }

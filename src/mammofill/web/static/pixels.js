@@ -1,6 +1,6 @@
-// Pixels of 16 bits on a canvas, through a window; masks as bits.
+// Drawing 16-bit pixels through a display window, and masks packed to bits.
 
-export async function sixteen(answer, side) {
+export async function uint16Pixels(answer, side) {
   const bytes = await answer.arrayBuffer();
   const view = new DataView(bytes);
   const values = new Uint16Array(side * side);
@@ -8,12 +8,12 @@ export async function sixteen(answer, side) {
   return values;
 }
 
-export function tails(values) {
+export function displayRange(values) {
   const sorted = Uint16Array.from(values).sort();
   return [sorted[Math.floor(sorted.length * 0.005)], sorted[Math.ceil(sorted.length * 0.995) - 1]];
 }
 
-// A window: level is its middle, width its span, both in 0..65535.
+// Display window: level is its centre, width its range, both in 0..65535.
 export function draw(canvas, values, side, window) {
   canvas.width = canvas.height = side;
   const low = window.level - window.width / 2, share = 255 / Math.max(window.width, 1);
@@ -40,7 +40,7 @@ export function drawDifference(canvas, values, before, side, window) {
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }
 
-export function packed(mask) {
+export function packMask(mask) {
   const bytes = new Uint8Array(Math.ceil(mask.length / 8));
   mask.forEach((on, place) => { if (on) bytes[place >> 3] |= 128 >> (place & 7); });
   let text = "";
@@ -48,17 +48,17 @@ export function packed(mask) {
   return btoa(text);
 }
 
-export function unpacked(text, length) {
+export function unpackMask(text, length) {
   const bytes = atob(text);
   return Uint8Array.from({ length }, (_, place) => (bytes.charCodeAt(place >> 3) >> (7 - (place & 7))) & 1);
 }
 
-export function area(mask) {
+export function maskArea(mask) {
   return mask.reduce((sum, on) => sum + on, 0);
 }
 
-// The pixels of a mask that have a neighbour outside of it.
-export function edges(mask, side) {
+// The boundary pixels of a mask: those with a 4-neighbour outside of it.
+export function maskBoundary(mask, side) {
   return mask.map((on, place) => {
     if (!on) return 0;
     const column = place % side, row = (place - column) / side;

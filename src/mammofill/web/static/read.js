@@ -1,19 +1,20 @@
-// Reading, by the keyboard alone. What comes of a case is its pixels, always as many bytes, and nothing else; of a pair
-// the left and then the right picture.
+// Page of a reader study, answered by keyboard or, on touch screens, by keys on the page. For each case the server sends
+// only pixels, always the same number of bytes; for a pair, the left picture and then the right one.
 
-import { ask, askJson, complain, pause, send } from "./ask.js";
+import { showError, delay } from "./elements.js";
+import { request, requestJson, postJson } from "./requests.js";
 
 const QUESTIONS = [
   ["synthetic", "Real or synthetic?", "1 surely real … 100 surely synthetic"],
   ["malignant", "Benign or malignant?", "1 surely benign … 100 surely malignant"],
 ];
-const REST_EVERY = 25;
+const BREAK_EVERY = 25;
 const byId = (name) => document.getElementById(name);
-let turn, given, typed, began, busy = true;
+let turn, given, typed, shownAt, busy = true;
 
 async function next(known) {
   busy = true;
-  turn = known ?? await patiently(() => askJson("/api/read/next"));
+  turn = known ?? await retrying(() => requestJson("/api/read/next"));
   given = {};
   typed = "";
   const pairs = turn.kind === "pairs";
@@ -22,26 +23,29 @@ async function next(known) {
   document.body.classList.toggle("pairs", pairs);
   if (pairs) byId("case").setAttribute("aria-label", "the case on the left");
   if (pairs) byId("hint").textContent = "Left or right arrow chooses, Enter confirms.";
+  if (pairs) byId("touch-hint").textContent = "Tap a picture or its side, then Enter.";
+  byId("digits").hidden = pairs || turn.position === turn.cases;
+  byId("sides").hidden = !pairs || turn.position === turn.cases;
   if (turn.position === turn.cases) {
     byId("cases").hidden = true;
     document.body.classList.add("over");
     byId("asked").textContent = `All ${pairs ? "pairs are judged" : "cases are rated"}.`;
     byId("scale").textContent = "Thank you; you may close this page.";
-    for (const name of ["progress", "typed", "hint", "pause"]) byId(name).hidden = true;
+    for (const name of ["progress", "typed", "hint", "touch-hint", "pause"]) byId(name).hidden = true;
     return;
   }
-  const pixels = new Uint8Array(await (await patiently(() => ask(`/api/read/case/${turn.position}?tag=${turn.tag}`))).arrayBuffer());
-  lay(byId("case"), pixels.subarray(0, turn.side ** 2));
+  const pixels = new Uint8Array(await (await retrying(() => request(`/api/read/case/${turn.position}?tag=${turn.tag}`))).arrayBuffer());
+  drawPicture(byId("case"), pixels.subarray(0, turn.side ** 2));
   byId("other").hidden = !pairs;
-  if (pairs) lay(byId("other"), pixels.subarray(turn.side ** 2));
+  if (pairs) drawPicture(byId("other"), pixels.subarray(turn.side ** 2));
   byId("progress").textContent = `${turn.position} of ${turn.cases} ${pairs ? "pairs are judged" : "cases are rated"}`;
-  byId("pause").textContent = turn.position && turn.position % REST_EVERY === 0 ? "A good moment for a break: everything so far is kept." : "";
-  began = performance.now();
+  byId("pause").textContent = turn.position && turn.position % BREAK_EVERY === 0 ? "A good moment for a break: everything so far is kept." : "";
+  shownAt = performance.now();
   busy = false;
   show();
 }
 
-function lay(canvas, pixels) {
+function drawPicture(canvas, pixels) {
   canvas.width = canvas.height = turn.side;
   const picture = new ImageData(turn.side, turn.side);
   pixels.forEach((gray, place) => picture.data.set([gray, gray, gray, 255], place * 4));
@@ -60,22 +64,23 @@ function show() {
   byId("asked").textContent = asked;
   byId("scale").textContent = scale;
   byId("typed").textContent = typed || "–";
+  document.querySelector("[data-key=Escape]").disabled = !Object.keys(given).length;
 }
 
-// The server may be stopped and come back; the reader waits, and loses nothing.
-async function patiently(work) {
+// Repeats a request until the server answers, which may be stopped and started again.
+async function retrying(work) {
   for (let wait = 500; ; wait = Math.min(wait * 2, 8000)) {
     try {
       const answer = await work();
-      complain(null);
+      showError(null);
       return answer;
     } catch (error) {
       if (!(error instanceof TypeError)) {
-        complain(error);
+        showError(error);
         throw error;
       }
-      complain(new Error("The studio does not answer; trying again. Nothing is lost."));
-      await pause(wait);
+      showError(new Error("The studio does not answer; trying again. Nothing is lost."));
+      await delay(wait);
     }
   }
 }
@@ -83,17 +88,17 @@ async function patiently(work) {
 async function choose() {
   if (!typed) return;
   busy = true;
-  const seconds = (performance.now() - began) / 1000, left = typed === "left";
-  await next(await patiently(() => send("/api/read/choice", { left, position: turn.position, tag: turn.tag, seconds })));
+  const seconds = (performance.now() - shownAt) / 1000, left = typed === "left";
+  await next(await retrying(() => postJson("/api/read/choice", { left, position: turn.position, tag: turn.tag, seconds })));
 }
 
-async function take() {
+async function rate() {
   const rating = Number(typed);
   if (!(rating >= 1 && rating <= 100)) {
-    complain(new Error("Type a number from 1 to 100."));
+    showError(new Error("Type a number from 1 to 100."));
     return;
   }
-  complain(null);
+  showError(null);
   given[QUESTIONS[Object.keys(given).length][0]] = rating;
   typed = "";
   if (Object.keys(given).length < QUESTIONS.length) {
@@ -101,29 +106,39 @@ async function take() {
     return;
   }
   busy = true;
-  const seconds = (performance.now() - began) / 1000;
-  await next(await patiently(() => send("/api/read/rating", { ...given, position: turn.position, tag: turn.tag, seconds })));
+  const seconds = (performance.now() - shownAt) / 1000;
+  await next(await retrying(() => postJson("/api/read/rating", { ...given, position: turn.position, tag: turn.tag, seconds })));
 }
 
-addEventListener("keydown", (event) => {
-  if (busy || event.ctrlKey || event.metaKey || event.altKey) return;
+// Handles a key, typed or touched; returns whether it has a meaning.
+function handleKey(key) {
+  if (busy) return false;
   if (turn.kind === "pairs") {
-    if (event.key === "ArrowLeft") typed = "left";
-    else if (event.key === "ArrowRight") typed = "right";
-    else if (event.key === "Enter") { choose(); return; }
-    else return;
-    event.preventDefault();
+    if (key === "ArrowLeft") typed = "left";
+    else if (key === "ArrowRight") typed = "right";
+    else if (key === "Enter") { choose(); return true; }
+    else return false;
     show();
-    return;
+    return true;
   }
-  if (/^\d$/.test(event.key) && typed.length < 3) typed += event.key;
-  else if (event.key === "Backspace") typed = typed.slice(0, -1);
-  else if (event.key === "Escape") { given = {}; typed = ""; }
-  else if (event.key === "Enter") { take(); return; }
-  else return;
-  event.preventDefault();
-  complain(null); // of the number that was there before
+  if (/^\d$/.test(key) && typed.length < 3) typed += key;
+  else if (key === "Backspace") typed = typed.slice(0, -1);
+  else if (key === "Escape") { given = {}; typed = ""; }
+  else if (key === "Enter") { rate(); return true; }
+  else return false;
+  showError(null); // about the previous number
   show();
+  return true;
+}
+
+// Enter confirms even if a touched key has the focus: it does not activate that key again.
+addEventListener("keydown", (event) => {
+  if (!event.ctrlKey && !event.metaKey && !event.altKey && handleKey(event.key)) event.preventDefault();
 });
+for (const keys of document.querySelectorAll(".keys")) {
+  keys.addEventListener("mousedown", (event) => event.preventDefault()); // a touched key does not take the focus
+  keys.addEventListener("click", (event) => { if (event.target.dataset.key) handleKey(event.target.dataset.key); });
+}
+for (const [name, key] of [["case", "ArrowLeft"], ["other", "ArrowRight"]]) byId(name).addEventListener("click", () => { if (turn?.kind === "pairs") handleKey(key); });
 
 next();

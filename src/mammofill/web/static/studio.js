@@ -1,16 +1,19 @@
-import { askJson, complain, make } from "./ask.js";
+// The studio's page: opens the view that the address names.
+
+import { showError, create } from "./elements.js";
+import { requestJson } from "./requests.js";
 import { browse } from "./browse.js";
 import { paint } from "./paint.js";
 import { readers } from "./readers.js";
 
-const rooms = { browse, paint, readers };
+const views = { browse, paint, readers };
 const titles = { browse: "Browse", paint: "Paint", readers: "Readers" };
-const place = document.getElementById("room");
-let leave = () => {};
-let entered = 0;
+const place = document.getElementById("view");
+let close = () => {};
+let opened = 0;
 
-// What is no address of ours, as half of a letter, leads to the first room.
-function wordsIn(hash) {
+// Parts of the address after #; none if it is not valid percent-encoding.
+function partsOf(hash) {
   try {
     return decodeURIComponent(hash.slice(1)).split("/");
   } catch {
@@ -18,40 +21,40 @@ function wordsIn(hash) {
   }
 }
 
-async function enter() {
-  const [asked, ...rest] = wordsIn(location.hash);
-  const name = Object.hasOwn(rooms, asked) ? asked : "browse";
-  leave();
-  leave = () => {};
-  complain(null);
+async function open() {
+  const [asked, ...rest] = partsOf(location.hash);
+  const name = Object.hasOwn(views, asked) ? asked : "browse";
+  close();
+  close = () => {};
+  showError(null);
   document.title = `${titles[name]} – mammofill studio`;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  // Who goes on before a room is ready does not want it any more: it is made aside, and never shown.
-  const own = ++entered;
-  const room = make("div", {}, make("p", { className: "faint" }, "Looking through the folder …"));
-  place.replaceChildren(room);
+  // A view is built in its own element, so that it is not shown if another one was opened before it was ready.
+  const own = ++opened;
+  const view = create("div", {}, create("p", { className: "faint" }, "Looking through the folder …"));
+  place.replaceChildren(view);
   try {
-    const all = await askJson("/api/artifacts");
-    if (own !== entered) return;
+    const all = await requestJson("/api/artifacts");
+    if (own !== opened) return;
     document.getElementById("folder").textContent = all.folder;
-    const left = (await rooms[name](room, all, rest)) ?? (() => {});
-    if (own === entered) leave = left;
-    else left();
+    const closed = (await views[name](view, all, rest)) ?? (() => {});
+    if (own === opened) close = closed;
+    else closed();
   } catch (error) {
-    if (own !== entered) return;
-    room.replaceChildren(make("p", {}, make("button", { onclick: enter }, "Try again")));
-    complain(error);
+    if (own !== opened) return;
+    view.replaceChildren(create("p", {}, create("button", { onclick: open }, "Try again")));
+    showError(error);
   }
 }
 
-// Whoever goes on by the keyboard goes on in the new room, and hears where it is.
+// Moves the focus to the new view, for the keyboard and for screen readers.
 addEventListener("hashchange", () => {
-  enter();
+  open();
   scrollTo(0, 0);
   place.focus({ preventScroll: true });
 });
-addEventListener("unhandledrejection", (event) => complain(event.reason));
-enter();
+addEventListener("unhandledrejection", (event) => showError(event.reason));
+open();
