@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,7 @@ def _further_measures(comparison: Comparison) -> tuple[Sheet, ...]:
     caption = sheet.caption
     if len(sheet.rows) == comparison.table("arms")["arm"].nunique() and not comparison.external:
         sheet, caption = sheet.without(MEASURE_WORDS.values()), "Further measures of each arm, means over seeds"
-    sheet = Sheet(caption, sheet.columns, sheet.rows).trimmed
+    sheet = replace(sheet, caption=caption).trimmed
     if len(sheet.columns) <= _MOST_COLUMNS:
         return (sheet,)
     if len(sheet.rows) < _MOST_COLUMNS:
@@ -153,7 +153,8 @@ def _sheet_of_comparisons(comparison: Comparison) -> Sheet:
         for row in records(differences)
         if (row.arm, _dose(row.dose), row.against, row.real_share) in pairs
     )
-    return Sheet("Comparisons by every measure; only the first one is ever tested", columns, rows)
+    words = ("against", "measure", "plan", "verdict")
+    return Sheet("Comparisons by every measure; only the first one is ever tested", columns, rows, words)
 
 
 def _sheet_of_calibration(comparison: Comparison) -> Sheet:
@@ -169,7 +170,7 @@ def _sheet_of_calibration(comparison: Comparison) -> Sheet:
         (str(arm), _dose(dose), f"{share:g}", "after temperature" if after else plain, *map(number, values))
         for (arm, dose, share, after), values in zip(means.index, means.to_numpy(), strict=True)
     )
-    return Sheet("Calibration, means over seeds", columns, rows)
+    return Sheet("Calibration, means over seeds", columns, rows, words=("scores",))
 
 
 def _sheet_of_hardest(comparison: Comparison) -> Sheet:
