@@ -19,7 +19,7 @@ from mammofill.experiment.planned import keep_plan
 from mammofill.experiment.preflight import check_pairs, ready_study
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
-from mammofill.ground.artifact import MANIFEST_NAME, Artifact
+from mammofill.ground.artifact import MANIFEST_NAME, Artifact, read_manifest
 from mammofill.ground.counting import counted
 from mammofill.ground.engines import work_through
 from mammofill.ground.errors import TrainingError
@@ -180,19 +180,18 @@ def _side_by_side(workers: int, engine: str) -> Any:
         logs.mkdir(exist_ok=True)
         name = steps[0].stage.name
         progress.say(f"{name}: {counted(len(steps), 'steps')}, {workers} at a time")
-        began = time.monotonic()
         with progress.task(name, len(steps)) as task:
             run_one, jobs = partial(_run_alone, study, out), list(enumerate(steps))
             # A process that was forked cannot use a GPU that the one before has used.
             method = "spawn" if study.device != "cpu" and steps[0].stage.device else None
             over = work_through(run_one, jobs, workers, engine, logs=logs, method=method)
-            for number, ((_, step), fine) in enumerate(over, start=1):
+            for (_, step), fine in over:
                 if not fine:
                     raise TrainingError(
                         f"The process of {name} -> {out / step.out} died twice: perhaps the memory was not enough "
                         "(then use fewer workers). What was finished stays; run the same command again."
                     )
-                took = (time.monotonic() - began) / number * workers
+                took = read_manifest(out / step.out).wall_seconds
                 clock.end(step, took)
                 task.advance(1, clock.rest() or f"{counted(len(clock.left), 'steps')} of later stages left")
                 yield step, took
