@@ -13,6 +13,7 @@ from mammofill.judging.cases import Lesions
 from mammofill.judging.cues import CUES, cues_of, cues_of_fills, spread_of_fills
 from mammofill.judging.detection import Described, detection_of_fills
 from mammofill.judging.distribution import compare, distribution_of
+from mammofill.judging.pictures import _line_of
 from mammofill.judging.requested_class import LogOdds, class_of_fills
 from mammofill.judging.rings import distance_outwards
 from mammofill.judging.similarity import copy_threshold, crops, descriptors, greatest_correlation
@@ -378,3 +379,10 @@ def test_where_the_patches_hold_no_training_lesion_nobody_says_what_a_copy_is() 
     assert math.isnan(nearest.estimate.value)
     _, nearest_real = copies_in_reference(STATISTICS, nothing, real, cut)
     assert math.isnan(nearest_real.estimate.value)
+
+
+# ---- pictures -------------------------------------------------------------------------------------------------------
+
+
+def test_no_two_of_twenty_lines_of_the_spectra_look_the_same() -> None:
+    assert len({_line_of(number) for number in range(20)}) == 20

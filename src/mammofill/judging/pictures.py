@@ -20,8 +20,12 @@ _GAP_PX = 4
 _MARGIN_PX = 150
 _LETTER = cv2.FONT_HERSHEY_SIMPLEX
 
-_COLOURS = ("#000000", "#999999", *COLOURS[:-1])
+_BLACK, _GRAY, *_OTHERS = "#000000", "#999999", *COLOURS[:-1]
 """Black and gray for real lesions and nothing painted, then those of all figures."""
+_DASHES = ("-", "-.", ":")
+"""The second and the third time that a colour is used."""
+_LEGEND_INCHES = 0.18
+"""Height of a line of the legend, which has two columns."""
 
 
 def contact_sheet(cases: Cases, fills: Mapping[str, tuple[NDArray[np.uint16], NDArray[np.uint16]]]) -> bytes:
@@ -70,13 +74,14 @@ def draw_spectra(spectra: pd.DataFrame) -> bytes:
     style: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
              "grid.color": "#e5e5e5", "legend.frameon": False}  # fmt: skip
     with mpl.rc_context(style):
-        figure = Figure(figsize=(9, 3.8), layout="constrained", dpi=110)
-        left, right = figure.subplots(1, 2)
         subjects = list(dict.fromkeys(spectra["subject"]))
+        height = 3.8 + _LEGEND_INCHES * ((len(subjects) + 1) // 2)
+        figure = Figure(figsize=(9, height), layout="constrained", dpi=110)
+        left, right = figure.subplots(1, 2)
         first = spectra[spectra["subject"] == subjects[0]]["power"].to_numpy()
         for number, subject in enumerate(subjects):
             own = spectra[spectra["subject"] == subject]
-            colour, dashes = _COLOURS[number % len(_COLOURS)], "--" if number == 1 else "-"
+            colour, dashes = _line_of(number)
             label = str(subject).replace("$", r"\$")
             left.plot(own["frequency"], own["power"], color=colour, linestyle=dashes, label=label)
             right.plot(own["frequency"], 10.0 ** (own["power"].to_numpy() - first), color=colour, linestyle=dashes)
@@ -85,10 +90,18 @@ def draw_spectra(spectra: pd.DataFrame) -> bytes:
         left.fill_between(frequency, first - deviation, first + deviation, color="#000000", alpha=0.1, linewidth=0)
         left.set(xlabel="cycles per pixel", ylabel="log10 of power in the box around the hole")
         right.set(xlabel="cycles per pixel", ylabel="power, times real lesions'", yscale="log")
-        left.legend(fontsize=8)
+        figure.legend(fontsize=8, loc="outside lower center", ncols=2)
         buffer = BytesIO()
         figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def _line_of(number: int) -> tuple[str, str]:
+    """Return colour and style of a subject's line, so that no two of some twenty look the same."""
+    if number < 2:
+        return ((_BLACK, "-"), (_GRAY, "--"))[number]
+    turn, colour = divmod(number - 2, len(_OTHERS))
+    return _OTHERS[colour], _DASHES[turn % len(_DASHES)]
 
 
 def _shifted(image: StoredImage, mask: Mask, towards: StoredImage) -> NDArray[np.float64]:
