@@ -76,6 +76,21 @@ def test_words_are_read_however_they_are_written(tmp_path: Path) -> None:
     assert rules(found) == []
 
 
+@pytest.mark.parametrize(
+    ("cell", "kind", "categories"),
+    [("['Skin Thickening' 'Mass']", "mass", "Skin Thickening, Mass"), ("('Mass',)", "mass", "Mass"),
+     ("[mass]", "mass", "mass"), ("Skin Thickening; Mass", "mass", "Skin Thickening, Mass"),
+     ("['Suspicious calcification']", "calcification", "Suspicious calcification"), ("{[1]: 2}", "other", "1]: 2")],
+)  # fmt: skip
+def test_a_list_of_categories_is_read_as_programs_and_people_write_it(
+    tmp_path: Path, cell: str, kind: str, categories: str
+) -> None:
+    found = vindr(tmp_path, f'"{cell}",BI-RADS 4,3,2,13,15')
+    (lesion,) = found.mammograms[0].lesions
+    assert (lesion.abnormality, lesion.attributes["categories"]) == (kind, categories)
+    assert rules(found) == []
+
+
 def test_an_image_in_the_folder_of_another_study_is_nobodys(tmp_path: Path) -> None:
     found = vindr(tmp_path, "['Mass'],BI-RADS 4,3,2,13,15", study="s2")
     assert [entry.mammogram_id for entry in found.mammograms] == ["i2"]

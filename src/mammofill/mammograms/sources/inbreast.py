@@ -181,6 +181,7 @@ def _lesions(
             leave_out(name, "outlines-differ", f"{' and '.join(map(str, outlines))} differ. Remove all but one.")
             return (), False
         rois, broken = _read_rois(outlines[0]) if outlines else ([], [])
+        groups = _grouped(rois)  # here, for points without end, and some ten thousands of them, are beyond it
     except Exception as error:  # noqa: BLE001  (over a damaged list of properties the library raises nearly anything)
         leave_out(name, "outline-unreadable", f"{outlines[0]} cannot be read as OsiriX' outlines: {error!r}.")
         return (), False
@@ -207,7 +208,7 @@ def _lesions(
             source=f"{name}.xml",
             attributes={"name": group[0].name, "outlines": str(len(group)), "birads": birads},
         )
-        for count, group in enumerate(_grouped(rois), start=1)
+        for count, group in enumerate(groups, start=1)
     )
     return lesions, not broken
 

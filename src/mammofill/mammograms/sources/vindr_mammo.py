@@ -13,7 +13,7 @@ What has to be known:
 
 from __future__ import annotations
 
-import ast
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -57,8 +57,8 @@ _IMAGE_COLUMNS = (
 )
 _COLUMNS = (*_IMAGE_COLUMNS, "finding_categories", "finding_birads", *_BOX)
 _SPLITS = {"training": "train", "train": "train", "validation": "validation", "test": "test"}
-_ABNORMALITIES = {"Mass": "mass", "Suspicious Calcification": "calcification"}
-"""By category; the first that is among those of a finding counts. All else is other."""
+_ABNORMALITIES = {"mass": "mass", "suspicious calcification": "calcification"}
+"""By category, in lower case; the first that is among those of a finding counts. All else is other."""
 
 _ENDINGS = (".dicom", ".dcm", ".png", ".tif", ".tiff")
 
@@ -254,17 +254,18 @@ def _pathology(row: Row) -> str | None:
 
 
 def _categories(row: Row) -> list[str]:
-    """Return the words of a cell like "['Mass', 'Skin Thickening']"; a cell without brackets is one word."""
+    """Return the words of a cell like "['Mass', 'Skin Thickening']", as lists are also written by NumPy and by people.
+
+    NumPy sets no comma between them, for which Python's own reader of lists would take two words for one.
+    """
     text = row["finding_categories"]
-    try:
-        found = ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return [text]
-    return [str(word) for word in found] if isinstance(found, list) else [text]
+    words = re.findall(r"['\"]([^'\"]+)['\"]", text) or re.split("[,;]", text.strip("[](){}"))
+    return [word.strip() for word in words if word.strip()]
 
 
 def _abnormality(categories: Sequence[str]) -> str:
-    return next((kind for category, kind in _ABNORMALITIES.items() if category in categories), "other")
+    found = {category.casefold() for category in categories}
+    return next((kind for category, kind in _ABNORMALITIES.items() if category in found), "other")
 
 
 def _box(row: Row) -> Box | None:
