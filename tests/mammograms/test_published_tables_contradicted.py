@@ -50,6 +50,15 @@ def test_no_finding_that_has_a_box_or_a_category_is_not_normal(tmp_path: Path, f
     assert "row 2 says that there is no finding, and gives one a box or a category" in found.exclusions[0].found
 
 
+def test_vindr_tells_images_of_no_row_as_where_the_table_was_cut_off(tmp_path: Path) -> None:
+    source = write_vindr(tmp_path, ["s1,series,i1,R,CC,60,40,BI-RADS 1,DENSITY C,['No Finding'],,,,,,training"],
+                         [("s1", "i1"), ("s1", "i2"), ("s2", "i3")])  # fmt: skip
+    found = read_vindr_mammo(source, SETTINGS)
+    assert [(one.what, one.rule) for one in found.decisions] == [("i2", "files-of-no-row")]
+    first = source / "images" / "s1" / "i2.dicom"
+    assert found.decisions[0].found == f"2 images have no row in the table, the first {first}."
+
+
 def test_a_breast_with_two_categories_gives_no_normal_patches(tmp_path: Path) -> None:
     rows = [
         f"s{study},series,i{study}{view},L,{view},60,40,BI-RADS {birads},DENSITY C,{finding},training"
@@ -218,6 +227,15 @@ def test_cesm_finds_regions_and_images_in_another_case_and_tells_those_of_no_row
     (told,) = found.decisions
     assert told.rule == "drawings-of-no-row"
     assert told.found.endswith("row 3 on P1_R_DM_MLO.jpg.")
+
+
+def test_cesm_tells_images_of_no_row(tmp_path: Path) -> None:
+    rows = [("P1_R_DM_MLO", "", "Normal"), ("P1_R_CM_MLO", "", "Normal")]
+    source = write_cesm(tmp_path, rows, [], ["P1_R_DM_MLO.jpg", "P1_R_CM_MLO.jpg", "P2_R_DM_MLO.jpg"])
+    found = read_cdd_cesm(source, SETTINGS)
+    told = [one.found for one in found.decisions if one.rule == "files-of-no-row"]
+    first = source / "Low energy images of CDD-CESM" / "P2_R_DM_MLO.jpg"
+    assert told == [f"1 image has no row in the table, the first {first}."]
 
 
 def test_cesm_gives_no_normal_patches_where_the_subtracted_image_shows_a_lesion(tmp_path: Path) -> None:

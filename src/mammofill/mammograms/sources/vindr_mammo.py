@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mammofill.ground.counting import counted
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import (
     Box,
@@ -60,7 +61,8 @@ _SPLITS = {"training": "train", "train": "train", "validation": "validation", "t
 _ABNORMALITIES = {"mass": "mass", "suspicious calcification": "calcification"}
 """By category, in lower case; the first that is among those of a finding counts. All else is other."""
 
-_ENDINGS = (".dicom", ".dcm", ".png", ".tif", ".tiff")
+_DICOM = (".dicom", ".dcm")
+_ENDINGS = (*_DICOM, ".png", ".tif", ".tiff")
 
 
 def read_vindr_mammo(source: Path, settings: IngestSettings) -> Collection:
@@ -82,9 +84,12 @@ def read_vindr_mammo(source: Path, settings: IngestSettings) -> Collection:
     for row in rows:
         by_image.setdefault(row["image_id"], []).append(row)
     images: dict[str, list[Path]] = {}
+    strangers: list[Path] = []
     for path in files_under(source, _ENDINGS):
         if path.stem in by_image:
             images.setdefault(path.stem, []).append(path)
+        elif path.suffix.lower() in _DICOM:
+            strangers.append(path)
     studies = {row["study_id"] for row in rows}
     exclusions: list[Exclusion] = []
     mammograms = [
@@ -94,12 +99,21 @@ def read_vindr_mammo(source: Path, settings: IngestSettings) -> Collection:
     ]
     mammograms, decisions = _without_contradicted_breasts(mammograms, rows)
     listed = [_listed(row, count) for group in by_image.values() for count, row in enumerate(group, start=1)]
+    decisions += _about_files_of_no_row(strangers)
     return Collection(tuple(mammograms), tuple(exclusions), tuple(decisions), tuple(listed))
 
 
 def recognises(source: Path) -> bool:
     """Say whether a folder holds, or a table is, that of VinDr-Mammo; looks at the first lines of tables only."""
     return recognises_table(source, _COLUMNS, _TABLE)
+
+
+def _about_files_of_no_row(files: Sequence[Path]) -> list[Decision]:
+    """Say that images are there of which the table says nothing, as where it was cut off."""
+    if not files:
+        return []
+    found = f"{counted(len(files), 'images have')} no row in the table, the first {files[0]}."
+    return [Decision(files[0].stem, None, "files-of-no-row", found, "They were not read.")]
 
 
 def _mammogram(
@@ -134,7 +148,7 @@ def _mammogram(
         exclusions.append(Exclusion(image_id, patient, "number-unreadable", found))
         return None
     lesions, located = _lesions(rows, exclusions)
-    dicoms = tuple(path for path in images if path.suffix.lower() in (".dicom", ".dcm"))
+    dicoms = tuple(path for path in images if path.suffix.lower() in _DICOM)
     return MammogramEntry(
         mammogram_id=image_id,
         patient_id=patient,
