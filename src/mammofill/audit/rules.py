@@ -377,6 +377,8 @@ _SAID_OF_EACH: tuple[tuple[str, str, Severity, str, str], ...] = (
      "Compare spacing_mm with ImagerPixelSpacing, divided by the factor."),
     ("view-modified", "Views with a modifier, such as spot compression", "moderate",
      "They are made of suspicious places, and a classifier may tell them apart.", "See that both classes have them."),
+    ("computed-from-slices", "Images computed from slices of tomosynthesis", "moderate",
+     "They look other than plain mammograms, and a classifier may tell them.", "See that both classes have them."),
     ("implant-present", "Mammograms with an implant", "note", "An implant is as bright as dense tissue.", _LOOK),
     ("words-in-pixels", "Mammograms with words in their pixels", "note",
      "Marks may tell a lesion, and words a person.", _LOOK),

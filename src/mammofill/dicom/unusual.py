@@ -23,6 +23,9 @@ _NOT_OF_BREASTS = frozenset({
 })  # fmt: skip
 """Words for other parts of the body. Others that are not BREAST may be people's own. Source: DICOM PS3.16, annex L."""
 
+_COMPUTED = "GENERATED_2D"
+"""What manufacturers write into ImageType of such images, as C-View is one."""
+
 _LOOK = "Kept: look at it."
 
 
@@ -45,6 +48,10 @@ def note_unusual(dataset: Dataset, notes: Notes) -> None:
         notes.add(
             "view-modified", found, "Kept as a view like others: it may show a part of the breast, or more detail."
         )
+    if _COMPUTED in says("ImageType"):
+        found = f"it was computed from the slices of a tomosynthesis (ImageType, (0008,0008), {_COMPUTED})."
+        done = "Kept: it looks other than a plain mammogram. See that both classes have such images."
+        notes.add("computed-from-slices", found, done)
     if says("BreastImplantPresent") == "YES":
         notes.add("implant-present", "it shows a breast implant (BreastImplantPresent, (0028,1300)).", _LOOK)
     if says("BurnedInAnnotation") == "YES":
