@@ -117,6 +117,11 @@ def read_inbreast(source: Path, settings: IngestSettings) -> Collection:
             found = f"{row['row']} names the image {name}, but no {name}_..._ANON.dcm is there."
             exclusions.append(Exclusion(row["row"], None, "file-missing", found))
             continue
+        if len(patients := {_patient([path]).lower(): path for path in images[name]}) > 1:
+            files = " and ".join(map(str, patients.values()))
+            found = f"{row['row']}: the names of {files} say that the image {name} is of different patients."
+            exclusions.append(Exclusion(name, None, "patient-contradicted", found))
+            continue
         mammograms.append(_mammogram(row, images[name], outlines.get(name, []), exclusions))
     return Collection(
         tuple(mammograms),
