@@ -21,6 +21,7 @@ from mammofill import dicom, pictures
 from mammofill.audit import AuditSettings, audit
 from mammofill.ground.errors import ArtifactError, SourceError
 from mammofill.ground.file_names import file_name, inside
+from mammofill.ground.progress import LineProgress
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.mammograms.sources import collections
 from mammofill.mammograms.sources.annotations import Circle, Collection, LesionEntry, MammogramEntry
@@ -356,6 +357,17 @@ def test_a_name_that_is_no_utf8_costs_its_own_file_only(tmp_path: Path) -> None:
     assert audit(source, AuditSettings(collection="cmmd")).findings
     with pytest.raises(ArtifactError, match="is a name that is not valid UTF-8"):
         audit(source / "CMMD" / os.fsdecode(b"X1_M\xe4rz"), AuditSettings(collection="cmmd"))
+
+
+def test_a_cell_without_end_does_not_flood_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pictures(tmp_path)
+    with (tmp_path / "own.csv").open("a") as table:
+        table.write(f"{'x' * 10**6},,p9,normal\n")
+    found = ingest(tmp_path / "own.csv", tmp_path / "out", TABLE, progress=LineProgress())
+    assert len(found.exclusions["found"].iloc[0]) > 10**6
+    said = capsys.readouterr().err
+    assert " letters left out] " in said
+    assert len(said) < 30_000
 
 
 def test_whatever_a_reader_of_tables_raises_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
