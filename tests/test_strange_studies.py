@@ -32,6 +32,12 @@ def test_a_grid_beyond_all_time_is_refused_and_not_laid_out(tmp_path: Path, grid
     assert f"each arm is trained at most 10,000 times in all (it would be {times} times)" in said
 
 
+@pytest.mark.parametrize("key", ["[{}a]\nb = 1", "{}a = 1"])
+def test_a_key_of_parts_without_end_is_refused_and_not_taken_apart(tmp_path: Path, key: str) -> None:
+    said = refusal(tmp_path, f"{DEMO}\n{key.format('a.' * 50_000)}\n")
+    assert f"line {len(DEMO.splitlines()) + 2} has 50,000 dots, and may have 10,000. Is it a study file?" in said
+
+
 def test_an_infinite_dose_is_refused(tmp_path: Path) -> None:
     without_ratio = DEMO.replace("ratio = 0.5", "")
     assert "doses must be different numbers above 0" in refusal(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -14,12 +15,13 @@ import pytest
 from collections_on_disk import Case, write_cbis
 from hypothesis import given
 from hypothesis import strategies as st
-from published_layouts import write_vindr
+from published_layouts import write_cmmd, write_vindr
 
 from mammofill import dicom, pictures
 from mammofill.audit import AuditSettings, audit
-from mammofill.ground.errors import SourceError
+from mammofill.ground.errors import ArtifactError, SourceError
 from mammofill.ground.file_names import file_name, inside
+from mammofill.ground.progress import LineProgress
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.mammograms.sources import collections
 from mammofill.mammograms.sources.annotations import Circle, Collection, LesionEntry, MammogramEntry
@@ -336,6 +338,36 @@ def test_what_programs_write_into_tables_does_not_stop_them(tmp_path: Path) -> N
         path.write_text("a,b\n" + "1,2\n" * 20, encoding=encoding)
         with pytest.raises(SourceError, match="every other byte of it is 0, as in UTF-16 without its mark. Save it as"):
             read_csv_table(path, ("a",))
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="these systems have no such names")
+def test_a_name_that_is_no_utf8_costs_its_own_file_only(tmp_path: Path) -> None:
+    rows = ["D1-0001,L,50,2,mass,Malignant,", "D1-0002,R,51,2,mass,Benign,"]
+    files = [("D1-0001", "1-1.dcm", "L", "CC"), ("D1-0002", "1-1.dcm", "R", "CC"), ("X1", "1-1.dcm", "L", "CC")]
+    source = write_cmmd(tmp_path / "cmmd", rows, files)
+    for patient in ("D1-0002", "X1"):  # one of the table, and a stranger of whom a decision tells
+        (source / "CMMD" / patient).rename(source / "CMMD" / os.fsdecode(patient.encode() + b"_M\xe4rz"))
+    found = ingest(source, tmp_path / "out", IngestSettings(collection="cmmd"))
+    assert list(found.mammograms["patient_id"]) == ["D1-0001"]
+    rule, told = excluded(found)["D1-0002_1-1"]
+    assert rule == "unreadable"
+    assert "CMMD/D1-0002_M\\udce4rz/" in told
+    assert "is a name that is not valid UTF-8, which tables cannot hold. Rename the file, or the folder above" in told
+    assert "X1_M\\udce4rz" in " ".join(found.decisions["found"])
+    assert audit(source, AuditSettings(collection="cmmd")).findings
+    with pytest.raises(ArtifactError, match="is a name that is not valid UTF-8"):
+        audit(source / "CMMD" / os.fsdecode(b"X1_M\xe4rz"), AuditSettings(collection="cmmd"))
+
+
+def test_a_cell_without_end_does_not_flood_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_pictures(tmp_path)
+    with (tmp_path / "own.csv").open("a") as table:
+        table.write(f"{'x' * 10**6},,p9,normal\n")
+    found = ingest(tmp_path / "own.csv", tmp_path / "out", TABLE, progress=LineProgress())
+    assert len(found.exclusions["found"].iloc[0]) > 10**6
+    said = capsys.readouterr().err
+    assert " letters left out] " in said
+    assert len(said) < 30_000
 
 
 def test_whatever_a_reader_of_tables_raises_is_told_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,6 +175,26 @@ def test_a_list_of_properties_over_which_the_library_stumbles_leaves_out_its_out
     assert [entry.all_lesions_located for entry in found.mammograms] == [False]
 
 
+def test_calcifications_that_cannot_be_grouped_leave_out_the_outlines_of_their_image_alone(tmp_path: Path) -> None:
+    far = [("Calcification", [(5, 10)]), ("Calcification", [("1e200", 10)])]
+    source = write_inbreast(tmp_path, ["L;CC;1;2;5", "R;CC;2;2;5"], {"1": ANN, "2": BEA}, {"1": far, "2": [MASS]})
+    found = read_inbreast(source, SETTINGS)
+    assert [(len(entry.lesions), entry.all_lesions_located) for entry in found.mammograms] == [(0, False), (1, True)]
+    assert rules(found) == {"1": "outline-unreadable"}
+    assert "AllXML/1.xml cannot be read as OsiriX' outlines: ValueError(" in found.exclusions[0].found
+
+
+def test_copies_of_an_image_whose_names_give_two_patients_are_nobodys(tmp_path: Path) -> None:
+    source = write_inbreast(tmp_path, ["L;CC;1;2;5", "R;CC;2;2;5"], {"1": ANN, "2": BEA}, {"1": [MASS], "2": [MASS]})
+    files = source / "INbreast Release 1.0" / "AllDICOMs"
+    first, copy = next(files.glob("1_*.dcm")), files / f"1_{BEA}_MG_L_CC_ANON.dcm"
+    copy.write_bytes(first.read_bytes())
+    found = read_inbreast(source, SETTINGS)
+    assert [entry.mammogram_id for entry in found.mammograms] == ["2"]
+    assert rules(found) == {"1": "patient-contradicted"}
+    assert f"{copy} and {first} say that the image 1 is of different patients." in found.exclusions[0].found
+
+
 def test_two_files_of_outlines_of_one_image_that_differ_leave_out_its_lesions(tmp_path: Path) -> None:
     rois = {"1": [MASS, MASS], "2": [MASS]}
     source = write_inbreast(tmp_path, ["L;CC;1;2;5", "R;CC;2;2;5"], {"1": ANN, "2": BEA}, rois)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -72,6 +73,37 @@ def test_an_outline_with_gaps_and_a_broad_one_are_filled() -> None:
         assert [remark.rule for remark in checked.remarks] == ["mask-outline-filled"]
         assert len(checked.parts) == 1
         assert (whole(checked.parts[0]) ^ LESION).sum() < 0.03 * LESION.sum()
+
+
+def test_gaps_of_a_long_outline_are_closed_without_discs_as_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a disc of hundreds of pixels OpenCV takes minutes."""
+    dilate = cv2.dilate
+
+    def only_small(picture: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+        assert max(kernel.shape) < 100, "the disc is too large"
+        return np.asarray(dilate(picture, kernel))
+
+    monkeypatch.setattr(cv2, "dilate", only_small)
+    drawn = np.zeros((2000, 1600), np.uint8)
+    cv2.ellipse(drawn, (700, 1000), (350, 700), 0, 10, 355, 1)
+    checked = check_mask(drawn > 0, TISSUE, "lesion_1")
+    assert [remark.rule for remark in checked.remarks] == ["mask-outline-filled"]
+    assert int(checked.parts[0][0].sum()) == pytest.approx(np.pi * 350 * 700, rel=0.01)
+    line = np.zeros((20_000, 9), bool)
+    line[100:-100, 3:5] = True
+    assert refused(line) == "mask-thin"  # at once: for its width no disc is needed
+
+
+def test_hundreds_of_parts_do_not_take_a_whole_mask_each() -> None:
+    scattered = np.zeros((1200, 1000), bool)
+    scattered[100:1100:40, 100:900:40] = True
+    tracemalloc.start()
+    checked = check_mask(scattered, TISSUE, "lesion_1", is_calcification=True)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(checked.parts) == 500
+    assert {corner for _, corner in checked.parts} == {tuple(place) for place in np.argwhere(scattered)}
+    assert most < 100 * scattered.size
 
 
 def test_lines_that_cross_and_lines_beside_each_other_are_refused() -> None:

@@ -15,7 +15,7 @@ from mammofill.ground.progress import LineProgress
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
 from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.collections import read_collection
-from mammofill.mammograms.sources.csv_table import files_under
+from mammofill.mammograms.sources.csv_table import files_under, read_csv_table, rows_of
 from mammofill.mammograms.sources.table import read_table
 
 HEADER = "image,mask,patient,pathology"
@@ -72,6 +72,17 @@ def test_a_further_column_that_joins_nobody_does_no_harm(
     triples = zip("abc", patients.split(), cells.split(), strict=True)
     rows = [f"{name}.png,,{patient},normal,{cell}" for name, patient, cell in triples]
     assert len(read(tmp_path, *rows, header=f"{HEADER},{column}").mammograms) == 3
+
+
+def test_a_table_of_many_columns_is_one_array_and_not_a_thousand(tmp_path: Path) -> None:
+    columns = [f"feature {number}" for number in range(1000)]
+    rows = [f"{name}.png,{mask}.png,P{name},benign{',0.5' * 1000}" for name, mask in ("am", "bn")]
+    source = write(tmp_path, *rows, header=",".join([HEADER, *columns]))
+    table = read_csv_table(source / "own.csv", ("image",))
+    assert set(table.dtypes.iloc[:-1]) == {np.dtype(object)}  # text of pandas' own kind takes minutes to read by rows
+    assert [row["feature 999"] for row in rows_of(table)] == ["0.5", "0.5"]
+    lesions = [lesion for entry in read_collection(source, TABLE).mammograms for lesion in entry.lesions]
+    assert [len(lesion.attributes) for lesion in lesions] == [1000, 1000]
 
 
 OF_SPLIT = ("a.png,m.png,P1,benign,Test", "b.png,,P2,normal,", "c.png,,P3,normal,train")

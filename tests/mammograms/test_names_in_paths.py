@@ -55,6 +55,10 @@ def test_a_name_that_only_seems_to_contradict_is_not_told(row: str) -> None:
     assert told(*OTHERS, row) == []
 
 
+def test_a_name_of_words_without_end_is_not_taken_apart() -> None:
+    assert told(*OTHERS, f"{'a_' * 10**5}P9.png,,P1,left,cc,benign") == []
+
+
 def test_what_all_names_say_alike_tells_nothing() -> None:
     """As ``_r`` does where it means "reduced"."""
     rows = ("P1_r.png,,P1,left,cc,benign", "P2_r.png,,P2,right,cc,malignant")

@@ -230,6 +230,11 @@ def test_a_header_of_more_than_a_plain_mammogram_is_told_and_one_for_quality_con
             "view-modified",
             "its view is modified (ViewModifierCodeSequence, (0054,0222)): Spot",
         ),
+        "ImageType": (
+            ["DERIVED", "PRIMARY", "TOMO", "GENERATED_2D", "", "50000"],
+            "computed-from-slices",
+            "it was computed from the slices of a tomosynthesis (ImageType, (0008,0008), GENERATED_2D).",
+        ),
         "BreastImplantPresent": ("YES", "implant-present", "it shows a breast implant"),
         "BurnedInAnnotation": ("YES", "words-in-pixels", "it has words in its pixels"),
         "ImageLaterality": ("B", "both-breasts", "it is of both breasts"),
@@ -257,7 +262,7 @@ def test_a_header_of_more_than_a_plain_mammogram_is_told_and_one_for_quality_con
         assert said[str(number)]["rule"] == rule
         assert said[str(number)]["found"].startswith(f"{number}.dcm: {words}")
     assert "0" not in said
-    assert found.exclusions["what"].tolist() == ["7"]
+    assert found.exclusions["what"].tolist() == ["8"]
 
 
 def test_a_size_of_pixels_that_the_header_contradicts_is_told(tmp_path: Path) -> None:

@@ -50,6 +50,15 @@ def test_no_finding_that_has_a_box_or_a_category_is_not_normal(tmp_path: Path, f
     assert "row 2 says that there is no finding, and gives one a box or a category" in found.exclusions[0].found
 
 
+def test_vindr_tells_images_of_no_row_as_where_the_table_was_cut_off(tmp_path: Path) -> None:
+    source = write_vindr(tmp_path, ["s1,series,i1,R,CC,60,40,BI-RADS 1,DENSITY C,['No Finding'],,,,,,training"],
+                         [("s1", "i1"), ("s1", "i2"), ("s2", "i3")])  # fmt: skip
+    found = read_vindr_mammo(source, SETTINGS)
+    assert [(one.what, one.rule) for one in found.decisions] == [("i2", "files-of-no-row")]
+    first = source / "images" / "s1" / "i2.dicom"
+    assert found.decisions[0].found == f"2 images have no row in the table, the first {first}."
+
+
 def test_a_breast_with_two_categories_gives_no_normal_patches(tmp_path: Path) -> None:
     rows = [
         f"s{study},series,i{study}{view},L,{view},60,40,BI-RADS {birads},DENSITY C,{finding},training"
@@ -73,6 +82,21 @@ def test_words_are_read_however_they_are_written(tmp_path: Path) -> None:
     first, second = found.mammograms
     assert (first.laterality, first.view, first.lesions[0].pathology) == ("left", "cc", "malignant")
     assert (second.laterality, second.view, second.all_lesions_located) == ("right", "mlo", True)
+    assert rules(found) == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "categories"),
+    [("['Skin Thickening' 'Mass']", "mass", "Skin Thickening, Mass"), ("('Mass',)", "mass", "Mass"),
+     ("[mass]", "mass", "mass"), ("Skin Thickening; Mass", "mass", "Skin Thickening, Mass"),
+     ("['Suspicious calcification']", "calcification", "Suspicious calcification"), ("{[1]: 2}", "other", "1]: 2")],
+)  # fmt: skip
+def test_a_list_of_categories_is_read_as_programs_and_people_write_it(
+    tmp_path: Path, cell: str, kind: str, categories: str
+) -> None:
+    found = vindr(tmp_path, f'"{cell}",BI-RADS 4,3,2,13,15')
+    (lesion,) = found.mammograms[0].lesions
+    assert (lesion.abnormality, lesion.attributes["categories"]) == (kind, categories)
     assert rules(found) == []
 
 
@@ -203,6 +227,15 @@ def test_cesm_finds_regions_and_images_in_another_case_and_tells_those_of_no_row
     (told,) = found.decisions
     assert told.rule == "drawings-of-no-row"
     assert told.found.endswith("row 3 on P1_R_DM_MLO.jpg.")
+
+
+def test_cesm_tells_images_of_no_row(tmp_path: Path) -> None:
+    rows = [("P1_R_DM_MLO", "", "Normal"), ("P1_R_CM_MLO", "", "Normal")]
+    source = write_cesm(tmp_path, rows, [], ["P1_R_DM_MLO.jpg", "P1_R_CM_MLO.jpg", "P2_R_DM_MLO.jpg"])
+    found = read_cdd_cesm(source, SETTINGS)
+    told = [one.found for one in found.decisions if one.rule == "files-of-no-row"]
+    first = source / "Low energy images of CDD-CESM" / "P2_R_DM_MLO.jpg"
+    assert told == [f"1 image has no row in the table, the first {first}."]
 
 
 def test_cesm_gives_no_normal_patches_where_the_subtracted_image_shows_a_lesion(tmp_path: Path) -> None:

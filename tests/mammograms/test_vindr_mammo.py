@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from published_layouts import write_vindr
 
 from mammofill.ground.errors import SourceError
-from mammofill.mammograms import IngestSettings
+from mammofill.ground.imaging import decode_png
+from mammofill.mammograms import IngestSettings, prepare
 from mammofill.mammograms.sources.annotations import Box
 from mammofill.mammograms.sources.vindr_mammo import read_vindr_mammo, recognises
 
@@ -123,3 +125,23 @@ def test_the_table_alone_is_listed_and_its_absence_told(tmp_path: Path) -> None:
     table.unlink()
     with pytest.raises(SourceError, match="lacks finding_annotations.csv: no .csv file below it has the columns"):
         read_vindr_mammo(source, SETTINGS)
+
+
+def test_boxes_within_each_other_are_not_all_compared_pixel_by_pixel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of some hundreds on one image, each by each took the time limit."""
+    unpacked: list[int] = []
+
+    def counting(content: bytes) -> np.ndarray:
+        unpacked.append(len(content))
+        return decode_png(content)
+
+    monkeypatch.setattr(prepare, "decode_png", counting)
+    rows = [row("s", "a", "['Mass']", "BI-RADS 4", f"2,2,{12 + number},{20 + number}") for number in range(16)]
+    source = write_vindr(tmp_path / "vindr", rows, [("s", "a")])
+    (entry,) = read_vindr_mammo(source, SETTINGS).mammograms
+    (tmp_path / "alone").mkdir()
+    made = prepare.prepare_alone(source, entry, SETTINGS, tmp_path / "alone")
+    assert len(made.lesions) == 16
+    assert len(unpacked) <= 3 * 16

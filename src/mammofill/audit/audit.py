@@ -19,6 +19,7 @@ from mammofill.audit.rules import OF_FILES, OF_TABLES, is_told_by_tables, rule_f
 from mammofill.audit.settings import AuditSettings, reading_limits
 from mammofill.audit.tables import table_findings
 from mammofill.ground.errors import SourceError, TooFewError
+from mammofill.ground.file_names import refuse_no_utf8
 from mammofill.ground.processes import Limits, in_processes
 from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms.device_tells_class import class_told
@@ -83,10 +84,12 @@ def audit(source: str | Path, settings: AuditSettings = AuditSettings(), *, prog
         SettingsError: several collections recognise it; or it has so many pictures that an index is needed, and none is
             installed.
         TooFewError: its tables have no rows.
+        ArtifactError: the path of the source is not valid UTF-8, which no page can hold.
     """
     source = Path(source)
     if not source.exists():
         raise SourceError(f"{source} does not exist. Give the folder (or table) of the collection.")
+    refuse_no_utf8(source)
     name = settings.collection or recognise(source)
     ingest_settings = _ingest_settings(name, settings)
     collection = read_collection(source, ingest_settings)

@@ -23,6 +23,9 @@ _NOT_OF_BREASTS = frozenset({
 })  # fmt: skip
 """Defined terms for other body parts. Other words than BREAST may be a site's own. Source: DICOM PS3.16, annex L."""
 
+_COMPUTED = "GENERATED_2D"
+"""Value 4 of ImageType: "mathematically generated 2D view". Source: DICOM PS3.3 C.8.11.7.1.4, table C.8-74d."""
+
 _LOOK = "Kept: look at it."
 
 
@@ -45,6 +48,10 @@ def note_unusual(dataset: Dataset, notes: Notes) -> None:
         notes.add(
             "view-modified", found, "Kept as a view like others: it may show a part of the breast, or more detail."
         )
+    if _COMPUTED in value("ImageType"):
+        found = f"it was computed from the slices of a tomosynthesis (ImageType, (0008,0008), {_COMPUTED})."
+        done = "Kept: it looks different from a plain mammogram. Check that both classes have such images."
+        notes.add("computed-from-slices", found, done)
     if value("BreastImplantPresent") == "YES":
         notes.add("implant-present", "it shows a breast implant (BreastImplantPresent, (0028,1300)).", _LOOK)
     if value("BurnedInAnnotation") == "YES":

@@ -30,7 +30,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         if path.exists() and not path.is_file():
             raise SettingsError(f"{path} {why_no_file(path)}. Give the path of a TOML file.")
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editor writes a mark before it
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editor writes a mark before it
+        _refuse_keys_without_end(path, text)
+        return tomllib.loads(text)
     except FileNotFoundError as error:
         raise SettingsError(f"{path} does not exist.{meant_path(path)} Give the path of a TOML file.") from error
     except (OSError, ValueError, RecursionError) as error:  # also numbers too long, and brackets too deep
@@ -44,6 +46,19 @@ def read_toml(path: Path) -> dict[str, Any]:
         )
         quotes = _NEEDS_QUOTES * ("Invalid value" in str(error))
         raise SettingsError(f"{path} cannot be read as TOML: {error}.{windows}{latin}{table}{quotes}") from error
+
+
+_MOST_DOTS = 10_000
+"""In one line: Python's reader takes a time that grows with the square of the parts of a dotted key."""
+
+
+def _refuse_keys_without_end(path: Path, text: str) -> None:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if (dots := line.count(".")) > _MOST_DOTS:
+            raise SettingsError(
+                f"{path} cannot be read as TOML: line {number} has {dots:,} dots, and may have {_MOST_DOTS:,}. Is it a "
+                "study file?"
+            )
 
 
 _WEIGHTS_FILES = ("weights_file", "perceptual.weights")

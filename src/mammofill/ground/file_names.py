@@ -67,10 +67,15 @@ def refuse_no_utf8(path: str | Path) -> None:
     Raises:
         ArtifactError: says so.
     """
-    if any(0xD800 <= ord(one) < 0xE000 for one in str(path)):
+    if not is_utf8(path):
         raise ArtifactError(
             f"{str(path)!a} is a name that is not valid UTF-8, which manifests and tables cannot hold. Rename it."
         )
+
+
+def is_utf8(path: str | Path) -> bool:
+    """Say whether a path is valid UTF-8; Python stands a surrogate for each byte that is not."""
+    return not any(0xD800 <= ord(one) < 0xE000 for one in str(path))
 
 
 def as_url(path: str | Path) -> str | None:

@@ -24,10 +24,24 @@ logger = logging.getLogger("mammofill")
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but tab and end of line; marks that turn the direction of writing; halves of characters."""
 
+_LONGEST_LINE = 10_000
+"""Letters; no message of ours has more of its own."""
+
 
 def printable(text: str) -> str:
-    """Return a text as a terminal may show it: tables, names and manifests of others may contain control sequences."""
-    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+    """Return a text as a terminal may show it.
+
+    Tables, names and manifests of others may contain control sequences, and cells of megabytes: of a line without end
+    the middle is left out.
+    """
+    seen = _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+    return "\n".join(map(_with_an_end, seen.split("\n")))
+
+
+def _with_an_end(line: str) -> str:
+    lost = len(line) - _LONGEST_LINE
+    half = _LONGEST_LINE // 2
+    return f"{line[:half]} [{lost:,} letters left out] {line[-half:]}" if lost > 0 else line
 
 
 def show(text: str) -> None:

@@ -128,16 +128,16 @@ def check_mask(
     inner = np.pad(mask[top : top + height, left : left + width], 1)
     inner, outline = _filled(inner, name, is_calcification)
     inner, crumbs, small = _without_crumbs(inner, name, mask.size if in_crop else _LARGE_CRUMB * mask.size)
-    groups, filled, left_out = _without_lines(_grouped_parts(inner, name), name, is_calcification)
+    groups, filled, left_out = _without_lines(_grouped_parts(inner), name, is_calcification)
     remarks += [*outline, *crumbs, *filled]
     if len(groups) > 1:
         done = f"{len(groups)} lesions, {name}-1 to {name}-{len(groups)}."
         remarks.append(Remark("mask-parted", f"The mask of {name} has parts that lie far apart.", done))
     parts = []
-    for group in groups:
+    for group, corner in groups:
         row, column, height, width = mask_box(group)
         part = group[row : row + height, column : column + width]
-        parts.append((part, (top + row - 1, left + column - 1)))
+        parts.append((part, (top + corner[0] + row - 1, left + corner[1] + column - 1)))
     return CheckedMask(tuple(parts), tuple(remarks), (*small, *left_out))
 
 
@@ -207,9 +207,13 @@ def _with_outlines_filled(mask: Mask) -> Mask:
     return np.asarray(mask | (solid & (enclosed >= _OUTLINE * drawn)[labels]))
 
 
+Placed = tuple[Mask, tuple[int, int]]
+"""Some parts of a mask in a box that holds them, and where its (top, left) lies in the mask."""
+
+
 def _without_lines(
-    groups: list[Mask], name: str, is_calcification: bool
-) -> tuple[list[Mask], list[Remark], list[MaskProblem]]:
+    groups: list[Placed], name: str, is_calcification: bool
+) -> tuple[list[Placed], list[Remark], list[MaskProblem]]:
     """Leave out those of several lesions that are only lines, and fill what is an outline with gaps among them.
 
     Raises:
@@ -217,20 +221,16 @@ def _without_lines(
     """
     if len(groups) == 1:
         return groups, [], []
-    kept: list[Mask] = []
+    kept: list[Placed] = []
     remarks: list[Remark] = []
     problems: list[MaskProblem] = []
-    for group in groups:
-        top, left, height, width = mask_box(group)
-        box = slice(top, top + height), slice(left, left + width)
+    for group, corner in groups:
         try:
-            filled, outline = _filled(np.pad(group[box], 1), f"a part of {name}", is_calcification)
+            filled, outline = _filled(np.pad(group, 1), f"a part of {name}", is_calcification)
         except MaskProblem as problem:
             problems.append(problem)
             continue
-        whole = np.zeros_like(group)
-        whole[box] = filled[1:-1, 1:-1]
-        kept.append(whole)
+        kept.append((filled[1:-1, 1:-1], corner))
         remarks += outline
     if not kept:
         raise problems[0]
@@ -251,7 +251,7 @@ def _is_of_lines(mask: Mask) -> bool:
     # A square of this side is wider than any line; most lesions hold one, and to see that takes little.
     if cv2.erode(mask.astype(np.uint8), np.ones((side, side), np.uint8)).any():
         return False
-    widest = float(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE).max())
+    widest = float(_distance(mask).max())
     long = max(mask.shape[0] - 2, mask.shape[1] - 2)
     is_sparse = 4 * int(mask.sum()) < (mask.shape[0] - 2) * (mask.shape[1] - 2)
     return widest <= _OUTLINE_PX and long > _LONG_PX and (is_sparse or long > _LONG_PX * widest)
@@ -259,14 +259,21 @@ def _is_of_lines(mask: Mask) -> bool:
 
 def _inside_of_gaps(mask: Mask) -> Mask | None:
     """Return what an outline with gaps of up to a sixth of its length encloses; None where it encloses nothing."""
-    reach = max(1, max(mask.shape[0] - 2, mask.shape[1] - 2) // 12)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    wide = np.asarray(cv2.dilate(np.pad(mask.astype(np.uint8), reach), disc) > 0, np.bool_)
+    height, width = mask.shape[0] - 2, mask.shape[1] - 2
+    reach = max(1, max(height, width) // 12)
+    if min(height, width) <= 2 * reach:  # so narrow that closing the gaps leaves nothing between the lines
+        return None
+    # By distances, for discs of hundreds of pixels take minutes.
+    wide = _distance(~np.pad(mask, reach)) <= reach
     inside = _inside_of(wide)
     if int(inside.sum()) < _OUTLINE * int(wide.sum()):
         return None
-    filled = cv2.erode(inside.astype(np.uint8), disc)[reach:-reach, reach:-reach]
-    return np.asarray(filled > 0, np.bool_) | mask
+    return np.asarray((_distance(inside) > reach)[reach:-reach, reach:-reach] | mask, np.bool_)
+
+
+def _distance(mask: Mask) -> NDArray[np.float32]:
+    """Return how far each marked pixel is from the nearest that is not; 0 for these."""
+    return np.asarray(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
 
 
 def _refuse_lines(mask: Mask, name: str) -> None:
@@ -323,11 +330,14 @@ def _lies_in_box(part: NDArray[np.int32], other: NDArray[np.int32]) -> bool:
     )
 
 
-def _grouped_parts(mask: Mask, name: str) -> list[Mask]:
-    """Return the lesions that the parts of a mask make up: those near to each other are one."""
+def _grouped_parts(mask: Mask) -> list[Placed]:
+    """Return the lesions that the parts of a mask make up: those near to each other are one.
+
+    Each has its own box, for a mask of a whole mammogram can have hundreds.
+    """
     count, labels, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count == 2:
-        return [mask]
+        return [(mask, (0, 0))]
     group_of = list(range(count))
 
     def first_of(part: int) -> int:
@@ -340,7 +350,16 @@ def _grouped_parts(mask: Mask, name: str) -> list[Mask]:
     groups: dict[int, list[int]] = {}
     for part in range(1, count):
         groups.setdefault(first_of(part), []).append(part)
-    return [np.asarray(np.isin(labels, members)) for members in groups.values()]
+    numbered, boxes = np.asarray(labels, np.int32), np.asarray(facts, np.int32)
+    return [_cut_out(numbered, boxes[members], members) for members in groups.values()]
+
+
+def _cut_out(labels: NDArray[np.int32], facts: NDArray[np.int32], members: list[int]) -> Placed:
+    """Return parts of a mask by their numbers, in the box that holds them, and the (top, left) of that box."""
+    left, top = facts[:, cv2.CC_STAT_LEFT], facts[:, cv2.CC_STAT_TOP]
+    right, bottom = left + facts[:, cv2.CC_STAT_WIDTH], top + facts[:, cv2.CC_STAT_HEIGHT]
+    inner = labels[top.min() : bottom.max(), left.min() : right.max()]
+    return np.asarray(np.isin(inner, members), np.bool_), (int(top.min()), int(left.min()))
 
 
 def _near_parts(facts: NDArray[np.int32]) -> Iterator[tuple[int, int]]:

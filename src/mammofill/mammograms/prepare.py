@@ -328,7 +328,8 @@ def _by_lesion(entry: MammogramEntry, made: _Made) -> list[list[dict[str, Any]]]
 
     def is_one(row: dict[str, Any], other: dict[str, Any]) -> bool:
         alike = from_files and row["abnormality"] == other["abnormality"]
-        return _shared(row, other, made) >= (_ONE_LESION if alike else 1)
+        least = _ONE_LESION if alike else 1
+        return _most_shared(row, other) >= least and _shared(row, other, made) >= least
 
     groups: list[list[dict[str, Any]]] = []
     for row in made.rows.lesions:
@@ -340,11 +341,25 @@ def _by_lesion(entry: MammogramEntry, made: _Made) -> list[list[dict[str, Any]]]
     return groups
 
 
-def _shared(row: dict[str, Any], other: dict[str, Any], made: _Made) -> float:
-    """Return how much of what two masks mark both mark: 1 where they are the same."""
+def _most_shared(row: dict[str, Any], other: dict[str, Any]) -> float:
+    """Return what `_shared` is at most, by boxes and areas alone: hundreds of masks are too many to unpack by pairs."""
+    top, left, bottom, right = _overlap(row, other)
+    areas = int(row["area_px"]), int(other["area_px"])
+    both = min(*areas, max(0, bottom - top) * max(0, right - left))
+    return both / (sum(areas) - both)
+
+
+def _overlap(row: dict[str, Any], other: dict[str, Any]) -> tuple[int, int, int, int]:
+    """Return (top, left, bottom, right) of what the boxes of two masks share; empty boxes end before they begin."""
     top, left = max(row["top"], other["top"]), max(row["left"], other["left"])
     bottom = min(one["top"] + one["height"] for one in (row, other))
     right = min(one["left"] + one["width"] for one in (row, other))
+    return top, left, bottom, right
+
+
+def _shared(row: dict[str, Any], other: dict[str, Any], made: _Made) -> float:
+    """Return how much of what two masks mark both mark: 1 where they are the same."""
+    top, left, bottom, right = _overlap(row, other)
     if bottom <= top or right <= left:
         return 0.0
     marked = [

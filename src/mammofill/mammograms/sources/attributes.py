@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mammofill.ground.errors import SourceError
 from mammofill.mammograms.sources.annotations import Collection, Decision, LesionEntry, MammogramEntry
-from mammofill.mammograms.sources.csv_table import plain_name, read_csv_table
+from mammofill.mammograms.sources.csv_table import plain_name, read_csv_table, rows_of
 from mammofill.mammograms.sources.numbers import same_cell
 from mammofill.mammograms.sources.pathology_words import plain_word, understand
 from mammofill.mammograms.sources.patients import patient_key
@@ -61,8 +61,7 @@ def _rows_by_name(path: Path) -> dict[str, Mapping[str, str]]:
             f"{', '.join(columns)}."
         )
     rows: dict[str, Mapping[str, str]] = {}
-    for record in table.to_dict("records"):
-        row = {str(column): str(value) for column, value in record.items()}
+    for row in rows_of(table):
         if row[key] in rows:
             raise SourceError(f"{row['row']} names {row[key]} again. Give each picture one row in {path}.")
         rows[row[key]] = {column: value for column, value in row.items() if value and column not in (key, "row")}

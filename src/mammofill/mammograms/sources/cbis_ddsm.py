@@ -32,7 +32,7 @@ from mammofill.mammograms.sources.annotations import (
     MammogramEntry,
 )
 from mammofill.mammograms.sources.cbis_files import NAME, Walked, find_files, walk
-from mammofill.mammograms.sources.csv_table import read_csv_table, walk_files
+from mammofill.mammograms.sources.csv_table import read_csv_table, rows_of, walk_files
 from mammofill.mammograms.sources.numbers import same_cell
 from mammofill.mammograms.sources.patients import patient_key
 from mammofill.mammograms.sources.sides_and_views import CONTRADICTS, DONE, contradicted, read_side, read_view
@@ -137,8 +137,8 @@ def read_rows(path: Path, kind: str, split: str) -> list[Row]:
     """
     table = read_csv_table(path, _COLUMNS).rename(columns={"breast_density": "breast density"})
     rows: list[Row] = []
-    for record in table.to_dict("records"):
-        row = {str(column): str(value) for column, value in record.items()}
+    for told in rows_of(table):
+        row = dict(told)
         use = {"train": "Training", "test": "Test"}[split]
         from_columns = "_".join(
             (f"{kind.capitalize()}-{use}", row["patient_id"], row["left or right breast"], row["image view"])

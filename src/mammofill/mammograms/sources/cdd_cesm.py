@@ -94,7 +94,7 @@ def read_cdd_cesm(source: Path, settings: IngestSettings) -> Collection:
     return Collection(
         tuple(entry for entry in mammograms if entry is not None),
         tuple(exclusions),
-        (*decisions, *_about_other_rows(named), *_about_drawings(drawings, named)),
+        (*decisions, *_about_other_rows(named), *_about_drawings(drawings, named), *_about_images(pictures, named)),
         tuple(_listed(row) for row in low_energy),
     )
 
@@ -400,6 +400,15 @@ def _about_drawings(drawings: Mapping[str, Sequence[Row]], named: Iterable[Row])
     found = f"{len(lost)} regions are drawn on images of no row, the first {lost[0]['row']} on {lost[0]['#filename']}."
     done = "Not read. If a row names the image in another way, its lesions are missing there: give both one name."
     return [Decision(lost[0]["row"], None, "drawings-of-no-row", found, done)]
+
+
+def _about_images(pictures: _Pictures, named: Iterable[Row]) -> list[Decision]:
+    """Say that low-energy images are there of which the table says nothing, as where it was cut off."""
+    lost = sorted(set(pictures.images) - {row["Image_name"] for row in named})
+    if not lost:
+        return []
+    found = f"{counted(len(lost), 'images have')} no row in the table, the first {pictures.images[lost[0]][0]}."
+    return [Decision(lost[0], None, "files-of-no-row", found, "They were not read.")]
 
 
 def _listed(row: Row) -> Listed:

@@ -18,7 +18,7 @@ from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources import cbis_ddsm, cdd_cesm, cmmd, inbreast, mini_mias, table, vindr_mammo
 from mammofill.mammograms.sources.annotations import Collection
 from mammofill.mammograms.sources.attributes import with_attributes
-from mammofill.mammograms.sources.identifiers import with_names_of_files
+from mammofill.mammograms.sources.identifiers import with_names_of_files, without_names_of_no_text
 from mammofill.mammograms.sources.patients import one_person_each
 from mammofill.mammograms.sources.shared_masks import without_shared_masks
 
@@ -99,8 +99,9 @@ def read_collection(source: Path, settings: IngestSettings, attributes: Path | N
 
     Returns:
         What its reader found, with one identifier for each person (`one_person_each`), without lesions whose mask
-        two mammograms name (`without_shared_masks`), and with identifiers of mammograms and lesions that can be names
-        of files (`with_names_of_files`).
+        two mammograms name (`without_shared_masks`) and mammograms whose files have names that no table can hold
+        (`without_names_of_no_text`), and with identifiers of mammograms and lesions that can be names of files
+        (`with_names_of_files`).
 
     Raises:
         SourceError: the tables are missing, or cannot be read.
@@ -124,4 +125,4 @@ def read_collection(source: Path, settings: IngestSettings, attributes: Path | N
             ) from error
     if not isinstance(found, Collection):
         raise SourceError(f"The reader of {settings.collection} returned {type(found).__name__}, not a Collection.")
-    return with_names_of_files(without_shared_masks(one_person_each(found)))
+    return with_names_of_files(without_names_of_no_text(without_shared_masks(one_person_each(found))))

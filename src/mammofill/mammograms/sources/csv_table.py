@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mammofill.ground.counting import counted
@@ -71,19 +72,21 @@ def read_csv_table(path: Path, needed: Sequence[str], known: Sequence[str] = ())
                 f"({', '.join(header)[:60]}): its cells are shifted, or one of them holds a separator without quotes "
                 f"around it. Put {path} right."
             )
-    table = pd.DataFrame([(row + [""] * width)[:width] for _, row in numbered], columns=header, dtype=str)
-    names = [_spelt_as_known(str(column).strip(), known) for column in table.columns]
-    table.columns = ["row_in_file" if name == "row" else name for name in names]
-    twice = sorted({str(name) for name in table.columns[table.columns.duplicated()]})
+    cells = [[cell.strip() for cell in (row + [""] * width)[:width]] for _, row in numbered]
+    spelt = {plain_name(one): one for one in known}
+    names = [_spelt_as_known(column.strip(), spelt) for column in header]
+    names = ["row_in_file" if name == "row" else name for name in names]
+    # Objects in one array: pandas would store each column of strings alone, and a wide table take minutes.
+    rows = pd.DataFrame(np.array(cells, object).reshape(len(cells), width), columns=names, dtype=object)
+    twice = sorted({str(name) for name in rows.columns[rows.columns.duplicated()]})
     if twice:
         raise SourceError(f"{path} has more than one column called {', '.join(twice)}. Rename or remove the others.")
-    missing = [column for column in needed if column not in table]
+    missing = [column for column in needed if column not in rows]
     if missing:
         raise SourceError(
-            f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(table.columns)}. "
+            f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(rows.columns)}. "
             f"Needed are {', '.join(needed)}. Rename columns that mean the same, or add them."
         )
-    rows: pd.DataFrame = table.apply(lambda column: column.str.strip()) if len(table) else table
     rows["row"] = [f"{path.name} row {number}" for number, _ in numbered]
     return rows
 
@@ -94,10 +97,9 @@ def plain_name(column: str) -> str:
     return re.sub(r"[\s_-]+", "", seen.casefold())
 
 
-def _spelt_as_known(column: str, known: Sequence[str]) -> str:
-    if not known:
-        return column
-    return next((one for one in known if plain_name(one) == plain_name(column)), column.lower())
+def _spelt_as_known(column: str, spelt: Mapping[str, str]) -> str:
+    """Return the name of a column as it is known, by its plain name; in lower case where others are known."""
+    return spelt.get(plain_name(column), column.lower()) if spelt else column
 
 
 Numbered = tuple[int, list[str]]
@@ -216,8 +218,13 @@ def _of_windows(path: Path) -> str:
 
 def read_rows(path: Path, needed: Sequence[str]) -> list[Row]:
     """Read a table as `read_csv_table` does, row by row."""
-    records = read_csv_table(path, needed).to_dict("records")
-    return [{str(column): str(value) for column, value in record.items()} for record in records]
+    return rows_of(read_csv_table(path, needed))
+
+
+def rows_of(table: pd.DataFrame) -> list[Row]:
+    """Return the rows of a table of text, one by one; unlike those of pandas also of a wide table in no time."""
+    columns = [str(column) for column in table.columns]
+    return [dict(zip(columns, cells, strict=True)) for cells in table.to_numpy(dtype=object).tolist()]
 
 
 def one_row_each(rows: Iterable[Row], key: str) -> tuple[list[Row], list[Exclusion]]:

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain, count
+from typing import TypeVar
 
-from mammofill.ground.file_names import file_name
-from mammofill.mammograms.sources.annotations import Collection, Exclusion, MammogramEntry
+from mammofill.ground.file_names import file_name, is_utf8
+from mammofill.mammograms.sources.annotations import Collection, Decision, Exclusion, MammogramEntry
 
 
 def with_names_of_files(collection: Collection) -> Collection:
@@ -38,6 +39,43 @@ def with_names_of_files(collection: Collection) -> Collection:
             for row in collection.listed
         ),
     )
+
+
+def without_names_of_no_text(collection: Collection) -> Collection:
+    """Return a collection without mammograms of which a file has a name that no table can hold (``unreadable``).
+
+    So have folders that were packed on a machine of another encoding. In all messages, also about other files, such
+    bytes are written out.
+    """
+    lost = {entry.mammogram_id: file for entry in collection.mammograms for file in entry.files if not is_utf8(file)}
+    exclusions = [
+        Exclusion(
+            entry.mammogram_id,
+            entry.patient_id,
+            "unreadable",
+            f"{lost[entry.mammogram_id]} is a name that is not valid UTF-8, which tables cannot hold. Rename the file, "
+            "or the folder above it.",
+        )
+        for entry in collection.mammograms
+        if entry.mammogram_id in lost
+    ]
+    return replace(
+        collection,
+        mammograms=tuple(entry for entry in collection.mammograms if entry.mammogram_id not in lost),
+        exclusions=tuple(_in_utf8(one) for one in (*collection.exclusions, *exclusions)),
+        decisions=tuple(_in_utf8(one) for one in collection.decisions),
+    )
+
+
+_Told = TypeVar("_Told", Exclusion, Decision)
+
+
+def _in_utf8(one: _Told) -> _Told:
+    return replace(one, what=_shown(one.what), found=_shown(one.found))
+
+
+def _shown(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _names(identifiers: Iterable[str]) -> dict[str, str]:

@@ -117,6 +117,11 @@ def read_inbreast(source: Path, settings: IngestSettings) -> Collection:
             found = f"{row['row']} names the image {name}, but no {name}_..._ANON.dcm is there."
             exclusions.append(Exclusion(row["row"], None, "file-missing", found))
             continue
+        if len(patients := {_patient([path]).lower(): path for path in images[name]}) > 1:
+            files = " and ".join(map(str, patients.values()))
+            found = f"{row['row']}: the names of {files} say that the image {name} is of different patients."
+            exclusions.append(Exclusion(name, None, "patient-contradicted", found))
+            continue
         mammograms.append(_mammogram(row, images[name], outlines.get(name, []), exclusions))
     return Collection(
         tuple(mammograms),
@@ -181,6 +186,7 @@ def _lesions(
             leave_out(name, "outlines-differ", f"{' and '.join(map(str, outlines))} differ. Remove all but one.")
             return (), False
         rois, broken = _read_rois(outlines[0]) if outlines else ([], [])
+        groups = _grouped(rois)  # here, for points without end, and some ten thousands of them, are beyond it
     except Exception as error:  # noqa: BLE001  (over a damaged list of properties the library raises nearly anything)
         leave_out(name, "outline-unreadable", f"{outlines[0]} cannot be read as OsiriX' outlines: {error!r}.")
         return (), False
@@ -207,7 +213,7 @@ def _lesions(
             source=f"{name}.xml",
             attributes={"name": group[0].name, "outlines": str(len(group)), "birads": birads},
         )
-        for count, group in enumerate(_grouped(rois), start=1)
+        for count, group in enumerate(groups, start=1)
     )
     return lesions, not broken
 

@@ -25,6 +25,9 @@ PERSONS = "folder-of-several-patients"
 _MOST_EXAMS = 10
 """A folder of more patients is no person's, of whom each exam has a name. Ours."""
 
+_LONGEST_NAME = 255
+"""Letters: no file has a longer one, and of endless ones there would be too many parts."""
+
 _BOTH = {f"{side[0]}{view}": (side, view) for side in ("left", "right") for view in VIEWS.values()}
 _SIDE_OF = SIDES | {word: side for word, (side, _) in _BOTH.items()}
 _VIEW_OF = VIEWS | {word: view for word, (_, view) in _BOTH.items()}
@@ -206,7 +209,7 @@ def _stem(name: str) -> Words:
 
 
 def _words(text: str) -> Words:
-    return tuple(filter(None, re.split(r"[\W_]+", text.casefold())))
+    return tuple(filter(None, re.split(r"[\W_]+", text[:_LONGEST_NAME].casefold())))
 
 
 def _parts(words: Words) -> set[Words]:

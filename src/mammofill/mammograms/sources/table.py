@@ -49,7 +49,7 @@ from mammofill.mammograms.sources.annotations import (
     Listed,
     MammogramEntry,
 )
-from mammofill.mammograms.sources.csv_table import is_note_of_mac, plain_name, read_csv_table
+from mammofill.mammograms.sources.csv_table import Row, is_note_of_mac, plain_name, read_csv_table, rows_of
 from mammofill.mammograms.sources.names_in_paths import names_that_contradict, persons_in_folders
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
 from mammofill.mammograms.sources.pathology_words import (
@@ -110,19 +110,22 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
     called_otherwise = (*_kind_called_otherwise(table, path.name), *_split_called_otherwise(table, path.name, settings))
     words = understand(zip(table["pathology"], table["mask"] != "", strict=True), settings.pathology_words, path.name)
     table["pathology"] = [words.meaning.get(plain_word(word), word) for word in table["pathology"]]
+    rows = rows_of(table)
+    of_image: dict[str, list[Row]] = {}
+    for row in rows:
+        of_image.setdefault(row["image"], []).append(row)
     exclusions: list[Exclusion] = []
-    names = _names(sorted(set(table["image"])), path)
+    names = _names(sorted(of_image), path)
     mammograms = [
         entry
-        for image, rows in table.groupby("image", sort=True)
-        if (entry := _mammogram(names[str(image)], str(image), rows, path, exclusions)) is not None
+        for image in sorted(of_image)
+        if (entry := _mammogram(names[image], image, of_image[image], path, exclusions)) is not None
     ]
-    listed = tuple(_listed(table, names))
+    listed = tuple(_listed(rows, names))
     contradicted: list[Decision] = []
     if not settings.crops:  # beside a lesion that fills its own picture, a crop of the same breast may be healthy
         mammograms, contradicted = _without_contradicted_breasts(mammograms, listed)
-    rows_as_text = [{str(column): str(cell) for column, cell in row.items()} for row in table.to_dict("records")]
-    told = (*names_that_contradict(rows_as_text, names), *persons_in_folders(rows_as_text))
+    told = (*names_that_contradict(rows, names), *persons_in_folders(rows))
     decisions = (*notes, *words.decisions, *called_otherwise, *told, *contradicted)
     return Collection(tuple(mammograms), tuple(exclusions), decisions, listed)
 
@@ -153,16 +156,16 @@ def _without_notes(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Decision]]:
     first = str(table.columns[0])
     nameless = [column for column in ("patient", "pathology") if column != first]
     kept, decisions = [], []
-    for row in table.to_dict("records"):
-        image = str(row["image"])
+    for row in rows_of(table):
+        image = row["image"]
         says_more = any(row[column] for column in nameless) or (image and not image.startswith("#"))
-        is_comment = str(row[first]).startswith("#") and not says_more
+        is_comment = row[first].startswith("#") and not says_more
         is_total = plain_word(image).rstrip(" :") in _TOTALS and not (row["patient"] and row["pathology"])
         kept.append(not (is_comment or is_total))
         if is_comment or is_total:
             what = "a comment" if is_comment else "a row of totals"
             found = f"{row['row']} is {what} and names no image: {row[first]!r}."
-            decisions.append(Decision(str(row["row"]), None, "name-unknown", found, "Not read."))
+            decisions.append(Decision(row["row"], None, "name-unknown", found, "Not read."))
     return table[np.array(kept, bool)].reset_index(drop=True), decisions
 
 
@@ -179,9 +182,9 @@ def _refuse_joined_patients(table: pd.DataFrame, path: Path) -> None:
     for column in _further(table):
         if not _NAMES_PERSON.fullmatch(plain_name(column)) or table[column].nunique() == 1:
             continue
-        first: dict[str, Any] = {}
+        first: dict[str, Row] = {}
         joined = table.groupby(table[column].map(patient_key))["patient"].nunique()
-        for row in table.to_dict("records"):
+        for row in rows_of(table):
             person, patient = patient_key(row[column]), patient_key(row["patient"])
             if not patient or not _is_identifier(row[column]) or joined[person] > _MOST_EXAMS:
                 continue
@@ -269,13 +272,13 @@ def _name(stem: str) -> str:
 
 
 def _mammogram(
-    name: str, image: str, rows: pd.DataFrame, table: Path, exclusions: list[Exclusion]
+    name: str, image: str, rows: Sequence[Row], table: Path, exclusions: list[Exclusion]
 ) -> MammogramEntry | None:
-    first = rows.iloc[0]
-    where, patient = str(first["row"]), str(first["patient"])
+    first = rows[0]
+    where, patient = first["row"], first["patient"]
     for column in ("patient", "laterality", "view", "split", "density", "spacing_mm", "bits"):
         same = patient_key if column == "patient" else same_cell
-        values = sorted({same(value): value for value in rows[column]}.values())
+        values = sorted({same(row[column]): row[column] for row in rows}.values())
         if len(values) > 1:
             raise SourceError(f"{table}: the rows of {image} disagree about {column}: {', '.join(values)}.")
     if not patient:
@@ -286,16 +289,15 @@ def _mammogram(
     path = _file(table.parent, image)
     if not is_regular_file(path):
         found = f"{where} names the image {image}, but {_why_missing(table.parent / image, image)}"
-        exclusions.extend(Exclusion(str(row), patient, "file-missing", found) for row in rows["row"])
+        exclusions.extend(Exclusion(row["row"], patient, "file-missing", found) for row in rows)
         return None
-    records: list[dict[str, Any]] = [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")]
-    named = [row for row in records if row["pathology"].lower() != "normal"]
-    contradicted = bool(named) and len(named) < len(records)
+    named = [row for row in rows if row["pathology"].lower() != "normal"]
+    contradicted = bool(named) and len(named) < len(rows)
     if contradicted:
-        normal = next(row["row"] for row in records if row not in named)
+        normal = next(row["row"] for row in rows if row not in named)
         found = f"{normal} calls {image} normal, but {named[0]['row']} speaks of a lesion in it. The lesion is kept."
         exclusions.append(Exclusion(normal, patient, "rows-disagree", found))
-    empty_masks = {row["mask"]: _file(table.parent, row["mask"]) for row in records if row not in named and row["mask"]}
+    empty_masks = {row["mask"]: _file(table.parent, row["mask"]) for row in rows if row not in named and row["mask"]}
     lost = {mask: file for mask, file in empty_masks.items() if not is_regular_file(file)}
     for mask, file in lost.items():
         found = f"{where} is normal and names the mask {mask}, but {_why_missing(file, mask)}"
@@ -314,7 +316,7 @@ def _mammogram(
         image=(path,),
         lesions=tuple(lesions),
         all_lesions_located=len(lesions) == len(told) and not contradicted and not lost,
-        density=str(first["density"]) or None,
+        density=first["density"] or None,
         spacing_mm=_spacing(first["spacing_mm"], where),
         bits=_bits(first["bits"], where),
         official_split=_one_of(_SPLITS, first["split"], "split", where),
@@ -359,7 +361,7 @@ def _without_contradicted_breasts(
     return kept, decisions
 
 
-def _told_once(rows: dict[str, dict[str, Any]], exclusions: list[Exclusion]) -> dict[str, dict[str, Any] | None]:
+def _told_once(rows: dict[str, Row], exclusions: list[Exclusion]) -> dict[str, Row | None]:
     """Return the row of each lesion by its name, without rows that say again what another says.
 
     Rows that give the same mask different pathologies leave None: nobody can say which is right.
@@ -369,11 +371,11 @@ def _told_once(rows: dict[str, dict[str, Any]], exclusions: list[Exclusion]) -> 
         same_mask.setdefault(os.path.normpath(row["mask"]) if row["mask"] else f"{lesion_id} without", []).append(
             lesion_id
         )
-    told: dict[str, dict[str, Any] | None] = {}
+    told: dict[str, Row | None] = {}
     for lesion_ids in same_mask.values():
         first = rows[lesion_ids[0]]
         if len({rows[lesion_id]["pathology"].lower() for lesion_id in lesion_ids}) > 1:
-            where = ", ".join(str(rows[lesion_id]["row"]) for lesion_id in lesion_ids)
+            where = ", ".join(rows[lesion_id]["row"] for lesion_id in lesion_ids)
             found = f"{where} all name the mask {first['mask']}, and disagree about pathology."
             exclusions.append(Exclusion(lesion_ids[0], first["patient"], "rows-disagree", found))
             told[lesion_ids[0]] = None
@@ -393,7 +395,7 @@ def _told_once(rows: dict[str, dict[str, Any]], exclusions: list[Exclusion]) -> 
     return told
 
 
-def _lesion(lesion_id: str, row: dict[str, Any], table: Path, exclusions: list[Exclusion]) -> LesionEntry | None:
+def _lesion(lesion_id: str, row: Row, table: Path, exclusions: list[Exclusion]) -> LesionEntry | None:
     where = row["row"]
     pathology = row["pathology"].lower()
     if pathology not in PATHOLOGIES:
@@ -449,11 +451,10 @@ def _how_to_write(name: str) -> str:
     return " Write paths in tables with /, as in pictures/a.png." if "\\" in name else ""
 
 
-def _listed(table: pd.DataFrame, names: dict[str, str]) -> Iterator[Listed]:
+def _listed(rows: Sequence[Row], names: dict[str, str]) -> Iterator[Listed]:
     """Hand out every row as it stands, with None for words that are not known."""
     counts: Counter[str] = Counter()
-    for record in table.to_dict("records"):
-        row = {str(key): str(value) for key, value in record.items()}
+    for row in rows:
         name, pathology = names[row["image"]], row["pathology"].lower()
         is_lesion = pathology != "normal"
         counts[name] += is_lesion

@@ -13,11 +13,12 @@ What has to be known:
 
 from __future__ import annotations
 
-import ast
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mammofill.ground.counting import counted
 from mammofill.mammograms.settings import IngestSettings
 from mammofill.mammograms.sources.annotations import (
     Box,
@@ -57,10 +58,11 @@ _IMAGE_COLUMNS = (
 )
 _COLUMNS = (*_IMAGE_COLUMNS, "finding_categories", "finding_birads", *_BOX)
 _SPLITS = {"training": "train", "train": "train", "validation": "validation", "test": "test"}
-_ABNORMALITIES = {"Mass": "mass", "Suspicious Calcification": "calcification"}
-"""By category; the first that is among those of a finding counts. All else is other."""
+_ABNORMALITIES = {"mass": "mass", "suspicious calcification": "calcification"}
+"""By category, in lower case; the first that is among those of a finding counts. All else is other."""
 
-_ENDINGS = (".dicom", ".dcm", ".png", ".tif", ".tiff")
+_DICOM = (".dicom", ".dcm")
+_ENDINGS = (*_DICOM, ".png", ".tif", ".tiff")
 
 
 def read_vindr_mammo(source: Path, settings: IngestSettings) -> Collection:
@@ -82,9 +84,12 @@ def read_vindr_mammo(source: Path, settings: IngestSettings) -> Collection:
     for row in rows:
         by_image.setdefault(row["image_id"], []).append(row)
     images: dict[str, list[Path]] = {}
+    strangers: list[Path] = []
     for path in files_under(source, _ENDINGS):
         if path.stem in by_image:
             images.setdefault(path.stem, []).append(path)
+        elif path.suffix.lower() in _DICOM:
+            strangers.append(path)
     studies = {row["study_id"] for row in rows}
     exclusions: list[Exclusion] = []
     mammograms = [
@@ -94,12 +99,21 @@ def read_vindr_mammo(source: Path, settings: IngestSettings) -> Collection:
     ]
     mammograms, decisions = _without_contradicted_breasts(mammograms, rows)
     listed = [_listed(row, count) for group in by_image.values() for count, row in enumerate(group, start=1)]
+    decisions += _about_files_of_no_row(strangers)
     return Collection(tuple(mammograms), tuple(exclusions), tuple(decisions), tuple(listed))
 
 
 def recognises(source: Path) -> bool:
     """Say whether a folder holds, or a table is, that of VinDr-Mammo; looks at the first lines of tables only."""
     return recognises_table(source, _COLUMNS, _TABLE)
+
+
+def _about_files_of_no_row(files: Sequence[Path]) -> list[Decision]:
+    """Say that images are there of which the table says nothing, as where it was cut off."""
+    if not files:
+        return []
+    found = f"{counted(len(files), 'images have')} no row in the table, the first {files[0]}."
+    return [Decision(files[0].stem, None, "files-of-no-row", found, "They were not read.")]
 
 
 def _mammogram(
@@ -134,7 +148,7 @@ def _mammogram(
         exclusions.append(Exclusion(image_id, patient, "number-unreadable", found))
         return None
     lesions, located = _lesions(rows, exclusions)
-    dicoms = tuple(path for path in images if path.suffix.lower() in (".dicom", ".dcm"))
+    dicoms = tuple(path for path in images if path.suffix.lower() in _DICOM)
     return MammogramEntry(
         mammogram_id=image_id,
         patient_id=patient,
@@ -254,17 +268,18 @@ def _pathology(row: Row) -> str | None:
 
 
 def _categories(row: Row) -> list[str]:
-    """Return the words of a cell like "['Mass', 'Skin Thickening']"; a cell without brackets is one word."""
+    """Return the words of a cell like "['Mass', 'Skin Thickening']", as lists are also written by NumPy and by people.
+
+    NumPy sets no comma between them, for which Python's own reader of lists would take two words for one.
+    """
     text = row["finding_categories"]
-    try:
-        found = ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return [text]
-    return [str(word) for word in found] if isinstance(found, list) else [text]
+    words = re.findall(r"['\"]([^'\"]+)['\"]", text) or re.split("[,;]", text.strip("[](){}"))
+    return [word.strip() for word in words if word.strip()]
 
 
 def _abnormality(categories: Sequence[str]) -> str:
-    return next((kind for category, kind in _ABNORMALITIES.items() if category in categories), "other")
+    found = {category.casefold() for category in categories}
+    return next((kind for category, kind in _ABNORMALITIES.items() if category in found), "other")
 
 
 def _box(row: Row) -> Box | None:
