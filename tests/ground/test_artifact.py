@@ -198,6 +198,32 @@ def test_finished_by_another_process_meanwhile(tmp_path: Path, monkeypatch: pyte
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.parametrize("when", ["before the lock is opened", "as soon as it is held"])
+def test_a_folder_that_another_process_finishes_while_it_is_being_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Both look at the same moment; the other one moves the folder, lock and all, to its final name."""
+    out = tmp_path / "a"
+
+    class Overtaken(FileLock):
+        def acquire(self, *given: Any, **named: Any) -> Any:
+            monkeypatch.undo()
+            if when == "before the lock is opened":
+                Path(self.lock_file).parent.rmdir()
+                bake(out)
+                raise FileNotFoundError(2, "No such file or directory", self.lock_file)
+            got = super().acquire(*given, **named)
+            if when == "as soon as it is held":
+                shutil.move(Path(self.lock_file).parent, tmp_path / "moved")
+                bake(out)
+            return got
+
+    monkeypatch.setattr(artifact.lock, "FileLock", Overtaken)
+    with begin(out, kind="loaf", stage="bake", settings=Settings(), seed=0, inputs={}) as work:
+        assert work is None
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "moved") == ["a"]
+
+
 @pytest.mark.parametrize("left", ["checkpoint.pt", ".scratch"])
 def test_work_without_its_plan_is_not_gone_on_with(tmp_path: Path, left: str) -> None:
     with pytest.raises(KeyboardInterrupt):

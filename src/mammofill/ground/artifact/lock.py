@@ -31,14 +31,7 @@ def held(out: Path) -> Iterator[Path]:
     if out.exists() and not (out / MANIFEST_NAME).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise ArtifactError(f"{out} exists and is not a mammofill artifact. Choose another --out, or move it away.")
     partial = partial_of(out)
-    partial.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(partial / LOCK_NAME)
-    try:
-        lock.acquire(timeout=_LOOK_SECONDS)
-    except Timeout:
-        who = _named_in(lock)
-        named = f": {who}" if who else ""
-        raise BusyError(f"{partial} is being written by another process. Wait for it, or stop it{named}.") from None
+    lock = _acquired(partial)
     if type(lock) is FileLock:  # it turns into another kind on disks without locks, which writes the same by itself
         with suppress(OSError):  # of a full disk: then nobody can be named
             (partial / LOCK_NAME).write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
@@ -46,6 +39,31 @@ def held(out: Path) -> Iterator[Path]:
         yield partial
     finally:
         lock.release()
+
+
+def _acquired(partial: Path) -> BaseFileLock:
+    """Make a folder and lock it.
+
+    Another process that has finished the artifact may give the folder its final name between these two, or just after
+    them: then it is made once more.
+    """
+    for is_last in (False, False, True):
+        partial.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(partial / LOCK_NAME)
+        try:
+            lock.acquire(timeout=_LOOK_SECONDS)
+        except Timeout:
+            who = _named_in(lock)
+            named = f": {who}" if who else ""
+            raise BusyError(f"{partial} is being written by another process. Wait for it, or stop it{named}.") from None
+        except FileNotFoundError:
+            if is_last:
+                raise
+            continue
+        if is_last or (partial / LOCK_NAME).is_file():
+            break
+        lock.release()
+    return lock
 
 
 def holder_of(partial: Path) -> str | None:
