@@ -31,6 +31,7 @@ import pandas as pd
 
 from mammofill.evaluation.calibration import RELIABILITY_COLUMNS
 from mammofill.ground.artifact import Artifact
+from mammofill.ground.parquet import read_parquet
 
 GROUP_COLUMNS = {"arm": "string", "dose": "float64", "real_share": "float64"}
 
@@ -222,7 +223,7 @@ class Comparison(Artifact):
 
     def table(self, name: str) -> pd.DataFrame:
         """Read one of `TABLES`."""
-        table = pd.read_parquet(self.folder / f"{name}.parquet")
+        table = read_parquet(self.folder / f"{name}.parquet")
         lacking = {column: value for column, value in _BEFORE_TRAINING_SETS.items() if column in TABLES[name]}
         table = table.assign(**{column: value for column, value in lacking.items() if column not in table})
         return table[list(TABLES[name])].astype(TABLES[name])

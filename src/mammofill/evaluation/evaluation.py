@@ -42,6 +42,7 @@ from mammofill.evaluation.metrics import MEASURES, is_measure
 from mammofill.evaluation.units import Units, unit_of
 from mammofill.ground.artifact import Artifact, LearnedFrom
 from mammofill.ground.errors import ArtifactError, SettingsError
+from mammofill.ground.parquet import read_parquet
 from mammofill.ground.seeding import stream
 
 _CLASSIFIER = "train-classifier"
@@ -104,7 +105,7 @@ class Evaluation(Artifact):
     @cached_property
     def scores(self) -> pd.DataFrame:
         """One row per test patch, columns of `SCORE_COLUMNS`."""
-        return _scores(pd.read_parquet(self.folder / "scores.parquet"))
+        return _scores(read_parquet(self.folder / "scores.parquet"))
 
     @cached_property
     def validation_scores(self) -> pd.DataFrame:
@@ -185,12 +186,12 @@ class Evaluation(Artifact):
                 f"{self.folder} has no {name}: it was made by mammofill {self.manifest.package_version} before that "
                 "was kept, or with settings without it. Evaluate the classifier again, into another folder."
             )
-        return pd.read_parquet(path)
+        return read_parquet(path)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """One row per measure and threshold rule, columns of `METRIC_COLUMNS`."""
-        return pd.read_parquet(self.folder / "metrics.parquet")
+        return read_parquet(self.folder / "metrics.parquet")
 
     @cached_property
     def facts(self) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from mammofill.classifier import Classifier
 from mammofill.ground.artifact import Artifact, upstream, verify
 from mammofill.ground.counting import counted
 from mammofill.ground.errors import LeakError
+from mammofill.ground.parquet import read_parquet
 from mammofill.patches import PatchSet
 
 _OWN_TABLES = "table"
@@ -79,5 +78,5 @@ def _sources(mammograms: Artifact) -> set[str]:
 
 def _image_files(mammograms: Artifact) -> set[str]:
     verify(mammograms, ["mammograms.parquet"])
-    hashes = pd.read_parquet(mammograms.folder / "mammograms.parquet", columns=["source_sha256"])["source_sha256"]
+    hashes = read_parquet(mammograms.folder / "mammograms.parquet", columns=["source_sha256"])["source_sha256"]
     return {str(one) for one in hashes.dropna() if one}

@@ -15,6 +15,7 @@ from mammofill.evaluation.evaluation import Evaluation, FoldRecord, fingerprint_
 from mammofill.ground.artifact import Artifact, LearnedFrom, upstream, verify
 from mammofill.ground.counting import counted
 from mammofill.ground.errors import ArtifactError, LeakError, TooFewError
+from mammofill.ground.parquet import read_parquet
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Fold:
     def patients(self) -> pd.DataFrame:
         """All patients of the collection, with or without a lesion: patient_id, split; one row each."""
         path = self.mammograms.folder / "mammograms.parquet"
-        return pd.read_parquet(path, columns=["patient_id", "split"]).drop_duplicates()
+        return read_parquet(path, columns=["patient_id", "split"]).drop_duplicates()
 
     @property
     def tested(self) -> set[str]:
@@ -263,7 +264,7 @@ def _check_patients(folds: Sequence[Fold]) -> None:
 def _digest_of_images(mammograms: Artifact) -> str:
     """Return a SHA-256 over which image file each mammogram is, by its content."""
     columns = ["mammogram_id", "patient_id", "source_sha256"]
-    table = pd.read_parquet(mammograms.folder / "mammograms.parquet", columns=columns).sort_values(columns)
+    table = read_parquet(mammograms.folder / "mammograms.parquet", columns=columns).sort_values(columns)
     return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
 
 

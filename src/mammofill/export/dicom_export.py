@@ -18,6 +18,7 @@ from typing import ClassVar
 import pandas as pd
 
 from mammofill.ground.artifact import Artifact
+from mammofill.ground.parquet import read_parquet
 
 LINEAGE_COLUMNS = {
     "patch_id": "string",
@@ -56,4 +57,4 @@ class DicomExport(Artifact):
     @cached_property
     def lineage(self) -> pd.DataFrame:
         """One row per image, columns of `LINEAGE_COLUMNS`."""
-        return pd.read_parquet(self.folder / "lineage.parquet")
+        return read_parquet(self.folder / "lineage.parquet")

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from mammofill.ground.artifact import Artifact
+from mammofill.ground.parquet import read_parquet
 
 MEASURE_COLUMNS = {
     "subject": "string",  # name of an infiller; or of a reference, for comparison
@@ -57,7 +58,7 @@ class Judgement(Artifact):
     @cached_property
     def measures(self) -> pd.DataFrame:
         """One row per infiller (or reference) and measure, columns of `MEASURE_COLUMNS`."""
-        return pd.read_parquet(self.folder / "measures.parquet").astype(MEASURE_COLUMNS)
+        return read_parquet(self.folder / "measures.parquet").astype(MEASURE_COLUMNS)
 
     @cached_property
     def facts(self) -> dict[str, Any]:
@@ -78,12 +79,12 @@ class Judgement(Artifact):
     @cached_property
     def fills(self) -> pd.DataFrame:
         """One row per infiller and pair; see `judge`."""
-        return pd.read_parquet(self.folder / "fills.parquet")
+        return read_parquet(self.folder / "fills.parquet")
 
     @cached_property
     def spectra(self) -> pd.DataFrame:
         """subject, frequency, power, deviation, boxes."""
-        return pd.read_parquet(self.folder / "spectra.parquet")
+        return read_parquet(self.folder / "spectra.parquet")
 
     @property
     def contact_sheet(self) -> Path:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mammofill.ground.artifact import Artifact, upstream, verify
+from mammofill.ground.parquet import read_parquet
 from mammofill.mammograms.sources.patients import patient_key
 
 
@@ -93,7 +94,7 @@ def _in_both(own: Artifact, other: Artifact) -> Iterator[SamePerson]:
 
 def _table(mammograms: Artifact) -> pd.DataFrame:
     verify(mammograms, ["mammograms.parquet"])
-    return pd.read_parquet(mammograms.folder / "mammograms.parquet", columns=["patient_id", "source_sha256"])
+    return read_parquet(mammograms.folder / "mammograms.parquet", columns=["patient_id", "source_sha256"])
 
 
 def _matches(

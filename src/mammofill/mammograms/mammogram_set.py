@@ -29,6 +29,7 @@ from mammofill.ground.artifact import Artifact, fingerprint_file
 from mammofill.ground.errors import DamagedError, ImageFileError
 from mammofill.ground.file_names import inside
 from mammofill.ground.imaging import Mask, StoredImage, decode_png, encode_png, read_tiff, resample
+from mammofill.ground.parquet import read_parquet
 from mammofill.mammograms.tissue import TissueMap
 
 MAMMOGRAM_COLUMNS = {
@@ -105,22 +106,22 @@ class MammogramSet(Artifact):
     @cached_property
     def mammograms(self) -> pd.DataFrame:
         """One row per mammogram, columns of `MAMMOGRAM_COLUMNS`, sorted by mammogram_id."""
-        return pd.read_parquet(self.folder / "mammograms.parquet")
+        return read_parquet(self.folder / "mammograms.parquet")
 
     @cached_property
     def lesions(self) -> pd.DataFrame:
         """One row per lesion, columns of `LESION_COLUMNS`, sorted by lesion_id."""
-        return pd.read_parquet(self.folder / "lesions.parquet")
+        return read_parquet(self.folder / "lesions.parquet")
 
     @cached_property
     def exclusions(self) -> pd.DataFrame:
         """One row per exclusion, columns of `EXCLUSION_COLUMNS`."""
-        return pd.read_parquet(self.folder / "exclusions.parquet")
+        return read_parquet(self.folder / "exclusions.parquet")
 
     @cached_property
     def decisions(self) -> pd.DataFrame:
         """One row per decision (something repaired or noted), columns of `DECISION_COLUMNS`."""
-        return pd.read_parquet(self.folder / "decisions.parquet")
+        return read_parquet(self.folder / "decisions.parquet")
 
     @cached_property
     def crops(self) -> frozenset[str]:

@@ -19,6 +19,7 @@ import pandas as pd
 from mammofill.ground.artifact import Artifact
 from mammofill.ground.errors import TooFewError
 from mammofill.ground.imaging import Mask
+from mammofill.ground.parquet import read_parquet
 from mammofill.patches import PatchSet
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Pairs(Artifact):
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row per pair, columns of `PAIR_COLUMNS`, index 0..N-1."""
-        table = pd.read_parquet(self.folder / "pairs.parquet")
+        table = read_parquet(self.folder / "pairs.parquet")
         if "kind" not in table:  # made by a version that only filled normal patches
             table = table.assign(kind=NORMAL_TISSUE, context_pathology="normal")
         return table[list(PAIR_COLUMNS)].astype(PAIR_COLUMNS)
@@ -91,7 +92,7 @@ class Pairs(Artifact):
     @cached_property
     def unpaired(self) -> pd.DataFrame:
         """Counts of what could not be paired: reason, count."""
-        return pd.read_parquet(self.folder / "unpaired.parquet")
+        return read_parquet(self.folder / "unpaired.parquet")
 
 
 def borrowed_mask(mask: Mask, zoom: float, shift_px: tuple[int, int]) -> Mask:

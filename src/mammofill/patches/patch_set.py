@@ -19,6 +19,7 @@ from mammofill.ground.artifact import Artifact
 from mammofill.ground.counting import counted
 from mammofill.ground.errors import DamagedError, SettingsError, TooFewError, did_you_mean
 from mammofill.ground.imaging import decode_png
+from mammofill.ground.parquet import read_parquet
 from mammofill.mammograms.vocabulary import Origin, Pathology, Split
 from mammofill.patches.shards import PATCH_COLUMNS, read_index, shards_of, widen
 
@@ -132,7 +133,7 @@ class PatchSet(Artifact):
     @cached_property
     def dropped(self) -> pd.DataFrame:
         """Counts of what was considered and not kept: reason, split, count."""
-        return pd.read_parquet(self.folder / "dropped.parquet")
+        return read_parquet(self.folder / "dropped.parquet")
 
     @cached_property
     def size_px(self) -> int:

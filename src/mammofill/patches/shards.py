@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mammofill.ground.imaging import FULL_RANGE, Mask, StoredImage, encode_png
+from mammofill.ground.parquet import WITHOUT_THREADS
 
 PATCH_COLUMNS = {
     "patch_id": "string",
@@ -86,7 +87,7 @@ def read_index(folder: Path) -> pd.DataFrame:
         The columns of `PATCH_COLUMNS`, and ``shard``, the number of the file that each row is in.
     """
     path = folder / "table.parquet"
-    return _to_pandas(pq.read_table(path)) if path.is_file() else _gathered(folder)
+    return _to_pandas(pq.read_table(path, **WITHOUT_THREADS)) if path.is_file() else _gathered(folder)
 
 
 def write_index(folder: Path) -> pd.DataFrame:
@@ -104,7 +105,8 @@ def _gathered(folder: Path) -> pd.DataFrame:
     """Return the tables of all shards of a set, one after the other."""
     tables = []
     for number, shard in enumerate(shards_of(folder)):
-        table = pq.read_table(shard, columns=[name for name in pq.read_schema(shard).names if name in PATCH_COLUMNS])
+        columns = [name for name in pq.read_schema(shard).names if name in PATCH_COLUMNS]
+        table = pq.read_table(shard, columns=columns, **WITHOUT_THREADS)
         tables.append(table.append_column("shard", pa.array(np.full(len(table), number, np.int32))))
     if not tables:
         nothing = {name: pd.Series(dtype=kind) for name, kind in PATCH_COLUMNS.items()}
@@ -177,7 +179,7 @@ def write_part_of_shard(path: Path, shard: Path, kept: NDArray[np.bool_]) -> int
     Returns:
         The number of rows.
     """
-    table = pq.read_table(shard).filter(pa.array(kept))
+    table = pq.read_table(shard, **WITHOUT_THREADS).filter(pa.array(kept))
     _write_table(path, table)
     return int(table.num_rows)
 

@@ -10,6 +10,7 @@ import pandas as pd
 from mammofill.evaluation import Evaluation
 from mammofill.ground.artifact import Artifact, taught_by
 from mammofill.ground.counting import counted
+from mammofill.ground.parquet import read_parquet
 from mammofill.patches import PatchSet
 from mammofill.report.lineage import Lineage
 from mammofill.report.sheet import Sheet
@@ -165,7 +166,7 @@ def _unique(table: pd.DataFrame, column: str) -> str:
 def _read(artifact: Artifact, name: str) -> pd.DataFrame:
     """Read a table of an artifact; empty where it has none, as of one that another program made."""
     path = artifact.folder / f"{name}.parquet"
-    return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+    return read_parquet(path) if path.is_file() else pd.DataFrame()
 
 
 def _windows(lineage: Lineage) -> set[str]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mammofill.evaluation.metrics import weighted_auc
 from mammofill.ground.artifact import Artifact
 from mammofill.ground.errors import ArtifactError, TooFewError
+from mammofill.ground.parquet import read_parquet
 from mammofill.ground.seeding import derive_seed
 from mammofill.infilling.settings import CLASSES
 from mammofill.judging.similarity import descriptors, greatest_correlation
@@ -188,7 +189,7 @@ def read_scores(selected: Artifact) -> pd.DataFrame:
     path = selected.folder / SCORES_NAME
     if not path.is_file():
         raise ArtifactError(f"{selected.folder} has no {SCORES_NAME}: it was made by {selected.manifest.stage}.")
-    return pd.read_parquet(path)
+    return read_parquet(path)
 
 
 def _by_panel(panels: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
