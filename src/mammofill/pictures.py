@@ -78,7 +78,7 @@ def read(path: Path, bits: int | None = None) -> ReadImage:
 
     Args:
         path: the file.
-        bits: bits that the values use, where the file's own number is not meant.
+        bits: bits that the values use, where that is less than the file's own number.
 
     Returns:
         Its values stretched over 0..65535 without losing a level.
@@ -163,10 +163,11 @@ def _read(path: Path, as_mask: bool = False, told_bits: int | None = None) -> _R
             )
         noise = _fill_last_row(picture)  # first of all: asked for its orientation, a PNG is decoded
         is_tiff = picture.format == "TIFF"
-        orientation, bits, inverted = _orientation(picture), told_bits or _bits(picture), _is_inverted(picture)
+        own_bits = _bits(picture)
+        orientation, bits, inverted = _orientation(picture), min(told_bits or own_bits, own_bits), _is_inverted(picture)
         _check_tiff(path, picture)
         _check_pgm(path, picture)
-        greatest = _greatest_of_pgm(picture) if bits < _bits(picture) else None
+        greatest = _greatest_of_pgm(picture) if bits < own_bits else None
         signed, white_is_zero = _is_signed(picture), _says_white_is_zero(picture)
         picture.load()  # which turns a TIFF upright by itself: its size holds only afterwards
         gray, remarks = _gray(path, picture)
@@ -185,6 +186,9 @@ def _read(path: Path, as_mask: bool = False, told_bits: int | None = None) -> _R
     if inverted:
         _check_range(path, values, bits)
         values = (2**bits - 1 - values.astype(np.int64)).astype(values.dtype)
+    if told_bits is not None and told_bits > own_bits:
+        found = f"{path} has {own_bits} bits, where the table says {told_bits}: it cannot hold them."
+        remarks.append(Remark("bits-contradict-header", found, "The file counts. If it lost bits, take the original."))
     if white_is_zero:
         remarks.append(Remark("white-is-zero", f"{path} says that 0 is white.", "Inverted, so that bright is dense."))
     if orientation != 1:

@@ -406,6 +406,13 @@ def test_an_object_of_one_frame_says_slope_window_and_spacing_in_its_groups(tmp_
     assert dicom.read_image(path).tolist() == [[65535, 65519, 0]]
     assert dicom.read_image(path, "first").tolist() == [[65535, 0, 0]]
     assert dicom.read_header(path).spacing_mm == (0.1, 0.2)
+    table, shown = Dataset(), Dataset()
+    table.LUTDescriptor, table.LUTData = [4096, 0, 12], (np.arange(4096) // 3).astype("<u2").tobytes()
+    table["LUTData"].VR = "OW"
+    shown.VOILUTSequence = [table]
+    frame.FrameVOILUTSequence = [shown]
+    path = make(tmp_path / "c.dcm", np.array([[0, 1, 4095]]), 12, NumberOfFrames=1, **{where: [frame]})
+    assert dicom.read_image(path, "first").tolist() == [[21845, 21829, 0]]
     empty = {"RescaleSlope": None, "RescaleIntercept": None, "PixelSpacing": None}
     path = make(tmp_path / "b.dcm", np.array([[0, 1, 4095]]), 12, NumberOfFrames=1, **{where: [frame]}, **empty)
     assert dicom.read_image(path).tolist() == [[65535, 65519, 0]]

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from painted import infiller_like, painted
+from painted import SIZE, infiller_like, painted
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    DigitalMammographyXRayImageStorageForPresentation,
+    ExplicitVRBigEndian,
+    SecondaryCaptureImageStorage,
+)
 
 from mammofill import dicom
 from mammofill.export import DicomExport, ExportDicomSettings, export_dicom
+from mammofill.export.objects import Lineage, write_image
+from mammofill.export.source import Source
 from mammofill.ground.errors import ArtifactError, SourceError, TooFewError
 from mammofill.mammograms import IngestSettings, MammogramSet, ingest
-from mammofill.patches import PatchSet
+from mammofill.patches import ExtractPatchesSettings, PatchSet, extract_patches
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "dicom"))
+from test_dicom import make
 
 pytest.importorskip("highdicom", reason="highdicom is not installed (the extra dicom-out)")
 
@@ -195,3 +207,78 @@ def test_patches_of_other_mammograms_or_none_are_refused(
 def test_its_card_of_origin_names_every_input(export: DicomExport) -> None:
     said = json.loads((export.folder / "artifact.json").read_text(encoding="utf-8"))
     assert [one["role"] for one in said["inputs"]] == ["patches", "mammograms"]
+
+
+def test_what_was_painted_into_a_window_is_pasted_into_the_values_that_it_shows(
+    mammograms: MammogramSet, tmp_path: Path
+) -> None:
+    folder = tmp_path / "phantoms"
+    shutil.copytree(mammograms.folder.parent / "phantoms", folder)
+    for path in folder.rglob("*.dcm"):
+        header = pydicom.dcmread(path)
+        header.WindowCenter, header.WindowWidth = (2600, 2400)
+        header.save_as(path)
+    windowed = ingest(folder, tmp_path / "mammograms", IngestSettings(height_px=132, window="first"))
+    cut = ExtractPatchesSettings(size_px=SIZE, stride_px=8, normal_margin_px=0)
+    patches = extract_patches(windowed, tmp_path / "patches", cut)
+    fills = painted(patches, patches.table.index[patches.rows(pathology="normal")[:2]], tmp_path / "fills")
+    export = export_dicom(fills, tmp_path / "out", ExportDicomSettings(match_grain=False))
+    for row in export.lineage.to_dict("records"):
+        number = fills.table.index[fills.table["patch_id"] == row["patch_id"]][0]
+        source, made = (
+            dicom.read(path, "first").pixels.astype(int)
+            for path in (folder / row["source_file"], export.folder / row["image"])
+        )
+        (fill,), _ = fills.pixels([number])
+        (tissue,), _ = patches.pixels([list(patches.table["patch_id"]).index(row["patch_id"].rsplit("-", 1)[0])])
+        painted_on = (fill.astype(int) - tissue).sum() * source.size / windowed.image(row["mammogram_id"]).size
+        assert (made - source).sum() == pytest.approx(painted_on, rel=0.15)  # the rim fades
+
+
+_LINEAGE = Lineage("a", "SYN-1", "benign", "mass", 1, "f" * 64, "flow", "left", "cc", 0.07, 1, "19700101", "made")
+
+
+def _exported(path: Path, painted_white: tuple[slice, slice] | None = None) -> Path:
+    """Write a file again as an export does, with nothing or only white painted into it."""
+    stored = dicom.read_stored(path)
+    told = {"reach": stored.reach, "is_padded": stored.is_padded}
+    source = Source(path, "", stored.values, stored.bits, stored.low, stored.shown, stored.header, **told)
+    values = np.array(stored.values)
+    if painted_white:
+        values[painted_white] = source.stored(np.array([65535], np.uint16))
+    out = path.with_name("exported.dcm")
+    write_image(out, source, values, _LINEAGE, watermark=False)
+    return out
+
+
+@pytest.mark.parametrize("rescale", [{}, {"RescaleSlope": -0.5, "RescaleIntercept": 100}])
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_window_that_has_to_be_assumed_changes_nothing(
+    tmp_path: Path, rescale: dict[str, float], signed: bool
+) -> None:
+    values = np.arange(4096).reshape(64, 64) - 2048 * signed
+    digital = {"SOPClassUID": DigitalMammographyXRayImageStorageForPresentation, **rescale}
+    path = make(tmp_path / "a.dcm", values, 12, signed=signed, **digital)
+    out = _exported(path)
+    assert np.array_equal(dicom.read(out, "first").pixels, dicom.read(path).pixels)
+
+
+def test_a_look_up_table_of_a_source_with_the_high_byte_first_stays_the_same(tmp_path: Path) -> None:
+    values = np.arange(4096).reshape(64, 64)
+    table = Dataset()
+    table.LUTDescriptor, table.LUTData = [4096, 0, 12], (np.arange(4096) ** 2 // 4096).astype(">u2").tobytes()
+    table["LUTData"].VR, table.ModalityLUTType = "OW", "US"
+    high_first = {"syntax": ExplicitVRBigEndian, "PixelData": values.astype(">u2").tobytes()}
+    more = {"SOPClassUID": SecondaryCaptureImageStorage, "ModalityLUTSequence": [table]}
+    path = make(tmp_path / "a.dcm", values, 12, **high_first, **more)
+    assert np.array_equal(dicom.read(_exported(path)).pixels, dicom.read(path).pixels)
+
+
+@pytest.mark.parametrize("is_padded", [False, True])
+def test_what_is_painted_does_not_become_padding(tmp_path: Path, is_padded: bool) -> None:
+    imaged = np.minimum(np.arange(4096).reshape(64, 64), 4094)
+    imaged[:4] = 4095 if is_padded else 0
+    path = make(tmp_path / "a.dcm", imaged, 12, PixelPaddingValue=4095)
+    read = dicom.read(_exported(path, np.s_[20:24, 20:24]))
+    assert read.pixels[20:24, 20:24].min() > 65000
+    assert (read.pixels[:4] == 0).all()

@@ -770,6 +770,17 @@ def test_bits_of_a_table_that_a_dicom_header_contradicts_are_told(tmp_path: Path
     assert not read_image(path, None, "none").remarks
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.pgm"])
+def test_more_bits_than_a_picture_has_do_not_darken_it(tmp_path: Path, name: str) -> None:
+    Image.fromarray((STORED // 16).astype(np.uint8)).save(tmp_path / name, quality=100)
+    read = read_image(tmp_path / name, 12, "none")
+    assert read.pixels.max() > 64000
+    (remark,) = read.remarks
+    assert remark.rule == "bits-contradict-header"
+    assert "has 8 bits, where the table says 12: it cannot hold them" in remark.found
+    assert not read_image(tmp_path / name, 8, "none").remarks
+
+
 def test_signed_values_of_which_none_is_below_zero_are_told(tmp_path: Path) -> None:
     read = dicom.read(make(tmp_path / "a.dcm", STORED, 16, signed=True))
     assert rules(read) == {"sign-unused"}

@@ -83,7 +83,7 @@ def read_dataset(path: Path, pixels: bool) -> Dataset:
 
 _OF_ONE_FRAME = {
     "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
-    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction"),
+    "FrameVOILUTSequence": ("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence"),
     "PixelMeasuresSequence": ("PixelSpacing",),
 }
 """Functional groups in which a multi-frame object, such as tomosynthesis, has elements that other objects have at the

@@ -18,7 +18,9 @@ from mammofill.dicom.unusual import note_unusual
 from mammofill.dicom.values import (
     Window,
     count_bits_in_use,
+    has_padding,
     look_up,
+    modality_range,
     note_doubts,
     note_unused_sign,
     what_values_show,
@@ -159,15 +161,20 @@ class StoredValues:
     """The lowest value that the bits can hold."""
     shown: NDArray[np.uint16]
     """The display value, over 0..65535, of each value that the bits can hold, from the lowest on: see `read`."""
+    reach: tuple[float, float]
+    """The lowest and the highest value that the modality transformation can give, in which windows are given."""
+    is_padded: bool
+    """Whether any pixel is padding, by the header's PixelPaddingValue."""
     header: Any
     """The dataset of pydicom."""
 
 
-def read_stored(path: str | Path) -> StoredValues:
-    """Read a gray single-frame image as it is stored, without a window.
+def read_stored(path: str | Path, window: Window = "none") -> StoredValues:
+    """Read a gray single-frame image as it is stored.
 
     Args:
         path: the file.
+        window: as for `read`: decides only what values are shown as.
 
     Raises:
         ImageFileError: as `read`.
@@ -178,8 +185,10 @@ def read_stored(path: str | Path) -> StoredValues:
         notes = Notes(path, [])
         stored, dataset = stored_values(path, start, notes)
         stored = without_unused_bits(stored, dataset, notes)
-        low, shown = what_values_show(stored, dataset, "none", notes)
-        return StoredValues(stored, int(dataset.BitsStored), low, shown, dataset)
+        low, shown = what_values_show(stored, dataset, window, notes)
+        reach = modality_range(dataset, low, notes)
+        is_padded = has_padding(stored, dataset, low, notes)
+        return StoredValues(stored, int(dataset.BitsStored), low, shown, reach, is_padded, dataset)
 
 
 def _stored_and_noted(path: Path, start: FileStart) -> tuple[NDArray[np.integer[Any]], Dataset, Notes]:

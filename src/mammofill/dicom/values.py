@@ -143,6 +143,12 @@ def _to_unit(
     return np.clip(shown, 0.0, 1.0)
 
 
+def modality_range(dataset: Dataset, low: int, notes: Notes) -> tuple[float, float]:
+    """Return the lowest and the highest value that the modality transformation can give, of stored ones from `low`."""
+    _, least, most = _modality(np.arange(low, low + 2 ** int(dataset.BitsStored)), dataset, notes)
+    return least, most
+
+
 def _loses(values: NDArray[np.float64], used: slice) -> bool:
     """Return whether different values have become equal."""
     part = values[used]
@@ -260,6 +266,12 @@ def _darken_padding(
     unit[first - low : last - low + 1] = 0.0
     found = f"{share:.1%} of its pixels are padding ({values}), and would be bright."
     notes.add("padding-darkened", found, "Made dark.")
+
+
+def has_padding(stored: NDArray[np.integer[Any]], dataset: Dataset, low: int, notes: Notes) -> bool:
+    """Return whether any pixel has a value of padding; `low` is the lowest that can be stored."""
+    padding = _padding_range(dataset, low, 2 ** int(dataset.BitsStored), notes)
+    return padding is not None and bool(((stored >= padding[0]) & (stored <= padding[1])).any())
 
 
 def _padding_range(dataset: Dataset, low: int, count: int, notes: Notes) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ the elements named here are taken over, so that nothing else of the patient goes
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, Sequence, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
     JPEG2000,
@@ -27,6 +28,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
     SecondaryCaptureImageStorage,
 )
+from pydicom.valuerep import DSfloat
 
 import mammofill
 from mammofill.export.painted_how import painted_how
@@ -41,12 +43,15 @@ _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000)
 """Transfer syntaxes that are lossy, or may be; used only where the header does not say."""
 
 _OF_VALUES = (
-    "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleIntercept", "RescaleSlope", "RescaleType",
+    "RescaleIntercept", "RescaleSlope", "RescaleType",
     "ModalityLUTSequence", "WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction",
     "VOILUTSequence", "PresentationLUTShape", "LossyImageCompressionRatio", "LossyImageCompressionMethod",
     "PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
 )  # fmt: skip
 """Elements on how stored values are to be shown, and how large a pixel is."""
+
+_OF_PADDING = ("PixelPaddingValue", "PixelPaddingRangeLimit")
+"""Taken over only where pixels of the source are padding: elsewhere this value may be that of painted tissue."""
 
 _OF_DIGITAL = (
     "PixelIntensityRelationship", "PixelIntensityRelationshipSign", "DetectorType", "DetectorConfiguration",
@@ -115,8 +120,11 @@ def write_image(path: Path, source: Source, values: NDArray[np.integer[Any]], li
     digital = header.get("SOPClassUID") in _DIGITAL
     image = _begun(str(header.SOPClassUID) if digital else SecondaryCaptureImageStorage, lineage, header)
     image.BurnedInAnnotation, image.RecognizableVisualFeatures = "YES" if watermark else "NO", "NO"
-    _take_over(image, header, _OF_VALUES)
-    (_say_digital if digital else _say_film)(image, header, lineage)
+    _take_over(image, header, (*_OF_VALUES, *_OF_PADDING) if source.is_padded else _OF_VALUES)
+    if digital:
+        _say_digital(image, source, lineage)
+    else:
+        _say_film(image, header, lineage)
     _say_lossy(image, source, header)
     _say_pixels(image, values, source, str(header.get("PhotometricInterpretation", "MONOCHROME2")))
     image.save_as(path, enforce_file_format=True)
@@ -190,7 +198,17 @@ def code(value: str, scheme: str, meaning: str) -> Dataset:
 def _take_over(image: Dataset, header: Dataset, names: tuple[str, ...]) -> None:
     for name in names:
         if name in header:
-            image[name] = header[name]
+            image[name] = deepcopy(header[name])
+            _write_low_byte_first(image[name].value, header)
+
+
+def _write_low_byte_first(value: Any, header: Dataset) -> None:
+    """Exchange the bytes of a look-up table's words if the source has the high byte first, as the library leaves it."""
+    if not isinstance(value, Sequence) or header.file_meta.TransferSyntaxUID.is_little_endian:
+        return
+    for item in value:
+        if isinstance(item.get("LUTData"), bytes):
+            item.LUTData = np.frombuffer(item.LUTData, ">u2").astype("<u2").tobytes()
 
 
 def _say_film(image: Dataset, header: Dataset, lineage: Lineage) -> None:
@@ -204,11 +222,12 @@ def _say_film(image: Dataset, header: Dataset, lineage: Lineage) -> None:
         image.NominalScannedPixelSpacing = [round(lineage.spacing_mm, 6)] * 2
 
 
-def _say_digital(image: Dataset, header: Dataset, lineage: Lineage) -> None:
+def _say_digital(image: Dataset, source: Source, lineage: Lineage) -> None:
     """Set what the modules of digital mammography require, from the source where it has it.
 
-    Source: DICOM PS3.3 C.8.11.
+    Source: DICOM PS3.3 C.8.11. A window that is assumed changes nothing (C.11.2.1.2).
     """
+    header = source.header
     _take_over(image, header, _OF_DIGITAL)
     processing = image.SOPClassUID == DigitalMammographyXRayImageStorageForProcessing
     inverted = header.PhotometricInterpretation == "MONOCHROME1"
@@ -221,13 +240,15 @@ def _say_digital(image: Dataset, header: Dataset, lineage: Lineage) -> None:
         "OrganExposed": "BREAST", "BreastImplantPresent": "NO", "PartialView": "NO", "PositionerType": "MAMMOGRAPHIC",
         "PositionerPrimaryAngle": None, "PatientOrientation": "", "DetectorType": "DIRECT", "KVP": None,
         "PixelIntensityRelationship": "LOG", "PixelIntensityRelationshipSign": 1 if inverted else -1,
-        "RescaleIntercept": 0, "RescaleSlope": 1, "RescaleType": "US",
     }  # fmt: skip
+    if "ModalityLUTSequence" not in image:
+        assumed |= {"RescaleIntercept": 0, "RescaleSlope": 1, "RescaleType": "US"}
     if not processing:
         assumed |= {"PresentationLUTShape": "INVERSE" if inverted else "IDENTITY"}
         if "VOILUTSequence" not in image and "WindowCenter" not in image:
-            most = 2 ** int(header.BitsStored)
-            assumed |= {"WindowCenter": most / 2, "WindowWidth": most}
+            low, high = source.reach
+            window = {"WindowCenter": (low + high + 1) / 2, "WindowWidth": high - low + 1}
+            assumed |= {name: DSfloat(value, auto_format=True) for name, value in window.items()}
     for name, value in assumed.items():
         if name not in image:
             setattr(image, name, value)

@@ -33,6 +33,10 @@ class Source:
     """What each value is shown as, from `low` on, over 0..65535, bright = dense."""
     header: Any = None
     """The DICOM dataset; None for other files."""
+    reach: tuple[float, float] = (0.0, 0.0)
+    """Of a DICOM file, the lowest and highest value after its modality transformation."""
+    is_padded: bool = False
+    """Whether any pixel of a DICOM file is padding."""
     is_jpeg: bool = False
 
     def shown(self, place: tuple[slice, slice]) -> StoredImage:
@@ -102,8 +106,12 @@ def read_source(mammograms: MammogramSet, mammogram_id: str, collection: Path) -
             f"{facts['source_sha256'][:12]}, and is {sha256[:12]}. Ingest the collection again."
         )
     if _is_dicom(path):
-        stored = dicom.read_stored(path)
-        return Source(path, sha256, stored.values, stored.bits, stored.low, stored.shown, stored.header)
+        # What was painted is a change of what the set shows, which may be a window of the file's values.
+        stored = dicom.read_stored(path, mammograms.manifest.settings.get("window", "none"))
+        return Source(
+            path, sha256, stored.values, stored.bits, stored.low, stored.shown, stored.header,
+            reach=stored.reach, is_padded=stored.is_padded,
+        )  # fmt: skip
     read = pictures.read(path, int(facts["bits_stored"]))
     most = 2**read.bits - 1
     meaning = np.rint(np.arange(most + 1) * (FULL_RANGE / most)).astype(np.uint16)

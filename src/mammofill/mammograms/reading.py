@@ -51,7 +51,7 @@ def read_image(path: Path, bits: int | None, window: dicom.Window, half_if_rows:
 
     Args:
         path: the file.
-        bits: bits that the values use, where they differ from the file's own number; for DICOM, whose header gives
+        bits: bits that the values use, where they are fewer than the file's own number; for DICOM, whose header gives
             them, only compared.
         window: see `mammofill.dicom.read`.
         half_if_rows: likewise.
