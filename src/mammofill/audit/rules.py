@@ -404,6 +404,8 @@ _DONE_PER_CASE: tuple[tuple[str, str, Severity, str, str], ...] = (
      "Rows may be exchanged, and describe other lesions.", "Compare both tables."),
     ("attribute-replaced", "Attributes with different values in two tables", "note",
      "One of the values is wrong.", "Compare both tables."),
+    ("table-called-otherwise", "Tables with rows of another part or split than their name says", "moderate",
+     "Tables may be exchanged or joined.", "Compare their names with the mammograms that they name."),
     ("column-called-otherwise", "Columns whose content belongs in a column of another name", "moderate",
      "A split, or a kind of lesion, that the table gives is not used.", "Rename the column."),
     ("header-unreadable", "Elements of headers that cannot be read", "note",
