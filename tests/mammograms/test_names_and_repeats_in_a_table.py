@@ -101,6 +101,31 @@ def test_a_split_in_a_column_of_another_name_is_told_and_not_followed(
 
 
 @pytest.mark.parametrize(
+    ("column", "cells"),
+    [("fold", ("0", "1", "2")), ("cv_fold", ("a", "b", "b")), ("Is test", ("1", "", "0")),
+     ("is_train", ("yes", "no", "no")), ("holdout", ("", "x", "")), ("Usage", ("Training", "Public test", "Private test")),
+     ("partition", ("1", "2", "3")), ("set", ("training set", "test set", "test_set")), ("phase", ("train", "eval", "train")),
+     ("cohort", ("development", "holdout", "Validation"))],
+)  # fmt: skip
+def test_a_split_in_other_words_or_numbers_is_told(tmp_path: Path, column: str, cells: tuple[str, ...]) -> None:
+    rows = [f"{name}.png,,P{name},normal,{cell}" for name, cell in zip("abc", cells, strict=True)]
+    decisions = read(tmp_path, *rows, header=f"{HEADER},{column}").decisions
+    assert [(one.what, one.rule) for one in decisions] == [(column.lower(), "column-called-otherwise")]
+    assert f"its column {column.lower()!r} says" in decisions[0].found
+    assert "Rename the column to split, with the words train, validation and test" in decisions[0].done
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [("fold", ("1", "1", "1")), ("site", ("0", "1", "0")), ("set", ("A", "B", "A")), ("test", ("pos", "neg", "pos")),
+     ("data", ("public", "private", "public")), ("note", ("train and test", "test", "train"))],
+)  # fmt: skip
+def test_columns_that_hold_no_split_are_not_told(tmp_path: Path, column: str, cells: tuple[str, ...]) -> None:
+    rows = [f"{name}.png,,P{name},normal,{cell}" for name, cell in zip("abc", cells, strict=True)]
+    assert not read(tmp_path, *rows, header=f"{HEADER},{column}").decisions
+
+
+@pytest.mark.parametrize(
     ("header", "split", "cells"),
     [("set", "patients", ("test", "train", "train")), ("set", "auto", ("train", "train", "train")),
      ("set", "auto", ("train", "test", "third")), ("Split", "auto", ("train", "test", "train"))],

@@ -69,8 +69,18 @@ _SIDES = {**SIDES, "": None}
 _VIEWS = {**VIEWS, "": None}
 _ABNORMALITIES = {"": "mass", "mass": "mass", "calcification": "calcification", "other": "other"}
 _SPLITS = {"train": "train", "training": "train", "validation": "validation", "test": "test", "": None}
-_WORDS_OF_SPLITS = {**_SPLITS, "val": "validation", "valid": "validation", "dev": "validation", "testing": "test"}
-"""What a column of another name than split may say of it."""
+_WORDS_OF_SPLITS = {
+    "train": "train", "training": "train", "development": "train", "val": "validation", "valid": "validation",
+    "validation": "validation", "dev": "validation", "test": "test", "testing": "test", "holdout": "test",
+    "eval": "test", "evaluation": "test",
+}  # fmt: skip
+"""What a word in a column of another name than split may say of it."""
+_BESIDE_SPLITS = frozenset({"set", "data", "split", "public", "private"})
+"""Words that may stand beside them."""
+_NAMES_SPLIT = re.compile(r"(?:cv|k)?folds?(?:id|no|nr|number)?|(?:is|in)(?:train|test|val|validation)(?:ing|set)?|"
+                          r"(?:train|test|validation)set|holdout|partition")  # fmt: skip
+"""Plain names of columns that hold a split in whatever words or numbers, of which there are few."""
+_MOST_FOLDS = 20
 _ABNORMALITY_TYPE = "abnormality type"
 """What the tables of CBIS-DDSM call abnormality."""
 _NAMES_PERSON = re.compile(
@@ -227,16 +237,23 @@ def _split_called_otherwise(table: pd.DataFrame, name: str, settings: IngestSett
         return
     for column in _further(table):
         counts = Counter(value for value in table[column] if value)
-        if len({_WORDS_OF_SPLITS.get(value.lower(), value) for value in counts}) > 1 and all(
-            value.lower() in _WORDS_OF_SPLITS for value in counts
-        ):
+        said = {_split_said(value) for value in counts}
+        is_named = _NAMES_SPLIT.fullmatch(plain_name(column)) and 1 < table[column].nunique() <= _MOST_FOLDS
+        if is_named or (len(said) > 1 and None not in said):
             told = ", ".join(f"{value} ({count}x)" for value, count in counts.most_common())
             found = f"{name} has nothing in a column split, but its column {column!r} says {told}. Did you mean split?"
             done = (
-                "Kept as an attribute, and a new split is drawn. Rename the column to split to have it followed, or "
-                "say --split patients."
+                "Kept as an attribute, and a new split is drawn. Rename the column to split, with the words train, "
+                "validation and test, to have it followed, or say --split patients."
             )
             yield Decision(column, None, "column-called-otherwise", found, done)
+
+
+def _split_said(value: str) -> str | None:
+    """Return the split that a cell means, as "train" for ``Training set``; None if it says none, or several."""
+    words = set(re.findall(r"[^\W\d_]+", value.lower())) - _BESIDE_SPLITS
+    splits = {_WORDS_OF_SPLITS.get(word) for word in words}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def _names(images: Sequence[str], table: Path) -> dict[str, str]:
