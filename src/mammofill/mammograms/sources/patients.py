@@ -11,10 +11,10 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import product, takewhile
 from urllib.parse import unquote
 
 from mammofill.ground.errors import LeakError
@@ -73,6 +73,7 @@ _FIRST_EXAMS = 1985
 """Older years and dates behind a number are no exams whose images anyone has, but of births. Ours."""
 _MOST_EXAMS = 10
 """More years or dates behind one number are no exams of one person but serial numbers. Ours."""
+_OTHER_TIME = "the same but for a year or date behind it"
 _OF_VISITS = frozenset({"visit", "exam", "study", "session", "scan", "series", "timepoint", "v", "t"})
 """Words that say, with a number behind them, when a picture was taken."""
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -209,6 +210,33 @@ def doubts(collection: Collection) -> tuple[Doubt, ...]:
     return tuple({frozenset(one.spellings): one for one in reversed(all_found)}.values())[::-1]
 
 
+def in_both(own: Sequence[str], other: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Find the identifiers of two sources that are, or may be, one person's.
+
+    Other than within one source (`doubts`), a number with letters before it, or with more before or behind it, is
+    another person: so is one told apart who has the same number in two hospitals.
+
+    Args:
+        own: identifiers of the one source.
+        other: those of the other.
+
+    Yields:
+        Pairs of unlike identifiers, own and other, and why they are alike; a pair may come again.
+    """
+    alike = ((plain, f"they are {why}") for plain, why in _looks())
+    for plain, why in ((patient_key, "both spell one identifier"), *alike):
+        named: dict[str, list[str]] = {}
+        for name in own:
+            named.setdefault(plain(name), []).append(name)
+        for name in other:
+            same = named.get(plain(name), []) if patient_key(name) else []
+            yield from ((one, name, why) for one in same if one != name)
+    ours, theirs = set(own), set(other)
+    for names in _exams(sorted(ours | theirs)):
+        pairs = product((one for one in names if one in ours), (one for one in names if one in theirs))
+        yield from ((one, name, f"they are {_OTHER_TIME}") for one, name in pairs if one != name)
+
+
 def _with_more(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
     """Return identifiers that are another's with more before or behind it.
 
@@ -239,24 +267,25 @@ def _with_time(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
     site that has ``SITE1-0007``. A year alone may be a serial number as well, unless it stands behind a patient's own.
     Old dates are of births.
     """
+    exams = _exams(spellings[0] for spellings in spelt.values())
+    return [Doubt((names[0], other), _OTHER_TIME) for names in exams for other in names[1:]]
+
+
+def _exams(identifiers: Iterable[str]) -> list[list[str]]:
+    """Return the identifiers that are one but for the year or date behind them; see `_with_time`."""
     exams: dict[str, list[str]] = {}
     serial = set()
-    for spellings in spelt.values():
-        name = unicodedata.normalize("NFKC", spellings[0])
+    for identifier in identifiers:
+        name = unicodedata.normalize("NFKC", identifier)
         if timed := _TIME_BEHIND.fullmatch(name):
             runs = _runs(timed[1])
             if int(timed[2][:4]) < _FIRST_EXAMS:
                 serial.add(_key(runs))
             elif len(timed[2]) > len("2019") or _without_word(runs) != runs:
-                exams.setdefault(_key(runs), []).append(spellings[0])
+                exams.setdefault(_key(runs), []).append(identifier)
         elif numbered := _NUMBER_BEHIND.fullmatch(name):
             serial.add(patient_key(numbered[1]))
-    return [
-        Doubt((names[0], other), "the same but for a year or date behind it")
-        for person, names in exams.items()
-        if person not in serial and len(names) <= _MOST_EXAMS
-        for other in names[1:]
-    ]
+    return [names for person, names in exams.items() if person not in serial and len(names) <= _MOST_EXAMS]
 
 
 def _with_year_of_birth(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
@@ -344,18 +373,23 @@ def _before_it_was_a_date(number: str, month: str) -> list[str]:
 def _alike(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
     """Return identifiers that differ in what is not the patient's, or in what the eye does not see."""
     found = []
-    for plain, why in (
-        (_without_pictures, "the same but for a side, view, kind of picture, visit or list beside it"),
-        (_as_it_looks, "the same but for accents or letters of another alphabet"),
-        (_with_digits, "the same but for letters that look like digits"),
-        (_in_any_order, "the same words in another order"),
-    ):
+    for plain, why in _looks():
         first: dict[str, str] = {}
         for key, spellings in spelt.items():
             other = first.setdefault(plain(spellings[0]), key)
             if other != key:
                 found.append(Doubt((spelt[other][0], spellings[0]), why))
     return found
+
+
+def _looks() -> tuple[tuple[Callable[[str], str], str], ...]:
+    """Return what makes identifiers alike that may be one person's, each with its reason."""
+    return (
+        (_without_pictures, "the same but for a side, view, kind of picture, visit or list beside it"),
+        (_as_it_looks, "the same but for accents or letters of another alphabet"),
+        (_with_digits, "the same but for letters that look like digits"),
+        (_in_any_order, "the same words in another order"),
+    )
 
 
 def _without_pictures(patient_id: str) -> str:
