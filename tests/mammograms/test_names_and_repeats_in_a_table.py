@@ -103,9 +103,9 @@ def test_a_split_in_a_column_of_another_name_is_told_and_not_followed(
 @pytest.mark.parametrize(
     ("column", "cells"),
     [("fold", ("0", "1", "2")), ("cv_fold", ("a", "b", "b")), ("Is test", ("1", "", "0")),
-     ("is_train", ("yes", "no", "no")), ("holdout", ("", "x", "")), ("Usage", ("Training", "Public test", "Private test")),
-     ("partition", ("1", "2", "3")), ("set", ("training set", "test set", "test_set")), ("phase", ("train", "eval", "train")),
-     ("cohort", ("development", "holdout", "Validation"))],
+     ("is_train", ("yes", "no", "no")), ("holdout", ("", "x", "")), ("Usage", ("Training", "Public test", "Test")),
+     ("partition", ("1", "2", "3")), ("set", ("training set", "test set", "test_set")),
+     ("phase", ("train", "eval", "train")), ("cohort", ("development", "holdout", "Validation"))],
 )  # fmt: skip
 def test_a_split_in_other_words_or_numbers_is_told(tmp_path: Path, column: str, cells: tuple[str, ...]) -> None:
     rows = [f"{name}.png,,P{name},normal,{cell}" for name, cell in zip("abc", cells, strict=True)]
@@ -135,6 +135,24 @@ def test_no_split_is_missed_where_there_is_one_or_none(
 ) -> None:
     rows = [f"{name}.png,,P{name},normal,{cell}" for name, cell in zip("abc", cells, strict=True)]
     found = read(tmp_path, *rows, header=f"{HEADER},{header}", settings=replace(TABLE, split=split))  # type: ignore[arg-type]
+    assert not found.decisions
+
+
+@pytest.mark.parametrize("column", ["mask2", "Mask_2", "mask 1", "mask.1", "second mask", "mask_path_2"])
+def test_masks_of_further_lesions_in_a_row_are_told(tmp_path: Path, column: str) -> None:
+    rows = ("a.png,m.png,P1,benign,m2.png", "b.png,m3.png,P2,benign,", "c.png,,P3,normal,")
+    found = read(tmp_path, *rows, header=f"{HEADER},{column}")
+    assert [entry.all_lesions_located for entry in found.mammograms] == [False, True, True]
+    assert [(one.rule, one.found) for one in found.decisions] == [
+        ("column-called-otherwise", f"own.csv has a further column {column.lower()!r} with something in 1 row.")
+    ]
+    assert "Give each lesion a row of its own" in found.decisions[0].done
+
+
+@pytest.mark.parametrize("column", ["breast_mask", "mask_area", "pectoral mask", "mask_source", "mask_0_share"])
+def test_columns_that_speak_of_a_mask_hold_no_further_lesions(tmp_path: Path, column: str) -> None:
+    found = read(tmp_path, "a.png,m.png,P1,benign,7", header=f"{HEADER},{column}")
+    assert found.mammograms[0].all_lesions_located
     assert not found.decisions
 
 

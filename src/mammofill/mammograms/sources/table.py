@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import SourceError
 from mammofill.ground.file_names import file_name, why_no_file
 from mammofill.ground.foreign_files import is_regular_file
@@ -88,6 +89,8 @@ _NAMES_PERSON = re.compile(
     r"|.*mrn|medicalrecordnumber|subject|participant|pid"
 )
 """Plain names of further columns that say who a person is. A column of names is none: two women may have one."""
+_NAMES_FURTHER_MASK = re.compile(r"(?:second|third|other)mask|mask(?:file|path|image)?[.#]?(?:[1-9]|0[1-9])")
+"""Plain names of further columns that hold masks of further lesions."""
 _NUMBER_FOR_MISSING = re.compile(r"0+|99+")
 _MOST_EXAMS = 10
 """What joins more patients is no person of whom each exam has a name. Ours."""
@@ -131,12 +134,17 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
         for image in sorted(of_image)
         if (entry := _mammogram(names[image], image, of_image[image], path, exclusions)) is not None
     ]
+    further_masks, with_more = _further_masks(table, path.name)
+    unsure = {names[image] for image in with_more}
+    mammograms = [
+        replace(entry, all_lesions_located=False) if entry.mammogram_id in unsure else entry for entry in mammograms
+    ]
     listed = tuple(_listed(rows, names))
     contradicted: list[Decision] = []
     if not settings.crops:  # beside a lesion that fills its own picture, a crop of the same breast may be healthy
         mammograms, contradicted = _without_contradicted_breasts(mammograms, listed)
     told = (*names_that_contradict(rows, names), *persons_in_folders(rows))
-    decisions = (*notes, *words.decisions, *called_otherwise, *told, *contradicted)
+    decisions = (*notes, *words.decisions, *called_otherwise, *further_masks, *told, *contradicted)
     return Collection(tuple(mammograms), tuple(exclusions), decisions, listed)
 
 
@@ -254,6 +262,25 @@ def _split_said(value: str) -> str | None:
     words = set(re.findall(r"[^\W\d_]+", value.lower())) - _BESIDE_SPLITS
     splits = {_WORDS_OF_SPLITS.get(word) for word in words}
     return splits.pop() if len(splits) == 1 else None
+
+
+def _further_masks(table: pd.DataFrame, name: str) -> tuple[list[Decision], set[str]]:
+    """Tell of further columns with masks, for a row is one lesion; return also the images of rows that have more."""
+    decisions: list[Decision] = []
+    images: set[str] = set()
+    for column in _further(table):
+        if not _NAMES_FURTHER_MASK.fullmatch(plain_name(column)):
+            continue
+        filled = table[[not says_nothing(cell) for cell in table[column]]]
+        if len(filled):
+            found = f"{name} has a further column {column!r} with something in {counted(len(filled), 'rows')}."
+            done = (
+                "Kept as an attribute, and no lesion is read from it: a row is one lesion. The images of these rows "
+                "give no normal patches. Give each lesion a row of its own, with its mask in the column mask."
+            )
+            decisions.append(Decision(column, None, "column-called-otherwise", found, done))
+            images.update(filled["image"])
+    return decisions, images
 
 
 def _names(images: Sequence[str], table: Path) -> dict[str, str]:
