@@ -56,8 +56,8 @@ _OF_PICTURES = frozenset(
 _BEHIND_PATIENT = _OF_PICTURES | {
     "xccl", "xccm", "lxccl", "rxccl", "lxccm", "rxccm", "lml", "rml", "llm", "rlm", "links", "rechts", "gauche",
     "droite", "droit", "izquierda", "izquierdo", "izq", "derecha", "derecho", "der", "sinistra", "sinistro", "destra",
-    "destro", "esquerda", "direita", "ffdm", "sfm", "dbt", "tomo", "tomosynthesis", "cesm", "cedm", "pre", "post",
-    "before", "after", "initial", "old", "new",
+    "destro", "esquerda", "direita", "re", "li", "ffdm", "sfm", "dbt", "tomo", "tomosynthesis", "cesm", "cedm", "dm",
+    "cm", "pre", "pr\u00e4", "prae", "post", "before", "after", "initial", "old", "new",
 }  # fmt: skip
 """Words that say nothing of who it is only behind the number of a patient: before it they may be a site's."""
 _DIMENSIONS = (["2", "d"], ["3", "d"])
@@ -79,10 +79,15 @@ _OF_VISITS = frozenset({"visit", "exam", "study", "session", "scan", "series", "
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _TITLES = frozenset({"dr", "prof", "mr", "mrs", "ms", "miss", "mme", "frau", "herr", "sra"})
 _LOOK_ALIKE = str.maketrans(
-    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u03b1\u03bf\u03c1\u0131",
-    "abekmhopctyxiaopi",
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u03b1\u03bf\u03c1\u0131"
+    "\u0142\u00f8\u0111\u0127",
+    "abekmhopctyxiaopilodh",
 )
-"""Letters of the Cyrillic and Greek alphabets (and an i without its dot) that look as Latin ones do."""
+"""Letters of the Cyrillic and Greek alphabets (and an i without its dot) that look as Latin ones do, and Latin ones
+with a stroke (\u0142, \u00f8, \u0111, \u0127)."""
+_HASH = re.compile(r"(?<![0-9a-z])(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{16,}(?![0-9a-z])")
+"""A hash of a person, as INbreast has it in the names of its files. Ours: 16 digits or more."""
+_BETWEEN_PERSONS = re.compile(r"[;&|+]")
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,7 @@ def doubts(collection: Collection) -> tuple[Doubt, ...]:
     - One that is another with more before it or behind it (``P1``, ``P1_2019``, ``P1_copy`` and ``SITE1-P1``).
     - Those that differ in what stands behind them, if it is a date (``12_20190305`` and ``12_20200405``) or, behind a
       patient's word and number, a year (``P1_2019`` and ``P1_2020``); and a name with a year behind it and without.
+    - Those that have a hash in common, as names of INbreast's files have, and lists (``P1;P2`` and ``P2``).
     - Names that look alike: but for accents, for letters of another alphabet, for O and 0, I, l and 1, for titles and
       the order of words.
     - Names that went through a wrong encoding, or lost letters in one (``M\u00c3\u00bcller``, ``M%C3%BCller``,
@@ -205,6 +211,8 @@ def doubts(collection: Collection) -> tuple[Doubt, ...]:
         *_with_lost_letters(spelt),
         *_with_more(spelt),
         *_with_time(spelt),
+        *_with_one_hash(spelt),
+        *_in_lists(spelt),
         *_with_year_of_birth(spelt),
     )
     return tuple({frozenset(one.spellings): one for one in reversed(all_found)}.values())[::-1]
@@ -269,6 +277,30 @@ def _with_time(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
     """
     exams = _exams(spellings[0] for spellings in spelt.values())
     return [Doubt((names[0], other), _OTHER_TIME) for names in exams for other in names[1:]]
+
+
+def _with_one_hash(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
+    """Return identifiers that have a hash in common, unless more have it than anyone has exams, as that of a site."""
+    having: dict[str, list[str]] = {}
+    for spellings in spelt.values():
+        for found in set(_HASH.findall(spellings[0].casefold().replace("_", " "))):
+            having.setdefault(found, []).append(spellings[0])
+    return [
+        Doubt((names[0], other), "different but for a hash in both")
+        for names in having.values()
+        if len(names) <= _MOST_EXAMS
+        for other in names[1:]
+    ]
+
+
+def _in_lists(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
+    """Return identifiers of several persons of whom another is one."""
+    found = []
+    for key, spellings in spelt.items():
+        parts = _BETWEEN_PERSONS.split(spellings[0])
+        others = [spelt[one][0] for one in map(patient_key, parts) if one in spelt and one != key and len(parts) > 1]
+        found += [Doubt((other, spellings[0]), "one of a list of persons") for other in others]
+    return found
 
 
 def _exams(identifiers: Iterable[str]) -> list[list[str]]:
