@@ -156,6 +156,36 @@ def test_columns_that_speak_of_a_mask_hold_no_further_lesions(tmp_path: Path, co
     assert not found.decisions
 
 
+@pytest.mark.parametrize(
+    ("column", "cells", "target"),
+    [("lesion_type", ("Calcification", "mass", ""), "abnormality"), ("kind", ("calc", "masses", "mass"), "abnormality"),
+     ("side", ("L", "R", "L"), "laterality"), ("breast", ("left", "Right", ""), "laterality"),
+     ("projection", ("CC", "mlo", "CC"), "view")],
+)  # fmt: skip
+def test_kinds_sides_and_views_in_a_column_of_another_name_are_told(
+    tmp_path: Path, column: str, cells: tuple[str, ...], target: str
+) -> None:
+    rows = [f"{name}.png,m{name}.png,P{name},benign,{cell}" for name, cell in zip("abc", cells, strict=True)]
+    (told,) = read(tmp_path / "own", *rows, header=f"{HEADER},{column}").decisions
+    assert told.rule == "column-called-otherwise"
+    assert f"has nothing in a column {target}, but its column {column!r} says" in told.found
+    assert f"Rename the column to {target} to have it read." in told.done
+    filled = [f"{row},{'left' if target == 'laterality' else 'cc' if target == 'view' else 'mass'}" for row in rows]
+    assert not read(tmp_path / "filled", *filled, header=f"{HEADER},{column},{target}").decisions
+
+
+def test_another_pathology_in_a_further_column_is_told(tmp_path: Path) -> None:
+    rows = ("a.png,m.png,P1,benign,Malignant", "b.png,n.png,P2,malignant,MALIGNANT", "c.png,,P3,normal,")
+    (told,) = read(tmp_path / "own", *rows, header=f"{HEADER},patient_pathology").decisions
+    assert (told.rule, told.found) == (
+        "pathology-twice",
+        "own.csv has another pathology in 'patient_pathology' than in pathology in 1 row, the first own.csv row 2 "
+        "(malignant, benign).",
+    )
+    rows = (rows[1], "a.png,m.png,P1,benign,fibroadenoma")
+    assert not read(tmp_path / "other", *rows, header=f"{HEADER},diagnosis").decisions
+
+
 def test_names_of_columns_may_have_spaces_hyphens_and_capitals(tmp_path: Path) -> None:
     row = "a.png,m.png,P1,benign,0.07,calcification"
     entry = read(tmp_path, row, header="Image,MASK,patient_,Pathology,Spacing-MM,Abnormality").mammograms[0]

@@ -406,6 +406,8 @@ _DONE_PER_CASE: tuple[tuple[str, str, Severity, str, str], ...] = (
      "One of the values is wrong.", "Compare both tables."),
     ("table-called-otherwise", "Tables with rows of another part or split than their name says", "moderate",
      "Tables may be exchanged or joined.", "Compare their names with the mammograms that they name."),
+    ("pathology-twice", "Two columns that give lesions different pathologies", "serious",
+     "One of them may be of the patient or the breast: lesions have wrong classes.", "See which is of the lesion."),
     ("split-unknown", "An official split in unknown words", "serious",
      "A new split is drawn, which is not the one that others test on.", "Put the words right."),
     ("column-called-otherwise", "Columns whose content belongs in a column of another name", "moderate",

@@ -82,6 +82,16 @@ _NAMES_SPLIT = re.compile(r"(?:cv|k)?folds?(?:id|no|nr|number)?|(?:is|in)(?:trai
                           r"(?:train|test|validation)set|holdout|partition")  # fmt: skip
 """Plain names of columns that hold a split in whatever words or numbers, of which there are few."""
 _MOST_FOLDS = 20
+_WORDS_OF = {
+    "abnormality": (
+        frozenset({"mass", "masses", "calc", "calcs", "calcification", "calcifications", "microcalcification",
+                   "microcalcifications", "asymmetry", "distortion", "architectural distortion", "other"}),
+        "all lesions count as masses",
+    ),
+    "laterality": (frozenset(SIDES), "no breast is known as left or right"),
+    "view": (frozenset(VIEWS), "no view is known"),
+}  # fmt: skip
+"""Columns that need not be there: the words by which they are known under another name, and what happens without."""
 _ABNORMALITY_TYPE = "abnormality type"
 """What the tables of CBIS-DDSM call abnormality."""
 _NAMES_PERSON = re.compile(
@@ -120,9 +130,14 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
     for column in ("mask", *_OPTIONAL):
         table[column] = ["" if says_nothing(cell) else cell for cell in table[column]]
     _refuse_joined_patients(table, path)
-    called_otherwise = (*_kind_called_otherwise(table, path.name), *_split_called_otherwise(table, path.name, settings))
+    called_otherwise = (
+        *_kind_called_otherwise(table, path.name),
+        *_words_called_otherwise(table, path.name),
+        *_split_called_otherwise(table, path.name, settings),
+    )
     words = understand(zip(table["pathology"], table["mask"] != "", strict=True), settings.pathology_words, path.name)
     table["pathology"] = [words.meaning.get(plain_word(word), word) for word in table["pathology"]]
+    twice = tuple(_pathology_twice(table, path.name))
     rows = rows_of(table)
     of_image: dict[str, list[Row]] = {}
     for row in rows:
@@ -144,7 +159,7 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
     if not settings.crops:  # beside a lesion that fills its own picture, a crop of the same breast may be healthy
         mammograms, contradicted = _without_contradicted_breasts(mammograms, listed)
     told = (*names_that_contradict(rows, names), *persons_in_folders(rows))
-    decisions = (*notes, *words.decisions, *called_otherwise, *further_masks, *told, *contradicted)
+    decisions = (*notes, *words.decisions, *called_otherwise, *twice, *further_masks, *told, *contradicted)
     return Collection(tuple(mammograms), tuple(exclusions), decisions, listed)
 
 
@@ -237,6 +252,41 @@ def _kind_called_otherwise(table: pd.DataFrame, name: str) -> Iterator[Decision]
             found = f"{found} It says {strange!r}, which is neither mass, calcification nor other."
             done = "Kept as an attribute, and all lesions count as masses. Call it abnormality, with known words."
         yield Decision(column, None, "column-called-otherwise", found, done)
+
+
+def _words_called_otherwise(table: pd.DataFrame, name: str) -> Iterator[Decision]:
+    """Tell of further columns whose words are those of a column that is empty."""
+    for target, (words, else_) in _WORDS_OF.items():
+        for column in () if any(table[target]) else _further(table):
+            counts = Counter(cell for cell in table[column] if not says_nothing(cell))
+            said = {plain_word(cell) for cell in counts}
+            if len(said) > 1 and words.issuperset(said) and plain_name(column) != plain_name(_ABNORMALITY_TYPE):
+                told = ", ".join(f"{value} ({count}x)" for value, count in counts.most_common())
+                found = (
+                    f"{name} has nothing in a column {target}, but its column {column!r} says {told}. Did you mean "
+                    f"{target}?"
+                )
+                done = f"Kept as an attribute, and {else_}. Rename the column to {target} to have it read."
+                yield Decision(column, None, "column-called-otherwise", found, done)
+
+
+def _pathology_twice(table: pd.DataFrame, name: str) -> Iterator[Decision]:
+    """Tell of further columns with pathologies that are not those of the rows, as of a patient beside a lesion."""
+    meaning = {"cancer": "malignant", "benign without callback": "benign", **{one: one for one in PATHOLOGIES}}
+    for column in _further(table):
+        said = [meaning.get(plain_word(cell)) for cell in table[column]]
+        if any(one is None and not says_nothing(cell) for one, cell in zip(said, table[column], strict=True)):
+            continue
+        rows = zip(table["row"], said, table["pathology"].str.lower(), strict=True)
+        differing = [(row, other, own) for row, other, own in rows if other and own in PATHOLOGIES and other != own]
+        if differing:
+            row, other, own = differing[0]
+            found = (
+                f"{name} has another pathology in {column!r} than in pathology in {counted(len(differing), 'rows')}, "
+                f"the first {row} ({other}, {own})."
+            )
+            done = f"The column pathology counts, {column!r} is an attribute. See which of them is of the lesion."
+            yield Decision(column, None, "pathology-twice", found, done)
 
 
 def _split_called_otherwise(table: pd.DataFrame, name: str, settings: IngestSettings) -> Iterator[Decision]:
