@@ -215,14 +215,16 @@ def test_patients_of_a_test_source_of_its_own_are_counted_there(write: Write, tm
     assert "held-out/own.csv: no patient in the test split has a malignant mass lesion" in found
 
 
-def test_test_patients_who_are_learned_from_are_told(write: Write, tmp_path: Path) -> None:
+@pytest.mark.parametrize("patient", ["P-00{}", "p{}_left"])
+def test_test_patients_who_are_learned_from_are_told(write: Write, tmp_path: Path, patient: str) -> None:
     path = write(*["benign", "malignant"] * 6, more='[test]\nsource = "held-out/own.csv"\n')
-    write_own(tmp_path / "held-out", "benign", "malignant", split="test", patient="P-00{}")
+    write_own(tmp_path / "held-out", "benign", "malignant", split="test", patient=patient)
     found = fault(path, tmp_path / "out")
     assert isinstance(found, LeakError)
     assert re.search(
-        r"held-out/own.csv: 2 of its patients would be tested and, in .*own/own.csv, learned from: P-000 \(there p0\), "
-        r"P-001 \(there p1\). .* Take them out of one of the two. If these are different patients",
+        r"held-out/own.csv: 2 of its patients would be tested and, in .*own/own.csv, learned from: "
+        rf"{patient.format(0)} \(there p0\), {patient.format(1)} \(there p1\). .* Take them out of one of the two. If "
+        r"these are different patients",
         str(found),
     )
     table = write_own(tmp_path / "held-out", *["benign", "malignant"] * 2, split="validation")  # which tests nobody

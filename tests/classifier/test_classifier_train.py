@@ -27,6 +27,7 @@ from mammofill.ground.errors import (
     PlanChangedError,
     TooFewError,
     TrainingError,
+    WeightsError,
 )
 from mammofill.ground.imaging import to_unit
 from mammofill.ground.progress import Progress, Task
@@ -113,6 +114,15 @@ def test_scores_do_not_depend_on_batch_size_and_are_the_logits(real: PatchSet, t
     assert logits == pytest.approx(trained.logits(images, batch_size=1), abs=1e-4)
     assert trained.scores(images) == pytest.approx(1 / (1 + np.exp(-logits)))
     assert trained.logits(images[:0]).shape == (0,)
+
+
+def test_scores_that_are_no_numbers_are_refused(real: PatchSet, tmp_path: Path) -> None:
+    trained = train_classifier([real], tmp_path / "classifier", replace(QUICK, epochs=1))
+    with torch.no_grad():
+        for weights in trained.network.parameters():
+            weights.fill_(1e30)
+    with pytest.raises(WeightsError, match=r"the network gives 3 of 3 patches a score of NaN or infinity"):
+        trained.logits(lesions(real, "test")[0][:3])
 
 
 def test_threshold_separates_validation_as_frozen(real: PatchSet, tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def make_mammograms(out: Path, patients: Iterable[str]) -> Artifact:
     with begin(out, kind="mammograms", stage="toy", settings=_Toy(), seed=0, inputs={}) as work:
         assert work is not None
         table = pd.DataFrame({"patient_id": list(patients)})
+        table["mammogram_id"] = [f"mammogram of {patient}" for patient in table["patient_id"]]
         files = [f"{out.name} {patient}" for patient in table["patient_id"]]
         table.assign(source_sha256=files).to_parquet(work.folder / "mammograms.parquet")
         work.finish({})

@@ -321,6 +321,17 @@ def test_one_arm_of_one_training_is_enough_for_no_finding(tmp_path: Path) -> Non
     assert set(found.arms["training"]) == {"classifier seeds", ""}
 
 
+def test_one_classifier_that_counts_as_two_trainings_is_told(tmp_path: Path) -> None:
+    folders = [tmp_path / name / "same" for name in ("once", "again")]
+    several = [make_evaluation(folder, "a", 1.0, seed=seed) for seed, folder in enumerate(folders)]
+    several += [make_evaluation(tmp_path / f"b{seed}", "b", 4.0, seed=seed) for seed in range(2)]
+    (text,) = [one for one in sentences(compare_arms(several, tmp_path / "out", FEW), "caution") if "identical" in one]
+    assert text.startswith(
+        "Scores that are bit-identical, as of one classifier that counts as two trainings: replicates 0 and 1 of a. "
+        "Variation between trainings is then underestimated"
+    )
+
+
 def test_worse_is_said_to_be_worse(tmp_path: Path) -> None:
     arms = [("a", 4.0), ("b", 0.2)]
     several = [make_evaluation(tmp_path / f"{arm}{k}", arm, much, seed=k) for arm, much in arms for k in range(3)]

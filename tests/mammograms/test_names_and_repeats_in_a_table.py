@@ -101,6 +101,31 @@ def test_a_split_in_a_column_of_another_name_is_told_and_not_followed(
 
 
 @pytest.mark.parametrize(
+    ("column", "cells"),
+    [("fold", ("0", "1", "2")), ("cv_fold", ("a", "b", "b")), ("Is test", ("1", "", "0")),
+     ("is_train", ("yes", "no", "no")), ("holdout", ("", "x", "")), ("Usage", ("Training", "Public test", "Test")),
+     ("partition", ("1", "2", "3")), ("set", ("training set", "test set", "test_set")),
+     ("phase", ("train", "eval", "train")), ("cohort", ("development", "holdout", "Validation"))],
+)  # fmt: skip
+def test_a_split_in_other_words_or_numbers_is_told(tmp_path: Path, column: str, cells: tuple[str, ...]) -> None:
+    rows = [f"{name}.png,,P{name},normal,{cell}" for name, cell in zip("abc", cells, strict=True)]
+    decisions = read(tmp_path, *rows, header=f"{HEADER},{column}").decisions
+    assert [(one.what, one.rule) for one in decisions] == [(column.lower(), "column-called-otherwise")]
+    assert f"its column {column.lower()!r} says" in decisions[0].found
+    assert "Rename the column to split, with the words train, validation and test" in decisions[0].done
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [("fold", ("1", "1", "1")), ("site", ("0", "1", "0")), ("set", ("A", "B", "A")), ("test", ("pos", "neg", "pos")),
+     ("data", ("public", "private", "public")), ("note", ("train and test", "test", "train"))],
+)  # fmt: skip
+def test_columns_that_hold_no_split_are_not_told(tmp_path: Path, column: str, cells: tuple[str, ...]) -> None:
+    rows = [f"{name}.png,,P{name},normal,{cell}" for name, cell in zip("abc", cells, strict=True)]
+    assert not read(tmp_path, *rows, header=f"{HEADER},{column}").decisions
+
+
+@pytest.mark.parametrize(
     ("header", "split", "cells"),
     [("set", "patients", ("test", "train", "train")), ("set", "auto", ("train", "train", "train")),
      ("set", "auto", ("train", "test", "third")), ("Split", "auto", ("train", "test", "train"))],
@@ -111,6 +136,54 @@ def test_no_split_is_missed_where_there_is_one_or_none(
     rows = [f"{name}.png,,P{name},normal,{cell}" for name, cell in zip("abc", cells, strict=True)]
     found = read(tmp_path, *rows, header=f"{HEADER},{header}", settings=replace(TABLE, split=split))  # type: ignore[arg-type]
     assert not found.decisions
+
+
+@pytest.mark.parametrize("column", ["mask2", "Mask_2", "mask 1", "mask.1", "second mask", "mask_path_2"])
+def test_masks_of_further_lesions_in_a_row_are_told(tmp_path: Path, column: str) -> None:
+    rows = ("a.png,m.png,P1,benign,m2.png", "b.png,m3.png,P2,benign,", "c.png,,P3,normal,")
+    found = read(tmp_path, *rows, header=f"{HEADER},{column}")
+    assert [entry.all_lesions_located for entry in found.mammograms] == [False, True, True]
+    assert [(one.rule, one.found) for one in found.decisions] == [
+        ("column-called-otherwise", f"own.csv has a further column {column.lower()!r} with something in 1 row.")
+    ]
+    assert "Give each lesion a row of its own" in found.decisions[0].done
+
+
+@pytest.mark.parametrize("column", ["breast_mask", "mask_area", "pectoral mask", "mask_source", "mask_0_share"])
+def test_columns_that_speak_of_a_mask_hold_no_further_lesions(tmp_path: Path, column: str) -> None:
+    found = read(tmp_path, "a.png,m.png,P1,benign,7", header=f"{HEADER},{column}")
+    assert found.mammograms[0].all_lesions_located
+    assert not found.decisions
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "target"),
+    [("lesion_type", ("Calcification", "mass", ""), "abnormality"), ("kind", ("calc", "masses", "mass"), "abnormality"),
+     ("side", ("L", "R", "L"), "laterality"), ("breast", ("left", "Right", ""), "laterality"),
+     ("projection", ("CC", "mlo", "CC"), "view")],
+)  # fmt: skip
+def test_kinds_sides_and_views_in_a_column_of_another_name_are_told(
+    tmp_path: Path, column: str, cells: tuple[str, ...], target: str
+) -> None:
+    rows = [f"{name}.png,m{name}.png,P{name},benign,{cell}" for name, cell in zip("abc", cells, strict=True)]
+    (told,) = read(tmp_path / "own", *rows, header=f"{HEADER},{column}").decisions
+    assert told.rule == "column-called-otherwise"
+    assert f"has nothing in a column {target}, but its column {column!r} says" in told.found
+    assert f"Rename the column to {target} to have it read." in told.done
+    filled = [f"{row},{'left' if target == 'laterality' else 'cc' if target == 'view' else 'mass'}" for row in rows]
+    assert not read(tmp_path / "filled", *filled, header=f"{HEADER},{column},{target}").decisions
+
+
+def test_another_pathology_in_a_further_column_is_told(tmp_path: Path) -> None:
+    rows = ("a.png,m.png,P1,benign,Malignant", "b.png,n.png,P2,malignant,MALIGNANT", "c.png,,P3,normal,")
+    (told,) = read(tmp_path / "own", *rows, header=f"{HEADER},patient_pathology").decisions
+    assert (told.rule, told.found) == (
+        "pathology-twice",
+        "own.csv has another pathology in 'patient_pathology' than in pathology in 1 row, the first own.csv row 2 "
+        "(malignant, benign).",
+    )
+    rows = (rows[1], "a.png,m.png,P1,benign,fibroadenoma")
+    assert not read(tmp_path / "other", *rows, header=f"{HEADER},diagnosis").decisions
 
 
 def test_names_of_columns_may_have_spaces_hyphens_and_capitals(tmp_path: Path) -> None:

@@ -79,7 +79,9 @@ def collection(*patients: str) -> Collection:
      ("P1_20190305", "P1_20200405"), ("0012-2019-03-05", "0012-2020-04-05"), ("P1_2D", "P1_DBT"), ("P1_2D", "P1_3D"),
      ("P1_RXCCL", "P1_LMLO"), ("P1_links", "P1_rechts"), ("P1_izq", "P1_der"), ("benign/P1", "malignant/P1"),
      ("P1_pre", "P1_post"), ("P1_pre_1", "P1_post_2"), ("Anna Mueller", "Anna Mueller 1961"),
-     ("Anna Doe", "Doe, Anna *05.03.1961"), ("P1-1", "P1")],
+     ("Anna Doe", "Doe, Anna *05.03.1961"), ("P1-1", "P1"), ("P1_L_DM_CC", "P1_R_DM_MLO"), ("P1-re", "P1-li"),
+     ("P1 pr\u00e4", "P1 post"), ("20586908_6c613a14b80a8591_MG_R_CC_ANON", "20586934_6C613A14B80A8591_MG_L_ML_ANON"),
+     ("\u0141ukasz Nowak", "Lukasz Nowak"), ("S\u00f8rensen", "Sorensen"), ("P2", "P1;P2"), ("13", "12 & 13")],
 )  # fmt: skip
 def test_who_may_be_one_person_is_refused_with_both_spellings(patients: tuple[str, str]) -> None:
     with pytest.raises(LeakError, match="It is not clear who is one person") as caught:
@@ -97,7 +99,8 @@ def test_who_may_be_one_person_is_refused_with_both_spellings(patients: tuple[st
      ("Doe Jane", "Doe John"), ("may", "june"), ("P1_2019", "P2_2019"), ("SITE1-2019", "SITE1-2020"),
      ("101-2001", "101-2002"), ("2019-0001", "2020-0001"), ("101-2019-0007", "101-2020-0007"), ("P1-1", "P1-2"),
      ("Anna Doe 1960", "Anna Doe 1961"), ("Anna", "Anna 1961"), ("BC_new_001", "BC_new_002"), ("PRE12", "POST12"),
-     ("benign/1", "malignant/1"), ("benign_case_1", "malignant_case_1")],
+     ("benign/1", "malignant/1"), ("benign_case_1", "malignant_case_1"), ("P1;P2", "P3"),
+     ("1234567890123456-1", "1234567890123456-2"), ("A-deadbeef12345678", "A-deadbeef12345679")],
 )  # fmt: skip
 def test_who_cannot_be_mistaken_is_not_doubted(patients: tuple[str, str]) -> None:
     assert not doubts(collection(*patients))
@@ -109,7 +112,7 @@ def test_who_cannot_be_mistaken_is_not_doubted(patients: tuple[str, str]) -> Non
      [f"P1-{n}" for n in range(2001, 2040)], [f"P1-{n:04}" for n in (7, 2001, 2002)],
      [f"{year}-{n:04}" for year in (2019, 2020) for n in range(1, 401)],
      [f"D{part}-{n:04}" for part in (1, 2) for n in range(1, 1027)], [f"mdb{n:03}" for n in range(1, 323)],
-     [md5(f"{n}".encode()).hexdigest() for n in range(2000)]],
+     [md5(f"{n}".encode()).hexdigest() for n in range(2000)], [f"6c613a14b80a8591-{n}" for n in range(20)]],
     ids=lambda patients: patients[-1],
 )  # fmt: skip
 def test_serial_numbers_and_the_schemes_of_public_collections_are_not_doubted(patients: list[str]) -> None:

@@ -184,6 +184,57 @@ def test_cbis_takes_a_mammogram_that_tables_of_both_splits_name_for_test(tmp_pat
         ingest(source, tmp_path / "again", IngestSettings(split="official"))
 
 
+def test_cbis_tables_with_exchanged_names_are_read_by_their_rows(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case(), Case("P_00002"), Case("P_00003", split="test")])
+    train, test = (source / f"mass_case_description_{split}_set.csv" for split in ("train", "test"))
+    train.rename(source / "x.csv")
+    test.rename(train)
+    (source / "x.csv").rename(test)
+    found = read_cbis_ddsm(source, IngestSettings())
+    splits = {entry.patient_id: entry.official_split for entry in found.mammograms}
+    assert splits == {"P_00001": "train", "P_00002": "train", "P_00003": "test"}
+    told = [(one.found, one.done) for one in found.decisions if one.rule == "table-called-otherwise"]
+    assert told[0] == (
+        "mass_case_description_test_set.csv is called the table of mass test, but its first row is of mass train.",
+        "Read as the table of mass train, for the mammograms are called so.",
+    )
+    assert len(told) == 2
+
+
+def test_cbis_rows_of_the_test_set_in_a_training_table_are_not_learned_from(tmp_path: Path) -> None:
+    source = write_cbis(tmp_path / "cbis", [Case(), Case("P_00003", split="test")])
+    train, test = (source / f"mass_case_description_{split}_set.csv" for split in ("train", "test"))
+    header, *rows = test.read_bytes().split(b"\r\n")
+    train.write_bytes(train.read_bytes() + b"\r\n".join(rows))
+    test.write_bytes(header + b"\r\n")
+    found = read_cbis_ddsm(source, IngestSettings())
+    assert {entry.patient_id: entry.official_split for entry in found.mammograms}["P_00003"] == "test"
+    assert {row.patient_id: row.official_split for row in found.listed}["P_00003"] == "test"
+    told = {one.rule: one.found for one in found.decisions}
+    assert told["mammogram-in-two-splits"] == (
+        "mass_case_description_train_set.csv row 3 (train) describes Mass-Test_P_00003_LEFT_CC, whose name is of the "
+        "other split."
+    )
+    with pytest.raises(LeakError, match="1 mammogram is in more than one split of the collection: mass_case.*row 3"):
+        read_cbis_ddsm(source, IngestSettings(split="official"))
+
+
+def test_cbis_calcifications_in_a_table_of_masses_are_calcifications(tmp_path: Path) -> None:
+    cases = [Case(), Case("P_00002", split="test"), Case("P_00004", kind="calc"), Case("P_00005", kind="calc")]
+    source = write_cbis(tmp_path / "cbis", cases, kinds=("mass", "calc"))
+    masses, calcifications = (source / f"{kind}_case_description_train_set.csv" for kind in ("mass", "calc"))
+    masses.write_bytes(masses.read_bytes() + calcifications.read_bytes().split(b"\r\n", 1)[1])
+    found = read_cbis_ddsm(source, IngestSettings(abnormality="all"))
+    kinds = {entry.patient_id: [lesion.abnormality for lesion in entry.lesions] for entry in found.mammograms}
+    assert (kinds["P_00001"], kinds["P_00004"]) == (["mass"], ["calcification"])
+    assert "twin-views" not in {one.rule for one in found.decisions}
+    told = [one.found for one in found.decisions if one.rule == "table-called-otherwise"]
+    assert told == [
+        "mass_case_description_train_set.csv is the table of mass train, but has 2 rows of mammograms of another kind, "
+        "the first mass_case_description_train_set.csv row 3 (Calc-Training_P_00004_LEFT_CC)."
+    ]
+
+
 def test_cbis_tells_columns_that_contradict_the_name_of_the_mammogram(tmp_path: Path) -> None:
     source = write_cbis(tmp_path / "cbis", [Case(), Case(number=2), Case("P_00003", split="test")])
     table = source / "mass_case_description_train_set.csv"

@@ -110,6 +110,18 @@ def test_a_split_may_be_spelt_as_in_other_tables(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("words", [("train_set", "test_set"), ("0", "1"), ("", "")])
+def test_a_split_in_unknown_words_is_not_lost_without_a_word(tmp_path: Path, words: tuple[str, str]) -> None:
+    rows = [
+        row(f"s{number}", f"i{number}", "['Mass']", "BI-RADS 4", "1,2,3,5")[: -len("training")] + word
+        for number, word in enumerate(words)
+    ]
+    source = write_vindr(tmp_path, rows, [("s0", "i0"), ("s1", "i1")])
+    told = {one.rule: one for one in read_vindr_mammo(source, SETTINGS).decisions}["split-unknown"]
+    assert f"says {', '.join(sorted({repr(word) for word in words}))} as split, of which nothing is known" in told.found
+    assert told.done == "The official split is not known. Put the words right, or a new one is drawn."
+
+
 def test_dicom_comes_before_pictures_of_it(tmp_path: Path) -> None:
     source = write_vindr(tmp_path, [row("s1", "i1", "['Mass']", "BI-RADS 4", "1,2,3,5")], [("s1", "i1")])
     (source / "images" / "s1" / "i1.png").write_bytes(b"")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ from toy_selection import KINDS, PATIENTS, SOME, World, fill_rows, make_fills, t
 from mammofill.classifier import TrainClassifierSettings, train_classifier
 from mammofill.classifier.checks import check_leaks
 from mammofill.evaluation.training import what_was_learned
+from mammofill.ground.artifact import Artifact, LearnedFrom, begin, open_any
 from mammofill.ground.errors import ArtifactError, LeakError, MammofillError, SettingsError, TooFewError
 from mammofill.ground.imaging import decode_png, feather, to_unit
 from mammofill.ground.progress import Progress
@@ -24,6 +25,7 @@ from mammofill.pairing.hole import HoleSettings, distance_from_ellipse
 from mammofill.patches import PatchSet
 from mammofill.report.examples import synthetic_examples
 from mammofill.selection import SelectSyntheticSettings, read_scores, select_synthetic
+from mammofill.selection.checks import patients_of
 from mammofill.selection.holes import Holes, holes_in
 from mammofill.selection.measures import validation_lesions
 from mammofill.selection.settings import QUANTILES
@@ -163,6 +165,30 @@ def test_without_such_a_reader_there_is_no_selection(world: World, tmp_path: Pat
     assert f"{world.readers[0].folder} learned from {train_patient(0)}" in words
     assert "select-patches --patients_share 0.333 --parts" in words
     assert not (tmp_path / "x").exists()
+
+
+def test_who_learned_from_a_patient_under_another_name_is_no_reader(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Table:
+        collection: str = "table"
+
+    def made(name: str, patient: str, learned: tuple[LearnedFrom, ...] = ()) -> Artifact:
+        mammograms = tmp_path / f"mammograms of {name}"
+        with begin(mammograms, kind="mammograms", stage="ingest", settings=Table(), seed=0, inputs={}) as work:
+            assert work is not None
+            rows = pd.DataFrame({"mammogram_id": ["m"], "patient_id": [patient], "source_sha256": [name]})
+            rows.to_parquet(work.folder / "mammograms.parquet")
+            work.finish({})
+        inputs = {"mammograms": open_any(mammograms)}
+        with begin(tmp_path / name, kind="toy", stage="toy", settings=Table(), seed=0, inputs=inputs) as work:
+            assert work is not None
+            (work.folder / "toy.txt").write_text(name)
+            work.finish({}, learned)
+        return open_any(tmp_path / name)
+
+    classifier = made("classifier", "P001", (LearnedFrom("train-classifier", ("P001",)),))
+    assert patients_of(classifier, made("fills", "p 1")) == {"P001", "p 1"}
+    assert patients_of(classifier, made("other fills", "P2")) == {"P001"}
 
 
 def test_who_shares_nobody_with_the_infiller_is_preferred(world: World, tmp_path: Path) -> None:

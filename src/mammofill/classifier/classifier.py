@@ -23,7 +23,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mammofill.ground.artifact import Artifact
-from mammofill.ground.errors import DamagedError
+from mammofill.ground.counting import counted
+from mammofill.ground.errors import DamagedError, WeightsError
 from mammofill.ground.imaging import to_uint16
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ class Classifier(Artifact):
 
         Raises:
             DeviceError: the device is not there.
+            WeightsError: a score is NaN or infinite, which would have some place among the others all the same.
         """
         from mammofill.classifier.examples import at_input_size
         from mammofill.classifier.scoring import log_odds
@@ -159,7 +161,13 @@ class Classifier(Artifact):
             )
             for chunk in (images[start : start + batch_size] for start in range(0, len(images), batch_size))
         ]
-        return np.concatenate(odds) if odds else np.empty(0, np.float64)
+        scored = np.concatenate(odds) if odds else np.empty(0, np.float64)
+        if lost := int((~np.isfinite(scored)).sum()):
+            raise WeightsError(
+                f"{self.folder}: the network gives {lost} of {counted(len(scored), 'patches')} a score of NaN or "
+                "infinity. Its weights are too large: its training diverged. Train it again, more slowly."
+            )
+        return scored
 
     def scores(self, images: NDArray[np.float32], *, device: str = "cpu", batch_size: int = 64) -> NDArray[np.float64]:
         """Score patches as probabilities of malignancy, (N,) float64 in [0, 1]; see `logits`."""

@@ -47,7 +47,8 @@ def log_odds(
         return np.asarray(np.mean(ways, axis=0), np.float64)
     network.eval()
     odds = np.empty(len(images), np.float64)
-    with torch.inference_mode(), _exact():
+    # Scores that are no numbers are refused where they are used.
+    with torch.inference_mode(), _exact(), np.errstate(invalid="ignore"):
         for start in range(0, len(images), batch_size):
             inputs = network_input(images[start : start + batch_size], colours, device, standardise)
             outputs = network(inputs).flatten(1).cpu().double().numpy()  # (n, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 
 import pandas as pd
 
@@ -39,6 +40,7 @@ def cautions(
         settings: of the comparison.
     """
     yield from _trained_once(groups)
+    yield from _counted_twice(groups)
     yield from _longer(groups, tested)
     yield from _trained_otherwise(groups)
     yield from _drawn_once(groups)
@@ -85,6 +87,23 @@ def _trained_once(groups: Groups) -> Iterator[str]:
             f"One infiller, so that variation between infillers is not in the interval: {'; '.join(single)}. Another "
             "seed of the same GAN may move an AUC by as much as a seed of the classifier does; three infillers or "
             "more would show it."
+        )
+
+
+def _counted_twice(groups: Groups) -> Iterator[str]:
+    """Say which evaluations of a group have the same scores, as where one classifier was evaluated twice."""
+    twice = [
+        f"replicates {one.replicate} and {other.replicate} of {group.name}"
+        for group, several in groups.members.items()
+        for one, other in combinations(several, 2)
+        if one.shared_with(other) == 1
+    ]
+    if twice:
+        more = f" and {len(twice) - _MOST_NAMED} more" if len(twice) > _MOST_NAMED else ""
+        yield (
+            f"Scores that are bit-identical, as of one classifier that counts as two trainings: "
+            f"{'; '.join(twice[:_MOST_NAMED])}{more}. Variation between trainings is then underestimated, and "
+            "intervals are too narrow. Give each classifier once, and train each replicate with a seed of its own."
         )
 
 

@@ -19,7 +19,7 @@ from mammofill.ground.artifact import CHOSEN, Artifact, open_any, taught_by, ups
 from mammofill.ground.counting import counted
 from mammofill.ground.errors import LeakError, MammofillError
 from mammofill.mammograms.sources.annotations import Collection
-from mammofill.mammograms.sources.patients import patient_key
+from mammofill.mammograms.sources.patients import in_both
 from mammofill.mammograms.split import PatientSplit
 
 _OWN_TABLES = "table"
@@ -195,12 +195,13 @@ def _has_read(infiller: Artifact, one: Sides) -> bool:
 def _in_both(own: Iterable[str], other: Iterable[str], alike: bool) -> dict[str, str]:
     """Return who is in both: the name in the other -> the own one.
 
-    Names are the same, or two spellings of one identifier if the sources are alike; see `one_person_in_both`.
+    Names are the same, or mean one person if the sources are alike; see `one_person_in_both`.
     """
-    names = {name: name for name in own}
-    keyed = {key: name for name in names if (key := patient_key(name))} if alike else {}
-    found = {name: names.get(name) or keyed.get(patient_key(name) if alike else "") for name in sorted(other)}
-    return {name: same for name, same in found.items() if same}
+    ours, theirs = set(own), sorted(set(other))
+    found = {name: name for name in theirs if name in ours}
+    for one, name, _ in in_both(sorted(ours), theirs) if alike else ():
+        found.setdefault(name, one)
+    return dict(sorted(found.items()))
 
 
 def _listed(known: Mapping[str, str]) -> str:

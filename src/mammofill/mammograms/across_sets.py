@@ -1,19 +1,20 @@
 """Finds a person who occurs in two sets of mammograms under different names.
 
 Within a set `ingest` gives each person one name. Wherever patients must be separate, two sets are compared by names;
-this module finds what names do not show: an identifier in another spelling, and an image file under another name.
+this module finds what names do not show: an identifier in another spelling, or with another side, visit or date beside
+it; and a picture under another name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
 from mammofill.ground.artifact import Artifact, upstream, verify
 from mammofill.ground.parquet import read_parquet
-from mammofill.mammograms.sources.patients import patient_key
+from mammofill.mammograms.sources.patients import in_both
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,10 @@ class SamePerson:
 def one_person_in_both(own: Artifact, other: Artifact) -> list[SamePerson]:
     """Find the persons who have a different name in each of two artifacts.
 
-    Identifiers that differ in spelling (see `patient_key`) belong to one person if both sets are of one collection, or
-    both of a user's own tables: two public collections may both number their patients from 1. Equal image files belong
-    to one person in all collections.
+    Identifiers that differ in spelling, or in what is beside them (see `in_both`), belong to one person if both sets
+    are of one collection, or both of a user's own tables: two public collections may both number their patients from
+    1. Equal image files, and pictures with the same pixels at the working resolution, belong to one person in all
+    collections.
 
     Args:
         own: a set of mammograms, or an artifact made from such sets.
@@ -85,24 +87,27 @@ def _sets(artifact: Artifact) -> list[Artifact]:
 
 def _in_both(own: Artifact, other: Artifact) -> Iterator[SamePerson]:
     ours, theirs = _table(own), _table(other)
-    files = _matches(ours, theirs, "source_sha256", lambda sha256: sha256)
+    files = _matches(ours, theirs, "source_sha256")
     yield from (SamePerson(*names, "they have an image file in common") for names in files)
+    pictures = _matches(ours, theirs, "picture")
+    yield from (SamePerson(*names, "they have a picture with the same pixels in common") for names in pictures)
     if own.manifest.settings.get("collection") == other.manifest.settings.get("collection"):
-        spelt = _matches(ours, theirs, "patient_id", patient_key)
-        yield from (SamePerson(*names, "both spell one identifier") for names in spelt)
+        names = (sorted(set(one["patient_id"])) for one in (ours, theirs))
+        yield from (SamePerson(*same) for same in in_both(*names))
 
 
 def _table(mammograms: Artifact) -> pd.DataFrame:
+    """Return patient_id, source_sha256 and picture (the SHA-256 of the working image, "" if it was not kept)."""
     verify(mammograms, ["mammograms.parquet"])
-    return read_parquet(mammograms.folder / "mammograms.parquet", columns=["patient_id", "source_sha256"])
+    columns = ["mammogram_id", "patient_id", "source_sha256"]
+    table = read_parquet(mammograms.folder / "mammograms.parquet", columns=columns)
+    hashes = mammograms.manifest.hashes
+    return table.assign(picture=[hashes.get(f"images/{name}.tiff", "") for name in table["mammogram_id"]])
 
 
-def _matches(
-    ours: pd.DataFrame, theirs: pd.DataFrame, column: str, key: Callable[[str], str]
-) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of different names whose rows have the same non-empty key."""
-    keyed = [one.assign(key=one[column].fillna("").map(key))[["patient_id", "key"]].drop_duplicates()
-             for one in (ours, theirs)]  # fmt: skip
-    both = keyed[0].merge(keyed[1], on="key", suffixes=("_own", "_other"))
-    both = both[(both["key"] != "") & (both["patient_id_own"] != both["patient_id_other"])]
+def _matches(ours: pd.DataFrame, theirs: pd.DataFrame, column: str) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of different names whose rows have the same non-empty value."""
+    keyed = [one[["patient_id", column]].fillna("").drop_duplicates() for one in (ours, theirs)]
+    both = keyed[0].merge(keyed[1], on=column, suffixes=("_own", "_other"))
+    both = both[(both[column] != "") & (both["patient_id_own"] != both["patient_id_other"])]
     yield from zip(both["patient_id_own"], both["patient_id_other"], strict=True)

@@ -355,7 +355,14 @@ _MAY_LEAK = ("image-of-two-patients", "header-names-one-patient", PERSONS)
 """Decisions that leave open whether one person is in two splits: so important that they have a message of their own."""
 
 _KEPT_FOR = tuple(f"patient-kept-for-{split}" for split in _WITHOUT)
-_OF_TABLE = ("pathology-word", "column-called-otherwise", SLIPPED)
+_OF_TABLE = (
+    "pathology-word",
+    "column-called-otherwise",
+    "table-called-otherwise",
+    "split-unknown",
+    "pathology-twice",
+    SLIPPED,
+)
 _OF_ALL = ("masks-flipped", "masks-transposed", CLASS_TOLD)
 _TOLD_APART = (*_OF_TABLE, "lesion-without-pathology", *_KEPT_FOR, *_MAY_LEAK, *_OF_ALL)
 """Rules whose exclusions and decisions have messages of their own."""

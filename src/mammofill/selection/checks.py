@@ -13,6 +13,7 @@ from mammofill.ground.artifact import Artifact, taught_by
 from mammofill.ground.counting import counted
 from mammofill.ground.errors import ArtifactError, LeakError
 from mammofill.judging.checks import check_independent
+from mammofill.mammograms.across_sets import one_person_in_both
 from mammofill.patches import PatchSet
 
 _PEOPLE = ["patient_id", "mask_donor_patient_id"]
@@ -44,9 +45,13 @@ def infillers_patients(synthetic: PatchSet) -> set[str]:
     return {one for record in records if record.through.startswith("train-infiller") for one in record.patients}
 
 
-def patients_of(classifier: Artifact) -> set[str]:
-    """Return the patients from whose patches a classifier learned; not those who chose among its weights alone."""
-    return taught_by(classifier.manifest.patients_learned_from)
+def patients_of(classifier: Artifact, patches: Artifact) -> set[str]:
+    """Return the patients from whose patches a classifier learned; not those who chose among its weights alone.
+
+    Who has another name in the sets of mammograms behind `patches` is there by that name as well.
+    """
+    taught = taught_by(classifier.manifest.patients_learned_from)
+    return taught.union(same.other for same in one_person_in_both(classifier, patches) if same.own in taught)
 
 
 def _check_synthetic(synthetic: PatchSet, patches: PatchSet) -> None:
@@ -94,7 +99,7 @@ def _check_classifiers(classifiers: Sequence[Classifier], patches: PatchSet) -> 
             raise ArtifactError(f"The classifier in {one.folder} is given twice. Name each one once.")
         check_independent(one)
         validation = set(patches.table["patient_id"].iloc[patches.rows(split="validation")].astype(str))
-        leaking = sorted(validation & patients_of(one))
+        leaking = sorted(validation & patients_of(one, patches))
         if leaking:
             raise LeakError(
                 f"The classifier in {one.folder} learned from {counted(len(leaking), 'validation patients')}, such as "
@@ -105,7 +110,7 @@ def _check_classifiers(classifiers: Sequence[Classifier], patches: PatchSet) -> 
 
 def _readers(synthetic: PatchSet, classifiers: Sequence[Classifier]) -> NDArray[np.bool_]:
     people = people_of(synthetic.table)
-    learned = [patients_of(one) for one in classifiers]
+    learned = [patients_of(one, synthetic) for one in classifiers]
     unknown = np.array([[known.isdisjoint(pair) for known in learned] for pair in people], np.bool_)
     unread = np.flatnonzero(~unknown.any(axis=1))
     if len(unread):

@@ -215,7 +215,7 @@ def _who_read(given: _Given, measured: _Measured) -> list[dict[str, Any]]:
             "fingerprint": one.fingerprint,
             "fills_read": int(given.panels[:, number].sum()),
             "validation_auc": auc_of(real.readings[number].odds, real.malignant),
-            "patients_shared_with_the_infiller": len(patients_of(one) & painter),
+            "patients_shared_with_the_infiller": len(patients_of(one, given.synthetic) & painter),
         }
         for number, one in enumerate(given.classifiers)
     ]

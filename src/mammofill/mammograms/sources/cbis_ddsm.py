@@ -42,6 +42,7 @@ Row = Mapping[str, str]
 
 _TABLES = {"mass": "mass", "calcification": "calc"}
 _ABNORMALITIES = {"mass": "mass", "calc": "calcification"}
+_SPLITS_IN_NAMES = {"Training": "train", "Test": "test"}
 _TABLE_NAME = re.compile(r"(mass|calc)_case_description_(train|test)_set")
 _PATHS = ("image file path", "cropped image file path", "ROI mask file path")
 _COLUMNS = (
@@ -96,6 +97,8 @@ def read_cbis_ddsm(source: Path, settings: IngestSettings) -> Collection:
     if settings.split == "official":
         _refuse_two_splits(chosen)
     mammograms = reader.mammograms(chosen)
+    for kind_split in asked:
+        reader.decisions.extend(_about_table(tables[kind_split], kind_split, rows[kind_split]))
     if {kind for kind, _ in tables} != set(_ABNORMALITIES):
         reader.decisions.append(_about_unknown_twins(asked))
     return Collection(
@@ -130,7 +133,8 @@ def read_rows(path: Path, kind: str, split: str) -> list[Row]:
         split: train or test.
 
     Returns:
-        Its rows, with the keys row (where it stands), mammogram, lesion, kind and split added.
+        Its rows, with the keys row (where it stands), mammogram, lesion, kind (that of the mammogram's name, if it has
+        one) and split (that of the table) added.
 
     Raises:
         SourceError: it is no table, or lacks columns.
@@ -145,7 +149,8 @@ def read_rows(path: Path, kind: str, split: str) -> list[Row]:
         )
         row["mammogram"] = _name_in(row["image file path"]) or from_columns
         row["lesion"] = _lesion_name(row)
-        row |= {"kind": kind, "split": split}
+        named = NAME.fullmatch(row["mammogram"])
+        row |= {"kind": named[1].lower() if named else kind, "split": split}
         rows.append(row)
     return rows
 
@@ -162,7 +167,7 @@ def _lesion_name(row: Row) -> str:
 
 
 def _tables(paths: Iterable[Path]) -> dict[tuple[str, str], Path]:
-    """Return the tables by (kind, split): their names say so, or where they were renamed, their first row."""
+    """Return the tables by (kind, split): their first row says so, or where it says nothing, their name."""
     tables: dict[tuple[str, str], Path] = {}
     for path in paths:
         kind_split = _kind_of_table(path)
@@ -177,8 +182,16 @@ def _tables(paths: Iterable[Path]) -> dict[tuple[str, str], Path]:
 
 
 def _kind_of_table(path: Path) -> tuple[str, str] | None:
-    if named := _TABLE_NAME.match(path.name.lower()):
-        return named[1], named[2]
+    """Return the kind and the split of a table: of its first row, which no renaming changes, else of its name."""
+    return _kind_in_first_row(path) or _kind_in_name(path)
+
+
+def _kind_in_name(path: Path) -> tuple[str, str] | None:
+    named = _TABLE_NAME.match(path.name.lower())
+    return (named[1], named[2]) if named else None
+
+
+def _kind_in_first_row(path: Path) -> tuple[str, str] | None:
     if not is_regular_file(path):
         return None
     try:
@@ -188,7 +201,7 @@ def _kind_of_table(path: Path) -> tuple[str, str] | None:
             first = NAME.search(lines.readline(2**16))
     except OSError:
         return None
-    return (first[1].lower(), {"Training": "train", "Test": "test"}[first[2]]) if first else None
+    return (first[1].lower(), _SPLITS_IN_NAMES[first[2]]) if first else None
 
 
 def _asked(source: Path, tables: Mapping[tuple[str, str], Path], abnormality: str) -> list[tuple[str, str]]:
@@ -391,17 +404,42 @@ def _differing_patients(name: str, rows: Sequence[Row]) -> list[str]:
     return sorted(set(said)) if len({patient_key(one) for one in said}) > 1 else []
 
 
+def _splits_said(rows: Sequence[Row]) -> set[str]:
+    """Return the splits that the tables of a mammogram's rows and its name say."""
+    named = NAME.fullmatch(rows[0]["mammogram"])
+    return {row["split"] for row in rows} | ({_SPLITS_IN_NAMES[named[2]]} if named else set())
+
+
 def _split(rows: Sequence[Row]) -> str:
-    """Return test if any row of a mammogram stands in a table of the test set: it must not be learned from."""
-    return "test" if any(row["split"] == "test" for row in rows) else "train"
+    """Return test if a table or the name of a mammogram says so: it must not be learned from."""
+    return "test" if "test" in _splits_said(rows) else "train"
 
 
 def _about_splits(name: str, rows: Sequence[Row]) -> Iterator[Decision]:
-    """Yield a decision about a mammogram that tables of both splits name."""
-    if len({row["split"] for row in rows}) > 1:
+    """Yield a decision about a mammogram that tables of both splits name, or whose name says another than its table."""
+    if len(_splits_said(rows)) > 1:
         where = " and ".join(f"{row['row']} ({row['split']})" for row in rows)
         found = f"{where} all describe {name}, which cannot be in both splits."
+        if len({row["split"] for row in rows}) == 1:
+            found = f"{where} describes {name}, whose name is of the other split."
         yield Decision(name, rows[0]["patient_id"], "mammogram-in-two-splits", found, "Its official split is test.")
+
+
+def _about_table(path: Path, kind_split: tuple[str, str], rows: Sequence[Row]) -> Iterator[Decision]:
+    """Yield a decision about a table whose name says what its rows do not, and about its rows of another kind."""
+    kind, split = kind_split
+    if (named := _kind_in_name(path)) and named != kind_split:
+        found = f"{path.name} is called the table of {' '.join(named)}, but its first row is of {kind} {split}."
+        done = f"Read as the table of {kind} {split}, for the mammograms are called so."
+        yield Decision(path.name, None, "table-called-otherwise", found, done)
+    others = [row for row in rows if row["kind"] != kind]
+    if others:
+        found = (
+            f"{path.name} is the table of {kind} {split}, but has {counted(len(others), 'rows')} of mammograms of "
+            f"another kind, the first {others[0]['row']} ({others[0]['mammogram']})."
+        )
+        done = "Read, each as the kind that its name says."
+        yield Decision(path.name, None, "table-called-otherwise", found, done)
 
 
 def _refuse_two_splits(rows: Iterable[Row]) -> None:
@@ -461,7 +499,7 @@ def _listed(row: Row) -> Listed:
         pathology=_pathology(row),
         abnormality=_ABNORMALITIES[row["kind"]],
         density=None if density in _EMPTY else density,
-        official_split=row["split"],
+        official_split=_split([row]),
         missing=tuple(column for column in _TO_FILL if column in row and row[column] in _EMPTY),
         mask_number=1 + (mask > crop) if named and not apart and mask != crop else None,
         mask_apart=apart,

@@ -11,10 +11,10 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from itertools import product, takewhile
 from urllib.parse import unquote
 
 from mammofill.ground.errors import LeakError
@@ -56,8 +56,8 @@ _OF_PICTURES = frozenset(
 _BEHIND_PATIENT = _OF_PICTURES | {
     "xccl", "xccm", "lxccl", "rxccl", "lxccm", "rxccm", "lml", "rml", "llm", "rlm", "links", "rechts", "gauche",
     "droite", "droit", "izquierda", "izquierdo", "izq", "derecha", "derecho", "der", "sinistra", "sinistro", "destra",
-    "destro", "esquerda", "direita", "ffdm", "sfm", "dbt", "tomo", "tomosynthesis", "cesm", "cedm", "pre", "post",
-    "before", "after", "initial", "old", "new",
+    "destro", "esquerda", "direita", "re", "li", "ffdm", "sfm", "dbt", "tomo", "tomosynthesis", "cesm", "cedm", "dm",
+    "cm", "pre", "pr\u00e4", "prae", "post", "before", "after", "initial", "old", "new",
 }  # fmt: skip
 """Words that say nothing of who it is only behind the number of a patient: before it they may be a site's."""
 _DIMENSIONS = (["2", "d"], ["3", "d"])
@@ -73,15 +73,21 @@ _FIRST_EXAMS = 1985
 """Older years and dates behind a number are no exams whose images anyone has, but of births. Ours."""
 _MOST_EXAMS = 10
 """More years or dates behind one number are no exams of one person but serial numbers. Ours."""
+_OTHER_TIME = "the same but for a year or date behind it"
 _OF_VISITS = frozenset({"visit", "exam", "study", "session", "scan", "series", "timepoint", "v", "t"})
 """Words that say, with a number behind them, when a picture was taken."""
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _TITLES = frozenset({"dr", "prof", "mr", "mrs", "ms", "miss", "mme", "frau", "herr", "sra"})
 _LOOK_ALIKE = str.maketrans(
-    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u03b1\u03bf\u03c1\u0131",
-    "abekmhopctyxiaopi",
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u03b1\u03bf\u03c1\u0131"
+    "\u0142\u00f8\u0111\u0127",
+    "abekmhopctyxiaopilodh",
 )
-"""Letters of the Cyrillic and Greek alphabets (and an i without its dot) that look as Latin ones do."""
+"""Letters of the Cyrillic and Greek alphabets (and an i without its dot) that look as Latin ones do, and Latin ones
+with a stroke (\u0142, \u00f8, \u0111, \u0127)."""
+_HASH = re.compile(r"(?<![0-9a-z])(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{16,}(?![0-9a-z])")
+"""A hash of a person, as INbreast has it in the names of its files. Ours: 16 digits or more."""
+_BETWEEN_PERSONS = re.compile(r"[;&|+]")
 
 
 @dataclass(frozen=True)
@@ -174,6 +180,7 @@ def doubts(collection: Collection) -> tuple[Doubt, ...]:
     - One that is another with more before it or behind it (``P1``, ``P1_2019``, ``P1_copy`` and ``SITE1-P1``).
     - Those that differ in what stands behind them, if it is a date (``12_20190305`` and ``12_20200405``) or, behind a
       patient's word and number, a year (``P1_2019`` and ``P1_2020``); and a name with a year behind it and without.
+    - Those that have a hash in common, as names of INbreast's files have, and lists (``P1;P2`` and ``P2``).
     - Names that look alike: but for accents, for letters of another alphabet, for O and 0, I, l and 1, for titles and
       the order of words.
     - Names that went through a wrong encoding, or lost letters in one (``M\u00c3\u00bcller``, ``M%C3%BCller``,
@@ -204,9 +211,38 @@ def doubts(collection: Collection) -> tuple[Doubt, ...]:
         *_with_lost_letters(spelt),
         *_with_more(spelt),
         *_with_time(spelt),
+        *_with_one_hash(spelt),
+        *_in_lists(spelt),
         *_with_year_of_birth(spelt),
     )
     return tuple({frozenset(one.spellings): one for one in reversed(all_found)}.values())[::-1]
+
+
+def in_both(own: Sequence[str], other: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Find the identifiers of two sources that are, or may be, one person's.
+
+    Other than within one source (`doubts`), a number with letters before it, or with more before or behind it, is
+    another person: so is one told apart who has the same number in two hospitals.
+
+    Args:
+        own: identifiers of the one source.
+        other: those of the other.
+
+    Yields:
+        Pairs of unlike identifiers, own and other, and why they are alike; a pair may come again.
+    """
+    alike = ((plain, f"they are {why}") for plain, why in _looks())
+    for plain, why in ((patient_key, "both spell one identifier"), *alike):
+        named: dict[str, list[str]] = {}
+        for name in own:
+            named.setdefault(plain(name), []).append(name)
+        for name in other:
+            same = named.get(plain(name), []) if patient_key(name) else []
+            yield from ((one, name, why) for one in same if one != name)
+    ours, theirs = set(own), set(other)
+    for names in _exams(sorted(ours | theirs)):
+        pairs = product((one for one in names if one in ours), (one for one in names if one in theirs))
+        yield from ((one, name, f"they are {_OTHER_TIME}") for one, name in pairs if one != name)
 
 
 def _with_more(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
@@ -239,24 +275,49 @@ def _with_time(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
     site that has ``SITE1-0007``. A year alone may be a serial number as well, unless it stands behind a patient's own.
     Old dates are of births.
     """
+    exams = _exams(spellings[0] for spellings in spelt.values())
+    return [Doubt((names[0], other), _OTHER_TIME) for names in exams for other in names[1:]]
+
+
+def _with_one_hash(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
+    """Return identifiers that have a hash in common, unless more have it than anyone has exams, as that of a site."""
+    having: dict[str, list[str]] = {}
+    for spellings in spelt.values():
+        for found in set(_HASH.findall(spellings[0].casefold().replace("_", " "))):
+            having.setdefault(found, []).append(spellings[0])
+    return [
+        Doubt((names[0], other), "different but for a hash in both")
+        for names in having.values()
+        if len(names) <= _MOST_EXAMS
+        for other in names[1:]
+    ]
+
+
+def _in_lists(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
+    """Return identifiers of several persons of whom another is one."""
+    found = []
+    for key, spellings in spelt.items():
+        parts = _BETWEEN_PERSONS.split(spellings[0])
+        others = [spelt[one][0] for one in map(patient_key, parts) if one in spelt and one != key and len(parts) > 1]
+        found += [Doubt((other, spellings[0]), "one of a list of persons") for other in others]
+    return found
+
+
+def _exams(identifiers: Iterable[str]) -> list[list[str]]:
+    """Return the identifiers that are one but for the year or date behind them; see `_with_time`."""
     exams: dict[str, list[str]] = {}
     serial = set()
-    for spellings in spelt.values():
-        name = unicodedata.normalize("NFKC", spellings[0])
+    for identifier in identifiers:
+        name = unicodedata.normalize("NFKC", identifier)
         if timed := _TIME_BEHIND.fullmatch(name):
             runs = _runs(timed[1])
             if int(timed[2][:4]) < _FIRST_EXAMS:
                 serial.add(_key(runs))
             elif len(timed[2]) > len("2019") or _without_word(runs) != runs:
-                exams.setdefault(_key(runs), []).append(spellings[0])
+                exams.setdefault(_key(runs), []).append(identifier)
         elif numbered := _NUMBER_BEHIND.fullmatch(name):
             serial.add(patient_key(numbered[1]))
-    return [
-        Doubt((names[0], other), "the same but for a year or date behind it")
-        for person, names in exams.items()
-        if person not in serial and len(names) <= _MOST_EXAMS
-        for other in names[1:]
-    ]
+    return [names for person, names in exams.items() if person not in serial and len(names) <= _MOST_EXAMS]
 
 
 def _with_year_of_birth(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
@@ -344,18 +405,23 @@ def _before_it_was_a_date(number: str, month: str) -> list[str]:
 def _alike(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
     """Return identifiers that differ in what is not the patient's, or in what the eye does not see."""
     found = []
-    for plain, why in (
-        (_without_pictures, "the same but for a side, view, kind of picture, visit or list beside it"),
-        (_as_it_looks, "the same but for accents or letters of another alphabet"),
-        (_with_digits, "the same but for letters that look like digits"),
-        (_in_any_order, "the same words in another order"),
-    ):
+    for plain, why in _looks():
         first: dict[str, str] = {}
         for key, spellings in spelt.items():
             other = first.setdefault(plain(spellings[0]), key)
             if other != key:
                 found.append(Doubt((spelt[other][0], spellings[0]), why))
     return found
+
+
+def _looks() -> tuple[tuple[Callable[[str], str], str], ...]:
+    """Return what makes identifiers alike that may be one person's, each with its reason."""
+    return (
+        (_without_pictures, "the same but for a side, view, kind of picture, visit or list beside it"),
+        (_as_it_looks, "the same but for accents or letters of another alphabet"),
+        (_with_digits, "the same but for letters that look like digits"),
+        (_in_any_order, "the same words in another order"),
+    )
 
 
 def _without_pictures(patient_id: str) -> str:

@@ -37,6 +37,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mammofill.ground.counting import counted
 from mammofill.ground.errors import SourceError
 from mammofill.ground.file_names import file_name, why_no_file
 from mammofill.ground.foreign_files import is_regular_file
@@ -69,8 +70,28 @@ _SIDES = {**SIDES, "": None}
 _VIEWS = {**VIEWS, "": None}
 _ABNORMALITIES = {"": "mass", "mass": "mass", "calcification": "calcification", "other": "other"}
 _SPLITS = {"train": "train", "training": "train", "validation": "validation", "test": "test", "": None}
-_WORDS_OF_SPLITS = {**_SPLITS, "val": "validation", "valid": "validation", "dev": "validation", "testing": "test"}
-"""What a column of another name than split may say of it."""
+_WORDS_OF_SPLITS = {
+    "train": "train", "training": "train", "development": "train", "val": "validation", "valid": "validation",
+    "validation": "validation", "dev": "validation", "test": "test", "testing": "test", "holdout": "test",
+    "eval": "test", "evaluation": "test",
+}  # fmt: skip
+"""What a word in a column of another name than split may say of it."""
+_BESIDE_SPLITS = frozenset({"set", "data", "split", "public", "private"})
+"""Words that may stand beside them."""
+_NAMES_SPLIT = re.compile(r"(?:cv|k)?folds?(?:id|no|nr|number)?|(?:is|in)(?:train|test|val|validation)(?:ing|set)?|"
+                          r"(?:train|test|validation)set|holdout|partition")  # fmt: skip
+"""Plain names of columns that hold a split in whatever words or numbers, of which there are few."""
+_MOST_FOLDS = 20
+_WORDS_OF = {
+    "abnormality": (
+        frozenset({"mass", "masses", "calc", "calcs", "calcification", "calcifications", "microcalcification",
+                   "microcalcifications", "asymmetry", "distortion", "architectural distortion", "other"}),
+        "all lesions count as masses",
+    ),
+    "laterality": (frozenset(SIDES), "no breast is known as left or right"),
+    "view": (frozenset(VIEWS), "no view is known"),
+}  # fmt: skip
+"""Columns that need not be there: the words by which they are known under another name, and what happens without."""
 _ABNORMALITY_TYPE = "abnormality type"
 """What the tables of CBIS-DDSM call abnormality."""
 _NAMES_PERSON = re.compile(
@@ -78,6 +99,8 @@ _NAMES_PERSON = re.compile(
     r"|.*mrn|medicalrecordnumber|subject|participant|pid"
 )
 """Plain names of further columns that say who a person is. A column of names is none: two women may have one."""
+_NAMES_FURTHER_MASK = re.compile(r"(?:second|third|other)mask|mask(?:file|path|image)?[.#]?(?:[1-9]|0[1-9])")
+"""Plain names of further columns that hold masks of further lesions."""
 _NUMBER_FOR_MISSING = re.compile(r"0+|99+")
 _MOST_EXAMS = 10
 """What joins more patients is no person of whom each exam has a name. Ours."""
@@ -107,9 +130,14 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
     for column in ("mask", *_OPTIONAL):
         table[column] = ["" if says_nothing(cell) else cell for cell in table[column]]
     _refuse_joined_patients(table, path)
-    called_otherwise = (*_kind_called_otherwise(table, path.name), *_split_called_otherwise(table, path.name, settings))
+    called_otherwise = (
+        *_kind_called_otherwise(table, path.name),
+        *_words_called_otherwise(table, path.name),
+        *_split_called_otherwise(table, path.name, settings),
+    )
     words = understand(zip(table["pathology"], table["mask"] != "", strict=True), settings.pathology_words, path.name)
     table["pathology"] = [words.meaning.get(plain_word(word), word) for word in table["pathology"]]
+    twice = tuple(_pathology_twice(table, path.name))
     rows = rows_of(table)
     of_image: dict[str, list[Row]] = {}
     for row in rows:
@@ -121,12 +149,17 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
         for image in sorted(of_image)
         if (entry := _mammogram(names[image], image, of_image[image], path, exclusions)) is not None
     ]
+    further_masks, with_more = _further_masks(table, path.name)
+    unsure = {names[image] for image in with_more}
+    mammograms = [
+        replace(entry, all_lesions_located=False) if entry.mammogram_id in unsure else entry for entry in mammograms
+    ]
     listed = tuple(_listed(rows, names))
     contradicted: list[Decision] = []
     if not settings.crops:  # beside a lesion that fills its own picture, a crop of the same breast may be healthy
         mammograms, contradicted = _without_contradicted_breasts(mammograms, listed)
     told = (*names_that_contradict(rows, names), *persons_in_folders(rows))
-    decisions = (*notes, *words.decisions, *called_otherwise, *told, *contradicted)
+    decisions = (*notes, *words.decisions, *called_otherwise, *twice, *further_masks, *told, *contradicted)
     return Collection(tuple(mammograms), tuple(exclusions), decisions, listed)
 
 
@@ -221,22 +254,83 @@ def _kind_called_otherwise(table: pd.DataFrame, name: str) -> Iterator[Decision]
         yield Decision(column, None, "column-called-otherwise", found, done)
 
 
+def _words_called_otherwise(table: pd.DataFrame, name: str) -> Iterator[Decision]:
+    """Tell of further columns whose words are those of a column that is empty."""
+    for target, (words, else_) in _WORDS_OF.items():
+        for column in () if any(table[target]) else _further(table):
+            counts = Counter(cell for cell in table[column] if not says_nothing(cell))
+            said = {plain_word(cell) for cell in counts}
+            if len(said) > 1 and words.issuperset(said) and plain_name(column) != plain_name(_ABNORMALITY_TYPE):
+                told = ", ".join(f"{value} ({count}x)" for value, count in counts.most_common())
+                found = (
+                    f"{name} has nothing in a column {target}, but its column {column!r} says {told}. Did you mean "
+                    f"{target}?"
+                )
+                done = f"Kept as an attribute, and {else_}. Rename the column to {target} to have it read."
+                yield Decision(column, None, "column-called-otherwise", found, done)
+
+
+def _pathology_twice(table: pd.DataFrame, name: str) -> Iterator[Decision]:
+    """Tell of further columns with pathologies that are not those of the rows, as of a patient beside a lesion."""
+    meaning = {"cancer": "malignant", "benign without callback": "benign", **{one: one for one in PATHOLOGIES}}
+    for column in _further(table):
+        said = [meaning.get(plain_word(cell)) for cell in table[column]]
+        if any(one is None and not says_nothing(cell) for one, cell in zip(said, table[column], strict=True)):
+            continue
+        rows = zip(table["row"], said, table["pathology"].str.lower(), strict=True)
+        differing = [(row, other, own) for row, other, own in rows if other and own in PATHOLOGIES and other != own]
+        if differing:
+            row, other, own = differing[0]
+            found = (
+                f"{name} has another pathology in {column!r} than in pathology in {counted(len(differing), 'rows')}, "
+                f"the first {row} ({other}, {own})."
+            )
+            done = f"The column pathology counts, {column!r} is an attribute. See which of them is of the lesion."
+            yield Decision(column, None, "pathology-twice", found, done)
+
+
 def _split_called_otherwise(table: pd.DataFrame, name: str, settings: IngestSettings) -> Iterator[Decision]:
     """Tell of further columns that hold a split, where it is neither said how to split nor by a column split."""
     if settings.split != "auto" or any(table["split"]):
         return
     for column in _further(table):
         counts = Counter(value for value in table[column] if value)
-        if len({_WORDS_OF_SPLITS.get(value.lower(), value) for value in counts}) > 1 and all(
-            value.lower() in _WORDS_OF_SPLITS for value in counts
-        ):
+        said = {_split_said(value) for value in counts}
+        is_named = _NAMES_SPLIT.fullmatch(plain_name(column)) and 1 < table[column].nunique() <= _MOST_FOLDS
+        if is_named or (len(said) > 1 and None not in said):
             told = ", ".join(f"{value} ({count}x)" for value, count in counts.most_common())
             found = f"{name} has nothing in a column split, but its column {column!r} says {told}. Did you mean split?"
             done = (
-                "Kept as an attribute, and a new split is drawn. Rename the column to split to have it followed, or "
-                "say --split patients."
+                "Kept as an attribute, and a new split is drawn. Rename the column to split, with the words train, "
+                "validation and test, to have it followed, or say --split patients."
             )
             yield Decision(column, None, "column-called-otherwise", found, done)
+
+
+def _split_said(value: str) -> str | None:
+    """Return the split that a cell means, as "train" for ``Training set``; None if it says none, or several."""
+    words = set(re.findall(r"[^\W\d_]+", value.lower())) - _BESIDE_SPLITS
+    splits = {_WORDS_OF_SPLITS.get(word) for word in words}
+    return splits.pop() if len(splits) == 1 else None
+
+
+def _further_masks(table: pd.DataFrame, name: str) -> tuple[list[Decision], set[str]]:
+    """Tell of further columns with masks, for a row is one lesion; return also the images of rows that have more."""
+    decisions: list[Decision] = []
+    images: set[str] = set()
+    for column in _further(table):
+        if not _NAMES_FURTHER_MASK.fullmatch(plain_name(column)):
+            continue
+        filled = table[[not says_nothing(cell) for cell in table[column]]]
+        if len(filled):
+            found = f"{name} has a further column {column!r} with something in {counted(len(filled), 'rows')}."
+            done = (
+                "Kept as an attribute, and no lesion is read from it: a row is one lesion. The images of these rows "
+                "give no normal patches. Give each lesion a row of its own, with its mask in the column mask."
+            )
+            decisions.append(Decision(column, None, "column-called-otherwise", found, done))
+            images.update(filled["image"])
+    return decisions, images
 
 
 def _names(images: Sequence[str], table: Path) -> dict[str, str]:

@@ -58,6 +58,8 @@ _IMAGE_COLUMNS = (
 )
 _COLUMNS = (*_IMAGE_COLUMNS, "finding_categories", "finding_birads", *_BOX)
 _SPLITS = {"training": "train", "train": "train", "validation": "validation", "test": "test"}
+_MOST_SPLITS = 5
+"""Words that a message names."""
 _ABNORMALITIES = {"mass": "mass", "suspicious calcification": "calcification"}
 """By category, in lower case; the first that is among those of a finding counts. All else is other."""
 
@@ -99,7 +101,7 @@ def read_vindr_mammo(source: Path, settings: IngestSettings) -> Collection:
     ]
     mammograms, decisions = _without_contradicted_breasts(mammograms, rows)
     listed = [_listed(row, count) for group in by_image.values() for count, row in enumerate(group, start=1)]
-    decisions += _about_files_of_no_row(strangers)
+    decisions += [*_about_files_of_no_row(strangers), *_about_splits(rows)]
     return Collection(tuple(mammograms), tuple(exclusions), tuple(decisions), tuple(listed))
 
 
@@ -114,6 +116,16 @@ def _about_files_of_no_row(files: Sequence[Path]) -> list[Decision]:
         return []
     found = f"{counted(len(files), 'images have')} no row in the table, the first {files[0]}."
     return [Decision(files[0].stem, None, "files-of-no-row", found, "They were not read.")]
+
+
+def _about_splits(rows: Sequence[Row]) -> list[Decision]:
+    """Say that the official split is lost, where no row says one that is known."""
+    if not rows or any(row["split"].lower() in _SPLITS for row in rows):
+        return []
+    said = ", ".join(sorted({repr(row["split"]) for row in rows})[:_MOST_SPLITS])
+    found = f"{_TABLE} says {said} as split, of which nothing is known; known are {', '.join(_SPLITS)}."
+    done = "The official split is not known. Put the words right, or a new one is drawn."
+    return [Decision("split", None, "split-unknown", found, done)]
 
 
 def _mammogram(
