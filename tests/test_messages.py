@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
@@ -19,6 +20,7 @@ from test_first_study import write_own
 
 from mammofill.audit.recognise import recognise
 from mammofill.cli import main
+from mammofill.cli.failures import SYSTEM_REFUSED, explained
 from mammofill.experiment import run, run_study
 from mammofill.experiment.listing import listing
 from mammofill.experiment.settings import presets_in_words
@@ -512,3 +514,19 @@ def test_synthesis_says_why_it_makes_so_many(settings: dict[str, object], words:
         "100 benign, 60 malignant real lesion patches to learn from; 1 benign, 2 malignant synthetic"
     )
     assert words in told
+
+
+def test_a_full_disk_is_named_also_where_a_library_packs_the_error(tmp_path: Path) -> None:
+    """As pydicom does while it writes an element: a new error without number, with a traceback in its words."""
+
+    def write() -> None:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise OSError(f"With tag (7FE0,0010) got exception: {error}\nTraceback (most recent call last)") from error
+
+    with pytest.raises(OSError, match="Traceback") as caught:
+        write()
+    words, code = explained(caught.value)
+    assert words.startswith("error: the disk is full. The work done so far is kept")
+    assert code == SYSTEM_REFUSED

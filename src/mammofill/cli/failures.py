@@ -31,6 +31,8 @@ def explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, BrokenPipeError):  # whoever read along, `head` for example, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return "stopped: the output is no longer read", STOPPED
+    if isinstance(error, OSError) and error.errno is None and isinstance(error.__cause__, OSError):
+        return explained(error.__cause__)  # pydicom raises a new one with a traceback in its words
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" while writing {error.filename}" if error.filename else ""
         return (
