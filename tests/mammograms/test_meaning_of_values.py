@@ -686,6 +686,22 @@ def test_a_faint_label_that_touches_another_is_not_taken_for_a_soft_edge(tmp_pat
         read_mask(tmp_path / "labels.png")
 
 
+@pytest.mark.parametrize("gray", [60, 100, 120])
+def test_a_small_lesion_in_another_gray_of_a_jpeg_is_not_taken_for_specks(tmp_path: Path, gray: int) -> None:
+    drawn = np.zeros((768, 576), np.uint8)
+    cv2.circle(drawn, (160, 300), 50, 255, -1)
+    cv2.circle(drawn, (200, 520), 3, gray, -1)
+    Image.fromarray(drawn).save(tmp_path / "speck.jpg", quality=90)
+    assert read_mask(tmp_path / "speck.jpg").mask.sum() == pytest.approx(np.pi * 50**2, rel=0.03)
+    cv2.circle(drawn, (200, 520), 8, gray, -1)
+    Image.fromarray(drawn).save(tmp_path / "lesion.jpg", quality=90)
+    with pytest.raises(ImageFileError, match="darker ones lies apart from the brightest"):
+        read_mask(tmp_path / "lesion.jpg")
+    cv2.circle(drawn, (200, 520), 8, 180, -1)
+    Image.fromarray(drawn).save(tmp_path / "brighter.jpg", quality=90)
+    assert read_mask(tmp_path / "brighter.jpg").mask[520, 200]
+
+
 def test_noise_that_jpeg_leaves_around_a_lesion_is_no_label(tmp_path: Path) -> None:
     Image.fromarray(np.pad(disc(soft=True), 100)).save(tmp_path / "m.jpg", quality=60)
     read = read_mask(tmp_path / "m.jpg")
