@@ -87,6 +87,15 @@ def test_who_would_be_doubted_in_one_table_is_found_in_two(tmp_path: Path, one: 
     assert found(own, mammograms(tmp_path / "public", "cbis-ddsm", {two: "b"})) == []
 
 
+@pytest.mark.parametrize("collection", ["table", "inbreast"])
+def test_one_hash_is_of_one_person_in_all_collections(tmp_path: Path, collection: str) -> None:
+    own = mammograms(tmp_path / "own", "table", {"20586908_6C613A14B80A8591": "a", "6c613a14b80a8590": "b"})
+    other = mammograms(tmp_path / "other", collection, {"6c613a14b80a8591": "c"})
+    assert found(own, other) == [
+        ("20586908_6C613A14B80A8591", "6c613a14b80a8591", "they are alike in a hash that both have")
+    ]
+
+
 def test_years_that_are_serial_numbers_are_no_exams(tmp_path: Path) -> None:
     own = mammograms(tmp_path / "own", "table", {"P1-2019": "a", "P1-0007": "b"})
     other = mammograms(tmp_path / "other", "table", {"P1-2020": "c"})

@@ -19,7 +19,7 @@ from mammofill.ground.artifact import CHOSEN, Artifact, open_any, taught_by, ups
 from mammofill.ground.counting import counted
 from mammofill.ground.errors import LeakError, MammofillError
 from mammofill.mammograms.sources.annotations import Collection
-from mammofill.mammograms.sources.patients import in_both
+from mammofill.mammograms.sources.patients import in_both, with_one_hash
 from mammofill.mammograms.split import PatientSplit
 
 _OWN_TABLES = "table"
@@ -195,11 +195,11 @@ def _has_read(infiller: Artifact, one: Sides) -> bool:
 def _in_both(own: Iterable[str], other: Iterable[str], alike: bool) -> dict[str, str]:
     """Return who is in both: the name in the other -> the own one.
 
-    Names are the same, or mean one person if the sources are alike; see `one_person_in_both`.
+    Names are the same, or mean one person, mostly if the sources are alike; see `one_person_in_both`.
     """
     ours, theirs = set(own), sorted(set(other))
     found = {name: name for name in theirs if name in ours}
-    for one, name, _ in in_both(sorted(ours), theirs) if alike else ():
+    for one, name, _ in (in_both if alike else with_one_hash)(sorted(ours), theirs):
         found.setdefault(name, one)
     return dict(sorted(found.items()))
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from mammofill.ground.artifact import Artifact, upstream, verify
 from mammofill.ground.parquet import read_parquet
-from mammofill.mammograms.sources.patients import in_both
+from mammofill.mammograms.sources.patients import in_both, with_one_hash
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def one_person_in_both(own: Artifact, other: Artifact) -> list[SamePerson]:
 
     Identifiers that differ in spelling, or in what is beside them (see `in_both`), belong to one person if both sets
     are of one collection, or both of a user's own tables: two public collections may both number their patients from
-    1. Equal image files, and pictures with the same pixels at the working resolution, belong to one person in all
-    collections.
+    1. Identifiers with one hash, equal image files, and pictures with the same pixels at the working resolution, belong
+    to one person in all collections.
 
     Args:
         own: a set of mammograms, or an artifact made from such sets.
@@ -91,9 +91,9 @@ def _in_both(own: Artifact, other: Artifact) -> Iterator[SamePerson]:
     yield from (SamePerson(*names, "they have an image file in common") for names in files)
     pictures = _matches(ours, theirs, "picture")
     yield from (SamePerson(*names, "they have a picture with the same pixels in common") for names in pictures)
-    if own.manifest.settings.get("collection") == other.manifest.settings.get("collection"):
-        names = (sorted(set(one["patient_id"])) for one in (ours, theirs))
-        yield from (SamePerson(*same) for same in in_both(*names))
+    alike = own.manifest.settings.get("collection") == other.manifest.settings.get("collection")
+    find = in_both if alike else with_one_hash
+    yield from (SamePerson(*same) for same in find(*(sorted(set(one["patient_id"])) for one in (ours, theirs))))
 
 
 def _table(mammograms: Artifact) -> pd.DataFrame:

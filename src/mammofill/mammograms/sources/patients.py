@@ -87,6 +87,7 @@ _LOOK_ALIKE = str.maketrans(
 with a stroke (\u0142, \u00f8, \u0111, \u0127)."""
 _HASH = re.compile(r"(?<![0-9a-z])(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{16,}(?![0-9a-z])")
 """A hash of a person, as INbreast has it in the names of its files. Ours: 16 digits or more."""
+_ONE_HASH = "alike in a hash that both have"
 _BETWEEN_PERSONS = re.compile(r"[;&|+]")
 
 
@@ -239,10 +240,26 @@ def in_both(own: Sequence[str], other: Sequence[str]) -> Iterator[tuple[str, str
         for name in other:
             same = named.get(plain(name), []) if patient_key(name) else []
             yield from ((one, name, why) for one in same if one != name)
+    yield from _across(own, other, _exams, f"they are {_OTHER_TIME}")
+    yield from with_one_hash(own, other)
+
+
+def with_one_hash(own: Sequence[str], other: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Find the identifiers of two sources that have a hash in common, of whatever collections they are; see `in_both`.
+
+    Such a hash, of 16 digits or more, is of one person only, as those of INbreast and VinDr-Mammo are.
+    """
+    yield from _across(own, other, _of_one_hash, f"they are {_ONE_HASH}")
+
+
+def _across(
+    own: Sequence[str], other: Sequence[str], of_one: Callable[[Iterable[str]], list[list[str]]], why: str
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the pairs of unlike identifiers, one of each source, that are of one person."""
     ours, theirs = set(own), set(other)
-    for names in _exams(sorted(ours | theirs)):
+    for names in of_one(sorted(ours | theirs)):
         pairs = product((one for one in names if one in ours), (one for one in names if one in theirs))
-        yield from ((one, name, f"they are {_OTHER_TIME}") for one, name in pairs if one != name)
+        yield from ((one, name, why) for one, name in pairs if one != name)
 
 
 def _with_more(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
@@ -280,17 +297,18 @@ def _with_time(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
 
 
 def _with_one_hash(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
-    """Return identifiers that have a hash in common, unless more have it than anyone has exams, as that of a site."""
+    """Return identifiers that have a hash in common."""
+    of_one = _of_one_hash(spellings[0] for spellings in spelt.values())
+    return [Doubt((names[0], other), _ONE_HASH) for names in of_one for other in names[1:]]
+
+
+def _of_one_hash(identifiers: Iterable[str]) -> list[list[str]]:
+    """Return the identifiers that have a hash in common, unless more have it than anyone has exams, as of a site."""
     having: dict[str, list[str]] = {}
-    for spellings in spelt.values():
-        for found in set(_HASH.findall(spellings[0].casefold().replace("_", " "))):
-            having.setdefault(found, []).append(spellings[0])
-    return [
-        Doubt((names[0], other), "different but for a hash in both")
-        for names in having.values()
-        if len(names) <= _MOST_EXAMS
-        for other in names[1:]
-    ]
+    for identifier in identifiers:
+        for found in set(_HASH.findall(identifier.casefold().replace("_", " "))):
+            having.setdefault(found, []).append(identifier)
+    return [names for names in having.values() if len(names) <= _MOST_EXAMS]
 
 
 def _in_lists(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
