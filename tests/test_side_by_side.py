@@ -70,6 +70,7 @@ def test_processes_are_begun_anew_where_networks_do_not_run_on_the_cpu(
         yield from ((job, DONE) for job in jobs)
 
     monkeypatch.setattr(run, "work_through", work_through)
+    monkeypatch.setattr(run, "_seconds_of", lambda *_: 1.0)  # nothing was made
     study = study_on(device, tmp_path)
     steps = steps_named(stage, study)
     assert steps

@@ -191,12 +191,17 @@ def _side_by_side(workers: int, engine: str) -> Any:
                         f"The process of {name} -> {out / step.out} died twice: perhaps the memory was not enough "
                         "(then use fewer workers). What was finished stays; run the same command again."
                     )
-                took = read_manifest(out / step.out).wall_seconds
+                took = _seconds_of(step, out)
                 clock.end(step, took)
                 task.advance(1, clock.rest() or f"{counted(len(clock.left), 'steps')} of later stages left")
                 yield step, took
 
     return run
+
+
+def _seconds_of(step: Step, out: Path) -> float:
+    """Return the wall time of a step that has just ended in another process, which has written it down."""
+    return read_manifest(out / step.out).wall_seconds
 
 
 def _run_alone(study: Study, out: Path, job: tuple[int, Step]) -> None:
