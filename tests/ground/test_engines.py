@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -10,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from unittest.mock import ANY
+from unittest.mock import ANY, Mock
 
 import pytest
 
@@ -123,3 +124,23 @@ def test_an_option_without_a_value_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     with pytest.raises(SettingsError, match=r"engine has the option 'fast'; options are name=value"):
         list(work_through(partial(mark, tmp_path), ["a"], 1, "submitit-local:fast", logs=tmp_path))
+
+
+def test_jobs_that_have_begun_are_cancelled_if_another_cannot_be_submitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: each job on this machine begins at once, before the next one is written there."""
+    submitit = pytest.importorskip("submitit")
+    begun: list[Mock] = []
+
+    def map_array(_: object, hands: list[list[str]]) -> list[Mock]:
+        if begun:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        begun.extend(Mock() for _ in hands)
+        return begun
+
+    monkeypatch.setattr(submitit, "AutoExecutor", lambda **_: Mock(map_array=map_array))
+    with pytest.raises(OSError, match="No space left on device"):
+        list(work_through(partial(mark, tmp_path), ["a", "b"], 2, "submitit-local", logs=tmp_path))
+    (first,) = begun
+    first.cancel.assert_called_once_with(check=False)

@@ -167,12 +167,16 @@ def _submitted(
         raise SettingsError('The engine slurm needs submitit: pip install "mammofill[slurm]".') from error
     executor = submitit.AutoExecutor(folder=logs / "submitit", cluster=cluster)
     executor.update_parameters(**{"timeout_min": _DEFAULT_MINUTES, **_as_parameters(options)})
-    waiting = list(zip(executor.map_array(_Hand(work), hands), hands, strict=True))
-    if cluster == "slurm":
-        queue: Any = SlurmQueue()
-        for job, _ in waiting:
-            job.watcher = queue
+    waiting: list[tuple[Any, list[Job]]] = []
     try:
+        # Slurm takes all at once, as an array. On this machine each begins when it is submitted, and must be cancelled
+        # if the next one cannot be.
+        for together in [hands] if cluster == "slurm" else [[hand] for hand in hands]:
+            waiting += zip(executor.map_array(_Hand(work), together), together, strict=True)
+        if cluster == "slurm":
+            queue: Any = SlurmQueue()
+            for job, _ in waiting:
+                job.watcher = queue
         while waiting:
             over = [(job, hand) for job, hand in waiting if job.done()]
             for job, hand in over:
