@@ -7,7 +7,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from mammofill.experiment import STAGES, Study, planned, read_settings, read_stu
 from mammofill.experiment.arms import PAPER_ARMS
 from mammofill.experiment.planned import content_of, design_of, keep_plan
 from mammofill.experiment.power import plan_in_words
-from mammofill.experiment.steps import Step
+from mammofill.experiment.steps import Step, stretches
 from mammofill.experiment.study import up_to
 from mammofill.ground.artifact import MANIFEST_NAME, begin, write_atomically
 from mammofill.ground.errors import ArtifactError, DamagedError, PlanChangedError, SettingsError, SourceError
@@ -518,6 +518,70 @@ def test_infillers_learn_from_those_who_are_in_no_training_set_and_paint_for_eac
     tried = TRAINING_SETS.replace('synthetic = "flow"', 'synthetic = "flow"\nsynthetic_if_better = true')
     words = plan_in_words(read_study(write_study(tmp_path, tried)), Assumed(), (60, 40), None)
     assert "At most this of flow: where validation refuses the fills, the classifier is the one without fills" in words
+
+
+ON_TRIAL = """
+[grid]
+folds = 2
+infillers = 2
+doses = [1]
+real_shares = [0.5, 1]
+
+[[arms]]
+name = "gated, on trial"
+synthetic = true
+select = "gated"
+synthetic_if_better = true
+
+[[arms]]
+name = "real"
+
+[[arms]]
+name = "gated"
+synthetic = true
+select = "gated"
+
+[[arms]]
+name = "weighted, on trial"
+synthetic = true
+synthetic_weight = 0.5
+synthetic_if_better = true
+shares = [1]
+
+[[arms]]
+name = "slower, on trial"
+synthetic = true
+learning_rate = 1e-6
+synthetic_if_better = true
+shares = [1]
+"""
+
+
+def test_a_trial_takes_over_what_other_arms_have_trained(tmp_path: Path) -> None:
+    study = read_study(write_study(tmp_path, ON_TRIAL))
+    trained = {
+        str(step.out): [str(place) for place in step.inputs.get("trained", ())]
+        for step in study.steps
+        if step.stage.name == "train-classifier" and "/classifiers/" in str(step.out)
+    }
+    for fold, share, number in product(("0", "1"), ("", "_share-0.5"), (0, 1)):
+        within, seed = f"folds/r0-f{fold}/classifiers", f"infiller-{number}_seed-{number}"
+        real = f"{within}/real{share}_seed-{number}"
+        gated = f"{within}/gated_dose-1{share}_{seed}"
+        assert trained.pop(f"{within}/gated-on-trial_dose-1{share}_{seed}") == [real, gated]
+        if not share:
+            assert trained.pop(f"{within}/weighted-on-trial_dose-1_{seed}") == [real]
+            assert trained.pop(f"{within}/slower-on-trial_dose-1_{seed}") == [], "trained at another rate"
+    assert set(map(tuple, trained.values())) == {()}
+    together = list(stretches(study.steps))
+    assert [step for stretch in together for step in stretch] == list(study.steps)
+    for stretch in together:
+        made = {step.out for step in stretch}
+        assert len({step.stage.name for step in stretch}) == 1
+        assert not made & {place for step in stretch for places in step.inputs.values() for place in places}
+    last = [stretch for stretch in together if stretch[0].stage.name == "train-classifier"][-1]
+    assert len(last) == 2 * (4 + 2 + 2), "the trials of both folds, side by side"
+    assert all(step.settings.synthetic_if_better for step in last)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,15 @@ from mammofill.experiment import preflight, read_study, run_study
 from mammofill.experiment.effort import effort_lines, seconds_of
 from mammofill.experiment.planned import keep_plan
 from mammofill.experiment.preflight import ready_study
-from mammofill.ground.artifact import MANIFEST_NAME, LearnedFrom, Manifest, begin, settings_of_plan
+from mammofill.ground.artifact import (
+    MANIFEST_NAME,
+    InputRecord,
+    LearnedFrom,
+    Manifest,
+    begin,
+    read_manifest,
+    settings_of_plan,
+)
 from mammofill.ground.errors import (
     DeviceError,
     LeakError,
@@ -472,6 +480,25 @@ def test_another_stage_takes_as_long_as_with_the_same_settings(write: Write) -> 
     plan = settings_of_plan(step.settings)
     assert seconds_of(step, [took(plan, 30.0), took(plan | {"ratio": 2.0}, 300.0)], "cpu") == 30.0
     assert seconds_of(step, [took(plan | {"ratio": 2.0}, 300.0)], "cpu") is None
+
+
+def test_a_trial_takes_the_time_of_the_trainings_that_are_left_to_it(write: Write, tmp_path: Path) -> None:
+    study = read_study(write("benign", "malignant"))
+    step = [step for step in study.steps if step.stage.name == "train-classifier"][-1]
+    plan = settings_of_plan(step.settings)
+    finish(tmp_path / "c", "train-classifier", plan, 30.0, "cpu", images_seen=6000)
+    finished = [read_manifest(tmp_path / "c")]
+    tried = replace(step, settings=replace(step.settings, synthetic_if_better=True))
+    assert seconds_of(step, finished, "cpu") == pytest.approx(30)
+    assert seconds_of(tried, finished, "cpu") == pytest.approx(60)
+    one, both = ({**step.inputs, "trained": tuple(map(Path, names))} for names in ("a", "ab"))
+    assert seconds_of(replace(tried, inputs=one), finished, "cpu") == pytest.approx(30)
+    assert seconds_of(replace(tried, inputs=both), finished, "cpu") == 0
+    # That one of two trainings was taken over makes no rate faster; that both were, tells none.
+    record = InputRecord("trained", "classifier", "../a", "f")
+    for taken, known in ((1, 30.0), (2, None)):
+        made = replace(finished[0], settings=plan | {"synthetic_if_better": True}, inputs=(record,) * taken)
+        assert seconds_of(step, [made], "cpu") == (None if known is None else pytest.approx(known))
 
 
 def test_a_plan_marks_what_is_not_as_usual(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,15 +12,16 @@ import torch
 from test_classifier_train import QUICK, StoppedError, StopsAfter
 from toy_classifier import make_set, real_rows, synthetic_row
 
-from mammofill.classifier import AugmentationSettings, TrainClassifierSettings, train_classifier
+from mammofill.classifier import AugmentationSettings, Classifier, TrainClassifierSettings, train_classifier
 from mammofill.classifier.batches import loss_weights, training_batch
 from mammofill.classifier.examples import Examples, lesion_table
+from mammofill.classifier.fit import fit
 from mammofill.classifier.start import read_start
 from mammofill.classifier.training_step import TrainingStep
 from mammofill.classifier.trial import lower_bound_of_gain
 from mammofill.evaluation.training import recipe_of, what_was_learned
 from mammofill.ground.artifact import settings_of_plan
-from mammofill.ground.errors import SettingsError, TooFewError
+from mammofill.ground.errors import ArtifactError, SettingsError, TooFewError
 from mammofill.ground.training.distributed import training_processes
 from mammofill.patches.patch_set import PatchSet
 
@@ -217,6 +218,84 @@ def test_fills_are_learned_from_only_where_validation_is_better_with_them(
     assert "train-classifier (validation: threshold, choice of weights)" in ways
     assert ("train-classifier (context of a synthetic patch)" in ways) == better
     assert not (tried.folder / ".scratch").exists()
+
+
+@pytest.fixture(scope="module")
+def done_before(sets: list[PatchSet], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Classifier]:
+    """Classifiers trained without the fills and with them, and others that differ from these in one thing."""
+    folder = tmp_path_factory.mktemp("done-before")
+    settings = replace(QUICK, images=16, dose=0.5)
+    plain = replace(QUICK, images=16)
+    return {
+        name: train_classifier(given, folder / name, how, seed=seed)
+        for name, given, how, seed in (
+            ("without", sets[:1], plain, 3),
+            ("with", sets, settings, 3),
+            ("slower", sets[:1], replace(plain, learning_rate=1e-6), 3),
+            ("other-seed", sets, settings, 4),
+            ("more-fills", sets, plain, 3),
+            ("other-order", sets[::-1], settings, 3),
+        )
+    }
+
+
+@pytest.mark.parametrize("better", [True, False])
+@pytest.mark.parametrize("taken", [["without"], ["with"], ["with", "without"]])
+def test_trainings_that_were_done_before_are_not_repeated(
+    sets: list[PatchSet],
+    done_before: dict[str, Classifier],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    better: bool,
+    taken: list[str],
+) -> None:
+    monkeypatch.setattr("mammofill.classifier.trial.lower_bound_of_gain", lambda *_: float(better))
+    settings = replace(QUICK, images=16, dose=0.5, synthetic_if_better=True)
+    anew = train_classifier(sets, tmp_path / "anew", settings, seed=3)
+    trained_here = []
+    monkeypatch.setattr(
+        "mammofill.classifier.fit.fit", lambda data, *_: trained_here.append(data.folder.name) or fit(data, *_)
+    )
+    took = train_classifier(sets, tmp_path / "took", settings, trained=[done_before[one] for one in taken], seed=3)
+    assert trained_here == [one for one in ("without", "with") if one not in taken]
+    for name in ("weights.safetensors", "network.json", "history.csv"):
+        assert (took.folder / name).read_bytes() == (anew.folder / name).read_bytes(), name
+    assert took.manifest.counts == anew.manifest.counts
+    assert what_was_learned(took) == what_was_learned(anew)
+    assert [record.role for record in took.manifest.inputs].count("trained") == len(taken)
+
+
+@pytest.mark.parametrize(
+    ("taken", "words"),
+    [
+        (
+            ["slower"],
+            "slower is none of the two trainings .* from that without synthetic patches .* learning_rate is 1e-",
+        ),
+        (["other-seed"], "from that with synthetic patches it differs: the seed is 4, not 3. Give classifiers that"),
+        (["more-fills"], "from that with synthetic patches it differs: dose is None, not 0.5"),
+        (["other-order"], "it learned from other patch sets, or from them in another order"),
+        (["with", "with"], "is given as trained with synthetic patches, as another one is"),
+    ],
+)
+def test_classifiers_of_other_trainings_are_not_taken_over(
+    sets: list[PatchSet], done_before: dict[str, Classifier], tmp_path: Path, taken: list[str], words: str
+) -> None:
+    settings = replace(QUICK, images=16, dose=0.5, synthetic_if_better=True)
+    given = [done_before[one] for one in taken]
+    with pytest.raises(ArtifactError, match=words):
+        train_classifier(sets, tmp_path / "c", settings, trained=given, seed=3)
+
+
+def test_without_a_trial_nothing_is_taken_over(
+    sets: list[PatchSet], done_before: dict[str, Classifier], tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match="without is given as trained already, but .*nothing is on trial"):
+        train_classifier(sets, tmp_path / "c", QUICK, trained=[done_before["without"]])
+    # A gate that keeps nothing leaves nothing to try, and the training without fills is taken all the same.
+    settings = replace(QUICK, images=16, synthetic_if_better=True)
+    took = train_classifier(sets[:1], tmp_path / "none", settings, trained=[done_before["without"]], seed=3)
+    assert (took.folder / "network.json").read_bytes() == (done_before["without"].folder / "network.json").read_bytes()
 
 
 def test_a_gain_is_more_than_random_variation_of_patients() -> None:

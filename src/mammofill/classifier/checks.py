@@ -58,6 +58,19 @@ def check_infiller(infiller: Artifact | None, settings: TrainClassifierSettings)
         )
 
 
+def check_trained(trained: Sequence[Artifact], settings: TrainClassifierSettings) -> None:
+    """Refuse classifiers that are not used, since nothing is on trial.
+
+    Raises:
+        SettingsError: naming the setting.
+    """
+    if trained and not settings.synthetic_if_better:
+        raise SettingsError(
+            f"The classifier {trained[0].folder} is given as trained already, but TrainClassifierSettings."
+            "synthetic_if_better is false, and nothing is on trial. Leave it out, or set synthetic_if_better to true."
+        )
+
+
 def check_leaks(patches: Sequence[PatchSet], teachers: Sequence[Artifact] = ()) -> None:
     """Refuse whatever would let the classifier learn from a patient on whom it is evaluated.
 

@@ -150,8 +150,9 @@ class TrainClassifierSettings:
             alone, or `synthetic_share` of synthetic ones.
         synthetic_if_better: learn from synthetic patches only if validation shows that they help. The classifier is
             trained without them, too, with the same seed; that with them is kept if its AUC on validation is higher in
-            95 % of resamples of the validation patients, else that without. Takes twice as long. Set `images`: with
-            `epochs` that with synthetic patches sees more of them, and may be better for that alone.
+            95 % of resamples of the validation patients, else that without. Takes twice as long, unless `--trained`
+            names classifiers that were trained so before. Set `images`: with `epochs` that with synthetic patches sees
+            more of them, and may be better for that alone.
         synthetic_labels: class that a synthetic patch is learned as. asked: the one requested of the infiller; flipped:
             the other one; shuffled: labels shuffled at random among them. The last two are controls.
         keep: which weights make the classifier. last: those at the end, as in the paper, which mentions no choice.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mammofill.classifier.checks import check_classes, check_infiller, check_leaks, check_sets
+from mammofill.classifier.checks import check_classes, check_infiller, check_leaks, check_sets, check_trained
 from mammofill.classifier.classifier import Classifier
 from mammofill.classifier.examples import Examples, lesion_table
 from mammofill.classifier.settings import TrainClassifierSettings
@@ -30,6 +30,7 @@ def train_classifier(
     settings: TrainClassifierSettings = TrainClassifierSettings(),
     *,
     infiller: Artifact | None = None,
+    trained: Sequence[Classifier] = (),
     seed: int = 0,
     progress: Progress = quiet,
     device: str = "cpu",
@@ -45,6 +46,8 @@ def train_classifier(
         settings: how; `preset` returns some by name.
         infiller: whose discriminator the network is, for the network `discriminator`; of whatever collection. Whom it
             learned from, the classifier has learned from.
+        trained: with `synthetic_if_better`, classifiers that were trained before in the one or the other of the two
+            ways, with the same seed on the same patches: such a training is not repeated.
         seed: decides the random weights, the order and the augmentation.
         progress: notified of each step.
         device: ``cpu``, ``cuda`` or ``cuda:<number>``. Results agree to the bit on the same device only.
@@ -54,14 +57,16 @@ def train_classifier(
         TooFewError: a class is missing in train or validation.
         ArtifactError: no set, the same set twice, or sets with patches of different sizes; an infiller without a
             discriminator of use.
+            A classifier of `trained` that is none of the two trainings of this trial.
         SettingsError: an infiller is missing, or given to a network that has no use for it; a network of timm's is not
-            there, or does not do what settings ask of it.
+            there, or does not do what settings ask of it; `trained` is given where nothing is on trial.
         WeightsError: pretrained weights are missing or are not what the settings say.
         DeviceError: the device, or enough of them, or the precision on it is not there.
         TrainingError: the loss is not finite any more.
     """
     check_sets(patches)
     check_infiller(infiller, settings)
+    check_trained(trained, settings)
     check_leaks(patches, [] if infiller is None else [infiller])
     lesions = lesion_table(patches)
     learnable = lesions[lesions["split"] == Split.TRAIN]
@@ -72,7 +77,7 @@ def train_classifier(
     from mammofill.classifier.fit import FitData, fit
     from mammofill.classifier.networks import check_network, input_px_of
     from mammofill.classifier.start import find_weights, owner_of, read_start
-    from mammofill.classifier.trial import WITH, WITHOUT, better_on_validation
+    from mammofill.classifier.trial import WITH, WITHOUT, better_on_validation, taken_over, ways_of_trial
     from mammofill.ground.training.distributed import check_processes
 
     check_network(settings)
@@ -83,8 +88,10 @@ def train_classifier(
         check_leaks(patches, [teacher])
     start = read_start(settings, weights, infiller)
     inputs: dict[str, Artifact | Path | Sequence[Artifact]] = {"patches": list(patches)}
-    given = (("weights", teacher or weights), ("infiller", infiller))
+    given = (("weights", teacher or weights), ("infiller", infiller), ("trained", list(trained) or None))
     inputs |= {name: one for name, one in given if one is not None}
+    ways = ways_of_trial(patches, settings, seed, start)
+    done_before = taken_over(trained, ways)
     with begin(
         out, kind=Classifier.kind, stage=_THROUGH, settings=settings, seed=seed, inputs=inputs, device=device
     ) as work:
@@ -98,12 +105,12 @@ def train_classifier(
 
             if settings.synthetic_if_better and (train["origin"] == Origin.SYNTHETIC).any():
                 alone = compose(learnable[learnable["origin"] == Origin.REAL], settings.without_fills, seed)
-                ways = {WITHOUT: (alone, settings.without_fills), WITH: (train, settings)}
-                trainings = {name: partial(learn, rows, how) for name, (rows, how) in ways.items()}
+                rows = {WITHOUT: alone, WITH: train}
+                trainings = {name: partial(learn, rows[name], way.settings) for name, way in ways.items()} | done_before
                 kept, images_seen = better_on_validation(work, trainings, watching, settings, seed, device, progress)
-                train = ways[kept][0]
+                train = rows[kept]
             else:
-                images_seen = learn(train, settings, work.folder)
+                images_seen = done_before.get(WITHOUT, partial(learn, train, settings))(work.folder)
             work.finish(
                 counts=_counts(train, Split.TRAIN, (Origin.REAL, Origin.SYNTHETIC))
                 | _counts(validation, Split.VALIDATION, (Origin.REAL,))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +14,108 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from mammofill.classifier.classifier import NETWORK_NAME, load_network
+from mammofill.classifier.classifier import NETWORK_NAME, Classifier, load_network
 from mammofill.classifier.examples import Examples
 from mammofill.classifier.fit import validation_odds
 from mammofill.classifier.settings import TrainClassifierSettings
-from mammofill.ground.artifact import Work, write_atomically
+from mammofill.classifier.start import Start
+from mammofill.ground.artifact import Work, settings_of_plan, write_atomically
+from mammofill.ground.errors import ArtifactError
 from mammofill.ground.progress import Progress
 from mammofill.ground.seeding import stream
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME
 from mammofill.ground.training.device import find_device
 from mammofill.ground.training.history import HISTORY_NAME
+from mammofill.mammograms.vocabulary import Origin
+from mammofill.patches.patch_set import PatchSet
 
 WITHOUT, WITH = "without", "with"
 _RESAMPLES = 1000
 _CHANCE = 0.05
 """One-sided: in so many of the resamples the difference may be 0 or less."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One of the two trainings of a trial: all that decides its weights."""
+
+    settings: TrainClassifierSettings
+    patches: tuple[str, ...]
+    """Fingerprints of the sets that it learns from and is validated on, in their order."""
+    seed: int
+    start: Start
+
+    def differences(self, classifier: Classifier) -> Iterator[str]:
+        """Say what of a classifier's training was not as in this one; nothing where all was."""
+        made, wanted = classifier.manifest, settings_of_plan(self.settings)
+        for name in sorted({*made.settings, *wanted}):
+            if made.settings.get(name) != wanted.get(name):
+                yield f"{name} is {made.settings.get(name)!r}, not {wanted.get(name)!r}"
+        if made.seed != self.seed:
+            yield f"the seed is {made.seed}, not {self.seed}"
+        if _patches_of(classifier) != self.patches:
+            yield "it learned from other patch sets, or from them in another order"
+        if classifier.facts["start"]["sha256"] != self.start.sha256:
+            yield "it started from other weights"
+
+
+def ways_of_trial(
+    patches: Sequence[PatchSet], settings: TrainClassifierSettings, seed: int, start: Start
+) -> dict[str, Way]:
+    """Return `WITHOUT` and `WITH` -> what decides the weights of each training of a trial.
+
+    Args:
+        patches: all sets; without synthetic patches those are left out that have no others.
+        settings: of the classifier, with `synthetic_if_better`.
+        seed: of the stage.
+        start: what the network starts from.
+    """
+    real = tuple(one.fingerprint for one in patches if (one.table["origin"] == Origin.REAL).any())
+    return {
+        WITHOUT: Way(settings.without_fills, real, seed, start),
+        WITH: Way(replace(settings, synthetic_if_better=False), tuple(one.fingerprint for one in patches), seed, start),
+    }
+
+
+def taken_over(trained: Sequence[Classifier], ways: Mapping[str, Way]) -> dict[str, Callable[[Path], int]]:
+    """Find which trainings of a trial were done before, as those of other arms of a study.
+
+    Args:
+        trained: finished classifiers.
+        ways: of `ways_of_trial`.
+
+    Returns:
+        `WITHOUT`, `WITH` or both -> what writes the classifier's weights, facts and history into a folder, and returns
+        the images that it saw, as the training itself would.
+
+    Raises:
+        ArtifactError: one is none of the two, and why; or both are the same one.
+    """
+    found: dict[str, Callable[[Path], int]] = {}
+    for one in trained:
+        differs = {name: list(way.differences(one)) for name, way in ways.items()}
+        patches = _patches_of(one)
+        name = min(differs, key=lambda way: (ways[way].patches != patches, len(differs[way])))
+        if differs[name]:
+            raise ArtifactError(
+                f"{one.folder} is none of the two trainings of this trial; from that {name} synthetic patches it "
+                f"differs: {'; '.join(differs[name])}. Give classifiers that were trained as this one is to be, "
+                "without synthetic patches or with them, or leave it out: then it is trained here."
+            )
+        if name in found:
+            raise ArtifactError(f"{one.folder} is given as trained {name} synthetic patches, as another one is.")
+        found[name] = partial(_copy_training, one)
+    return found
+
+
+def _patches_of(classifier: Classifier) -> tuple[str, ...]:
+    return tuple(one.fingerprint for one in classifier.manifest.inputs if one.role == "patches")
+
+
+def _copy_training(classifier: Classifier, folder: Path) -> int:
+    for name in (WEIGHTS_NAME, HISTORY_NAME, NETWORK_NAME):
+        shutil.copyfile(classifier.folder / name, folder / name)
+    return int(classifier.manifest.counts["images_seen"])
 
 
 def better_on_validation(

@@ -61,7 +61,8 @@ def images_of(settings: Any) -> int | None:
 def _images(steps: list[Step]) -> Mapping[str, str]:
     told: dict[str, list[str]] = {}
     for step in steps:
-        if step.stage.name in ("train-infiller", "train-classifier"):
+        trained = len(step.inputs.get("trained", ()))
+        if step.stage.name in ("train-infiller", "train-classifier") and trained < 2:  # two: nothing is left to train
             images = images_of(step.settings)
             passes = getattr(step.settings, "epochs", None)
             words = f"{images:,}" if images else f"{passes} passes over the patches" if passes else "as its epochs say"
@@ -95,16 +96,18 @@ def seconds_of(step: Step, finished: list[Manifest], device: str) -> float | Non
     network = _network(settings_of_plan(step.settings))
     alike = [one for one in same if one.device == device and _network(one.settings) == network]
     rates = [
-        one.wall_seconds / images / _trainings(one.settings)
+        one.wall_seconds / images / trainings
         for one in alike
         if (images := one.counts.get("images_seen"))
+        and (trainings := _trainings(one.settings, [record.role for record in one.inputs].count("trained")))
     ]
-    return median(rates) * wanted * _trainings(settings_of_plan(step.settings)) if rates else None
+    trainings = _trainings(settings_of_plan(step.settings), len(step.inputs.get("trained", ())))
+    return median(rates) * wanted * trainings if rates else None
 
 
-def _trainings(settings: Mapping[str, Any]) -> int:
-    """Count the trainings behind a classifier: two where fills are on trial."""
-    return 2 if settings.get("synthetic_if_better") else 1
+def _trainings(settings: Mapping[str, Any], taken_over: int) -> int:
+    """Count the trainings of a step: two where fills are on trial, less those that were done before."""
+    return 2 - taken_over if settings.get("synthetic_if_better") else 1
 
 
 def _network(settings: Mapping[str, Any]) -> tuple[Any, ...]:

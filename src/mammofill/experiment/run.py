@@ -1,6 +1,6 @@
 """Running a study: stage after stage, each finished one returned at once, each stopped one continued.
 
-Steps of one stage need nothing of each other, so they may run side by side: the cells of a grid, above all.
+Steps of one stage that need nothing of each other may run side by side: the cells of a grid, above all.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import mammofill
 from mammofill.experiment.planned import keep_plan
 from mammofill.experiment.preflight import check_pairs, ready_study
-from mammofill.experiment.steps import Step
+from mammofill.experiment.steps import Step, stretches
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import MANIFEST_NAME, Artifact, read_manifest
 from mammofill.ground.counting import counted
@@ -101,9 +100,8 @@ def _run_to_the_end(study: Study, out: Path, progress: Progress, workers: int, e
     study = keep_plan(study, out, progress, amend)
     seconds: dict[Path, float | None] = {}
     clock = _Clock(study.steps, max(workers, 1))
-    for name, together in groupby(study.steps, key=lambda step: step.stage.name):
-        steps = list(together)
-        if name == "train-infiller":
+    for steps in stretches(study.steps):
+        if steps[0].stage.name == "train-infiller":
             check_pairs(study, out)
         done = [step for step in steps if (out / step.out / MANIFEST_NAME).is_file()]
         # What is done already is run, too: it says if it was made with other settings.

@@ -276,7 +276,17 @@ STAGES: tuple[Stage, ...] = (
         summary="train a classifier, malignant against benign, on real and synthetic patches",
         function="mammofill.classifier:train_classifier",
         settings="mammofill.classifier:TrainClassifierSettings",
-        inputs=(Input("patches", _PATCHES, several=True), Input("infiller", _INFILLER, optional=True)),
+        inputs=(
+            Input("patches", _PATCHES, several=True),
+            Input("infiller", _INFILLER, optional=True),
+            Input(
+                "trained",
+                _CLASSIFIER,
+                several=True,
+                optional=True,
+                words="with synthetic_if_better: classifiers trained before without or with the same synthetic patches",
+            ),
+        ),
         output=_CLASSIFIER,
         device=True,
         presets="mammofill.classifier:PRESETS",

@@ -12,9 +12,8 @@ infillers of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +81,21 @@ class Step:
     seed: int
     says: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the stage's function that change what it says, and nothing of what it makes."""
+
+
+def stretches(steps: Iterable[Step]) -> Iterator[list[Step]]:
+    """Yield the steps, in stretches of one stage of which no step needs another: they may run side by side."""
+    stretch: list[Step] = []
+    made: set[Path] = set()
+    for step in steps:
+        needed = {place for places in step.inputs.values() for place in places}
+        if stretch and (step.stage != stretch[0].stage or needed & made):
+            yield stretch
+            stretch, made = [], set()
+        stretch.append(step)
+        made.add(step.out)
+    if stretch:
+        yield stretch
 
 
 def steps_of(plan: Plan) -> Iterator[Step]:
@@ -204,14 +218,34 @@ def _selection_steps(plan: Plan) -> Iterator[Step]:
 
 
 def _classifier_steps(plan: Plan) -> Iterator[Step]:
-    for cell in cells_of(plan):
-        learned_from = [patches_at(cell.patients)]
-        if cell.arm.infiller:
-            learned_from.append(fills_at(cell, plan))
-        given = {"patches": tuple(learned_from)}
-        if cell.arm.discriminator:
-            given["infiller"] = (infiller_at(cell.patients, cell.arm.discriminator, cell.infiller, plan),)
-        yield _step("train-classifier", given, CLASSIFIERS / cell.slug, _settings_of(cell), plan.seed + cell.replicate)
+    """Yield the trainings of all cells; trials last, since they take over what other arms have trained."""
+    cells = sorted(cells_of(plan), key=_is_on_trial)
+    steps = {cell.slug: _training_step(cell, plan) for cell in cells}
+    for cell in cells:
+        step = steps[cell.slug]
+        before = tuple(one.out for one in steps.values() if _is_on_trial(cell) and _is_of_trial(one, step))
+        yield replace(step, inputs={**step.inputs, "trained": before}) if before else step
+
+
+def _training_step(cell: Cell, plan: Plan) -> Step:
+    learned_from = [patches_at(cell.patients)]
+    if cell.arm.infiller:
+        learned_from.append(fills_at(cell, plan))
+    given: dict[str, tuple[Path, ...]] = {"patches": tuple(learned_from)}
+    if cell.arm.discriminator:
+        given["infiller"] = (infiller_at(cell.patients, cell.arm.discriminator, cell.infiller, plan),)
+    return _step("train-classifier", given, CLASSIFIERS / cell.slug, _settings_of(cell), plan.seed + cell.replicate)
+
+
+def _is_on_trial(cell: Cell) -> bool:
+    return bool(cell.arm.settings.synthetic_if_better)
+
+
+def _is_of_trial(one: Step, trial: Step) -> bool:
+    """Say whether a training is one of the two of a trial: without its synthetic patches, or with them."""
+    with_them = (trial.inputs, replace(trial.settings, synthetic_if_better=False))
+    without = ({**trial.inputs, "patches": trial.inputs["patches"][:1]}, trial.settings.without_fills)
+    return one.seed == trial.seed and (one.inputs, one.settings) in (without, with_them)
 
 
 def _evaluation_steps(plan: Plan) -> Iterator[Step]:
@@ -229,13 +263,11 @@ def _attributes(table: Path | None) -> dict[str, tuple[Path, ...]]:
 
 def _steps_in_folds(plan: Plan) -> Iterator[Step]:
     """Yield the same within each fold of each repeat, and what pools the folds; stage after stage over all folds."""
-    # All folds have the same steps, so that the n-th stretch of one stage in each is the same work.
+    # All folds have the same steps, so that the n-th stretch in each is the same work.
     within = [
         (number, _moved(step, fold, plan))
         for fold in folds_of(plan)
-        for number, (_, stretch) in enumerate(
-            groupby(_steps_of_split(_plan_within(fold, plan)), key=lambda step: step.stage.name)
-        )
+        for number, stretch in enumerate(stretches(_steps_of_split(_plan_within(fold, plan))))
         for step in stretch
     ]
     yield from (step for _, step in sorted(within, key=lambda one: one[0]))
