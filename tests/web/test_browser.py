@@ -730,16 +730,16 @@ def lesion_on(browser: Chrome) -> list[int]:
     return [int(place) // SIZE_PX for place in found]
 
 
-def test_a_reader_reads_through_a_reload_and_a_killed_server(browser: Chrome, server: Server, tmp_path: Path) -> None:
+def asked_of_readers(server: Server, tmp_path: Path, settings: ReaderStudySettings, fills: int = 2) -> ReaderStudy:
+    """Paint some fills, benign and malignant in turn, and make a reader study of them in the folder that is served."""
     patches = PatchSet.open(server.folder / "patches")
-    fills = [
-        HandFill(f"train-normal-{number}", a_disc(radius=5), pathology, number)
-        for number, pathology in enumerate(["benign", "malignant"] * 3)
-    ]
-    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
-    study = make_reader_study(
-        patches, painted, server.folder / "us.readers.sqlite", ReaderStudySettings(cases=2, readers=1)
-    )
+    drawn = [HandFill(f"train-normal-{number}", a_disc(), CLASSES[1 + number % 2], number) for number in range(fills)]
+    painted = keep_painted(infiller_of(server.folder), patches, drawn, tmp_path / "painted")
+    return make_reader_study(patches, painted, server.folder / "us.readers.sqlite", settings)
+
+
+def test_a_reader_reads_through_a_reload_and_a_killed_server(browser: Chrome, server: Server, tmp_path: Path) -> None:
+    study = asked_of_readers(server, tmp_path, ReaderStudySettings(cases=2, readers=1), fills=6)
     (code,) = study.codes()
     browser.get(server.page(f"read?code={code}"))
     given = []
@@ -778,11 +778,7 @@ def test_a_reader_reads_through_a_reload_and_a_killed_server(browser: Chrome, se
 def test_two_readers_in_tabs_of_one_browser_do_not_answer_for_each_other(
     browser: Chrome, server: Server, tmp_path: Path
 ) -> None:
-    patches = PatchSet.open(server.folder / "patches")
-    fills = [HandFill(f"train-normal-{number}", a_disc(), name, 0) for number, name in enumerate(CLASSES[1:])]
-    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
-    settings = ReaderStudySettings(cases=1, readers=2)
-    study = make_reader_study(patches, painted, server.folder / "us.readers.sqlite", settings)
+    study = asked_of_readers(server, tmp_path, ReaderStudySettings(cases=1, readers=2))
     for number, code in enumerate(study.codes(), start=1):
         if number == 2:
             browser.switch_to.new_window("tab")
@@ -855,11 +851,7 @@ def test_no_reader_study_is_begun_where_nothing_was_painted(browser: Chrome, ser
 
 
 def test_the_analysis_is_shown_once_readers_are_done(browser: Chrome, server: Server, tmp_path: Path) -> None:
-    patches = PatchSet.open(server.folder / "patches")
-    fills = [HandFill(f"train-normal-{number}", a_disc(), CLASSES[1 + number % 2], number) for number in range(4)]
-    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
-    settings = ReaderStudySettings(cases=2, readers=2)
-    study = make_reader_study(patches, painted, server.folder / "us.readers.sqlite", settings)
+    study = asked_of_readers(server, tmp_path, ReaderStudySettings(cases=2, readers=2), fills=4)
     browser.get(server.address)
     browser.get(server.page("#readers"))
     wait_for(lambda: "Once a reader is done" in text_of(browser, ".card"))
@@ -876,11 +868,7 @@ def test_the_analysis_is_shown_once_readers_are_done(browser: Chrome, server: Se
 
 
 def test_which_of_two_is_real_is_said_by_the_keyboard(browser: Chrome, server: Server, tmp_path: Path) -> None:
-    patches = PatchSet.open(server.folder / "patches")
-    fills = [HandFill(f"train-normal-{number}", a_disc(), name, 0) for number, name in enumerate(CLASSES[1:])]
-    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
-    settings = ReaderStudySettings(kind="pairs", cases=1, readers=1)
-    study = make_reader_study(patches, painted, server.folder / "us.readers.sqlite", settings)
+    study = asked_of_readers(server, tmp_path, ReaderStudySettings(kind="pairs", cases=1, readers=1))
     assert isinstance(study, PairStudy)
     (code,) = study.codes()
     browser.get(server.page(f"read?code={code}"))
@@ -912,12 +900,7 @@ def type_in(browser: Chrome, text: str) -> None:
 
 
 def test_a_reader_on_a_tablet_rates_by_touch(browser: Chrome, server: Server, tmp_path: Path) -> None:
-    patches = PatchSet.open(server.folder / "patches")
-    fills = [HandFill(f"train-normal-{number}", a_disc(), name, 0) for number, name in enumerate(CLASSES[1:])]
-    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
-    study = make_reader_study(
-        patches, painted, server.folder / "us.readers.sqlite", ReaderStudySettings(cases=1, readers=1)
-    )
+    study = asked_of_readers(server, tmp_path, ReaderStudySettings(cases=1, readers=1))
     (code,) = study.codes()
     browser.get(server.page(f"read?code={code}"))
     wait_for(lambda: "Real or synthetic?" in text_of(browser, "#asked"))
@@ -961,11 +944,7 @@ def test_a_reader_on_a_tablet_rates_by_touch(browser: Chrome, server: Server, tm
 
 
 def test_which_of_two_is_real_is_said_by_touch(browser: Chrome, server: Server, tmp_path: Path) -> None:
-    patches = PatchSet.open(server.folder / "patches")
-    fills = [HandFill(f"train-normal-{number}", a_disc(), name, 0) for number, name in enumerate(CLASSES[1:])]
-    painted = keep_painted(infiller_of(server.folder), patches, fills, tmp_path / "painted")
-    settings = ReaderStudySettings(kind="pairs", cases=1, readers=1)
-    study = make_reader_study(patches, painted, server.folder / "us.readers.sqlite", settings)
+    study = asked_of_readers(server, tmp_path, ReaderStudySettings(kind="pairs", cases=1, readers=1))
     assert isinstance(study, PairStudy)
     (code,) = study.codes()
     touch_screen(browser, 390, 844)
