@@ -87,7 +87,7 @@ def read(path: Path, bits: int | None = None) -> ReadImage:
         ImageFileError: the file is missing, truncated, of another format, in colour, of fractions, or has several
             frames; or its values need more than `bits`, or are below 0.
     """
-    picture = _read(path, told_bits=bits)
+    picture = _read(path, stated_bits=bits)
     values, bits, most = picture.values, picture.bits, 2**picture.bits - 1
     _check_range(path, values, bits)
     some = sampled(values)
@@ -149,7 +149,7 @@ class _Read:
     remarks: tuple[Remark, ...]
 
 
-def _read(path: Path, as_mask: bool = False, told_bits: int | None = None) -> _Read:
+def _read(path: Path, as_mask: bool = False, stated_bits: int | None = None) -> _Read:
     with _picture(path) as picture:
         if picture.mode not in _BITS_OF_MODE and not (as_mask and picture.mode in _COLOURS):
             kind = "a picture of fractions" if picture.mode == "F" else "a colour picture"
@@ -164,7 +164,8 @@ def _read(path: Path, as_mask: bool = False, told_bits: int | None = None) -> _R
         noise = _fill_last_row(picture)  # first of all: asked for its orientation, a PNG is decoded
         is_tiff = picture.format == "TIFF"
         own_bits = _bits(picture)
-        orientation, bits, inverted = _orientation(picture), min(told_bits or own_bits, own_bits), _is_inverted(picture)
+        orientation, inverted = _orientation(picture), _is_inverted(picture)
+        bits = min(stated_bits or own_bits, own_bits)
         _check_tiff(path, picture)
         _check_pgm(path, picture)
         greatest = _greatest_of_pgm(picture) if bits < own_bits else None
@@ -186,8 +187,8 @@ def _read(path: Path, as_mask: bool = False, told_bits: int | None = None) -> _R
     if inverted:
         _check_range(path, values, bits)
         values = (2**bits - 1 - values.astype(np.int64)).astype(values.dtype)
-    if told_bits is not None and told_bits > own_bits:
-        found = f"{path} has {own_bits} bits, where the table says {told_bits}: it cannot hold them."
+    if stated_bits is not None and stated_bits > own_bits:
+        found = f"{path} has {own_bits} bits, where the table says {stated_bits}: it cannot hold them."
         remarks.append(Remark("bits-contradict-header", found, "The file counts. If it lost bits, take the original."))
     if white_is_zero:
         remarks.append(Remark("white-is-zero", f"{path} says that 0 is white.", "Inverted, so that bright is dense."))
@@ -384,8 +385,8 @@ def _orientation(picture: PillowImage.Image) -> int:
 def _bits(picture: PillowImage.Image) -> int:
     """Return the bits of the values: of a TIFF its own number, which may lie between those of Pillow's types."""
     of_mode = _BITS_OF_MODE.get(picture.mode, 8)
-    said = getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
-    return int(said[0]) if of_mode == 16 and len(said) == 1 and 9 <= int(said[0]) <= 15 else of_mode
+    stated = getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())
+    return int(stated[0]) if of_mode == 16 and len(stated) == 1 and 9 <= int(stated[0]) <= 15 else of_mode
 
 
 def _says_white_is_zero(picture: PillowImage.Image) -> bool:
@@ -421,8 +422,8 @@ def _picture(path: Path) -> Iterator[PillowImage.Image]:
     except MemoryError:
         raise
     except Exception as error:  # a damaged file can raise nearly anything inside the library
-        told = str(error) or type(error).__name__
-        raise ImageFileError(f"{path} cannot be read: {told}. It may be truncated.") from error
+        message = str(error) or type(error).__name__
+        raise ImageFileError(f"{path} cannot be read: {message}. It may be truncated.") from error
 
 
 def _why_not_known(path: Path) -> str:

@@ -82,7 +82,7 @@ def image_findings(
 class _Pair:
     first: Looked
     second: Looked
-    story: str
+    evidence: str
     mirrored: bool = False
 
 
@@ -111,8 +111,8 @@ def _alike(looked: Sequence[Looked], copy_of: Callable[[str], SmallCopy]) -> tup
         correlation = correlate_detail(one, other[:, ::-1] if pair.mirrored else other)
         if correlation >= LEAST_CORRELATION:
             how = "mirror images, " if pair.mirrored else ""
-            story = f"{how}detail correlates by {correlation:.2f}, {pair.bits} of 255 bits differ"
-            found.append(_Pair(first, second, story, pair.mirrored))
+            evidence = f"{how}detail correlates by {correlation:.2f}, {pair.bits} of 255 bits differ"
+            found.append(_Pair(first, second, evidence, pair.mirrored))
     left_out = [] if may_be.complete else [f"only the {MOST_PAIRS:,} closest pairs were compared in detail"]
     return found, [*left_out, *may_be.words()]
 
@@ -159,7 +159,7 @@ def _alike_within_patients(
 def _case(pair: _Pair) -> Case:
     first, second = pair.first.entry, pair.second.entry
     splits = {first.official_split, second.official_split}
-    words = pair.story + (", in different splits" if len(splits) > 1 else "")
+    words = pair.evidence + (", in different splits" if len(splits) > 1 else "")
     patient = first.patient_id if first.patient_id == second.patient_id else None
     both = (first.mammogram_id, second.mammogram_id)
     return Case(" and ".join(both), patient, words, both, mirrored=pair.mirrored)

@@ -1,4 +1,4 @@
-"""Classifiers: networks that tell malignant lesion patches from benign ones.
+"""Classifiers: networks that distinguish malignant lesion patches from benign ones.
 
 `Classifier` is the artifact, `train_classifier` the stage, `TrainClassifierSettings` its settings.
 """

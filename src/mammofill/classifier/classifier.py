@@ -57,8 +57,8 @@ def load_network(folder: Path, facts: Mapping[str, Any]) -> nn.Module:
 class Classifier(Artifact):
     """A network that scores lesion patches: ``scores(images)`` is the probability of malignancy of each, (n,) float64.
 
-    ``threshold`` is the score from which it calls a patch malignant, frozen on validation; ``history`` tells how it was
-    trained. See the module for the files.
+    ``threshold`` is the score from which it calls a patch malignant, frozen on validation; ``history`` records how it
+    was trained. See the module for the files.
     """
 
     kind: ClassVar[str] = "classifier"

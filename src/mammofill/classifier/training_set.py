@@ -57,7 +57,7 @@ def counts_at(dose: float, real: pd.DataFrame, by: str = "patch") -> dict[str, i
 
 
 def _count(real: pd.DataFrame, by: str) -> int:
-    """Count patches, or the lesions that they show; lesions are told apart by patient and name."""
+    """Count patches, or the lesions that they show; lesions are distinguished by patient and name."""
     if by == "patch":
         return len(real)
     held = real["lesion_ids"].fillna("").astype(str)

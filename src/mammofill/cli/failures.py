@@ -60,7 +60,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     """Say whether memory was asked for that is not there; libraries have errors of their own for that."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    told = f"{type(error).__name__} {error}"
-    if "Operation not permitted" in told:  # of a library on a disk from which nothing may be run
+    message = f"{type(error).__name__} {error}"
+    if "Operation not permitted" in message:  # of a library on a disk from which nothing may be run
         return False
-    return any(words in told for words in _NO_MEMORY)
+    return any(words in message for words in _NO_MEMORY)

@@ -225,12 +225,12 @@ def _value_and_gain(
 ) -> tuple[object, ...]:
     own, none = measured[group][name], math.nan
     spread = own.spread(scale_of(unit_of(name)[0]))
-    told = (name, spread.value, *spread.interval(settings.confidence), groups.trained(group).replicates)
+    values = (name, spread.value, *spread.interval(settings.confidence), groups.trained(group).replicates)
     against = groups.beside(group)
     if against is None:
-        return (*told, none, none, none)
+        return (*values, none, none, none)
     gain = groups.difference(measured, Contrast(group, against, tested=False), name)
-    return (*told, gain.value, *gain.interval(settings.confidence))
+    return (*values, gain.value, *gain.interval(settings.confidence))
 
 
 def _order(groups: Groups) -> Callable[[Group], tuple[int, float, float]]:

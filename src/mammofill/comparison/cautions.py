@@ -137,10 +137,10 @@ def _drawn_once(groups: Groups) -> Iterator[str]:
     """Say of which groups all classifiers learned from the same part of the patients."""
     shares = sorted({group.real_share for group in groups.members if groups.drawn_once(group)})
     if shares:
-        told = ", ".join(f"{100 * share:g} %" for share in shares)
+        percentages = ", ".join(f"{100 * share:g} %" for share in shares)
         yield (
-            f"At {told} of the real patients all classifiers of an arm learned from the same ones: variation between "
-            "draws of patients is in no interval, and may be larger than that between seeds. training_sets or "
+            f"At {percentages} of the real patients all classifiers of an arm learned from the same ones: variation "
+            "between draws of patients is in no interval, and may be larger than that between seeds. training_sets or "
             "disjoint_shares in [grid] draw others for each."
         )
 

@@ -115,7 +115,7 @@ def _test(table: pd.DataFrame, spreads: Sequence[Spread], settings: CompareArmsS
         table.at[place, "family"] = size
     for place in finding:
         name, difference = settings.measures[0], spreads[place].value
-        told: dict[str, Any] = {
+        values: dict[str, Any] = {
             "p": p[place],
             "p_holm": adjusted[place],
             "verdict": verdict(name, difference, adjusted[place], error_rate),
@@ -126,10 +126,10 @@ def _test(table: pd.DataFrame, spreads: Sequence[Spread], settings: CompareArmsS
             # Half the error rate, as on each side of a two-sided interval: shown where that interval excludes the
             # margin.
             marks = {"worth_less": less[place], "not_worse": not_worse[place]}
-            told |= {f"p_{mark}": value for mark, value in marks.items()}
-            told |= {mark: SHOWN[bool(value < error_rate / 2)] for mark, value in marks.items()}
-            told["equivalent"] = SHOWN[bool(max(marks.values()) < error_rate / 2)]
-        for column, value in told.items():
+            values |= {f"p_{mark}": value for mark, value in marks.items()}
+            values |= {mark: SHOWN[bool(value < error_rate / 2)] for mark, value in marks.items()}
+            values["equivalent"] = SHOWN[bool(max(marks.values()) < error_rate / 2)]
+        for column, value in values.items():
             table.at[place, column] = value
 
 

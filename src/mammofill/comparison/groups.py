@@ -210,7 +210,7 @@ class Groups:
         """Refuse to measure by lesion or by patient where it is not recorded which patches show one lesion.
 
         Raises:
-            ArtifactError: as said.
+            ArtifactError: a measure is by lesion or by patient, and this is not recorded.
         """
         others = [name for name in names if unit_of(name)[1] != PATCH]
         if others and not self.units.lesions_are_named:

@@ -99,9 +99,9 @@ class WrittenPlan:
 
     def trains_alike(self, other: WrittenPlan, contrast: Contrast) -> bool:
         """Whether another plan has the arms of a comparison trained as often as this one, and in the same way."""
-        told = [name for name in ("arms", "trained", "made_with") if name in self.content and name in other.content]
+        recorded = [name for name in ("arms", "trained", "made_with") if name in self.content and name in other.content]
         arms = (contrast.group.arm, contrast.against.arm)
-        return all(self.content[name].get(arm) == other.content[name].get(arm) for name in told for arm in arms)
+        return all(self.content[name].get(arm) == other.content[name].get(arm) for name in recorded for arm in arms)
 
     def says(self, content: Mapping[str, Any]) -> bool:
         """Whether it says what another plan says; what plans of its version did not hold yet is not compared."""
@@ -179,8 +179,8 @@ def write_plan(folder: Path, content: Mapping[str, Any], test_scores: int) -> li
     if not plans or not plans[-1].says(content):
         folder.mkdir(parents=True, exist_ok=True)
         number = len(plans) + 1
-        told = {"number": number, "sha256": hash_of(content), "test_scores_before": test_scores, "plan": content}
-        write_atomically(folder / f"{number}.json", json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+        record = {"number": number, "sha256": hash_of(content), "test_scores_before": test_scores, "plan": content}
+        write_atomically(folder / f"{number}.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     return plan_files(folder)
 
 
@@ -200,8 +200,8 @@ def read_plans(paths: Sequence[Path]) -> list[WrittenPlan]:
         try:
             if not path.is_file():  # whoever opens a pipe may wait for ever
                 raise OSError(f"it {why_no_file(path)}")
-            told = json.loads(path.read_text(encoding="utf-8"))
-            one = WrittenPlan(told["number"], told["sha256"], told["test_scores_before"], told["plan"])
+            record = json.loads(path.read_text(encoding="utf-8"))
+            one = WrittenPlan(record["number"], record["sha256"], record["test_scores_before"], record["plan"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DamagedError(
                 f"{path} is not a plan as a study writes it ({error}). Give the files of plans/."
@@ -264,8 +264,8 @@ def status_of(
 def departures(made: Mapping[Group, Trainings], plans: Sequence[WrittenPlan]) -> dict[Group, str]:
     """Return how groups were trained more often, or otherwise, than the plan in force says, in words."""
     plan = plan_in_force(plans)
-    told = {group: plan.departs(group, one) for group, one in made.items()} if plan else {}
-    return {group: words for group, words in told.items() if words}
+    found = {group: plan.departs(group, one) for group, one in made.items()} if plan else {}
+    return {group: words for group, words in found.items() if words}
 
 
 def fewer_than_planned(made: Mapping[Group, Trainings], plans: Sequence[WrittenPlan]) -> dict[Group, tuple[int, int]]:

@@ -119,10 +119,10 @@ def _comparison(row: Mapping[str, Any], groups: Groups, settings: CompareArmsSet
         if family > 1
         else ""
     )
-    told = f"{head} {verdict.capitalize()} ({p_as_equation(row['p'], level)}{corrected})."
+    sentences = f"{head} {verdict.capitalize()} ({p_as_equation(row['p'], level)}{corrected})."
     if verdict not in (BETTER, WORSE):
-        told += f"{_nearly(row)} {_could_have_shown(row, groups, settings)}"
-    return told + _margin(row, level / 2)
+        sentences += f"{_nearly(row)} {_could_have_shown(row, groups, settings)}"
+    return sentences + _margin(row, level / 2)
 
 
 def _planned(row: Mapping[str, Any], fewer: Mapping[Group, tuple[int, int]]) -> str:
@@ -130,8 +130,8 @@ def _planned(row: Mapping[str, Any], fewer: Mapping[Group, tuple[int, int]]) -> 
     if row["plan"] != PLANNED:
         return ""
     short = [(group, fewer[group]) for group in (group_of(row, "arm"), group_of(row, "against")) if group in fewer]
-    told = ", ".join(f"{there} of {planned} of {group.name}" for group, (there, planned) in short)
-    return f" Planned, but with more classifiers than there are: {told}." if short else " Planned."
+    counts = ", ".join(f"{there} of {planned} of {group.name}" for group, (there, planned) in short)
+    return f" Planned, but with more classifiers than there are: {counts}." if short else " Planned."
 
 
 def _added(row: Mapping[str, Any], otherwise: Mapping[Group, str]) -> str:
@@ -144,10 +144,10 @@ def _added(row: Mapping[str, Any], otherwise: Mapping[Group, str]) -> str:
 def _head(row: Mapping[str, Any], settings: CompareArmsSettings) -> str:
     """Return the difference with its interval, and what that covers."""
     same = row["verdict"] == SAME
-    told = _signed(row["difference"]) if same else _interval(row["difference"], row["low"], row["high"])
+    difference = _signed(row["difference"]) if same else _interval(row["difference"], row["low"], row["high"])
     head = (
         f"{name_of(row)} against {name_of(row, 'against')}: {in_words(str(row['measure']))} {_plain(row['value'])} "
-        f"against {_plain(row['against_value'])}, difference {told}"
+        f"against {_plain(row['against_value'])}, difference {difference}"
     )
     if math.isnan(row["low"]):
         return head + "."
@@ -168,9 +168,9 @@ def _margin(row: Mapping[str, Any], level: float) -> str:
         return ""
     unit, margin = in_words(str(row["measure"])).partition(" by ")[0], f"{row['margin']:g}"
     less, not_worse = (p_as_equation(row[f"p_{mark}"], level) for mark in ("worth_less", "not_worse"))
-    told = f" That it gains less than {margin} {unit}: {row['worth_less']} ({less}, one-sided at {level:.3g})."
-    told += f" That it loses less than {margin}: {row['not_worse']} ({not_worse})."
-    return told + (" Both: equivalent within that margin." if row["equivalent"] == "shown" else "")
+    sentences = f" That it gains less than {margin} {unit}: {row['worth_less']} ({less}, one-sided at {level:.3g})."
+    sentences += f" That it loses less than {margin}: {row['not_worse']} ({not_worse})."
+    return sentences + (" Both: equivalent within that margin." if row["equivalent"] == "shown" else "")
 
 
 def _nearly(row: Mapping[str, Any]) -> str:
@@ -193,12 +193,12 @@ def _could_have_shown(row: Mapping[str, Any], groups: Groups, settings: CompareA
         trained += f", in pairs on {row['training_sets']} training sets with no patient in common,"
     if row["shared_classifiers"]:
         trained += f" ({100 * row['shared_classifiers']:.0f} % of the classifiers are the very same in both)"
-    told = (
+    sentence = (
         f"With these {counted(patients, 'patients')} and {trained} a true difference of {_plain(smallest)} would "
         f"have been shown "
         f"in {100 * settings.power:g} % of such studies: a smaller one may well be there, in either direction."
     )
-    return told + _room(row, smallest)
+    return sentence + _room(row, smallest)
 
 
 def _room(row: Mapping[str, Any], smallest: float) -> str:

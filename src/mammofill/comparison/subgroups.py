@@ -57,7 +57,7 @@ def lesion_properties(mammograms: Sequence[MammogramSet], size_attribute: str = 
     Args:
         mammograms: sets whose lesions are described.
         size_attribute: attribute of the lesions that is their true size, where pictures are crops that were scaled to
-            their lesions; without one, the outline tells it.
+            their lesions; without one, it is measured on the outline.
 
     Returns:
         patient_id, lesion_id, and each of `PROPERTIES` in words, missing where nothing is known; and `extent`

@@ -224,7 +224,7 @@ class Evaluation(Artifact):
 
     @property
     def infiller(self) -> str:
-        """Which infiller its generated patches are of, for classifiers of one arm to be told apart by it.
+        """Which infiller its generated patches are of, by which classifiers of one arm are distinguished.
 
         The number that the study gave it, or else the fingerprints of all infillers upstream; empty where none is.
         """
@@ -257,8 +257,8 @@ class Evaluation(Artifact):
     @property
     def fills_on_trial(self) -> tuple[int, int] | None:
         """In how many of how many trainings validation allowed generated patches; None where they were not on trial."""
-        told = self.facts.get("fills_on_trial")
-        return None if told is None else (int(told[0]), int(told[1]))
+        recorded = self.facts.get("fills_on_trial")
+        return None if recorded is None else (int(recorded[0]), int(recorded[1]))
 
     @property
     def training_set(self) -> int | None:
@@ -304,7 +304,7 @@ class Evaluation(Artifact):
 
     @property
     def temperature(self) -> float | None:
-        """What logits are divided by to become calibrated; None where validation could not tell."""
+        """What logits are divided by to become calibrated; None where validation could not determine it."""
         temperature = self.facts.get("temperature")
         return None if temperature is None else float(temperature)
 

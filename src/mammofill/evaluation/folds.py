@@ -151,7 +151,7 @@ def check_pool(pooled: Evaluation) -> None:
         pooled: with `folds`.
 
     Raises:
-        LeakError: as said.
+        LeakError: such a patient was scored.
         ArtifactError: folds and manifest, or folds and scores, contradict each other.
     """
     scored = sorted(patient for fold in pooled.folds for patient in fold.patients)

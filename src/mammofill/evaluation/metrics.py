@@ -119,7 +119,7 @@ def auc_within_folds(
 ) -> Values:
     """Compute the share of pairs (malignant, benign) ranked rightly, of pairs that one classifier ranked.
 
-    Scores of the classifiers of two folds lie on two scales. Ranked against each other they tell how well the scales
+    Scores of the classifiers of two folds lie on two scales. Ranked against each other they show how well the scales
     were aligned, which lowers the AUC of any arm (Forman and Scholz, SIGKDD Explorations 12, 2010). So each pair is of
     one fold: the mean of the folds' AUCs, weighted by their pairs.
 

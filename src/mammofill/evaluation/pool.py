@@ -51,7 +51,7 @@ def pool_folds(
         progress: notified as folds are read and measured.
 
     Returns:
-        An evaluation like any other, whose logits are log-odds from the threshold and whose `folds` tell the rest.
+        An evaluation like any other, whose logits are log-odds from the threshold and whose `folds` hold the rest.
 
     Raises:
         TooFewError: fewer than two evaluations.
@@ -84,8 +84,8 @@ def pool_folds(
                 _pool_attention(folds, work.folder, settings, seed)
                 task.advance()
             records = [fold.record(_auc(fold.evaluation.scores)) for fold in folds]
-            told = json.dumps([asdict(record) for record in records], indent=2)
-            write_atomically(work.folder / "folds.json", told + "\n")
+            text = json.dumps([asdict(record) for record in records], indent=2)
+            write_atomically(work.folder / "folds.json", text + "\n")
             facts = _facts(folds, scores, [record.auc for record in records], settings)
             write_atomically(work.folder / "evaluation.json", json.dumps(facts, indent=2) + "\n")
             counts = {f"{kind}_patches": int((scores["pathology"] == kind).sum()) for kind in ("benign", "malignant")}
@@ -125,8 +125,8 @@ def _facts(
         "mean_fold_auc": float(np.mean(areas)),
     }
     trials = [fold.evaluation.fills_on_trial for fold in folds]
-    told = [trial for trial in trials if trial is not None]
-    facts |= {"fills_on_trial": np.sum(told, axis=0).tolist()} if told else {}
+    known = [trial for trial in trials if trial is not None]
+    facts |= {"fills_on_trial": np.sum(known, axis=0).tolist()} if known else {}
     return facts | ({"attention_cells": cells} if (cells := first.facts.get("attention_cells")) else {})
 
 

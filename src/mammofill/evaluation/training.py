@@ -103,8 +103,8 @@ def recipe_of(settings: Mapping[str, Any], starts_from_infiller: bool) -> str:
         starts_from_infiller: whether the network is an infiller's discriminator.
     """
     kept = {name: value for name, value in settings.items() if name not in _OF_ADDED_PATCHES}
-    told = json.dumps({**kept, "starts from an infiller": starts_from_infiller}, sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
+    text = json.dumps({**kept, "starts from an infiller": starts_from_infiller}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _recipe(classifier: Classifier) -> str:

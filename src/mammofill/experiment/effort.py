@@ -1,4 +1,4 @@
-"""How much a study will do, and how long that takes where a finished artifact nearby tells the rate."""
+"""How much a study will do, and how long that takes where a finished artifact nearby gives the rate."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ def images_of(settings: Any) -> int | None:
 
 
 def _images(steps: list[Step]) -> Mapping[str, str]:
-    told: dict[str, list[str]] = {}
+    words_by_stage: dict[str, list[str]] = {}
     for step in steps:
         trained = len(step.inputs.get("trained", ()))
         if step.stage.name in ("train-infiller", "train-classifier") and trained < 2:  # two: nothing is left to train
             images = images_of(step.settings)
             passes = getattr(step.settings, "epochs", None)
             words = f"{images:,}" if images else f"{passes} passes over the patches" if passes else "as its epochs say"
-            told.setdefault(step.stage.name, []).append(words)
+            words_by_stage.setdefault(step.stage.name, []).append(words)
     return {
         name: ", ".join(f"{count} x {words}" for words, count in Counter(several).items())
-        for name, several in told.items()
+        for name, several in words_by_stage.items()
     }
 
 
@@ -79,7 +79,7 @@ def _finished(out: Path) -> Iterator[Manifest]:
         try:
             yield read_manifest(path.parent)
         except ArtifactError:
-            continue  # damaged, or a newer version's: it tells no rate
+            continue  # damaged, or a newer version's: it gives no rate
 
 
 def seconds_of(step: Step, finished: list[Manifest], device: str) -> float | None:

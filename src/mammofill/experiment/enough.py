@@ -26,7 +26,7 @@ def too_few_patients(study: Study, one: Sides) -> Iterator[MammofillError]:
     if one.is_external:
         needed = {"the external source, all of which tests,": ("train", "validation", "test")}
         instead = "Take another source for [external], or another abnormality."
-    for told, splits in needed.items():
+    for words, splits in needed.items():
         empty = [pathology for pathology in ("benign", "malignant") if not one.with_lesions(*splits, of=pathology)]
         if not empty:
             continue
@@ -34,7 +34,7 @@ def too_few_patients(study: Study, one: Sides) -> Iterator[MammofillError]:
         first = one.collection.exclusions[0].found if one.collection.exclusions else ""
         left_out = f" The first thing left out: {first}" if first else ""
         yield TooFewError(
-            f"{one.source}: no patient in {told} has a {' or '.join(empty)}{kind} lesion. {instead}{left_out}"
+            f"{one.source}: no patient in {words} has a {' or '.join(empty)}{kind} lesion. {instead}{left_out}"
         )
 
 

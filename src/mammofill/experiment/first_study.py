@@ -235,8 +235,8 @@ def _facts(found: Found) -> Iterator[str]:
     kinds = ", ".join(f"{count} {kind}" for kind, count in found.abnormalities.items())
     crops = ", crops that were cut around one lesion each" if found.crops else ""
     yield f"lesions: {kinds}; images of {found.rows or 'unknown'} rows{crops}"
-    said = "as the collection says" if found.split == "auto" else "drawn by patient"
-    yield f"split, {said}; patients with a lesion (benign, malignant): " + ", ".join(
+    origin = "as the collection says" if found.split == "auto" else "drawn by patient"
+    yield f"split, {origin}; patients with a lesion (benign, malignant): " + ", ".join(
         f"{split} {of['benign']}, {of['malignant']}" for split, of in found.counts.items()
     )
     yield from (f"left out: {one}" for one in found.left_out)

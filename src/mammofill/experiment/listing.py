@@ -87,9 +87,9 @@ def entry_of(place: Path) -> Entry:
         artifact = _class_of(manifest).open(place)
         state = f"finished in {in_words(manifest.wall_seconds)}"
         return Entry(place, manifest.kind, state, artifact.headline(), _made_from(place, manifest))
-    except Exception as error:  # noqa: BLE001  (whatever is wrong with one, the others are told)
-        told = str(error) if isinstance(error, MammofillError) else f"{type(error).__name__}: {error}"
-        return Entry(place, "artifact", "cannot be used", told, "")
+    except Exception as error:  # noqa: BLE001  (whatever is wrong with one, the others are listed)
+        message = str(error) if isinstance(error, MammofillError) else f"{type(error).__name__}: {error}"
+        return Entry(place, "artifact", "cannot be used", message, "")
 
 
 def _unfinished(place: Path) -> Entry:

@@ -55,13 +55,13 @@ def plan_of_study(study: Study, out: Path, device: str, amend: bool = False) -> 
         *effort_lines(study, out, device),
         "marked *: what differs from the defaults, or from those of the preset",
     ]
-    states, told = _states(study, out), _Told()
+    states, printed = _states(study, out), _PrintedSettings()
     for step in study.steps:
         inputs = ", ".join(str(out / place) for places in step.inputs.values() for place in places)
         lines += [
             "",
             f"{step.stage.name}: {inputs}{' -> ' if inputs else ''}{out / step.out}  ({states[step.out]})",
-            *told.settings_of(step),
+            *printed.settings_of(step),
         ]
     if refused := [str(out / place) for place, state in states.items() if state.endswith((_REFUSED, _OTHER_INPUTS))]:
         faults.append(
@@ -87,7 +87,7 @@ def _states(study: Study, out: Path) -> dict[Path, str]:
     return states
 
 
-class _Told:
+class _PrintedSettings:
     """What was printed of earlier steps: of later steps like them only the differences are printed, for brevity."""
 
     def __init__(self) -> None:

@@ -38,7 +38,7 @@ from mammofill.ground.progress import Progress
 from mammofill.infilling.settings import TrainedInfillerSettings
 
 PLANS = Path("plans")
-_TOLD_ONCE = ("compare-arms", "write-report")
+_MADE_FOR_EACH_PLAN = ("compare-arms", "write-report")
 """Stages whose artifacts each plan has for itself."""
 
 
@@ -91,11 +91,11 @@ def _settings_behind(arm: Arm, plan: Plan) -> dict[str, Any]:
     """Return the settings of the classifiers of an arm, and of what paints and selects their fills."""
     weights = arm.settings.weights_file
     stages = ["pair-patches", "synthesize"] * bool(arm.infiller) + ["select-synthetic"] * (arm.select != ALL)
-    told: dict[str, Any] = {"train-classifier": settings_of_plan(arm.settings)}
-    told |= {"weights": _content_of_file(weights)} if weights else {}
-    told |= {name: settings_of_plan(plan.settings[name]) for name in stages}
+    settings: dict[str, Any] = {"train-classifier": settings_of_plan(arm.settings)}
+    settings |= {"weights": _content_of_file(weights)} if weights else {}
+    settings |= {name: settings_of_plan(plan.settings[name]) for name in stages}
     trained = [name for name in _infillers_behind(arm, plan) if name not in plan.ready]
-    return told | {f"infiller {name}": settings_of_plan(plan.infillers[name]) for name in trained}
+    return settings | {f"infiller {name}": settings_of_plan(plan.infillers[name]) for name in trained}
 
 
 def _infillers_behind(arm: Arm, plan: Plan) -> list[str]:
@@ -107,15 +107,17 @@ def _infillers_behind(arm: Arm, plan: Plan) -> list[str]:
 def _made_with(arm: Arm, plan: Plan) -> dict[str, Any]:
     """Return what else decides what an arm learns from: infillers from elsewhere, their windows, readers of fills."""
     behind = _infillers_behind(arm, plan)
-    told: dict[str, Any] = {
+    made_with: dict[str, Any] = {
         f"infiller {name}": plan.infillers[name].fingerprint for name in behind if name in plan.ready
     }
-    told |= {f"start of {name}": read_manifest(plan.starts[name]).fingerprint for name in behind if name in plan.starts}
+    made_with |= {
+        f"start of {name}": read_manifest(plan.starts[name]).fingerprint for name in behind if name in plan.starts
+    }
     if plan.windows is not None and any(isinstance(plan.infillers[name], TrainedInfillerSettings) for name in behind):
-        told["infiller-windows"] = settings_of_plan(plan.windows)
+        made_with["infiller-windows"] = settings_of_plan(plan.windows)
     if arm.select != ALL:
-        told |= {"readers": settings_of_plan(plan.readers), "painted_for_each": plan.grid.painted_for_each}
-    return told
+        made_with |= {"readers": settings_of_plan(plan.readers), "painted_for_each": plan.grid.painted_for_each}
+    return made_with
 
 
 def times_trained(arm: Arm, plan: Plan) -> str:
@@ -195,9 +197,9 @@ def _check_not_changed(content: Mapping[str, Any], scores: int, out: Path, amend
 def _check_finished_steps(study: Study, out: Path) -> None:
     """Refuse what a finished step was not made with or from, before the plan and the study file say it."""
     for step, made in finished_steps(study, out):
-        said = {"stage": step.stage.name, "settings": settings_of_plan(step.settings), "seed": step.seed}
-        said |= {"inputs": inputs_given(step, made, out)}
-        check_same_plan(out / step.out, vars(made), vars(made) | said, finished=True)
+        planned = {"stage": step.stage.name, "settings": settings_of_plan(step.settings), "seed": step.seed}
+        planned |= {"inputs": inputs_given(step, made, out)}
+        check_same_plan(out / step.out, vars(made), vars(made) | planned, finished=True)
 
 
 def finished_steps(study: Study, out: Path) -> Iterator[tuple[Step, Manifest]]:
@@ -258,7 +260,7 @@ def _keep_study_file(study: Study, out: Path, progress: Progress) -> None:
 def _with_plans(step: Step, files: list[Path], late: int, out: Path) -> Step:
     """Give a comparison the plans, and what follows a late plan places of its own."""
     name = step.stage.name
-    if name not in _TOLD_ONCE:
+    if name not in _MADE_FOR_EACH_PLAN:
         return step
     inputs = dict(step.inputs)
     if name == "compare-arms":

@@ -74,7 +74,7 @@ def ready_study(path: str | Path, out: str | Path, quick: bool = False, only: st
     try:
         study = read_study(path, quick)
     except MammofillError as first:
-        raise _together(_told_once([first, *_in_tables(path)])) from first
+        raise _together(_without_repeats([first, *_in_tables(path)])) from first
     study = up_to(study, only) if only is not None else study
     # A smaller study may have fewer arms, and no use for some infillers.
     faults = [*([] if quick else _of_infillers(study)), *faults_of(study, Path(out))]
@@ -185,7 +185,7 @@ def _in_tables(path: Path) -> Iterator[MammofillError]:
             yield fault
 
 
-def _told_once(faults: list[MammofillError]) -> list[MammofillError]:
+def _without_repeats(faults: list[MammofillError]) -> list[MammofillError]:
     """Leave out of the arms' faults those of the table ``[train-classifier]``, which all arms share."""
     shared = tuple(words for one in faults if (words := str(one).partition("[train-classifier]")[2]))
     return [one for one in faults if not ("[[arms]]" in str(one) and str(one).endswith(shared))]
@@ -325,23 +325,25 @@ def _of_sizes(
     if not attribute or not any(step.stage.name == "write-report" for step in waiting):
         return
     source = study.plan.test.source if study.plan.test else study.plan.source
-    ingested = next(step for step in study.steps if step.stage.name == "ingest" and _tells_of(step, source))
+    ingested = next(step for step in study.steps if step.stage.name == "ingest" and _reads_source(step, source))
     if ingested.out in collections:
         entries = collections[ingested.out].mammograms
-        told = {f"{one.lesion_id} of patient {entry.patient_id}": one.attributes
-                for entry in entries for one in entry.lesions}  # fmt: skip
+        by_lesion = {f"{one.lesion_id} of patient {entry.patient_id}": one.attributes
+                     for entry in entries for one in entry.lesions}  # fmt: skip
     elif (out / ingested.out / MANIFEST_NAME).is_file():
         rows = MammogramSet.open(out / ingested.out).lesions.to_dict("records")
-        told = {f"{row['lesion_id']} of patient {row['patient_id']}": json.loads(row["attributes"]) for row in rows}
+        by_lesion = {
+            f"{row['lesion_id']} of patient {row['patient_id']}": json.loads(row["attributes"]) for row in rows
+        }
     else:
         return  # of practice mammograms that are not drawn yet, or of a collection whose fault is reported already
     try:
-        recorded_sizes(attribute, list(told.values()), list(told), str(source or out / ingested.out))
+        recorded_sizes(attribute, list(by_lesion.values()), list(by_lesion), str(source or out / ingested.out))
     except SettingsError as fault:
         yield SettingsError(f"{study.path} [write-report]: {fault}")
 
 
-def _tells_of(step: Step, source: Path | None) -> bool:
+def _reads_source(step: Step, source: Path | None) -> bool:
     """Say whether an ingest reads this source; that of practice mammograms, which the study draws, is relative."""
     given = step.inputs["source"][0]
     return given == source if source else not given.is_absolute()

@@ -25,7 +25,7 @@ from mammofill.ground.errors import TrainingError
 from mammofill.ground.progress import KeptProgress, Progress, in_words, quiet
 
 LOG_NAME = "log.txt"
-"""What a run said, and when, in the study's folder; each further run adds to it."""
+"""What a run reported, and when, in the study's folder; each further run adds to it."""
 
 
 @dataclass(frozen=True)

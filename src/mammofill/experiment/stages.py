@@ -147,13 +147,13 @@ class Stage:
             lacking += [one] if not taken and not one.optional else []
         if not lacking and not any(kinds.values()):
             return f" In the right order: mammofill {self.name} {' '.join(ordered)} --out DIR"
-        told = [
+        roles = [
             f"{'--' * one.optional}{one.role} ({'a source' if one.kind == SOURCE else find(one.kind).kind})"
             for one in inputs
         ]
         needed = len([one for one in inputs if not one.optional])
-        flags = f"; and, where wanted, {', '.join(told[needed:])}" if told[needed:] else ""
-        return f" {self.name} takes, in this order: {', '.join(told[:needed])}{flags}."
+        flags = f"; and, where wanted, {', '.join(roles[needed:])}" if roles[needed:] else ""
+        return f" {self.name} takes, in this order: {', '.join(roles[:needed])}{flags}."
 
     def open_output(self, folder: Path) -> Artifact:
         """Open what the stage made.

@@ -284,7 +284,7 @@ def _judging_step(plan: Plan) -> Step:
     """Return what measures the infillers, by classifiers that learned from real patches only.
 
     Of an infiller that is trained several times it is the first one. Practice mammograms can be drawn without their
-    lesions, which tells what a perfect infiller would score.
+    lesions, which shows what a perfect infiller would score.
     """
     eyes = [next(cell for cell in cells_of(plan) if cell.arm == arm and cell.share == 1) for arm in plan.judging]
     infillers = tuple(infiller_at(Patients(), name, 0, plan) for name in judged_infillers(plan))
@@ -343,8 +343,8 @@ def _moved(step: Step, fold: Fold, plan: Plan) -> Step:
     if step.stage.name == "evaluate":
         replicate, infiller = step.settings.replicate + fold.first_replicate(plan), step.settings.infiller
         infiller = None if infiller is None else infiller + fold.first_infiller(plan)
-        told = replace(step.settings, replicate=replicate, infiller=infiller)
-        return replace(step, inputs=inputs, out=out, settings=told)
+        settings = replace(step.settings, replicate=replicate, infiller=infiller)
+        return replace(step, inputs=inputs, out=out, settings=settings)
     return replace(step, inputs=inputs, out=out)
 
 
@@ -360,7 +360,7 @@ def _settings_of(cell: Cell) -> Any:
 
 def _evaluation_of(cell: Cell, plan: Plan) -> Any:
     facts = {"arm": cell.arm.name, "replicate": cell.replicate, "dose": cell.dose, "real_share": cell.share}
-    # An infiller from elsewhere is one, however often it is used: there its fingerprint tells, and no number.
+    # An infiller from elsewhere is one, however often it is used: there its fingerprint identifies it, not a number.
     number = cell.infiller if trained_here(cell.arm, plan) else None
     if number is not None and pastes_own(cell, plan):  # of one training set all are one, whatever the seed
         number = cell.patients.parts[0]

@@ -40,15 +40,15 @@ def summary_of_run(run: StudyRun) -> str:
 
 
 def _times(run: StudyRun) -> Iterator[str]:
-    told = {str(place): seconds for place, seconds in run.seconds.items()}
-    if len(told) > _MOST_LINES:
-        told = {}
+    seconds_by_step = {str(place): seconds for place, seconds in run.seconds.items()}
+    if len(seconds_by_step) > _MOST_LINES:
+        seconds_by_step = {}
         for step in run.study.steps:
             seconds = run.seconds[step.out]
             if seconds is not None:
-                told[step.stage.name] = (told.get(step.stage.name) or 0.0) + seconds
-    width = max(map(len, told), default=0)
-    for name, seconds in told.items():
+                seconds_by_step[step.stage.name] = (seconds_by_step.get(step.stage.name) or 0.0) + seconds
+    width = max(map(len, seconds_by_step), default=0)
+    for name, seconds in seconds_by_step.items():
         yield f"{name:<{width}}  " + ("done before" if seconds is None else f"{seconds:.0f} s")
     yield f"{'in all':<{width}}  {sum(seconds or 0 for seconds in run.seconds.values()):.0f} s, summed over steps"
 

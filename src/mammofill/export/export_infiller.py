@@ -32,8 +32,8 @@ _HANDED_OUT = ("network.json", "weights.safetensors", "history.csv")
 _CHECK = """
 import importlib, json, sys
 entry = json.load(open("medigan.json"))
-(model_id, said), = entry.items()
-run = said["execution"]
+(model_id, description), = entry.items()
+run = description["execution"]
 package = importlib.import_module(f"models.{model_id}.{run['package_name']}")
 weights = f"models/{model_id}/{run['package_name']}/{run['model_name']}{run['extension']}"
 fills = getattr(package, run["generate_method"]["name"])(

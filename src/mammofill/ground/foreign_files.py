@@ -73,7 +73,7 @@ class ReadImage:
 
 
 _SAMPLED_PX = 256
-"""So many rows and columns tell which bits an image uses."""
+"""Number of rows and of columns that are sampled to see which bits an image uses."""
 
 _FILLED = 0.8
 """A value above this share of the range of its bits nearly fills it."""

@@ -234,7 +234,7 @@ class Child:
             theirs.close()
             self._connection, self._answers = ours, 0
             self._getting_ready, self._was_ready = True, False
-            # When this process ends, it waits for its children: they must have been told to end by then.
+            # When this process ends, it waits for its children: they must have been asked to end by then.
             self._ending = Finalize(self, _end, (self._process, ours), exitpriority=10)
         return self._connection
 

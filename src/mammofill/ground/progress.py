@@ -98,7 +98,7 @@ class LineProgress(Progress):
 
     def _end(self, task: Task) -> None:
         assert isinstance(task, _LineTask)
-        if not task.told_whole:
+        if not task.end_is_reported:
             self.say(f"{task.name}: {task.summary()}")
 
 
@@ -106,7 +106,7 @@ class _LineTask:
     def __init__(self, progress: LineProgress, name: str, total: float) -> None:
         self.progress, self.name, self.total = progress, name, total
         self.done, self.note = 0.0, ""
-        self.told_whole = False
+        self.end_is_reported = False
         self.began = self.spoke = time.monotonic()
 
     def advance(self, steps: float = 1, note: str = "") -> None:
@@ -115,7 +115,7 @@ class _LineTask:
         now = time.monotonic()
         if now - self.spoke >= self.progress.seconds_between:
             self.spoke = now
-            self.told_whole = self.done >= self.total
+            self.end_is_reported = self.done >= self.total
             self.progress.say(f"{self.name}: {self.summary()}")
 
     def summary(self) -> str:

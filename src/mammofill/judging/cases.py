@@ -51,7 +51,7 @@ class Lesions:
         pictures = self.images[some], self.masks[some], self.malignant[some], self.people[some]
         return Lesions(*pictures, rows, like, self.by_class_alone)
 
-    def told(self, fact: str) -> tuple[str | None, ...]:
+    def requested_attribute(self, fact: str) -> tuple[str | None, ...]:
         """Return what is requested of an attribute besides the class, as by `synthesize`: N words, or None."""
         if fact not in OF_LESION:
             return words_in(self.rows, fact)

@@ -171,7 +171,7 @@ _SPREADS = {
 
 
 def _by_one(lesions: Lesions, numbers: NDArray[np.float64]) -> Statistic:
-    """Return the statistic: AUC of the class by one number, whichever way round it tells."""
+    """Return the statistic: AUC of the class by one number, whichever class has the larger ones."""
 
     def auc(weights: Weights) -> NDArray[np.float64]:
         found = weighted_auc(lesions.malignant, numbers, weights)

@@ -1,4 +1,4 @@
-"""Criterion "detection": whether fills can be told from real lesions by spectrum, brightness, or features of a network.
+"""Criterion "detection": whether spectrum, brightness or network features distinguish fills from real lesions.
 
 Real lesions against themselves painted again where they are: whole patches, whose surroundings are the same. Fills in
 other tissue would be recognised by the tissue.
@@ -50,7 +50,7 @@ def moments(images: NDArray[np.uint16], holes: NDArray[np.bool_]) -> NDArray[np.
 def detection_of_reference(
     statistics: Statistics, real: Lesions, of_real: Described, contexts: Lesions, of_contexts: Described
 ) -> list[Finding]:
-    """Measure how well tissue into which nothing was painted can be told from real lesions."""
+    """Measure how well tissue into which nothing was painted can be distinguished from real lesions."""
     found = _detect(statistics, real.people, of_real, contexts.people, of_contexts)
     return [reported(CRITERION, _IN_PLACE, found, "Tissue into which nothing was painted against real lesions.")]
 

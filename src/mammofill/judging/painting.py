@@ -69,7 +69,7 @@ class Painting:
 
     def fill(self, lesions: Lesions, pathologies: Sequence[str], seeds: NDArray[np.int64]) -> NDArray[np.uint16]:
         """Paint; see `Filler`. A lesion that is painted again where it is may lie at its patch's border."""
-        facts = {fact: lesions.told(fact) for fact in self.infiller.conditions[1:]}
+        facts = {fact: lesions.requested_attribute(fact) for fact in self.infiller.conditions[1:]}
         how: dict[str, Any] = {"facts": facts, "device": self.device, "allow_border": True}
         return self.infiller.infill(lesions.images, lesions.masks, pathologies, seeds.tolist(), **how)
 

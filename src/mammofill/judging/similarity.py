@@ -11,7 +11,7 @@ from mammofill.ground.imaging import Mask, to_unit
 CROP_PX = 32
 _FINE, _COARSE = 0.7, 3.0
 """Standard deviations, in pixels of the crop: finer than the first is grain, coarser than the second is what all blobs
-share, and what a soft edge changes. Ours: of those tried, these tell pasted copies best from other lesions."""
+share, and what a soft edge changes. Ours: of those tried, these distinguish pasted copies best from other lesions."""
 _RIM_PX = 3.0
 _FIRST_AT_ONCE, _SECOND_AT_ONCE = 512, 16_384
 """What is compared at once: 34 MB of correlations, however many there are."""

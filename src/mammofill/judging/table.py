@@ -108,12 +108,12 @@ def verdicts_side_by_side(
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ("".join(one.ljust(width + 2) for one, width in zip(line, widths, strict=True)) for line in lines)
     table = "\n".join(line.rstrip() for line in padded)
-    told = [
+    notes = [
         f"In brackets: {confidence:.0%} intervals that resample patients. Reached, not reached: by the whole interval. "
         "Open: it crosses the limit.",
         *why_not_judged(measures, names),
     ]
-    return f"{table}\n\n" + "\n".join(told) + "\n"
+    return f"{table}\n\n" + "\n".join(notes) + "\n"
 
 
 def why_not_judged(measures: pd.DataFrame, names: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Whether a trained forest can tell numbers measured on fills from the same numbers measured on real lesions.
+"""Whether a trained forest can distinguish numbers measured on fills from the same numbers of real lesions.
 
 A classifier two-sample test (Lopez-Paz and Oquab, "Revisiting classifier two-sample tests", ICLR 2017), with the AUC in
 place of the accuracy, on patients that were not learned from.
@@ -25,7 +25,7 @@ def two_sample_auc(
     other: NDArray[np.floating],
     other_people: People,
 ) -> Estimate:
-    """Train a random forest to tell two groups apart, and measure it on patients that it did not learn from.
+    """Train a random forest to distinguish two groups, and measure it on patients that it did not learn from.
 
     Args:
         statistics: folds and intervals.
@@ -35,8 +35,8 @@ def two_sample_auc(
         other_people: (N, 2).
 
     Returns:
-        The AUC: 0.5 where they cannot be told apart, 1 where they always can. Below 0.5: no difference, by chance. NaN
-        where the patients are too few for a forest to learn from others.
+        The AUC: 0.5 where they cannot be distinguished, 1 where they always can. Below 0.5: no difference, by chance.
+        NaN where the patients are too few for a forest to learn from others.
     """
     people = np.concatenate([real_people, other_people])
     painted = np.repeat([False, True], [len(real), len(other)])

@@ -195,7 +195,7 @@ def judged(
         wanted: where it has to lie.
         words: what the measure is.
         cannot: why it cannot be judged; empty where it can.
-        remark: what else is to be said of this one.
+        remark: what else is to be noted of this one.
         key: its name in ``judgement.json``.
 
     Returns:

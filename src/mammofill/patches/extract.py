@@ -181,7 +181,7 @@ def _make_shard(
 def _opened(source: Path, fingerprint: str) -> MammogramSet:
     """Open the mammograms once in each process: their tables are the same for all shards.
 
-    The fingerprint tells them from others that were at the same place earlier in this process. The process that
+    The fingerprint distinguishes them from others that were at the same place earlier in this process. The process that
     distributes the work has checked that all files are there; checking again in each process would cost N lookups in
     each.
     """

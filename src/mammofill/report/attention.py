@@ -84,12 +84,12 @@ def read_attention(arms: Mapping[str, Sequence[Evaluation]], reference: str, see
 
 def _figure(table: pd.DataFrame) -> Figure:
     note = "Dots: share of each arm's maps, with its interval. Ticks: what chance gives."
-    told = [
+    rows = [
         (f"{row['arm']}, {ANSWERS[row['measure']][0]}", f"{number(row['value'])}, by habit {number(row['habit'])}")
         for row in table.to_dict("records")
     ]
     drawn = draw_attention(table, {name: heading for name, (heading, _) in ANSWERS.items()})
-    return Figure("Where the arms look", note, f"Where the arms look. {rows_in_words(told)}", drawn)
+    return Figure("Where the arms look", note, f"Where the arms look. {rows_in_words(rows)}", drawn)
 
 
 def _reading(

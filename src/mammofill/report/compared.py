@@ -20,9 +20,9 @@ from mammofill.report.comparisons import (
     in_short,
     p_in_words,
     records,
+    reported_differences,
     sentences_by_heading,
     shown,
-    told_differences,
 )
 from mammofill.report.hardest import HardCase, hard_cases
 from mammofill.report.sheet import Sheet
@@ -133,8 +133,8 @@ def _sheet_of_arms(comparison: Comparison) -> Sheet:
 
 def _sheet_of_comparisons(comparison: Comparison) -> Sheet:
     differences = comparison.table("differences")
-    told = told_differences(comparison)
-    pairs = {(row.arm, _dose(row.dose), row.against, row.real_share) for row in records(told)}
+    reported = reported_differences(comparison)
+    pairs = {(row.arm, _dose(row.dose), row.against, row.real_share) for row in records(reported)}
     columns = ("arm", "against", "measure", "difference", "plan", "p", "p (Holm)", "verdict",
                "smallest that could be shown", "effect size")  # fmt: skip
     rows = tuple(

@@ -19,8 +19,8 @@ from mammofill.report.comparisons import (
     p_in_words,
     primary_of,
     records,
+    reported_differences,
     shown,
-    told_differences,
 )
 from mammofill.report.figures import (
     MOST_BANDS,
@@ -43,8 +43,8 @@ _AXES = {
 
 def forest_plot(comparison: Comparison) -> Figure | None:
     """Draw the planned and the added comparisons; None where there is none."""
-    told = told_differences(comparison)
-    if not len(told):
+    reported = reported_differences(comparison)
+    if not len(reported):
         return None
     measure = measure_in_words(primary_of(comparison))
     rows = [
@@ -58,9 +58,9 @@ def forest_plot(comparison: Comparison) -> Figure | None:
             smallest=row.smallest_shown_in_family,
             shown=row.verdict in (BETTER, WORSE),
         )
-        for row in records(told)
+        for row in records(reported)
     ]
-    note = _how_to_read_the_forest(comparison, measure, tested=bool(told["p"].notna().any()))
+    note = _how_to_read_the_forest(comparison, measure, tested=bool(reported["p"].notna().any()))
     alt = f"Forest plot of differences in {measure}. " + rows_in_words([(row.name, row.numbers) for row in rows])
     return Figure(f"Differences in {measure}", note, alt, draw_forest(rows, f"difference in {measure}"))
 
@@ -123,8 +123,8 @@ def _bands(curves: Sequence[Curve], comparison: Comparison | None) -> str:
         return ""
     trained = (comparison.arms["training"] != "").any()
     alone = " alone; intervals of areas also include variation between trainings" if trained else ""
-    told = f"its {confidence_of(comparison)} CI at each point, over patients{alone}"
-    return f" The pale band of a curve's colour is {told}."
+    band = f"its {confidence_of(comparison)} CI at each point, over patients{alone}"
+    return f" The pale band of a curve's colour is {band}."
 
 
 def _of_folds(evaluations: Sequence[Evaluation], comparison: Comparison | None) -> str:
@@ -155,7 +155,7 @@ def precision_recall_figure(comparison: Comparison, tested: pd.DataFrame) -> Fig
 
     Args:
         comparison: of arms; its curves are in the unit of its primary measure.
-        tested: the scores of one classifier, which tell how many cases are malignant.
+        tested: the scores of one classifier, which give the share of malignant cases.
     """
     table = at_plain_dose(comparison.table("curves"))
     table = table[table["curve"] == "pr"]
@@ -171,8 +171,8 @@ def precision_recall_figure(comparison: Comparison, tested: pd.DataFrame) -> Fig
     note += _bands(curves, comparison)
     if comparison.facts.get("folds"):
         note += " Scores of all folds together, each from the threshold of its own fold."
-    told = [(one.arm, one.words or _middle(one.points)) for one in curves]
-    alt = f"Precision-recall curves by {unit}; chance gives {share:.2f}. {rows_in_words(told)}"
+    rows = [(one.arm, one.words or _middle(one.points)) for one in curves]
+    alt = f"Precision-recall curves by {unit}; chance gives {share:.2f}. {rows_in_words(rows)}"
     return Figure("Precision-recall curves", note, alt, draw_curves(curves, "recall", "precision", (share, share)))
 
 
@@ -200,8 +200,8 @@ def figures_over_doses(comparison: Comparison) -> Iterator[Figure]:
                 f"Blue: the arm, with bars. Gray and dotted: {other}, which it is compared with, with a pale gray "
                 f"band. Bars and band are the {confidence_of(comparison)} CI over {over}."
             )
-            told = [(other, _points(behind, axis)), *((arm, _points(part, axis)) for arm, part in lines.items())]
-            alt = f"{measure} against the {against}. {rows_in_words(told)}"
+            rows = [(other, _points(behind, axis)), *((arm, _points(part, axis)) for arm, part in lines.items())]
+            alt = f"{measure} against the {against}. {rows_in_words(rows)}"
             drawn = draw_lines(lines, axis, words, measure, (other, behind))
             which = f", beside {other}" if len(beside) > 1 else ""
             yield Figure(f"{measure}, against the {against}{which}", note, alt, drawn)
@@ -230,7 +230,7 @@ def reliability_figure(comparison: Comparison) -> Figure | None:
         return None
     errors = at_plain_dose(comparison.table("calibration")).groupby(["arm", "after_temperature"], sort=False)["ece"]
     means = errors.mean().to_dict()
-    told = [
+    rows = [
         (str(arm), ", ".join(f"ECE {number(means[arm, after])} {'after' if after else 'before'}"
                              for after in (False, True) if (arm, after) in means))
         for arm in dict.fromkeys(table["arm"])
@@ -245,7 +245,7 @@ def reliability_figure(comparison: Comparison) -> Figure | None:
         f"Dots on the diagonal: scores agree with observed frequencies. {scores} The larger a dot, the more patches "
         "are behind it."
     )
-    alt = "Share of malignant patches against the score, by bins of the score. " + rows_in_words(told)
+    alt = "Share of malignant patches against the score, by bins of the score. " + rows_in_words(rows)
     return Figure("Calibration", note, alt, draw_reliability(table))
 
 

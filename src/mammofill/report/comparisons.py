@@ -1,4 +1,4 @@
-"""Comparisons of arms in words, for the page and the terminal, and which of their rows are told."""
+"""Comparisons of arms in words, for the page and the terminal, and which of their rows are reported."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def sentences_by_heading(comparison: Comparison) -> tuple[tuple[str, tuple[str, 
     """Return the conclusions of the comparison, but for what was not compared: heading, sentences."""
     sentences = comparison.table("sentences")
     headings = _KINDS | {"comparison": heading_of_planned(sentences)}
-    said = [(words, tuple(sentences[sentences["kind"] == kind]["text"])) for kind, words in headings.items()]
-    return tuple((words, texts) for words, texts in said if texts)
+    by_heading = [(words, tuple(sentences[sentences["kind"] == kind]["text"])) for kind, words in headings.items()]
+    return tuple((words, texts) for words, texts in by_heading if texts)
 
 
 def heading_of_planned(sentences: pd.DataFrame) -> str:
@@ -81,14 +81,14 @@ def in_short(comparison: Comparison) -> str:
     if not len(planned):
         return "Nothing was tested: no arm was planned to be compared with another."
     measure = f"difference in {measure_in_words(primary_of(comparison))} ({confidence_of(comparison)} CI)"
-    told: list[str] = []
+    sentences: list[str] = []
     for verdict in VERDICTS:
         rows = list(records(planned[planned["verdict"] == verdict]))
         for why in dict.fromkeys(map(_verdict_in_words, rows)):
             of_these = [row for row in rows if _verdict_in_words(row) == why]
             numbers = _differences_in_words(of_these, verdict)
-            told.append(f"{why}: {numbers}." if told else f"{why}: {measure} {numbers}.")
-    return " ".join([*told, *_against_margin(planned), *_could_have_shown(comparison, planned)])
+            sentences.append(f"{why}: {numbers}." if sentences else f"{why}: {measure} {numbers}.")
+    return " ".join([*sentences, *_against_margin(planned), *_could_have_shown(comparison, planned)])
 
 
 def _against_margin(planned: pd.DataFrame) -> Iterator[str]:
@@ -98,8 +98,8 @@ def _against_margin(planned: pd.DataFrame) -> Iterator[str]:
         return
     margin = f"{judged['margin'].iloc[0]:g}"
     for words, column in (("gains", "worth_less"), ("loses", "not_worse")):
-        of_each = {told: [group_in_words(row) for row in records(judged[judged[column] == told])]
-                   for told in SHOWN.values()}  # fmt: skip
+        of_each = {finding: [group_in_words(row) for row in records(judged[judged[column] == finding])]
+                   for finding in SHOWN.values()}  # fmt: skip
         shown_of, not_shown = of_each[SHOWN[True]], of_each[SHOWN[False]]
         if len(judged) == 1 or not shown_of or not not_shown:
             yield f"That it {words} less than {margin}: {SHOWN[bool(shown_of)]}."
@@ -154,15 +154,15 @@ def _could_have_shown(comparison: Comparison, planned: pd.DataFrame) -> Iterator
         yield f"No AUC here can rise by as much: from {number(1 - room.max())} it gains {number(room.max())} at most."
 
 
-def told_differences(comparison: Comparison) -> pd.DataFrame:
+def reported_differences(comparison: Comparison) -> pd.DataFrame:
     """Return the rows of the forest plot: what was planned, and what was added after results were seen."""
     table, sentences = comparison.table("differences"), comparison.table("sentences")
     added = sentences[sentences["kind"] == "added"]
     asked_for = set(zip(added["arm"], added["against"], strict=True))
     primary = table[table["measure"] == primary_of(comparison)]
-    told = [row.tested or (name_of(row, "arm", "dose"), name_of(row, "against", "against_dose")) in asked_for
-            for row in records(primary)]  # fmt: skip
-    return primary[np.array(told, dtype=bool)]
+    reported = [row.tested or (name_of(row, "arm", "dose"), name_of(row, "against", "against_dose")) in asked_for
+                for row in records(primary)]  # fmt: skip
+    return primary[np.array(reported, dtype=bool)]
 
 
 def name_of(row: Any, arm: str, dose: str) -> str:
@@ -227,7 +227,7 @@ def at_plain_dose(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def has_plain_dose(table: pd.DataFrame) -> pd.Series[bool]:
-    """Tell which rows are at their arm's dose nearest 1, of two that are as near the smaller one."""
+    """Mark the rows at their arm's dose nearest 1, of two that are as near the smaller one."""
     dose = table["dose"].fillna(1.0)
     distance = (dose - 1).abs()
     nearest = distance == distance.groupby(table["arm"]).transform("min")

@@ -222,7 +222,7 @@ def draw_lines(
 
 
 MOST_BANDS = 3
-"""Arms whose bands can be told apart in one panel."""
+"""Maximum number of arms whose bands can be distinguished in one panel."""
 
 
 def _panels(count: int, *, share_y: bool = False, square: bool = False) -> tuple[Figure, list[Axes]]:

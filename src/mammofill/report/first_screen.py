@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from mammofill.comparison import Comparison
 from mammofill.evaluation import Evaluation
 from mammofill.judging import Judgement
-from mammofill.report.comparisons import at_plain_dose, confidence_of, primary_of, told_differences
+from mammofill.report.comparisons import at_plain_dose, confidence_of, primary_of, reported_differences
 from mammofill.report.tables import measure_in_words
 
 _HELP = "Do {} lesions help a classifier tell malignant from benign lesions?"
@@ -23,9 +23,9 @@ def question(arms: Mapping[str, Sequence[Evaluation]], comparison: Comparison | 
     if comparison is None:
         return f"How well {'does this classifier' if len(arms) == 1 else 'do these classifiers'} tell malignant from " \
                "benign lesions?"  # fmt: skip
-    told = told_differences(comparison)
-    told = told[told["tested"]] if told["tested"].any() else told
-    pairs = zip(told["arm"].astype(str), told["against"].astype(str), strict=True)
+    reported = reported_differences(comparison)
+    reported = reported[reported["tested"]] if reported["tested"].any() else reported
+    pairs = zip(reported["arm"].astype(str), reported["against"].astype(str), strict=True)
     added = {_added(arms, arm) for arm, against in pairs if _added(arms, arm) != _added(arms, against)}
     for what in ("generated", "repeated"):
         if any(what in one for one in added):
@@ -79,22 +79,22 @@ def not_tested(comparisons: Sequence[Comparison], judgements: Sequence[Judgement
         judgements: of its infillers.
         has_fills: whether any arm learned from fills.
     """
-    told = []
+    untested = []
     if not comparisons:
-        told.append(
+        untested.append(
             "Whether one arm is better than another. Run compare-arms for that, and give its folder as --comparisons."
         )
     for one in comparisons:
         sentences = one.table("sentences")
-        told += list(sentences.loc[sentences["kind"] == "not-compared", "text"])
+        untested += list(sentences.loc[sentences["kind"] == "not-compared", "text"])
     own = [one for one in comparisons if not one.external]
     if own and own[0].facts.get("margin") is None:
-        told.append("Whether arms are equivalent: no margin was stated.")
+        untested.append("Whether arms are equivalent: no margin was stated.")
     if not any(one.external for one in comparisons):
-        told.append("Patients of another hospital: there is no external test set.")
+        untested.append("Patients of another hospital: there is no external test set.")
     if has_fills and not judgements:
-        told.append("Whether fills look like lesions: no infiller was judged.")
-    told.append(
+        untested.append("Whether fills look like lesions: no infiller was judged.")
+    untested.append(
         "Detection, whole mammograms and human readers: every test patch holds a lesion that was outlined before."
     )
-    return tuple(dict.fromkeys(told))
+    return tuple(dict.fromkeys(untested))

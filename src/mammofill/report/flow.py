@@ -65,8 +65,8 @@ def _patches_row(patches: PatchSet, lineage: Lineage) -> tuple[str, ...]:
         return f"painted: {patches.folder.name}", patients, "", "", counted(len(table), "fills"), dropped
     lost = len(_lesions_read(patches, lineage) - _lesions(table))
     windows = f"windows: {dropped}" if dropped != "nothing" else dropped
-    told = f"lesions in no patch: {cell(lost)}; {windows}" if lost else windows
-    return f"cut: {patches.folder.name}", patients, images, cell(len(_lesions(table))), count, told
+    left_out = f"lesions in no patch: {cell(lost)}; {windows}" if lost else windows
+    return f"cut: {patches.folder.name}", patients, images, cell(len(_lesions(table))), count, left_out
 
 
 def _lesions_read(patches: PatchSet, lineage: Lineage) -> set[tuple[str, str]]:
@@ -130,11 +130,11 @@ def _excluded(exclusions: pd.DataFrame) -> str:
     """Count what ingest left out: files, rows and lesions by rule, and of how many patients."""
     if exclusions.empty:
         return "nothing"
-    told = []
+    counts = []
     for rule, rows in exclusions.groupby("rule", sort=True):
         patients = rows["patient_id"].nunique()
-        told.append(f"{_reason(rule)} {cell(len(rows))} (of {counted(patients, 'patients')})")
-    return "; ".join(told)
+        counts.append(f"{_reason(rule)} {cell(len(rows))} (of {counted(patients, 'patients')})")
+    return "; ".join(counts)
 
 
 def _by_reason(dropped: pd.DataFrame) -> str:

@@ -109,8 +109,8 @@ def _spectra(judgement: Judgement) -> Figure:
     )
     table = judgement.measures
     table = table[(table["criterion"] == "spectrum") & table["value"].notna()]
-    told = [(f"{row.subject}, {row.measure}", number(row.value)) for row in records(table)]
-    alt = f"Radial power spectra of real lesions and of fills. {rows_in_words(told) if told else 'No numbers.'}"
+    rows = [(f"{row.subject}, {row.measure}", number(row.value)) for row in records(table)]
+    alt = f"Radial power spectra of real lesions and of fills. {rows_in_words(rows) if rows else 'No numbers.'}"
     return Figure("Power spectra", note, alt, judgement.spectra_picture.read_bytes(), "png")
 
 
@@ -120,8 +120,8 @@ def _sentence(name: str, method: str, table: pd.DataFrame) -> str:
     counts = [f"{(own['verdict'] == verdict).sum()} {verdict}" for verdict in _VERDICTS]
     missed = own[own["verdict"] == NOT_REACHED]
     named = ", ".join(f"{row.criterion} ({row.measure})" for row in records(missed))
-    told = f"{name} ({method}), of {(own['verdict'] != '').sum()} criteria for its fills: {', '.join(counts)}."
-    return f"{told} Not reached: {named}." if named else told
+    summary = f"{name} ({method}), of {(own['verdict'] != '').sum()} criteria for its fills: {', '.join(counts)}."
+    return f"{summary} Not reached: {named}." if named else summary
 
 
 def _measured(table: pd.DataFrame, columns: tuple[str, ...], infillers: Sequence[str]) -> tuple[Measured, ...]:

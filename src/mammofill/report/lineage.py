@@ -113,5 +113,5 @@ def _in_words(value: Any) -> str:
         return "not set"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    # A page that is passed on should not tell where files lie on somebody's disk.
+    # A page that is passed on should not reveal where files lie on somebody's disk.
     return PurePath(value).name if isinstance(value, str) and PurePath(value).is_absolute() else str(value)

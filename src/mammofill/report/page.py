@@ -283,12 +283,12 @@ def _training(artifact: Artifact, previews: int, many: bool) -> Training:
 
 def _training_curves(history: pd.DataFrame, name: str) -> Figure:
     numbers = history.select_dtypes("number").drop(columns=["epoch"], errors="ignore")
-    told = []
+    rows = []
     for column in numbers.columns.drop("images_seen", errors="ignore"):
         known = numbers[column].dropna()
         if len(known):
-            told.append((column.replace("_", " "), f"{known.iloc[0]:.3g} at first, {known.iloc[-1]:.3g} at last"))
-    alt = f"Training curves of {name}. {rows_in_words(told)}"
+            rows.append((column.replace("_", " "), f"{known.iloc[0]:.3g} at first, {known.iloc[-1]:.3g} at last"))
+    alt = f"Training curves of {name}. {rows_in_words(rows)}"
     return Figure(name, "Against images seen.", alt, draw_history(history))
 
 
@@ -299,7 +299,7 @@ def _fills_after(images: int) -> str:
 def _sources(lineage: Lineage) -> Iterator[dict[str, Any]]:
     """Yield each artifact; of several of a kind, the later ones with the settings alone that are not the first one's.
 
-    Settings that two artifacts have alike are said once, and what they differ in can be seen.
+    Settings that two artifacts have alike are shown once, and what they differ in can be seen.
     """
     firsts: dict[str, Artifact] = {}
     for one in lineage.artifacts:

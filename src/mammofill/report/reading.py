@@ -17,14 +17,14 @@ def read_results(evaluations: Sequence[Evaluation]) -> list[str]:
     Returns:
         Paragraphs.
     """
-    told = [" ".join(_against_chance(one) for one in evaluations)]
+    paragraphs = [" ".join(_against_chance(one) for one in evaluations)]
     if len(evaluations) > 1:
-        told.insert(
+        paragraphs.insert(
             0,
             "Nothing is compared here. Whether one arm is better than another is tested by compare-arms, from "
             "several trainings of each; give its folder as --comparisons.",
         )
-    return told
+    return paragraphs
 
 
 def cautions(evaluations: Sequence[Evaluation]) -> list[str]:

@@ -57,14 +57,14 @@ def read_reproduction(evaluations: Sequence[Evaluation], lineage: Lineage) -> Re
 def _study_of(evaluations: Sequence[Evaluation]) -> str:
     """Return the study file that `mammofill run` left above evaluations; empty where none was run for them.
 
-    A study file alone tells nothing: `mammofill init` writes one of the same name, beside which stages may have been
+    A study file alone proves nothing: `mammofill init` writes one of the same name, beside which stages may have been
     run one by one. A run writes its plan before anything else, and the plan names its arms.
     """
     for folder in evaluations[0].folder.absolute().parents[:2]:
         path = folder / STUDY_NAME
         plans = read_plans(plan_files(folder / _PLANS)) if path.is_file() else []
         if plans and {one.arm for one in evaluations} <= set(plans[-1].content["arms"]):
-            # A page that is passed on should not tell where files lie on somebody's disk.
+            # A page that is passed on should not reveal where files lie on somebody's disk.
             return re.sub(r'"/[^"\n]*/([^"/\n]+)"', r'"…/\1"', path.read_text(encoding="utf-8"))
     return ""
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mammofill.comparison import Comparison
 from mammofill.comparison.subgroups import SIZE_ALONE
-from mammofill.report.comparisons import records, shown, told_differences
+from mammofill.report.comparisons import records, reported_differences, shown
 from mammofill.report.sheet import Sheet
 
 _MOST_ARMS = 6
@@ -40,8 +40,8 @@ def _arms(table: pd.DataFrame, comparison: Comparison | None) -> list[str]:
     columns = list(dict.fromkeys(table["arm"].astype(str)))
     arms, size = [arm for arm in columns if arm != SIZE_ALONE], [arm for arm in columns if arm == SIZE_ALONE]
     if len(arms) > _MOST_ARMS and comparison is not None:
-        told = told_differences(comparison)
-        compared = {*told["arm"], *told["against"]}
+        reported = reported_differences(comparison)
+        compared = {*reported["arm"], *reported["against"]}
         arms = [arm for arm in arms if arm in compared] or arms
     return [*arms[:_MOST_ARMS], *size]
 

@@ -22,7 +22,7 @@ MEASURE_WORDS = {
     "specificity": "specificity",
     "balanced_accuracy": "balanced accuracy",
 }
-"""The measures in the words of tables, in the order of their columns; by patch where nothing is said."""
+"""The measures in the words of tables, in the order of their columns; by patch where no unit is named."""
 
 _MORE_WORDS = {"auc": "AUC", "pr_auc": "PR-AUC", "brier": "Brier score", "ece": "ECE", "nll": "negative log-likelihood"}
 

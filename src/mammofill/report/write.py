@@ -144,7 +144,7 @@ def check_comparable(evaluations: Sequence[Evaluation]) -> None:
             f"These evaluations were measured on different test sets, so their numbers cannot be compared:{shown}\n"
             "Evaluate all classifiers on the same patches and the same split, then write the report."
         )
-    check_told_apart(evaluations)
+    check_distinguishable(evaluations)
 
 
 def check_compared(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison]) -> None:
@@ -172,8 +172,8 @@ def check_compared(evaluations: Sequence[Evaluation], comparisons: Sequence[Comp
         )
 
 
-def check_told_apart(evaluations: Sequence[Evaluation]) -> None:
-    """Refuse evaluations that a reader could not tell apart: two of one arm, dose, share and replicate.
+def check_distinguishable(evaluations: Sequence[Evaluation]) -> None:
+    """Refuse evaluations that a reader could not distinguish: two of one arm, dose, share and replicate.
 
     Raises:
         ArtifactError: naming the folders and what they share.

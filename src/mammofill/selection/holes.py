@@ -13,7 +13,7 @@ from mammofill.pairing.hole import HoleSettings, hole_of
 from mammofill.patches import PatchSet
 
 _LOOKED_AT = 32
-"""Fills whose holes tell the width of the soft edge, which all fills of an infiller share."""
+"""Fills whose holes show the width of the soft edge, which all fills of an infiller share."""
 _WIDEST_EDGE = 32
 """Pixels."""
 

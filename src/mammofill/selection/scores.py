@@ -60,13 +60,13 @@ class Unpainted:
 
     @property
     def auc(self) -> float:
-        """How well fills are told from real lesions; 0.5 where they are not."""
+        """How well fills are distinguished from real lesions; 0.5 where they are not."""
         painted = np.repeat([True, False], [len(self.fills), len(self.real)])
         return auc_of(-np.concatenate([self.fills, self.real]), painted)
 
 
 def auc_of(values: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
-    """Return how well values (N,) tell which are positive (N,)."""
+    """Return how well values (N,) separate positive cases (N,) from the others."""
     return float(weighted_auc(positive, values, np.ones((1, len(values))))[0])
 
 
@@ -129,8 +129,8 @@ def nearest_training(fills: Measures, beside: Beside) -> NDArray[np.float64]:
 def unpainted(fills: Measures, beside: Beside, what: str, settings: SelectSyntheticSettings, seed: int) -> Unpainted:
     """Score how little fills, and real validation lesions, look painted to random forests cross-fitted over patients.
 
-    What is not painted are real lesions, and the fills' own tissue before it was painted: so neither that there is a
-    lesion nor which tissue it is in tells.
+    What is not painted are real lesions, and the fills' own tissue before it was painted: so neither the presence of
+    a lesion nor the tissue that it is in is a cue.
 
     Args:
         fills: N of them.

@@ -111,7 +111,7 @@ def over_own(own: Mask, infiller: Infiller) -> tuple[Mask, float]:
     """Return the least mask that paints over a patch's own lesion.
 
     That is the lesion's outline, where an infiller's hole reaches beyond it. Where the hole is the mask, as in the
-    paper, the lesion's margin would stay as a ring around every fill, and tell what was there: so the mask is the
+    paper, the lesion's margin would stay as a ring around every fill, and reveal what was there: so the mask is the
     lesion with its margin.
 
     Args:

@@ -68,8 +68,8 @@ class SynthesizeSettings:
             reasons.append(f"{least}, and balance for as many benign as malignant ones" if self.balance else share)
         if self.requested_class == "both":
             reasons.append("requested_class = both fills each of these once for either class")
-        told = [", ".join(f"{count} {name}" for name, count in counts.items()) for counts in (real, made)]
-        return f"{told[0]} real lesion patches to learn from; {told[1]} synthetic ones are made: {'; '.join(reasons)}."
+        of_real, of_made = (", ".join(f"{count} {name}" for name, count in counts.items()) for counts in (real, made))
+        return f"{of_real} real lesion patches to learn from; {of_made} synthetic ones are made: {'; '.join(reasons)}."
 
     def counts_for(self, real: dict[str, int]) -> dict[str, int]:
         """Return how many synthetic patches of each class are to be made.

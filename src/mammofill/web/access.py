@@ -63,7 +63,7 @@ class Access:
     hosts: frozenset[str]
     """Accepted values of the Host header, each with its port."""
     knows_reader: Callable[[str], bool]
-    """Tells whether a code belongs to a reader."""
+    """Returns whether a code belongs to a reader."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
 
     @property

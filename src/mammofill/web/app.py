@@ -243,12 +243,12 @@ def _browse(app: FastAPI, studio: Studio) -> None:
         mammogram_id = studio.mammogram(found, number)
         facts, image = found.facts(mammogram_id), found.image(mammogram_id)
         top, left = around(row, column, painter.size_px, (facts["rows"], facts["columns"]))
-        said = {"top": top, "left": left, "size_px": painter.size_px, "split": facts["split"], "white": white_of(image)}
+        sent = {"top": top, "left": left, "size_px": painter.size_px, "split": facts["split"], "white": white_of(image)}
         try:
             patch = studio.window(found, Place(mammogram_id, top, left), painter)
         except MammofillError as error:
-            return said | {"refused": words_of(error, index.folder), "pathology": None}
-        return said | {"refused": "", "pathology": patch.facts["pathology"]}
+            return sent | {"refused": words_of(error, index.folder), "pathology": None}
+        return sent | {"refused": "", "pathology": patch.facts["pathology"]}
 
     @app.get("/api/mammograms/{name}/{number}/window/{top}/{left}/{what}")
     def pixels(name: str, number: int, top: int, left: int, what: Literal["raw", "mask"], infiller: Word) -> Response:
@@ -302,7 +302,7 @@ def _paint(app: FastAPI, studio: Studio) -> None:
         requests = studio.requests(body)
         return {
             "painting": studio.queue.add(requests).name,
-            "fills": [said for request in requests for said in request.said],
+            "fills": [one for request in requests for one in request.descriptions],
         }
 
     @app.get("/api/paint/{name}")
@@ -416,11 +416,11 @@ def _same_reader(request: Request, position: int, tag: str) -> str:
 def _listed(study: ReaderStudy, folder: Path) -> dict[str, Any]:
     """Return the facts of a reader study that the page shows; the error of one that cannot be read."""
     place = study.path.relative_to(folder).as_posix()
-    said = {"name": place.removesuffix(STUDY), "kind": study.kind, "place": place}
+    facts = {"name": place.removesuffix(STUDY), "kind": study.kind, "place": place}
     try:
-        return said | study.progress()
+        return facts | study.progress()
     except ArtifactError as error:
-        return said | {"error": words_of(error, folder)}
+        return facts | {"error": words_of(error, folder)}
 
 
 def _encoded(mask: NDArray[np.bool_]) -> str:

@@ -35,10 +35,10 @@ def shown_of(comparison: Comparison, evaluations: Mapping[str, Evaluation]) -> d
     """
     sentences = comparison.table("sentences")
     not_compared = tuple(sentences.loc[sentences["kind"] == "not-compared", "text"])
-    said = [*sentences_by_heading(comparison), *([("Not compared", not_compared)] if not_compared else [])]
+    by_heading = [*sentences_by_heading(comparison), *([("Not compared", not_compared)] if not_compared else [])]
     return {
         "in_short": in_short(comparison),
-        "said": [{"heading": heading, "sentences": texts} for heading, texts in said],
+        "said": [{"heading": heading, "sentences": texts} for heading, texts in by_heading],
         "planned": _as_json(_planned(comparison)),
         "described": _as_json(_described(comparison, by_primary=True)),
         "by_other_measures": _as_json(_described(comparison, by_primary=False)),

@@ -25,11 +25,11 @@ class FillRequest:
     """Fills that are painted together.
 
     Attributes:
-        said: what the page is told about each fill.
+        descriptions: what is sent to the page about each fill.
         paint: returns the fills, (N, H, W) uint16.
     """
 
-    said: Sequence[dict[str, object]]
+    descriptions: Sequence[dict[str, object]]
     paint: Callable[[], NDArray[np.uint16]]
 
 
@@ -62,7 +62,7 @@ class PaintQueue:
             BusyError: too many wait already.
             SettingsError: it has no fills, or too many.
         """
-        fills = sum(len(request.said) for request in requests)
+        fills = sum(len(request.descriptions) for request in requests)
         if not 1 <= fills <= MOST_FILLS:
             raise SettingsError(f"{fills} fills are asked for; from 1 to {MOST_FILLS} may be, at once.")
         with self._change:

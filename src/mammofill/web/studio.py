@@ -122,7 +122,7 @@ class Studio:
     def _can_be_painted_into(
         self, patches: PatchSet, rows: NDArray[np.int64], infiller: Infiller | None
     ) -> NDArray[np.bool_]:
-        """Tell which patches can be painted into. The lock is not held while holes are computed."""
+        """Return which patches can be painted into. The lock is not held while holes are computed."""
         table = patches.table.iloc[rows]
         tissue = table["breast_share"].to_numpy(dtype=float) >= _ALL_BREAST
         normal = (table["pathology"] == "normal").to_numpy(dtype=bool)
@@ -276,8 +276,8 @@ class Studio:
         for start in range(0, len(learned), together):
             some = learned[start : start + together]
             fills = [HandFill(context, mask, one.pathology, one.seed, facts=known) for one in some]
-            said = [{"infiller": name, "pathology": one.pathology, "seed": one.seed} for one in some]
-            yield FillRequest(said, partial(self._painted, painter, patch, fills))
+            descriptions = [{"infiller": name, "pathology": one.pathology, "seed": one.seed} for one in some]
+            yield FillRequest(descriptions, partial(self._painted, painter, patch, fills))
 
     def _painted(self, painter: Infiller, patch: Patch, fills: Sequence[HandFill]) -> NDArray[np.uint16]:
         with self.unnamed(str(patch.facts["patch_id"])):
@@ -377,8 +377,8 @@ class Studio:
         for entry in entries:
             if entry["kind"] == "judgement" and entry["usable"]:
                 for one in self.index.open(entry["id"], Judgement).facts["infillers"]:
-                    said = {"id": entry["id"], "place": entry["place"], "verdict": str(one["class_painted"])}
-                    found.setdefault(str(one["fingerprint"]), []).append(said)
+                    judged = {"id": entry["id"], "place": entry["place"], "verdict": str(one["class_painted"])}
+                    found.setdefault(str(one["fingerprint"]), []).append(judged)
         return found
 
     # ---- comparisons
@@ -412,7 +412,7 @@ class Studio:
         return found
 
     def knows_reader(self, code: str) -> bool:
-        """Tell whether a code belongs to a reader of one of the studies."""
+        """Return whether a code belongs to a reader of one of the studies."""
         return self._study_of(code) is not None
 
     def reader(self, code: str) -> ReaderStudy:
@@ -438,13 +438,13 @@ class Studio:
 
 
 def _can_be_painted_over(mask: NDArray[np.bool_], breast: NDArray[np.bool_], infiller: Infiller) -> bool:
-    """Tell whether the smallest mask that covers a patch's own lesion can be repainted."""
+    """Return whether the smallest mask that covers a patch's own lesion can be repainted."""
     hole = hole_for(over_own(mask, infiller)[0], infiller)
     return not touches_border(hole) and bool(breast[hole].all())
 
 
 def _can_be_placed(mask: NDArray[np.bool_], infiller: Infiller) -> bool:
-    """Tell whether a lesion, and its hole when centred in a patch, is not cut by the border."""
+    """Return whether a lesion, and its hole when centred in a patch, is not cut by the border."""
     if not mask.any() or touches_border(mask):
         return False
     shift = [round((size - 1) / 2 - place.mean()) for size, place in zip(mask.shape, np.nonzero(mask), strict=True)]

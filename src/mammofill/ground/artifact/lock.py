@@ -75,7 +75,7 @@ def holder_of(partial: Path) -> str | None:
         lock.acquire(timeout=0)
     except Timeout:
         return _named_in(lock) or "another process"
-    except OSError:  # another user's, who alone may tell
+    except OSError:  # another user's, who alone may open it
         return None
     lock.release()
     return None

@@ -117,8 +117,8 @@ def _finished(out: Path, manifest: Manifest) -> Artifact | None:
 def _check_is_the_same(folder: Path, manifest: Manifest) -> None:
     found = differences(read_manifest(folder), manifest)
     if found:
-        said = "\n".join(f"  {name}: here {here!r}, there {there!r}" for name, here, there in found)
-        raise ArtifactError(f"{folder} is another artifact than the one that was pushed:\n{said}\nTake another --out.")
+        lines = "\n".join(f"  {name}: here {here!r}, there {there!r}" for name, here, there in found)
+        raise ArtifactError(f"{folder} is another artifact than the one that was pushed:\n{lines}\nTake another --out.")
 
 
 def _plan(manifest: Manifest, pushed: Pushed) -> dict[str, Any]:

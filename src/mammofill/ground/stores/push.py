@@ -114,8 +114,8 @@ def _check_is_the_same(artifact: Artifact, remote: Remote, there: Pushed) -> Non
     else:
         found = [("fingerprint", there.fingerprint[:12], artifact.fingerprint[:12])]
     if found:
-        said = "\n".join(f"  {name}: there {before!r}, here {now!r}" for name, before, now in found)
+        lines = "\n".join(f"  {name}: there {before!r}, here {now!r}" for name, before, now in found)
         raise ArtifactError(
-            f"{remote.shown} holds another artifact than {artifact.folder}:\n{said}\nWhat was pushed never changes: "
+            f"{remote.shown} holds another artifact than {artifact.folder}:\n{lines}\nWhat was pushed never changes: "
             "give another URL, or delete what lies there."
         )

@@ -65,14 +65,14 @@ class Pushed:
 
     def as_json(self) -> bytes:
         """Return the content of ``pushed.json``: the same for the same artifact, whoever pushes it."""
-        said = {
+        content = {
             "format_version": STORE_VERSION,
             "kind": self.kind,
             "fingerprint": self.fingerprint,
             "manifest": vars(self.manifest),
             "files": {name: vars(one) for name, one in sorted(self.files.items())},
         }
-        return (json.dumps(said, indent=1, ensure_ascii=False) + "\n").encode()
+        return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def pushed_at(remote: Remote) -> Pushed | None:
@@ -90,15 +90,15 @@ def pushed_at(remote: Remote) -> Pushed | None:
     if len(content) > MOST_BYTES:
         raise DamagedError(f"{where} is larger than {MOST_BYTES:,} bytes, which no pushed artifact needs.")
     try:
-        said = json.loads(content)
-        version = int(said["format_version"])
+        described = json.loads(content)
+        version = int(described["format_version"])
         if version > STORE_VERSION:
             raise NewerFormatError(
                 f"{where} has format version {version}; this mammofill reads up to {STORE_VERSION}. Update mammofill."
             )
-        files = {_checked_name(name): _object(one) for name, one in said["files"].items()}
+        files = {_checked_name(name): _object(one) for name, one in described["files"].items()}
         _check_no_file_is_a_folder(files)
-        return Pushed(str(said["kind"]), str(said["fingerprint"]), _object(said["manifest"]), files)
+        return Pushed(str(described["kind"]), str(described["fingerprint"]), _object(described["manifest"]), files)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DamagedError(
             f"{where} does not describe a pushed artifact ({error}). Delete it there and push the artifact again."
@@ -193,8 +193,8 @@ def _check_no_file_is_a_folder(files: dict[str, Object]) -> None:
                 raise ValueError(f"{above.as_posix()!r} cannot be a file and a folder")
 
 
-def _object(said: Any) -> Object:
-    sha256, size = said["sha256"], said["bytes"]
+def _object(entry: Any) -> Object:
+    sha256, size = entry["sha256"], entry["bytes"]
     if not (isinstance(sha256, str) and _HASH.fullmatch(sha256)):
         raise ValueError(f"{sha256!r} is no SHA-256")
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:

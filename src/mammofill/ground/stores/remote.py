@@ -74,7 +74,7 @@ class Remote:
 
     def read(self, name: str, first: int, last: int) -> bytes:
         """Return the bytes of an object from `first` up to but not including `last`, or to its end."""
-        with self._told(name):
+        with self._store_errors(name):
             if self._on_disk and Path(self._at(name)).is_fifo():  # whoever opens a pipe may wait for ever
                 raise OSError(why_no_file(Path(self._at(name))))
             content: bytes = self._files.cat_file(self._at(name), start=first, end=last)
@@ -95,14 +95,14 @@ class Remote:
 
         One request returns up to a thousand of them.
         """
-        with self._told(folder):
+        with self._store_errors(folder):
             self._files.invalidate_cache()
             found = self._files.find(self._at(folder), detail=True)
             return {PurePosixPath(path).name: int(about["size"]) for path, about in found.items()}
 
     def objects(self) -> dict[str, StoredObject]:
         """Return all objects below the URL, at any depth, by name; where it is itself an object, that alone, as ""."""
-        with self._told(""):
+        with self._store_errors(""):
             self._files.invalidate_cache()
             found = self._files.find(self._root, detail=True)
             return {path[len(self._root) + 1 :]: _listed(about) for path, about in found.items()}
@@ -118,7 +118,7 @@ class Remote:
         Raises:
             StoreError: it was changed since, or did not arrive whole.
         """
-        with self._told(name):
+        with self._store_errors(name):
             self._files.get_file(self._at(name), os.fspath(path))
             self._files.invalidate_cache()
             now, arrived = _listed(self._files.info(self._at(name))), path.stat().st_size
@@ -131,19 +131,19 @@ class Remote:
 
     def send(self, path: Path, name: str) -> None:
         """Put a file there."""
-        with self._told(name), self._place_for(name) as place:
+        with self._store_errors(name), self._place_for(name) as place:
             self._files.put_file(os.fspath(path), place, **self._by_parts)
 
     def write(self, name: str, content: bytes) -> None:
         """Put bytes there."""
-        with self._told(name), self._place_for(name) as place:
+        with self._store_errors(name), self._place_for(name) as place:
             self._files.pipe_file(place, content)
 
     def clear(self) -> None:
         """Remove what killed pushes left beside their places. Only when everything is at its place."""
         if self._whole:
             return
-        with self._told(""):
+        with self._store_errors(""):
             for path in self._files.find(self._root, maxdepth=2):
                 if _BESIDE.search(path):
                     with suppress(FileNotFoundError):  # removed by another push, or renamed by its own
@@ -169,7 +169,7 @@ class Remote:
                 raise
 
     @contextmanager
-    def _told(self, name: str) -> Iterator[None]:
+    def _store_errors(self, name: str) -> Iterator[None]:
         """Turn errors of a store, of whichever library, into a message."""
         where = f"{self.shown}/{name}"
         try:
@@ -208,19 +208,19 @@ def _found(url: str, shown: str) -> tuple[Any, str]:
 
 def _in_words(error: Exception) -> str:
     """Return what went wrong and what to do; libraries that may not be installed are known by the names they use."""
-    kind, said = type(error).__name__, " ".join(str(error).split()) or type(error).__name__
-    if "Credentials" in kind or "DefaultCredentials" in said:
+    kind, text = type(error).__name__, " ".join(str(error).split()) or type(error).__name__
+    if "Credentials" in kind or "DefaultCredentials" in text:
         return (
-            f"no credentials were found ({said}). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), or "
+            f"no credentials were found ({text}). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), or "
             "what else the store's library reads."
         )
     if "Endpoint" in kind or isinstance(error, ConnectionError):
         return (
-            f"the store does not answer ({said}). Check its address (AWS_ENDPOINT_URL where it is not Amazon's own) "
+            f"the store does not answer ({text}). Check its address (AWS_ENDPOINT_URL where it is not Amazon's own) "
             "and the network, then run the same command again to go on."
         )
     if isinstance(error, PermissionError):
-        return f"the store refuses ({said}). Check the credentials and what they allow."
+        return f"the store refuses ({text}). Check the credentials and what they allow."
     if isinstance(error, FileNotFoundError):
-        return f"it is not there ({said}). Check the URL; a bucket is not made by mammofill."
-    return f"the store cannot be used ({kind}: {said}). Run the same command again to go on."
+        return f"it is not there ({text}). Check the URL; a bucket is not made by mammofill."
+    return f"the store cannot be used ({kind}: {text}). Run the same command again to go on."
