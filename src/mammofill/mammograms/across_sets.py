@@ -76,8 +76,8 @@ def learned_patients(own: Artifact, other: Artifact) -> dict[str, list[str]]:
     found = own.manifest.learned_patients()
     for same in one_person_in_both(own, other):
         if same.own in found:
-            told = [f"{way}, as {same.own!r}: {same.why}" for way in found[same.own]]
-            found[same.other] = [*found.get(same.other, []), *told]
+            ways = [f"{way}, as {same.own!r}: {same.why}" for way in found[same.own]]
+            found[same.other] = [*found.get(same.other, []), *ways]
     return found
 
 

@@ -48,11 +48,11 @@ def crop_decision(
     pixels: StoredImage | HalvedImage,
     working: StoredImage,
     tissue: TissueMap,
-    told: bool | None = None,
+    stated: bool | None = None,
 ) -> Decision | None:
     """Decide whether a picture is a crop.
 
-    Unless `told` is given, a picture is a crop if it is square and has one lesion, whose mask spans `LEAST_REACH` of
+    Unless `stated` is given, a picture is a crop if it is square and has one lesion, whose mask spans `LEAST_REACH` of
     it, and at most `LARGEST_BLACK_SHARE` of it is black, of one value. A mask that covers nearly all of what looks like
     breast is not a lesion's in any picture.
 
@@ -61,17 +61,17 @@ def crop_decision(
         pixels: (H, W) uint16, at source resolution.
         working: the same at working resolution.
         tissue: its small map of tissue, made as for a mammogram.
-        told: whether it is a crop, where the settings say so.
+        stated: whether it is a crop, where the settings state it.
 
     Returns:
         The decision to treat it as a crop; None for a mammogram.
     """
-    if told is None:
+    if stated is None:
         found = _lesion_that_fills(entry, pixels, tissue)
         # Checked last: it reads all pixels, and few pictures need it.
         found = found if found and _black_share(working) <= LARGEST_BLACK_SHARE else None
     else:
-        found = "The setting crops says that the pictures are crops." if told else None
+        found = "The setting crops says that the pictures are crops." if stated else None
     done = "All of it is taken for breast, and its mask may fill it."
     return Decision(entry.mammogram_id, entry.patient_id, CROP_RULE, found, done) if found else None
 

@@ -21,7 +21,7 @@ RULE = "class-told-by-device"
 _FEWEST = 8
 """Fewest patients of each class: with fewer, one of several facts may separate the classes by chance."""
 
-_TELLS = 0.97
+_LEAST_AUC = 0.97
 """From this AUC on a fact nearly determines the class. With 8 patients of each class and a fact without meaning, one
 set in about 3,000 reaches it."""
 
@@ -78,10 +78,10 @@ def class_told(facts: Sequence[FileFacts]) -> Decision | None:
     counts = int(np.count_nonzero(~malignant)), int(np.count_nonzero(malignant))
     if min(counts) < _FEWEST:
         return None
-    told = [(name, auc) for name, values in _numbers(patients) if (auc := _auc(values, malignant)) >= _TELLS]
-    if not told:
+    revealing = [(name, auc) for name, values in _numbers(patients) if (auc := _auc(values, malignant)) >= _LEAST_AUC]
+    if not revealing:
         return None
-    which = ", ".join(f"{name} (AUC {auc:.2f})" for name, auc in told)
+    which = ", ".join(f"{name} (AUC {auc:.2f})" for name, auc in revealing)
     found = f"Files tell {counts[0]} patients with benign lesions from {counts[1]} with malignant ones by {which}."
     done = (
         "Kept as they are: a classifier may learn the device, not the lesion. Take both classes from each device. "

@@ -30,15 +30,18 @@ def why_another(read: ReadImage, file: str, entry: MammogramEntry) -> list[Decis
     """
     found = []
     if (modality := (read.modality or "").upper()) in _NO_X_RAYS_OF_BREASTS:
-        story = f"{file} says that it is of the modality {modality}; mammograms are MG."
-        found.append(_decision(entry, "no-mammogram", story, "Kept: look at it, and take it out of the table."))
-    said = contradicted(entry.laterality, entry.view, read_side(read.laterality), read_view(read.view))
-    if said:
-        found.append(_decision(entry, CONTRADICTS, f"The header of {file} says {said}.", DONE))
+        message = f"{file} says that it is of the modality {modality}; mammograms are MG."
+        found.append(_decision(entry, "no-mammogram", message, "Kept: look at it, and take it out of the table."))
+    contradiction = contradicted(entry.laterality, entry.view, read_side(read.laterality), read_view(read.view))
+    if contradiction:
+        found.append(_decision(entry, CONTRADICTS, f"The header of {file} says {contradiction}.", DONE))
     if entry.spacing_mm and read.spacing_mm and abs(entry.spacing_mm / read.spacing_mm - 1) > _SAME_SPACING:
-        story = f"The header of {file} says {read.spacing_mm:g} mm per pixel, where the collection says "
+        message = (
+            f"The header of {file} says {read.spacing_mm:g} mm per pixel, where the collection says "
+            f"{entry.spacing_mm:g} mm."
+        )
         done = "The collection counts. If the header is right, sizes in mm are wrong: correct the collection's number."
-        found.append(_decision(entry, "spacing-contradicts-header", f"{story}{entry.spacing_mm:g} mm.", done))
+        found.append(_decision(entry, "spacing-contradicts-header", message, done))
     return found
 
 
@@ -49,8 +52,8 @@ def why_of_no_patient(read: ReadImage, entry: MammogramEntry) -> Exclusion | Non
         read: the image.
         entry: the mammogram, as the table describes it.
     """
-    said = next((remark.found for remark in read.remarks if remark.rule == QUALITY_CONTROL_RULE), None)
-    return Exclusion(entry.mammogram_id, entry.patient_id, QUALITY_CONTROL_RULE, said) if said else None
+    found = next((remark.found for remark in read.remarks if remark.rule == QUALITY_CONTROL_RULE), None)
+    return Exclusion(entry.mammogram_id, entry.patient_id, QUALITY_CONTROL_RULE, found) if found else None
 
 
 def _decision(entry: MammogramEntry, rule: str, found: str, done: str) -> Decision:

@@ -168,8 +168,8 @@ def _gather(rows_folder: Path, collection: Collection, decided: Sequence[Decisio
         gathered.decisions.append(Decision("collection", None, mixture.rule, mixture.found, mixture.done))
     gathered.decisions.extend(find_misfits(gathered.fits))
     darkest = {one.mammogram_id: one.darkest for one in gathered.values}
-    if told := class_told(file_facts(gathered.mammograms, gathered.lesions, darkest)):
-        gathered.decisions.append(told)
+    if decision := class_told(file_facts(gathered.mammograms, gathered.lesions, darkest)):
+        gathered.decisions.append(decision)
     gathered.decisions.extend(_same_files_of_several_patients(gathered.mammograms))
     gathered.decisions.extend(_same_pictures_with_other_lesions(gathered))
     read = masks_from_files(collection.mammograms, gathered.mammograms, gathered.lesions, gathered.hashes)
@@ -216,12 +216,12 @@ def _same_files_of_several_patients(rows: Sequence[Mapping[str, Any]]) -> list[D
     for row in rows:
         other = first.setdefault(row["source_sha256"], row)
         if other["patient_id"] != row["patient_id"]:
-            story = (
+            message = (
                 f"{other['source_file']} of {other['patient_id']} ({other['split']}) and {row['source_file']} of "
                 f"{row['patient_id']} ({row['split']}) are the same file."
             )
             done = "Kept. If they are one person, nothing keeps her in one split: give her one name."
-            found.append(Decision(row["mammogram_id"], row["patient_id"], "image-of-two-patients", story, done))
+            found.append(Decision(row["mammogram_id"], row["patient_id"], "image-of-two-patients", message, done))
     return found
 
 
@@ -246,13 +246,13 @@ def _leave_out_copies(gathered: Prepared) -> None:
         names = [row["mammogram_id"] for row in (first, *copies)]
         first["all_lesions_located"] = all(row["all_lesions_located"] for row in (first, *copies))
         for place in places:
-            told = [lesions[name][place] for name in names]
-            pathologies = sorted({lesion["pathology"] for lesion in told})
+            lesion_rows = [lesions[name][place] for name in names]
+            pathologies = sorted({lesion["pathology"] for lesion in lesion_rows})
             if len(pathologies) > 1:
-                which = " and ".join(lesion["lesion_id"] for lesion in told)
+                which = " and ".join(lesion["lesion_id"] for lesion in lesion_rows)
                 found = f"{which} have the same mask on copies of one file, and are called {' and '.join(pathologies)}."
-                gathered.exclusions.append(Exclusion(told[0]["lesion_id"], patient, "rows-disagree", found))
-                contradicted.add(told[0]["lesion_id"])
+                gathered.exclusions.append(Exclusion(lesion_rows[0]["lesion_id"], patient, "rows-disagree", found))
+                contradicted.add(lesion_rows[0]["lesion_id"])
                 first["all_lesions_located"] = False
         for copy in copies:
             alike = "are the same file" if first["source_sha256"] == copy["source_sha256"] else "have the same pixels"
@@ -299,8 +299,8 @@ def _same_pictures_with_other_lesions(gathered: Prepared) -> list[Decision]:
             what = "other lesions are marked in each" if unlike else "not all lesions of one of them are known by place"
             done = "All are kept, and none gives normal patches: what is marked in one is not in another."
             first = same[0]
-            story = f"{names} {alike}, and {what}."
-            found.append(Decision(first["mammogram_id"], first["patient_id"], "image-twice", story, done))
+            message = f"{names} {alike}, and {what}."
+            found.append(Decision(first["mammogram_id"], first["patient_id"], "image-twice", message, done))
             for row in same:
                 row["all_lesions_located"] = False
     return found
@@ -364,7 +364,7 @@ _OF_TABLE = (
     SLIPPED,
 )
 _OF_ALL = ("masks-flipped", "masks-transposed", CLASS_TOLD)
-_TOLD_APART = (*_OF_TABLE, "lesion-without-pathology", *_KEPT_FOR, *_MAY_LEAK, *_OF_ALL)
+_WITH_OWN_MESSAGE = (*_OF_TABLE, "lesion-without-pathology", *_KEPT_FOR, *_MAY_LEAK, *_OF_ALL)
 """Rules whose exclusions and decisions have messages of their own."""
 
 
@@ -384,8 +384,8 @@ def warnings_of(gathered: Prepared) -> list[str]:
                 found.append(f"the {split} split has few patients with a {pathology} lesion ({count}): {little}.")
     unknown = [one for one in gathered.exclusions if one.rule == "lesion-without-pathology"]
     if unknown:
-        told = f"{len(unknown)}. The first: {unknown[0].found}"
-        found.append(f"lesions left out because their pathology is not known: {told}")
+        first = unknown[0].found
+        found.append(f"lesions left out because their pathology is not known: {len(unknown)}. The first: {first}")
     return found
 
 
@@ -432,7 +432,7 @@ def _write_tables(work: Work, place: Whereabouts, gathered: Prepared, progress: 
 
 def _first_of_each_rule(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the first exclusion or decision of each rule as text: a number alone does not say what to examine."""
-    first = {row["rule"]: row for row in reversed(rows) if row["rule"] not in _TOLD_APART}
+    first = {row["rule"]: row for row in reversed(rows) if row["rule"] not in _WITH_OWN_MESSAGE}
     return [f"{rule}: {row['found']} {row.get('done', '')}".rstrip() for rule, row in sorted(first.items())]
 
 

@@ -153,8 +153,8 @@ class MammogramSet(Artifact):
         try:
             return inside(self.folder / folder, name)
         except ValueError as error:
-            told = f"{self.folder}: {error}. Its tables were changed; ingest the collection again."
-            raise DamagedError(told) from error
+            message = f"{self.folder}: {error}. Its tables were changed; ingest the collection again."
+            raise DamagedError(message) from error
 
     def image(self, mammogram_id: str) -> StoredImage:
         """Return one mammogram's pixels, (rows, columns) uint16; they are read from disk when they are accessed.

@@ -53,12 +53,12 @@ _MOST_PARTS = 1000
 """A mask of more parts is noise."""
 
 
-class MaskProblem(ImageFileError):  # noqa: N818  (what is wrong with the data, told as a row)
+class MaskProblem(ImageFileError):  # noqa: N818  (what is wrong with the data, reported as a row)
     """A lesion whose mask cannot be used.
 
     Attributes:
         rule: short name, for counts; docs/sources.md lists them.
-        found: the whole story, for people.
+        found: what was found, in full, for people.
     """
 
     def __init__(self, rule: str, found: str) -> None:
@@ -95,7 +95,7 @@ def check_mask(
       Other lines are refused (``mask-thin``), but for calcifications, which lie in lines. Parts that lie far apart are
       looked at one by one, and a line beside an area is left out alone;
     - slips of the pen, parts of less than a hundredth of the largest, are left out (``mask-crumbs``); such a part that
-      may be a lesion, by its size and since it lies apart, is told in `left_out` (``mask-part-small``), but for crops;
+      may be a lesion, by its size and since it lies apart, is put into `left_out` (``mask-part-small``), but for crops;
     - parts become lesions (``mask-parted``): two parts are one lesion if the gap between their boxes is not wider than
       the longer side of the smaller one, as of a cluster or a drawing with gaps; else they are two.
 
@@ -167,7 +167,7 @@ def _why_implausible(mask: Mask, box: tuple[int, int, int, int], tissue: TissueM
 
 
 def breast_is_known(tissue: TissueMap) -> bool:
-    """Say whether a map of tissue found both breast and film, so that it can tell one from the other."""
+    """Say whether a map of tissue found both breast and film, so that it can distinguish them."""
     share = float(np.mean(tissue != Tissue.FILM))
     return _KNOWN_BREAST <= share <= 1 - _KNOWN_BREAST
 
@@ -314,8 +314,11 @@ def _without_crumbs(mask: Mask, name: str, large_px: float) -> tuple[Mask, list[
     ]
     problems = []
     if apart:
-        told = f"The mask of {name} has a part of {max(apart)} pixels that is small beside its largest, and lies apart."
-        problems.append(MaskProblem("mask-part-small", f"{told} Nobody can say whether it is a lesion."))
+        message = (
+            f"The mask of {name} has a part of {max(apart)} pixels that is small beside its largest, and lies apart. "
+            "Nobody can say whether it is a lesion."
+        )
+        problems.append(MaskProblem("mask-part-small", message))
     return mask & ~np.isin(labels, crumbs), [Remark("mask-crumbs", found, "Left out.")], problems
 
 

@@ -128,11 +128,11 @@ def find_misfits(fits: Sequence[MaskFit]) -> list[Decision]:
     found = []
     dark = [fit.contrast < 0 for fit in fits if fit.contrast is not None]
     if len(dark) >= _FEWEST and np.mean(dark) > _MOST:
-        story = (
+        message = (
             f"Of {len(dark)} lesions in crops {sum(dark)} are darker than what is around them, as if all are inverted."
         )
         done = "Kept as they are: look whether bright is dense. If it is not, invert the files."
-        found.append(Decision("collection", None, "polarity-doubtful", story, done))
+        found.append(Decision("collection", None, "polarity-doubtful", message, done))
     return found + _turned_over(fits)
 
 
@@ -150,10 +150,10 @@ def _turned_over(fits: Sequence[MaskFit]) -> list[Decision]:
 def _better_way(fits: Sequence[MaskFit], what: str) -> Decision | None:
     """Return a decision about the way in which most of these masks fit better than as they are; None if in no way."""
     better = {way: [fit.gains[way] > 0 for fit in fits if way in fit.gains] for way in _WAYS}
-    told = {way: np.mean(each) for way, each in better.items() if _are_most(sum(each), len(each))}
-    if not told:
+    shares = {way: np.mean(each) for way, each in better.items() if _are_most(sum(each), len(each))}
+    if not shares:
         return None
-    way = max(told, key=lambda way: told[way])
+    way = max(shares, key=lambda way: shares[way])
     rule, mend = _WAYS[way]
     found = f"Of {len(better[way])} {what} {sum(better[way])} fit what is seen better {way}."
     done = f"Kept as they are: lay some over their mammograms. If they were stored so, {mend}."

@@ -46,12 +46,12 @@ def one_person_in_headers(
     for shared in of_name.values():
         if len(shared) < 2:
             continue
-        told = [f"{patient} ({splits[patient]})" if patient in splits else patient for patient in shared]
-        more = f" and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-        story = f"The headers (PatientID) give one name to the patients {', '.join(told[:_SHOWN])}{more}."
+        with_split = [f"{patient} ({splits[patient]})" if patient in splits else patient for patient in shared]
+        more = f" and {len(with_split) - _SHOWN} more" if len(with_split) > _SHOWN else ""
+        message = f"The headers (PatientID) give one name to the patients {', '.join(with_split[:_SHOWN])}{more}."
         done = "Kept by the tables. If they are one person, nothing keeps her in one split: give her one name."
         patient, mammogram = next(iter(shared.items()))
-        found.append(Decision(mammogram, patient, "header-names-one-patient", story, done))
+        found.append(Decision(mammogram, patient, "header-names-one-patient", message, done))
     return found
 
 
@@ -73,10 +73,10 @@ def patients_contradicted(
         Exclusions (``patient-contradicted``) and decisions (``headers-number-otherwise``).
     """
     patient_of = {hidden_name(entry.named_in_header or entry.patient_id): entry.patient_id for entry in entries}
-    told = [(entry, names[entry.mammogram_id]) for entry in entries if names.get(entry.mammogram_id)]
-    known = [(entry, patient_of[name]) for entry, name in told if name in patient_of]
+    named = [(entry, names[entry.mammogram_id]) for entry in entries if names.get(entry.mammogram_id)]
+    known = [(entry, patient_of[name]) for entry, name in named if name in patient_of]
     others = [(entry, patient) for entry, patient in known if patient != entry.patient_id]
-    if not others or len({name for _, name in told}) < 2:
+    if not others or len({name for _, name in named}) < 2:
         return [], []
     has = {(entry.patient_id, patient) for entry, patient in known}
     doubtful = [

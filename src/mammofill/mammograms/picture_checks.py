@@ -17,7 +17,7 @@ _END = 0.1
 _MOST_WHITE, _LEAST_BLACK = 0.3, 0.1
 """A picture with a larger share of nearly white and a smaller one of nearly black may be inverted: film is black. Of
 491 mammograms of mini-MIAS and CDD-CESM none has more white than 0.20 or less black than 0.20; of their inverses 480
-are told. Crops show no film and are not looked at."""
+are reported. Crops show no film and are not looked at."""
 
 _STEP_PX = 256
 """So many rows are looked at, or a few more."""
@@ -37,8 +37,8 @@ exchanged was written so. As read, real pictures of 10 to 16 bits are never smoo
 
 _OF_TWO_VALUES, _MOST_GRAY = 0.9, 0.02
 """A picture of which two values make up this share, and grays well between the extremes no more than that, is a mask,
-also one that was resampled and went through JPEG, as 249 of CDD-CESM did: all are told. Of 1,335 mammograms and crops
-of mini-MIAS, CDD-CESM and CBIS-DDSM none is, and none has fewer grays than 7 %."""
+also one that was resampled and went through JPEG, as 249 of CDD-CESM did: all are reported. Of 1,335 mammograms and
+crops of mini-MIAS, CDD-CESM and CBIS-DDSM none is, and none has fewer grays than 7 %."""
 
 _LEVELS_OF_JPEG = 256
 """A JPEG has no more values; a breast that is dark beside a bright label has more."""
@@ -73,9 +73,11 @@ def why_no_picture(picture: StoredImage, file: str, entry: MammogramEntry) -> Ex
         return shapeless
     some = picture[:: max(1, picture.shape[0] // _STEP_PX)]
     if _roughness(some) > _SMOOTHER * _roughness(some.byteswap()):
-        found = f"{file} is noise as it stands, and a picture with the two bytes of each value exchanged: its byte "
-        story = f"{found}order is wrong. Write it again: PGM and PNG have the high byte first."
-        return Exclusion(entry.mammogram_id, entry.patient_id, "bytes-exchanged", story)
+        found = (
+            f"{file} is noise as it stands, and a picture with the two bytes of each value exchanged: its byte "
+            "order is wrong. Write it again: PGM and PNG have the high byte first."
+        )
+        return Exclusion(entry.mammogram_id, entry.patient_id, "bytes-exchanged", found)
     if _is_black_and_white(some[:, :: max(1, picture.shape[1] // _STEP_PX)]) and _is_black_and_white(picture):
         found = f"{file} is black and white, with no grays between, as a mask is: it is no mammogram."
         return Exclusion(entry.mammogram_id, entry.patient_id, "picture-is-mask", found)

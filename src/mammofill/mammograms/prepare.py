@@ -81,7 +81,7 @@ class Prepared:
     values: list[Values] = field(default_factory=list)
     """What the values of each mammogram are like."""
     fits: list[MaskFit] = field(default_factory=list)
-    """How masks fit their pictures, where that can be said."""
+    """How masks fit their pictures, where that is known."""
     sources: dict[str, list[int]] = field(default_factory=dict)
     """Size, times and number of each file that was read, by its path: one that was replaced since is read again."""
     made_for: str = ""
@@ -196,10 +196,10 @@ def _read_all(source: Path, settings: IngestSettings, entry: MammogramEntry, spl
     inverted_crops = (why_inverted_crop(fit, file, entry.patient_id) for fit in rows.fits)
     rows.decisions.extend(decision for decision in inverted_crops if decision)
     name, halved = hidden_name(read.patient_id), read.halved_from is not None
-    told = (read.bits, read.used_bits, read.signed, read.intent)
+    bits_and_intent = (read.bits, read.used_bits, read.signed, read.intent)
     unkept = None if kept else hashlib.sha256(tiff).hexdigest()
     seen = (unkept, read.filled_bits, read.windowed, int(working.min()))
-    rows.values.append(Values(entry.mammogram_id, *told, name, halved, *seen))
+    rows.values.append(Values(entry.mammogram_id, *bits_and_intent, name, halved, *seen))
     rows.mammograms.append({
         "mammogram_id": entry.mammogram_id,
         "patient_id": entry.patient_id,
@@ -279,8 +279,8 @@ def _check_empty_masks(entry: MammogramEntry, rows: Prepared) -> None:
             continue
         found = f"{entry.mammogram_id} is called normal, and its mask {path} marks {marked or 'no'} pixels."
         if marked:
-            told = f"{found} Call the lesion benign or malignant, or leave the cell of the mask empty."
-            rows.exclusions.append(Exclusion(entry.mammogram_id, entry.patient_id, "normal-with-mask", told))
+            message = f"{found} Call the lesion benign or malignant, or leave the cell of the mask empty."
+            rows.exclusions.append(Exclusion(entry.mammogram_id, entry.patient_id, "normal-with-mask", message))
         else:
             done = "Taken for normal, as without a mask."
             rows.decisions.append(Decision(entry.mammogram_id, entry.patient_id, "normal-with-empty-mask", found, done))
@@ -530,12 +530,12 @@ def _made_for(source: Path, entry: MammogramEntry, split: str) -> str:
     def relative(path: Any) -> str:
         return relative_path(path, source) if isinstance(path, Path) else str(path)
 
-    told = json.dumps([asdict(entry), split], sort_keys=True, default=relative)
-    return hashlib.sha256(told.encode()).hexdigest()
+    entry_and_split = json.dumps([asdict(entry), split], sort_keys=True, default=relative)
+    return hashlib.sha256(entry_and_split.encode()).hexdigest()
 
 
 def _stat(path: Path) -> list[int]:
-    """Return what tells whether a file was changed or replaced: its size, times and number; [] if it is not there."""
+    """Return what shows whether a file was changed or replaced: its size, times and number; [] if it is not there."""
     try:
         about = path.stat()
     except (OSError, ValueError):

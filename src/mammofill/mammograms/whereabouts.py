@@ -232,14 +232,14 @@ class InStore:
     def _by_name(self, collection: Collection, folder: Path) -> Collection:
         """Return a collection without the path of the folder in which it was listed."""
 
-        def told(row: Any) -> Any:
+        def without_folder(row: Any) -> Any:
             return replace(row, found=row.found.replace(f"{folder}{os.sep}", ""))
 
         return replace(
             collection,
             mammograms=tuple(self._entry_by_name(entry, folder) for entry in collection.mammograms),
-            exclusions=tuple(map(told, collection.exclusions)),
-            decisions=tuple(map(told, collection.decisions)),
+            exclusions=tuple(map(without_folder, collection.exclusions)),
+            decisions=tuple(map(without_folder, collection.decisions)),
         )
 
     def _entry_by_name(self, entry: MammogramEntry, folder: Path) -> MammogramEntry:
@@ -280,8 +280,8 @@ class InStore:
         try:
             yield
         except MammofillError as error:
-            told = str(error).replace(f"{folder}", without_password(self._url))
-            raise type(error)(told) from error
+            message = str(error).replace(f"{folder}", without_password(self._url))
+            raise type(error)(message) from error
 
 
 def _opened_of(collection: str, shown: str) -> tuple[str, ...]:

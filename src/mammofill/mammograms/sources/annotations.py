@@ -113,7 +113,7 @@ class Exclusion:
     rule: str
     """Short name, for counts: for example ``file-missing``."""
     found: str
-    """The whole story, for people."""
+    """What was found, in full, for people."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ _WITHOUT = "lesion-without-attributes"
 
 
 def with_attributes(collection: Collection, table: Path) -> Collection:
-    """Return a collection whose lesions have the attributes that a table tells, besides those that they had.
+    """Return a collection whose lesions have the attributes that a table gives, besides those that they had.
 
     Args:
         collection: of any kind, as its reader found it.
@@ -88,20 +88,25 @@ def _joined(
     lesions = []
     for lesion in entry.lesions:
         what = lesion.lesion_id
-        own = [told for file in _files(entry, lesion) if (told := _told(file, rows, table, what)) is not None]
-        told = own[0] if own else {}
-        replaced = _other_values(lesion.attributes, told)
+        own = [
+            values
+            for file in _files(entry, lesion)
+            if (values := _attribute_values(file, rows, table, what)) is not None
+        ]
+        values = own[0] if own else {}
+        replaced = _other_values(lesion.attributes, values)
         notes: list[Note] = []
         if not own:
             notes.append((_WITHOUT, f"{table.name} has no row for {what}.", "Kept, without attributes from there."))
         notes.extend(_rows_that_differ(own, table.name, what))
-        notes.extend(_contradictions(entry, lesion, told, table.name, meaning))
+        notes.extend(_contradictions(entry, lesion, values, table.name, meaning))
         for old, new in replaced.items():
-            found = f"{table.name} has {told[new]!r} as {new} of {what}, and the collection {lesion.attributes[old]!r}."
+            had = lesion.attributes[old]
+            found = f"{table.name} has {values[new]!r} as {new} of {what}, and the collection {had!r}."
             notes.append(("attribute-replaced", found, f"What {table.name} has is kept."))
         decisions.extend(Decision(what, entry.patient_id, *note) for note in notes)
         kept = {column: value for column, value in lesion.attributes.items() if column not in replaced}
-        lesions.append(replace(lesion, attributes={**kept, **told}))
+        lesions.append(replace(lesion, attributes={**kept, **values}))
     return replace(entry, lesions=tuple(lesions))
 
 
@@ -109,22 +114,24 @@ Note = tuple[str, str, str]
 """Rule of a decision, what was found, what was done."""
 
 
-def _told(file: Path, rows: Mapping[str, Mapping[str, str]], table: Path, what: str) -> Mapping[str, str] | None:
-    """Return what the rows say that name a file, in whatever way; None where there are none.
+def _attribute_values(
+    file: Path, rows: Mapping[str, Mapping[str, str]], table: Path, what: str
+) -> Mapping[str, str] | None:
+    """Return the values in the rows that name a file, in whatever way; None where there are none.
 
     Raises:
         SourceError: two of them say different things.
     """
     naming = [name for name in dict.fromkeys(_names(file)) if name in rows]
-    told: dict[str, str] = {}
+    values: dict[str, str] = {}
     for name in naming:
         for column, value in rows[name].items():
-            if not _same(told.setdefault(column, value), value):
+            if not _same(values.setdefault(column, value), value):
                 raise SourceError(
                     f"{table}: {naming[0]} and {name} both name a file of {what}, and disagree about {column}: "
-                    f"{told[column]} and {value}. Give each picture one row."
+                    f"{values[column]} and {value}. Give each picture one row."
                 )
-    return told if naming else None
+    return values if naming else None
 
 
 def _same(one: str, other: str) -> bool:
@@ -132,7 +139,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _rows_that_differ(own: Sequence[Mapping[str, str]], table: str, what: str) -> Iterator[Note]:
-    """Tell where the row of the picture, which counts, and that of the mask disagree."""
+    """Yield a note where the row of the picture, which counts, and that of the mask disagree."""
     for other in own[1:]:
         for column, value in other.items():
             if not _same(own[0].get(column, value), value):
@@ -143,10 +150,10 @@ def _rows_that_differ(own: Sequence[Mapping[str, str]], table: str, what: str) -
 
 
 def _contradictions(
-    entry: MammogramEntry, lesion: LesionEntry, told: Mapping[str, str], table: str, meaning: Mapping[str, str]
+    entry: MammogramEntry, lesion: LesionEntry, values: Mapping[str, str], table: str, meaning: Mapping[str, str]
 ) -> Iterator[Note]:
-    """Tell where a row names another patient or pathology than the collection has: it may be another lesion's."""
-    for column, value in told.items():
+    """Yield a note where a row names another patient or pathology than the collection: it may be another lesion's."""
+    for column, value in values.items():
         if plain_name(column) in _PATIENT:
             has, differs = entry.patient_id, patient_key(value) not in ("", patient_key(entry.patient_id))
         elif plain_name(column) == "pathology":
@@ -159,11 +166,11 @@ def _contradictions(
             yield "attributes-contradict", found, done
 
 
-def _other_values(had: Mapping[str, str], told: Mapping[str, str]) -> dict[str, str]:
+def _other_values(had: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
     """Return the attributes of a lesion for which a row has another value: their columns by what the row calls them."""
-    called = {plain_name(column): column for column in told}
+    called = {plain_name(column): column for column in values}
     alike = {column: called[plain_name(column)] for column in had if plain_name(column) in called}
-    return {old: new for old, new in alike.items() if not _same(had[old], told[new])}
+    return {old: new for old, new in alike.items() if not _same(had[old], values[new])}
 
 
 def _files(entry: MammogramEntry, lesion: LesionEntry) -> Sequence[Path]:

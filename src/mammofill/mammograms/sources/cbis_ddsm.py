@@ -5,7 +5,7 @@ What trips everyone, and what is done here:
 - the tables' paths end in a newline inside the quotes, and name ``000000.dcm`` where today's downloads hold ``1-1.dcm``
   in folders named after dates and series. `cbis_files` finds the files in every known layout;
 - mask and cropped picture are swapped in many rows, and of 104 lesions they lie in two series. All files of a lesion
-  are handed on, and `find_lesion_mask` tells them apart by content;
+  are handed on, and `find_lesion_mask` distinguishes them by content;
 - one mammogram can have several lesions, a row each, of both pathologies;
 - 71 views are there twice, once in the mass and once in the calcification part, as separate files with only the lesions
   of that kind marked: twins. Read alone, a mass mammogram gets its twin's calcifications too, so that they are not
@@ -60,7 +60,7 @@ _PATHOLOGIES = {"MALIGNANT": "malignant", "BENIGN": "benign", "BENIGN_WITHOUT_CA
 _MATTERS = (*_PATHS, "abnormality id", "abnormality type", "pathology")
 """Columns in which a row that repeats another must be the same."""
 _DETAILS = tuple(column for column in ("breast density", *_ATTRIBUTES) if column not in _MATTERS)
-"""Columns in which it may differ, which is told."""
+"""Columns in which it may differ; its exclusion names them."""
 _EMPTY = ("", "N/A", "nan")
 
 _DEPTH_TO_RECOGNISE = 3
@@ -141,8 +141,8 @@ def read_rows(path: Path, kind: str, split: str) -> list[Row]:
     """
     table = read_csv_table(path, _COLUMNS).rename(columns={"breast_density": "breast density"})
     rows: list[Row] = []
-    for told in rows_of(table):
-        row = dict(told)
+    for cells in rows_of(table):
+        row = dict(cells)
         use = {"train": "Training", "test": "Test"}[split]
         from_columns = "_".join(
             (f"{kind.capitalize()}-{use}", row["patient_id"], row["left or right breast"], row["image view"])
@@ -228,7 +228,7 @@ def _uids(path: str) -> list[str]:
 
 
 def _names_of_uids(rows: Iterable[Row]) -> dict[str, str]:
-    """Return the image or lesion that each identifier belongs to, without those that are said of several."""
+    """Return the image or lesion that each identifier belongs to, without those that are given for several."""
     names: dict[str, set[str]] = {}
     for row in rows:
         for column in _PATHS:
@@ -381,10 +381,10 @@ class _Reader:
         if not rows:
             return [], True
         twin, patient = rows[0]["mammogram"], first["patient_id"]
-        story = f"{name} and {twin} show the same view, each with only its own kind of lesions marked"
+        found = f"{name} and {twin} show the same view, each with only its own kind of lesions marked."
         if rows[0]["kind"] in self.kinds:
             done = "Each keeps its own lesions, and neither gives normal patches."
-            self.decisions.append(Decision(name, patient, "twin-views", f"{story}.", done))
+            self.decisions.append(Decision(name, patient, "twin-views", found, done))
             return [], False
         lesions = []
         by_lesion = {row["lesion"]: row for row in reversed(rows)}
@@ -393,31 +393,31 @@ class _Reader:
                 own_id = f"{name}_{row['kind']}_{row['abnormality id']}"
                 lesions.append(_entry(row, own_id, self.files[lesion_id], drawn_on=twin))
         done = f"{len(lesions)} of the {len(by_lesion)} lesions of {twin} are added, each if its mask proves to fit."
-        self.decisions.append(Decision(name, patient, "twin-lesions-added", f"{story}.", done))
+        self.decisions.append(Decision(name, patient, "twin-lesions-added", found, done))
         return lesions, len(lesions) == len(by_lesion)
 
 
 def _differing_patients(name: str, rows: Sequence[Row]) -> list[str]:
     """Return the patients that the rows of a mammogram and its name give, if they are not one."""
     in_name = re.search(r"P_\d+", name)
-    said = [*(row["patient_id"] for row in rows), *([in_name[0]] if in_name else [])]
-    return sorted(set(said)) if len({patient_key(one) for one in said}) > 1 else []
+    patients = [*(row["patient_id"] for row in rows), *([in_name[0]] if in_name else [])]
+    return sorted(set(patients)) if len({patient_key(one) for one in patients}) > 1 else []
 
 
-def _splits_said(rows: Sequence[Row]) -> set[str]:
-    """Return the splits that the tables of a mammogram's rows and its name say."""
+def _stated_splits(rows: Sequence[Row]) -> set[str]:
+    """Return the splits that the tables of a mammogram's rows and its name state."""
     named = NAME.fullmatch(rows[0]["mammogram"])
     return {row["split"] for row in rows} | ({_SPLITS_IN_NAMES[named[2]]} if named else set())
 
 
 def _split(rows: Sequence[Row]) -> str:
     """Return test if a table or the name of a mammogram says so: it must not be learned from."""
-    return "test" if "test" in _splits_said(rows) else "train"
+    return "test" if "test" in _stated_splits(rows) else "train"
 
 
 def _about_splits(name: str, rows: Sequence[Row]) -> Iterator[Decision]:
     """Yield a decision about a mammogram that tables of both splits name, or whose name says another than its table."""
-    if len(_splits_said(rows)) > 1:
+    if len(_stated_splits(rows)) > 1:
         where = " and ".join(f"{row['row']} ({row['split']})" for row in rows)
         found = f"{where} all describe {name}, which cannot be in both splits."
         if len({row["split"] for row in rows}) == 1:
@@ -448,14 +448,14 @@ def _refuse_two_splits(rows: Iterable[Row]) -> None:
     Raises:
         LeakError: names the mammograms.
     """
-    told = [
+    found = [
         one.found for name, group in sorted(_grouped(rows, "mammogram").items()) for one in _about_splits(name, group)
     ]
-    if told:
+    if found:
         raise LeakError(
-            f"{counted(len(told), 'mammograms are')} in more than one split of the collection: {told[0]} A classifier "
-            "tested on them would have seen them. Put the tables right, or use --split official-patient-safe, which "
-            "keeps their patients for test, or --split patients."
+            f"{counted(len(found), 'mammograms are')} in more than one split of the collection: {found[0]} A "
+            "classifier tested on them would have seen them. Put the tables right, or use --split "
+            "official-patient-safe, which keeps their patients for test, or --split patients."
         )
 
 
@@ -466,8 +466,8 @@ def _about_name(name: str, rows: Sequence[Row]) -> Iterator[Decision]:
         return
     for row in rows:
         side, view = read_side(row["left or right breast"]), read_view(row["image view"])
-        if said := contradicted(side, view, read_side(named[3]), read_view(named[4])):
-            found = f"The name {name}, of {row['row']}, says {said}."
+        if contradiction := contradicted(side, view, read_side(named[3]), read_view(named[4])):
+            found = f"The name {name}, of {row['row']}, says {contradiction}."
             yield Decision(name, row["patient_id"], CONTRADICTS, found, DONE)
 
 

@@ -94,15 +94,15 @@ def find_files(
     both = sorted(set(found) & set(pictures))
     if both:
         first = f"{found[both[0]][0]} and {pictures[both[0]][0]}"
-        story = f"Images or lesions that are there as DICOM and as pictures: {len(both):,}, the first as {first}."
-        decisions.append(Decision(both[0], None, "dicom-and-picture", story, "The DICOM files were read."))
+        message = f"Images or lesions that are there as DICOM and as pictures: {len(both):,}, the first as {first}."
+        decisions.append(Decision(both[0], None, "dicom-and-picture", message, "The DICOM files were read."))
     alone = {name: paths for name, paths in pictures.items() if name not in found}
     decisions.extend(_about_pictures(alone))
     files = {name: tuple(_without_copies(name, paths, series_of, decisions)) for name, paths in (found | alone).items()}
     if owners.unknown:
         strangers = counted(len(owners.unknown), "image files belong")
-        story = f"{strangers} to no row of the tables, the first {owners.unknown[0]}."
-        decisions.append(Decision(owners.unknown[0].name, None, "files-of-no-row", story, "They were not read."))
+        message = f"{strangers} to no row of the tables, the first {owners.unknown[0]}."
+        decisions.append(Decision(owners.unknown[0].name, None, "files-of-no-row", message, "They were not read."))
     return files, tuple(decisions)
 
 
@@ -170,11 +170,11 @@ def _is_dicom(path: Path) -> bool:
 def _about_pictures(pictures: Mapping[str, list[Path]]) -> Iterator[Decision]:
     jpegs = [paths[0] for _, paths in sorted(pictures.items()) if paths[0].suffix.lower() in (".jpg", ".jpeg")]
     if jpegs:
-        story = (
+        found = (
             f"Images or lesions that are there as JPEG only: {len(jpegs):,}, the first as {jpegs[0]}. That is 8 of the "
             "film's 16 bits, and lossy."
         )
-        yield Decision(jpegs[0].name, None, "jpeg-copy", story, "Read as they are; masks are cut at half of the range.")
+        yield Decision(jpegs[0].name, None, "jpeg-copy", found, "Read as they are; masks are cut at half of the range.")
 
 
 def _without_copies(
@@ -195,14 +195,14 @@ def _without_copies(
         kept.setdefault(instance or fingerprint_file(path), path)
     left = list(kept.values())
     if len(left) < len(paths):
-        story = f"{name} has {len(paths)} files, {len(paths) - len(left)} of them copies: {', '.join(map(str, paths))}."
-        decisions.append(Decision(name, None, "file-twice", story, "One of each was read."))
+        found = f"{name} has {len(paths)} files, {len(paths) - len(left)} of them copies: {', '.join(map(str, paths))}."
+        decisions.append(Decision(name, None, "file-twice", found, "One of each was read."))
     if expected == 1 and len(left) > 1:
         of_series = [path for path in left if path in headers and headers[path].series_uid == series_of[name]]
         if len(of_series) == 1:
             others = ", ".join(str(path) for path in left if path not in of_series)
-            story = f"{name} should have one file, but beside {of_series[0]} there is {others}."
+            found = f"{name} should have one file, but beside {of_series[0]} there is {others}."
             done = "The one of the series that the tables name was read."
-            decisions.append(Decision(name, None, "file-of-another-series", story, done))
+            decisions.append(Decision(name, None, "file-of-another-series", found, done))
             return of_series
     return left

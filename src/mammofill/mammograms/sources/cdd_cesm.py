@@ -5,8 +5,8 @@ What has to be known:
 - each view is there twice: as the low-energy image (``DM``), which looks like a mammogram and is read; and as the
   subtracted one (``CM``), another kind of picture, which is not;
 - names carry stray spaces, in the table, in the drawings and on disk ("P1_L_DM_CC .jpg");
-- normal, benign or malignant is said of the image, and not of each region: all regions of an image get the same class.
-  What they are is known only where all findings of the image are of one kind;
+- normal, benign or malignant is stated for the image, and not for each region: all regions of an image get the same
+  class. What they are is known only where all findings of the image are of one kind;
 - regions come as polygons, ellipses, circles, lines and points, in pixels of the JPEG files as distributed: they do not
   hold on resized copies. Copies with a folder of masks, named as the images, are read too, if the table is there.
 """
@@ -181,8 +181,8 @@ class _Reader:
             self.exclusions.append(Exclusion(row["row"], patient, "file-missing", found))
             return None
         lesions, located = self._lesions(row, name, patient)
-        if said := _columns_against_name(row):
-            found = f"The name {name}, of {row['row']}, says {said}."
+        if contradiction := _columns_against_name(row):
+            found = f"The name {name}, of {row['row']}, says {contradiction}."
             done = "The name is followed, and the image gives no normal patches: the class may be another image's."
             self.contradicted.append(Decision(name, patient, "rows-disagree", found, done))
             located = False
@@ -331,11 +331,11 @@ def _side_and_view(name: str) -> tuple[str | None, str | None]:
 def _columns_against_name(row: Row) -> str:
     """Say how the columns for patient, side and view contradict the name of the image; "" where they do not."""
     side, view = _side_and_view(row["Image_name"])
-    said = contradicted(read_side(row.get("Side")), read_view(row.get("View")), side, view)
-    patient, told = _patient(row["Image_name"]), row.get("Patient_ID", "")
-    if patient_key(told) in ("", patient_key(patient)):
-        return said
-    return " and ".join(filter(None, (f"{patient}, where the table says {told}", said)))
+    contradiction = contradicted(read_side(row.get("Side")), read_view(row.get("View")), side, view)
+    patient, stated_patient = _patient(row["Image_name"]), row.get("Patient_ID", "")
+    if patient_key(stated_patient) in ("", patient_key(patient)):
+        return contradiction
+    return " and ".join(filter(None, (f"{patient}, where the table says {stated_patient}", contradiction)))
 
 
 def _words(cell: str) -> set[str]:
@@ -383,10 +383,8 @@ def _about_other_rows(rows: Iterable[Row]) -> list[Decision]:
         ("name-unknown", unknown, "rows do not name an image like P1_L_DM_CC"),
     ]
     return [
-        Decision(
-            group[0]["row"], None, rule, f"{counted(len(group), story)}, the first {group[0]['row']}.", "Not read."
-        )
-        for rule, group, story in about
+        Decision(group[0]["row"], None, rule, f"{counted(len(group), what)}, the first {group[0]['row']}.", "Not read.")
+        for rule, group, what in about
         if group
     ]
 
@@ -403,7 +401,7 @@ def _about_drawings(drawings: Mapping[str, Sequence[Row]], named: Iterable[Row])
 
 
 def _about_images(pictures: _Pictures, named: Iterable[Row]) -> list[Decision]:
-    """Say that low-energy images are there of which the table says nothing, as where it was cut off."""
+    """Return a decision about low-energy images that have no row in the table, which may be incomplete."""
     lost = sorted(set(pictures.images) - {row["Image_name"] for row in named})
     if not lost:
         return []

@@ -97,8 +97,8 @@ def _numbered(rows: list[Row]) -> list[Row]:
     counts: Counter[str] = Counter()
     numbered: list[Row] = []
     spelling: dict[str, str] = {}
-    for told in rows:
-        row = {**told, "ID1": spelling.setdefault(patient_key(told["ID1"]), told["ID1"])}
+    for cells in rows:
+        row = {**cells, "ID1": spelling.setdefault(patient_key(cells["ID1"]), cells["ID1"])}
         breast = f"{row['ID1']}_{row['LeftRight']}"
         counts[breast] += 1
         numbered.append({**row, "lesion": f"{breast}_{counts[breast]}"})

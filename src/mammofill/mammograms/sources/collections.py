@@ -36,7 +36,7 @@ class CollectionReader:
     recognises: Callable[[Path], bool] = lambda source: False
     """Says whether a folder or a table is of this collection, by names and first lines alone."""
     places_lesions: bool = True
-    """Whether it says of any lesion where it is."""
+    """Whether it gives the place of any lesion."""
     opened: tuple[str, ...] = ()
     """Endings of the files that `read` opens, in lower case: of a collection in a store they are fetched first, and all
     others are known by name alone. None where it opens images too, so that it cannot read from a store."""

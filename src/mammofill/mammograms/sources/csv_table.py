@@ -118,9 +118,9 @@ def _records(path: Path) -> list[Numbered]:
     number, begins = 1, 1
     try:
         for number, row in enumerate(reader, start=1):
-            said = number == 1 and _SAYS_SEPARATOR.match(lines.split("\n", 1)[0])
-            said = said or (not rows and len(row) == 1 and _COMMENT.match(row[0]))
-            if not said and any(cell.strip() for cell in row):
+            skipped = number == 1 and _SAYS_SEPARATOR.match(lines.split("\n", 1)[0])
+            skipped = skipped or (not rows and len(row) == 1 and _COMMENT.match(row[0]))
+            if not skipped and any(cell.strip() for cell in row):
                 rows.append((number, row))
                 _refuse_swallowed_rows(path, row, begins, len(rows[0][1]) - 1, header)
             begins = reader.line_num + 1
@@ -231,8 +231,8 @@ def one_row_each(rows: Iterable[Row], key: str) -> tuple[list[Row], list[Exclusi
     """Keep one row for each value of a column that should name every thing once.
 
     Returns:
-        The first row of each, without those whose rows contradict each other; and an exclusion for each row that says
-        again what another said (row-repeated), and for each thing whose rows disagree (rows-disagree).
+        The first row of each, without those whose rows contradict each other; and an exclusion for each row that
+        repeats another (row-repeated), and for each thing whose rows disagree (rows-disagree).
     """
     groups: dict[str, list[Row]] = {}
     for row in rows:
@@ -329,7 +329,7 @@ def files_under(source: Path, endings: Collection[str], depth: int | None = None
 
 
 def walk_files(source: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Walk a folder once, in order, following links; of what lies there only folders and regular files are told.
+    """Walk a folder once, in order, following links; only folders and regular files are listed.
 
     Pipes, devices and sockets are passed by: whoever opens one may wait for ever. So are files of a Mac's own notes.
 

@@ -67,10 +67,10 @@ def without_names_of_no_text(collection: Collection) -> Collection:
     )
 
 
-_Told = TypeVar("_Told", Exclusion, Decision)
+_Row = TypeVar("_Row", Exclusion, Decision)
 
 
-def _in_utf8(one: _Told) -> _Told:
+def _in_utf8(one: _Row) -> _Row:
     return replace(one, what=_shown(one.what), found=_shown(one.found))
 
 
@@ -79,7 +79,7 @@ def _shown(text: str) -> str:
 
 
 def _names(identifiers: Iterable[str]) -> dict[str, str]:
-    """Return the name of each identifier; of two that a file system may not tell apart, the second gets a hash."""
+    """Return the name of each identifier; of two that a file system may not distinguish, the second gets a hash."""
     names: dict[str, str] = {}
     taken: dict[str, str] = {}
     for identifier in identifiers:

@@ -4,8 +4,8 @@ What has to be known:
 
 - the table has one row per image, and "removed" where the patient should be: the patient is the hash in the name of the
   DICOM file;
-- BI-RADS, a radiologist's judgement and no biopsy, is said of the image, and not of each outline: all outlines of an
-  image get the same class, by `PATHOLOGY_OF_BIRADS`;
+- BI-RADS, a radiologist's judgement and no biopsy, is stated for the image, and not for each outline: all outlines of
+  an image get the same class, by `PATHOLOGY_OF_BIRADS`;
 - the outlines lie in ``AllXML``, as property lists that OsiriX wrote. Their names vary ("Espiculated Region",
   "Assymetry", "Point 1", none at all);
 - nearly 7,000 calcifications are outlined one by one, most by a single point. A lesion of one pixel teaches nothing, so
@@ -100,8 +100,8 @@ def read_inbreast(source: Path, settings: IngestSettings) -> Collection:
     Raises:
         SourceError: the table is missing, a spreadsheet, or lacks columns.
     """
-    told = read_rows(find_table(source, _COLUMNS, _TABLE), _COLUMNS)
-    rows: list[Row] = [{**row, "File Name": same_cell(row["File Name"])} for row in told]  # not "20586908.0"
+    raw_rows = read_rows(find_table(source, _COLUMNS, _TABLE), _COLUMNS)
+    rows: list[Row] = [{**row, "File Name": same_cell(row["File Name"])} for row in raw_rows]  # not "20586908.0"
     images: dict[str, list[Path]] = {}
     for path in files_under(source, (".dcm", ".dicom")):
         if named := _FILE.fullmatch(path.stem):
@@ -190,8 +190,8 @@ def _lesions(
     except Exception as error:  # noqa: BLE001  (over a damaged list of properties the library raises nearly anything)
         leave_out(name, "outline-unreadable", f"{outlines[0]} cannot be read as OsiriX' outlines: {error!r}.")
         return (), False
-    for story in broken:
-        leave_out(name, "lesion-without-place", f"{story} in {name}.xml.")
+    for fault in broken:
+        leave_out(name, "lesion-without-place", f"{fault} in {name}.xml.")
     if pathology is None:
         known = ", ".join(PATHOLOGY_OF_BIRADS)
         leave_out(name, "lesion-without-pathology", f"the image {name} has Bi-Rads {birads!r}; known are {known}.")
@@ -219,11 +219,11 @@ def _lesions(
 
 
 def _read_rois(path: Path) -> tuple[list[_Roi], list[str]]:
-    """Return the outlines of a file, and a story for each that lacks points, or has points that are no numbers."""
+    """Return the outlines of a file, and a fault for each that lacks points, or has points that are no numbers."""
     images = plistlib.loads(path.read_bytes())["Images"]
     rois, broken = [], []
     for image in images:
-        if len(image["ROIs"]) < _said(image, "NumberOfROIs"):
+        if len(image["ROIs"]) < _stated_count(image, "NumberOfROIs"):
             broken.append(f"of {image['NumberOfROIs']} outlines only {len(image['ROIs'])} are there")
     for number, roi in enumerate((roi for image in images for roi in image["ROIs"]), start=1):
         name = str(roi.get("Name") or "").strip()
@@ -234,7 +234,7 @@ def _read_rois(path: Path) -> tuple[list[_Roi], list[str]]:
             what = f"the point {texts[points.index(None)]!r}" if texts else "no points"
             broken.append(f"outline {number} ({name or 'without a name'}) has {what}")
             continue
-        if len(texts) < _said(roi, "NumberOfPoints"):
+        if len(texts) < _stated_count(roi, "NumberOfPoints"):
             what = f"{len(texts)} of the {roi['NumberOfPoints']} points that it should have"
             broken.append(f"outline {number} ({name or 'without a name'}) has {what}")
             continue
@@ -242,8 +242,8 @@ def _read_rois(path: Path) -> tuple[list[_Roi], list[str]]:
     return rois, broken
 
 
-def _said(about: Mapping[str, object], name: str) -> int:
-    """Return how many there should be; 0 where nothing is said."""
+def _stated_count(about: Mapping[str, object], name: str) -> int:
+    """Return how many there should be; 0 where it is not stated."""
     return read_whole_number(str(about.get(name, ""))) or 0
 
 
@@ -303,8 +303,8 @@ def _about_names(mammograms: Sequence[MammogramEntry]) -> Iterator[Decision]:
         if named is None:
             continue
         view = read_view(_VIEWS_IN_NAMES.get(named[4].upper(), named[4]))
-        if said := contradicted(entry.laterality, entry.view, read_side(named[3]), view):
-            found = f"The name of {entry.image[0]} says {said}."
+        if contradiction := contradicted(entry.laterality, entry.view, read_side(named[3]), view):
+            found = f"The name of {entry.image[0]} says {contradiction}."
             yield Decision(entry.mammogram_id, entry.patient_id, CONTRADICTS, found, DONE)
 
 

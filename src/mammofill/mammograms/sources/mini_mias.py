@@ -86,8 +86,8 @@ def read_mini_mias(source: Path, settings: IngestSettings) -> Collection:
             exclusions.append(Exclusion(name, _patient(name), "file-missing", found))
             continue
         mammograms.append(_mammogram(name, of_image[name], images[name], exclusions))
-    told = (*_about_files_of_no_row(images, of_image), *_about_masks(masks, of_image))
-    return Collection(tuple(mammograms), tuple(exclusions), told, tuple(_listed(row) for row in rows))
+    decisions = (*_about_files_of_no_row(images, of_image), *_about_masks(masks, of_image))
+    return Collection(tuple(mammograms), tuple(exclusions), decisions, tuple(_listed(row) for row in rows))
 
 
 def recognises(source: Path) -> bool:
@@ -143,8 +143,8 @@ def _find_table(source: Path) -> Path:
     tables = list(_tables(source))
     if not tables:
         raise SourceError(f"{source} lacks {_TABLE}, which comes with mini-MIAS and says where the lesions are.")
-    told = [(path, [(row.name, row.density, row.kind, row.rest) for row in _read_rows(path)]) for path in tables]
-    first, *others = [(path, rows) for path, rows in told if rows] or told
+    contents = [(path, [(row.name, row.density, row.kind, row.rest) for row in _read_rows(path)]) for path in tables]
+    first, *others = [(path, rows) for path, rows in contents if rows] or contents
     for path, rows in others:
         if rows != first[1]:
             raise SourceError(f"{first[0]} and {path} could both be {_TABLE}, and differ. Remove one.")

@@ -1,7 +1,7 @@
 """Do the names of files say another patient, side, view or pathology than the rows of a table that name them?
 
 Then columns may have slipped by some rows, one of them was sorted alone, or images and masks were paired in two orders.
-Only whole words between separators count, and what all paths say alike tells nothing.
+Only whole words between separators count, and what all paths say alike is ignored.
 """
 
 from __future__ import annotations
@@ -56,22 +56,23 @@ def names_that_contradict(rows: Sequence[Row], names: Mapping[str, str]) -> list
     for row in rows:
         if row["image"]:
             of_image.setdefault(row["image"], []).append(row)
-    told = [*_about_images(of_image, names), *_about_masks(of_image, names)]
-    return [*slipped(told, len(of_image)), *told]
+    decisions = [*_about_images(of_image, names), *_about_masks(of_image, names)]
+    return [*slipped(decisions, len(of_image)), *decisions]
 
 
-def slipped(told: Sequence[Decision], images: int) -> list[Decision]:
+def slipped(decisions: Sequence[Decision], images: int) -> list[Decision]:
     """Return one decision about a table of which many rows contradict names; none where few do.
 
     Args:
-        told: the decisions about single images.
+        decisions: those about single images.
         images: how many images the table names.
     """
-    lost = {one.what for one in told}
+    lost = {one.what for one in decisions}
     if len(lost) <= max(_MOST_BY_CHANCE, _MANY * images):
         return []
     found = (
-        f"The names of the files of {len(lost)} of {images} images contradict their rows. The first: {told[0].found}"
+        f"The names of the files of {len(lost)} of {images} images contradict their rows. The first: "
+        f"{decisions[0].found}"
     )
     done = (
         "Kept. Columns may have slipped by some rows, or one was sorted alone: then lesions and classes are those of "
@@ -110,9 +111,11 @@ def persons_in_folders(rows: Sequence[Row]) -> list[Decision]:
         "patient."
     )
     return [
-        Decision(first, first, PERSONS, f"The folder {folder} holds images of the patients {' and '.join(told)}.", done)
+        Decision(
+            first, first, PERSONS, f"The folder {folder} holds images of the patients {' and '.join(names)}.", done
+        )
         for folder, patients in of_folder.items()
-        if len(told := tuple(patients.values())) > 1 and (first := told[0])
+        if len(names := tuple(patients.values())) > 1 and (first := names[0])
     ]
 
 
@@ -123,7 +126,7 @@ def _is_person(folder: str) -> bool:
 def _about_images(of_image: Mapping[str, list[Row]], names: Mapping[str, str]) -> Iterator[Decision]:
     paths = _paths(tuple(of_image))
     sides, views, classes = (
-        _if_they_differ({image: _said(path, meaning) for image, path in paths.items()})
+        _if_they_differ({image: _innermost_meaning(path, meaning) for image, path in paths.items()})
         for meaning in (_SIDE_OF, _VIEW_OF, _PATHOLOGY_OF)
     )
     patients = {_words(row["patient"]): row["patient"] for rows in of_image.values() for row in rows}
@@ -131,20 +134,22 @@ def _about_images(of_image: Mapping[str, list[Row]], names: Mapping[str, str]) -
     known = _pathologies_of_patients(of_image)
     for image, (first, *_) in of_image.items():
         side, view = read_side(first["laterality"]), read_view(first["view"])
-        said = [contradicted(side, view, sides.get(image), views.get(image))]
+        contradictions = [contradicted(side, view, sides.get(image), views.get(image))]
         own = known[patient_key(first["patient"])]
         if (word := classes.get(image)) and own and "normal" not in own and word not in own:
-            said.append(f"{word}, where the table has only {' and '.join(sorted(own))} lesions of the patient")
+            contradictions.append(
+                f"{word}, where the table has only {' and '.join(sorted(own))} lesions of the patient"
+            )
         if other := _other_patient(first["patient"], paths[image], patient_of):
-            said.append(f"{other}, where the table says {first['patient']}")
-        if story := "; ".join(filter(None, said)):
-            found = f"{first['row']}: the name of {image} says {story}."
+            contradictions.append(f"{other}, where the table says {first['patient']}")
+        if stated := "; ".join(filter(None, contradictions)):
+            found = f"{first['row']}: the name of {image} says {stated}."
             done = "Kept as the table has it. If rows are mixed up, lesions and classes are of other images."
             yield Decision(names[image], first["patient"], CONTRADICTS, found, done)
 
 
 def _about_masks(of_image: Mapping[str, list[Row]], names: Mapping[str, str]) -> Iterator[Decision]:
-    """Tell of masks whose name holds the whole name of another image, and not that of their own.
+    """Yield a decision for each mask whose name holds the whole name of another image, and not that of its own.
 
     Two pictures of one view may share a mask.
     """
@@ -169,12 +174,12 @@ def _view(row: Row) -> tuple[str, str | None, str | None]:
 
 
 def _pathologies_of_patients(of_image: Mapping[str, list[Row]]) -> dict[str, set[str]]:
-    """Return what the rows of each patient say: folders of a class often hold all images of a patient."""
+    """Return the pathologies in the rows of each patient: folders of a class often hold all images of a patient."""
     found: dict[str, set[str]] = {}
     for rows in of_image.values():
         for row in rows:
             found.setdefault(patient_key(row["patient"]), set()).add(row["pathology"].lower())
-    return {patient: said & set(PATHOLOGIES) for patient, said in found.items()}
+    return {patient: words & set(PATHOLOGIES) for patient, words in found.items()}
 
 
 def _other_patient(own: str, path: Sequence[Words], patient_of: Mapping[Words, str]) -> str | None:
@@ -185,15 +190,15 @@ def _other_patient(own: str, path: Sequence[Words], patient_of: Mapping[Words, s
     return max(sorted(named), key=len, default=None)
 
 
-def _if_they_differ(said: Mapping[str, str | None]) -> Mapping[str, str | None]:
-    """Return what paths say, or nothing where all say the same."""
-    return said if len({one for one in said.values() if one}) > 1 else {}
+def _if_they_differ(meanings: Mapping[str, str | None]) -> Mapping[str, str | None]:
+    """Return the meanings of paths, or nothing where all are the same."""
+    return meanings if len({one for one in meanings.values() if one}) > 1 else {}
 
 
-def _said(path: Sequence[Words], meaning: Mapping[str, str]) -> str | None:
-    """Return what the innermost part of a path says that says anything; None where it says two things."""
-    told = ({meaning[word] for word in words if word in meaning} for words in path)
-    innermost = next((found for found in told if found), set())
+def _innermost_meaning(path: Sequence[Words], meaning: Mapping[str, str]) -> str | None:
+    """Return the meaning of the innermost part of a path that has one; None where that part has two."""
+    of_parts = ({meaning[word] for word in words if word in meaning} for words in path)
+    innermost = next((found for found in of_parts if found), set())
     return innermost.pop() if len(innermost) == 1 else None
 
 

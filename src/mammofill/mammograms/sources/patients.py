@@ -154,7 +154,7 @@ def one_person_each(collection: Collection) -> Collection:
     several = {key: spelt for key, spelt in spellings_by_key(collection).items() if len(spelt) > 1}
     name_of = {one: max(spelt, key=lambda name: (len(name.strip()), name)).strip() for spelt in several.values()
                for one in spelt}  # fmt: skip
-    told = [
+    decisions = [
         Decision(
             name_of[spelt[0]],
             name_of[spelt[0]],
@@ -164,7 +164,7 @@ def one_person_each(collection: Collection) -> Collection:
         )
         for spelt in several.values()
     ]
-    return _without_nobody(_renamed(collection, name_of, told))
+    return _without_nobody(_renamed(collection, name_of, decisions))
 
 
 def doubts(collection: Collection) -> tuple[Doubt, ...]:
@@ -223,7 +223,7 @@ def in_both(own: Sequence[str], other: Sequence[str]) -> Iterator[tuple[str, str
     """Find the identifiers of two sources that are, or may be, one person's.
 
     Other than within one source (`doubts`), a number with letters before it, or with more before or behind it, is
-    another person: so is one told apart who has the same number in two hospitals.
+    another person: so persons who have the same number in two hospitals are kept apart.
 
     Args:
         own: identifiers of the one source.
@@ -355,8 +355,8 @@ def _with_year_of_birth(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
 def _without_word(runs: list[str]) -> list[str]:
     """Leave out words that only say that a number is a patient's, before that number."""
     words = list(takewhile(str.isalpha, runs))
-    is_said = len(words) < len(runs) and _WORDS_FOR_PATIENT.issuperset(words)
-    return runs[len(words) :] if is_said else runs
+    is_prefix = len(words) < len(runs) and _WORDS_FOR_PATIENT.issuperset(words)
+    return runs[len(words) :] if is_prefix else runs
 
 
 def _with_lost_letters(spelt: Mapping[str, tuple[str, ...]]) -> list[Doubt]:
@@ -490,9 +490,10 @@ def _with_digits(patient_id: str) -> str:
 
 def _in_any_order(patient_id: str) -> str:
     """Return the words of a name, without titles, in the order of the alphabet; of what holds numbers the key."""
-    told = _runs(patient_id)
-    runs = [run for run in told if run not in _TITLES] if all(run.isalpha() for run in told) else told
-    is_name = len(told) > 1 and all(run.isalpha() and len(run) > 1 for run in runs)
+    with_titles = _runs(patient_id)
+    is_of_words = all(run.isalpha() for run in with_titles)
+    runs = [run for run in with_titles if run not in _TITLES] if is_of_words else with_titles
+    is_name = len(with_titles) > 1 and all(run.isalpha() and len(run) > 1 for run in runs)
     return "-".join(sorted(runs)) if is_name else _key(runs)
 
 
@@ -517,8 +518,8 @@ def _patients(collection: Collection) -> Iterable[str]:
     yield from (row.patient_id for row in collection.listed)
 
 
-def _renamed(collection: Collection, name_of: Mapping[str, str], told: list[Decision]) -> Collection:
-    if not told:
+def _renamed(collection: Collection, name_of: Mapping[str, str], decisions: list[Decision]) -> Collection:
+    if not decisions:
         return collection
 
     def name(patient: str | None) -> str | None:
@@ -528,7 +529,7 @@ def _renamed(collection: Collection, name_of: Mapping[str, str], told: list[Deci
         tuple(replace(entry, patient_id=name_of.get(entry.patient_id, entry.patient_id))
               for entry in collection.mammograms),
         tuple(replace(one, patient_id=name(one.patient_id)) for one in collection.exclusions),
-        (*(replace(one, patient_id=name(one.patient_id)) for one in collection.decisions), *told),
+        (*(replace(one, patient_id=name(one.patient_id)) for one in collection.decisions), *decisions),
         tuple(replace(row, patient_id=name_of.get(row.patient_id, row.patient_id)) for row in collection.listed),
     )  # fmt: skip
 

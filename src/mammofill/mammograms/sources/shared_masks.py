@@ -21,7 +21,7 @@ def without_shared_masks(collection: Collection) -> Collection:
     """Return a collection without lesions whose mask is one file that several mammograms name.
 
     They are left out (``mask-of-two-mammograms``): nobody can say whose it is. Where the mammograms may be pictures of
-    one exposure, of one patient and with nothing said against one side and one view, all are kept, with a decision
+    one exposure, of one patient and not of different sides or views, all are kept, with a decision
     (``mask-named-twice``). Lesions drawn on another file of the view, which have to be proved, are not looked at, nor
     are those whose mask is one of several files.
     """
@@ -36,8 +36,8 @@ def without_shared_masks(collection: Collection) -> Collection:
                 done = "Kept: right only where they are pictures of one exposure. If not, name each one's own mask."
                 decisions.append(Decision(lesion.lesion_id, entry.patient_id, "mask-named-twice", found, done))
             else:
-                told = f"{found} It can be right for one of them at most."
-                exclusions.append(Exclusion(lesion.lesion_id, entry.patient_id, "mask-of-two-mammograms", told))
+                message = f"{found} It can be right for one of them at most."
+                exclusions.append(Exclusion(lesion.lesion_id, entry.patient_id, "mask-of-two-mammograms", message))
                 lost.add((entry.mammogram_id, lesion.lesion_id))
     entries_left = tuple(_without(entry, lost) for entry in collection.mammograms)
     return replace(collection, mammograms=entries_left, exclusions=tuple(exclusions), decisions=tuple(decisions))
@@ -54,9 +54,10 @@ def _named_by_several(entries: Sequence[MammogramEntry]) -> dict[str, list[tuple
 
 
 def _may_be_one_exposure(entries: Sequence[MammogramEntry]) -> bool:
-    told = ({entry.patient_id for entry in entries}, {entry.laterality for entry in entries} - {None},
-            {entry.view for entry in entries} - {None})  # fmt: skip
-    return all(len(values) <= 1 for values in told)
+    patients = {entry.patient_id for entry in entries}
+    sides = {entry.laterality for entry in entries} - {None}
+    views = {entry.view for entry in entries} - {None}
+    return max(len(patients), len(sides), len(views)) <= 1
 
 
 def _without(entry: MammogramEntry, lost: set[tuple[str, str]]) -> MammogramEntry:
@@ -87,7 +88,7 @@ def masks_from_files(
     lesions: Iterable[Mapping[str, Any]],
     hashes: Mapping[str, str],
 ) -> list[ReadFromFile]:
-    """Return what tells masks apart; not those that were drawn from numbers, which may agree by chance.
+    """Return what distinguishes masks; not those that were drawn from numbers, which may agree by chance.
 
     Args:
         entries: the mammograms as their collection names them.
@@ -112,7 +113,7 @@ def masks_from_files(
 def same_masks(masks: Iterable[ReadFromFile]) -> list[Decision]:
     """Return a decision for each mask whose pixels are those of an earlier one, of another file and mammogram.
 
-    Copies of one image have the same mask by right, and one file that is named twice was told of already.
+    Copies of one image have the same mask by right, and one file that is named twice was reported already.
     """
     first: dict[tuple[Any, ...], ReadFromFile] = {}
     found = []
@@ -120,10 +121,10 @@ def same_masks(masks: Iterable[ReadFromFile]) -> list[Decision]:
         other = first.setdefault(mask.pixels, mask)
         alike = other.image_sha256 == mask.image_sha256 or other.file == mask.file
         if other.mammogram_id != mask.mammogram_id and not alike:
-            story = (
+            message = (
                 f"The masks of {other.lesion_id} ({other.file}) and {mask.lesion_id} ({mask.file}) mark the same "
                 "pixels, and their mammograms are different files."
             )
             done = "Both are kept. Look at them: one may be a copy that got the other's name."
-            found.append(Decision(mask.lesion_id, mask.patient_id, "masks-identical", story, done))
+            found.append(Decision(mask.lesion_id, mask.patient_id, "masks-identical", message, done))
     return found

@@ -21,7 +21,11 @@ def read_view(text: str | None) -> str | None:
     return VIEWS.get((text or "").strip().lower())
 
 
-def contradicted(side: str | None, view: str | None, said_side: str | None, said_view: str | None) -> str:
+def contradicted(side: str | None, view: str | None, file_side: str | None, file_view: str | None) -> str:
     """Say how what a file says contradicts its table, for messages; "" where either says nothing, or both the same."""
-    both = ((said_side, side), (said_view, view))
-    return " and ".join(f"{said}, where the table says {told}" for said, told in both if said and told and said != told)
+    both = ((file_side, side), (file_view, view))
+    return " and ".join(
+        f"{in_file}, where the table says {in_table}"
+        for in_file, in_table in both
+        if in_file and in_table and in_file != in_table
+    )

@@ -8,7 +8,7 @@ column     needed   meaning
 ========== ======== ===================================================================================
 image      yes      file of the mammogram, relative to the table's folder (or absolute)
 patient    yes      who; all images of one person must have the same value
-pathology  yes      benign, malignant, or normal; `pathology_words` tells of other words
+pathology  yes      benign, malignant, or normal; `pathology_words` explains other words
 mask       yes      file of the lesion's mask, same size as the image; for normal empty, or a mask that marks nothing
 laterality no       left or right
 view       no       cc or mlo
@@ -158,8 +158,8 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
     contradicted: list[Decision] = []
     if not settings.crops:  # beside a lesion that fills its own picture, a crop of the same breast may be healthy
         mammograms, contradicted = _without_contradicted_breasts(mammograms, listed)
-    told = (*names_that_contradict(rows, names), *persons_in_folders(rows))
-    decisions = (*notes, *words.decisions, *called_otherwise, *twice, *further_masks, *told, *contradicted)
+    about_paths = (*names_that_contradict(rows, names), *persons_in_folders(rows))
+    decisions = (*notes, *words.decisions, *called_otherwise, *twice, *further_masks, *about_paths, *contradicted)
     return Collection(tuple(mammograms), tuple(exclusions), decisions, listed)
 
 
@@ -239,7 +239,7 @@ def _is_identifier(cell: str) -> bool:
 
 
 def _kind_called_otherwise(table: pd.DataFrame, name: str) -> Iterator[Decision]:
-    """Read a column `abnormality type` as abnormality where that is empty and all words are known, and tell of it."""
+    """Read a column `abnormality type` as abnormality where that is empty and all words are known, with a decision."""
     for column in _further(table):
         if plain_name(column) != plain_name(_ABNORMALITY_TYPE) or any(table["abnormality"]) or not any(table[column]):
             continue
@@ -255,15 +255,15 @@ def _kind_called_otherwise(table: pd.DataFrame, name: str) -> Iterator[Decision]
 
 
 def _words_called_otherwise(table: pd.DataFrame, name: str) -> Iterator[Decision]:
-    """Tell of further columns whose words are those of a column that is empty."""
+    """Yield a decision for each further column whose words are those of a column that is empty."""
     for target, (words, else_) in _WORDS_OF.items():
         for column in () if any(table[target]) else _further(table):
             counts = Counter(cell for cell in table[column] if not says_nothing(cell))
-            said = {plain_word(cell) for cell in counts}
-            if len(said) > 1 and words.issuperset(said) and plain_name(column) != plain_name(_ABNORMALITY_TYPE):
-                told = ", ".join(f"{value} ({count}x)" for value, count in counts.most_common())
+            stated = {plain_word(cell) for cell in counts}
+            if len(stated) > 1 and words.issuperset(stated) and plain_name(column) != plain_name(_ABNORMALITY_TYPE):
+                values = ", ".join(f"{value} ({count}x)" for value, count in counts.most_common())
                 found = (
-                    f"{name} has nothing in a column {target}, but its column {column!r} says {told}. Did you mean "
+                    f"{name} has nothing in a column {target}, but its column {column!r} says {values}. Did you mean "
                     f"{target}?"
                 )
                 done = f"Kept as an attribute, and {else_}. Rename the column to {target} to have it read."
@@ -271,13 +271,13 @@ def _words_called_otherwise(table: pd.DataFrame, name: str) -> Iterator[Decision
 
 
 def _pathology_twice(table: pd.DataFrame, name: str) -> Iterator[Decision]:
-    """Tell of further columns with pathologies that are not those of the rows, as of a patient beside a lesion."""
+    """Yield a decision for each further column whose pathologies are not the rows', as of a patient beside a lesion."""
     meaning = {"cancer": "malignant", "benign without callback": "benign", **{one: one for one in PATHOLOGIES}}
     for column in _further(table):
-        said = [meaning.get(plain_word(cell)) for cell in table[column]]
-        if any(one is None and not says_nothing(cell) for one, cell in zip(said, table[column], strict=True)):
+        meanings = [meaning.get(plain_word(cell)) for cell in table[column]]
+        if any(one is None and not says_nothing(cell) for one, cell in zip(meanings, table[column], strict=True)):
             continue
-        rows = zip(table["row"], said, table["pathology"].str.lower(), strict=True)
+        rows = zip(table["row"], meanings, table["pathology"].str.lower(), strict=True)
         differing = [(row, other, own) for row, other, own in rows if other and own in PATHOLOGIES and other != own]
         if differing:
             row, other, own = differing[0]
@@ -290,16 +290,18 @@ def _pathology_twice(table: pd.DataFrame, name: str) -> Iterator[Decision]:
 
 
 def _split_called_otherwise(table: pd.DataFrame, name: str, settings: IngestSettings) -> Iterator[Decision]:
-    """Tell of further columns that hold a split, where it is neither said how to split nor by a column split."""
+    """Yield a decision for each further column that holds a split, unless the settings or a column split give one."""
     if settings.split != "auto" or any(table["split"]):
         return
     for column in _further(table):
         counts = Counter(value for value in table[column] if value)
-        said = {_split_said(value) for value in counts}
+        splits = {_meant_split(value) for value in counts}
         is_named = _NAMES_SPLIT.fullmatch(plain_name(column)) and 1 < table[column].nunique() <= _MOST_FOLDS
-        if is_named or (len(said) > 1 and None not in said):
-            told = ", ".join(f"{value} ({count}x)" for value, count in counts.most_common())
-            found = f"{name} has nothing in a column split, but its column {column!r} says {told}. Did you mean split?"
+        if is_named or (len(splits) > 1 and None not in splits):
+            values = ", ".join(f"{value} ({count}x)" for value, count in counts.most_common())
+            found = (
+                f"{name} has nothing in a column split, but its column {column!r} says {values}. Did you mean split?"
+            )
             done = (
                 "Kept as an attribute, and a new split is drawn. Rename the column to split, with the words train, "
                 "validation and test, to have it followed, or say --split patients."
@@ -307,7 +309,7 @@ def _split_called_otherwise(table: pd.DataFrame, name: str, settings: IngestSett
             yield Decision(column, None, "column-called-otherwise", found, done)
 
 
-def _split_said(value: str) -> str | None:
+def _meant_split(value: str) -> str | None:
     """Return the split that a cell means, as "train" for ``Training set``; None if it says none, or several."""
     words = set(re.findall(r"[^\W\d_]+", value.lower())) - _BESIDE_SPLITS
     splits = {_WORDS_OF_SPLITS.get(word) for word in words}
@@ -315,7 +317,7 @@ def _split_said(value: str) -> str | None:
 
 
 def _further_masks(table: pd.DataFrame, name: str) -> tuple[list[Decision], set[str]]:
-    """Tell of further columns with masks, for a row is one lesion; return also the images of rows that have more."""
+    """Return decisions about further columns with masks, for a row is one lesion; and the images of rows with more."""
     decisions: list[Decision] = []
     images: set[str] = set()
     for column in _further(table):
@@ -352,7 +354,7 @@ def _names(images: Sequence[str], table: Path) -> dict[str, str]:
         if other != image:
             raise SourceError(f"{table}: the images {other} and {image} would both be called {stem}. Rename one.")
     counts = Counter(map(_name, image_of))
-    # Of names in other letters, or with other signs, little may be left, the same of several: then a hash tells them.
+    # Of names in other letters, or with other signs, little may be left, the same of several: then a hash is added.
     names = {image: _name(stem) if counts[_name(stem)] == 1 else file_name(stem) for image, stem in stems.items()}
     return names | {"": ""}
 
@@ -396,10 +398,12 @@ def _mammogram(
     for mask, file in lost.items():
         found = f"{where} is normal and names the mask {mask}, but {_why_missing(file, mask)}"
         exclusions.append(Exclusion(name, patient, "file-missing", found))
-    told = _told_once({f"{name}_{number}": row for number, row in enumerate(named, start=1)}, exclusions)
+    rows_by_lesion = _without_repeats(
+        {f"{name}_{number}": row for number, row in enumerate(named, start=1)}, exclusions
+    )
     lesions = [
         lesion
-        for lesion_id, row in told.items()
+        for lesion_id, row in rows_by_lesion.items()
         if row is not None and (lesion := _lesion(lesion_id, row, table, exclusions)) is not None
     ]
     return MammogramEntry(
@@ -409,7 +413,7 @@ def _mammogram(
         view=_one_of(_VIEWS, first["view"], "view", where),
         image=(path,),
         lesions=tuple(lesions),
-        all_lesions_located=len(lesions) == len(told) and not contradicted and not lost,
+        all_lesions_located=len(lesions) == len(rows_by_lesion) and not contradicted and not lost,
         density=first["density"] or None,
         spacing_mm=_spacing(first["spacing_mm"], where),
         bits=_bits(first["bits"], where),
@@ -455,8 +459,8 @@ def _without_contradicted_breasts(
     return kept, decisions
 
 
-def _told_once(rows: dict[str, Row], exclusions: list[Exclusion]) -> dict[str, Row | None]:
-    """Return the row of each lesion by its name, without rows that say again what another says.
+def _without_repeats(rows: dict[str, Row], exclusions: list[Exclusion]) -> dict[str, Row | None]:
+    """Return the row of each lesion by its name, without rows that repeat another.
 
     Rows that give the same mask different pathologies leave None: nobody can say which is right.
     """
@@ -465,14 +469,14 @@ def _told_once(rows: dict[str, Row], exclusions: list[Exclusion]) -> dict[str, R
         same_mask.setdefault(os.path.normpath(row["mask"]) if row["mask"] else f"{lesion_id} without", []).append(
             lesion_id
         )
-    told: dict[str, Row | None] = {}
+    kept: dict[str, Row | None] = {}
     for lesion_ids in same_mask.values():
         first = rows[lesion_ids[0]]
         if len({rows[lesion_id]["pathology"].lower() for lesion_id in lesion_ids}) > 1:
             where = ", ".join(rows[lesion_id]["row"] for lesion_id in lesion_ids)
             found = f"{where} all name the mask {first['mask']}, and disagree about pathology."
             exclusions.append(Exclusion(lesion_ids[0], first["patient"], "rows-disagree", found))
-            told[lesion_ids[0]] = None
+            kept[lesion_ids[0]] = None
             continue
         for lesion_id in lesion_ids:
             row = rows[lesion_id]
@@ -485,8 +489,8 @@ def _told_once(rows: dict[str, Row], exclusions: list[Exclusion]) -> dict[str, R
                 found = f"{row['row']} repeats {first['row']}: the mask {row['mask']}{but}."
                 exclusions.append(Exclusion(row["row"], row["patient"], "row-repeated", found))
             else:
-                told[lesion_id] = row
-    return told
+                kept[lesion_id] = row
+    return kept
 
 
 def _lesion(lesion_id: str, row: Row, table: Path, exclusions: list[Exclusion]) -> LesionEntry | None:

@@ -111,7 +111,7 @@ def recognises(source: Path) -> bool:
 
 
 def _about_files_of_no_row(files: Sequence[Path]) -> list[Decision]:
-    """Say that images are there of which the table says nothing, as where it was cut off."""
+    """Return a decision about images that have no row in the table, which may be incomplete."""
     if not files:
         return []
     found = f"{counted(len(files), 'images have')} no row in the table, the first {files[0]}."
@@ -122,8 +122,8 @@ def _about_splits(rows: Sequence[Row]) -> list[Decision]:
     """Say that the official split is lost, where no row says one that is known."""
     if not rows or any(row["split"].lower() in _SPLITS for row in rows):
         return []
-    said = ", ".join(sorted({repr(row["split"]) for row in rows})[:_MOST_SPLITS])
-    found = f"{_TABLE} says {said} as split, of which nothing is known; known are {', '.join(_SPLITS)}."
+    words = ", ".join(sorted({repr(row["split"]) for row in rows})[:_MOST_SPLITS])
+    found = f"{_TABLE} says {words} as split, of which nothing is known; known are {', '.join(_SPLITS)}."
     done = "The official split is not known. Put the words right, or a new one is drawn."
     return [Decision("split", None, "split-unknown", found, done)]
 
@@ -186,11 +186,11 @@ def _without_contradicted_breasts(
     kept: list[MammogramEntry] = []
     decisions: list[Decision] = []
     for entry in mammograms:
-        said = breasts.get((entry.patient_id, entry.laterality), {}) if entry.laterality else {}
-        if len(said) < 2 or not entry.all_lesions_located:
+        by_category = breasts.get((entry.patient_id, entry.laterality), {}) if entry.laterality else {}
+        if len(by_category) < 2 or not entry.all_lesions_located:
             kept.append(entry)
             continue
-        where = " and ".join(f"{row['row']} ({row['breast_birads']})" for row in said.values())
+        where = " and ".join(f"{row['row']} ({row['breast_birads']})" for row in by_category.values())
         breast = f"the {entry.laterality} breast of {entry.patient_id}"
         found = f"{where} disagree about {breast}, which {entry.mammogram_id} shows."
         done = "Kept, and gives no normal patches."
