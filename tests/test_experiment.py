@@ -554,6 +554,9 @@ synthetic = true
 learning_rate = 1e-6
 synthetic_if_better = true
 shares = [1]
+
+[[arms]]
+name = "real again"
 """
 
 

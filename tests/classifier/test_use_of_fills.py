@@ -18,9 +18,9 @@ from mammofill.classifier.examples import Examples, lesion_table
 from mammofill.classifier.fit import fit
 from mammofill.classifier.start import read_start
 from mammofill.classifier.training_step import TrainingStep
-from mammofill.classifier.trial import lower_bound_of_gain
+from mammofill.classifier.trial import lower_bound_of_gain, ways_of_trial
 from mammofill.evaluation.training import recipe_of, what_was_learned
-from mammofill.ground.artifact import settings_of_plan
+from mammofill.ground.artifact import differences, settings_of_plan
 from mammofill.ground.errors import ArtifactError, SettingsError, TooFewError
 from mammofill.ground.training.distributed import training_processes
 from mammofill.patches.patch_set import PatchSet
@@ -263,6 +263,11 @@ def test_trainings_that_were_done_before_are_not_repeated(
     assert took.manifest.counts == anew.manifest.counts
     assert what_was_learned(took) == what_was_learned(anew)
     assert [record.role for record in took.manifest.inputs].count("trained") == len(taken)
+    assert took.manifest.patients_learned_from == anew.manifest.patients_learned_from
+    # What was taken over only spares work: with others, or with none, it is the same trial.
+    assert differences(took.manifest, anew.manifest) == []
+    again = train_classifier(sets, tmp_path / "took", settings, seed=3)
+    assert again.manifest == took.manifest
 
 
 @pytest.mark.parametrize(
@@ -285,6 +290,27 @@ def test_classifiers_of_other_trainings_are_not_taken_over(
     given = [done_before[one] for one in taken]
     with pytest.raises(ArtifactError, match=words):
         train_classifier(sets, tmp_path / "c", settings, trained=given, seed=3)
+
+
+def test_a_training_elsewhere_or_on_fills_is_not_that_without_them(
+    sets: list[PatchSet], done_before: dict[str, Classifier], tmp_path: Path
+) -> None:
+    settings = replace(QUICK, images=16, synthetic_if_better=True)
+    start = read_start(QUICK, None)
+    without = ways_of_trial(sets, settings, 3, start, "cpu")["without"]
+    assert list(without.differences(done_before["without"])) == []
+    on_a_gpu = replace(without, device="cuda:1")
+    assert list(on_a_gpu.differences(done_before["without"])) == ["it was trained on the device cpu, not cuda:1"]
+    elsewhere = replace(without, start=replace(start, words="ImageNet (timm in1k)"))
+    (words,) = elsewhere.differences(done_before["without"])
+    assert words == "it started from other weights (random start, not ImageNet (timm in1k))"
+    # One set may hold real and synthetic patches: then both ways are given the same one.
+    rows = [*real_rows(), *(synthetic_row(number, kind) for number in range(4) for kind in ("benign", "malignant"))]
+    mixed = [make_set(tmp_path / "mixed", rows)]
+    together = train_classifier(mixed, tmp_path / "together", replace(QUICK, images=16), seed=3)
+    ways = ways_of_trial(mixed, settings, 3, start, "cpu")
+    assert list(ways["without"].differences(together)) == ["it learned from synthetic patches"]
+    assert list(ways["with"].differences(together)) == []
 
 
 def test_without_a_trial_nothing_is_taken_over(

@@ -13,7 +13,7 @@ from mammofill.classifier.classifier import Classifier
 from mammofill.classifier.examples import Examples, lesion_table
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.classifier.training_set import compose
-from mammofill.ground.artifact import CHOSEN, Artifact, LearnedFrom, begin
+from mammofill.ground.artifact import CHOSEN, TAKEN_OVER, Artifact, LearnedFrom, begin
 from mammofill.ground.progress import Progress, quiet
 from mammofill.mammograms.vocabulary import Origin, Pathology, Split
 from mammofill.patches.patch_set import PatchSet
@@ -56,8 +56,7 @@ def train_classifier(
         LeakError: a patient of validation or test would be learned from, by whatever way; or one is in two splits.
         TooFewError: a class is missing in train or validation.
         ArtifactError: no set, the same set twice, or sets with patches of different sizes; an infiller without a
-            discriminator of use.
-            A classifier of `trained` that is none of the two trainings of this trial.
+            discriminator of use; a classifier of `trained` that is none of the two trainings of this trial.
         SettingsError: an infiller is missing, or given to a network that has no use for it; a network of timm's is not
             there, or does not do what settings ask of it; `trained` is given where nothing is on trial.
         WeightsError: pretrained weights are missing or are not what the settings say.
@@ -88,9 +87,9 @@ def train_classifier(
         check_leaks(patches, [teacher])
     start = read_start(settings, weights, infiller)
     inputs: dict[str, Artifact | Path | Sequence[Artifact]] = {"patches": list(patches)}
-    given = (("weights", teacher or weights), ("infiller", infiller), ("trained", list(trained) or None))
+    given = (("weights", teacher or weights), ("infiller", infiller), (TAKEN_OVER, list(trained) or None))
     inputs |= {name: one for name, one in given if one is not None}
-    ways = ways_of_trial(patches, settings, seed, start)
+    ways = ways_of_trial(patches, settings, seed, start, device)
     done_before = taken_over(trained, ways)
     with begin(
         out, kind=Classifier.kind, stage=_THROUGH, settings=settings, seed=seed, inputs=inputs, device=device

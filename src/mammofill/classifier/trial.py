@@ -19,17 +19,18 @@ from mammofill.classifier.examples import Examples
 from mammofill.classifier.fit import validation_odds
 from mammofill.classifier.settings import TrainClassifierSettings
 from mammofill.classifier.start import Start
-from mammofill.ground.artifact import Work, settings_of_plan, write_atomically
+from mammofill.ground.artifact import Work, kind_of_device, settings_of_plan, write_atomically
 from mammofill.ground.errors import ArtifactError
 from mammofill.ground.progress import Progress
 from mammofill.ground.seeding import stream
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME
 from mammofill.ground.training.device import find_device
 from mammofill.ground.training.history import HISTORY_NAME
-from mammofill.mammograms.vocabulary import Origin
+from mammofill.mammograms.vocabulary import Origin, Pathology
 from mammofill.patches.patch_set import PatchSet
 
 WITHOUT, WITH = "without", "with"
+_DEFAULTS = TrainClassifierSettings()
 _RESAMPLES = 1000
 _CHANCE = 0.05
 """One-sided: in so many of the resamples the difference may be 0 or less."""
@@ -42,25 +43,40 @@ class Way:
     settings: TrainClassifierSettings
     patches: tuple[str, ...]
     """Fingerprints of the sets that it learns from and is validated on, in their order."""
+    has_fills: bool
     seed: int
     start: Start
+    device: str
 
     def differences(self, classifier: Classifier) -> Iterator[str]:
         """Say what of a classifier's training was not as in this one; nothing where all was."""
         made, wanted = classifier.manifest, settings_of_plan(self.settings)
         for name in sorted({*made.settings, *wanted}):
-            if made.settings.get(name) != wanted.get(name):
-                yield f"{name} is {made.settings.get(name)!r}, not {wanted.get(name)!r}"
+            # A manifest leaves out settings that are newer than it, which are at their defaults then.
+            found, asked = (one.get(name, getattr(_DEFAULTS, name, None)) for one in (made.settings, wanted))
+            if found != asked:
+                yield f"{name} is {found!r}, not {asked!r}"
+        if "images_seen" not in made.counts:
+            yield "it does not record how many images it saw"
         if made.seed != self.seed:
             yield f"the seed is {made.seed}, not {self.seed}"
+        if kind_of_device(made.device) != kind_of_device(self.device):
+            yield f"it was trained on the device {made.device}, not {self.device}"
         if _patches_of(classifier) != self.patches:
             yield "it learned from other patch sets, or from them in another order"
-        if classifier.facts["start"]["sha256"] != self.start.sha256:
-            yield "it started from other weights"
+        elif not self.has_fills and any(made.counts.get(f"train_synthetic_{one}") for one in Pathology):
+            yield "it learned from synthetic patches"
+        start = {"words": self.start.words, "sha256": self.start.sha256}
+        if classifier.facts["start"] != start or self._widths_differ(classifier):
+            yield f"it started from other weights ({classifier.facts['start']['words']}, not {self.start.words})"
+
+    def _widths_differ(self, classifier: Classifier) -> bool:
+        """Say whether it is another discriminator, which two random starts have in common."""
+        return tuple(classifier.facts.get("widths", self.start.widths)) != tuple(self.start.widths)
 
 
 def ways_of_trial(
-    patches: Sequence[PatchSet], settings: TrainClassifierSettings, seed: int, start: Start
+    patches: Sequence[PatchSet], settings: TrainClassifierSettings, seed: int, start: Start, device: str
 ) -> dict[str, Way]:
     """Return `WITHOUT` and `WITH` -> what decides the weights of each training of a trial.
 
@@ -69,11 +85,14 @@ def ways_of_trial(
         settings: of the classifier, with `synthetic_if_better`.
         seed: of the stage.
         start: what the network starts from.
+        device: where it is trained.
     """
+    with_them = replace(settings, synthetic_if_better=False)
+    everything = tuple(one.fingerprint for one in patches)
     real = tuple(one.fingerprint for one in patches if (one.table["origin"] == Origin.REAL).any())
     return {
-        WITHOUT: Way(settings.without_fills, real, seed, start),
-        WITH: Way(replace(settings, synthetic_if_better=False), tuple(one.fingerprint for one in patches), seed, start),
+        WITHOUT: Way(settings.without_fills, real, False, seed, start, device),
+        WITH: Way(with_them, everything, True, seed, start, device),
     }
 
 

@@ -95,8 +95,9 @@ def _add_input(parser: ArgumentParser, one: Input) -> None:
     kind = one.words or kind
     if one.optional:
         count = "+" if one.several else None
+        plural = "s" if one.several and not one.words else ""
         parser.add_argument(
-            f"--{one.role}", nargs=count, default=[], metavar=one.role.upper(), help=f"{kind}s, optional"
+            f"--{one.role}", nargs=count, default=[], metavar=one.role.upper(), help=f"{kind}{plural}, optional"
         )
     elif one.several:
         parser.add_argument(one.role, nargs="+", metavar=one.role.upper(), help=f"one or more {kind}s")

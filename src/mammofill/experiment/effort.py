@@ -10,7 +10,7 @@ from typing import Any
 
 from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
-from mammofill.ground.artifact import MANIFEST_NAME, Manifest, read_manifest, settings_of_plan
+from mammofill.ground.artifact import MANIFEST_NAME, TAKEN_OVER, Manifest, read_manifest, settings_of_plan
 from mammofill.ground.counting import counted
 from mammofill.ground.errors import ArtifactError
 from mammofill.ground.progress import in_words
@@ -61,8 +61,8 @@ def images_of(settings: Any) -> int | None:
 def _images(steps: list[Step]) -> Mapping[str, str]:
     words_by_stage: dict[str, list[str]] = {}
     for step in steps:
-        trained = len(step.inputs.get("trained", ()))
-        if step.stage.name in ("train-infiller", "train-classifier") and trained < 2:  # two: nothing is left to train
+        nothing_is_left = len(step.inputs.get(TAKEN_OVER, ())) == 2
+        if step.stage.name in ("train-infiller", "train-classifier") and not nothing_is_left:
             images = images_of(step.settings)
             passes = getattr(step.settings, "epochs", None)
             words = f"{images:,}" if images else f"{passes} passes over the patches" if passes else "as its epochs say"
@@ -88,7 +88,11 @@ def seconds_of(step: Step, finished: list[Manifest], device: str) -> float | Non
     The time of a training is estimated from its images, by others of the same network on the same device; any other
     stage takes as long as one with the same settings did.
     """
-    same = [one for one in finished if one.stage == step.stage.name and one.wall_seconds > 0]
+    taken_over = len(step.inputs.get(TAKEN_OVER, ()))
+    trainings = _trainings(settings_of_plan(step.settings)) - taken_over
+    if taken_over and not trainings:
+        return 0.0
+    same = [one for one in finished if one.stage == step.stage.name and one.wall_seconds > 0 and _did_all(one)]
     wanted = images_of(step.settings)
     if wanted is None:
         took = [one.wall_seconds for one in same if one.settings == settings_of_plan(step.settings)]
@@ -96,18 +100,21 @@ def seconds_of(step: Step, finished: list[Manifest], device: str) -> float | Non
     network = _network(settings_of_plan(step.settings))
     alike = [one for one in same if one.device == device and _network(one.settings) == network]
     rates = [
-        one.wall_seconds / images / trainings
+        one.wall_seconds / images / _trainings(one.settings)
         for one in alike
         if (images := one.counts.get("images_seen"))
-        and (trainings := _trainings(one.settings, [record.role for record in one.inputs].count("trained")))
     ]
-    trainings = _trainings(settings_of_plan(step.settings), len(step.inputs.get("trained", ())))
     return median(rates) * wanted * trainings if rates else None
 
 
-def _trainings(settings: Mapping[str, Any], taken_over: int) -> int:
-    """Count the trainings of a step: two where fills are on trial, less those that were done before."""
-    return 2 - taken_over if settings.get("synthetic_if_better") else 1
+def _did_all(made: Manifest) -> bool:
+    """Say whether a step did all of its work itself: else it gives no rate."""
+    return all(record.role != TAKEN_OVER for record in made.inputs)
+
+
+def _trainings(settings: Mapping[str, Any]) -> int:
+    """Count the trainings behind a classifier: two where fills are on trial."""
+    return 2 if settings.get("synthetic_if_better") else 1
 
 
 def _network(settings: Mapping[str, Any]) -> tuple[Any, ...]:

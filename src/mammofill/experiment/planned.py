@@ -24,6 +24,7 @@ from mammofill.experiment.steps import Step
 from mammofill.experiment.study import Study
 from mammofill.ground.artifact import (
     MANIFEST_NAME,
+    TAKEN_OVER,
     InputRecord,
     Manifest,
     check_same_plan,
@@ -213,6 +214,8 @@ def inputs_given(step: Step, made: Manifest, out: Path) -> tuple[InputRecord, ..
     """Return the inputs of a finished step as a run would give them: the artifacts that are there, else as before."""
     records = list(made.inputs)
     for role, places in step.inputs.items():
+        if role == TAKEN_OVER:
+            continue
         before = [one for one in records if one.role == role]
         now = [_fingerprint_at(out / place) for place in places]
         known = all(now) and all(one.fingerprint and one.kind not in ("file", "folder") for one in before)

@@ -18,7 +18,7 @@ from mammofill.experiment.planned import keep_plan
 from mammofill.experiment.preflight import check_pairs, ready_study
 from mammofill.experiment.steps import Step, stretches
 from mammofill.experiment.study import Study
-from mammofill.ground.artifact import MANIFEST_NAME, Artifact, read_manifest
+from mammofill.ground.artifact import MANIFEST_NAME, TAKEN_OVER, Artifact, read_manifest
 from mammofill.ground.counting import counted
 from mammofill.ground.engines import work_through
 from mammofill.ground.errors import TrainingError
@@ -131,7 +131,7 @@ class _Clock:
 
     def __init__(self, steps: Sequence[Step], workers: int) -> None:
         self.left, self.total, self.workers = list(steps), len(steps), workers
-        self.took: dict[str, list[float]] = {}
+        self.took: dict[tuple[str, bool], list[float]] = {}
 
     def begin(self, step: Step, out: Path, was_done: bool) -> str:
         """Return what to say when a step begins."""
@@ -144,17 +144,22 @@ class _Clock:
         """Take notice of the end of a step; None if it was done before."""
         self.left.remove(step)
         if seconds is not None:
-            self.took.setdefault(step.stage.name, []).append(seconds)
+            self.took.setdefault(_kind_of(step), []).append(seconds)
 
     def rest(self) -> str:
         """Say how much time is left for stages of which a step has run; nothing where there is no such step."""
-        means = {name: sum(took) / len(took) for name, took in self.took.items()}
-        known = [means[step.stage.name] for step in self.left if step.stage.name in means]
+        means = {kind: sum(took) / len(took) for kind, took in self.took.items()}
+        known = [means[_kind_of(step)] for step in self.left if _kind_of(step) in means]
         if not known:
             return ""
         unknown = len(self.left) - len(known)
         more = f", not counting {unknown} of stages that have not run yet" if unknown else ""
         return f"about {in_words(sum(known) / self.workers)} left for {counted(len(known), 'steps')}{more}"
+
+
+def _kind_of(step: Step) -> tuple[str, bool]:
+    """Return what takes about as long: the stage, and whether a part of the work is taken over from other steps."""
+    return step.stage.name, TAKEN_OVER in step.inputs
 
 
 def _one_by_one(

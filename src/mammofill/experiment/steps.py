@@ -12,7 +12,7 @@ infillers of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ from mammofill.experiment.places import (
     tested_patches,
 )
 from mammofill.experiment.stages import Stage, stage_named
+from mammofill.ground.artifact import TAKEN_OVER
 from mammofill.infilling.settings import TrainedInfillerSettings
 
 _READERS = 3
@@ -221,10 +222,13 @@ def _classifier_steps(plan: Plan) -> Iterator[Step]:
     """Yield the trainings of all cells; trials last, since they take over what other arms have trained."""
     cells = sorted(cells_of(plan), key=_is_on_trial)
     steps = {cell.slug: _training_step(cell, plan) for cell in cells}
+    by_seed: dict[int, list[Step]] = {}
+    for step in steps.values():
+        by_seed.setdefault(step.seed, []).append(step)
     for cell in cells:
         step = steps[cell.slug]
-        before = tuple(one.out for one in steps.values() if _is_on_trial(cell) and _is_of_trial(one, step))
-        yield replace(step, inputs={**step.inputs, "trained": before}) if before else step
+        before = _trained_before(step, by_seed[step.seed]) if _is_on_trial(cell) else ()
+        yield replace(step, inputs={**step.inputs, TAKEN_OVER: before}) if before else step
 
 
 def _training_step(cell: Cell, plan: Plan) -> Step:
@@ -241,11 +245,12 @@ def _is_on_trial(cell: Cell) -> bool:
     return bool(cell.arm.settings.synthetic_if_better)
 
 
-def _is_of_trial(one: Step, trial: Step) -> bool:
-    """Say whether a training is one of the two of a trial: without its synthetic patches, or with them."""
+def _trained_before(trial: Step, others: Sequence[Step]) -> tuple[Path, ...]:
+    """Return where other cells train what a trial needs: without its synthetic patches, and with them."""
     with_them = (trial.inputs, replace(trial.settings, synthetic_if_better=False))
     without = ({**trial.inputs, "patches": trial.inputs["patches"][:1]}, trial.settings.without_fills)
-    return one.seed == trial.seed and (one.inputs, one.settings) in (without, with_them)
+    found = [[one.out for one in others if (one.inputs, one.settings) == way][:1] for way in (without, with_them)]
+    return tuple(place for places in found for place in places)
 
 
 def _evaluation_steps(plan: Plan) -> Iterator[Step]:

@@ -30,10 +30,12 @@ from mammofill.ground.artifact.manifest import Manifest as Manifest
 from mammofill.ground.artifact.manifest import manifest_of as manifest_of
 from mammofill.ground.artifact.manifest import read_manifest as read_manifest
 from mammofill.ground.artifact.manifest import taught_by as taught_by
+from mammofill.ground.artifact.plan import TAKEN_OVER as TAKEN_OVER
 from mammofill.ground.artifact.plan import added as added
 from mammofill.ground.artifact.plan import check_same_plan as check_same_plan
 from mammofill.ground.artifact.plan import differences as differences
 from mammofill.ground.artifact.plan import execution as execution
+from mammofill.ground.artifact.plan import kind_of_device as kind_of_device
 from mammofill.ground.artifact.plan import note_plan as note_plan
 from mammofill.ground.artifact.plan import plain as plain
 from mammofill.ground.artifact.plan import read_plan as read_plan

@@ -165,11 +165,17 @@ def _places(plan: Mapping[str, Any], role: str, folder: Path) -> str:
     return ", ".join(one.place(folder) for one in records if one.role == role) or _missing
 
 
+TAKEN_OVER = "trained"
+"""Role of inputs that only spare work: what is made of them would be made alike without them."""
+
+
 def _comparable(plan: Mapping[str, Any]) -> dict[str, Any]:
     """Keep of a plan or manifest what decides the result; an artifact that moved is still the same artifact."""
     inputs: dict[str, list[str]] = {}
     for record in plan.get("inputs", ()):
         record = record if isinstance(record, dict) else vars(record)
+        if record["role"] == TAKEN_OVER:
+            continue
         inputs.setdefault(record["role"], []).append(record["fingerprint"] or record["path"])
     # What an older mammofill did not write down yet is a difference like any other.
     kept = {name: plan.get(name, _missing) for name in ("kind", "stage", "settings", "seed", "device")}

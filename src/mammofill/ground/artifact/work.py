@@ -27,6 +27,7 @@ from mammofill.ground.artifact.layout import (
 from mammofill.ground.artifact.lock import forget_lock, held
 from mammofill.ground.artifact.manifest import FORMAT_VERSION, InputRecord, LearnedFrom, check_files, read_manifest
 from mammofill.ground.artifact.plan import (
+    TAKEN_OVER,
     check_same_plan,
     execution_of,
     how_done,
@@ -294,7 +295,9 @@ def _input_records(
 def _learned_upstream(
     inputs: Mapping[str, Artifact | Path | InputRecord | Sequence[Artifact]],
 ) -> list[LearnedFrom]:
-    given = [one for item in inputs.values() for one in (item if isinstance(item, Sequence) else [item])]
+    """Return from whom the inputs have learned; those that only spare work have learned from nobody else."""
+    deciding = [item for role, item in inputs.items() if role != TAKEN_OVER]
+    given = [one for item in deciding for one in (item if isinstance(item, Sequence) else [item])]
     return [record for one in given if isinstance(one, Artifact) for record in one.manifest.patients_learned_from]
 
 
