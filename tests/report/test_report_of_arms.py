@@ -345,6 +345,23 @@ def test_each_figure_of_many_arms_tells_them_apart(grid: Comparison) -> None:
     assert {"0", "0.5", "1.5", "real, for comparison"} <= dose  # what no dose at all gives
 
 
+def test_shares_that_are_halved_again_and_again_stand_apart(folder: Path) -> None:
+    """At a linear scale the labels of an eighth and a quarter stood one over the other."""
+    shares = (0.125, 0.25, 1.0)
+    cells = [
+        make_evaluation(folder / f"eighths-{arm}-{share}", arm, 1.0, {}, dose=dose, real_share=share)
+        for arm, dose in (("real", None), ("fills", 1.0))
+        for share in shares
+    ]
+    settings = CompareArmsSettings(resamples=100, curve_resamples=100, reference="real", measures=("auc",))
+    (figure,) = figures_over_doses(compare_arms(cells, folder / "eighths", settings))
+    drawn = figure.content.decode()
+    places = [re.search(rf"<!-- {share:g} -->\s*<g[^>]*translate\(([\d.]+)", drawn) for share in shares]
+    eighth, quarter, whole = (float(place[1]) for place in places if place)
+    assert quarter - eighth > 25, "points; a label of 0.125 is some 22 wide"
+    assert whole - quarter > quarter - eighth
+
+
 def test_each_arm_stands_beside_the_one_that_it_is_compared_with(folder: Path) -> None:
     """All stood beside the reference, and the words below said that they were compared with it."""
     cells = [

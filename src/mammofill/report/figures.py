@@ -211,8 +211,11 @@ def draw_lines(
                 elinewidth=1, capsize=2, label="the arm" if number == 0 else None,
             )  # fmt: skip
             axes.set_title(_panel_title(name), fontsize=8, loc="left")
-            if axis == "dose":  # doubled again and again, from 0
+            # Both are doubled again and again: doses from 0, shares up to 1.
+            if axis == "dose":
                 axes.set_xscale("symlog", base=2, linthresh=min(place for place in places if place > 0))
+            else:
+                axes.set_xscale("log", base=2)
             axes.set_xticks(places, [f"{place:g}" for place in places])
             axes.minorticks_off()
         figure.supxlabel(axis_words, fontsize=9)
