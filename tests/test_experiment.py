@@ -1424,7 +1424,7 @@ def test_what_an_earlier_run_finished_says_nothing_of_the_time_left(
     left = len(trained) + 2  # all are evaluated, then compared and told
     assert progress.notes["train-classifier"] == [
         *(
-            f"about {time} left for {steps}, not counting {left} of stages that have not run yet"
+            f"whole study: about {time} for {steps}, not counting {left} of stages that have not run yet"
             for time, steps in (("3 min", "3 steps"), ("2 min", "2 steps"), ("60 s", "1 step"))
         ),
         f"{left} steps of later stages left",

@@ -501,6 +501,18 @@ def test_a_trial_takes_the_time_of_the_trainings_that_are_left_to_it(write: Writ
     assert seconds_of(replace(tried, inputs=both), [made], "cpu") == 0, "nothing is left, whatever the rate"
 
 
+def test_no_time_where_only_trials_are_known_which_train_nothing(write: Write, tmp_path: Path) -> None:
+    study = read_study(write("benign", "malignant"))
+    step = [step for step in study.steps if step.stage.name == "train-classifier"][-1]
+    trial = replace(
+        step,
+        settings=replace(step.settings, synthetic_if_better=True),
+        inputs={**step.inputs, "trained": (Path("a"), Path("b"))},
+    )
+    lines = list(effort_lines(replace(study, steps=(*study.steps, trial)), tmp_path / "out", "cpu"))
+    assert lines[-1].startswith("time    unknown: no comparable step was finished")
+
+
 def test_a_plan_marks_what_is_not_as_usual(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(write(*["benign", "malignant"] * 6)), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
     plan = capsys.readouterr().out

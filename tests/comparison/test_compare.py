@@ -652,18 +652,18 @@ def test_a_dose_that_was_not_reached_is_told(tmp_path: Path) -> None:
     found = compare_arms(made, tmp_path / "out", FEW)
     (said,) = sentences(found, "fills")
     assert said.startswith(
-        "gated, dose 1 learned from 40 fills beside 400 real patches, which is 0.10 for each and not 1:"
+        "gated learned from 0.10 fills for each real patch (40 beside 400) at dose 1: no more passed"
     )
-    assert fewer_fills(found) == said
+    assert fewer_fills(found) == (said,)
     assert found.break_even.set_index("arm")["added_patches"].to_dict() == {"gated": 40, "whole": 400, "again": 400}
 
 
 @pytest.mark.parametrize(
     ("fills", "words"),
     [
-        ((0, 0), "tried, dose 1 learned from no fills: in all of 2 trainings validation showed no gain with them."),
-        ((0, 400), "tried, dose 1 learned from fills in 1 of 2 trainings: in the others validation showed no"),
-        ((400, 400), "tried, dose 1 learned from fills in all of 2 trainings: validation showed a gain with them."),
+        ((0, 0), "tried learned from fills in 0 of 2 trainings at dose 1: validation showed no gain with them."),
+        ((0, 400), "tried learned from fills in 1 of 2 trainings at dose 1: in the others validation showed no gain"),
+        ((400, 400), "tried learned from fills in 2 of 2 trainings at dose 1: validation showed a gain with them."),
     ],
 )
 def test_how_often_fills_on_trial_were_allowed_is_told(fills: tuple[int, int], words: str, tmp_path: Path) -> None:
@@ -677,6 +677,30 @@ def test_how_often_fills_on_trial_were_allowed_is_told(fills: tuple[int, int], w
     ]  # fmt: skip
     (said,) = sentences(compare_arms(made, tmp_path / "out", FEW), "fills")
     assert said.startswith(words)
+
+
+def test_fills_of_an_arm_at_several_shares_are_one_sentence(tmp_path: Path) -> None:
+    made = [
+        make_evaluation(tmp_path / f"{arm}{share}{k}", arm, 1.0, seed=k, real_share=share, **fills)
+        for share, kept, allowed in ((1.0, 40, 1), (0.25, 20, 0))
+        for arm, fills in (
+            ("real", {}),
+            ("gated", {"dose": 1.0, "added": "generated", "synthetic_patches": kept}),
+            ("tried", {"dose": 1.0, "added": "generated", "synthetic_patches": 0, "fills_on_trial": [allowed, 1]}),
+        )
+        for k in range(2)
+    ]
+    found = compare_arms(made, tmp_path / "out", FEW)
+    gated, tried = sentences(found, "fills")
+    assert gated.startswith(
+        "gated learned from 0.10 fills for each real patch (40 beside 400) at dose 1; "
+        "0.20 fills for each real patch (20 beside 100) at dose 1, 25 % of the real patients: no more passed a gate"
+    )
+    assert tried == (
+        "tried learned from fills in 2 of 2 trainings at dose 1; 0 of 2 trainings at dose 1, 25 % of the real "
+        "patients: in the others validation showed no gain with them."
+    )
+    assert fewer_fills(found) == (gated, tried)
 
 
 def test_one_draw_of_the_patients_is_told(tmp_path: Path) -> None:
@@ -798,7 +822,8 @@ def test_arms_of_the_very_same_classifiers_have_no_difference_and_no_test(tmp_pa
     (text,) = sentences(found, "comparison")
     same = "difference 0.000. The same classifiers: their scores are bit-identical, so there is nothing to test"
     assert same in text
-    assert in_short(found).startswith("The same classifiers (bit-identical scores): difference in AUC")
+    value = f"{row['value']:.3f}"
+    assert in_short(found) == f"The same classifiers (bit-identical scores): tried, dose 1, as plain ({value})."
     figure = forest_plot(found)
     assert figure is not None
     assert "nan" not in figure.alt.lower()

@@ -54,5 +54,8 @@ def test_the_page_shows_it_only_where_there_is_one(
     both = write_report(evaluations[2:], tmp_path / "both", judgements=[judgement, judgement])
     place = f"{judgement.folder.parent.name}/{judgement.folder.name}"
     assert f"Does the infiller paint lesions? ({place})" in both.page.read_text(encoding="utf-8")
-    assert both.page.read_text(encoding="utf-8").count(f'<p class="note">{place}: ') == 2, "of folds, each by its place"
+    together = "(copy-paste), judged 2 times by 3 criteria for its fills: 1 reached, 1 not reached, 0 open, 1 cannot be"
+    named = "Not reached: variety (copies of training lesions) in 2."
+    assert both.page.read_text(encoding="utf-8").count(together) == 1, "folds in one sentence on the first screen"
+    assert both.page.read_text(encoding="utf-8").count(named) == 1
     assert {"evaluations", "judgements"} == {record.role for record in report.manifest.inputs}

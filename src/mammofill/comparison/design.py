@@ -32,8 +32,12 @@ class Group:
     @property
     def name(self) -> str:
         """In words, for example ``generated, dose 1, 50 % of the real patients``."""
-        parts = [self.arm]
-        parts += [f"dose {self.dose:g}"] if self.dose is not None else []
+        return ", ".join(filter(None, [self.arm, self.dose_and_share]))
+
+    @property
+    def dose_and_share(self) -> str:
+        """Its name without the arm; empty for a group without a dose that learned from all patients."""
+        parts = [f"dose {self.dose:g}"] if self.dose is not None else []
         parts += [f"{self.real_share * 100:g} % of the real patients"] if self.real_share < 1 else []
         return ", ".join(parts)
 

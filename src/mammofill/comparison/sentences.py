@@ -261,35 +261,50 @@ def _plan(groups: Groups, plans: Sequence[WrittenPlan], tested: int, added: int)
 
 
 def _fills(groups: Groups) -> Iterator[tuple[str, str]]:
-    """Say of which groups the fills that were learned from were another number than their dose says."""
-    for group, members in groups.members.items():
-        trials = [one.fills_on_trial for one in members if one.fills_on_trial]
-        if trials:
-            yield group.name, _trial(group, *(sum(counts) for counts in zip(*trials, strict=True)))
-            continue
-        fills, real = groups.fills(group) or (0.0, 0.0)
-        if group.dose is None or not fills or not real or abs(fills / real - group.dose) <= _AS_MANY * group.dose:
-            continue
-        why = ": no more passed a gate, balanced the classes, or made up a dose by lesion" * (fills / real < group.dose)
-        yield (
-            group.name,
-            f"{group.name} learned from {counted(fills, 'fills')} beside {counted(real, 'real patches')}, which "
-            f"is {fills / real:.2f} "
-            f"for each and not {group.dose:g}{why}.",
-        )
+    """Say of which arms the fills that were learned from were on trial, or another number than the dose says."""
+    for arm in groups.arms:
+        members = {group: several for group, several in groups.members.items() if group.arm == arm}
+        tried = {group: np.array([one.fills_on_trial for one in several if one.fills_on_trial])
+                 for group, several in members.items()}  # fmt: skip
+        on_trial = {group: tuple(counts.sum(axis=0)) for group, counts in tried.items() if len(counts)}
+        if on_trial:
+            yield arm, _on_trial(on_trial)
+        learned = {group: groups.fills(group) or (0.0, 0.0) for group in members if group not in on_trial}
+        other = {group: counts for group, counts in learned.items() if _is_another_dose(group, *counts)}
+        if other:
+            yield arm, _another_dose(other)
 
 
-def _trial(group: Group, allowed: int, trainings: int) -> str:
-    """Say how often validation allowed the fills that were on trial."""
-    every = f"all of {trainings} trainings" if trainings > 1 else "its only training"
-    if allowed == trainings:
-        return f"{group.name} learned from fills in {every}: validation showed a gain with them."
-    if not allowed:
-        return f"{group.name} learned from no fills: in {every} validation showed no gain with them."
-    return (
-        f"{group.name} learned from fills in {allowed} of {trainings} trainings: in the others validation showed no "
-        "gain with them."
-    )
+def _is_another_dose(group: Group, fills: float, real: float) -> bool:
+    if not group.dose or not fills or not real:
+        return False
+    return abs(fills / real - group.dose) > _AS_MANY * group.dose
+
+
+def _another_dose(learned: Mapping[Group, tuple[float, float]]) -> str:
+    """Say from how many fills the groups of an arm learned, in one sentence."""
+    shares = {group: fills / real for group, (fills, real) in learned.items()}
+    of_each = _for_each({
+        group: f"{shares[group]:.2f} fills for each real patch ({fills:.0f} beside {real:.0f})"
+        for group, (fills, real) in learned.items()
+    })  # fmt: skip
+    fewer = any(share < (group.dose or 0) for group, share in shares.items())
+    why = ": no more passed a gate, balanced the classes, or made up a dose by lesion" if fewer else ""
+    return f"{next(iter(learned)).arm} learned from {of_each}{why}."
+
+
+def _on_trial(counts: Mapping[Group, tuple[int, int]]) -> str:
+    """Say how often validation allowed the fills that an arm had on trial, in one sentence."""
+    of_each = _for_each({group: f"{allowed} of {trained} trainings" for group, (allowed, trained) in counts.items()})
+    allowed, trained = (sum(numbers) for numbers in zip(*counts.values(), strict=True))
+    why = "a gain with them" if allowed == trained else "no gain with them"
+    others = "in the others " if 0 < allowed < trained else ""
+    return f"{next(iter(counts)).arm} learned from fills in {of_each}: {others}validation showed {why}."
+
+
+def _for_each(words: Mapping[Group, str]) -> str:
+    """List what holds for each of an arm's groups."""
+    return "; ".join(f"{text} at {group.dose_and_share}" for group, text in words.items())
 
 
 def _doses(groups: Groups, measured: Measured, name: str, settings: CompareArmsSettings) -> Iterator[tuple[str, str]]:

@@ -42,7 +42,7 @@ def effort_lines(study: Study, out: Path, device: str) -> Iterator[str]:
     unknown = Counter(step.stage.name for step, seconds in took if seconds is None)
     if not waiting:
         return
-    if not known:
+    if not any(known):
         yield f"time    unknown: no comparable step was finished in {out} or beside it. {_HOW_KNOWN}"
         return
     missing = ", ".join(f"{count} {name}" for name, count in unknown.items())

@@ -154,7 +154,7 @@ class _Clock:
             return ""
         unknown = len(self.left) - len(known)
         more = f", not counting {unknown} of stages that have not run yet" if unknown else ""
-        return f"about {in_words(sum(known) / self.workers)} left for {counted(len(known), 'steps')}{more}"
+        return f"whole study: about {in_words(sum(known) / self.workers)} for {counted(len(known), 'steps')}{more}"
 
 
 def _kind_of(step: Step) -> tuple[str, bool]:

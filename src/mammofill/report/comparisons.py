@@ -87,7 +87,7 @@ def in_short(comparison: Comparison) -> str:
         for why in dict.fromkeys(map(_verdict_in_words, rows)):
             of_these = [row for row in rows if _verdict_in_words(row) == why]
             numbers = _differences_in_words(of_these, verdict)
-            sentences.append(f"{why}: {numbers}." if sentences else f"{why}: {measure} {numbers}.")
+            sentences.append(f"{why}: {numbers}." if sentences or verdict == SAME else f"{why}: {measure} {numbers}.")
     return " ".join([*sentences, *_against_margin(planned), *_could_have_shown(comparison, planned)])
 
 
@@ -118,6 +118,8 @@ def _verdict_in_words(row: Any) -> str:
 
 
 def _differences_in_words(rows: Sequence[Any], verdict: str) -> str:
+    if verdict == SAME:
+        return "; ".join(f"{group_in_words(row)}, as {row.against} ({number(row.value)})" for row in rows)
     if len(rows) > _MOST_NAMED and verdict not in (BETTER, WORSE):
         least, most = (number(end, signed=True) for end in (min(_of(rows)), max(_of(rows))))
         return f"from {least} to {most} in {len(rows)} comparisons"

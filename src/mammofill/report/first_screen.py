@@ -54,21 +54,24 @@ def near_chance(comparison: Comparison | None) -> str:
     if not names:
         return ""
     interval = f"{confidence_of(comparison)} CI of the {measure_in_words(primary_of(comparison))}"
-    return f"Not distinguishable from chance, because the {interval} includes 0.5: {', '.join(names)}."
+    return f"Not distinguishable from chance, because the {interval} includes 0.5: {'; '.join(names)}."
 
 
-def fewer_fills(comparison: Comparison | None) -> str:
+def fewer_fills(comparison: Comparison | None) -> tuple[str, ...]:
     """Say which of the arms in the answer learned from another number of fills than their dose says.
 
     Args:
         comparison: of the arms; None where they were not compared.
+
+    Returns:
+        A sentence for each such arm.
     """
     if comparison is None:
-        return ""
+        return ()
     sentences, differences = comparison.table("sentences"), comparison.table("differences")
-    answered = set(sentences.loc[sentences["kind"] == "comparison", "arm"]) if differences["tested"].any() else set()
+    answered = set(differences.loc[differences["tested"], "arm"])
     of_fills = sentences[(sentences["kind"] == "fills") & sentences["arm"].isin(answered)]
-    return " ".join(of_fills["text"])
+    return tuple(of_fills["text"])
 
 
 def not_tested(comparisons: Sequence[Comparison], judgements: Sequence[Judgement], has_fills: bool) -> tuple[str, ...]:

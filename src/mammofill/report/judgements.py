@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +88,42 @@ def read_judgement(judgement: Judgement) -> Judged:
         remarks=tuple(_remarks(table)),
         figures=(_contact_sheet(judgement), _spectra(judgement)),
     )
+
+
+def read_infillers(judgements: Sequence[Judgement]) -> tuple[str, ...]:
+    """Say of each infiller what was reached and what was not, of all judgements together: folds judge one of each name.
+
+    Args:
+        judgements: whose tables are read.
+
+    Returns:
+        A sentence or two for each name and method.
+    """
+    tables: dict[tuple[str, str], list[pd.DataFrame]] = {}
+    for judgement in judgements:
+        for one in judgement.facts["infillers"]:
+            tables.setdefault((one["name"], one["method"]), []).append(judgement.measures)
+    return tuple(_summary(name, method, several) for (name, method), several in tables.items())
+
+
+def _summary(name: str, method: str, tables: Sequence[pd.DataFrame]) -> str:
+    if len(tables) == 1:
+        return _sentence(name, method, tables[0])
+    own = [table[table["subject"] == name] for table in tables]
+    counts = [_span([int((one["verdict"] == verdict).sum()) for one in own]) + f" {verdict}" for verdict in _VERDICTS]
+    criteria = _span([int((one["verdict"] != "").sum()) for one in own])
+    missed = Counter(
+        f"{row.criterion} ({row.measure})" for one in own for row in records(one[one["verdict"] == NOT_REACHED])
+    )
+    named = ", ".join(f"{words} in {times}" for words, times in missed.most_common())
+    summary = f"{name} ({method}), judged {len(own)} times by {criteria} criteria for its fills: {', '.join(counts)}."
+    return f"{summary} Not reached: {named}." if named else summary
+
+
+def _span(numbers: Sequence[int]) -> str:
+    """Return numbers as one, or as the least and the greatest of them."""
+    least, most = min(numbers), max(numbers)
+    return f"{least}" if least == most else f"{least} to {most}"
 
 
 def _contact_sheet(judgement: Judgement) -> Figure:

@@ -31,7 +31,7 @@ from mammofill.report.examples import LEAD, Row, lead_examples, real_examples, s
 from mammofill.report.figures import draw_history
 from mammofill.report.first_screen import fewer_fills, near_chance, not_tested, question
 from mammofill.report.flow import cell, flow_sheets
-from mammofill.report.judgements import read_judgement
+from mammofill.report.judgements import read_infillers, read_judgement
 from mammofill.report.lineage import Lineage, find_lineage, flat_settings, read_history
 from mammofill.report.paper import PAPER_NOTE, PAPER_TABLE
 from mammofill.report.reading import cautions, read_results
@@ -147,6 +147,7 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
         "more_curves": precision_recall_figure(study.compared, evaluations[0].scores) if study.compared else None,
         "reliability": reliability_figure(study.compared) if study.compared else None,
         "examples": _examples(lineage, settings.examples_per_kind, seed),
+        "infillers": read_infillers(study.judgements),
         "judgements": [read_judgement(one) for one in study.judgements],
         "attention": study.attention,
         "flow": list(flow_sheets(lineage, study.arms)),
