@@ -501,6 +501,13 @@ def test_a_trial_takes_the_time_of_the_trainings_that_are_left_to_it(write: Writ
     assert seconds_of(replace(tried, inputs=both), [made], "cpu") == 0, "nothing is left, whatever the rate"
 
 
+def test_pasted_lesions_see_no_images(write: Write, tmp_path: Path) -> None:
+    pasted = SMALL.replace('preset = "flow-small"\nschedule.images = 3000', 'preset = "copy-paste"')
+    study = read_study(write("benign", "malignant", small=pasted))
+    of_images = [line for line in effort_lines(study, tmp_path / "out", "cpu") if line.startswith("images")]
+    assert of_images == ["images  train-classifier: 2 x 6,000"]
+
+
 def test_no_time_where_only_trials_are_known_which_train_nothing(write: Write, tmp_path: Path) -> None:
     study = read_study(write("benign", "malignant"))
     step = [step for step in study.steps if step.stage.name == "train-classifier"][-1]

@@ -61,8 +61,7 @@ def images_of(settings: Any) -> int | None:
 def _images(steps: list[Step]) -> Mapping[str, str]:
     words_by_stage: dict[str, list[str]] = {}
     for step in steps:
-        nothing_is_left = len(step.inputs.get(TAKEN_OVER, ())) == 2
-        if step.stage.name in ("train-infiller", "train-classifier") and not nothing_is_left:
+        if _is_trained(step):
             images = images_of(step.settings)
             passes = getattr(step.settings, "epochs", None)
             words = f"{images:,}" if images else f"{passes} passes over the patches" if passes else "as its epochs say"
@@ -71,6 +70,13 @@ def _images(steps: list[Step]) -> Mapping[str, str]:
         name: ", ".join(f"{count} x {words}" for words, count in Counter(several).items())
         for name, several in words_by_stage.items()
     }
+
+
+def _is_trained(step: Step) -> bool:
+    """Say whether a step sees images: pasted lesions need no training, nor does a trial of two trained classifiers."""
+    nothing_is_left = len(step.inputs.get(TAKEN_OVER, ())) == 2
+    has_length = hasattr(step.settings, "images") or hasattr(step.settings, "schedule")
+    return step.stage.name in ("train-infiller", "train-classifier") and has_length and not nothing_is_left
 
 
 def _finished(out: Path) -> Iterator[Manifest]:
