@@ -177,12 +177,18 @@ def _section(stage: Stage) -> str:
     inputs = " ".join(_as_typed(one) for one in stage.inputs)
     leading = f"{stage.leading.upper()} " if stage.leading else ""
     device = " [--device NAME]" if stage.device else ""
-    presets = f"\nPresets: {', '.join(f'`{name}`' for name in find(stage.presets))}.\n" if stage.presets else ""
+    presets = f"\n{_presets_of(stage)}\n" if stage.presets else ""
     return (
         f"\n## `{stage.name}`\n\n{stage.summary[0].upper()}{stage.summary[1:]}.\n\n"
         f"    mammofill {stage.name} {leading}{inputs} --out DIR [--seed N]{device} [--FIELD VALUE ...]\n{presets}\n"
         + _settings_tables(stage)
     )
+
+
+def _presets_of(stage: Stage) -> str:
+    compared = "presets.md" if stage.name == "train-infiller" else "classifiers.md#the-presets"
+    names = ", ".join(f"`{name}`" for name in find(str(stage.presets)))
+    return f"Presets: {names}. Defaults are those of the first in each table; [what the others change]({compared})."
 
 
 def _settings_tables(stage: Stage) -> str:
@@ -238,13 +244,22 @@ def _settings_rows(settings_class: type[Any], start: Any = None, within: str = "
             yield f"| `{within}{field.name}` | {shown} | {meaning} |\n"
 
 
+FLOWS = """
+## The flow's presets
+
+Only what differs; all other settings of both are in [commands](commands.md#train-infiller---preset-flow-flow-small).
+
+"""
 PRESETS_TABLE = "<!-- What follows is made by docs/make_commands.py; a test compares. -->\n\n"
 
 
 def presets_page() -> str:
     """Return the page that compares the presets of the infiller."""
-    presets = {name: one for name, one in find("mammofill.infilling:PRESETS").items() if one.method == "gan"}
-    return _with_table(PRESETS_PAGE, presets)
+    presets = find("mammofill.infilling:PRESETS")
+    of_method = {
+        method: {name: one for name, one in presets.items() if one.method == method} for method in ("gan", "flow")
+    }
+    return _with_table(PRESETS_PAGE, of_method["gan"]) + FLOWS + _table(of_method["flow"], only_different=True)
 
 
 def classifiers_page() -> str:
@@ -253,11 +268,15 @@ def classifiers_page() -> str:
 
 
 def _with_table(page: Path, presets: dict[str, Any]) -> str:
-    flat = {name: dict(_values(settings)) for name, settings in presets.items()}
-    said = page.read_text(encoding="utf-8").partition(PRESETS_TABLE)[0]
+    return page.read_text(encoding="utf-8").partition(PRESETS_TABLE)[0] + PRESETS_TABLE + _table(presets)
+
+
+def _table(presets: dict[str, Any], only_different: bool = False) -> str:
     head = f"| setting | {' | '.join(f'`{name}`' for name in presets)} |\n|{' --- |' * (len(presets) + 1)}\n"
-    rows = [_preset_row(field, [values[field] for values in flat.values()]) for field in flat["paper"]]
-    return said + PRESETS_TABLE + head + "".join(rows)
+    flat = [dict(_values(settings)) for settings in presets.values()]
+    rows = {field: [values[field] for values in flat] for field in flat[0]}
+    shown = [_preset_row(field, row) for field, row in rows.items() if not only_different or row != row[:1] * len(row)]
+    return head + "".join(shown)
 
 
 def _values(settings: Any, within: str = "") -> Iterator[tuple[str, Any]]:
