@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import docstring_parser
 
 from mammofill.cli import COMMANDS
+from mammofill.experiment.grid import Grid
 from mammofill.experiment.stages import EXPORTS, PHANTOM, STAGES, Stage, find
 
 PAGE = Path(__file__).with_name("commands.md")
@@ -32,14 +33,18 @@ are not those of the folder.
 SHARED = """
 ## What all commands share
 
+`--quiet`, `--plain`, `--no-verify` and `--debug` are options of every command, the others of every stage (`--device` of
+those that run networks; `run` and `demo` have `--out` and `--dry-run`, too).
+
 | option | meaning |
 | --- | --- |
 | `--out DIR` | folder of the new artifact (`phantom` takes it without the flag) |
 | `--seed N` | the only source of chance (default 0); a study file has its own |
-| `--device NAME` | where networks run: `cpu`, `cuda` or `cuda:N`; never changed silently; a study file has its own |
+| `--device NAME` | `cpu` (default), `cuda`, `cuda:N`, `mps`; `auto`: a GPU if there is one. A study file has its own |
 | `--config FILE.toml` | settings from a file, under the names below; flags go above it |
 | `--dry-run` | print the resolved plan (inputs, all settings, what stands at `--out`) and touch nothing |
 | `--quiet`, `--plain` | say nothing; or plain lines instead of a bar, as is usual where standard error is no terminal |
+| `--no-verify` | do not check that finished folders are unchanged |
 | `--debug` | show where in the program an error came from |
 
 Every field of a stage's settings is a flag, nested ones dotted: `--losses.boundary_weight 500`. `--size-px` is as good
@@ -58,14 +63,15 @@ file. Results go to standard output, everything else to standard error.
 | 7 | training that cannot go on |
 | 8 | the system refused (disk full, no permission), or an object store did; what was done so far is kept |
 | 9 | `audit --strict` found something serious |
-| 130 | stopped with Ctrl-C; the same command again goes on |
+| 130, 143 | stopped with Ctrl-C, or by SIGTERM; the same command again goes on |
 
 ## Study files: `run` and `demo`
 
 `mammofill run STUDY.toml --out DIR` runs all stages into `DIR`: `phantoms`, `mammograms`, `patches`, `pairs`,
-`infiller`, `synthetic`, `classifiers/<arm>`, `evaluations/<arm>`, `report`. The file is checked from end to end before
-anything runs. `mammofill demo` does the same with the file that is shipped in the package (`demo.toml`), on practice
-mammograms.
+`infiller`, `synthetic`, `classifiers/<arm>`, `evaluations/<arm>`, `comparison`, `report`; with several infillers
+`infillers/<name>` and `synthetic/<name>`. The file is checked from end to end before anything runs. `mammofill demo`
+does the same with the file that is shipped in the package (`demo.toml`), on practice mammograms. Arms and their
+controls, doses, shares of the patients and folds are explained in [studies.md](studies.md).
 
 ```toml
 name = "masses, the paper's four experiments"
@@ -79,7 +85,7 @@ source = "../CBIS-DDSM"          # paths are relative to this file
 [extract-patches]                # one table per stage, fields as below; what is left out keeps its default
 size_px = 256
 
-[infiller-windows]               # may be left out: trained infillers learn from windows of their own
+[infiller-windows]               # only with this table trained infillers learn from windows of their own
 stride_px = 16                   # (default 8); all else as in [extract-patches], without normal windows
 
 [train-infiller]
@@ -116,12 +122,16 @@ name = "INbreast"
 collection = "inbreast"
 source = "../INbreast"           # all else as in [ingest], where it is not said here
 ```
+
+A table `[grid]` says how often, and on what, each arm is trained:
+
 """
 
 
 def page() -> str:
     """Return the whole page."""
-    return HEAD + "".join(_rows()) + SHARED + "".join(map(_section, (*STAGES, *EXPORTS))) + _phantom() + _audit()
+    sections = "".join(map(_section, (*STAGES, *EXPORTS)))
+    return HEAD + "".join(_rows()) + SHARED + _settings_table(Grid) + sections + _phantom() + _audit()
 
 
 def _rows() -> Iterator[str]:
@@ -142,16 +152,16 @@ def _rows() -> Iterator[str]:
     }
     for name, summary in COMMANDS.items():
         if name in stages:
-            taken, made = ", ".join(_input(one) for one in stages[name].inputs), f"`{_class(stages[name].output)}`"
+            taken, made = "; ".join(_input(one) for one in stages[name].inputs), f"`{_class(stages[name].output)}`"
         else:
             taken, made = others[name]
         yield f"| `{name}` | {summary} | {taken} | {made} |\n"
 
 
 def _input(one: Any) -> str:
-    kind = "files of a collection" if one.kind == "source" else f"`{_class(one.kind)}`"
+    kind = one.words or "files of a collection" if one.kind == "source" else f"`{_class(one.kind)}`"
     several = f"{kind}, one or more" if one.several else kind
-    return f"{several} (optional)" if one.optional else several
+    return f"{several} (`--{one.role}`, optional)" if one.optional else several
 
 
 def _as_typed(one: Any) -> str:
@@ -167,12 +177,18 @@ def _section(stage: Stage) -> str:
     inputs = " ".join(_as_typed(one) for one in stage.inputs)
     leading = f"{stage.leading.upper()} " if stage.leading else ""
     device = " [--device NAME]" if stage.device else ""
-    presets = f"\nPresets: {', '.join(f'`{name}`' for name in find(stage.presets))}.\n" if stage.presets else ""
+    presets = f"\n{_presets_of(stage)}\n" if stage.presets else ""
     return (
         f"\n## `{stage.name}`\n\n{stage.summary[0].upper()}{stage.summary[1:]}.\n\n"
         f"    mammofill {stage.name} {leading}{inputs} --out DIR [--seed N]{device} [--FIELD VALUE ...]\n{presets}\n"
         + _settings_tables(stage)
     )
+
+
+def _presets_of(stage: Stage) -> str:
+    compared = "presets.md" if stage.name == "train-infiller" else "classifiers.md#the-presets"
+    names = ", ".join(f"`{name}`" for name in find(str(stage.presets)))
+    return f"Presets: {names}. Defaults are those of the first in each table; [what the others change]({compared})."
 
 
 def _settings_tables(stage: Stage) -> str:
@@ -228,13 +244,22 @@ def _settings_rows(settings_class: type[Any], start: Any = None, within: str = "
             yield f"| `{within}{field.name}` | {shown} | {meaning} |\n"
 
 
+FLOWS = """
+## The flow's presets
+
+Only what differs; all other settings of both are in [commands](commands.md#train-infiller---preset-flow-flow-small).
+
+"""
 PRESETS_TABLE = "<!-- What follows is made by docs/make_commands.py; a test compares. -->\n\n"
 
 
 def presets_page() -> str:
     """Return the page that compares the presets of the infiller."""
-    presets = {name: one for name, one in find("mammofill.infilling:PRESETS").items() if one.method == "gan"}
-    return _with_table(PRESETS_PAGE, presets)
+    presets = find("mammofill.infilling:PRESETS")
+    of_method = {
+        method: {name: one for name, one in presets.items() if one.method == method} for method in ("gan", "flow")
+    }
+    return _with_table(PRESETS_PAGE, of_method["gan"]) + FLOWS + _table(of_method["flow"], only_different=True)
 
 
 def classifiers_page() -> str:
@@ -243,11 +268,15 @@ def classifiers_page() -> str:
 
 
 def _with_table(page: Path, presets: dict[str, Any]) -> str:
-    flat = {name: dict(_values(settings)) for name, settings in presets.items()}
-    said = page.read_text(encoding="utf-8").partition(PRESETS_TABLE)[0]
+    return page.read_text(encoding="utf-8").partition(PRESETS_TABLE)[0] + PRESETS_TABLE + _table(presets)
+
+
+def _table(presets: dict[str, Any], only_different: bool = False) -> str:
     head = f"| setting | {' | '.join(f'`{name}`' for name in presets)} |\n|{' --- |' * (len(presets) + 1)}\n"
-    rows = [_preset_row(field, [values[field] for values in flat.values()]) for field in flat["paper"]]
-    return said + PRESETS_TABLE + head + "".join(rows)
+    flat = [dict(_values(settings)) for settings in presets.values()]
+    rows = {field: [values[field] for values in flat] for field in flat[0]}
+    shown = [_preset_row(field, row) for field, row in rows.items() if not only_different or row != row[:1] * len(row)]
+    return head + "".join(shown)
 
 
 def _values(settings: Any, within: str = "") -> Iterator[tuple[str, Any]]:

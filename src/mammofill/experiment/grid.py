@@ -51,8 +51,8 @@ class Grid:
             them, as if a hospital with few patients used another one's infillers. Fills are painted into each part's
             own tissue, with its own outlines; pasted lesions are its own, too. With 0, infillers learn from the same
             patients as the classifiers.
-        every_dose_at_every_share: all combinations; otherwise shares below the largest are tried only at the dose
-            nearest 1, the smaller if two are equally near.
+        every_dose_at_every_share: all combinations of doses and shares; otherwise shares below the largest are tried
+            only at the dose nearest 1, the smaller if two are equally near.
         folds: everything is made anew within each of so many folds, each of them the test set once, so that every
             patient is tested by a classifier that never saw that patient; 0 tests on the one test split of ingest.
         fold_repeats: how often the patients are divided into folds; each time adds as many replicates again.
