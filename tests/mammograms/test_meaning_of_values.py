@@ -18,7 +18,14 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.tag import Tag
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from mammofill import dicom, pictures
 from mammofill.ground.errors import ImageFileError
@@ -50,6 +57,63 @@ def write_raw(path: Path, source: Path, element: tuple[int, int], vr: str, value
 
 
 # ---- headers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "element", "vr", "first", "second"),
+    [
+        ("PhotometricInterpretation", (0x0028, 0x0004), "CS", b"MONOCHROME2 ", b"MONOCHROME1 "),
+        ("Rows", (0x0028, 0x0010), "US", b"\x40\0", b"\x20\0"),
+        ("RescaleSlope", (0x0028, 0x1053), "DS", b"1 ", b"-1"),
+    ],
+)
+def test_an_element_of_the_pixels_with_two_values_is_refused(
+    tmp_path: Path, name: str, element: tuple[int, int], vr: str, first: bytes, second: bytes
+) -> None:
+    one = write_raw(tmp_path / "one.dcm", make(tmp_path / "a.dcm", STORED, 12), element, vr, first)
+    same = write_raw(tmp_path / "same.dcm", one, element, vr, first)
+    assert np.array_equal(dicom.read(same).pixels, BASE)
+    assert not dicom.read(same).remarks
+    path = write_raw(tmp_path / "other.dcm", one, element, vr, second)
+    for read in (dicom.read, dicom.read_header):
+        with pytest.raises(ImageFileError, match=f"other.dcm has {name} twice, with different values"):
+            read(path)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_two_different_pixel_data_are_refused(tmp_path: Path, bits: int) -> None:
+    whole = make(tmp_path / "a.dcm", STORED, bits).read_bytes()
+    pixels = whole[whole.index(b"\xe0\x7f\x10\x00") :]
+    (tmp_path / "b.dcm").write_bytes(whole + pixels[:12] + pixels[:11:-1])
+    with pytest.raises(ImageFileError, match=r"b\.dcm has PixelData twice, with different values, of which some pro"):
+        dicom.read(tmp_path / "b.dcm")
+    (tmp_path / "c.dcm").write_bytes(whole + pixels)
+    (tmp_path / "d.dcm").write_bytes(whole + b"\xfc\xff\xfc\xffOB\0\0\4\0\0\0\0\0\0\0")  # padding of the data set
+    right = dicom.read(tmp_path / "a.dcm")
+    for name in ("c.dcm", "d.dcm"):
+        read = dicom.read(tmp_path / name)
+        assert np.array_equal(read.pixels, right.pixels)
+        assert read.remarks == right.remarks
+
+
+def test_other_elements_with_two_values_are_unknown(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.dcm", STORED, 12, PatientID="P1", ImageLaterality="L", PixelSpacing=[0.07, 0.07])
+    for number, (element, vr, value) in enumerate((
+        ((0x0010, 0x0020), "LO", b"P2"),
+        ((0x0020, 0x0062), "CS", b"R"),
+        ((0x0028, 0x0030), "DS", b"0.1\\0.1"),
+        ((0x0011, 0x1001), "LO", b"one"),  # private: nothing is read from it
+        ((0x0011, 0x1001), "LO", b"two"),
+    )):  # fmt: skip
+        path = write_raw(tmp_path / f"b{number}.dcm", path, element, vr, value)
+    read = dicom.read(path)
+    assert np.array_equal(read.pixels, BASE)
+    assert (read.patient_id, read.laterality, read.spacing_mm) == (None, None, None)
+    found = [(remark.rule, remark.found.removeprefix(f"{path}: "), remark.done) for remark in read.remarks]
+    names = ("PatientID", "ImageLaterality", "PixelSpacing")
+    assert found == [
+        ("header-unreadable", f"{name} occurs twice, with different values.", "Taken for unknown.") for name in names
+    ]
 
 
 @pytest.mark.parametrize(
@@ -152,6 +216,21 @@ def test_a_compressed_image_in_colours_or_of_another_sign_is_not_taken_for_the_h
     assert rules(read) == {"sign-of-frame-differs"}
     dark = imagecodecs.jpeg2k_encode((STORED >> 4).astype(np.uint8), level=0, codecformat="j2k")
     assert rules(dicom.read(compressed(tmp_path / "c.dcm", dark, JPEG2000Lossless))) == {"bits-of-frame-fewer"}
+
+
+@pytest.mark.parametrize(("syntax", "bits"), [(JPEGBaseline8Bit, 8), (JPEGExtended12Bit, 12)])
+def test_a_lossy_jpeg_that_is_called_signed_is_read_as_unsigned(tmp_path: Path, syntax: str, bits: int) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs")
+    values = STORED.astype(np.uint16) if bits > 8 else (STORED >> 4).astype(np.uint8)
+    frame = imagecodecs.jpeg8_encode(values, level=100, bitspersample=bits)
+    right = dicom.read(compressed(tmp_path / "a.dcm", frame, syntax, bits=bits))
+    read = dicom.read(compressed(tmp_path / "b.dcm", frame, syntax, bits=bits, signed=True))
+    assert np.array_equal(read.pixels, right.pixels)
+    assert not read.signed
+    (remark,) = read.remarks
+    assert remark.rule == "sign-of-frame-differs"
+    assert "b.dcm: it says that its values are signed (PixelRepresentation), but the compressed image" in remark.found
+    assert "Read as unsigned, since lossy JPEG knows no sign" in remark.done
 
 
 @pytest.mark.parametrize(("encoder", "syntax"), [("jpeg2k", JPEG2000Lossless), ("ljpeg", JPEGLosslessSV1)])
