@@ -756,6 +756,22 @@ def test_a_lesion_with_a_faint_label_is_not_taken_for_a_soft_edge(tmp_path: Path
         read_mask(tmp_path / "labels.png")
 
 
+@pytest.mark.parametrize("highest", [255, 65535])
+def test_a_second_lesion_in_faint_grays_is_not_taken_for_a_soft_edge(tmp_path: Path, highest: int) -> None:
+    drawn = np.zeros((500, 300), np.uint8 if highest == 255 else np.uint16)
+    drawn[:80, :80] = (disc() > 0) * highest
+    random = np.random.default_rng(0)
+    specks = drawn.copy()
+    specks[400:408, 200:208] = random.integers(1, highest // 8, (8, 8))  # as JPEG and resizing leave
+    Image.fromarray(specks).save(tmp_path / "specks.png")
+    assert read_mask(tmp_path / "specks.png").mask.sum() == (disc() > 0).sum()
+    drawn[400:440, 200:240] = random.integers(1, highest // 8, (40, 40))
+    Image.fromarray(drawn).save(tmp_path / "faint.png")
+    found = f"an area of 1600 faint values lies away from all edges of what has the value {highest}"
+    with pytest.raises(ImageFileError, match=f"faint.png is not a mask.* {found}"):
+        read_mask(tmp_path / "faint.png")
+
+
 def test_a_faint_label_that_touches_another_is_not_taken_for_a_soft_edge(tmp_path: Path) -> None:
     labels = np.zeros((200, 200), np.uint8)
     labels[40:100, 60:120], labels[100:122, 60:120] = 10, 1
