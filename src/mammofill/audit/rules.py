@@ -340,6 +340,8 @@ _LOOK = "Look at the files named."
 _DONE_PER_CASE: tuple[tuple[str, str, Severity, str, str], ...] = (
     ("pathology-word", "Words for a pathology in the table's own spelling", "moderate",
      "A misread word exchanges the classes.", "See how each word was read."),
+    ("density-word", "Words for density in the table's own spelling, or that are no class", "note",
+     "Subgroups are divided otherwise than meant.", "See how each word was read."),
     ("image-synthetic", "Mammograms marked as synthetic", "serious",
      "Measures on them do not apply to patients.", "Keep them out of the test split."),
     ("image-twice", "Pictures that occur twice under one patient", "moderate",
