@@ -390,6 +390,19 @@ def test_a_voi_lut_begins_where_the_rescaled_values_do(tmp_path: Path, intercept
     assert np.array_equal(read.pixels, BASE)
 
 
+def test_a_rescale_beside_a_modality_lut_is_told(tmp_path: Path) -> None:
+    lut = {"ModalityLUTSequence": [table_item(np.arange(4096), 0, 12, packed=False)]}
+    plain = make(tmp_path / "a.dcm", STORED, 12, **lut, RescaleSlope=1, RescaleIntercept=0)
+    assert not rules(dicom.read(plain))
+    read = dicom.read(make(tmp_path / "b.dcm", STORED, 12, **lut, RescaleSlope=-1, RescaleIntercept=4095))
+    assert np.array_equal(read.pixels, dicom.read(plain).pixels)
+    (remark,) = read.remarks
+    assert remark.rule == "rescale-ignored"
+    said = "it has a modality LUT and a rescale (slope -1, intercept 4095): one of them is wrong."
+    assert remark.found == f"{tmp_path / 'b.dcm'}: {said}"
+    assert remark.done == "The LUT was applied alone: look whether bright is dense."
+
+
 def test_a_table_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
     for entries, bits, words in ((np.arange(4096), 8, "says 8 bits, but holds values up to 4095"),):
         path = make(tmp_path / "a.dcm", STORED, 12, ModalityLUTSequence=[table_item(entries, 0, bits, False)])
