@@ -121,8 +121,8 @@ def _mapped(path: Path, start: FileStart) -> tuple[NDArray[np.integer[Any]], Dat
         return None
     if start.element not in (b"\xe0\x7f\x10\x00OW\0\0", b"\xe0\x7f\x10\x00OB\0\0"):
         return None
-    if start.next_tag <= _PIXEL_DATA and dictionary_has_tag(start.next_tag):  # then the library sees what occurs twice
-        return None
+    if 0 < start.next_tag <= _PIXEL_DATA and dictionary_has_tag(start.next_tag):
+        return None  # read by the library, it is seen to occur twice
     header = header_of(path, dataset)
     _check_readable(path, header, dataset)
     bits, signed = int(dataset.BitsAllocated), is_signed(dataset)
