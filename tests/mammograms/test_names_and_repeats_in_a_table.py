@@ -517,7 +517,9 @@ def test_densities_that_are_no_class_are_kept_and_told(tmp_path: Path) -> None:
         "BI-RADS (1 to 4, or A to D)."
     )
     assert decision.done == "Kept as it stands: subgroups have this name, and no infiller can be asked for it."
-    (decision,) = densities(tmp_path / "shares", "0", "1", "2", "12.5", "7", "8", "9").decisions
+    shares = densities(tmp_path / "shares", "0", "1", "2.0", "12.5", "7", "8", "9")
+    assert [entry.density for entry in shares.mammograms] == ["0", "1", "2.0", "12.5", "7", "8", "9"]
+    (decision,) = shares.decisions
     assert decision.found.startswith("own.csv says '0' (1x), '12.5' (1x), '7' (1x), '8' (1x), '9' (1x) for density, ")
     assert decision.done.endswith("classes counted from 0, then 1 to 4 in this column are no classes.")
 

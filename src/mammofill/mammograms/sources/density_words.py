@@ -30,28 +30,40 @@ def density_class(word: str) -> str | None:
     return found and (found[1] or _ROMAN.get(found[2], found[2].upper()))
 
 
-def density_decisions(cells: Iterable[str], table: str) -> list[Decision]:
-    """Return decisions about the words of a table for density: each that is spelt otherwise, and those that are none.
+def understand_densities(cells: Iterable[str], table: str) -> tuple[dict[str, str], list[Decision]]:
+    """Find the class that each word of a table means.
+
+    If a number is none of the classes, all numbers may be percentages, or classes counted from 0: then each is kept as
+    it stands.
 
     Args:
         cells: of each row, the word as it stands, or "".
         table: name of the table.
+
+    Returns:
+        Word -> class, of those that are one in another spelling; and a decision about each of them, and about words
+        that are no class.
     """
     counts = Counter(cell for cell in cells if cell)
-    decisions, strange = [], []
-    for word, count in sorted(counts.items()):
-        meant = density_class(word)
-        if meant is None:
-            strange.append(word)
-        elif meant != word:
-            found = f"{table} says {word!r} for density ({count}x)."
-            decisions.append(Decision(word, None, "density-word", found, f"Read as {meant}."))
-    if strange:
-        words = ", ".join(f"{word!r} ({counts[word]}x)" for word in strange[:_MOST_SHOWN])
-        more = f" and {counted(len(strange) - _MOST_SHOWN, 'other words')}" if len(strange) > _MOST_SHOWN else ""
+    unknown = [word for word in sorted(counts) if density_class(word) is None]
+    other_numbers = any(read_number(word) is not None for word in unknown)
+    meaning = {
+        word: meant
+        for word in sorted(counts)
+        if (meant := density_class(word)) and meant != word and not (other_numbers and read_number(word) is not None)
+    }
+    decisions = [
+        Decision(
+            word, None, "density-word", f"{table} says {word!r} for density ({counts[word]}x).", f"Read as {meant}."
+        )
+        for word, meant in meaning.items()
+    ]
+    if unknown:
+        words = ", ".join(f"{word!r} ({counts[word]}x)" for word in unknown[:_MOST_SHOWN])
+        more = f" and {counted(len(unknown) - _MOST_SHOWN, 'other words')}" if len(unknown) > _MOST_SHOWN else ""
         found = f"{table} says {words}{more} for density, which is no class of BI-RADS (1 to 4, or A to D)."
         done = "Kept as it stands: subgroups have this name, and no infiller can be asked for it."
-        if any(read_number(word) is not None for word in strange):
+        if other_numbers:
             done += " If these are percentages, or classes counted from 0, then 1 to 4 in this column are no classes."
-        decisions.append(Decision(strange[0], None, "density-word", found, done))
-    return decisions
+        decisions.append(Decision(unknown[0], None, "density-word", found, done))
+    return meaning, decisions

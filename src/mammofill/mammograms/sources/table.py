@@ -51,7 +51,7 @@ from mammofill.mammograms.sources.annotations import (
     MammogramEntry,
 )
 from mammofill.mammograms.sources.csv_table import Row, is_note_of_mac, plain_name, read_csv_table, rows_of
-from mammofill.mammograms.sources.density_words import density_class, density_decisions
+from mammofill.mammograms.sources.density_words import density_class, understand_densities
 from mammofill.mammograms.sources.names_in_paths import names_that_contradict, persons_in_folders
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
 from mammofill.mammograms.sources.pathology_words import (
@@ -143,8 +143,8 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
     )
     words = understand(zip(table["pathology"], table["mask"] != "", strict=True), settings.pathology_words, path.name)
     table["pathology"] = [words.meaning.get(plain_word(word), word) for word in table["pathology"]]
-    densities = density_decisions(table["density"], path.name)
-    table["density"] = [density_class(word) or word for word in table["density"]]
+    density_of, densities = understand_densities(table["density"], path.name)
+    table["density"] = [density_of.get(word, word) for word in table["density"]]
     twice = tuple(_pathology_twice(table, path.name))
     rows = rows_of(table)
     of_image: dict[str, list[Row]] = {}
