@@ -18,7 +18,14 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.tag import Tag
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from mammofill import dicom, pictures
 from mammofill.ground.errors import ImageFileError
@@ -50,6 +57,63 @@ def write_raw(path: Path, source: Path, element: tuple[int, int], vr: str, value
 
 
 # ---- headers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "element", "vr", "first", "second"),
+    [
+        ("PhotometricInterpretation", (0x0028, 0x0004), "CS", b"MONOCHROME2 ", b"MONOCHROME1 "),
+        ("Rows", (0x0028, 0x0010), "US", b"\x40\0", b"\x20\0"),
+        ("RescaleSlope", (0x0028, 0x1053), "DS", b"1 ", b"-1"),
+    ],
+)
+def test_an_element_of_the_pixels_with_two_values_is_refused(
+    tmp_path: Path, name: str, element: tuple[int, int], vr: str, first: bytes, second: bytes
+) -> None:
+    one = write_raw(tmp_path / "one.dcm", make(tmp_path / "a.dcm", STORED, 12), element, vr, first)
+    same = write_raw(tmp_path / "same.dcm", one, element, vr, first)
+    assert np.array_equal(dicom.read(same).pixels, BASE)
+    assert not dicom.read(same).remarks
+    path = write_raw(tmp_path / "other.dcm", one, element, vr, second)
+    for read in (dicom.read, dicom.read_header):
+        with pytest.raises(ImageFileError, match=f"other.dcm has {name} twice, with different values"):
+            read(path)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_two_different_pixel_data_are_refused(tmp_path: Path, bits: int) -> None:
+    whole = make(tmp_path / "a.dcm", STORED, bits).read_bytes()
+    pixels = whole[whole.index(b"\xe0\x7f\x10\x00") :]
+    (tmp_path / "b.dcm").write_bytes(whole + pixels[:12] + pixels[:11:-1])
+    with pytest.raises(ImageFileError, match=r"b\.dcm has PixelData twice, with different values, of which some pro"):
+        dicom.read(tmp_path / "b.dcm")
+    (tmp_path / "c.dcm").write_bytes(whole + pixels)
+    (tmp_path / "d.dcm").write_bytes(whole + b"\xfc\xff\xfc\xffOB\0\0\4\0\0\0\0\0\0\0")  # padding of the data set
+    right = dicom.read(tmp_path / "a.dcm")
+    for name in ("c.dcm", "d.dcm"):
+        read = dicom.read(tmp_path / name)
+        assert np.array_equal(read.pixels, right.pixels)
+        assert read.remarks == right.remarks
+
+
+def test_other_elements_with_two_values_are_unknown(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.dcm", STORED, 12, PatientID="P1", ImageLaterality="L", PixelSpacing=[0.07, 0.07])
+    for number, (element, vr, value) in enumerate((
+        ((0x0010, 0x0020), "LO", b"P2"),
+        ((0x0020, 0x0062), "CS", b"R"),
+        ((0x0028, 0x0030), "DS", b"0.1\\0.1"),
+        ((0x0011, 0x1001), "LO", b"one"),  # private: nothing is read from it
+        ((0x0011, 0x1001), "LO", b"two"),
+    )):  # fmt: skip
+        path = write_raw(tmp_path / f"b{number}.dcm", path, element, vr, value)
+    read = dicom.read(path)
+    assert np.array_equal(read.pixels, BASE)
+    assert (read.patient_id, read.laterality, read.spacing_mm) == (None, None, None)
+    found = [(remark.rule, remark.found.removeprefix(f"{path}: "), remark.done) for remark in read.remarks]
+    names = ("PatientID", "ImageLaterality", "PixelSpacing")
+    assert found == [
+        ("header-unreadable", f"{name} occurs twice, with different values.", "Taken for unknown.") for name in names
+    ]
 
 
 @pytest.mark.parametrize(
@@ -152,6 +216,21 @@ def test_a_compressed_image_in_colours_or_of_another_sign_is_not_taken_for_the_h
     assert rules(read) == {"sign-of-frame-differs"}
     dark = imagecodecs.jpeg2k_encode((STORED >> 4).astype(np.uint8), level=0, codecformat="j2k")
     assert rules(dicom.read(compressed(tmp_path / "c.dcm", dark, JPEG2000Lossless))) == {"bits-of-frame-fewer"}
+
+
+@pytest.mark.parametrize(("syntax", "bits"), [(JPEGBaseline8Bit, 8), (JPEGExtended12Bit, 12)])
+def test_a_lossy_jpeg_that_is_called_signed_is_read_as_unsigned(tmp_path: Path, syntax: str, bits: int) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs")
+    values = STORED.astype(np.uint16) if bits > 8 else (STORED >> 4).astype(np.uint8)
+    frame = imagecodecs.jpeg8_encode(values, level=100, bitspersample=bits)
+    right = dicom.read(compressed(tmp_path / "a.dcm", frame, syntax, bits=bits))
+    read = dicom.read(compressed(tmp_path / "b.dcm", frame, syntax, bits=bits, signed=True))
+    assert np.array_equal(read.pixels, right.pixels)
+    assert not read.signed
+    (remark,) = read.remarks
+    assert remark.rule == "sign-of-frame-differs"
+    assert "b.dcm: it says that its values are signed (PixelRepresentation), but the compressed image" in remark.found
+    assert "Read as unsigned, since lossy JPEG knows no sign" in remark.done
 
 
 @pytest.mark.parametrize(("encoder", "syntax"), [("jpeg2k", JPEG2000Lossless), ("ljpeg", JPEGLosslessSV1)])
@@ -309,6 +388,19 @@ def test_a_voi_lut_begins_where_the_rescaled_values_do(tmp_path: Path, intercept
     read = dicom.read(path, "first")
     assert rules(read) == set()
     assert np.array_equal(read.pixels, BASE)
+
+
+def test_a_rescale_beside_a_modality_lut_is_told(tmp_path: Path) -> None:
+    lut = {"ModalityLUTSequence": [table_item(np.arange(4096), 0, 12, packed=False)]}
+    plain = make(tmp_path / "a.dcm", STORED, 12, **lut, RescaleSlope=1, RescaleIntercept=0)
+    assert not rules(dicom.read(plain))
+    read = dicom.read(make(tmp_path / "b.dcm", STORED, 12, **lut, RescaleSlope=-1, RescaleIntercept=4095))
+    assert np.array_equal(read.pixels, dicom.read(plain).pixels)
+    (remark,) = read.remarks
+    assert remark.rule == "rescale-ignored"
+    said = "it has a modality LUT and a rescale (slope -1, intercept 4095): one of them is wrong."
+    assert remark.found == f"{tmp_path / 'b.dcm'}: {said}"
+    assert remark.done == "The LUT was applied alone: look whether bright is dense."
 
 
 def test_a_table_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
@@ -675,6 +767,22 @@ def test_a_lesion_with_a_faint_label_is_not_taken_for_a_soft_edge(tmp_path: Path
     Image.fromarray(labels).save(tmp_path / "labels.png")
     with pytest.raises(ImageFileError, match=f"an area of the value {low}, as a label has, lies away from all edges"):
         read_mask(tmp_path / "labels.png")
+
+
+@pytest.mark.parametrize("highest", [255, 65535])
+def test_a_second_lesion_in_faint_grays_is_not_taken_for_a_soft_edge(tmp_path: Path, highest: int) -> None:
+    drawn = np.zeros((500, 300), np.uint8 if highest == 255 else np.uint16)
+    drawn[:80, :80] = (disc() > 0) * highest
+    random = np.random.default_rng(0)
+    specks = drawn.copy()
+    specks[400:408, 200:208] = random.integers(1, highest // 8, (8, 8))  # as JPEG and resizing leave
+    Image.fromarray(specks).save(tmp_path / "specks.png")
+    assert read_mask(tmp_path / "specks.png").mask.sum() == (disc() > 0).sum()
+    drawn[400:440, 200:240] = random.integers(1, highest // 8, (40, 40))
+    Image.fromarray(drawn).save(tmp_path / "faint.png")
+    found = f"an area of 1600 faint values lies away from all edges of what has the value {highest}"
+    with pytest.raises(ImageFileError, match=f"faint.png is not a mask.* {found}"):
+        read_mask(tmp_path / "faint.png")
 
 
 def test_a_faint_label_that_touches_another_is_not_taken_for_a_soft_edge(tmp_path: Path) -> None:

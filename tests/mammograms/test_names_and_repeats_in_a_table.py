@@ -489,6 +489,55 @@ def test_the_mask_of_a_normal_image_must_mark_nothing(tmp_path: Path) -> None:
     assert decision["done"] == "Taken for normal, as without a mask."
 
 
+def densities(folder: Path, *cells: str, column: str = "density") -> Collection:
+    rows = [f"{number}.png,,P{number},normal,{cell}" for number, cell in enumerate(cells)]
+    return read(folder, *rows, header=f"{HEADER},{column}")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("2.0", "2"), ("b", "B"), ("BI-RADS 2", "2"), ("birads B", "B"), ("ii", "2"), ("IV", "4"), ("ACR c", "C"),
+     ("ACR3", "3"), ("Density A", "A"), ("Category_4", "4")],
+)  # fmt: skip
+def test_densities_in_other_spellings_are_understood_and_told(tmp_path: Path, word: str, meant: str) -> None:
+    found = densities(tmp_path, "3", "D", word, word, "")
+    assert [entry.density for entry in found.mammograms] == ["3", "D", meant, meant, None]
+    (decision,) = found.decisions
+    assert (decision.rule, decision.done) == ("density-word", f"Read as {meant}.")
+    assert decision.found == f"own.csv says {word!r} for density (2x)."
+
+
+def test_densities_that_are_no_class_are_kept_and_told(tmp_path: Path) -> None:
+    assert not densities(tmp_path / "plain", "1", "2", "C", "D").decisions
+    found = densities(tmp_path / "words", "dense", "fatty", "dense", "2", "BI-RADS 5", "acr")
+    assert [entry.density for entry in found.mammograms] == ["dense", "fatty", "dense", "2", "BI-RADS 5", "acr"]
+    (decision,) = found.decisions
+    assert decision.found == (
+        "own.csv says 'BI-RADS 5' (1x), 'acr' (1x), 'dense' (2x), 'fatty' (1x) for density, which is no class of "
+        "BI-RADS (1 to 4, or A to D)."
+    )
+    assert decision.done == "Kept as it stands: subgroups have this name, and no infiller can be asked for it."
+    shares = densities(tmp_path / "shares", "0", "1", "2.0", "12.5", "7", "8", "9")
+    assert [entry.density for entry in shares.mammograms] == ["0", "1", "2.0", "12.5", "7", "8", "9"]
+    (decision,) = shares.decisions
+    assert decision.found.startswith("own.csv says '0' (1x), '12.5' (1x), '7' (1x), '8' (1x), '9' (1x) for density, ")
+    assert decision.done.endswith("classes counted from 0, then 1 to 4 in this column are no classes.")
+
+
+@pytest.mark.parametrize("column", ["breast_density", "ACR", "BI-RADS density"])
+def test_a_density_in_a_column_of_another_name_is_told(tmp_path: Path, column: str) -> None:
+    found = densities(tmp_path / "told", "2", "b", "", column=column)
+    assert [entry.density for entry in found.mammograms] == [None, None, None]
+    (decision,) = found.decisions
+    assert (decision.what, decision.rule) == (column.lower(), "column-called-otherwise")
+    assert decision.found == (
+        f"own.csv has nothing in a column density, but its column {column.lower()!r} says 2 (1x), b (1x). Did you mean "
+        "density?"
+    )
+    assert not densities(tmp_path / "other", "2", "high", column=column).decisions
+    assert not densities(tmp_path / "lesion", "2", "3", column="mass density").decisions
+
+
 @pytest.mark.parametrize("word", ["nan", "None", "N/A", "<NA>", "unknown"])
 def test_words_for_missing_values_are_empty_cells(tmp_path: Path, word: str) -> None:
     header = "image,mask,patient,pathology,laterality,view,split,abnormality,density,spacing_mm,bits"

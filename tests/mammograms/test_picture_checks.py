@@ -235,6 +235,7 @@ def test_a_header_of_more_than_a_plain_mammogram_is_told_and_one_for_quality_con
             "computed-from-slices",
             "it was computed from the slices of a tomosynthesis (ImageType, (0008,0008), GENERATED_2D).",
         ),
+        "PartialView": ("YES", "view-modified", "it shows only a part of the breast (PartialView, (0028,1350))."),
         "BreastImplantPresent": ("YES", "implant-present", "it shows a breast implant"),
         "BurnedInAnnotation": ("YES", "words-in-pixels", "it has words in its pixels"),
         "ImageLaterality": ("B", "both-breasts", "it is of both breasts"),
@@ -244,6 +245,7 @@ def test_a_header_of_more_than_a_plain_mammogram_is_told_and_one_for_quality_con
     usual = {
         "EstimatedRadiographicMagnificationFactor": "1.07", "BodyPartExamined": "BREAST", "QualityControlImage": "NO",
         "BurnedInAnnotation": "NO", "BreastImplantPresent": "NO", "ImageType": ["DERIVED", "SECONDARY"],
+        "PartialView": "NO",
     }  # fmt: skip
     rows = ["image,mask,patient,pathology"]
     for number, (name, value) in enumerate([("", ""), *((name, value) for name, (value, *_) in told.items())]):
@@ -262,7 +264,7 @@ def test_a_header_of_more_than_a_plain_mammogram_is_told_and_one_for_quality_con
         assert said[str(number)]["rule"] == rule
         assert said[str(number)]["found"].startswith(f"{number}.dcm: {words}")
     assert "0" not in said
-    assert found.exclusions["what"].tolist() == ["8"]
+    assert found.exclusions["what"].tolist() == ["9"]
 
 
 def test_a_size_of_pixels_that_the_header_contradicts_is_told(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_table_of_your_own_lists_every_row(tmp_path: Path) -> None:
         ("own.csv row 5", "b-z", "b-z_1", "2", None, "mass", "test"),
     ]
     assert [row.missing for row in found.listed] == [(), (), (), ("mask",)]
-    assert [(row.view, row.density) for row in found.listed[1:3]] == [("mlo", "b"), (None, None)]
+    assert [(row.view, row.density) for row in found.listed[1:3]] == [("mlo", "B"), (None, None)]
 
 
 WRITERS: dict[str, Callable[[Path], Path]] = {

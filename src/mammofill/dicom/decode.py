@@ -13,9 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from pydicom import Dataset
+from pydicom.datadict import dictionary_has_tag
 from pydicom.encaps import generate_fragments, generate_frames
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import JPEG2000, ExplicitVRLittleEndian, JPEG2000Lossless, JPEGExtended12Bit, RLELossless
+from pydicom.uid import (
+    JPEG2000,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    RLELossless,
+)
 
 from mammofill.dicom.elements import Notes, is_signed, last_line, whole_number
 from mammofill.dicom.header import DicomHeader, FileStart, header_of, header_of_whole, read_dataset
@@ -26,8 +34,14 @@ from mammofill.ground.foreign_files import check_size
 HALVED_RULE = "jpeg2000-halved"
 """Rule of the remark about a file that was decoded at half its resolution."""
 
+_PIXEL_DATA = 0x7FE00010
+"""Tag of the pixels, which are the last element but for checks and padding. Source: DICOM PS3.5 section 7.1."""
+
 _DECODERS = ("pyjpegls", "pylibjpeg", "gdcm")
 """Plugins in the order in which they are tried: the same file is decoded by the same code on every machine."""
+
+_LOSSY_JPEG = (JPEGBaseline8Bit, JPEGExtended12Bit)
+"""Their samples are unsigned, whatever the header says; the compressed image counts. Source: DICOM PS3.5 8.2.1."""
 
 _TWELVE_BITS = "imagecodecs"
 """The package that decodes JPEG of 12 bits, for which pydicom has no plugin (it contains libjpeg-turbo)."""
@@ -100,13 +114,15 @@ def _mapped(path: Path, start: FileStart) -> tuple[NDArray[np.integer[Any]], Dat
 
     Returns:
         The values and the dataset; None unless the file is Explicit VR Little Endian, all allocated bits (8 or 16) are
-        stored, and the length of the pixels is as the header gives it.
+        stored, the length of the pixels is as the header gives it, and no element follows that belongs before them.
     """
     dataset = start.dataset
     if dataset.file_meta.get("TransferSyntaxUID") != ExplicitVRLittleEndian:
         return None
     if start.element not in (b"\xe0\x7f\x10\x00OW\0\0", b"\xe0\x7f\x10\x00OB\0\0"):
         return None
+    if 0 < start.next_tag <= _PIXEL_DATA and dictionary_has_tag(start.next_tag):
+        return None  # read by the library, it is seen to occur twice
     header = header_of(path, dataset)
     _check_readable(path, header, dataset)
     bits, signed = int(dataset.BitsAllocated), is_signed(dataset)
@@ -277,7 +293,11 @@ def _decoded(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
 
 
 def _check_frame(facts: FrameFacts, dataset: Dataset, notes: Notes) -> None:
-    """Compare the header of the compressed image with the DICOM header: a decoder does not report differences."""
+    """Compare the header of the compressed image with the DICOM header: a decoder does not report differences.
+
+    Of a lossy JPEG that is called signed, the dataset is set to unsigned: else its brighter half would count as below 0
+    and be shown darker than the rest.
+    """
     rows, columns, bits = int(dataset.Rows), int(dataset.Columns), int(dataset.BitsStored)
     if (facts.rows, facts.columns, facts.samples) != (rows, columns, 1) or facts.bits > int(dataset.BitsAllocated):
         raise ImageFileError(
@@ -291,7 +311,11 @@ def _check_frame(facts: FrameFacts, dataset: Dataset, notes: Notes) -> None:
             f"it says that its values are {signs[is_signed(dataset)]} (PixelRepresentation), but the compressed image "
             f"in it says {signs[facts.signed]}."
         )
-        notes.add("sign-of-frame-differs", found, "Its bits are read by the header: look whether bright is dense.")
+        done = "Its bits are read by the header: look whether bright is dense."
+        if dataset.file_meta.TransferSyntaxUID in _LOSSY_JPEG:
+            dataset.PixelRepresentation = 0
+            done = "Read as unsigned, since lossy JPEG knows no sign. Set PixelRepresentation, (0028,0103), to 0."
+        notes.add("sign-of-frame-differs", found, done)
     if facts.bits < bits:
         found = f"it says {bits} bits, but the compressed image in it has {facts.bits}."
         notes.add("bits-of-frame-fewer", found, "Read over the range of the header: it is darker than it may be meant.")
@@ -305,7 +329,7 @@ def _jpeg_of_12_bits(path: Path, dataset: Dataset) -> NDArray[np.integer[Any]]:
     if not frame.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
         raise ImageFileError(f"{path} is truncated: the compressed image in it lacks its end mark. Fetch it again.")
     values: NDArray[np.integer[Any]] = jpeg8_decode(frame)
-    return values.view(f"i{values.dtype.itemsize}") if is_signed(dataset) else values
+    return values
 
 
 def _whole(path: Path, stored: NDArray[np.integer[Any]], dataset: Dataset) -> NDArray[np.integer[Any]]:

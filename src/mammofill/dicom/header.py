@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
+from pydicom.datadict import keyword_for_tag
+from pydicom.filereader import read_partial
+from pydicom.tag import BaseTag
 
 from mammofill.dicom.elements import Notes, is_left_out, optional, spacing_of, text_of, whole_number
 from mammofill.ground.errors import ImageFileError
@@ -64,21 +68,85 @@ class FileStart:
     """Position of the pixels in the file, in bytes."""
     size: int
     """Size of the file in bytes."""
+    next_tag: int
+    """Tag of the element behind the pixels; 0 at the end of the file."""
 
 
 def read_start(path: Path) -> FileStart:
     """Read a file up to the beginning of its pixels."""
     with open_regular(path) as file:
-        dataset = normalised(dcmread(file, stop_before_pixels=True))
+        dataset = _read(path, file, pixels=False)
         # Source of this element's layout: DICOM PS3.5 section 7.1.2, Explicit VR, tag (7FE0,0010).
         element, length = file.read(8), int.from_bytes(file.read(4), "little")
-        return FileStart(dataset, element, length, file.tell(), os.fstat(file.fileno()).st_size)
+        offset, size = file.tell(), os.fstat(file.fileno()).st_size
+        file.seek(min(offset + length, size))
+        group, number = (int.from_bytes(file.read(2), "little") for _ in range(2))
+        return FileStart(dataset, element, length, offset, size, next_tag=group << 16 | number)
 
 
 def read_dataset(path: Path, pixels: bool) -> Dataset:
     """Read a whole file, or the part before its pixels."""
     with open_regular(path) as file:
-        return normalised(dcmread(file, stop_before_pixels=not pixels))
+        return _read(path, file, pixels)
+
+
+_PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+"""Tags of the elements that hold pixels: fractions of two sizes, whole numbers."""
+
+_NEEDED_FOR_PIXELS = frozenset({
+    "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored",
+    "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept",
+    "ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "FloatPixelData", "DoubleFloatPixelData", "PixelData",
+})  # fmt: skip
+
+
+def _read(path: Path, file: BinaryIO, pixels: bool) -> Dataset:
+    """Read a data set, whole or up to its pixels; of an element that occurs twice the library would keep the last.
+
+    An element occurs at most once (DICOM PS3.5 section 7.1), and programs differ in which one they take. If the values
+    are the same, it does no harm. Otherwise the element counts as unknown: it is removed, and named in `dataset.twice`.
+
+    Raises:
+        ImageFileError: the pixels depend on it.
+    """
+    counts: Counter[int] = Counter()
+
+    def note(tag: BaseTag, vr: str | None, length: int) -> bool:
+        counts[tag] += 1
+        return not pixels and tag in _PIXELS
+
+    dataset = read_partial(file, note)
+    end = file.tell()
+    twice = [tag for tag, count in counts.items() if count > 1 and not BaseTag(tag).is_private]
+    differing = [tag for tag in twice if _value(_read_once(file, tag), tag) != _value(dataset, tag)]
+    file.seek(end)
+    names = {tag: keyword_for_tag(tag) or str(BaseTag(tag)) for tag in differing}
+    if needed := [name for name in names.values() if name in _NEEDED_FOR_PIXELS]:
+        raise ImageFileError(
+            f"{path} has {needed[0]} twice, with different values, of which some programs take the first and some the "
+            "last: which of them is right is unknown. Export it again."
+        )
+    for tag in differing:
+        del dataset[tag]
+    dataset.twice = tuple(names.values())
+    return normalised(dataset)
+
+
+def _read_once(file: BinaryIO, twice: int) -> Dataset:
+    """Read a data set up to the second occurrence of an element."""
+    counts: Counter[int] = Counter()
+
+    def note(tag: BaseTag, vr: str | None, length: int) -> bool:
+        counts[tag] += 1
+        return counts[twice] > 1
+
+    file.seek(0)
+    return read_partial(file, note)
+
+
+def _value(dataset: Dataset, tag: int) -> Any:
+    return getattr(dataset.get_item(tag), "value", None) if tag in dataset else None
 
 
 _OF_ONE_FRAME = {
@@ -137,6 +205,8 @@ def header_of(path: Path, dataset: Dataset) -> DicomHeader:
         raise ImageFileError(f"{path} does not say its transfer syntax (0002,0010), so its pixels cannot be decoded.")
     numbers = {name: whole_number(path, dataset, name) or 0 for name in _SIZES}
     notes = Notes(path, [])
+    for name in getattr(dataset, "twice", ()):
+        notes.add("header-unreadable", f"{name} occurs twice, with different values.", "Taken for unknown.")
 
     def text(name: str) -> str | None:
         return text_of(optional(dataset, name, notes))

@@ -48,6 +48,9 @@ def note_unusual(dataset: Dataset, notes: Notes) -> None:
         notes.add(
             "view-modified", found, "Kept as a view like others: it may show a part of the breast, or more detail."
         )
+    if value("PartialView") == "YES":  # Source: DICOM PS3.3 C.8.11.7
+        found = "it shows only a part of the breast (PartialView, (0028,1350))."
+        notes.add("view-modified", found, "Kept as a view like others: a lesion may be in another part.")
     if _COMPUTED in value("ImageType"):
         found = f"it was computed from the slices of a tomosynthesis (ImageType, (0008,0008), {_COMPUTED})."
         done = "Kept: it looks different from a plain mammogram. Check that both classes have such images."

@@ -161,6 +161,7 @@ def _modality(possible: NDArray[np.int64], dataset: Dataset, notes: Notes) -> tu
     if lut is not None:
         entries, first, bits = _look_up_table(lut, dataset, notes.path, "modality LUT", int(possible[0]))
         places = np.clip(possible - first, 0, len(entries) - 1)
+        _note_rescale_beside_lut(dataset, notes)
         return entries[places].astype(np.float64), 0.0, float(2**bits - 1)
     slope = number_or(dataset, "RescaleSlope", notes, 1.0)
     intercept = number_or(dataset, "RescaleIntercept", notes, 0.0)
@@ -168,6 +169,15 @@ def _modality(possible: NDArray[np.int64], dataset: Dataset, notes: Notes) -> tu
         raise ImageFileError(f"{notes.path} has RescaleSlope 0, which makes all pixels the same. Its header is wrong.")
     values = np.asarray(possible * slope + intercept, np.float64)
     return values, float(min(values[0], values[-1])), float(max(values[0], values[-1]))
+
+
+def _note_rescale_beside_lut(dataset: Dataset, notes: Notes) -> None:
+    """Add a remark on a rescale beside a modality LUT, if it changes values: a file has only one of the two."""
+    slope = number_or(dataset, "RescaleSlope", notes, 1.0)
+    intercept = number_or(dataset, "RescaleIntercept", notes, 0.0)
+    if (slope, intercept) != (1, 0):
+        found = f"it has a modality LUT and a rescale (slope {slope:g}, intercept {intercept:g}): one of them is wrong."
+        notes.add("rescale-ignored", found, "The LUT was applied alone: look whether bright is dense.")
 
 
 def _look_up_table(

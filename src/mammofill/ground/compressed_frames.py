@@ -15,6 +15,10 @@ _J2K_START = b"\xff\x4f\xff\x51"
 _SIZES_OF_FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 """Markers of segments that give the size of a frame. Source: ISO/IEC 10918-1, table B.1; of JPEG-LS ISO/IEC 14495-1."""
 
+_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF, 0xF7})
+"""Those of them whose samples are bits as they were stored. The others are of lossy JPEG, whose samples start at 0.
+Source: ISO/IEC 10918-1, table B.1 and A.3.1."""
+
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
@@ -28,7 +32,7 @@ class FrameFacts:
     bits: int
     """Bits of a sample."""
     signed: bool | None
-    """Whether values below 0 can be stored; None in formats that do not say it."""
+    """Whether values below 0 can be stored: never in lossy JPEG; None in formats that do not say it."""
 
 
 def facts_of_frame(frame: bytes) -> FrameFacts | None:
@@ -52,7 +56,7 @@ def _of_jpeg(frame: bytes) -> FrameFacts | None:
             at += 2
         elif marker in _SIZES_OF_FRAMES:
             bits, rows, columns, samples = struct.unpack_from(">BHHB", frame, at + 4)
-            return FrameFacts(rows, columns, samples, bits, None)
+            return FrameFacts(rows, columns, samples, bits, None if marker in _LOSSLESS else False)
         else:
             at += 2 + int(struct.unpack_from(">H", frame, at + 2)[0])
     return None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mammofill.ground.errors import SettingsError
 from mammofill.mammograms.sources.csv_table import plain_name
+from mammofill.mammograms.sources.density_words import NUMBER_OF, density_class
 from mammofill.mammograms.sources.pathology_words import birads_category
 
 if TYPE_CHECKING:
@@ -91,11 +92,19 @@ def words_in(table: pd.DataFrame, fact: str) -> tuple[str | None, ...]:
 
     The fact is a column of its name, or one of the lesion's attributes. Of several words in one, such as
     ``IRREGULAR-ARCHITECTURAL_DISTORTION``, the first that is known counts. An assessment may be written in all ways
-    that `birads_category` knows; of ``4a`` the number counts.
+    that `birads_category` knows; of ``4a`` the number counts. A density may be written in all ways that `density_class`
+    knows; A to D are 1 to 4.
     """
+    if fact == "density":
+        return tuple(_density_in(word) if isinstance(word, str) else None for word in table[fact])
     if fact not in _ATTRIBUTES:
         return tuple(word if isinstance(word, str) and word in FACTS[fact] else None for word in table[fact])
     return tuple(_word_of(fact, json.loads(one) if isinstance(one, str) else {}) for one in table["attributes"])
+
+
+def _density_in(word: str) -> str | None:
+    found = density_class(word)
+    return NUMBER_OF.get(found, found) if found else None
 
 
 def _word_of(fact: str, attributes: Mapping[str, Any]) -> str | None:

@@ -382,6 +382,8 @@ def test_facts_of_lesions_are_read_from_what_the_source_says() -> None:
     assert words_in(table, "shape") == ("irregular", None, None, None)
     assert words_in(table, "margin") == ("ill-defined", None, None, None)
     assert words_in(table, "birads") == (None, "4", None, None)
+    breasts = pd.DataFrame({"density": pd.Series(["2", "3.0", "d", "fatty", None], dtype="string")})
+    assert words_in(breasts, "density") == ("2", "3", "4", None, None)
 
 
 def test_presets_are_flows() -> None:

@@ -14,7 +14,7 @@ laterality no       left or right
 view       no       cc or mlo
 split      no       train, validation or test; the same for all rows of a patient
 abnormality no      mass (what an empty cell means), calcification, other
-density    no       breast density, any text
+density    no       breast density: 1 to 4 or A to D; other text is kept as it stands
 spacing_mm no       distance between pixels
 bits       no       bits that the image's values use, where a 16-bit file holds, say, 12
 ========== ======== ===================================================================================
@@ -51,6 +51,7 @@ from mammofill.mammograms.sources.annotations import (
     MammogramEntry,
 )
 from mammofill.mammograms.sources.csv_table import Row, is_note_of_mac, plain_name, read_csv_table, rows_of
+from mammofill.mammograms.sources.density_words import density_class, understand_densities
 from mammofill.mammograms.sources.names_in_paths import names_that_contradict, persons_in_folders
 from mammofill.mammograms.sources.numbers import read_number, read_whole_number, same_cell
 from mammofill.mammograms.sources.pathology_words import (
@@ -99,6 +100,10 @@ _NAMES_PERSON = re.compile(
     r"|.*mrn|medicalrecordnumber|subject|participant|pid"
 )
 """Plain names of further columns that say who a person is. A column of names is none: two women may have one."""
+_NAMES_DENSITY = re.compile(
+    r"(?:breast|acr|birads)+density.*|density(?:acr|birads|class|category)|acr|breastcomposition"
+)
+"""Plain names of further columns that hold the density of the breast, if all their words are its classes."""
 _NAMES_FURTHER_MASK = re.compile(r"(?:second|third|other)mask|mask(?:file|path|image)?[.#]?(?:[1-9]|0[1-9])")
 """Plain names of further columns that hold masks of further lesions."""
 _NUMBER_FOR_MISSING = re.compile(r"0+|99+")
@@ -133,10 +138,13 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
     called_otherwise = (
         *_kind_called_otherwise(table, path.name),
         *_words_called_otherwise(table, path.name),
+        *_density_called_otherwise(table, path.name),
         *_split_called_otherwise(table, path.name, settings),
     )
     words = understand(zip(table["pathology"], table["mask"] != "", strict=True), settings.pathology_words, path.name)
     table["pathology"] = [words.meaning.get(plain_word(word), word) for word in table["pathology"]]
+    density_of, densities = understand_densities(table["density"], path.name)
+    table["density"] = [density_of.get(word, word) for word in table["density"]]
     twice = tuple(_pathology_twice(table, path.name))
     rows = rows_of(table)
     of_image: dict[str, list[Row]] = {}
@@ -159,7 +167,8 @@ def read_table(source: Path, settings: IngestSettings) -> Collection:
     if not settings.crops:  # beside a lesion that fills its own picture, a crop of the same breast may be healthy
         mammograms, contradicted = _without_contradicted_breasts(mammograms, listed)
     about_paths = (*names_that_contradict(rows, names), *persons_in_folders(rows))
-    decisions = (*notes, *words.decisions, *called_otherwise, *twice, *further_masks, *about_paths, *contradicted)
+    of_cells = (*words.decisions, *densities, *called_otherwise, *twice, *further_masks)
+    decisions = (*notes, *of_cells, *about_paths, *contradicted)
     return Collection(tuple(mammograms), tuple(exclusions), decisions, listed)
 
 
@@ -268,6 +277,20 @@ def _words_called_otherwise(table: pd.DataFrame, name: str) -> Iterator[Decision
                 )
                 done = f"Kept as an attribute, and {else_}. Rename the column to {target} to have it read."
                 yield Decision(column, None, "column-called-otherwise", found, done)
+
+
+def _density_called_otherwise(table: pd.DataFrame, name: str) -> Iterator[Decision]:
+    """Yield a decision for each further column that is called density, and says it, where a column density does not."""
+    for column in () if any(table["density"]) else _further(table):
+        counts = Counter(cell for cell in table[column] if not says_nothing(cell))
+        if counts and _NAMES_DENSITY.fullmatch(plain_name(column)) and all(map(density_class, counts)):
+            values = ", ".join(f"{value} ({count}x)" for value, count in counts.most_common())
+            found = (
+                f"{name} has nothing in a column density, but its column {column!r} says {values}. Did you mean "
+                "density?"
+            )
+            done = "Kept as an attribute, and no density is known. Rename the column to density to have it read."
+            yield Decision(column, None, "column-called-otherwise", found, done)
 
 
 def _pathology_twice(table: pd.DataFrame, name: str) -> Iterator[Decision]:
