@@ -211,9 +211,9 @@ class Classifier(Artifact):
         from mammofill.classifier.examples import at_input_size
         from mammofill.ground.training.device import find_device
 
-        found = find_device(device)
+        found, layer = find_device(device), self._maps_layer  # which is found on the CPU, so before the network moves
         inputs = network_input(at_input_size(to_uint16(images), self.input_px), self.colours, found, self.standardise)
-        return grad_cam(self.network.to(found), self._maps_layer, inputs)
+        return grad_cam(self.network.to(found), layer, inputs)
 
     @cached_property
     def _maps_layer(self) -> str:
