@@ -13,7 +13,13 @@ from test_train import Listening
 from toy_flow import tiny_flow
 from toy_infilling import World, make_pairs, make_patches, patch_row, rows_of, tiny, toy_patch
 
-from mammofill.ground.errors import ArtifactError, DamagedError, MammofillError, SettingsError, TooFewError
+from mammofill.ground.errors import (
+    ArtifactError,
+    DamagedError,
+    MammofillError,
+    SettingsError,
+    TooFewError,
+)
 from mammofill.ground.imaging import touches_border
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME
 from mammofill.ground.training.settings import EngineSettings
@@ -336,6 +342,21 @@ def test_windows_that_cut_their_lesion_off_are_left_out(tmp_path: Path) -> None:
     infiller = train_infiller(patches, pairs, tmp_path / "flow", tiny_flow())
     assert infiller.manifest.counts["windows_left_out"] == 1
     assert "train-patient-benign-0" not in infiller.manifest.learned_patients()
+
+
+def test_a_class_whose_windows_are_all_cut_off_is_missed(tmp_path: Path) -> None:
+    cut = np.zeros((32, 32), bool)
+    cut[:8, 10:20] = True
+    patches = make_patches(tmp_path / "patches", rows_of(), {f"train-malignant-{number}": cut for number in range(6)})
+    pairs = make_pairs(tmp_path / "pairs", patches)
+    with pytest.raises(TooFewError, match=r"No window of .* holds a whole malignant lesion, so the flow cannot learn"):
+        train_infiller(patches, pairs, tmp_path / "flow", tiny_flow())
+
+
+def test_who_has_no_validation_windows_cannot_choose_on_them(world: World, tmp_path: Path) -> None:
+    settings = tiny_flow(validation=replace(tiny_flow().validation, keep="best"))
+    with pytest.raises(TooFewError, match=r"no window in the validation split .* but validation.keep is best"):
+        train_infiller(world.patches, world.pairs, tmp_path / "flow", settings)
 
 
 def test_too_few_windows_and_a_damaged_artifact_are_named(flow: Infiller, world: World, tmp_path: Path) -> None:
