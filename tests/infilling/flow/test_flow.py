@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from mammofill.ground.errors import (
     MammofillError,
     SettingsError,
     TooFewError,
+    TrainingError,
 )
 from mammofill.ground.imaging import touches_border
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME
@@ -35,7 +37,7 @@ from mammofill.infilling.flow.settings import (
     TargetSettings,
     VelocityNetworkSettings,
 )
-from mammofill.infilling.flow.training_loop import FlowData, flow_loss
+from mammofill.infilling.flow.training_loop import FlowData, Training, flow_loss
 from mammofill.infilling.lesions import read_lesions
 from mammofill.pairing.hole import GROWN, hole_of
 
@@ -357,6 +359,16 @@ def test_who_has_no_validation_windows_cannot_choose_on_them(world: World, tmp_p
     settings = tiny_flow(validation=replace(tiny_flow().validation, keep="best"))
     with pytest.raises(TooFewError, match=r"no window in the validation split .* but validation.keep is best"):
         train_infiller(world.patches, world.pairs, tmp_path / "flow", settings)
+
+
+def test_a_validation_loss_that_is_no_number_stops_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [*rows_of(), *(patch_row(k, name, "validation") for k in range(3) for name in ("benign", "malignant"))]
+    patches = make_patches(tmp_path / "patches", rows)
+    monkeypatch.setattr(Training, "validate", lambda self: {"validation.loss": math.nan})
+    with pytest.raises(TrainingError, match=r"The loss 'validation.loss' became nan after 4 images"):
+        train_infiller(patches, make_pairs(tmp_path / "pairs", patches), tmp_path / "flow", tiny_flow())
 
 
 def test_too_few_windows_and_a_damaged_artifact_are_named(flow: Infiller, world: World, tmp_path: Path) -> None:
