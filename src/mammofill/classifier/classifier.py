@@ -4,9 +4,10 @@ On disk::
 
     weights.safetensors   the tensors; of torchvision's networks under torchvision's names
     network.json          network, input size, what it started from, threshold and how it was chosen; where it is so,
-                          that scores are means over both flips, that patches lose their level and contrast, and the
-                          widths of a discriminator's backbone; of timm's networks, and where settings gave others,
-                          mean and sd by which gray is shifted and scaled
+                          that scores are means over both flips or the four quarter turns, that patches lose their
+                          level and contrast, the widths of a discriminator's backbone, and the outcome of a trial of
+                          synthetic patches; of timm's networks, and where settings gave others, mean and sd by which
+                          gray is shifted and scaled
     history.csv           one row per validation: images_seen, epoch, loss, validation_loss, validation_auc
 """
 

@@ -116,7 +116,7 @@ def holes_of(masks: NDArray[np.bool_], settings: HoleSettings) -> NDArray[np.boo
 
 
 def widest(holes: Iterable[HoleSettings]) -> HoleSettings:
-    """Return the rule whose holes nearly contain those of the others: an ellipse before a dilation before the mask."""
+    """Return the rule whose holes nearly contain those of the others: the one that grows most, the mask last of all."""
     return max(holes, key=lambda one: (one.rule != "mask", one.share, one.plus_px, -one.rim_px, one.rule == "ellipse"))
 
 
