@@ -242,15 +242,14 @@ def _pairs(
                 if context.own is not None and (reason := _why_not_whole(context.own)):
                     unpaired[f"own-lesion-{reason}"] += 1
                     continue
-                for lent in _lent_to(context, donors, settings, seed, unpaired):
-                    yield lent | {"mask_donor_patch_id": donors.names[lent.pop("donor")]}
+                yield from _pairs_of(context, donors, settings, seed, unpaired)
             task.advance(len(chunk))
 
 
-def _lent_to(
+def _pairs_of(
     context: _Context, donors: _Donors, settings: PairPatchesSettings, seed: int, unpaired: Counter[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the pairs of one context, its donors by their numbers."""
+    """Yield the pairs of one context, as rows of `PAIR_COLUMNS`."""
     facts, lent = context.facts, set[int]()
     for number in range(settings.pairs_per_patch):
         random = stream(seed, "pairing", str(facts["patch_id"]), number)
@@ -269,7 +268,7 @@ def _lent_to(
             "context_patch_id": facts["patch_id"],
             "context_patient_id": facts["patient_id"],
             "context_pathology": facts["pathology"],
-            "donor": donor,
+            "mask_donor_patch_id": donors.names[donor],
             "mask_donor_patient_id": donors.patients[donor],
             "zoom": zoom,
             "shift_rows_px": shift[0],
