@@ -7,6 +7,7 @@ import pytest
 import torch
 from toy_classifier import SIZE_PX, toy_image
 
+from mammofill.classifier import Classifier
 from mammofill.classifier.attention import LAST_MAPS, at_patch_size, grad_cam
 from mammofill.classifier.networks import NETWORK_WORDS, build_network, colours_of
 
@@ -98,3 +99,19 @@ def test_a_network_that_looks_for_bright_blobs_is_seen_to_look_at_them() -> None
     shares = [(one * where).sum() / one.sum() for one, where in zip(maps, blob, strict=True) if one.any()]
     assert len(shares) > 20
     assert np.mean(shares) > 2 * blob.mean()
+
+
+def test_the_network_is_where_the_pictures_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_network("shallow-cnn", SIZE_PX, seed=0).eval()
+    moved: list[str] = []
+
+    def move(device: object) -> torch.nn.Module:
+        moved.append(str(device))
+        return network
+
+    monkeypatch.setattr(network, "to", move)
+    monkeypatch.setattr("mammofill.ground.training.device.find_device", lambda _: torch.device("cpu", 0))
+    classifier = Classifier.__new__(Classifier)
+    vars(classifier).update(network=network, facts={"network": "shallow-cnn", "input_px": SIZE_PX})
+    assert classifier.attention(np.zeros((1, 16, 16), np.float32), device="cpu:0").shape == (1, 16, 16)
+    assert moved[-1] == "cpu:0"

@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -391,6 +391,18 @@ def test_without_validation_if_nothing_is_chosen_there(patch_set: MakeSet, tmp_p
     trained = train_classifier([patch_set(rows)], tmp_path / "classifier", settings)
     assert trained.threshold == 0.5
     assert list(trained.history.columns) == ["images_seen", "epoch", "loss"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "ways"),
+    [({}, []), ({"keep": "best"}, ["train-classifier (validation: choice of weights)"])],
+)
+def test_who_chose_nothing_is_not_listed(
+    real: PatchSet, tmp_path: Path, changes: dict[str, Any], ways: Sequence[str]
+) -> None:
+    settings = replace(QUICK, epochs=1, threshold_rule="half", **changes)
+    trained = train_classifier([real], tmp_path / "classifier", settings)
+    assert trained.manifest.learned_patients().get("validation-0", []) == ways
 
 
 def test_the_same_set_twice_and_none_are_refused(real: PatchSet, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from mammofill.judging.distribution import compare, distribution_of
 from mammofill.judging.pictures import _line_of
 from mammofill.judging.requested_class import LogOdds, class_of_fills
 from mammofill.judging.rings import distance_outwards
+from mammofill.judging.seam import rings_of
 from mammofill.judging.similarity import copy_threshold, crops, descriptors, greatest_correlation
 from mammofill.judging.spectrum import BANDS, frequencies, grain, spectra, spectrum_of_fills
 from mammofill.judging.table import class_verdict, measures_table
@@ -386,3 +387,10 @@ def test_where_the_patches_hold_no_training_lesion_nobody_says_what_a_copy_is() 
 
 def test_no_two_of_twenty_lines_of_the_spectra_look_the_same() -> None:
     assert len({_line_of(number) for number in range(20)}) == 20
+
+
+def test_no_patches_have_as_many_numbers_each_as_some() -> None:
+    holes = np.zeros((2, 32, 32), bool)
+    holes[:, 8:20, 8:20] = True
+    images = np.random.default_rng(0).integers(0, 65535, holes.shape).astype(np.uint16)
+    assert rings_of(images, holes).shape[1:] == rings_of(images[:0], holes[:0]).shape[1:] == (19,)

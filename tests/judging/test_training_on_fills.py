@@ -122,3 +122,13 @@ def test_a_judgement_with_a_second_classifier_that_sees_no_brightness(world: Wor
     assert flat["train_on_fills_share"]["value"] < 0.9
     assert found.facts["standardised"]["fingerprint"] == second.fingerprint
     assert "standardised" in {record.role for record in found.manifest.inputs}
+
+
+def test_whoever_teaches_on_fills_is_among_the_patients_that_judged(world: World, tmp_path: Path) -> None:
+    few = replace(SETTINGS, cases=20, least_per_class=4)  # pairs of others teach as well
+    lying = make_infiller(tmp_path / "lying", LyingInfiller)
+    found = judge_infiller([lying], world.classifier, world.patches, world.pairs, tmp_path / "judgement", few)
+    training = world.training(few)
+    assert training.cannot == ""
+    taught = {name for part in training.parts for name in part.contexts.people.ravel()}
+    assert taught <= set(found.facts["patients"])

@@ -215,3 +215,8 @@ def test_a_rule_can_be_read_from_its_words(rule: HoleSettings) -> None:
 def test_other_words_are_no_rule() -> None:
     with pytest.raises(ValueError, match="'a square' is not a rule for holes"):
         HoleSettings.from_words("a square")
+
+
+def test_the_options_are_those_of_the_rule() -> None:
+    words = HoleSettings("ellipse", 0.6, 2.0, rim_px=5).options
+    assert words == "--hole.rule ellipse --hole.share 0.6 --hole.plus_px 2 --hole.rim_px 5"

@@ -284,3 +284,14 @@ def test_pairs_of_an_earlier_version_are_of_normal_tissue(tmp_path: Path) -> Non
     read = earlier.table
     assert set(read["kind"]) == {"normal-tissue"}
     assert set(read["context_pathology"]) == {"normal"}
+
+
+def test_lesions_without_a_mask_lend_none_and_are_not_painted_over(tmp_path: Path) -> None:
+    patches = make_patches(tmp_path / "patches", donors=5, masks={13: disc(0, row=99)})
+    over = PairPatchesSettings(contexts="lesion", own_class=False, hole=HoleSettings("dilation", 1.0), zoom=(1, 1))
+    pairs = pair_patches(patches, tmp_path / "pairs", over)
+    assert set(pairs.table["context_patch_id"]) == {f"{'benign' if k % 2 == 0 else 'malignant'}-{k}"
+                                                    for k in (12, 14, 15, 16)}  # fmt: skip
+    assert "malignant-13" not in set(pairs.table["mask_donor_patch_id"])
+    counts = dict(zip(pairs.unpaired["reason"], pairs.unpaired["count"], strict=True))
+    assert counts["donor-mask-empty"] == counts["own-lesion-empty"] == 1

@@ -140,6 +140,13 @@ def test_a_patch_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
         patches.pixels([0])
 
 
+def test_a_picture_that_is_not_there_is_named(tmp_path: Path) -> None:
+    patches = extract_patches(make_mammograms(tmp_path / "set"), tmp_path / "patches", SETTINGS)
+    name = patches.table["patch_id"][3]
+    with pytest.raises(DamagedError, match=f"the patch {name}, whose origin is real, lacks .* pictures: hole"):
+        patches.holes([3])
+
+
 def test_normals_are_as_many_as_asked_for_and_lesions_all(tmp_path: Path) -> None:
     mammograms = make_mammograms(tmp_path / "m")
     every = extract_patches(mammograms, tmp_path / "all", SETTINGS)

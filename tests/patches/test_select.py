@@ -95,3 +95,9 @@ def test_parts_of_a_share_have_nobody_in_common_and_make_up_all(tmp_path: Path) 
 def test_parts_that_are_not_there_are_refused(parts: tuple[int, ...]) -> None:
     with pytest.raises(SettingsError, match=r"parts must be different numbers from 0 to 3, as patients_share is 0\.25"):
         SelectPatchesSettings(0.25, parts)
+
+
+def test_others_without_a_class_are_refused(tmp_path: Path) -> None:
+    whole = make(tmp_path / "whole", patients=8)  # two of them malignant
+    with pytest.raises(TooFewError, match=r"that are kept have no malignant lesion. Change patients_share or parts"):
+        select_patches(whole, tmp_path / "others", SelectPatchesSettings(0.8, others=True))

@@ -94,3 +94,11 @@ def test_chance_draws_as_many_of_each_class_and_the_same_again() -> None:
     assert kept(drawn) == kept(decided(settings, seam=failing(0, 1, 2, 6, 7)))
     assert kept(drawn) != kept(decided(replace(settings, random=False), seam=failing(0, 1, 2, 6, 7)))
     assert set(drawn.first_reasons()[~drawn.kept]) == {"not_drawn"}
+
+
+@pytest.mark.parametrize("balance", [True, False])
+@pytest.mark.parametrize("top", range(1, 10))
+def test_no_more_are_kept_than_wanted_in_all(top: int, balance: bool) -> None:
+    even = np.array([False, True] * 5)
+    found = kept(decided(SelectSyntheticSettings(top=top, balance=balance), malignant=even))
+    assert len(found) == (top // 2 * 2 if balance else top)

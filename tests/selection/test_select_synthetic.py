@@ -21,13 +21,14 @@ from mammofill.ground.artifact import Artifact, LearnedFrom, begin, open_any
 from mammofill.ground.errors import ArtifactError, LeakError, MammofillError, SettingsError, TooFewError
 from mammofill.ground.imaging import decode_png, feather, to_unit
 from mammofill.ground.progress import Progress
+from mammofill.judging.cases import training_lesions
 from mammofill.pairing.hole import HoleSettings, distance_from_ellipse
 from mammofill.patches import PatchSet
 from mammofill.report.examples import synthetic_examples
 from mammofill.selection import SelectSyntheticSettings, read_scores, select_synthetic
 from mammofill.selection.checks import patients_of
 from mammofill.selection.holes import Holes, holes_in
-from mammofill.selection.measures import validation_lesions
+from mammofill.selection.measures import measure_training, validation_lesions
 from mammofill.selection.settings import QUANTILES
 
 
@@ -74,6 +75,17 @@ def test_many_patches_of_one_lesion_are_one_lesion(tmp_path: Path) -> None:
     words = r"has 1 whole malignant lesion \(in 12 patches\), but thresholds are quantiles of at least 10"
     with pytest.raises(TooFewError, match=words):
         validation_lesions(patches, Holes(HoleSettings(), 0), 10)
+
+
+def test_training_lesions_that_fill_their_patches_show_no_rings(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    lesions = list(training_lesions(world.patches))
+    images, masks, patients = lesions[0]
+    filling = (images[:3], np.ones_like(masks[:3]), patients[:3])  # read last, and alone
+    monkeypatch.setattr("mammofill.selection.measures.training_lesions", lambda _: iter([*lesions, filling]))
+    with Progress().task("measuring", 1) as task:
+        training, surface, people = measure_training(world.patches, Holes(HoleSettings(), 0), 0, task)
+    assert len(training.descriptors) == 2 * PATIENTS + 3
+    assert len(surface.rings) == len(surface.inside) == len(people) == 2 * PATIENTS
 
 
 @pytest.mark.parametrize("edge_px", [0, 2, 4])

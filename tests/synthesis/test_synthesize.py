@@ -265,7 +265,7 @@ def test_what_the_infiller_is_told_of_the_donor_and_the_breast(
             {"shift_rows_px": 14},
             r"the hole of the pair 'pair-\d+' touches the border of the patch, so that no whole lesion can be painted. "
             r"The infiller in .* repaints the ellipse of the mask grown by 0.1 radii and 1 px: make the pairs with "
-            r"pair-patches --hole.rule ellipse --hole.share 0.1 --hole.plus_px 1",
+            r"pair-patches --hole.rule ellipse --hole.share 0.1 --hole.plus_px 1 --hole.rim_px 0",
         ),
         ({"shift_rows_px": 99}, r"the mask of the pair 'pair-\d+' is empty, so that no lesion"),
     ],

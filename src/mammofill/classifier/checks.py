@@ -8,14 +8,14 @@ from itertools import combinations, product
 import pandas as pd
 
 from mammofill.classifier.settings import TrainClassifierSettings
+from mammofill.classifier.training_set import CLASSES
 from mammofill.ground.artifact import CHOSEN, Artifact
 from mammofill.ground.errors import ArtifactError, LeakError, SettingsError, TooFewError
 from mammofill.mammograms.across_sets import learned_patients, one_person_in_both
-from mammofill.mammograms.vocabulary import Origin, Pathology, Split
+from mammofill.mammograms.vocabulary import Origin, Split
 from mammofill.patches.patch_set import PatchSet
 
 _MADE, _START = "what made these patches", "what the network starts from"
-_CLASSES = (Pathology.BENIGN, Pathology.MALIGNANT)
 
 
 def check_sets(patches: Sequence[PatchSet]) -> None:
@@ -181,13 +181,13 @@ def check_classes(train: pd.DataFrame, validation: pd.DataFrame, settings: Train
             "All the patches given are synthetic. Give the real ones as well, they hold the validation split: "
             "mammofill train-classifier patches synthetic --out DIR."
         )
-    for pathology in _CLASSES:
+    for pathology in CLASSES:
         if not (train["pathology"] == pathology).any():
             raise TooFewError(
                 f"There is no {pathology} patch in the train split: found {_in_words(train)}. A classifier needs both "
                 "classes."
             )
-    for pathology in _CLASSES:
+    for pathology in CLASSES:
         if settings.chooses_on_validation and not (validation["pathology"] == pathology).any():
             raise TooFewError(
                 f"There is no real {pathology} patch in the validation split: found {_in_words(validation)}. The "
@@ -199,4 +199,4 @@ def check_classes(train: pd.DataFrame, validation: pd.DataFrame, settings: Train
 
 def _in_words(table: pd.DataFrame) -> str:
     counts = table["pathology"].value_counts()
-    return ", ".join(f"{int(counts.get(pathology, 0))} {pathology}" for pathology in _CLASSES)
+    return ", ".join(f"{int(counts.get(pathology, 0))} {pathology}" for pathology in CLASSES)

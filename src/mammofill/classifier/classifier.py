@@ -4,9 +4,10 @@ On disk::
 
     weights.safetensors   the tensors; of torchvision's networks under torchvision's names
     network.json          network, input size, what it started from, threshold and how it was chosen; where it is so,
-                          that scores are means over both flips, that patches lose their level and contrast, and the
-                          widths of a discriminator's backbone; of timm's networks, and where settings gave others,
-                          mean and sd by which gray is shifted and scaled
+                          that scores are means over both flips or the four quarter turns, that patches lose their
+                          level and contrast, the widths of a discriminator's backbone, and the outcome of a trial of
+                          synthetic patches; of timm's networks, and where settings gave others, mean and sd by which
+                          gray is shifted and scaled
     history.csv           one row per validation: images_seen, epoch, loss, validation_loss, validation_auc
 """
 
@@ -211,9 +212,9 @@ class Classifier(Artifact):
         from mammofill.classifier.examples import at_input_size
         from mammofill.ground.training.device import find_device
 
-        found = find_device(device)
+        found, layer = find_device(device), self._maps_layer  # which is found on the CPU, so before the network moves
         inputs = network_input(at_input_size(to_uint16(images), self.input_px), self.colours, found, self.standardise)
-        return grad_cam(self.network.to(found), self._maps_layer, inputs)
+        return grad_cam(self.network.to(found), layer, inputs)
 
     @cached_property
     def _maps_layer(self) -> str:

@@ -23,8 +23,8 @@ class AugmentationSettings:
     """How training patches are varied, drawn anew for each image seen. Source: the paper, section 3.2.
 
     Attributes:
-        traditional: the paper's augmentation: flip, rotation up to 30 degrees, zoom from 0.75 to 1.25. The other fields
-            then stay at their defaults.
+        traditional: the paper's augmentation: flip, rotation up to 30 degrees, zoom from 0.75 to 1.25. These three
+            then stay at their defaults; quarter turns may be added.
         flip: mirror left to right, with probability 1/2.
         rotation_degrees: largest angle, in degrees, [0, 180]; each is drawn uniformly between minus this and this.
         zoom: smallest and largest zoom factor; each is drawn uniformly between them. Above 1 enlarges.

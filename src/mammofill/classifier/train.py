@@ -12,16 +12,15 @@ from mammofill.classifier.checks import check_classes, check_infiller, check_lea
 from mammofill.classifier.classifier import Classifier
 from mammofill.classifier.examples import Examples, lesion_table
 from mammofill.classifier.settings import TrainClassifierSettings
-from mammofill.classifier.training_set import compose
+from mammofill.classifier.training_set import CLASSES, compose
 from mammofill.ground.artifact import CHOSEN, TAKEN_OVER, Artifact, LearnedFrom, begin
 from mammofill.ground.progress import Progress, quiet
-from mammofill.mammograms.vocabulary import Origin, Pathology, Split
+from mammofill.mammograms.vocabulary import Origin, Split
 from mammofill.patches.patch_set import PatchSet
 
 _THROUGH = "train-classifier"
 THRESHOLD_ALONE = f"{_THROUGH} {CHOSEN} threshold)"
 """How a manifest lists patients on whom the threshold was chosen and nothing else: scores do not depend on them."""
-_CLASSES = (Pathology.BENIGN, Pathology.MALIGNANT)
 
 
 def train_classifier(
@@ -122,11 +121,12 @@ def train_classifier(
 def learned_from(train: pd.DataFrame, validation: pd.DataFrame, settings: TrainClassifierSettings) -> list[LearnedFrom]:
     """Return whose patches shaped the classifier, and by which way. What the infiller learned from comes by itself."""
     real, synthetic = (train[train["origin"] == origin] for origin in (Origin.REAL, Origin.SYNTHETIC))
-    chooses_weights = settings.keeps_best or settings.synthetic_if_better
-    chosen = "threshold, choice of weights" if chooses_weights else "threshold"
+    chosen = ["threshold"] if settings.threshold_rule != "half" else []
+    chosen += ["choice of weights"] if settings.keeps_best or settings.synthetic_if_better else []
+    judges = validation if chosen else validation.iloc[:0]
     ways = {
         _THROUGH: real["patient_id"],
-        f"{_THROUGH} {CHOSEN} {chosen})": validation["patient_id"],
+        f"{_THROUGH} {CHOSEN} {', '.join(chosen)})": judges["patient_id"],
         f"{_THROUGH} (context of a synthetic patch)": synthetic["patient_id"],
         f"{_THROUGH} (mask donor of a synthetic patch)": synthetic["mask_donor_patient_id"],
     }
@@ -138,5 +138,5 @@ def _counts(table: pd.DataFrame, split: Split, origins: Sequence[Origin]) -> dic
     return {
         f"{split}_{origin}_{pathology}": int(((table["origin"] == origin) & (table["pathology"] == pathology)).sum())
         for origin in origins
-        for pathology in _CLASSES
+        for pathology in CLASSES
     }

@@ -61,8 +61,9 @@ def train_infiller(
         The infiller.
 
     Raises:
-        TooFewError: no lesion patches to learn from, fewer than a batch, of one class only, or (copy-paste) of a class
-            without a lesion that lies wholly inside a patch.
+        TooFewError: no lesion patches to learn from, fewer than a batch, of one class only, or (copy-paste, flow) of a
+            class without a lesion that lies wholly inside a patch; no validation patches, by which weights are to be
+            chosen.
         SettingsError: networks that do not fit the patches' size, or a condition that the patches do not record.
         ArtifactError: the pairs were made from other patches, or a lesion patch has an empty mask; windows of another
             size or of other mammograms; an infiller to start from that does not fit.

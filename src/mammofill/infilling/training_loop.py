@@ -18,7 +18,7 @@ from mammofill.ground.stopping import stop_requests
 from mammofill.ground.training.checkpoint import checkpoint_fits, load_checkpoint, save_checkpoint
 from mammofill.ground.training.data_order import passed
 from mammofill.ground.training.early_stopping import EarlyStopping
-from mammofill.ground.training.history import History, UnseenLosses
+from mammofill.ground.training.history import History, UnseenLosses, check_finite
 from mammofill.ground.training.tensorboard import TensorBoard
 from mammofill.infilling.methods import Painter
 from mammofill.infilling.previews import PreviewCases, preview_picture, write_preview
@@ -115,7 +115,7 @@ class InfillerTraining(ABC, Generic[Batch]):
             The number of images seen.
 
         Raises:
-            TrainingError: a loss is not finite any more, or the networks have collapsed.
+            TrainingError: a loss or a validation measure is not finite any more, or the networks have collapsed.
             DamagedError: the checkpoint is of another network or of another version.
         """
         self.resume()
@@ -126,6 +126,7 @@ class InfillerTraining(ABC, Generic[Batch]):
             for batch in self.batches():
                 self.step(batch)
                 row = self.validate()
+                check_finite(row, self.images_seen)
                 finished = self.is_over()
                 if finished or row or self.passed(settings.history_every_images):
                     row |= self.record(batch, row)

@@ -66,11 +66,10 @@ def check_holes(infillers: Sequence[Infiller], contexts: Lesions, pairs: Pairs, 
         check_own_lesions_hidden(pairs, patches, contexts.rows, contexts.masks, infiller.hole, infiller.folder)
         cut = sum(touches_border(hole) for hole in holes_of(contexts.masks, infiller.hole))
         if cut:
-            rule = infiller.hole
             raise ArtifactError(
                 f"{pairs.folder}: {cut} of {len(contexts)} holes touch the border of their patch, so that no whole "
-                f"lesion can be painted. The infiller in {infiller.folder} repaints {rule}: make the pairs with "
-                f"pair-patches --hole.rule {rule.rule} --hole.share {rule.share:g} --hole.plus_px {rule.plus_px:g}."
+                f"lesion can be painted. The infiller in {infiller.folder} repaints {infiller.hole}: make the pairs "
+                f"with pair-patches {infiller.hole.options}."
             )
 
 

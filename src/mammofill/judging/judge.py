@@ -156,11 +156,13 @@ def _measure(
 def _facts(measurements: Measurements, split: str) -> dict[str, Any]:
     """Return what ``judgement.json`` says of the whole judgement."""
     given = measurements.given
+    trained_on = [] if given.training.cannot else [part.contexts for part in given.training.parts]
+    looked_at = [given.real, given.cases.contexts, *trained_on]
     return {
         "classifier": _label_of(given.classifier),
         "standardised": _label_of(given.standardised) if given.standardised else None,
         "split": split,
-        "patients": sorted({*given.cases.contexts.people.ravel(), *given.real.people.ravel()}),
+        "patients": sorted({name for one in looked_at for name in one.people.ravel()}),
         "confidence": given.settings.confidence,
         "copy_threshold": measurements.training_lesions.threshold,
         "training_lesions": len(measurements.training_lesions.descriptors),

@@ -4,10 +4,12 @@ On disk::
 
     table.csv              one row per infiller (or reference) and measure, columns of `MEASURE_COLUMNS`
     measures.parquet       the same
-    judgement.json         the infillers, the classifiers, the numbers that were calibrated; of each infiller whether
-                           the class is painted, and in ``measures`` name -> {value, low, high, verdict}
+    judgement.json         the infillers, the classifiers, the numbers that were calibrated, the patients whose tissue
+                           and lesions decided; of each infiller whether the class is painted, and in ``measures`` name
+                           -> {value, low, high, verdict}
     table.txt              the verdicts side by side, for a console
-    fills.parquet          one row per infiller and pair: who, seed, scores, outlines, pixels changed outside
+    fills.parquet          one row per infiller or oracle and pair: patients, class, seed, scores, pixels changed
+                           outside
     spectra.parquet        subject, frequency (cycles per pixel), power (mean log10), deviation, boxes
     spectra.png            these, drawn
     contact_sheet.png      the same cases filled by each infiller, beside the real lesions that lent their outlines
@@ -78,7 +80,11 @@ class Judgement(Artifact):
 
     @cached_property
     def fills(self) -> pd.DataFrame:
-        """One row per infiller and pair; see `judge`."""
+        """One row per infiller (or oracle) and pair.
+
+        Columns: pair_id, context_patient_id, mask_donor_patient_id, requested_pathology (the donor's), infiller, seed;
+        of the benign and of the malignant fill logit (log-odds of malignancy) and changed_outside (pixels).
+        """
         return read_parquet(self.folder / "fills.parquet")
 
     @cached_property

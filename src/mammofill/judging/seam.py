@@ -21,6 +21,8 @@ from mammofill.judging.verdict import NONE, Finding, Statistics, Wanted, judged
 CRITERION = "seam"
 _MOST_HOLE = 0.9
 """Of the patch; a larger hole leaves no rings around it, and its lesion is left out. Ours."""
+_NUMBERS = 19
+"""Of each patch: three textures in three rings, four gradients, three steps with and without their sign."""
 _LEAST = 1e-9  # added to means, so that what is flat has a logarithm; far below the grain of film
 
 
@@ -32,11 +34,12 @@ def rings_of(images: NDArray[np.uint16], holes: NDArray[np.bool_]) -> NDArray[np
         holes: (N, H, W), neither empty nor full.
 
     Returns:
-        (N, K) float32, all relative to the tissue farther out, so that neither brightness nor contrast of a patch
+        (N, 19) float32, all relative to the tissue farther out, so that neither brightness nor contrast of a patch
         count: for each ring the logarithms of gradient, grain and Laplacian energy; from each ring to the next the step
         in brightness, with and without its sign; and the gradient across the outline, less that along it.
     """
-    return np.array([_describe(to_unit(image), hole) for image, hole in zip(images, holes, strict=True)], np.float32)
+    found = [_describe(to_unit(image), hole) for image, hole in zip(images, holes, strict=True)]
+    return np.array(found, np.float32).reshape(-1, _NUMBERS)
 
 
 def seam_of_fills(

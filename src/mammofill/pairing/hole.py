@@ -57,6 +57,12 @@ class HoleSettings:
         what = f"the mask {grown}" if self.rule == "dilation" else f"the ellipse of the mask {grown}"
         return what + (f", but for a rim of {self.rim_px} px" if self.rim_px else "")
 
+    @property
+    def options(self) -> str:
+        """The rule as `pair-patches` is given it, for messages."""
+        sizes = f"--hole.share {self.share:g} --hole.plus_px {self.plus_px:g} --hole.rim_px {self.rim_px}"
+        return f"--hole.rule {self.rule} {sizes}"
+
     @classmethod
     def from_words(cls, words: str) -> HoleSettings:
         """Read the rule from its words, as tables of synthetic patches keep them.
@@ -110,7 +116,7 @@ def holes_of(masks: NDArray[np.bool_], settings: HoleSettings) -> NDArray[np.boo
 
 
 def widest(holes: Iterable[HoleSettings]) -> HoleSettings:
-    """Return the rule whose holes nearly contain those of the others: an ellipse before a dilation before the mask."""
+    """Return the rule whose holes nearly contain those of the others: the one that grows most, the mask last of all."""
     return max(holes, key=lambda one: (one.rule != "mask", one.share, one.plus_px, -one.rim_px, one.rule == "ellipse"))
 
 

@@ -41,6 +41,7 @@ def pair_patches(
     """Draw a lesion patch for each patch to be filled until its mask fits. Source: the paper, section 4.1.
 
     A mask that is cut off by its own window is not lent: zoomed out, it would lie in the tissue with a straight edge.
+    Nor is an empty one.
     For a normal patch, one of the other lesion patches of the same split is drawn, and a zoom (and shift) for its mask.
     The pair is kept if the whole hole that belongs to the mask (`settings.hole`; the mask itself, in the paper) lies on
     breast tissue and inside the patch, without touching the border; otherwise the next one is drawn, at most `tries`
@@ -175,19 +176,30 @@ class _Others:
 def _whole_lesions(
     patches: PatchSet, rows: NDArray[np.int64], settings: PairPatchesSettings, unpaired: Counter[str]
 ) -> _Donors:
-    """Return the lesion patches whose window does not cut their mask; count the others."""
+    """Return the lesion patches that hold their whole lesion; count the others.
+
+    Raises:
+        TooFewError: none does.
+    """
     masks = patches.masks(rows)
-    whole = ~np.array([touches_border(mask) for mask in masks])
-    if not whole.all():
-        unpaired["donor-mask-cut"] = int((~whole).sum())
+    reasons = np.array([_why_not_whole(mask) for mask in masks], object)
+    unpaired.update(f"donor-mask-{reason}" for reason in reasons if reason)
+    whole = reasons == ""
     if not whole.any():
         raise TooFewError(
             f"All {len(rows)} lesion patches of {patches.folder} in the {settings.split} split hold only a part of "
-            "their lesion, so none can lend its mask. Use larger patches or a smaller stride."
+            "their lesion, or nothing of it, so none can lend its mask. Use larger patches or a smaller stride."
         )
     table = patches.table.iloc[rows[whole]]
     patients, pathologies = (table[name].to_numpy(dtype=object) for name in ("patient_id", "pathology"))
     return _Donors(rows[whole], tuple(table["patch_id"].astype(str)), masks[whole], patients, pathologies)
+
+
+def _why_not_whole(mask: Mask) -> str:
+    """Say why a mask is not that of a whole lesion: cut, empty (in patches of other programs); empty where it is."""
+    if not mask.any():
+        return "empty"
+    return "cut" if touches_border(mask) else ""
 
 
 @dataclass(frozen=True)
@@ -227,18 +239,17 @@ def _pairs(
         for start in range(0, len(rows), _AT_ONCE):
             chunk = rows[start : start + _AT_ONCE]
             for context in _contexts(patches, chunk, settings):
-                if context.own is not None and touches_border(context.own):
-                    unpaired["own-lesion-cut"] += 1
+                if context.own is not None and (reason := _why_not_whole(context.own)):
+                    unpaired[f"own-lesion-{reason}"] += 1
                     continue
-                for lent in _lent_to(context, donors, settings, seed, unpaired):
-                    yield lent | {"mask_donor_patch_id": donors.names[lent.pop("donor")]}
+                yield from _pairs_of(context, donors, settings, seed, unpaired)
             task.advance(len(chunk))
 
 
-def _lent_to(
+def _pairs_of(
     context: _Context, donors: _Donors, settings: PairPatchesSettings, seed: int, unpaired: Counter[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the pairs of one context, its donors by their numbers."""
+    """Yield the pairs of one context, as rows of `PAIR_COLUMNS`."""
     facts, lent = context.facts, set[int]()
     for number in range(settings.pairs_per_patch):
         random = stream(seed, "pairing", str(facts["patch_id"]), number)
@@ -257,7 +268,7 @@ def _lent_to(
             "context_patch_id": facts["patch_id"],
             "context_patient_id": facts["patient_id"],
             "context_pathology": facts["pathology"],
-            "donor": donor,
+            "mask_donor_patch_id": donors.names[donor],
             "mask_donor_patient_id": donors.patients[donor],
             "zoom": zoom,
             "shift_rows_px": shift[0],

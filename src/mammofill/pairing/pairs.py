@@ -45,7 +45,7 @@ PAIR_COLUMNS = {
 
 
 class Pairs(Artifact):
-    """Pairs of a normal patch that is to be filled and a lesion patch that lends its mask, zoomed and shifted.
+    """Pairs of a patch that is to be filled and a lesion patch that lends its mask, zoomed and shifted.
 
     ``table`` has a row for each pair (`PAIR_COLUMNS`); patches are named by their ``patch_id`` in the set that the
     pairs were made from, which ``show`` needs to draw them. See the module for the files.

@@ -111,7 +111,6 @@ def check_own_lesions_hidden(
         raise ArtifactError(
             f"{pairs.folder}: {len(shown)} of {len(over)} lesions that are to be painted over would show around the "
             f"fill, such as that of the patch {shown[0]!r}. The infiller in {infiller} repaints {hole}, which must "
-            f"hold the lesion and {margin_px:g} px around it. Make the pairs for this hole (pair-patches --hole.rule "
-            f"{hole.rule} --hole.share {hole.share:g} --hole.plus_px {hole.plus_px:g} --hole.rim_px {hole.rim_px}), or "
-            "use an infiller that repaints as much as the pairs were made for."
+            f"hold the lesion and {margin_px:g} px around it. Make the pairs for this hole (pair-patches "
+            f"{hole.options}), or use an infiller that repaints as much as the pairs were made for."
         )

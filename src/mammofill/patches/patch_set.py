@@ -352,13 +352,28 @@ class PatchSet(Artifact):
         return np.cumsum([0, *(metadata.row_group(k).num_rows for k in range(metadata.num_row_groups))])
 
     def _encoded(self, part: _Part, columns: list[str]) -> list[tuple[int, list[pa.Buffer]]]:
-        """Read one row group; return rows and their pictures as PNG, in the order of `columns`."""
+        """Read one row group; return rows and their pictures as PNG, in the order of `columns`.
+
+        Raises:
+            DamagedError: a picture is not there.
+        """
         table = self._file(part.shard).read_row_group(part.group, columns=[f"{name}.bytes" for name in columns])
-        pictures = [table[name].combine_chunks().field("bytes") for name in columns]
-        return [
+        nothing = pa.nulls(len(table), pa.binary())
+        pictures = [
+            table[name].combine_chunks().field("bytes") if name in table.column_names else nothing for name in columns
+        ]
+        found = [
             (int(row), [column[int(place)].as_buffer() for column in pictures])
             for row, place in zip(part.rows, part.places, strict=True)
         ]
+        for row, encoded in found:
+            if any(one is None for one in encoded):
+                facts = self._index.iloc[row]
+                raise DamagedError(
+                    f"{self.shards[part.shard]}: the patch {facts['patch_id']}, whose origin is {facts['origin']}, "
+                    f"lacks one of these pictures: {', '.join(columns)}."
+                )
+        return found
 
     def _decode(self, row: int, encoded: list[pa.Buffer]) -> list[NDArray[Any]]:
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mammofill.ground.artifact import begin
 from mammofill.ground.errors import TooFewError
@@ -50,6 +51,7 @@ def select_patches(
     if settings.others:
         kept_patients = set(patches.table["patient_id"][train].astype(str)) - kept_patients
     kept = ~train | patches.table["patient_id"].isin(kept_patients).to_numpy(dtype=bool)
+    _check_pathologies(patches, train, kept)
     with begin(
         out, kind=PatchSet.kind, stage="select-patches", settings=settings, seed=seed, inputs={"patches": patches}
     ) as work:
@@ -68,6 +70,16 @@ def select_patches(
                 "train_patients": len(kept_patients),
             })  # fmt: skip
     return PatchSet.open(out)
+
+
+def _check_pathologies(patches: PatchSet, train: NDArray[np.bool_], kept: NDArray[np.bool_]) -> None:
+    pathologies = patches.table["pathology"]
+    lost = set(pathologies[train]) - set(pathologies[train & kept]) - {"normal"}
+    if lost:
+        raise TooFewError(
+            f"The patients of the train split of {patches.folder} that are kept have no {min(lost)} lesion. Change "
+            "patients_share or parts, so that both classes are left."
+        )
 
 
 def choose_patients(table: pd.DataFrame, share: float, seed: int, parts: Sequence[int] = (0,)) -> set[str]:

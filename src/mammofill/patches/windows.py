@@ -202,7 +202,7 @@ def choose_normals(
         window = windows[number]
         if all(_apart(window, windows[other], size_px) for other in apart):
             apart.append(number)
-    chosen = set([*apart, *(number for number in drawn if number not in set(apart))][:most])
+    chosen = set(list(dict.fromkeys([*apart, *drawn]))[:most])
     kept = [window for number, window in enumerate(windows) if window.pathology != "normal" or number in chosen]
     return kept, len(normals) - most
 

@@ -95,12 +95,12 @@ def _how_many(
 ) -> dict[str, int]:
     """Return how many of each class are kept."""
     most = dict(passing)
-    total = sum(painted.values())
-    for name in CLASSES:
-        if settings.ratio is not None:
-            most[name] = min(most[name], round(settings.ratio * real[name]))
-        if settings.top is not None:
-            most[name] = min(most[name], round(settings.top * painted[name] / total))
+    if settings.ratio is not None:
+        most = {name: min(most[name], round(settings.ratio * real[name])) for name in CLASSES}
+    if settings.top is not None:
+        benign = round(settings.top * painted["benign"] / sum(painted.values()))
+        of_top = {"benign": benign, "malignant": settings.top - benign}  # each rounded alone may be one too many
+        most = {name: min(most[name], of_top[name]) for name in CLASSES}
     if not settings.balance:
         return most
     # Of each class the same share of what was painted: that of the class of which fewer may stay.

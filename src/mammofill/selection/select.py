@@ -18,7 +18,7 @@ from mammofill.ground.training.memory import freed_memory_kept
 from mammofill.infilling.settings import CLASSES
 from mammofill.judging.cases import Lesions
 from mammofill.patches import PatchSet, write_index
-from mammofill.patches.shards import write_part_of_shard
+from mammofill.patches.shards import write_dropped, write_part_of_shard
 from mammofill.selection.checks import check_inputs, infillers_patients, patients_of
 from mammofill.selection.gate import Decision, decide
 from mammofill.selection.holes import Holes, holes_in
@@ -248,7 +248,7 @@ def _keep(work: Work, synthetic: PatchSet, decision: Decision) -> None:
     for number, shard in enumerate(synthetic.shards):
         write_part_of_shard(work.folder / shard.name, shard, decision.kept[synthetic.shard_of_rows == number])
     write_index(work.folder)
-    dropped_of(decision).to_parquet(work.folder / "dropped.parquet", index=False)
+    write_dropped(work.folder, dropped_of(decision))
 
 
 def _chosen_on(real: Lesions) -> LearnedFrom:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,12 +40,9 @@ def counts_of(decision: Decision, malignant: NDArray[np.bool_]) -> dict[str, int
     }
 
 
-def dropped_of(decision: Decision) -> pd.DataFrame:
-    """Return counts of what is left out by the gravest reason of each: reason, split, count."""
-    reasons = decision.first_reasons()
-    names, counts = np.unique(reasons[reasons != ""].astype(str), return_counts=True)
-    table = pd.DataFrame({"reason": names, "split": "train", "count": counts})
-    return table.astype({"reason": "string", "split": "string", "count": "int64"})
+def dropped_of(decision: Decision) -> dict[tuple[str, str], int]:
+    """Count what is left out by the gravest reason of each: (reason, split) -> fills, as `write_dropped` takes it."""
+    return Counter((str(reason), "train") for reason in decision.first_reasons() if reason)
 
 
 def table_of(

@@ -378,11 +378,10 @@ def _check_holes(infiller: Infiller, pairs: Pairs, some: pd.DataFrame, masks: ND
                 "the pairs with pair-patches, which hands out no such mask."
             )
         if touches_border(hole_of(mask, infiller.hole)):
-            rule = infiller.hole
             raise ArtifactError(
                 f"{pairs.folder}: the hole of the pair {pair_id!r} touches the border of the patch, so that no whole "
-                f"lesion can be painted. The infiller in {infiller.folder} repaints {rule}: make the pairs with "
-                f"pair-patches --hole.rule {rule.rule} --hole.share {rule.share:g} --hole.plus_px {rule.plus_px:g}."
+                f"lesion can be painted. The infiller in {infiller.folder} repaints {infiller.hole}: make the pairs "
+                f"with pair-patches {infiller.hole.options}."
             )
 
 

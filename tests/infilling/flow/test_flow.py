@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,14 @@ from test_train import Listening
 from toy_flow import tiny_flow
 from toy_infilling import World, make_pairs, make_patches, patch_row, rows_of, tiny, toy_patch
 
-from mammofill.ground.errors import ArtifactError, DamagedError, MammofillError, SettingsError, TooFewError
+from mammofill.ground.errors import (
+    ArtifactError,
+    DamagedError,
+    MammofillError,
+    SettingsError,
+    TooFewError,
+    TrainingError,
+)
 from mammofill.ground.imaging import touches_border
 from mammofill.ground.training.checkpoint import WEIGHTS_NAME
 from mammofill.ground.training.settings import EngineSettings
@@ -29,7 +37,7 @@ from mammofill.infilling.flow.settings import (
     TargetSettings,
     VelocityNetworkSettings,
 )
-from mammofill.infilling.flow.training_loop import FlowData, flow_loss
+from mammofill.infilling.flow.training_loop import FlowData, Training, flow_loss
 from mammofill.infilling.lesions import read_lesions
 from mammofill.pairing.hole import GROWN, hole_of
 
@@ -336,6 +344,31 @@ def test_windows_that_cut_their_lesion_off_are_left_out(tmp_path: Path) -> None:
     infiller = train_infiller(patches, pairs, tmp_path / "flow", tiny_flow())
     assert infiller.manifest.counts["windows_left_out"] == 1
     assert "train-patient-benign-0" not in infiller.manifest.learned_patients()
+
+
+def test_a_class_whose_windows_are_all_cut_off_is_missed(tmp_path: Path) -> None:
+    cut = np.zeros((32, 32), bool)
+    cut[:8, 10:20] = True
+    patches = make_patches(tmp_path / "patches", rows_of(), {f"train-malignant-{number}": cut for number in range(6)})
+    pairs = make_pairs(tmp_path / "pairs", patches)
+    with pytest.raises(TooFewError, match=r"No window of .* holds a whole malignant lesion, so the flow cannot learn"):
+        train_infiller(patches, pairs, tmp_path / "flow", tiny_flow())
+
+
+def test_who_has_no_validation_windows_cannot_choose_on_them(world: World, tmp_path: Path) -> None:
+    settings = tiny_flow(validation=replace(tiny_flow().validation, keep="best"))
+    with pytest.raises(TooFewError, match=r"no window in the validation split .* but validation.keep is best"):
+        train_infiller(world.patches, world.pairs, tmp_path / "flow", settings)
+
+
+def test_a_validation_loss_that_is_no_number_stops_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [*rows_of(), *(patch_row(k, name, "validation") for k in range(3) for name in ("benign", "malignant"))]
+    patches = make_patches(tmp_path / "patches", rows)
+    monkeypatch.setattr(Training, "validate", lambda self: {"validation.loss": math.nan})
+    with pytest.raises(TrainingError, match=r"The loss 'validation.loss' became nan after 4 images"):
+        train_infiller(patches, make_pairs(tmp_path / "pairs", patches), tmp_path / "flow", tiny_flow())
 
 
 def test_too_few_windows_and_a_damaged_artifact_are_named(flow: Infiller, world: World, tmp_path: Path) -> None:

@@ -51,7 +51,14 @@ def check(patches: PatchSet, rows: NDArray[np.int64], settings: InfillerSettings
 
 
 def train(job: TrainingJob) -> TrainingResult:
-    """Train the network; see `Method`."""
+    """Train the network; see `Method`.
+
+    Raises:
+        SettingsError: nothing is to be learned, and there is no start.
+        TooFewError: fewer windows with their whole lesion than a batch, or none of a class; none in the validation
+            split, which is to choose the weights or when to stop.
+        WeightsError: the start has another network.
+    """
     settings = job.settings
     assert isinstance(settings, FlowSettings)
     if settings.schedule.images == 0 and job.start is None:
@@ -59,8 +66,7 @@ def train(job: TrainingJob) -> TrainingResult:
     rows = _learned_from(job)
     cut_off = len(job.rows) - len(rows)
     job.progress.say(f"Windows with their whole lesion: {len(rows):,}; left out, since they cut it off: {cut_off:,}.")
-    others = _whole(job.windows, job.windows.rows(split="validation", origin="real", pathology=CLASSES))
-    others = _spread(others, settings)
+    others = _validated_on(job.windows, settings)
     if not len(others):
         job.progress.say(
             "No window of the validation split holds its whole lesion: the flow's validation loss is not measured."
@@ -114,7 +120,7 @@ def _learned_from(job: TrainingJob) -> NDArray[np.int64]:
     """Return the rows whose window holds the whole lesion: of others, a flow would learn to cut lesions off.
 
     Raises:
-        TooFewError: fewer than a batch.
+        TooFewError: fewer than a batch; or none of a class, which could then be requested, but was never learned.
     """
     kept, settings = _whole(job.windows, job.rows), job.settings
     assert isinstance(settings, FlowSettings)
@@ -123,7 +129,29 @@ def _learned_from(job: TrainingJob) -> NDArray[np.int64]:
             f"{job.windows.folder} has {counted(len(kept), 'windows')} of the train split with their whole "
             f"lesion, fewer than a batch of {settings.schedule.batch}. Use larger windows or a smaller stride."
         )
+    pathologies = job.windows.table["pathology"]
+    for lost in sorted(set(pathologies.iloc[job.rows]) - set(pathologies.iloc[kept])):
+        raise TooFewError(
+            f"No window of {job.windows.folder}, in the train split, holds a whole {lost} lesion, so the flow cannot "
+            "learn how such lesions look. Use larger windows or a smaller stride."
+        )
     return kept
+
+
+def _validated_on(windows: PatchSet, settings: FlowSettings) -> NDArray[np.int64]:
+    """Return the rows of the validation split on which the loss is measured; there may be none.
+
+    Raises:
+        TooFewError: there are none, but they are to choose the weights or when to stop.
+    """
+    whole = _whole(windows, windows.rows(split="validation", origin="real", pathology=CLASSES))
+    if settings.validation.chooses and not len(whole):
+        raise TooFewError(
+            f"{windows.folder} has no window in the validation split that holds its whole lesion, but validation.keep "
+            "is best or validation.patience is set. Ingest with a validation split, use larger windows, or leave both "
+            "out."
+        )
+    return _spread(whole, settings)
 
 
 def _whole(windows: PatchSet, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -30,7 +30,11 @@ from mammofill.infilling.gan.settings import GanSettings
 
 
 class Networks:
-    """The networks in training. Methods that return loss terms take a batch and the number of images seen before it."""
+    """The networks in training.
+
+    Methods that return loss terms take a batch and the number of steps taken before on the same terms
+    (`training_loop.Turn`), which only `judging` looks at.
+    """
 
     def __init__(self, size_px: int, features: nn.Module, settings: GanSettings, seed: int) -> None:
         self.settings = settings
