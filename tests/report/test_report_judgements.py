@@ -22,7 +22,7 @@ def test_a_judgement_in_plain_values(judgement: Judgement) -> None:
     shown = read_judgement(judgement)
     assert shown.columns == (NAME, "real lesions", "nothing painted")
     assert shown.reading == (
-        f"{NAME} (copy-paste), of 3 criteria for its fills: 1 reached, 1 not reached, 0 open, 1 cannot be judged. "
+        f"{NAME} (copy-paste), of 3 criteria for its fills: 1 reached, 1 not reached, 1 cannot be judged. "
         "Not reached: variety (copies of training lesions).",
     )
     cells = {row.measure: row.cells for _, rows in shown.criteria for row in rows}
@@ -46,15 +46,19 @@ def test_the_page_shows_it_only_where_there_is_one(
     assert "copy &amp; &lt;b&gt;paste&lt;/b&gt;" in page
     assert "<b>paste" not in page
     wanted = "of 3 criteria for its fills: 1 reached, 1 not reached"
-    assert page.count(wanted) == 1
+    assert page.count(wanted) == 2, "the answer of a page of infillers, and in full"
+    assert "<h1>Do infillers paint the lesions that they are asked for?</h1>" in page
     painted = write_report(evaluations[2:], tmp_path / "painted", judgements=[judgement]).page.read_text("utf-8")
     assert "Real lesions and fills" in painted
+    assert "Do infillers paint" not in painted, "arms that learned from fills answer another question"
     assert painted.count(wanted) == 2, "beside the fills of the first screen, and in full"
     assert '<strong class="not-reached">not reached</strong>' in page
     both = write_report(evaluations[2:], tmp_path / "both", judgements=[judgement, judgement])
     place = f"{judgement.folder.parent.name}/{judgement.folder.name}"
     assert f"Does the infiller paint lesions? ({place})" in both.page.read_text(encoding="utf-8")
-    together = "(copy-paste), judged 2 times by 3 criteria for its fills: 1 reached, 1 not reached, 0 open, 1 cannot be"
+    together = (
+        "(copy-paste), judged 2 times, of 3 criteria for its fills: 1 reached, 1 not reached, 1 cannot be judged."
+    )
     named = "Not reached: variety (copies of training lesions) in 2."
     assert both.page.read_text(encoding="utf-8").count(together) == 1, "folds in one sentence on the first screen"
     assert both.page.read_text(encoding="utf-8").count(named) == 1

@@ -14,7 +14,7 @@ import pandas as pd
 
 from mammofill.export.painted_how import is_learned, methods_of, painted_how
 from mammofill.export.settings import ExportInfillerSettings, ExportPatchesSettings
-from mammofill.ground.artifact import Artifact, Manifest, upstream
+from mammofill.ground.artifact import Artifact, Manifest, taught_by, upstream
 from mammofill.ground.counting import counted
 from mammofill.infilling import Infiller
 from mammofill.patches import PatchSet
@@ -121,7 +121,7 @@ The tissue around them is of {counted(table["patient_id"].nunique(), "real patie
 - Made by: {_by(settings.creator, "")}
 - Licence: {settings.licence or TO_FILL}
 - Tissue: {settings.data or TO_FILL}; read as: {_collections(patches)}
-- Painted by: {infillers}, which learned from {counted(len(manifest.learned_patients()), "patients")}
+- Painted by: {infillers}, which learned from {counted(len(taught_by(manifest.patients_learned_from)), "patients")}
 - mammofill {manifest.package_version}, seed {manifest.seed}, fingerprint `{manifest.fingerprint}`
 
 ## How to use it
@@ -179,7 +179,7 @@ def _by(creator: str, affiliation: str) -> str:
 
 
 def _patients(manifest: Manifest) -> str:
-    return f"{len(manifest.learned_patients()):,}"
+    return f"{len(taught_by(manifest.patients_learned_from)):,}"
 
 
 def _collections(artifact: Artifact) -> str:

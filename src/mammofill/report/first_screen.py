@@ -13,13 +13,18 @@ from mammofill.report.tables import measure_in_words
 _HELP = "Do {} lesions help a classifier tell malignant from benign lesions?"
 
 
-def question(arms: Mapping[str, Sequence[Evaluation]], comparison: Comparison | None) -> str:
-    """Return the question of a study: what the arms differ in that are compared.
+def question(
+    arms: Mapping[str, Sequence[Evaluation]], comparison: Comparison | None, is_of_infillers: bool = False
+) -> str:
+    """Return the question of a study: what the arms differ in that are compared, or what was judged.
 
     Args:
         arms: name -> replicates.
         comparison: of these arms; None where they were not compared.
+        is_of_infillers: whether infillers were judged, and no arm learned from their fills.
     """
+    if is_of_infillers:
+        return "Do infillers paint the lesions that they are asked for?"
     if comparison is None:
         return f"How well {'does this classifier' if len(arms) == 1 else 'do these classifiers'} tell malignant from " \
                "benign lesions?"  # fmt: skip

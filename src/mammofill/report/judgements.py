@@ -71,7 +71,7 @@ def read_judgement(judgement: Judgement) -> Judged:
     columns = (*judgement.infillers, *judgement.references)
     return Judged(
         name="/".join(judgement.folder.resolve().parts[-2:]),
-        reading=tuple(_sentence(one["name"], one["method"], table) for one in facts["infillers"]),
+        reading=tuple(_summary(one["name"], one["method"], [table]) for one in facts["infillers"]),
         basis=(
             f"{counted(counts['pairs'], 'pairs')} of the {facts['split']} split, each filled benign and "
             f"malignant, beside "
@@ -107,16 +107,17 @@ def read_infillers(judgements: Sequence[Judgement]) -> tuple[str, ...]:
 
 
 def _summary(name: str, method: str, tables: Sequence[pd.DataFrame]) -> str:
-    if len(tables) == 1:
-        return _sentence(name, method, tables[0])
+    """Count what was reached, and name what was not; the tables say the rest."""
     own = [table[table["subject"] == name] for table in tables]
-    counts = [_span([int((one["verdict"] == verdict).sum()) for one in own]) + f" {verdict}" for verdict in _VERDICTS]
-    criteria = _span([int((one["verdict"] != "").sum()) for one in own])
+    counts = {verdict: [int((one["verdict"] == verdict).sum()) for one in own] for verdict in _VERDICTS}
+    found = ", ".join(f"{_span(numbers)} {verdict}" for verdict, numbers in counts.items() if any(numbers))
     missed = Counter(
         f"{row.criterion} ({row.measure})" for one in own for row in records(one[one["verdict"] == NOT_REACHED])
     )
-    named = ", ".join(f"{words} in {times}" for words, times in missed.most_common())
-    summary = f"{name} ({method}), judged {len(own)} times by {criteria} criteria for its fills: {', '.join(counts)}."
+    several = len(own) > 1
+    named = ", ".join(f"{words} in {count}" if several else words for words, count in missed.most_common())
+    who = (name if name == method else f"{name} ({method})") + (f", judged {len(own)} times" if several else "")
+    summary = f"{who}, of {_span([int((one['verdict'] != '').sum()) for one in own])} criteria for its fills: {found}."
     return f"{summary} Not reached: {named}." if named else summary
 
 
@@ -149,16 +150,6 @@ def _spectra(judgement: Judgement) -> Figure:
     rows = [(f"{row.subject}, {row.measure}", number(row.value)) for row in records(table)]
     alt = f"Radial power spectra of real lesions and of fills. {rows_in_words(rows) if rows else 'No numbers.'}"
     return Figure("Power spectra", note, alt, judgement.spectra_picture.read_bytes(), "png")
-
-
-def _sentence(name: str, method: str, table: pd.DataFrame) -> str:
-    """Count what was reached, and name what was not; the table says the rest."""
-    own = table[table["subject"] == name]
-    counts = [f"{(own['verdict'] == verdict).sum()} {verdict}" for verdict in _VERDICTS]
-    missed = own[own["verdict"] == NOT_REACHED]
-    named = ", ".join(f"{row.criterion} ({row.measure})" for row in records(missed))
-    summary = f"{name} ({method}), of {(own['verdict'] != '').sum()} criteria for its fills: {', '.join(counts)}."
-    return f"{summary} Not reached: {named}." if named else summary
 
 
 def _measured(table: pd.DataFrame, columns: tuple[str, ...], infillers: Sequence[str]) -> tuple[Measured, ...]:

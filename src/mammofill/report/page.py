@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from mammofill.comparison import Comparison
 from mammofill.evaluation import Evaluation
 from mammofill.evaluation.units import Units
-from mammofill.ground.artifact import Artifact
+from mammofill.ground.artifact import Artifact, taught_by
 from mammofill.ground.counting import counted
 from mammofill.judging import Judgement
 from mammofill.patches import PatchSet
@@ -116,9 +116,11 @@ def render_page(study: Study, settings: WriteReportSettings, seed: int) -> str:
     evaluations, lineage = study.shown, study.lineage
     answers = [_answer(one, study) for one in study.comparisons]
     trained = (*lineage.of_kind("infiller"), *lineage.of_kind("classifier"))
+    is_of_infillers = bool(study.judgements) and not _has_fills(lineage)
     page = {
         "title": settings.title.strip() or _PLAIN_TITLE,
-        "question": question(study.arms, study.compared),
+        "question": question(study.arms, study.compared, is_of_infillers),
+        "is_of_infillers": is_of_infillers,
         "reading": read_results(evaluations),
         "cautions": cautions(evaluations),
         "answers": answers,
@@ -330,7 +332,7 @@ def _facts(artifact: Artifact) -> list[tuple[str, str]]:
         ("mammofill", manifest.package_version),
         ("device", manifest.device or "none needed"),
         ("made from", ", ".join(f"{one.role}: {Path(one.path).name}" for one in manifest.inputs) or "nothing"),
-        ("patients learned from", str(len(manifest.learned_patients()))),
+        ("patients learned from", str(len(taught_by(manifest.patients_learned_from)))),
         *((f"{name.replace('_', ' ')}", cell(count)) for name, count in manifest.counts.items()),
     ]
     if isinstance(artifact, Evaluation):
