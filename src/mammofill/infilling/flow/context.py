@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from mammofill.ground.imaging import Image, Mask, distance_from
 from mammofill.infilling.baselines.poisson import membrane
@@ -32,20 +33,34 @@ class Context:
         """0 or 1."""
         return (self.depth > 0).astype(np.float32)
 
+    @property
+    def spanned(self) -> NDArray[np.float32]:
+        """The base in the hole, (n,)."""
+        return self.base[self.depth > 0]
+
     def planes(self) -> list[Image]:
         """Return what the network is shown of it: around, base about standard normal, depth."""
         return [self.around, (self.base - np.float32(_LEVEL)) / np.float32(_SPREAD), self.depth]
 
 
-def context_of(image: Image, hole: Mask, settings: TargetSettings) -> Context:
+def context_of(
+    image: Image, hole: Mask, settings: TargetSettings, spanned: NDArray[np.float32] | None = None
+) -> Context:
     """Prepare a patch.
 
     Args:
         image: (H, W) float32 in [0, 1]; the content of the hole is ignored.
-        hole: (H, W) bool.
+        hole: (H, W) bool, of n pixels.
         settings: how smooth the base is, and the scale of residuals.
+        spanned: (n,) the base in the hole, as it was prepared before (`Context.spanned`); the membrane takes most of
+            the time.
     """
-    base = membrane(_smooth_surroundings(image, hole, settings.base_sigma_px), hole).astype(np.float32)
+    surroundings = _smooth_surroundings(image, hole, settings.base_sigma_px)
+    if spanned is None:
+        base = membrane(surroundings, hole).astype(np.float32)
+    else:
+        base = surroundings.copy()
+        base[hole] = spanned
     around = np.where(hole, np.float32(0), (image - base) / np.float32(settings.scale))
     depth = distance_from(~hole)
     return Context(base, around.astype(np.float32), np.where(np.isfinite(depth), depth, len(hole)).astype(np.float32))
