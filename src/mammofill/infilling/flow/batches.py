@@ -190,7 +190,7 @@ class Windows:
         window = self._window(position, share)
         if self._has_room(window.nbytes):
             self._whole[place] = window
-        else:
+        elif place not in self._spanned:
             self._spanned[place] = window.context.spanned
         return window
 
